@@ -1,0 +1,40 @@
+# Everything a fresh machine needs is Python 3.11+, make and git; the first target that needs it sets the rest up.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+
+.PHONY: demo dev test lint unit integration acceptance postgrest bench clean
+
+demo: $(READY)            ## the whole story on this machine, in under half a minute
+	$(BIN)/python -m prebooking.local.demo
+
+dev: $(READY)             ## the stack, left running, with a curl line and a ticker
+	$(BIN)/python -m prebooking.local.dev
+
+test: lint                ## everything that must hold before a commit lands
+	$(BIN)/pytest -n 2 --dist worksteal --cov --cov-report=term
+
+lint: $(READY)            ## style, types, layers
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+unit integration acceptance: $(READY)
+	$(BIN)/pytest -n 2 --dist worksteal tests/$@
+
+postgrest: $(READY)       ## the store's suite once more, against the real PostgREST (wherever npm is)
+	BIN=$(BIN) tests/integration/postgrest.sh
+
+bench: $(READY)           ## what it costs, as ratios measured in one run
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf $(VENV) .tools .coverage .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed, this is " + sys.version.split()[0] + ": make PYTHON=/path/to/python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[local,dev]'
+	@touch $@

@@ -1,0 +1,1 @@
+"""Books a scarce class for people at the moment its booking opens."""
