@@ -26,7 +26,7 @@ class SettingsError(PrebookingError):
 
 
 class SendRefused(PrebookingError):
-    """This call may not leave any more: too late, too early, or the process was frozen. Nothing was sent."""
+    """A call may not leave any more: too late, too early, or the process was frozen. Nothing was sent."""
 
 
 class BadBookingData(PrebookingError):

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -60,14 +59,35 @@ FAILED = frozenset(
 )
 ENDED_BY_DATABASE = frozenset({Kind.EXPIRED, Kind.UNKNOWN})
 
+# What a member reads. Our own sentences: a venue's text may hold anything.
+SENTENCES = {
+    Kind.FULL: "The class was full.",
+    Kind.NO_CREDIT: "There was no credit left for this class.",
+    Kind.LIMIT_REACHED: "The limit of bookings was reached.",
+    Kind.TOO_EARLY: "The venue said in three runs that booking is not open yet: the opening is wrong.",
+    Kind.PAYMENT_DUE: "The venue waits for a payment.",
+    Kind.TOO_LATE: "The venue does not take bookings for this class any more.",
+    Kind.CONFLICT_SAME_HOUR: "Another class at the same hour is booked.",
+    Kind.CLASS_GONE: "The class does not exist any more.",
+    Kind.SESSION_EXPIRED: "The venue asks the member to log in again.",
+    Kind.REJECTED: "The venue refused the booking.",
+    Kind.BAD_DATA: "The prebooking's data cannot be turned into a booking.",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a venue's answer, or the lack of one, means. ``message`` is our own sentence, never the venue's text."""
+    """What a venue's answer, or the lack of one, means. ``detail`` is our own wording, never the venue's text."""
 
     kind: Kind
     booking_id: str | None = None
-    message: str | None = None
+    detail: str | None = None
+
+    @property
+    def sentence(self) -> str:
+        """Return what a member reads of it."""
+        sentence = SENTENCES.get(self.kind, self.kind.value)
+        return f"{sentence} {self.detail}" if self.detail else sentence
 
 
 class _Row(BaseModel):
@@ -105,26 +125,33 @@ class Prebooking(_Row):
         return (self.available_at, self.created_at, self.id)
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """One answer of the claim: the rows held, and the ids of rows held that cannot be read."""
-
-    rows: tuple[Prebooking, ...]
-    unreadable: tuple[UUID, ...] = ()
-    expired: int = 0
-    unknown: int = 0
-
-
 @dataclass(slots=True)
-class Attempt:
-    """What this invocation did about one row, kept from its claim to the end of the run. The one mutable noun."""
+class Ending:
+    """What has become of one row so far. It changes until the end of the run.
+
+    ``outcome`` is what would be true if the invocation ended right now: None while nothing was sent, ``unsure`` from
+    the moment a first byte may leave, then what the answer means. So whatever is cut off has its outcome already.
+    """
+
+    id: UUID
+    outcome: Outcome | None = None
+    settled: bool | None = None  # what the database said: it is so, or the row was no longer ours; None: not written
+    calls: int = 0
+    sent_at: float | None = None  # the last call's first byte, on the monotonic clock
+    fired_at: datetime | None = None  # the first call's first byte, on the database's clock
+    answered_at: datetime | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class Attempt(Ending):
+    """What this invocation does about one row that it can read."""
 
     row: Prebooking
-    calls: int = 0
-    fired_at: datetime | None = None
-    answered_at: datetime | None = None
-    outcome: Outcome | None = None
-    settled: bool | None = None  # the database's word: True it is so, False the row was no longer ours, None not (yet) written
+
+    @classmethod
+    def of(cls, row: Prebooking) -> Attempt:
+        """Begin an attempt at the row."""
+        return cls(row.id, row=row)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +166,8 @@ class Summary:
     timed_out: bool
     details: dict[str, int]
     lateness_ms: dict[str, int | None]
-    outcomes: Counter[str]
-    errors: list[dict[str, str]] = field(default_factory=list)
+    outcomes: dict[str, int]
+    errors: list[dict[str, str]]
 
     def as_json(self) -> dict[str, Any]:
         """Return what is answered and stored."""
@@ -153,6 +180,6 @@ class Summary:
             "timed_out": self.timed_out,
             "details": self.details,
             "lateness_ms": self.lateness_ms,
-            "outcomes": dict(self.outcomes),
+            "outcomes": self.outcomes,
             "errors": self.errors,
         }

@@ -1,0 +1,95 @@
+"""One call to a venue: gated at its first byte, timed as a whole, its answer capped; venues are not trusted."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from prebooking import __version__
+from prebooking.bookers import Gate
+from prebooking.errors import SendRefused
+from prebooking.model import Kind, Outcome
+
+REPLY_LIMIT = 65_536  # bytes of an answer that are read; a venue needs a hundred
+HEADERS = {
+    "User-Agent": f"prebooking-scheduler/{__version__}",
+    "Accept": "application/json",
+    "Accept-Encoding": "identity",  # 272 compressed bytes can become 200 MB
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A venue's answer. ``body`` is None when it was longer than we read, or compressed unasked."""
+
+    status: int
+    body: bytes | None
+
+    def json_object(self) -> dict[str, Any] | None:
+        """Return the body as a JSON object, an empty one for no body at all; None if it is anything else."""
+        if self.body is None:
+            return None
+        try:
+            value = json.loads(self.body or b"{}")
+        except (ValueError, RecursionError):
+            return None
+        return value if isinstance(value, dict) else None
+
+
+async def call(
+    client: httpx.AsyncClient,
+    request: httpx.Request,
+    classify: Callable[[Reply], Outcome],
+    *,
+    timeout: float,  # noqa: ASYNC109 - of the call as a whole: a read's own never fires on an answer that drips
+    gate: Gate | None = None,
+) -> Outcome:
+    """Send the request once and say what came of it, in at most ``timeout`` seconds.
+
+    Whether a failure is ``not_sent`` or ``unsure`` is decided by one fact, whether the first byte was let go.
+
+    Raises:
+        SendRefused: the gate did not open.
+
+    """
+    left = False
+
+    async def trace(event: str, _info: dict[str, Any]) -> None:
+        nonlocal left
+        if event.endswith("send_request_headers.started"):
+            if gate:
+                await gate()
+            left = True
+
+    request.extensions["trace"] = trace
+    try:
+        async with asyncio.timeout(timeout):
+            return classify(await _exchange(client, request))
+    except SendRefused:
+        raise
+    except (httpx.HTTPError, httpx.StreamError, OSError) as exc:  # a TimeoutError is one of the last
+        return Outcome(Kind.UNSURE if left else Kind.NOT_SENT, detail=type(exc).__name__)
+
+
+async def _exchange(client: httpx.AsyncClient, request: httpx.Request) -> Reply:
+    response = await client.send(request, stream=True)
+    try:
+        return Reply(response.status_code, await _capped(response))
+    finally:
+        await response.aclose()
+
+
+async def _capped(response: httpx.Response) -> bytes | None:
+    if response.headers.get("content-encoding", "identity").lower() != "identity":
+        return None
+    body = bytearray()
+    async for chunk in response.aiter_raw():
+        body += chunk
+        if len(body) > REPLY_LIMIT:
+            return None
+    return bytes(body)

@@ -1,0 +1,115 @@
+"""The venue is an HTTPS endpoint of the operator's own, for people whose booking code lives elsewhere."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import httpx
+
+from prebooking.bookers import Gate
+from prebooking.bookers.call import HEADERS, Reply, call
+from prebooking.errors import BadBookingData
+from prebooking.model import Kind, Outcome, Prebooking
+
+BODY_LIMIT = 65_536  # bytes of a prebooking that are sent
+
+_BLOCKED = frozenset({401, 403, 404, 405, 429})  # the endpoint's set-up or load, never the member's fault
+_NAMED_REFUSALS = frozenset(
+    {
+        Kind.FULL,
+        Kind.NO_CREDIT,
+        Kind.LIMIT_REACHED,
+        Kind.PAYMENT_DUE,
+        Kind.TOO_LATE,
+        Kind.CONFLICT_SAME_HOUR,
+        Kind.CLASS_GONE,
+    },
+)
+
+
+class WebhookBooker:
+    """Books by POSTing the prebooking as JSON, with its id as the idempotency key."""
+
+    def __init__(self, client: httpx.AsyncClient, *, url: str, secret: str) -> None:
+        self._client, self._url = client, url
+        self._headers = {**HEADERS, "Authorization": f"Bearer {secret}"}
+
+    async def book(self, row: Prebooking, *, timeout: float, gate: Gate) -> Outcome:  # noqa: ASYNC109 - see Booker
+        """POST the prebooking, once."""
+        headers = {**self._headers, "Content-Type": "application/json", "Idempotency-Key": str(row.id)}
+        request = self._client.build_request("POST", self._url, content=_body(row), headers=headers)
+        return await call(self._client, request, classify, timeout=timeout, gate=gate)
+
+    async def confirm(self, row: Prebooking, *, timeout: float) -> Outcome:  # noqa: ASYNC109 - see Booker
+        """GET what the endpoint knows of the prebooking."""
+        url = httpx.URL(self._url).copy_merge_params({"prebooking_id": str(row.id)})
+        request = self._client.build_request("GET", url, headers=self._headers)
+        outcome = await call(self._client, request, classify_state, timeout=timeout)
+        return outcome if outcome.kind in (Kind.BOOKED, Kind.WAITLISTED, Kind.NOT_BOOKED) else Outcome(Kind.UNKNOWN)
+
+
+def classify(reply: Reply) -> Outcome:
+    """Say what the answer to a booking means: by its status, and where that is clear by the ``state`` in its body."""
+    said = reply.json_object()
+    if reply.status in (200, 201, 204):
+        return _placed(said) if said is not None else Outcome(Kind.UNSURE, detail="unreadable")
+    if reply.status == httpx.codes.CONFLICT:
+        return Outcome(Kind.ALREADY_BOOKED, _booking_id(said or {}))
+    if reply.status == httpx.codes.TOO_EARLY:
+        return Outcome(Kind.TOO_EARLY)
+    if reply.status in _BLOCKED:
+        return Outcome(Kind.BLOCKED, detail=f"HTTP {reply.status}")
+    if httpx.codes.is_client_error(reply.status) and reply.status != httpx.codes.REQUEST_TIMEOUT:
+        return _refused(reply.status, said or {})
+    return Outcome(Kind.UNSURE, detail=f"HTTP {reply.status}")
+
+
+def classify_state(reply: Reply) -> Outcome:
+    """Say what the answer to a question means: only 200 with a ``state`` we know tells anything."""
+    said = reply.json_object() or {}
+    state = said.get("state")
+    if reply.status == httpx.codes.OK and state in (Kind.BOOKED, Kind.WAITLISTED, Kind.NOT_BOOKED):
+        return Outcome(Kind(state), _booking_id(said))
+    return Outcome(Kind.UNKNOWN)
+
+
+def _placed(said: dict[str, Any]) -> Outcome:
+    state = said.get("state", Kind.BOOKED)
+    if state in (Kind.BOOKED, Kind.WAITLISTED):
+        return Outcome(Kind(state), _booking_id(said))
+    return Outcome(Kind.UNSURE, detail="unreadable")
+
+
+def _refused(status: int, said: dict[str, Any]) -> Outcome:
+    state = said.get("state")
+    if isinstance(state, str) and state in _NAMED_REFUSALS:
+        return Outcome(Kind(state))
+    return Outcome(Kind.REJECTED, detail=f"(HTTP {status})")
+
+
+def _booking_id(said: dict[str, Any]) -> str | None:
+    """Return the venue's number for the booking, if it is one: short and plain."""
+    value = said.get("booking_id")
+    plain = isinstance(value, str | int) and re.fullmatch(r"[\w.:-]{1,100}", str(value), re.ASCII)
+    return str(value) if plain else None
+
+
+def _body(row: Prebooking) -> bytes:
+    message = {
+        "prebooking_id": str(row.id),
+        "venue_id": str(row.venue.id),
+        "venue_name": row.venue.name,
+        "user_email": row.user_email,
+        "booking_data": row.booking_data,
+        "available_at": row.available_at.isoformat(),
+        "expires_at": row.expires_at.isoformat(),
+    }
+    try:
+        body = json.dumps(message, allow_nan=False).encode()
+    except ValueError:
+        raise BadBookingData("It holds a number that JSON does not have.") from None
+    if len(body) > BODY_LIMIT:
+        raise BadBookingData(f"It is longer than {BODY_LIMIT} bytes.")
+    return body

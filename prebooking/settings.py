@@ -1,0 +1,179 @@
+"""The only reader of the environment. Names every unfit variable at once, and never shows a value."""
+
+from __future__ import annotations
+
+import base64
+import ipaddress
+import json
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Self
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
+
+from prebooking.errors import SettingsError
+
+MAX_DURATION = 10.0  # seconds until the platform kills the function: maxDuration in vercel.json
+BUFFER = 2.0  # seconds between the guard and that: 1 for the last writes, 1 for the answer's way
+LAST_START = 2.0  # seconds before the guard from which on no call starts: a venue needs time to answer
+LONGEST_VENUE_DELAY = 15.0  # seconds after the guard within which a venue that was sent a call must have acted on it
+CLOCK_SKEW = 5.0  # seconds by which two clocks may differ
+
+_PUBLIC_NAME = re.compile(r"([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+([a-z]{2,}|xn--[a-z0-9-]+)")
+_PRIVATE_ENDINGS = (".localhost", ".local", ".internal", ".lan", ".home.arpa")
+
+
+def _secret(value: str) -> str:
+    if len(value) < 16:  # noqa: PLR2004 - said in the sentence itself
+        raise ValueError("is too short: use at least 16 characters, for instance from `openssl rand -hex 32`")
+    if not re.fullmatch(r"[!-~]+", value):
+        raise ValueError("has spaces, newlines or characters outside ASCII: a header cannot carry it")
+    return value
+
+
+def _web_address(value: str) -> str:
+    if not re.fullmatch(r"[!-~]+", value) or "\\" in value:
+        raise ValueError("has spaces, newlines or characters outside ASCII")
+    parts = urlsplit(value)
+    if parts.scheme not in ("https", "http") or not parts.hostname:
+        raise ValueError("is no web address: it begins with https:// and names a host")
+    if "@" in parts.netloc or parts.fragment:
+        raise ValueError("holds user information or a fragment: leave both out")
+    if parts.port == 0:
+        raise ValueError("has no usable port")
+    return value
+
+
+def is_loopback(url: str) -> bool:
+    """Say whether the address is this machine's own: then this is the local stack."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _is_private(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_private
+    except ValueError:
+        return "." not in host or host.endswith(_PRIVATE_ENDINGS)
+
+
+def _role(key: str) -> str | None:
+    """Return the role that a key of the older kind (a JWT) claims, unverified; None if it is not of that kind."""
+    try:
+        payload = key.split(".")[1]
+        role = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))["role"]
+    except (IndexError, KeyError, TypeError, ValueError):
+        return None
+    return str(role)
+
+
+def _service_key(value: str) -> str:
+    if not re.fullmatch(r"[!-~]+", value):
+        raise ValueError("has spaces, newlines or characters outside ASCII: copy the key alone")
+    if value.startswith("sb_publishable_") or _role(value) not in (None, "service_role"):
+        raise ValueError("is a key for browsers, which sees no rows at all: use the secret (service_role) key")
+    return value
+
+
+Secret = Annotated[SecretStr, AfterValidator(lambda s: SecretStr(_secret(s.get_secret_value())))]
+
+
+class Settings(BaseModel):
+    """What the operator decides, checked. The field names are the variables' names in lower case."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True, validate_default=True)
+
+    cron_secret: Secret
+    cron_secret_previous: Secret | None = None
+    supabase_url: Annotated[str, AfterValidator(_web_address)]
+    supabase_service_role_key: Annotated[
+        SecretStr, AfterValidator(lambda s: SecretStr(_service_key(s.get_secret_value())))
+    ]
+    booking_webhook_url: Annotated[str, AfterValidator(_web_address)]
+    booking_webhook_secret: Secret
+    execution_timeout_seconds: float = Field(8, ge=3, le=MAX_DURATION - BUFFER, allow_inf_nan=False)
+    stagger_ms: int = Field(50, ge=10, le=1000)
+    lead_seconds: float = Field(0, ge=0, le=5, allow_inf_nan=False)
+    lease_seconds: float = Field(30, le=300, allow_inf_nan=False)
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Self:
+        """Read and check everything; a blank variable counts as absent.
+
+        Raises:
+            SettingsError: with a sentence for each variable that is missing or unfit.
+
+        """
+        given = {
+            name: environment[name.upper()] for name in cls.model_fields if environment.get(name.upper(), "").strip()
+        }
+        if secret_key := environment.get("SUPABASE_SECRET_KEY", "").strip() and environment["SUPABASE_SECRET_KEY"]:
+            given.setdefault("supabase_service_role_key", secret_key)
+        try:
+            return cls.model_validate(given)
+        except ValidationError as exc:
+            raise SettingsError(_problems(exc)) from None
+
+    @field_validator("supabase_url")
+    @classmethod
+    def _a_bare_origin(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if parts.path not in ("", "/") or parts.query:
+            raise ValueError("has a path: give the project's address alone, https://<project>.supabase.co")
+        if parts.scheme == "http" and not _is_private(parts.hostname or ""):
+            raise ValueError("is http to a public host, which would show the key to everybody on the way: use https")
+        return value.rstrip("/")
+
+    @field_validator("booking_webhook_url")
+    @classmethod
+    def _a_public_endpoint(cls, value: str, info: ValidationInfo) -> str:
+        if is_loopback(info.data.get("supabase_url", "")) and is_loopback(value):
+            return value  # the local stack: the database is on this machine, so the venue may be
+        parts = urlsplit(value)
+        if parts.scheme != "https":
+            raise ValueError("is not https: members' data and the secret would be readable on the way")
+        if not _PUBLIC_NAME.fullmatch(parts.hostname or "") or _is_private(parts.hostname or ""):
+            raise ValueError("is an IP address or a private host: give your endpoint's public name")
+        return value
+
+    @field_validator("lease_seconds")
+    @classmethod
+    def _outlives_every_call(cls, value: float, info: ValidationInfo) -> float:
+        least = info.data.get("execution_timeout_seconds", 0) + LONGEST_VENUE_DELAY + CLOCK_SKEW
+        if value < least:
+            raise ValueError(
+                f"is too short: at least {least:g}, which is EXECUTION_TIMEOUT_SECONDS + {LONGEST_VENUE_DELAY:g} s in"
+                f" which a slow venue may still act + {CLOCK_SKEW:g} s between two clocks",
+            )
+        return value
+
+    @property
+    def cron_secrets(self) -> list[str]:
+        """Return the bearer secrets that are accepted."""
+        return [s.get_secret_value() for s in (self.cron_secret, self.cron_secret_previous) if s]
+
+
+def _problems(exc: ValidationError) -> dict[str, str]:
+    """Say a sentence a variable. A message of pydantic's own has the limit in it, never the value."""
+    return {
+        str(error["loc"][0]).upper(): _sentence(error) for error in exc.errors(include_input=False, include_url=False)
+    }
+
+
+def _sentence(error: Any) -> str:
+    if error["type"] == "missing":
+        return "is missing: set it in the project's environment variables"
+    return str(error["msg"]).removeprefix("Value error, ")

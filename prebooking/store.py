@@ -1,0 +1,160 @@
+"""The prebookings: one method is one function of the database, and every answer of it is looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, TypeAdapter, ValidationError
+
+from prebooking.clock import Clock, DatabaseTime, Deadline, Reading
+from prebooking.errors import StoreBusy
+from prebooking.model import Ending, Kind, Outcome, Prebooking
+from prebooking.supabase import IsolatedSupabase
+
+Cancellation = Literal["cancelled", "being_booked", "settled", "not_found"]
+
+_BUSY_PAUSE = 0.1  # seconds before a claim that waited for the lock in vain asks again
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One answer of the claim: what this invocation holds, and what time it is."""
+
+    rows: tuple[Prebooking, ...]
+    unreadable: tuple[UUID, ...]  # held too, but nothing that can be booked
+    expired: int  # rows this invocation's claims have ended unsent, because the class has begun
+    unknown: int  # the same, in doubt
+    time: DatabaseTime
+    tries: int
+
+    @property
+    def anything_happened(self) -> bool:
+        """Say whether there is a run to end: also when a try went unanswered, which may yet be carried out."""
+        return bool(self.rows or self.unreadable or self.expired or self.unknown) or self.tries > 1
+
+
+class _ClaimAnswer(BaseModel):
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    now: AwareDatetime
+    expired: int
+    unknown: int
+    rows: list[dict[str, Any]]
+
+
+_count = TypeAdapter(int).validate_python
+_yes_or_no = TypeAdapter(bool).validate_python
+_cancellation = TypeAdapter[Cancellation](Cancellation).validate_python
+
+
+class PrebookingStore:
+    """The prebookings as one invocation sees them. Every method raises a StoreError when there is no usable answer."""
+
+    def __init__(self, database: IsolatedSupabase, *, instance_id: UUID, clock: Clock) -> None:
+        self.instance_id = instance_id
+        self._database, self._clock = database, clock
+
+    async def claim_due(
+        self,
+        *,
+        providers: Iterable[str],
+        limit: int,
+        fire_within: Deadline,
+        stagger: float,
+        lead: float,
+        lease: float,
+        turn: float,
+    ) -> Claim:
+        """Lease the oldest due rows whose slots lie before ``fire_within`` to this invocation; durations in seconds.
+
+        Asked again it answers with the rows that are still held, and with new ones. While another invocation is
+        claiming it asks again; StoreBusy means that there was no time left for that.
+        """
+        fixed = {"p_providers": list(providers), "p_limit": limit, "p_stagger_ms": _ms(stagger)}
+        fixed |= {"p_lead_ms": _ms(lead), "p_lease_ms": _ms(lease), "p_turn_ms": _ms(turn)}
+        while True:
+            asked = Reading.of(self._clock)
+            try:
+                params = self._mine(fixed | {"p_fire_within_ms": _ms(fire_within.remaining())})
+                answer = await self._database.call(
+                    "claim_due_prebookings_v1", params, _ClaimAnswer.model_validate, until=fire_within
+                )
+            except StoreBusy:
+                if fire_within.remaining() <= _BUSY_PAUSE:
+                    raise
+                await self._clock.sleep(_BUSY_PAUSE)
+            else:
+                time = DatabaseTime(self._clock, answer.value.now, asked, Reading.of(self._clock))
+                return _claim(answer.value, time, answer.tries)
+
+    async def mark_completed(self, ending: Ending, outcome: Outcome, *, until: Deadline) -> bool:
+        """Settle as completed, if the row is still ours; False: it was not, and nothing was touched."""
+        params = _settlement(ending, outcome) | {"p_booking_id": outcome.booking_id}
+        return (await self._database.call("complete_prebooking_v1", self._mine(params), _yes_or_no, until=until)).value
+
+    async def mark_failed(self, ending: Ending, outcome: Outcome, *, until: Deadline) -> bool:
+        """Settle as failed, if the row is still ours; False: it was not, and nothing was touched."""
+        params = _settlement(ending, outcome) | {"p_error_message": outcome.sentence}
+        return (await self._database.call("fail_prebooking_v1", self._mine(params), _yes_or_no, until=until)).value
+
+    async def release(self, row_ids: Sequence[UUID], *, blocked_venue: UUID, until: Deadline) -> int:
+        """Give unsent rows back at once, and leave their venue alone for five minutes; return how many were ours."""
+        params = {"p_ids": [str(row_id) for row_id in row_ids], "p_blocked_venue": str(blocked_venue)}
+        return (await self._database.call("release_prebookings_v1", self._mine(params), _count, until=until)).value
+
+    async def finish_run(self, unsettled: Iterable[Ending], summary: Mapping[str, Any], *, until: Deadline) -> int:
+        """End the run: everything held goes back, but for rows that may be at the venue; return how many rows did."""
+        params = {"p_sent": [_sent(ending) for ending in unsettled if ending.calls], "p_summary": dict(summary)}
+        return (await self._database.call("finish_run_v1", self._mine(params), _count, until=until)).value
+
+    async def cancel(self, row_id: UUID, user_email: str, *, until: Deadline) -> Cancellation:
+        """Cancel a member's prebooking, unless its request may be at the venue already."""
+        params = {"p_id": str(row_id), "p_user_email": user_email}
+        return (await self._database.call("cancel_prebooking_v1", params, _cancellation, until=until)).value
+
+    def _mine(self, params: dict[str, Any]) -> dict[str, Any]:
+        return {"p_instance": str(self.instance_id), **params}
+
+
+def _ms(seconds: float) -> int:
+    return int(seconds * 1000)
+
+
+def _instant(instant: datetime | None) -> str | None:
+    return instant.isoformat() if instant else None
+
+
+def _settlement(ending: Ending, outcome: Outcome) -> dict[str, Any]:
+    return {
+        "p_id": str(ending.id),
+        "p_outcome": outcome.kind.value,
+        "p_attempts": ending.calls,
+        "p_fired_at": _instant(ending.fired_at),
+        "p_answered_at": _instant(ending.answered_at),
+    }
+
+
+def _sent(ending: Ending) -> dict[str, Any]:
+    """Say what is known of a row that was called; only after a clear "too early" is nothing under way any more."""
+    too_early = ending.outcome is not None and ending.outcome.kind is Kind.TOO_EARLY
+    return {
+        "id": str(ending.id),
+        "attempts": ending.calls,
+        "fired_at": _instant(ending.fired_at),
+        "too_early": too_early,
+        "leased": not too_early,
+    }
+
+
+def _claim(answer: _ClaimAnswer, time: DatabaseTime, tries: int) -> Claim:
+    rows, unreadable = [], []
+    for raw in answer.rows:
+        try:
+            rows.append(Prebooking.model_validate(raw))
+        except ValidationError:
+            unreadable.append(UUID(raw["id"]))
+    return Claim(tuple(rows), tuple(unreadable), answer.expired, answer.unknown, time, tries)

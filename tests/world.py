@@ -1,0 +1,141 @@
+"""A whole world on a virtual clock: the real scheduler, client and SQL, and a venue twin; only the wires are made up."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+from uuid import UUID, uuid4
+
+import httpx
+
+from prebooking.bookers import Booker
+from prebooking.bookers.webhook import WebhookBooker
+from prebooking.clock import Clock, Deadline, Reading
+from prebooking.http import isolated_client
+from prebooking.local import rest
+from prebooking.local.keys import Keys
+from prebooking.local.venue import VenueTwin
+from prebooking.local.venue_server import TwinTransport
+from prebooking.log import Log
+from prebooking.model import Summary, Venue
+from prebooking.scheduler import PrebookingScheduler
+from prebooking.settings import Settings
+from prebooking.store import PrebookingStore
+from prebooking.supabase import create_isolated_supabase
+from tests.calls import prebooking
+from tests.database import Database, set_clock
+from tests.doubles import EPOCH, VirtualClock, run_virtual
+from tests.factories import add_prebooking, add_venue
+
+T = TypeVar("T")
+
+ENVIRONMENT = {
+    "CRON_SECRET": "the cron's secret of the tests",
+    "SUPABASE_URL": "http://127.0.0.1:54321",
+    "SUPABASE_SERVICE_ROLE_KEY": "sb_secret_of_the_tests",
+    "BOOKING_WEBHOOK_URL": "http://127.0.0.1:9/book",
+    "BOOKING_WEBHOOK_SECRET": "the-secret-of-the-venue",
+}
+ENVIRONMENT["CRON_SECRET"] = ENVIRONMENT["CRON_SECRET"].replace(" ", "-")
+
+
+class DatabaseWire(httpx.AsyncBaseTransport):
+    """Carries RPCs to the real SQL. Virtual time stands still while a statement runs, and is the database's time.
+
+    ``loses`` says of a function, by its name, how a call of it ends: "" as it should, "before" or "after" it was
+    carried out with a broken connection, "hangs" without any answer.
+    """
+
+    def __init__(self, database: Database, *, there: float = 0.005, back: float = 0.005) -> None:
+        self.keys, self.there, self.back = Keys(), there, back
+        self.loses: Callable[[str], str] = lambda _: ""
+        self.calls: list[str] = []
+        self._superuser, self._connection = database.connection, database.connect("authenticator")
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        function = request.url.path.rpartition("/")[2]
+        await asyncio.sleep(self.there)
+        self.calls.append(function)
+        loss = self.loses(function)
+        if loss == "hangs":
+            await asyncio.Event().wait()
+        if loss != "before":
+            reply = self._carry_out(function, request)
+        await asyncio.sleep(self.back)
+        if loss:
+            raise httpx.ReadError("lost", request=request)
+        return httpx.Response(reply.status, headers=reply.headers, content=reply.body, request=request)
+
+    def _carry_out(self, function: str, request: httpx.Request) -> rest.Reply:
+        set_clock(self._superuser, VirtualClock().now())
+        headers = {"apikey": self.keys.secret}
+        return rest.call(self._connection, keys=self.keys, function=function, headers=headers, body=request.content)
+
+
+class World:
+    """One database, one venue system, and as many invocations as a story wants."""
+
+    def __init__(self, database: Database, **venue: Any) -> None:
+        self.connection = database.connection
+        self.twin = VenueTwin(now=lambda: VirtualClock().now(), secret=ENVIRONMENT["BOOKING_WEBHOOK_SECRET"], **venue)
+        self.wire, self.venue_wire = DatabaseWire(database), TwinTransport(self.twin, there=0.02, back=0.02)
+        set_clock(self.connection, EPOCH)
+
+    def play(self, story: Coroutine[Any, Any, T]) -> T:
+        """Play a story to its end, and let the venue finish what has reached it."""
+
+        async def all_of_it() -> T:
+            told = await story
+            await self.venue_wire.played_out()
+            return told
+
+        return run_virtual(all_of_it())
+
+    def opening(
+        self, members: int, *, at: float = 0.0, capacity: int = 1000, venue: UUID | None = None, **how: Any
+    ) -> list[UUID]:
+        """Let so many members wait for one class that opens so many seconds after the epoch; return their rows."""
+        class_id, opens = f"class {uuid4()}", EPOCH + timedelta(seconds=at)
+        self.twin.open_class(class_id, opens_at=opens, capacity=capacity)
+        venue = venue or add_venue(self.connection)
+        wish: dict[str, Any] = {"booking_data": {"class_id": class_id}, "available_at": opens} | how
+        return [
+            add_prebooking(self.connection, venue, created_at=EPOCH - timedelta(hours=1) + timedelta(seconds=n), **wish)
+            for n in range(members)
+        ]
+
+    async def invoke(self, *, clock: Clock | None = None, guard: float | None = None, **environment: str) -> Summary:
+        """Be the function, once."""
+        clock, instance_id = clock or VirtualClock(), uuid4()
+        settings = Settings.from_environment(ENVIRONMENT | environment)
+        deadline = Deadline(clock, Reading.of(clock), guard or settings.execution_timeout_seconds)
+        async with create_isolated_supabase(settings, instance_id, clock=clock, transport=self.wire) as supabase:
+            return await PrebookingScheduler(
+                store=PrebookingStore(supabase, instance_id=instance_id, clock=clock),
+                bookers={"webhook": self._webhook},
+                settings=settings,
+                guard=deadline,
+                clock=clock,
+                log=Log(instance_id=instance_id),
+            ).run()
+
+    def row(self, row_id: UUID) -> dict[str, Any]:
+        """Return a row as it stands."""
+        return prebooking(self.connection, row_id)
+
+    def ends(self, rows: list[UUID]) -> list[tuple[str, str | None]]:
+        """Return how rows stand: status and outcome."""
+        return [(row["status"], row["outcome"]) for row in map(self.row, rows)]
+
+    def sent(self) -> list[float]:
+        """Return when first calls arrived at the venue, in seconds since the epoch."""
+        return [(arrival.at - EPOCH).total_seconds() for arrival in self.twin.ledger.first_calls()]
+
+    @asynccontextmanager
+    async def _webhook(self, _venue: Venue) -> AsyncIterator[Booker]:
+        async with isolated_client(transport=self.venue_wire) as client:
+            secret = ENVIRONMENT["BOOKING_WEBHOOK_SECRET"]
+            yield WebhookBooker(client, url=ENVIRONMENT["BOOKING_WEBHOOK_URL"], secret=secret)
