@@ -1,0 +1,209 @@
+"""What a network does to a call: over sockets, and the same on virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import httpx
+import pytest
+
+from prebooking.local.venue import DROP, HANG, Act, Arrival, Canned, Fate, Ledger
+from prebooking.local.venue_server import TwinTransport, serve
+from tests.doubles import EPOCH, DeadlockError, VirtualClock, run_virtual
+from tests.venues import book, on_virtual_time, over_sockets, venue
+
+
+class Watched(Ledger):
+    """A ledger that says when there is something new in it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.arrived, self.acted = asyncio.Event(), asyncio.Event()
+
+    def write(self, entry: Arrival | Act) -> None:
+        super().write(entry)
+        (self.acted if isinstance(entry, Act) else self.arrived).set()
+
+
+def seconds(entry: Arrival | Act) -> float:
+    return (entry.at - EPOCH).total_seconds()
+
+
+async def now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+@pytest.fixture(params=[on_virtual_time, over_sockets])
+def carried(request: pytest.FixtureRequest) -> Any:
+    """Either way to reach the twin."""
+    return request.param
+
+
+@pytest.mark.parametrize(("acts", "bookings"), [(False, 0), (True, 1)])
+def test_a_connection_is_cut_before_or_after_the_venue_acts(carried: Any, *, acts: bool, bookings: int) -> None:
+    async def story(client: httpx.AsyncClient) -> None:
+        with pytest.raises(httpx.RemoteProtocolError):
+            await book(client, "ana")
+
+    carried(twin := venue(fate=lambda _: Fate(acts=acts, answer=DROP)), story)
+    assert len(twin.ledger.arrivals()) == 1
+    assert len(twin.ledger.bookings()) == bookings
+
+
+@pytest.mark.parametrize(("acts", "bookings"), [(False, 0), (True, 1)])
+def test_a_canned_answer_stands_whatever_the_venue_did(carried: Any, *, acts: bool, bookings: int) -> None:
+    fate = Fate(acts=acts, answer=Canned(503, {"Retry-After": "9"}, b"down"))
+
+    answer = carried(twin := venue(fate=lambda _: fate), lambda client: book(client, "ana"))
+
+    assert (answer.status_code, answer.headers["retry-after"], answer.content) == (503, "9", b"down")
+    assert len(twin.ledger.bookings()) == bookings
+
+
+def test_a_cancelled_call_that_has_arrived_is_acted_on(carried: Any) -> None:
+    ledger = Watched()
+
+    async def story(client: httpx.AsyncClient) -> None:
+        call = asyncio.create_task(book(client, "ana"))
+        await ledger.arrived.wait()
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        assert not ledger.acted.is_set()
+        await asyncio.wait_for(ledger.acted.wait(), timeout=10)
+
+    carried(venue(ledger=ledger, fate=lambda _: Fate(delay_before=0.05)), story)
+    assert len(ledger.bookings_of("id of ana")) == 1
+
+
+def test_a_body_can_be_read_raw_and_once(carried: Any) -> None:
+    async def story(client: httpx.AsyncClient) -> list[bytes]:
+        async with client.stream("GET", "/book") as answer:
+            return [chunk async for chunk in answer.aiter_raw()]
+
+    assert carried(venue(), story) == [b'{"state": "unauthorized"}']
+
+
+@pytest.mark.anyio
+async def test_a_server_ends_at_once_with_calls_that_hang_or_are_slow() -> None:
+    ledger = Watched()
+    twin = venue(ledger=ledger)
+    twin.script("ana", Fate(delay_before=3_600))
+    twin.script("ben", Fate(answer=HANG))
+    async with httpx.AsyncClient(timeout=10, trust_env=False) as client:
+        async with serve(twin) as url:
+            client.base_url = httpx.URL(url)
+            calls = [asyncio.create_task(book(client, "ana"))]
+            await ledger.arrived.wait()
+            calls.append(asyncio.create_task(book(client, "ben")))
+            await ledger.acted.wait()
+            assert (await book(client, "cleo")).status_code == 201
+            assert not any(call.done() for call in calls)
+            leaving = time.monotonic()
+        assert time.monotonic() - leaving < 1
+        ends = await asyncio.gather(*calls, return_exceptions=True)
+    assert [type(end) for end in ends] == [httpx.RemoteProtocolError] * 2
+    assert [act.member for act in ledger.bookings()] == ["ben", "cleo"]
+
+
+def test_a_call_that_hangs_is_acted_on_and_never_answered() -> None:
+    twin = venue(fate=lambda _: Fate(answer=HANG))
+
+    with pytest.raises(DeadlockError):
+        on_virtual_time(twin, lambda client: book(client, "ana", timeout=httpx.Timeout(None)))
+    assert len(twin.ledger.bookings()) == 1
+
+
+def test_delays_come_before_and_after_the_act_and_on_the_way() -> None:
+    async def story(client: httpx.AsyncClient) -> float:
+        await book(client, "ana")
+        return await now()
+
+    twin = venue(now=VirtualClock().now, fate=lambda _: Fate(delay_before=2, delay_after=4))
+
+    assert on_virtual_time(twin, story, connect=16, there=1, back=lambda _: 8) == 31
+    assert [seconds(entry) for entry in twin.ledger.entries] == [17, 19]
+
+
+def test_calls_sent_at_one_instant_arrive_in_the_order_in_which_they_were_sent() -> None:
+    async def story(client: httpx.AsyncClient) -> None:
+        await asyncio.gather(*(book(client, who) for who in "zyxwvutsrqponm"))
+
+    on_virtual_time(twin := venue(), story, there=0.02)
+    assert "".join(arrival.member for arrival in twin.ledger.first_calls()) == "zyxwvutsrqponm"
+
+
+def test_a_connection_that_fails_carries_nothing() -> None:
+    refusals, traced = iter([True, False]), list[str]()
+
+    async def trace(event: str, _: dict[str, Any]) -> None:
+        traced.append(event)
+
+    async def story(client: httpx.AsyncClient) -> float:
+        with pytest.raises(httpx.ConnectError):
+            await book(client, "ana", extensions={"trace": trace})
+        assert (traced, twin.ledger.entries) == ([], ())
+        await book(client, "ana", extensions={"trace": trace})
+        return await now()
+
+    twin = venue()
+    assert on_virtual_time(twin, story, connect=3, refuses=lambda _: next(refusals)) == 6
+    assert traced == ["http11.send_request_headers.started"]
+    assert len(twin.ledger.bookings()) == 1
+
+
+def test_the_trace_can_stop_a_call_right_before_its_first_byte(carried: Any) -> None:
+    async def trace(event: str, _: dict[str, Any]) -> None:
+        if event == "http11.send_request_headers.started":
+            raise LookupError("not now")
+
+    async def story(client: httpx.AsyncClient) -> None:
+        with pytest.raises(LookupError, match="not now"):
+            await book(client, "ana", extensions={"trace": trace})
+
+    carried(twin := venue(), story)
+    assert twin.ledger.entries == ()
+
+
+@pytest.mark.parametrize(("after", "bookings"), [(1, 0), (3, 1), (5, 1)])
+def test_a_cancelled_call_is_stopped_before_it_leaves_and_not_on_its_way(after: float, bookings: int) -> None:
+    async def story(client: httpx.AsyncClient) -> None:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(book(client, "ana"), timeout=after)
+
+    on_virtual_time(twin := venue(), story, connect=2, there=2, back=2)
+    assert len(twin.ledger.bookings()) == bookings
+
+
+@pytest.mark.parametrize(
+    ("limits", "error", "bookings"),
+    [
+        (httpx.Timeout(None, connect=1), httpx.ConnectTimeout, 0),
+        (httpx.Timeout(None, read=1), httpx.ReadTimeout, 1),
+    ],
+)
+def test_a_clients_own_timeouts_hold(limits: httpx.Timeout, error: type[Exception], bookings: int) -> None:
+    async def story(client: httpx.AsyncClient) -> float:
+        with pytest.raises(error):
+            await book(client, "ana", timeout=limits)
+        return await now()
+
+    twin = venue()
+    connect = 2 if error is httpx.ConnectTimeout else 0
+    assert on_virtual_time(twin, story, connect=connect, there=2) == 1
+    assert len(twin.ledger.bookings()) == bookings
+
+
+def test_the_end_of_a_run_can_be_told_from_the_end_of_its_calls_at_the_venue() -> None:
+    twin = venue()
+    left = list[str]()
+
+    async def story() -> None:
+        async with httpx.AsyncClient(transport=TwinTransport(twin, there=9), base_url="http://venue.test") as client:
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(book(client, "ana"), timeout=1)
+
+    run_virtual(story(), left=left)
+    assert left == ["a call at the venue"]
