@@ -13,7 +13,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, TypeAdapter, Validati
 from prebooking.clock import Clock, DatabaseTime, Deadline, Reading
 from prebooking.errors import StoreBusy
 from prebooking.model import Ending, Kind, Outcome, Prebooking
-from prebooking.supabase import IsolatedSupabase
+from prebooking.supabase import LOCK_WAIT, IsolatedSupabase
 
 Cancellation = Literal["cancelled", "being_booked", "settled", "not_found"]
 
@@ -84,7 +84,7 @@ class PrebookingStore:
                     "claim_due_prebookings_v1", params, _ClaimAnswer.model_validate, until=fire_within
                 )
             except StoreBusy:
-                if fire_within.remaining() <= _BUSY_PAUSE:
+                if fire_within.remaining() <= _BUSY_PAUSE + LOCK_WAIT:
                     raise
                 await self._clock.sleep(_BUSY_PAUSE)
             else:

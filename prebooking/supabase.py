@@ -24,6 +24,7 @@ T = TypeVar("T")
 
 TRY_TIMEOUT = 2.0  # seconds a try may take; nearer to a deadline, what is left
 PAUSES = (0.1, 0.2)  # seconds before the second and the third try
+LOCK_WAIT = 1.5  # seconds a function waits for a lock before it answers "busy": lock_timeout in the migrations
 
 _LOCKED = "55P03"
 # Nothing a second try could change: bad input, wrong role, missing function, broken rule.
@@ -69,7 +70,9 @@ class IsolatedSupabase:
 
     def _tries(self, until: Deadline) -> AsyncRetrying:
         def enough(state: RetryCallState) -> bool:
-            return state.attempt_number > len(PAUSES) or until.remaining() <= state.upcoming_sleep
+            busy = state.outcome and isinstance(state.outcome.exception(), StoreBusy)
+            needs = state.upcoming_sleep + (LOCK_WAIT if busy else 0)
+            return state.attempt_number > len(PAUSES) or until.remaining() <= needs
 
         return AsyncRetrying(
             retry=retry_if_exception_type((StoreUnavailable, StoreBusy)),

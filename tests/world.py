@@ -1,11 +1,12 @@
-"""A whole world on a virtual clock: the real scheduler, client and SQL, and a venue twin; only the wires are made up."""
+"""A world on a virtual clock: the real scheduler, client and SQL, and a venue twin; only the wires are made up."""
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
@@ -17,7 +18,7 @@ from prebooking.clock import Clock, Deadline, Reading
 from prebooking.http import isolated_client
 from prebooking.local import rest
 from prebooking.local.keys import Keys
-from prebooking.local.venue import VenueTwin
+from prebooking.local.venue import Arrival, VenueTwin
 from prebooking.local.venue_server import TwinTransport
 from prebooking.log import Log
 from prebooking.model import Summary, Venue
@@ -33,13 +34,12 @@ from tests.factories import add_prebooking, add_venue
 T = TypeVar("T")
 
 ENVIRONMENT = {
-    "CRON_SECRET": "the cron's secret of the tests",
+    "CRON_SECRET": "the-secret-of-the-cron",
     "SUPABASE_URL": "http://127.0.0.1:54321",
     "SUPABASE_SERVICE_ROLE_KEY": "sb_secret_of_the_tests",
     "BOOKING_WEBHOOK_URL": "http://127.0.0.1:9/book",
     "BOOKING_WEBHOOK_SECRET": "the-secret-of-the-venue",
 }
-ENVIRONMENT["CRON_SECRET"] = ENVIRONMENT["CRON_SECRET"].replace(" ", "-")
 
 
 class DatabaseWire(httpx.AsyncBaseTransport):
@@ -82,6 +82,7 @@ class World:
         self.connection = database.connection
         self.twin = VenueTwin(now=lambda: VirtualClock().now(), secret=ENVIRONMENT["BOOKING_WEBHOOK_SECRET"], **venue)
         self.wire, self.venue_wire = DatabaseWire(database), TwinTransport(self.twin, there=0.02, back=0.02)
+        self._numbers = itertools.count()
         set_clock(self.connection, EPOCH)
 
     def play(self, story: Coroutine[Any, Any, T]) -> T:
@@ -95,17 +96,22 @@ class World:
         return run_virtual(all_of_it())
 
     def opening(
-        self, members: int, *, at: float = 0.0, capacity: int = 1000, venue: UUID | None = None, **how: Any
+        self,
+        members: int,
+        *,
+        at: float = 0.0,
+        capacity: int = 1000,
+        waiting: int = 0,
+        venue: UUID | None = None,
+        **how: Any,
     ) -> list[UUID]:
-        """Let so many members wait for one class that opens so many seconds after the epoch; return their rows."""
+        """Let so many members, in their order, wait for a class that opens so many seconds after the epoch."""
         class_id, opens = f"class {uuid4()}", EPOCH + timedelta(seconds=at)
-        self.twin.open_class(class_id, opens_at=opens, capacity=capacity)
+        self.twin.open_class(class_id, opens_at=opens, capacity=capacity, waiting_list=waiting)
         venue = venue or add_venue(self.connection)
         wish: dict[str, Any] = {"booking_data": {"class_id": class_id}, "available_at": opens} | how
-        return [
-            add_prebooking(self.connection, venue, created_at=EPOCH - timedelta(hours=1) + timedelta(seconds=n), **wish)
-            for n in range(members)
-        ]
+        made = (EPOCH - timedelta(hours=1) + timedelta(seconds=next(self._numbers)) for _ in range(members))
+        return [add_prebooking(self.connection, venue, created_at=created_at, **wish) for created_at in made]
 
     async def invoke(self, *, clock: Clock | None = None, guard: float | None = None, **environment: str) -> Summary:
         """Be the function, once."""
@@ -122,13 +128,20 @@ class World:
                 log=Log(instance_id=instance_id),
             ).run()
 
+    def wish(self, row_id: UUID) -> Arrival:
+        """Return a booking call for the row, as the venue hears it."""
+        row = self.row(row_id)
+        about = (str(row_id), row["user_email"], row["booking_data"]["class_id"], str(row["venue_id"]))
+        return Arrival(VirtualClock().now(), "POST", *about)
+
     def row(self, row_id: UUID) -> dict[str, Any]:
         """Return a row as it stands."""
         return prebooking(self.connection, row_id)
 
     def ends(self, rows: list[UUID]) -> list[tuple[str, str | None]]:
         """Return how rows stand: status and outcome."""
-        return [(row["status"], row["outcome"]) for row in map(self.row, rows)]
+        query = "select status, outcome from public.prebookings where id = %s"
+        return [self.connection.execute(query, [row]).fetchone() or ("gone", None) for row in rows]
 
     def sent(self) -> list[float]:
         """Return when first calls arrived at the venue, in seconds since the epoch."""

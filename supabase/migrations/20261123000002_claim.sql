@@ -88,8 +88,8 @@ begin
         and (p.venue_id, p.available_at) not in (select b.venue_id, b.available_at from busy b)
       order by p.available_at, p.created_at, p.id limit v_per_venue) x
     where v.enabled and (v.paused_until is null or v.paused_until <= t) and v.provider = any (p_providers)),
-  slots as (                                               -- slot = max(available_at, the slot before + stagger)
-    select l.*, place * v_stagger + max(greatest(l.available_at, t) - place * v_stagger) over venue as slot,
+  slots as (                                               -- max(available_at, the slot before + stagger), the first from t on
+    select l.*, place * v_stagger + greatest(t - v_stagger, max(l.available_at - place * v_stagger) over venue) as slot,
            first_value(row(l.available_at, l.created_at, l.id)) over venue as head
     from line l window venue as (partition by venue_id order by place)),
   due as materialized (                                    -- forty of every venue first, then forty more: no venue starves another;

@@ -1,0 +1,165 @@
+"""Do the venue's ledger and the database say the same? Every promise of the scheduler, as a question to both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import groupby, pairwise
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from psycopg.rows import class_row
+
+from prebooking.local.venue import Arrival, Ledger, State
+
+STAGGER = 0.050  # seconds between the first calls of an opening
+PROMISE = 2.0  # seconds after the opening within which a call has left that somebody was there in time to send
+
+_ROWS = """
+select p.id, initcap(split_part(user_email, '@', 1)) as member, venue_id, booking_data ->> 'class_id' as class_id,
+       available_at, p.created_at, status, outcome, booking_id, fired_at
+from public.prebookings p order by available_at, created_at, id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A prebooking as the database has it."""
+
+    id: UUID
+    member: str
+    venue_id: UUID
+    class_id: str
+    available_at: datetime
+    created_at: datetime
+    status: str
+    outcome: str | None
+    booking_id: str | None
+    fired_at: datetime | None
+
+    @property
+    def name(self) -> str:
+        """Return what a complaint calls it."""
+        return f"{self.member} ({self.class_id})"
+
+    @property
+    def was_ahead(self) -> bool:
+        """Say whether it was asked for before its opening."""
+        return self.created_at < self.available_at
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Both sides: the database's rows, in the order of the line, and what the venue has written down."""
+
+    rows: Sequence[Row]
+    ledger: Ledger
+
+    def arrival(self, row: Row) -> Arrival | None:
+        """Return the row's first call at the venue."""
+        return next((call for call in self.ledger.first_calls() if call.prebooking_id == str(row.id)), None)
+
+    def openings(self) -> list[list[Row]]:
+        """Return the rows by those who compete with each other."""
+        groups = groupby(sorted(self.rows, key=_opening), key=_opening)  # a stable sort: each keeps its order
+        return [list(group) for _, group in groups]
+
+
+def read_rows(connection: psycopg.Connection[Any]) -> list[Row]:
+    """Return all prebookings in the order of the line."""
+    return connection.cursor(row_factory=class_row(Row)).execute(_ROWS).fetchall()
+
+
+def everyone_has_an_end(both: Evidence) -> Iterator[str]:
+    """Nobody is left waiting."""
+    return (f"{row.name} is still pending" for row in both.rows if row.status not in {"completed", "failed"})
+
+
+def completed_is_booked(both: Evidence) -> Iterator[str]:
+    """Completed: the ledger has one place, of the same kind and number."""
+    for row in both.rows:
+        if row.status == "completed":
+            places = both.ledger.bookings_of(row.id)
+            if len(places) != 1:
+                yield f"{row.name} is completed, and has {len(places)} places at the venue"
+            elif (places[0].state is State.WAITLISTED) != (row.outcome == "waitlisted"):
+                yield f"{row.name} is {row.outcome}, but {places[0].state} at the venue"
+            elif row.booking_id not in {None, places[0].booking_id}:
+                yield f"{row.name} is booking {row.booking_id}, but {places[0].booking_id} at the venue"
+
+
+def failed_is_not_booked(both: Evidence) -> Iterator[str]:
+    """Failed: the ledger has no place."""
+    return (
+        f"{row.name} has failed ({row.outcome}), and has a place at the venue"
+        for row in both.rows
+        if row.status == "failed" and both.ledger.bookings_of(row.id)
+    )
+
+
+def nobody_is_booked_twice(both: Evidence) -> Iterator[str]:
+    """No member has two places in a class, and every place is somebody's."""
+    ours = {str(row.id) for row in both.rows}
+    seen = set()
+    for place in both.ledger.bookings():
+        if (place.member, place.class_id) in seen:
+            yield f"{place.member} has two places in {place.class_id}"
+        if place.prebooking_id not in ours:
+            yield f"{place.booking_id} at the venue is nobody's prebooking"
+        seen.add((place.member, place.class_id))
+
+
+def nobody_is_early(both: Evidence) -> Iterator[str]:
+    """No call reached the venue before the opening."""
+    for row in both.rows:
+        call = both.arrival(row)
+        if call and call.at < row.available_at:
+            yield f"{row.name} was called {_ms(row.available_at, call.at)} ms before the opening"
+
+
+def first_come_first_served(both: Evidence) -> Iterator[str]:
+    """The venue was called in the order of the line."""
+    came = [call.prebooking_id for call in both.ledger.first_calls()]
+    for line in both.openings():
+        called = [row for row in line if str(row.id) in came]
+        for before, after in pairwise(called):
+            if came.index(str(before.id)) > came.index(str(after.id)):
+                yield f"{after.name} was called before {before.name}"
+
+
+def calls_keep_their_distance(both: Evidence) -> Iterator[str]:
+    """First calls of an opening left at least a stagger apart, by the database's clock."""
+    for line in both.openings():
+        fired = sorted((row.fired_at, row) for row in line if row.fired_at)
+        for (earlier, before), (later, after) in pairwise(fired):
+            if (later - earlier).total_seconds() < STAGGER - 1e-6:  # an instant is rounded to a microsecond
+                yield f"{after.name} was called {_ms(later, earlier)} ms after {before.name}"
+
+
+def the_promise_is_kept(both: Evidence) -> Iterator[str]:
+    """Who asked before the opening was called within two seconds of it."""
+    for row in both.rows:
+        if row.was_ahead and row.fired_at and (row.fired_at - row.available_at).total_seconds() > PROMISE:
+            yield f"{row.name} was called {_ms(row.fired_at, row.available_at)} ms after the opening"
+
+
+QUESTIONS: dict[str, Callable[[Evidence], Iterator[str]]] = {
+    "every prebooking has an end": everyone_has_an_end,
+    "completed: exactly one place at the venue": completed_is_booked,
+    "failed: no place at the venue": failed_is_not_booked,
+    "nobody is booked twice": nobody_is_booked_twice,
+    "no call before its opening": nobody_is_early,
+    "first come, first served": first_come_first_served,
+    f"calls of an opening at least {STAGGER * 1000:.0f} ms apart": calls_keep_their_distance,
+    f"calls of those who asked ahead within {PROMISE:.0f} s of the opening": the_promise_is_kept,
+}
+
+
+def _opening(row: Row) -> tuple[UUID, datetime]:
+    return (row.venue_id, row.available_at)
+
+
+def _ms(later: datetime, earlier: datetime) -> int:
+    return round((later - earlier).total_seconds() * 1000)

@@ -1,0 +1,113 @@
+"""The function in a process of its own, as the platform runs it: it can be called, overlapped and killed.
+
+Run as a program this module is that process. It is handed a socket that listens already, so whoever calls before it is
+up waits and no port is lost to anybody else; and it ends with whoever holds the other end of its standard input.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Self
+
+import httpx
+import uvicorn
+
+from prebooking.settings import Settings
+
+PATH = "/api/cron/prebooking_scheduler"
+
+_ROOT = Path(__file__).parents[2]
+_ANSWER_SECONDS = 30.0  # as cron-job.org waits
+_STOP_SECONDS = 5.0
+
+
+class Function:
+    """One instance of the function. ``environment`` is all of its settings; what it logs goes to ``log``, a line each."""
+
+    def __init__(self, environment: Mapping[str, str], *, log: Callable[[str], None]) -> None:
+        self._environment, self._log = environment, log
+
+    def __enter__(self) -> Self:
+        """Start it. A call may come at once: it waits until somebody is there to answer."""
+        with socket.create_server(("127.0.0.1", 0), backlog=128) as listening:
+            self.address = "http://{}:{}".format(*listening.getsockname())
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", __name__, str(listening.fileno())],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                pass_fds=[listening.fileno()],
+                env=self._whole_environment(),
+                cwd=_ROOT,
+                start_new_session=True,  # Ctrl-C in the terminal reaches us, not the function
+            )
+        self._reader = threading.Thread(target=self._read_log, name="the function's log", daemon=True)
+        self._reader.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def url(self) -> str:
+        """What the cron calls."""
+        return f"{self.address}{PATH}"
+
+    def ready(self) -> Self:
+        """Return when it answers. Raises httpx.HTTPError if it does not come up."""
+        httpx.get(f"{self.address}/ready", timeout=_ANSWER_SECONDS, trust_env=False)  # 404, but an answer
+        return self
+
+    def trigger(self) -> httpx.Response:
+        """Call it as the cron does. Raises httpx.HTTPError if there is no answer."""
+        bearer = {"Authorization": f"Bearer {self._environment['CRON_SECRET']}"}
+        return httpx.post(self.url, headers=bearer, timeout=_ANSWER_SECONDS, trust_env=False)
+
+    def kill(self) -> None:
+        """Kill it, wherever it is: no handler runs, no outcome is written."""
+        self.process.kill()
+        self.stop()
+
+    def stop(self) -> None:
+        """End it, and wait for that. Asked twice, it does nothing the second time."""
+        if self.process.stdin:
+            self.process.stdin.close()
+        try:
+            self.process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+        self._reader.join(_STOP_SECONDS)
+
+    def _whole_environment(self) -> dict[str, str]:
+        """Return this process's environment with none of its settings but ours: blank counts as absent."""
+        blank = dict.fromkeys([name.upper() for name in Settings.model_fields] + ["SUPABASE_SECRET_KEY"], "")
+        return {**os.environ, **blank, **self._environment}
+
+    def _read_log(self) -> None:
+        if self.process.stdout:
+            with self.process.stdout as lines:
+                for line in lines:
+                    self._log(line.decode(errors="replace").rstrip("\n"))
+
+
+def _end_with_the_starter() -> None:
+    sys.stdin.buffer.read()  # ends when the starter does, kill -9 included
+    os._exit(0)
+
+
+def main() -> None:
+    """Serve the function on the socket whose number is the first argument."""
+    threading.Thread(target=_end_with_the_starter, daemon=True).start()
+    with socket.socket(fileno=int(sys.argv[1])) as listening:
+        config = uvicorn.Config("api.cron.prebooking_scheduler:app", access_log=False, log_level="warning")
+        uvicorn.Server(config).run(sockets=[listening])
+
+
+if __name__ == "__main__":
+    main()

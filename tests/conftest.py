@@ -1,0 +1,61 @@
+"""A real Postgres for each test process, a fresh database for each test, and Supabase's RPC in front of it."""
+
+from __future__ import annotations
+
+import itertools
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from prebooking.local.keys import Keys
+from prebooking.local.postgres import LocalPostgres, apply_migrations
+from prebooking.local.rest import serve
+from tests.database import Database, Rest
+from tests.postgrest import serve_postgrest
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+_TEMPLATE = "migrated"
+_numbers = itertools.count(1)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--postgrest", type=Path, help="a PostgREST to stand where local/rest.py stands otherwise")
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[LocalPostgres]:
+    """The server of this test process, with a database to copy: the migrations are in it, and no rows."""
+    with LocalPostgres() as server:
+        server.create_roles()
+        apply_migrations(server.create_database(_TEMPLATE))
+        yield server
+
+
+@pytest.fixture
+def database(postgres: LocalPostgres) -> Iterator[Database]:
+    """A migrated database of this test's own."""
+    name = f"test_{next(_numbers)}"
+    postgres.create_database(name, template=_TEMPLATE)
+    with closing(Database(postgres, name)) as database:
+        yield database
+    postgres.drop_database(name)
+
+
+@pytest.fixture
+async def rest(
+    database: Database, request: pytest.FixtureRequest, tmp_path: Path, anyio_backend: str
+) -> AsyncIterator[Rest]:
+    """Supabase's REST address of the test's database, and its keys."""
+    keys, binary = Keys(), request.config.getoption("--postgrest")
+    dsn = database.dsn_of("authenticator")
+    async with serve_postgrest(dsn, keys, binary, tmp_path) if binary else serve(dsn, keys) as url:
+        yield Rest(url, service_key=keys.secret, anon_key=keys.publishable, keys=keys)

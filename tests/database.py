@@ -1,0 +1,74 @@
+"""What the fixtures hand out: a database of the test's own, and the address of Supabase's RPC in front of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg import sql
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from prebooking.local.keys import Keys
+    from prebooking.local.postgres import LocalPostgres
+
+Connection = psycopg.Connection[Any]
+At = Callable[[float], None]  # sets the database's clock to so many seconds after noon
+
+_CLOCK = """
+create schema testing;
+create table testing.clock (instant timestamptz);
+insert into testing.clock values (null);
+grant usage on schema testing to service_role;
+grant select on testing.clock to service_role;
+create or replace function public.prebooking_clock() returns timestamptz
+language sql volatile security invoker set search_path = ''
+as 'select coalesce((select instant from testing.clock), clock_timestamp())';
+"""
+
+
+class Database:
+    """One test's database. ``connection`` is a superuser's, each statement a transaction of its own."""
+
+    def __init__(self, postgres: LocalPostgres, name: str) -> None:
+        self._postgres, self.name = postgres, name
+        self._open = ExitStack()
+        self.connection = self.connect()
+
+    @property
+    def dsn(self) -> str:
+        """The superuser's connection string."""
+        return self.dsn_of("postgres")
+
+    def dsn_of(self, user: str) -> str:
+        return self._postgres.dsn(self.name, user)
+
+    def connect(self, role: str = "postgres") -> Connection:
+        """Return one more connection, closed with the test, in the role."""
+        connection = self._open.enter_context(psycopg.connect(self.dsn, autocommit=True))
+        connection.execute(sql.SQL("set role {}").format(sql.Identifier(role)))
+        return connection
+
+    def close(self) -> None:
+        self._open.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """A running REST layer: ``url`` and ``service_key`` are what supabase-py's client wants."""
+
+    url: str
+    service_key: str
+    anon_key: str
+    keys: Keys
+
+
+def set_clock(connection: Connection, instant: datetime | None) -> None:
+    """Make it this instant in a superuser's database, for every connection, until it is set again; None: real time."""
+    if connection.execute("select to_regclass('testing.clock')").fetchone() == (None,):
+        connection.execute(_CLOCK)
+    connection.execute("update testing.clock set instant = %s", [instant])

@@ -1,0 +1,49 @@
+"""Rows that are ordinary until a test says what is special about them."""
+
+from __future__ import annotations
+
+import itertools
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, LiteralString
+from uuid import UUID, uuid4
+
+from psycopg import sql
+from psycopg.types.json import Jsonb
+
+if TYPE_CHECKING:
+    from tests.database import Connection
+
+_numbers = itertools.count(1)
+
+
+def noon(seconds: float = 0) -> datetime:
+    """Return an instant so many seconds after the noon at which the tests' clocks stand."""
+    return datetime(2026, 11, 23, 12, tzinfo=UTC) + timedelta(seconds=seconds)
+
+
+def add_venue(connection: Connection, **overrides: Any) -> UUID:
+    """Add a venue that can be booked."""
+    number = next(_numbers)
+    venue = {"name": f"Venue {number}", "provider": "webhook", "timezone": "Europe/Madrid", "host": f"{number}.example"}
+    return _insert(connection, "venues", venue | overrides)
+
+
+def add_prebooking(connection: Connection, venue: UUID, **overrides: Any) -> UUID:
+    """Add a member's wish that has been due for a second on the database's clock, unless ``available_at`` says else."""
+    number = next(_numbers)
+    wish = {"venue_id": venue, "user_email": f"member{number}@example.com", "booking_data": {"class_id": number}}
+    if "available_at" not in overrides:
+        (wish["available_at"],) = connection.execute(
+            "select public.prebooking_clock() - interval '1 second'"
+        ).fetchone() or (None,)
+    return _insert(connection, "prebookings", wish | overrides)
+
+
+def _insert(connection: Connection, table: LiteralString, row: dict[str, Any]) -> UUID:
+    row = {"id": uuid4()} | {name: Jsonb(value) if isinstance(value, dict) else value for name, value in row.items()}
+    columns = sql.SQL(", ").join(map(sql.Identifier, row))
+    values = sql.SQL(", ").join(map(sql.Placeholder, row))
+    connection.execute(
+        sql.SQL("insert into public.{} ({}) values ({})").format(sql.Identifier(table), columns, values), row
+    )
+    return UUID(str(row["id"]))

@@ -1,0 +1,31 @@
+"""Who talks to the database in these tests, and what time it is there."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.database import At, Connection, Database, set_clock
+from tests.factories import noon
+
+
+@pytest.fixture
+def owner(database: Database) -> Connection:
+    """A superuser's connection, for rows and for looking."""
+    return database.connection
+
+
+@pytest.fixture
+def service(database: Database) -> Connection:
+    """The scheduler's connection, as ``service_role``."""
+    return database.connect("service_role")
+
+
+@pytest.fixture
+def at(owner: Connection) -> At:
+    """Stops the database's clock at noon; calling it sets the clock to so many seconds after noon."""
+
+    def _set(seconds: float) -> None:
+        set_clock(owner, noon(seconds))
+
+    _set(0)
+    return _set

@@ -1,0 +1,248 @@
+"""In order, 50 ms apart, at the instant: read from the venue's ledger, on a virtual clock, with the real SQL."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from itertools import pairwise
+
+import pytest
+
+from prebooking.local.venue import HANG, Canned, Fate
+from tests.database import Database
+from tests.doubles import EPOCH
+from tests.factories import add_prebooking, add_venue
+from tests.world import World
+
+BOOKED = ("completed", "booked")
+
+
+def gaps(instants: list[float]) -> list[float]:
+    return [later - earlier for earlier, later in pairwise(instants)]
+
+
+def order(world: World) -> list[str]:
+    return [arrival.prebooking_id for arrival in world.twin.ledger.first_calls()]
+
+
+@pytest.mark.parametrize("members", [10, 40, 90])
+def test_due_rows_leave_in_order_fifty_milliseconds_apart_without_drifting(database: Database, members: int) -> None:
+    world = World(database)
+    rows = world.opening(members)
+    summary = world.play(world.invoke())
+    assert order(world) == [str(row) for row in rows]
+    assert min(gaps(world.sent())) >= 0.05 - 1e-9
+    assert world.sent()[-1] - world.sent()[0] <= 1.02 * (members - 1) * 0.05
+    assert world.ends(rows) == [BOOKED] * members
+    assert summary.details["completed"] == members
+
+
+def test_rows_leave_by_opening_then_by_when_they_were_made(database: Database) -> None:
+    world = World(database)
+    venue = add_venue(world.connection)
+    late, early = world.opening(3, at=-1, venue=venue), world.opening(3, at=-2, venue=venue)
+    world.play(world.invoke())
+    assert order(world) == [str(row) for row in early + late]
+
+
+def test_rows_within_the_lead_are_held_and_leave_at_their_opening(database: Database) -> None:
+    world = World(database)
+    rows = world.opening(5, at=2.5)
+    summary = world.play(world.invoke(LEAD_SECONDS="3"))
+    assert world.ends(rows) == [BOOKED] * 5
+    travel = 0.02
+    assert [round(sent - 2.5 - travel, 2) for sent in world.sent()] == [0.01, 0.06, 0.11, 0.16, 0.21]
+    assert summary.lateness_ms == {"p50": 100, "max": 200}
+
+
+def test_without_a_lead_nothing_is_taken_before_its_opening(database: Database) -> None:
+    world = World(database)
+    rows = world.opening(2, at=0.5)
+    summary = world.play(world.invoke())
+    assert (world.sent(), world.ends(rows)) == ([], [("pending", None)] * 2)
+    assert summary.message == "No prebookings ready"
+    assert world.wire.calls == ["claim_due_prebookings_v1"]
+
+
+@pytest.mark.parametrize("triggers", [2, 10])
+def test_overlapping_triggers_all_succeed_and_fire_each_row_once(database: Database, triggers: int) -> None:
+    world = World(database)
+    venue = add_venue(world.connection)
+    rows = world.opening(12, at=-1, venue=venue) + world.opening(12, at=0, venue=venue)
+
+    async def overlap() -> list[bool]:
+        summaries = await asyncio.gather(*(world.invoke() for _ in range(triggers)))
+        assert len({summary.instance_id for summary in summaries}) == triggers
+        return [summary.success for summary in summaries]
+
+    assert world.play(overlap()) == [True] * triggers
+    assert world.ends(rows) == [BOOKED] * 24
+    assert len(world.twin.ledger.arrivals()) == 24
+    assert world.twin.ledger.double_bookings() == {}
+
+
+def test_a_venue_that_hangs_delays_no_other(database: Database) -> None:
+    world = World(database)
+    stuck, free = world.opening(3), world.opening(3)
+    for row in stuck:
+        world.twin.script(row, Fate(acts=False, answer=HANG))
+    summary = world.play(world.invoke())
+    assert world.ends(free) == [BOOKED] * 3
+    assert max(arrival.at for arrival in world.twin.ledger.first_calls()) < EPOCH + timedelta(seconds=0.2)
+    assert world.ends(stuck) == [("pending", None)] * 3
+    assert summary.success
+
+
+def test_rows_added_while_a_run_fires_are_taken_by_the_same_run(database: Database) -> None:
+    world = World(database)
+    venue = add_venue(world.connection)
+    rows = world.opening(20, venue=venue)
+
+    async def story() -> list[tuple[str, str | None]]:
+        run = asyncio.create_task(world.invoke())
+        await asyncio.sleep(0.5)
+        added = world.opening(1, at=0.3, venue=venue)
+        await run
+        return world.ends(rows + added)
+
+    assert world.play(story()) == [BOOKED] * 21
+
+
+def test_what_does_not_fit_before_the_last_start_stays_for_the_next_run(database: Database) -> None:
+    world = World(database)
+    rows = world.opening(150)
+
+    summary = world.play(world.invoke())
+    assert summary.details["completed"] == len(world.sent()) == 120
+    assert world.sent()[-1] < 6 + 0.02, "no call starts after guard - 2 s"
+    world.play(world.invoke())
+    assert order(world) == [str(row) for row in rows]
+    assert world.ends(rows) == [BOOKED] * 150
+
+
+def test_calls_on_cold_connections_do_not_overtake_each_other(database: Database) -> None:
+    world = World(database)
+    rows = world.opening(6)
+    handshakes = iter([0.3, 0.001, 0.2, 0.001, 0.25, 0.001])
+    world.venue_wire.connect = lambda _: next(handshakes)
+    world.play(world.invoke())
+    assert order(world) == [str(row) for row in rows]
+    assert min(gaps(world.sent())) >= 0.05 - 1e-9
+
+
+def test_a_connection_that_fails_twice_is_tried_again_and_keeps_the_order(database: Database) -> None:
+    world = World(database)
+    rows = world.opening(4)
+    refusals = iter([True, False, True])  # the first and the second caller connect at once; the first fails twice
+    world.venue_wire.refuses = lambda _: next(refusals, False)
+    world.play(world.invoke())
+    assert order(world) == [str(row) for row in rows]
+    assert world.ends(rows) == [BOOKED] * 4
+
+
+def test_a_venue_out_of_reach_gets_everybody_back_in_line_unsent(database: Database) -> None:
+    world = World(database)
+    rows = world.opening(10)
+    world.venue_wire.refuses = lambda _: True
+    summary = world.play(world.invoke())
+    assert summary.success
+    assert summary.details == {"total": 10, "completed": 0, "failed": 0, "released": 10, "unsure": 0, "lost": 0}
+    assert [(row["claimed_by"], row["maybe_sent"], row["attempts"]) for row in map(world.row, rows)] == [
+        (None, False, 0)
+    ] * 10
+    world.venue_wire.refuses = lambda _: False
+    world.play(world.invoke())
+    assert order(world) == [str(row) for row in rows]
+
+
+def test_a_row_that_is_no_booking_fails_alone(database: Database) -> None:
+    world = World(database)
+    venue = add_venue(world.connection)
+    good = world.opening(2, venue=venue)
+    too_long = add_prebooking(world.connection, venue, booking_data={"note": "x" * 70_000}, available_at=EPOCH)
+    unreadable = add_prebooking(world.connection, venue, available_at=EPOCH, expires_at="20000-01-01")
+    world.play(world.invoke())
+    assert world.ends([too_long, unreadable]) == [("failed", "bad_data")] * 2
+    assert "longer than 65536 bytes" in world.row(too_long)["error_message"]
+    assert world.ends(good) == [BOOKED] * 2
+
+
+@pytest.mark.parametrize(
+    ("capacity", "waiting", "ends"),
+    [
+        (1, 0, [BOOKED, ("failed", "full"), ("failed", "full")]),
+        (1, 1, [BOOKED, ("completed", "waitlisted"), ("failed", "full")]),
+    ],
+)
+def test_the_class_goes_to_those_who_came_first(
+    database: Database, capacity: int, waiting: int, ends: list[tuple[str, str]]
+) -> None:
+    world = World(database)
+    rows = world.opening(3, capacity=capacity, waiting=waiting)
+    summary = world.play(world.invoke())
+    assert world.ends(rows) == ends
+    assert summary.success
+    assert world.row(rows[2])["error_message"] == "The class was full."
+
+
+def test_too_early_is_asked_again_at_most_three_times_a_quarter_second_apart(database: Database) -> None:
+    world = World(database, skew=timedelta(milliseconds=-700))
+    rows = world.opening(1)
+    summary = world.play(world.invoke())
+    calls = [(arrival.at - EPOCH).total_seconds() for arrival in world.twin.ledger.arrivals()]
+    assert [round(gap, 2) for gap in gaps(calls)] == [0.29, 0.29, 0.29]  # 250 ms after each answer, 40 ms away
+    assert world.ends(rows) == [BOOKED]
+    assert world.row(rows[0])["attempts"] == 4
+    assert summary.outcomes == {"booked": 1}
+
+
+def test_too_early_in_three_runs_is_the_end_and_in_two_it_is_not(database: Database) -> None:
+    world = World(database, skew=timedelta(hours=-1))
+    rows = world.opening(1)
+    ends = []
+    for _ in range(3):
+        world.play(world.invoke())
+        ends += world.ends(rows)
+    assert ends == [("pending", None), ("pending", None), ("failed", "too_early")]
+    assert len(world.twin.ledger.arrivals()) == world.row(rows[0])["attempts"] == 12
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 405, 429])
+def test_a_venue_that_blocks_us_is_left_alone_and_the_rest_goes_back_unsent(database: Database, status: int) -> None:
+    world = World(database)
+    rows = world.opening(20)
+    world.twin.script(rows[2], Fate(acts=False, answer=Canned(status)))
+    summary = world.play(world.invoke())
+    arrived = len(world.twin.ledger.arrivals())
+    assert 3 <= arrived <= 4  # one more may be on its way while the answer comes back
+    assert world.ends(rows[3:])[1:] == [("pending", None)] * 16
+    assert world.row(rows[2])["claimed_by"] is not None, "whether it was booked is for the venue to say, later"
+    assert all(world.row(row)["claimed_by"] is None for row in rows[arrived:])
+    (paused_until,) = world.connection.execute("select paused_until from venues").fetchone() or (None,)
+    assert paused_until is not None
+    assert timedelta(minutes=4) < paused_until - EPOCH < timedelta(minutes=6)
+    assert summary.success
+    assert summary.outcomes["blocked"] == 1
+    world.play(world.invoke())
+    assert len(world.twin.ledger.arrivals()) == arrived, "nothing is sent to a venue that is paused"
+
+
+def test_another_opening_may_follow_a_settled_call_only_after_the_stagger(database: Database) -> None:
+    world = World(database)
+    world.venue_wire.there = world.venue_wire.back = 0.0
+    world.wire.there = world.wire.back = 0.001
+    venue = add_venue(world.connection)
+    first = world.opening(1, venue=venue)
+
+    async def chase() -> None:
+        run = asyncio.create_task(world.invoke())
+        await asyncio.sleep(0.001)
+        class_id = world.row(first[0])["booking_data"]["class_id"]
+        add_prebooking(world.connection, venue, booking_data={"class_id": class_id}, available_at=EPOCH)
+        while not run.done():
+            await world.invoke()
+        await run
+
+    world.play(chase())
+    assert len(world.sent()) == 2
+    assert gaps(world.sent())[0] >= 0.05 - 1e-9

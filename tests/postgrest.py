@@ -1,0 +1,92 @@
+"""The real PostgREST in front of a test's database, with what Supabase's gateway adds to it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING
+
+import aiohttp
+from aiohttp import web
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from prebooking.local.keys import Keys
+
+_CONFIGURATION = """
+db-uri = "{dsn}"
+db-schemas = "public"
+db-anon-role = "anon"
+db-max-rows = 1000
+db-pool = 20
+jwt-secret = "{secret}"
+server-unix-socket = "{socket}"
+log-level = "crit"
+"""
+_START_SECONDS = 20
+_HOP_BY_HOP = {"transfer-encoding", "connection", "content-encoding"}
+
+
+class _Gateway:
+    """Strips ``/rest/v1`` and turns the new keys into what PostgREST understands, as Supabase's gateway does."""
+
+    def __init__(self, session: aiohttp.ClientSession, keys: Keys) -> None:
+        self._session = session
+        self._tokens = {keys.secret: keys.sign(role="service_role"), keys.publishable: keys.sign(role="anon")}
+
+    async def answer(self, request: web.Request) -> web.Response:
+        path = str(request.rel_url).removeprefix("/rest/v1")
+        headers = {
+            name: value for name, value in request.headers.items() if name.lower() not in {"host", "content-length"}
+        }
+        token = headers.get("Authorization", "").removeprefix("Bearer ") or headers.get("apikey", "")
+        if token:
+            headers["Authorization"] = f"Bearer {self._tokens.get(token, token)}"
+        body = await request.read()
+        async with self._session.request(
+            request.method, f"http://postgrest{path}", headers=headers, data=body
+        ) as reply:
+            kept = {name: value for name, value in reply.headers.items() if name.lower() not in _HOP_BY_HOP}
+            return web.Response(status=reply.status, body=await reply.read(), headers=kept)
+
+
+@contextlib.asynccontextmanager
+async def serve_postgrest(dsn: str, keys: Keys, binary: Path, folder: Path) -> AsyncIterator[str]:
+    """Run PostgREST for as long as the block lasts; yields the project's URL."""
+    socket, configuration = folder / "socket", folder / "postgrest.conf"
+    configuration.write_text(_CONFIGURATION.format(dsn=dsn, secret=keys.jwt_secret, socket=socket))
+    process = await asyncio.create_subprocess_exec(binary, configuration, stdout=asyncio.subprocess.DEVNULL)
+    connector = aiohttp.UnixConnector(str(socket))
+    try:
+        async with aiohttp.ClientSession(connector=connector, auto_decompress=False) as session:
+            await asyncio.wait_for(_answers(session), _START_SECONDS)
+            async with _listen(_Gateway(session, keys)) as url:
+                yield url
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+async def _answers(session: aiohttp.ClientSession) -> None:
+    """Return when PostgREST knows the schema: before, it refuses with 503."""
+    while True:
+        with contextlib.suppress(aiohttp.ClientError):
+            async with session.post("http://postgrest/rpc/no_such_function") as reply:
+                if reply.status == 404:
+                    return
+        await asyncio.sleep(0.01)
+
+
+@contextlib.asynccontextmanager
+async def _listen(gateway: _Gateway) -> AsyncIterator[str]:
+    application = web.Application()
+    application.router.add_route("*", "/{path:.*}", gateway.answer)
+    runner = web.AppRunner(application, access_log=None)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
