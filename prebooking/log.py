@@ -48,7 +48,7 @@ def set_up() -> None:
 
 
 class Log:
-    """Names events. What is bound at construction stands in every line, so one invocation's lines can be found."""
+    """Names events. What is bound at construction, ids only, stands in every line: so a run's lines can be found."""
 
     def __init__(self, **bound: Any) -> None:
         self._logger, self._bound = logging.getLogger("prebooking"), bound
@@ -72,7 +72,5 @@ class Log:
         self._write(logging.ERROR, event, {"exception": type(exc).__name__, "where": where})
 
     def _write(self, level: int, event: str, fields: dict[str, Any]) -> None:
-        clean = {
-            key: redact(value) if isinstance(value, str) else value for key, value in (self._bound | fields).items()
-        }
-        self._logger.log(level, event, extra={"fields": clean})
+        clean = {key: redact(value) if isinstance(value, str) else value for key, value in fields.items()}
+        self._logger.log(level, event, extra={"fields": self._bound | clean})

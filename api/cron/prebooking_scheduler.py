@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -37,7 +38,7 @@ async def prebooking_scheduler(request: Request) -> JSONResponse:
     """Book what is due, and answer 200 if the scheduler did its work, 500 if it could not."""
     clock = Clock()
     started, instance_id = Reading.of(clock), uuid4()
-    events = log.Log(instance_id=instance_id, vercel_id=request.headers.get("x-vercel-id"))
+    events = log.Log(instance_id=instance_id, vercel_id=_request_id(request))
     try:
         settings = Settings.from_environment(os.environ)
     except SettingsError as exc:
@@ -97,6 +98,12 @@ def _platform_deadline() -> datetime | None:
         return None
     deadline = get_deadline()
     return deadline.astimezone(UTC) if isinstance(deadline, datetime) else None
+
+
+def _request_id(request: Request) -> str | None:
+    """Return the platform's name for the request, by which its own logs can be found, if it looks like one."""
+    name = request.headers.get("x-vercel-id", "")
+    return name if re.fullmatch(r"[\w:-]{1,100}", name, re.ASCII) else None
 
 
 def _answer(status: int, body: dict[str, object], headers: dict[str, str] | None = None) -> JSONResponse:
