@@ -1,0 +1,70 @@
+"""README's SQL runs as it stands there: from an old table of one's own to a prebooking that is due."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from prebooking.local.postgres import LocalPostgres, apply_migrations
+from tests.database import Database
+
+README = Path(__file__).parents[2] / "README.md"
+
+OLD_TABLE = """
+create table public.prebookings (
+  id uuid primary key default gen_random_uuid(), user_email text, booking_data jsonb, status text default 'pending',
+  available_at timestamptz, created_at timestamptz default now());
+insert into prebookings (user_email, booking_data, available_at) values ('ana@example.com', '{"class_id": 1}', now());
+insert into prebookings (user_email, booking_data, status) values ('ben@example.com', '{}', 'completed');
+"""
+
+
+def blocks(heading: str) -> list[str]:
+    """Return the SQL under a heading, as it is written."""
+    section = README.read_text().split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    found = re.findall(r"^ *```sql\n(.*?)```", section, re.DOTALL | re.MULTILINE)
+    assert found
+    return found
+
+
+def test_a_venue_and_a_prebooking_are_added(database: Database) -> None:
+    [adds] = blocks("Deploy in ten minutes")
+    database.connection.execute(adds)
+    row = database.connection.execute(
+        "select v.name, status, available_at at time zone 'UTC' from prebookings p join venues v on v.id = venue_id"
+    ).fetchone()
+    assert row is not None
+    assert (row[0], row[1], str(row[2])) == ("Box Centro", "pending", "2026-12-01 07:00:00")
+
+
+def test_what_waits_in_an_old_table_comes_along(postgres: LocalPostgres) -> None:
+    moves_aside, maps = blocks("Coming from an existing `prebookings` table")[0].split("-- then: supabase db push")
+    dsn = postgres.create_database("with_an_old_table")
+    database = Database(postgres, "with_an_old_table")
+    try:
+        database.connection.execute(OLD_TABLE)
+        database.connection.execute(moves_aside)
+        apply_migrations(dsn)
+        database.connection.execute(maps)
+        emails = database.connection.execute("select user_email, status from prebookings").fetchall()
+    finally:
+        database.close()
+        postgres.drop_database("with_an_old_table")
+    assert emails == [("ana@example.com", "pending")]
+
+
+def test_members_are_told_when_a_row_ends_and_only_then(database: Database) -> None:
+    database.connection.execute("create schema supabase_functions; create table told (outcome text)")
+    database.connection.execute(
+        "create function supabase_functions.http_request() returns trigger language plpgsql as $$"
+        " begin insert into public.told values (new.outcome); return new; end $$"
+    )
+    [tells] = blocks("Telling members of the outcome")
+    database.connection.execute(tells)
+    database.connection.execute(blocks("Deploy in ten minutes")[0])
+    database.connection.execute("update prebookings set attempts = 1")
+    assert database.connection.execute("select * from told").fetchall() == []
+    database.connection.execute(
+        "update prebookings set status = 'failed', outcome = 'full', settled_at = clock_timestamp()"
+    )
+    assert database.connection.execute("select * from told").fetchall() == [("full",)]

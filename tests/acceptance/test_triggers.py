@@ -1,0 +1,141 @@
+"""The function in processes of its own, on real sockets and a real Postgres: overlapped, counted, killed."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import UUID, uuid4
+
+import pytest
+from anyio.from_thread import start_blocking_portal
+
+from prebooking.local.function import Function
+from prebooking.local.stack import Stack, local_stack
+from prebooking.local.venue import Fate
+from tests.factories import add_prebooking, add_venue
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Stack]:
+    with local_stack() as stack:
+        yield stack
+
+
+@pytest.fixture(scope="module")
+def function(stack: Stack) -> Iterator[Function]:
+    with stack.function() as function:
+        yield function.ready()
+
+
+def opening(stack: Stack, members: int, *, capacity: int = 1000) -> list[UUID]:
+    """Let members wait for a class that has just opened."""
+    class_id, opens = str(uuid4()), datetime.now(UTC) - timedelta(milliseconds=100)
+    stack.twin.open_class(class_id, opens_at=opens, capacity=capacity)
+    venue = add_venue(stack.connection)
+    wish: dict[str, Any] = {"booking_data": {"class_id": class_id}, "available_at": opens}
+    return [add_prebooking(stack.connection, venue, **wish) for _ in range(members)]
+
+
+def ends(stack: Stack, rows: list[UUID]) -> set[tuple[Any, ...]]:
+    query = "select status, outcome from public.prebookings where id = any(%s)"
+    return set(stack.connection.execute(query, [rows]).fetchall())
+
+
+def calls(stack: Stack, rows: list[UUID]) -> list[UUID]:
+    """Return whose booking calls arrived, in order."""
+    return [UUID(a.prebooking_id) for a in stack.ledger.arrivals() if UUID(a.prebooking_id) in rows]
+
+
+@pytest.mark.parametrize("triggers", [2, 10])
+def test_overlapping_triggers_are_all_answered_and_fire_each_row_once(
+    stack: Stack, function: Function, triggers: int
+) -> None:
+    rows = opening(stack, 20)
+    with ThreadPoolExecutor(triggers) as callers:
+        answers = list(callers.map(lambda _: function.trigger(), range(triggers)))
+    assert [answer.status_code for answer in answers] == [200] * triggers
+    assert len({answer.json()["instance_id"] for answer in answers}) == triggers
+    assert sum(answer.json()["details"]["completed"] for answer in answers) == 20
+    assert calls(stack, rows) == rows
+    assert ends(stack, rows) == {("completed", "booked")}
+
+
+def test_two_instances_of_the_function_do_not_fire_at_one_opening_at_once(stack: Stack, function: Function) -> None:
+    rows = opening(stack, 20)
+    with stack.function() as other, ThreadPoolExecutor(2) as callers:
+        other.ready()
+        answers = list(callers.map(lambda one: one.trigger().json(), [function, other]))
+    assert sorted(answer["details"]["total"] for answer in answers) == [0, 20]
+    assert calls(stack, rows) == rows
+
+
+def test_an_instance_killed_in_mid_call_costs_nobody_a_place_and_nobody_two(stack: Stack, function: Function) -> None:
+    rows = opening(stack, 4)
+    for row in rows[:3]:
+        stack.twin.script(row, Fate(delay_after=30))
+    with stack.function() as doomed, ThreadPoolExecutor(1) as caller:
+        answer = caller.submit(doomed.ready().trigger)  # the last row may or may not leave before the kill
+        assert stack.ledger.wait_for(lambda: len(calls(stack, rows)) == 3, seconds=20)
+        doomed.kill()
+        assert answer.exception() is not None
+    assert ends(stack, rows[:3]) == {("pending", None)}
+    # The lease, shortened: production waits 30 s.
+    stack.connection.execute(
+        "update prebookings set claimed_until = clock_timestamp(), turn_until = clock_timestamp() where id = any(%s)",
+        [rows],
+    )
+    assert function.trigger().status_code == 200
+    assert {status for status, _ in ends(stack, rows)} == {"completed"}
+    assert ends(stack, rows[:3]) == {("completed", "reconciled")}
+    assert stack.ledger.double_bookings() == {}
+    assert [len(stack.ledger.bookings_of(row)) for row in rows] == [1] * 4
+    assert len(calls(stack, rows)) == 4
+
+
+@asynccontextmanager
+async def counting(address: str, connections: list[float]) -> AsyncIterator[str]:
+    """Stand between the function and the venue, and note for every connection the slowest answer on it, in seconds."""
+    target = urlsplit(address)
+
+    async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        number, asked = len(connections), asyncio.get_running_loop().time()
+        connections.append(0.0)
+        back, forth = await asyncio.open_connection(target.hostname, target.port)
+
+        async def pipe(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+            nonlocal asked
+            while data := await source.read(65536):
+                now = asyncio.get_running_loop().time()
+                if sink is forth:
+                    asked = now
+                connections[number] = max(connections[number], now - asked)
+                sink.write(data)
+            sink.close()
+
+        await asyncio.gather(pipe(reader, forth), pipe(back, writer), return_exceptions=True)
+
+    async with await asyncio.start_server(carry, "127.0.0.1", 0) as server:
+        host, port = server.sockets[0].getsockname()
+        yield f"http://{host}:{port}{target.path}"
+
+
+def test_a_venue_sees_no_more_connections_than_its_answers_take_and_nobody_overtakes(stack: Stack) -> None:
+    connections = list[float]()
+    rows = opening(stack, 40)
+    for row in rows:
+        stack.twin.script(row, Fate(delay_after=0.26))
+    with (
+        start_blocking_portal() as portal,
+        portal.wrap_async_context_manager(counting(stack.environment["BOOKING_WEBHOOK_URL"], connections)) as counted,
+        stack.function(BOOKING_WEBHOOK_URL=counted) as function,
+    ):
+        summary = function.ready().trigger().json()
+    assert summary["outcomes"] == {"booked": 40}
+    assert 1 < len(connections) <= math.ceil(max(connections) / 0.05) + 2
+    assert calls(stack, rows) == rows
