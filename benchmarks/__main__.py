@@ -1,0 +1,29 @@
+"""What it costs, as ratios measured in one run: machines differ, and the same machine differs from minute to minute."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks import client, imports, run
+from prebooking.local.stack import local_stack
+
+
+def main() -> None:
+    table = Table("what", "ratio", "measured", title="Medians of interleaved runs on this machine")
+    for row in figures():
+        table.add_row(*row)
+    Console(width=120).print(table)
+
+
+def figures() -> Iterator[tuple[str, str, str]]:
+    with local_stack() as stack:
+        yield from run.figures(stack)
+        yield from client.figures(stack)
+    yield from imports.figures()
+
+
+if __name__ == "__main__":
+    main()
