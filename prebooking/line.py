@@ -132,8 +132,8 @@ class VenueLine:
     async def _fire(self, attempt: Attempt, before: asyncio.Event, left: asyncio.Event) -> None:
         try:
             outcome = await self._first_call(attempt, before, left)
-            self._leave(left)
             if outcome.kind is Kind.NOT_SENT:
+                attempt.outcome = outcome
                 self._stop("the venue cannot be reached", outcome)
             else:
                 self._conclude(attempt, await self._made_sure(attempt, await self._asked_again(attempt, outcome)))
@@ -151,7 +151,8 @@ class VenueLine:
             await self._clock.sleep_until(slot)
             self._let_go(attempt)
             self.sent_at = self._clock.monotonic()
-            self._leave(left)
+            # Not at once: the next call would be built now, and these bytes would leave a millisecond or two later.
+            asyncio.get_running_loop().call_later(self._stagger / 10, self._leave, left)
 
         outcome = await self._call(attempt, in_turn)
         for pause in NOT_SENT_PAUSES:

@@ -141,9 +141,8 @@ class PrebookingScheduler:
             await line.done()
 
     async def _cut_calls(self) -> None:
-        for line in self._lines.values():
-            await line.cut()
-            self._report.broken |= line.faulty
+        await asyncio.gather(*(line.cut() for line in self._lines.values()))
+        self._report.broken |= any(line.faulty for line in self._lines.values())
 
     # settle; none of this stands inside the guard: a write that it cuts off is lost
 

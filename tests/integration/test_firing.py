@@ -147,6 +147,7 @@ def test_a_venue_out_of_reach_gets_everybody_back_in_line_unsent(database: Datab
     summary = world.play(world.invoke())
     assert summary.success
     assert summary.details == {"total": 10, "completed": 0, "failed": 0, "released": 10, "unsure": 0, "lost": 0}
+    assert summary.outcomes == {"not_sent": 2}, "the two at the head of the line; nobody behind them was tried"
     assert [(row["claimed_by"], row["maybe_sent"], row["attempts"]) for row in map(world.row, rows)] == [
         (None, False, 0)
     ] * 10
