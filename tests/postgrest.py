@@ -37,16 +37,16 @@ class _Gateway:
         self._tokens = {keys.secret: keys.sign(role="service_role"), keys.publishable: keys.sign(role="anon")}
 
     async def answer(self, request: web.Request) -> web.Response:
-        path = str(request.rel_url).removeprefix("/rest/v1")
-        headers = {
-            name: value for name, value in request.headers.items() if name.lower() not in {"host", "content-length"}
-        }
+        headers = request.headers.copy()
+        for name in ("Host", "Content-Length"):
+            headers.popall(name, None)
         token = headers.get("Authorization", "").removeprefix("Bearer ") or headers.get("apikey", "")
         if token:
             headers["Authorization"] = f"Bearer {self._tokens.get(token, token)}"
+        url = f"http://postgrest{request.raw_path.removeprefix('/rest/v1')}"
         body = await request.read()
         async with self._session.request(
-            request.method, f"http://postgrest{path}", headers=headers, data=body
+            request.method, url, headers=headers, data=body, skip_auto_headers=["Content-Type"]
         ) as reply:
             kept = {name: value for name, value in reply.headers.items() if name.lower() not in _HOP_BY_HOP}
             return web.Response(status=reply.status, body=await reply.read(), headers=kept)

@@ -79,12 +79,9 @@ class LocalPostgres:
     """
 
     def __init__(self, bin_dir: Path | None = None, settings: Mapping[str, str] | None = None) -> None:
+        self._bin = bin_dir or bundled_servers()[-1]
         self._settings = _SETTINGS | dict(settings or {})
         self._as_user = _unprivileged()
-        # The unprivileged user has to reach the folder, and to remove it: /tmp when we are root.
-        self.folder = self._new_folder(Path("/tmp") if self._as_user else None)  # noqa: S108  a new name in it
-        self.data = self._new_folder(_MEMORY if _has_memory() else self.folder)
-        self._bin = self._within_reach(bin_dir or bundled_servers()[-1])
         self.keeper: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -95,7 +92,11 @@ class LocalPostgres:
 
     def start(self) -> Self:
         """Make the data folder, start the server, and return when it accepts connections: after about a second."""
+        # The unprivileged user has to reach the folder, and to remove it: /tmp when we are root.
+        self.folder = self._new_folder(Path("/tmp") if self._as_user else None)  # noqa: S108  a new name in it
+        self.data = self._new_folder(_MEMORY if _has_memory() else self.folder)
         try:
+            self._bin = self._within_reach(self._bin)
             self._initialise()
             self._launch()
             self.pid = self._wait_until_ready()

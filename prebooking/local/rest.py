@@ -28,10 +28,10 @@ _CONNECTIONS = 20  # calls at once; further ones wait for a connection, as at Po
 _PATIENCE = 10.0  # seconds they wait
 _BODY_BYTES = 10_000_000
 
-# SQLSTATE to HTTP status, longest prefix first: PostgREST's table (Error.hs, mapSQLtoHTTP). 42501 and PTxyz: see below.
+# SQLSTATE to HTTP status, longest prefix first: the table of PostgREST 12 (Error.hs). 42501 and PTxyz: see below.
 _STATUS = {
     "08": 503, "09": 500, "0L": 403, "0P": 403, "21000": 400, "23503": 409, "23505": 409, "25006": 405, "25": 500,
-    "28": 403, "2D": 500, "38": 500, "39": 500, "3B": 500, "40": 500, "42883": 404, "42P01": 404, "42P17": 500,
+    "28": 403, "2D": 500, "38": 500, "39": 500, "3B": 500, "40": 500, "42883": 404, "42P01": 404,
     "53": 503, "54": 413, "55": 500, "57P01": 503, "57": 500, "58": 500, "F0": 500, "HV": 500, "P0001": 400,
     "P0": 500, "XX": 500,
 }  # fmt: skip

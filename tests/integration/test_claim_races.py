@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+from tests.calls import claim, claimed, finish, prebooking
+from tests.factories import add_prebooking, add_venue, noon
+from tests.races import at_the_same_time, wait_until_blocked
+
+if TYPE_CHECKING:
+    from tests.database import At, Connection, Database
+
+
+def test_a_claim_waits_for_the_one_before_it_and_sees_what_that_took(
+    database: Database, owner: Connection, at: At
+) -> None:
+    venue, opening, me = add_venue(owner), noon(0), uuid4()
+    first = add_prebooking(owner, venue, available_at=opening)
+    one, other = database.connect("service_role"), database.connect("service_role")
+    with one.transaction():
+        assert claimed(one, me) == [first]
+        second = add_prebooking(owner, venue, available_at=opening)  # the same opening: it is the first one's turn
+        with at_the_same_time(lambda: claimed(other, uuid4())) as answer:
+            assert wait_until_blocked(owner, other, by=one) == "advisory"
+            one.execute("commit; begin")
+            assert answer.result() == []
+    assert prebooking(owner, second)["claimed_by"] is None
+
+
+def test_a_claim_reads_the_clock_after_it_has_waited(database: Database, owner: Connection, at: At) -> None:
+    one, other = database.connect("service_role"), database.connect("service_role")
+    row = add_prebooking(owner, add_venue(owner), available_at=noon(1))
+    with one.transaction():
+        assert claimed(one, uuid4()) == []
+        with at_the_same_time(lambda: claimed(other, uuid4())) as answer:
+            wait_until_blocked(owner, other, by=one)
+            at(1)
+            one.execute("commit; begin")
+            assert answer.result() == [row]
+
+
+def test_the_end_of_a_run_waits_for_a_claim_under_way(database: Database, owner: Connection) -> None:
+    row, me = add_prebooking(owner, add_venue(owner)), uuid4()
+    claiming, finishing = database.connect("service_role"), database.connect("service_role")
+    with claiming.transaction():
+        claim(claiming, me)
+        with at_the_same_time(lambda: finish(finishing, me)) as released:
+            assert wait_until_blocked(owner, finishing, by=claiming) == "advisory"
+            claiming.execute("commit; begin")
+            assert released.result() == 1
+    assert prebooking(owner, row)["claimed_by"] is None
+
+
+def test_a_claim_that_comes_after_the_end_of_its_run_takes_nothing(database: Database, owner: Connection) -> None:
+    row, me = add_prebooking(owner, add_venue(owner)), uuid4()
+    finishing, claiming = database.connect("service_role"), database.connect("service_role")
+    with finishing.transaction():
+        finish(finishing, me)
+        with at_the_same_time(lambda: claimed(claiming, me)) as answer:
+            assert wait_until_blocked(owner, claiming, by=finishing) == "advisory"
+            finishing.execute("commit; begin")
+            assert answer.result() == []
+    assert prebooking(owner, row)["claimed_by"] is None
+
+
+def test_takes_nothing_behind_a_row_that_somebody_edits_just_now(
+    database: Database, owner: Connection, service: Connection, at: At
+) -> None:
+    venue, opening = add_venue(owner), noon(0)
+    before, edited, _behind = (add_prebooking(owner, venue, available_at=opening) for _ in range(3))
+    elsewhere = add_prebooking(owner, add_venue(owner), available_at=opening)
+    editor = database.connect()
+    with editor.transaction():
+        editor.execute("update public.prebookings set user_email = 'new@example.com' where id = %s", [edited])
+        assert claimed(service, uuid4()) == [before, elsewhere]
+
+
+def test_an_expired_row_that_somebody_edits_just_now_is_not_waited_for(
+    database: Database, owner: Connection, service: Connection, at: At
+) -> None:
+    row = add_prebooking(owner, add_venue(owner), expires_at=noon(10))
+    editor = database.connect()
+    at(10)
+    with editor.transaction():
+        editor.execute("update public.prebookings set user_email = 'new@example.com' where id = %s", [row])
+        assert claim(service, uuid4())["expired"] == 0
+    assert claim(service, uuid4())["expired"] == 1
+
+
+def test_a_claim_that_waits_too_long_says_busy(database: Database, owner: Connection, service: Connection) -> None:
+    row, holder = add_prebooking(owner, add_venue(owner)), database.connect("service_role")
+    with holder.transaction():
+        claim(holder, uuid4())
+        with pytest.raises(psycopg.errors.LockNotAvailable):
+            claim(service, uuid4())
+        holder.execute("rollback; begin")
+    assert claimed(service, uuid4()) == [row]
+
+
+def test_the_claim_is_what_its_argument_needs_it_to_be(owner: Connection) -> None:
+    query = """select l.lanname, p.provolatile, p.prosecdef, p.proconfig
+      from pg_proc p join pg_language l on l.oid = p.prolang
+      where p.oid = 'public.claim_due_prebookings_v1'::regproc"""
+    facts = owner.execute(query).fetchone()
+    assert facts == ("plpgsql", "v", False, ['search_path=""', "lock_timeout=1500ms", "jit=off"])

@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+from prebooking.local.postgres import apply_migrations
+from tests.calls import cancel, claim, complete, fail, finish, release
+from tests.database import Connection, Database
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from prebooking.local.postgres import LocalPostgres
+
+# Projects made before autumn 2026 grant everything by name, before our migrations run.
+_OLD_DEFAULTS = b"""
+alter default privileges in schema public grant all on tables to anon, authenticated, service_role;
+alter default privileges in schema public grant all on functions to anon, authenticated, service_role;
+alter default privileges in schema public grant all on sequences to anon, authenticated, service_role;
+"""
+
+_TABLES = ["venues", "prebookings", "prebooking_runs", "prebooking_heartbeat"]
+
+_EXPECTED = {
+    ("venues", "SELECT"),
+    ("venues.paused_until", "UPDATE"),
+    ("prebookings", "SELECT"),
+    ("prebookings", "UPDATE"),
+    ("prebooking_runs", "SELECT"),
+    ("prebooking_runs", "INSERT"),
+    ("prebooking_runs", "UPDATE"),
+    ("prebooking_runs", "DELETE"),
+    ("prebooking_heartbeat", "SELECT"),
+    ("prebooking_heartbeat", "INSERT"),
+    ("prebooking_heartbeat", "UPDATE"),
+    ("prebooking_clock", "EXECUTE"),
+    ("prebooking_lock", "EXECUTE"),
+    ("claim_due_prebookings_v1", "EXECUTE"),
+    ("complete_prebooking_v1", "EXECUTE"),
+    ("fail_prebooking_v1", "EXECUTE"),
+    ("release_prebookings_v1", "EXECUTE"),
+    ("finish_run_v1", "EXECUTE"),
+    ("cancel_prebooking_v1", "EXECUTE"),
+}
+
+# Everything that anybody but the owner may do with anything in public, as the catalog has it. No list at all means the
+# built-in one, which lets everybody execute a function.
+_GRANTED = """
+with granted (what, acl) as (
+  select relname, coalesce(relacl, acldefault('r', relowner)) from pg_class where relnamespace = 'public'::regnamespace
+    and relkind in ('r', 'p', 'v', 'm', 'f', 'S')
+  union all
+  select c.relname || '.' || a.attname, a.attacl from pg_attribute a join pg_class c on c.oid = a.attrelid
+    where c.relnamespace = 'public'::regnamespace and a.attacl is not null
+  union all
+  select proname, coalesce(proacl, acldefault('f', proowner)) from pg_proc where pronamespace = 'public'::regnamespace)
+select what::text, case when grantee = 0 then 'public' else grantee::regrole::text end, privilege_type
+from granted, aclexplode(acl) where grantee <> grantor
+"""
+
+_CALLS: dict[str, Callable[[Connection], object]] = {
+    "claim_due_prebookings_v1": lambda connection: claim(connection, uuid4()),
+    "complete_prebooking_v1": lambda connection: complete(connection, uuid4(), uuid4()),
+    "fail_prebooking_v1": lambda connection: fail(connection, uuid4(), uuid4()),
+    "release_prebookings_v1": lambda connection: release(connection, uuid4(), [uuid4()]),
+    "finish_run_v1": lambda connection: finish(connection, uuid4()),
+    "cancel_prebooking_v1": lambda connection: cancel(connection, uuid4(), "me@example.com"),
+}
+
+
+@pytest.fixture(params=[b"", _OLD_DEFAULTS], ids=["no default grants", "old default grants"])
+def project(postgres: LocalPostgres, request: pytest.FixtureRequest) -> Iterator[Database]:
+    """A project whose defaults were as they may be when the migrations came."""
+    name = "project"
+    with psycopg.connect(postgres.create_database(name), autocommit=True) as connection:
+        connection.execute(request.param)
+    apply_migrations(postgres.dsn(name))
+    database = Database(postgres, name)
+    yield database
+    database.close()
+    postgres.drop_database(name)
+
+
+def test_the_service_role_has_what_it_needs_and_nobody_has_anything_else(project: Database) -> None:
+    granted = project.connection.execute(_GRANTED).fetchall()
+    assert {(what, grantee, privilege) for what, grantee, privilege in granted} == {
+        (what, "service_role", privilege) for what, privilege in _EXPECTED
+    }
+
+
+@pytest.mark.parametrize("role", ["anon", "authenticated"])
+@pytest.mark.parametrize(
+    "statement", ["select from {}", "insert into {} default values", "delete from {}", "truncate {}"]
+)
+def test_members_and_visitors_can_touch_no_table(project: Database, role: str, statement: str) -> None:
+    connection = project.connect(role)
+    for table in _TABLES:
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute(statement.format(f"public.{table}").encode())
+
+
+@pytest.mark.parametrize("role", ["anon", "authenticated"])
+@pytest.mark.parametrize("function", _CALLS)
+def test_members_and_visitors_can_call_no_function(project: Database, role: str, function: str) -> None:
+    with pytest.raises(psycopg.errors.InsufficientPrivilege, match=f"permission denied for function {function}"):
+        _CALLS[function](project.connect(role))
+
+
+def test_the_service_role_can_call_every_function(project: Database) -> None:
+    connection = project.connect("service_role")
+    for call in _CALLS.values():
+        call(connection)
+
+
+def test_the_service_role_can_change_no_venue_but_to_pause_it(project: Database) -> None:
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        project.connect("service_role").execute("update public.venues set host = 'evil.example'")
+
+
+def test_every_table_has_row_security_that_holds_for_its_owner_too(project: Database) -> None:
+    rows = project.connection.execute(
+        "select relname, relrowsecurity, relforcerowsecurity from pg_class "
+        "where relnamespace = 'public'::regnamespace and relkind = 'r'"
+    ).fetchall()
+    assert sorted(rows) == sorted((table, True, True) for table in _TABLES)
+
+
+def test_there_is_no_policy_that_lets_anybody_in(project: Database) -> None:
+    assert project.connection.execute("select * from pg_policies").fetchall() == []
+
+
+def test_every_function_runs_as_its_caller_with_a_fixed_search_path(project: Database) -> None:
+    rows: list[tuple[Any, ...]] = project.connection.execute(
+        "select proname, prosecdef, proconfig from pg_proc where pronamespace = 'public'::regnamespace"
+    ).fetchall()
+    loose = [name for name, definer, settings in rows if definer or 'search_path=""' not in (settings or [])]
+    assert (len(rows), loose) == (10, [])

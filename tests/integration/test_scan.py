@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from uuid import UUID, uuid4
+
+import pytest
+
+from tests.calls import cancel, claim, claimed, complete, fail, finish, release
+from tests.factories import add_prebooking, add_venue
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.database import Connection
+
+_OLD_ROWS = 200_000
+_DUE_ROWS = 50
+
+_AFTER_THE_CLAIM: list[Callable[[Connection, UUID, UUID], object]] = [
+    lambda connection, me, _: claim(connection, me),
+    lambda connection, me, row: complete(connection, row, me),
+    lambda connection, me, row: fail(connection, row, me),
+    lambda connection, me, row: release(connection, me, [row]),
+    lambda connection, _, row: cancel(connection, row, "member@example.com"),
+    lambda connection, me, row: finish(connection, me, [{"id": row, "attempts": 1}]),
+]
+
+
+@pytest.mark.parametrize("analyzed", [True, False], ids=["with statistics", "without statistics"])
+def test_no_call_reads_the_rows_of_the_past(owner: Connection, service: Connection, *, analyzed: bool) -> None:
+    _add_the_past(owner, analyzed=analyzed)
+    venue, me = add_venue(owner), uuid4()
+    rows = [add_prebooking(owner, venue) for _ in range(_DUE_ROWS)]
+    read = {}
+    with service.transaction():
+        service.execute(
+            "set local max_parallel_workers_per_gather = 0"
+        )  # what parallel workers read is counted elsewhere
+        assert claimed(service, me) == rows
+        read["claim"] = _rows_read(service)
+        for number, call in enumerate(_AFTER_THE_CLAIM):
+            call(service, me, rows[number])
+            read[f"call {number}"] = _rows_read(service) - sum(read.values())
+    assert max(read.values()) < 20 * _DUE_ROWS, read
+
+
+def _rows_read(connection: Connection) -> int:
+    """Return how many rows of the table this transaction has read so far, by index or without: exact and at once."""
+    query = """select coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0) from pg_stat_xact_user_tables
+      where relname = 'prebookings'"""
+    row = connection.execute(query).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def _add_the_past(owner: Connection, *, analyzed: bool) -> None:
+    venue = add_venue(owner)
+    with owner.transaction():
+        owner.execute("set local session_replication_role = replica")  # without triggers: in two seconds
+        owner.execute(
+            """insert into public.prebookings
+              (venue_id, user_email, booking_data, available_at, expires_at, status, outcome, settled_at)
+            select %s, n || '@example.com', '{}', now() - interval '1 day', now(), 'completed', 'booked', now()
+            from generate_series(1, %s) n""",
+            [venue, _OLD_ROWS],
+        )
+    if analyzed:
+        owner.execute("analyze")
