@@ -1,0 +1,93 @@
+"""The project keeps its own word: documents and code agree, and the code stays small."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import tomllib
+from pathlib import Path
+from statistics import median
+
+import pytest
+
+import prebooking
+from prebooking.settings import MAX_DURATION, Settings
+
+ROOT = Path(__file__).parents[2]
+SOURCES = sorted([*ROOT.glob("api/**/*.py"), *ROOT.glob("prebooking/**/*.py")])
+VERCEL = json.loads((ROOT / "vercel.json").read_text())
+VARIABLES = {name.upper() for name in Settings.model_fields}
+
+
+def functions(source: Path) -> list[tuple[str, int]]:
+    """Return every function's name and length in lines, without its docstring."""
+    found = []
+    for node in ast.walk(ast.parse(source.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            first = node.body[0]
+            told = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
+            docstring = (first.end_lineno or 0) - first.lineno + 1 if told else 0
+            found.append((f"{source.name}:{node.name}", (node.end_lineno or 0) - node.lineno + 1 - docstring))
+    return found
+
+
+def test_readme_s_table_of_variables_is_what_the_settings_read() -> None:
+    section = (ROOT / "README.md").read_text().split("\n## Variables\n")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| `(\w+)` \|([^|]*)\|", section, re.MULTILINE)
+    assert {name for name, _ in rows} == VARIABLES
+    for name, needed in rows:
+        field = Settings.model_fields[name.lower()]
+        default = "yes" if field.is_required() else "" if field.default is None else str(field.default)
+        assert needed.strip() == default, name
+
+
+def test_the_example_of_an_environment_names_the_same_variables_with_their_defaults() -> None:
+    lines = re.findall(r"^(# )?(\w+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE)
+    assert {name for _, name, _ in lines} == VARIABLES
+    for commented, name, value in lines:
+        field = Settings.model_fields[name.lower()]
+        assert bool(commented) != field.is_required(), name
+        if field.default is not None and not field.is_required():
+            assert value == str(field.default), name
+
+
+def test_every_function_file_has_the_duration_the_settings_count_on() -> None:
+    files = {str(path.relative_to(ROOT)) for path in ROOT.glob("api/**/*.py")}
+    assert {path: how["maxDuration"] for path, how in VERCEL["functions"].items()} == dict.fromkeys(files, MAX_DURATION)
+
+
+def test_the_bundle_leaves_out_what_is_never_deployed_in_one_glob_the_builder_takes() -> None:
+    for how in VERCEL["functions"].values():
+        assert len(how["excludeFiles"]) <= 256
+        assert {"tests/**", "prebooking/local/**", ".env*"} <= set(how["excludeFiles"].strip("{}").split(","))
+
+
+def test_no_preset_hides_the_functions_and_the_hyphen_url_leads_to_one() -> None:
+    assert VERCEL["framework"] is None
+    assert {rule["destination"] for rule in VERCEL["rewrites"]} == {"/api/cron/prebooking_scheduler"}
+    assert (ROOT / "public" / "robots.txt").exists(), "without it every source file would be published"
+
+
+def test_the_version_is_said_once_and_the_same() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["version"] == prebooking.__version__
+
+
+def test_functions_are_short_and_files_fit_the_eye() -> None:
+    lengths = dict(one for source in SOURCES for one in functions(source))
+    assert median(lengths.values()) <= 8
+    assert {name: lines for name, lines in lengths.items() if lines > 40} == {}
+    assert [source.name for source in SOURCES if len(source.read_text().splitlines()) > 300] == []
+
+
+def test_no_module_has_a_name_that_says_nothing() -> None:
+    assert {source.stem for source in SOURCES} & {"utils", "helpers", "manager", "service", "common", "misc"} == set()
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_errors_of_the_http_library_are_known_only_where_http_is_spoken(source: Path) -> None:
+    speaks_http = {"supabase.py", "call.py"}
+    if source.name not in speaks_http and "local" not in source.parts:
+        assert "except httpx" not in source.read_text()
+        assert "except (httpx" not in source.read_text()

@@ -1,0 +1,116 @@
+"""What an invocation answers: every row counted once, every end with its code, nothing that tells who."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from prebooking.model import Attempt, Ending, Kind, Outcome, Prebooking, Venue
+from prebooking.report import Report
+
+OPENS = datetime(2030, 1, 7, 6, 0, tzinfo=UTC)
+VENUE = Venue(
+    id=uuid4(), name="v", provider="webhook", host=None, provider_box_id=None, timezone="UTC", idempotent=False
+)
+
+
+def report(*endings: Ending, **more: Any) -> Report:
+    return Report(UUID(int=7), {ending.id: ending for ending in endings}, **more)
+
+
+def answer(report: Report) -> dict[str, object]:
+    return report.summary(now=OPENS, execution_time=0.5).as_json()
+
+
+def ending(kind: Kind | None, *, settled: bool | None = None, calls: int = 1) -> Ending:
+    return Ending(uuid4(), Outcome(kind) if kind else None, settled, calls)
+
+
+def attempt(late: float) -> Attempt:
+    row = Prebooking(
+        id=uuid4(),
+        venue=VENUE,
+        user_email="canary@example.com",
+        booking_data={},
+        available_at=OPENS,
+        expires_at=OPENS + timedelta(hours=1),
+        created_at=OPENS,
+        maybe_sent=False,
+        early_runs=0,
+    )
+    attempt = Attempt.of(row)
+    attempt.fired_at, attempt.calls = OPENS + timedelta(milliseconds=late), 1
+    attempt.outcome, attempt.settled = Outcome(Kind.BOOKED), True
+    return attempt
+
+
+@pytest.mark.parametrize(
+    ("given", "fate", "outcome"),
+    [
+        (ending(Kind.BOOKED, settled=True), "completed", "booked"),
+        (ending(Kind.WAITLISTED, settled=True), "completed", "waitlisted"),
+        (ending(Kind.FULL, settled=True), "failed", "full"),
+        (ending(Kind.TOO_EARLY, settled=True), "failed", "too_early"),
+        (ending(Kind.BAD_DATA, settled=True, calls=0), "failed", "bad_data"),
+        (ending(Kind.BOOKED, settled=False), "lost", "booked"),
+        (ending(Kind.BOOKED, settled=None), "unsure", "unsure"),
+        (ending(Kind.FULL, settled=None), "unsure", "unsure"),
+        (ending(Kind.UNSURE), "unsure", "unsure"),
+        (ending(Kind.BLOCKED), "unsure", "blocked"),
+        (ending(Kind.TOO_EARLY), "released", "too_early"),
+        (ending(Kind.NOT_SENT, calls=0), "released", "not_sent"),
+        (ending(Kind.BAD_DATA, settled=None, calls=0), "released", "bad_data"),
+        (ending(Kind.RECONCILED, settled=None, calls=0), "released", "reconciled"),
+        (ending(None, calls=0), "released", None),
+    ],
+)
+def test_every_row_has_one_fate_and_its_outcome(given: Ending, fate: str, outcome: str | None) -> None:
+    said = answer(report(given))
+    none = dict.fromkeys(["completed", "failed", "released", "unsure", "lost"], 0)
+    assert said["details"] == {"total": 1, **none, fate: 1}
+    assert said["outcomes"] == ({outcome: 1} if outcome else {})
+
+
+def test_rows_the_database_ended_are_failed_and_named() -> None:
+    said = answer(report(expired=2, unknown=1))
+    assert said["details"] == {"total": 3, "completed": 0, "failed": 3, "released": 0, "unsure": 0, "lost": 0}
+    assert said["outcomes"] == {"expired": 2, "unknown": 1}
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (report(), "No prebookings ready"),
+        (report(busy=True), "Another run is claiming"),
+        (report(attempt(0)), "Processed 1 prebooking"),
+        (report(attempt(0), attempt(0)), "Processed 2 prebookings"),
+        (report(attempt(0), busy=True), "Processed 1 prebooking"),
+        (report(attempt(0), broken=True), "The run did not do all of its work: see the log"),
+    ],
+)
+def test_the_message_says_what_happened(given: Report, message: str) -> None:
+    assert answer(given)["message"] == message
+    assert answer(given)["success"] is not given.broken
+
+
+def test_lateness_is_the_first_call_after_the_opening_in_milliseconds() -> None:
+    assert answer(report(*map(attempt, (5, 55, 105, 155))))["lateness_ms"] == {"p50": 55, "max": 155}
+    assert answer(report())["lateness_ms"] == {"p50": None, "max": None}
+
+
+def test_at_most_ten_errors_are_shown_and_completed_rows_are_none() -> None:
+    rows = [ending(Kind.BOOKED, settled=True), *(ending(Kind.FULL, settled=True) for _ in range(20))]
+    errors = answer(report(*rows))["errors"]
+    assert errors == [{"id": str(row.id), "outcome": "full"} for row in rows[1:11]]
+
+
+def test_the_answer_stays_under_four_kib_whatever_happens() -> None:
+    kinds = list(Kind) * 20
+    rows = [ending(kind, settled=None if n % 3 else bool(n % 2)) for n, kind in enumerate(kinds)]
+    body = json.dumps(answer(report(*rows, *map(attempt, range(160)), expired=10**9, unknown=10**9)))
+    assert len(body.encode()) < 4096
+    assert "canary" not in body
