@@ -7,44 +7,22 @@ import math
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
-from typing import Any
 from urllib.parse import urlsplit
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 from anyio.from_thread import start_blocking_portal
 
 from prebooking.local.function import Function
-from prebooking.local.stack import Stack, local_stack
+from prebooking.local.stack import Stack
 from prebooking.local.venue import Fate
-from tests.factories import add_prebooking, add_venue
-
-
-@pytest.fixture(scope="module")
-def stack() -> Iterator[Stack]:
-    with local_stack() as stack:
-        yield stack
+from tests.stacks import ends, opening
 
 
 @pytest.fixture(scope="module")
 def function(stack: Stack) -> Iterator[Function]:
     with stack.function() as function:
         yield function.ready()
-
-
-def opening(stack: Stack, members: int, *, capacity: int = 1000) -> list[UUID]:
-    """Let members wait for a class that has just opened."""
-    class_id, opens = str(uuid4()), datetime.now(UTC) - timedelta(milliseconds=100)
-    stack.twin.open_class(class_id, opens_at=opens, capacity=capacity)
-    venue = add_venue(stack.connection)
-    wish: dict[str, Any] = {"booking_data": {"class_id": class_id}, "available_at": opens}
-    return [add_prebooking(stack.connection, venue, **wish) for _ in range(members)]
-
-
-def ends(stack: Stack, rows: list[UUID]) -> set[tuple[Any, ...]]:
-    query = "select status, outcome from public.prebookings where id = any(%s)"
-    return set(stack.connection.execute(query, [rows]).fetchall())
 
 
 def calls(stack: Stack, rows: list[UUID]) -> list[UUID]:

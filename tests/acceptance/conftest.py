@@ -1,0 +1,15 @@
+"""One stack for the tests of a file: each makes rows of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from prebooking.local.stack import Stack, local_stack
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Stack]:
+    with local_stack() as stack:
+        yield stack

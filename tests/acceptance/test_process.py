@@ -1,0 +1,91 @@
+"""What invocations leave behind in their process: nothing, and what they load: nothing that was not there before."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from prebooking.local.stack import Stack
+from prebooking.local.venue import Fate
+from tests.stacks import ends, opening
+
+ROOT = Path(__file__).parents[2]
+
+# Calls the function in its own process, without a server: what is loaded, opened and left is the function's alone.
+PROGRAM = """
+import asyncio, gc, json, os, ssl, sys, threading
+
+loads = 0
+real = ssl.SSLContext.load_verify_locations
+def counting(*args, **kwargs):
+    global loads
+    loads += 1
+    return real(*args, **kwargs)
+ssl.SSLContext.load_verify_locations = counting
+
+from api.cron.prebooking_scheduler import app
+at_start = set(sys.modules)
+
+def sockets():
+    links = [os.path.realpath(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd")]
+    return sum("socket:" in link for link in links)
+
+async def call():
+    sent = []
+    async def receive():
+        return {"type": "http.request", "body": b"", "more_body": False}
+    async def send(message):
+        sent.append(message)
+    path = "/api/cron/prebooking_scheduler"
+    headers = [(b"authorization", b"Bearer " + os.environ["CRON_SECRET"].encode())]
+    await app({"type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "POST", "scheme": "http",
+               "path": path, "raw_path": path.encode(), "query_string": b"", "root_path": "", "headers": headers,
+               "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 2)}, receive, send)
+    return sent[0]["status"], json.loads(sent[1]["body"])
+
+async def main():
+    before = sockets()
+    answers = [await call()]
+    first = sorted(set(sys.modules) - at_start)
+    answers += await asyncio.gather(call(), call())
+    await asyncio.sleep(0)
+    left = [task.get_name() for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+    gc.collect()
+    print(json.dumps({"first": first, "left": left, "sockets": sockets() - before, "loads": loads,
+                      "statuses": [status for status, _ in answers], "summaries": [body for _, body in answers]}))
+
+asyncio.run(main())
+"""
+
+
+def test_the_function_imports_with_an_empty_environment() -> None:
+    program = "import sys; sys.path.insert(0, '.'); import api.cron.prebooking_scheduler"
+    subprocess.run([sys.executable, "-c", program], cwd=ROOT, env={}, check=True, timeout=60)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts sockets in /proc, which this system has not")
+def test_invocations_leave_no_task_no_socket_and_load_nothing_more(stack: Stack) -> None:
+    rows = opening(stack, 8)
+    stack.twin.script(rows[3], Fate(delay_after=60))
+    environment = {**stack.environment, "EXECUTION_TIMEOUT_SECONDS": "3", "PYTHONPATH": str(ROOT)}
+    run = subprocess.run(
+        [sys.executable, "-W", "error", "-c", PROGRAM],
+        cwd=ROOT,
+        env=environment,
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    seen = json.loads(run.stdout.splitlines()[-1])
+    assert seen["statuses"] == [200] * 3
+    assert seen["summaries"][0]["details"]["unsure"] == 1, "one call is cut off at the guard"
+    assert ends(stack, rows) == {("completed", "booked"), ("pending", None)}
+    assert seen["first"] == [], "modules that the first request imports"
+    assert seen["left"] == [], "tasks that outlive their answer"
+    assert seen["sockets"] == 0, "sockets that outlive their answer"
+    assert seen["loads"] == 1, "times the authorities' certificates were loaded"
