@@ -120,7 +120,7 @@ def nobody_is_early(both: Evidence) -> Iterator[str]:
 
 
 def first_come_first_served(both: Evidence) -> Iterator[str]:
-    """The venue was called in the order of the line."""
+    """First come, first served: calls reach the venue in the order of the line."""
     came = [call.prebooking_id for call in both.ledger.first_calls()]
     for line in both.openings():
         called = [row for row in line if str(row.id) in came]
@@ -132,9 +132,9 @@ def first_come_first_served(both: Evidence) -> Iterator[str]:
 def calls_keep_their_distance(both: Evidence) -> Iterator[str]:
     """First calls of an opening left at least a stagger apart, by the database's clock."""
     for line in both.openings():
-        fired = sorted((row.fired_at, row) for row in line if row.fired_at)
+        fired = sorted(((row.fired_at, row) for row in line if row.fired_at), key=lambda pair: pair[0])
         for (earlier, before), (later, after) in pairwise(fired):
-            if (later - earlier).total_seconds() < STAGGER - 1e-6:  # an instant is rounded to a microsecond
+            if (later - earlier).total_seconds() < STAGGER - 2e-6:  # both are rounded to microseconds
                 yield f"{after.name} was called {_ms(later, earlier)} ms after {before.name}"
 
 

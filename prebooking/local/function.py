@@ -28,7 +28,7 @@ _STOP_SECONDS = 5.0
 
 
 class Function:
-    """One instance of the function. ``environment`` is all of its settings; what it logs goes to ``log``, a line each."""
+    """One instance of the function. ``environment`` is all of its settings; ``log`` gets its lines."""
 
     def __init__(self, environment: Mapping[str, str], *, log: Callable[[str], None]) -> None:
         self._environment, self._log = environment, log

@@ -26,7 +26,9 @@ class Opening:
 
 LEFT_BEHIND = Opening("Old Mill", "swimming", -2.0, "Ada Ben")
 AT_ONCE = Opening("Old Mill", "yoga", -0.5, "Cleo Dan Eve Finn Gus Hana")
-FULL = Opening("Harbour", "rowing", 3.0, "Ines Jon Kim Leo Mia Ned Olga Pia Quin Rosa Sam Tess", places=8, waiting_list=2)
+FULL = Opening(
+    "Harbour", "rowing", 3.0, "Ines Jon Kim Leo Mia Ned Olga Pia Quin Rosa Sam Tess", places=8, waiting_list=2
+)
 AHEAD = Opening("Old Mill", "boxing", 3.0, "Udo Vera Will Xena Yara Zoe")
 SLOW = Opening("Station", "spinning", 3.0, "Abel Bea Carl Dora")
 
@@ -56,4 +58,4 @@ def prebook(stack: Stack, openings: Iterable[Opening]) -> datetime:
             )
             emails = [f"{name.lower()}@example.com" for name in opening.members.split()]
             cursor.executemany(_PREBOOKING, [(email, opening.class_id, opens_at, opening.venue) for email in emails])
-    return now  # type: ignore[no-any-return]
+    return now

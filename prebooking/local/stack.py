@@ -6,13 +6,14 @@ Everything is gone when the block ends, and when this process does, in whatever 
 from __future__ import annotations
 
 import shlex
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from secrets import token_urlsafe
-from typing import Any
+from typing import Any, NoReturn
 
 import psycopg
 from anyio.from_thread import start_blocking_portal
@@ -45,7 +46,7 @@ class WatchedLedger(Ledger):
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """What is running, and how to reach it. ``environment`` is the function's, ``log`` what its instances have logged."""
+    """What is running, and how to reach it. ``environment`` is the function's, ``log`` what it has logged."""
 
     postgres: LocalPostgres
     connection: psycopg.Connection[Any]
@@ -62,6 +63,16 @@ class Stack:
         """Return a line for a shell that runs the statement. Double quotes go round it: it has none itself."""
         program = bundled_servers()[-1] / "psql"
         return f'{shlex.quote(str(program))} -X {shlex.quote(self.postgres.dsn())} -c "{statement}"'
+
+
+def end_on_first_interrupt() -> None:
+    """Let the first Ctrl-C end this program, and no further one disturb its end."""
+
+    def interrupt(*_: object) -> NoReturn:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, interrupt)
 
 
 @contextmanager

@@ -65,7 +65,8 @@ def test_an_instance_killed_in_mid_call_costs_nobody_a_place_and_nobody_two(stac
     assert ends(stack, rows[:3]) == {("pending", None)}
     # The lease, shortened: production waits 30 s.
     stack.connection.execute(
-        "update prebookings set claimed_until = clock_timestamp(), turn_until = clock_timestamp() where id = any(%s)",
+        "update prebookings set claimed_until = clock_timestamp() - interval '1 second',"
+        " turn_until = clock_timestamp() - interval '1 second' where id = any(%s)",
         [rows],
     )
     assert function.trigger().status_code == 200

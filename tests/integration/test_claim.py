@@ -201,6 +201,13 @@ def test_records_a_run_that_had_work(owner: Connection, service: Connection, at:
     assert (recorded["claimed"], recorded["opened_at"], recorded["closed_at"]) == (2, now, None)
 
 
+def test_adds_up_what_all_its_claims_have_taken(owner: Connection, service: Connection) -> None:
+    me, _rows = uuid4(), [add_prebooking(owner, add_venue(owner)) for _ in range(3)]
+    claim(service, me, limit=1)
+    claim(service, me, limit=3)
+    assert run(owner, me)["claimed"] == 3
+
+
 def test_records_no_run_that_had_nothing_to_do(owner: Connection, service: Connection) -> None:
     claim(service, uuid4())
     assert owner.execute("select count(*) from public.prebooking_runs").fetchone() == (0,)

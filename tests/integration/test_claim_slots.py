@@ -53,6 +53,13 @@ def test_due_rows_push_the_slots_of_rows_behind_them(owner: Connection, service:
     assert claimed(service, uuid4(), lead_ms=1000, fire_within_ms=200, stagger_ms=50) == [*due, held[0]]
 
 
+def test_rows_held_already_stand_before_what_is_taken_now(owner: Connection, service: Connection, at: At) -> None:
+    venue, me = add_venue(owner), uuid4()
+    rows = [add_prebooking(owner, venue, available_at=noon(0)) for _ in range(6)]
+    assert claimed(service, me, limit=2) == rows[:2]
+    assert claimed(service, me, fire_within_ms=150, stagger_ms=50) == rows[:4]
+
+
 @pytest.mark.parametrize("fire_within_ms", [-1, -5000])
 def test_takes_nothing_when_there_is_no_time_left_to_fire(
     owner: Connection, service: Connection, fire_within_ms: int
@@ -106,6 +113,14 @@ def test_forty_of_every_venue_come_before_the_forty_first_of_any(owner: Connecti
     venues = [_add_crowd(owner, 60) for _ in range(2)]
     answer = claim(service, uuid4(), limit=85, fire_within_ms=10_000)
     assert Counter(row["venue"]["id"] for row in answer["rows"]) == {venues[0]: 45, venues[1]: 40}
+
+
+def test_what_is_held_already_counts_among_its_venues_forty(owner: Connection, service: Connection) -> None:
+    me, first = uuid4(), _add_crowd(owner, 60)
+    claim(service, me, limit=30, fire_within_ms=10_000)
+    second = _add_crowd(owner, 60)
+    answer = claim(service, me, limit=75, fire_within_ms=10_000)
+    assert Counter(row["venue"]["id"] for row in answer["rows"]) == {first: 40, second: 35}
 
 
 def _add_crowd(owner: Connection, members: int) -> str:

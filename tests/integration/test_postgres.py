@@ -31,7 +31,7 @@ _PATIENCE_MS = 10_000
 def parent() -> Iterator[subprocess.Popen[str]]:
     """A process that has a server, until its end."""
     command, pipe = [sys.executable, "-c", _PARENT], subprocess.PIPE
-    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:  # noqa: S603  our own
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:
         yield process
         process.kill()
 

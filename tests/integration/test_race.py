@@ -88,7 +88,7 @@ def _race(dsn: str) -> None:
     command, pipe = [sys.executable, "-m", "tests.racer", dsn], subprocess.PIPE
     with ExitStack() as stack:
         racers = [
-            stack.enter_context(subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True))  # noqa: S603  our own
+            stack.enter_context(subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True))
             for _ in range(_PROCESSES)
         ]
         for racer in racers:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
@@ -155,6 +156,17 @@ def test_says_how_late_the_first_call_was(owner: Connection, service: Connection
     settle(service, row, me, fired_at=noon(0.0426))
     stored = prebooking(owner, row)
     assert (stored["fired_at"], stored["lateness_ms"]) == (noon(0.0426), 43)
+
+
+@pytest.mark.parametrize("settle", [complete, fail])
+def test_an_opening_of_long_ago_is_late_in_milliseconds_too(
+    owner: Connection, service: Connection, settle: Any
+) -> None:
+    opening, end = datetime.now(UTC) - timedelta(days=30), datetime.now(UTC) + timedelta(days=1)
+    row, me = add_prebooking(owner, add_venue(owner), available_at=opening, expires_at=end), uuid4()
+    claim(service, me)
+    assert settle(service, row, me, fired_at=opening + timedelta(days=30))
+    assert prebooking(owner, row)["lateness_ms"] == 30 * 86_400_000
 
 
 @pytest.mark.parametrize("settle", [complete, fail])
