@@ -40,7 +40,7 @@ create table public.prebookings (
   fired_at        timestamptz,                                              -- the first call's first byte, on this database's clock
   answered_at     timestamptz,
   settled_at      timestamptz,
-  lateness_ms     int generated always as ((extract(epoch from fired_at - available_at) * 1000)::int) stored,
+  lateness_ms     bigint generated always as ((extract(epoch from fired_at - available_at) * 1000)::bigint) stored,
   created_at      timestamptz not null default clock_timestamp(),
   constraint opens_before_it_expires check (available_at < expires_at),
   -- A row is settled exactly when it is terminal: this prevents an end without an instant, and an instant without an end.

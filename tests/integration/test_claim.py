@@ -139,6 +139,17 @@ def test_its_own_expired_claim_comes_back_as_maybe_sent(owner: Connection, servi
     assert [row["maybe_sent"] for row in claim(service, me)["rows"]] == [True]
 
 
+def test_does_not_answer_with_its_own_row_once_its_lease_is_over(
+    owner: Connection, service: Connection, at: At
+) -> None:
+    venue, me = add_venue(owner), uuid4()
+    row = add_prebooking(owner, venue)
+    assert claimed(service, me, lease_ms=1000) == [row]
+    owner.execute("update public.venues set enabled = false")  # so that it is not taken again either
+    at(1)
+    assert claimed(service, me) == []
+
+
 def test_a_released_row_is_not_in_doubt(owner: Connection, service: Connection) -> None:
     row, me = add_prebooking(owner, add_venue(owner)), uuid4()
     claim(service, me)

@@ -6,7 +6,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from tests.calls import claim, claimed, finish, prebooking
+from tests.calls import cancel, claim, claimed, finish, prebooking
 from tests.factories import add_prebooking, add_venue, noon
 from tests.races import at_the_same_time, wait_until_blocked
 
@@ -76,6 +76,34 @@ def test_takes_nothing_behind_a_row_that_somebody_edits_just_now(
     with editor.transaction():
         editor.execute("update public.prebookings set user_email = 'new@example.com' where id = %s", [edited])
         assert claimed(service, uuid4()) == [before, elsewhere]
+
+
+# Venues that are seen only when a lock is free: a claim waits there, after its snapshot and before it locks its rows.
+_WAIT_AT_VENUES = b"""
+alter table public.venues rename to real_venues;
+create function public.wait() returns boolean language plpgsql volatile as $$
+  begin perform pg_advisory_xact_lock_shared(9); return true; end $$;
+create view public.venues as
+  select id, name, provider, host, provider_box_id, timezone, idempotent, paused_until,
+    enabled and public.wait() as enabled from public.real_venues;
+grant select on public.venues to service_role;
+"""
+
+
+def test_takes_nothing_that_was_cancelled_while_it_looked_and_nothing_behind_it(
+    database: Database, owner: Connection, service: Connection, at: At
+) -> None:
+    venue, gate = add_venue(owner), database.connect()
+    before, cancelled, _behind = (
+        add_prebooking(owner, venue, available_at=noon(0), user_email=f"{n}@x") for n in "abc"
+    )
+    owner.execute(_WAIT_AT_VENUES)
+    gate.execute("select pg_advisory_lock(9)")
+    with at_the_same_time(lambda: claimed(service, uuid4())) as answer:
+        assert wait_until_blocked(owner, service, by=gate) == "advisory"
+        assert cancel(owner, cancelled, "b@x") == "cancelled"
+        gate.execute("select pg_advisory_unlock(9)")
+        assert answer.result() == [before]
 
 
 def test_an_expired_row_that_somebody_edits_just_now_is_not_waited_for(

@@ -1,0 +1,250 @@
+"""The first byte of a call leaves when its gate opens and not before, and what is left alone stays alone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+
+from prebooking.bookers import Gate
+from prebooking.bookers.call import HEADERS, call
+from prebooking.bookers.webhook import classify
+from prebooking.errors import SendRefused
+from prebooking.http import isolated_client
+from prebooking.model import Kind, Outcome
+from tests.peers import Peer, Server, answers, requests, serve, silence
+
+pytestmark = pytest.mark.anyio
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
+
+
+class Held:
+    """A gate that stays closed until it is opened, and says when a call has come to it."""
+
+    def __init__(self) -> None:
+        self.reached, self.opened = asyncio.Event(), asyncio.Event()
+
+    async def __call__(self) -> None:
+        self.reached.set()
+        await self.opened.wait()
+
+
+@pytest.fixture
+async def client(anyio_backend: str) -> AsyncIterator[httpx.AsyncClient]:
+    async with isolated_client() as client:
+        yield client
+
+
+async def post(
+    client: httpx.AsyncClient,
+    url: str,
+    gate: Gate | None = None,
+    *,
+    timeout: float = 5,  # noqa: ASYNC109 - as call's
+) -> Outcome:
+    request = client.build_request("POST", url, content=b"{}", headers=HEADERS)
+    return await call(client, request, classify, timeout=timeout, gate=gate)
+
+
+async def everything_arrives() -> None:
+    """Let the loop go round until what was sent on this machine has been read."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+async def waits_in(gate: Held, server: Server, call: asyncio.Task[Any]) -> None:
+    """Return when a call waits in the gate with its connection open; by then nothing has arrived."""
+    await asyncio.wait_for(gate.reached.wait(), 5)
+    await asyncio.wait_for(server.connected(), 5)
+    await everything_arrives()
+    assert not call.done()
+
+
+async def test_while_the_gate_is_closed_the_connection_is_open_and_no_byte_has_left(client: httpx.AsyncClient) -> None:
+    gate = Held()
+    async with serve(answers(OK)) as server, asyncio.TaskGroup() as group:
+        calling = group.create_task(post(client, server.url, gate))
+        await waits_in(gate, server, calling)
+        assert server.received == [b""]
+        assert not server.peers[0].ended.is_set()
+        gate.opened.set()
+        assert await calling == Outcome(Kind.BOOKED)
+        assert len(server.requests()) == 1
+
+
+async def test_on_a_connection_that_is_warm_no_byte_leaves_either(client: httpx.AsyncClient) -> None:
+    gate = Held()
+    async with serve(answers(OK)) as server, asyncio.TaskGroup() as group:
+        await post(client, server.url)
+        before = server.received
+        calling = group.create_task(post(client, server.url, gate))
+        await waits_in(gate, server, calling)
+        assert server.received == before
+        gate.opened.set()
+        assert await calling == Outcome(Kind.BOOKED)
+        assert [len(requests(received)) for received in server.received] == [2]
+
+
+async def test_a_gate_that_refuses_lets_no_byte_out(client: httpx.AsyncClient) -> None:
+    async def refuse() -> None:
+        raise SendRefused("too late")
+
+    async with serve(silence) as server:
+        with pytest.raises(SendRefused, match="too late"):
+            await post(client, server.url, refuse)
+        await server.left()
+        assert server.received == [b""]
+
+
+async def test_a_gate_that_goes_wrong_lets_no_byte_out(client: httpx.AsyncClient) -> None:
+    async def go_wrong() -> None:
+        raise LookupError
+
+    async with serve(silence) as server:
+        with pytest.raises(LookupError):
+            await post(client, server.url, go_wrong)
+        await server.left()
+        assert server.received == [b""]
+
+
+async def test_a_call_that_is_cancelled_in_the_gate_lets_no_byte_out(client: httpx.AsyncClient) -> None:
+    gate = Held()
+    async with serve(silence) as server:
+        calling = asyncio.create_task(post(client, server.url, gate))
+        await waits_in(gate, server, calling)
+        calling.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await calling
+        await server.left()
+        assert server.received == [b""]
+
+
+async def test_a_call_whose_time_is_over_in_the_gate_was_not_sent(client: httpx.AsyncClient) -> None:
+    async with serve(silence) as server:
+        outcome = await post(client, server.url, Held(), timeout=0.1)
+        assert outcome == Outcome(Kind.NOT_SENT, detail="TimeoutError")
+        await server.left()
+        assert server.received == [b""]
+
+
+async def test_a_call_that_is_cancelled_after_the_gate_is_at_the_server(client: httpx.AsyncClient) -> None:
+    async def go() -> None:
+        """Open at once."""
+
+    async with serve(silence) as server:
+        calling = asyncio.create_task(post(client, server.url, go))
+        await asyncio.wait_for(server.connected(), 5)
+        await server.peers[0].request()
+        calling.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await calling
+        await server.left()
+        assert len(server.requests()) == 1
+
+
+async def test_calls_leave_in_the_order_of_their_gates_not_of_their_connections(client: httpx.AsyncClient) -> None:
+    gates = [Held() for _ in range(5)]
+    async with serve(answers(OK)) as server, asyncio.TaskGroup() as group:
+        calls = [group.create_task(post(client, f"{server.url}/{n}", gate)) for n, gate in enumerate(gates)]
+        await asyncio.wait_for(server.connected(5), 5)
+        for n in (3, 0, 4, 2, 1):
+            gates[n].opened.set()
+            await calls[n]
+            assert sum(map(len, server.received)) == (len(server.requests())) * len(server.requests()[0])
+    assert {call.result().kind for call in calls} == {Kind.BOOKED}
+
+
+# What a server says does not go beyond its answer.
+
+
+async def test_a_redirect_is_not_followed(client: httpx.AsyncClient) -> None:
+    async with serve(answers(OK)) as other:
+        for status in (301, 302, 303, 307, 308):
+            moved = f"HTTP/1.1 {status} Moved\r\nLocation: {other.url}/\r\nContent-Length: 0\r\n\r\n".encode()
+            async with serve(answers(moved)) as server:
+                assert await post(client, server.url) == Outcome(Kind.UNSURE, detail=f"HTTP {status}")
+                assert len(server.requests()) == 1
+        assert other.peers == []
+
+
+@pytest.mark.parametrize(
+    "location",
+    [b"", b"/", b"//", b"http://", b"http://[", b"http://[zz]/", b"http://a:99999/", b"\xff\xfe", b"ftp://a/", b"?"],
+)
+async def test_a_redirect_to_nowhere_leaves_the_call_unsure(client: httpx.AsyncClient, location: bytes) -> None:
+    moved = b"HTTP/1.1 302 Found\r\nLocation: " + location + b"\r\nContent-Length: 0\r\n\r\n"
+    async with serve(answers(moved)) as server:
+        assert (await post(client, server.url)).kind is Kind.UNSURE
+        assert len(server.requests()) == 1
+
+
+@pytest.mark.parametrize(
+    "cookie",
+    [
+        b"session=ana",
+        b"session=ana; Path=/; Domain=127.0.0.1; HttpOnly; SameSite=Lax; Max-Age=3600",
+        b"session=ana; Expires=not a date; Version=one; Port=x",
+        b"=; ;;",
+    ],
+)
+async def test_a_cookie_is_not_sent_with_the_next_call(client: httpx.AsyncClient, cookie: bytes) -> None:
+    sets = b"HTTP/1.1 200 OK\r\nSet-Cookie: " + cookie + b"\r\nContent-Length: 2\r\n\r\n{}"
+    async with serve(answers(sets)) as server:
+        assert [(await post(client, server.url)).kind for _ in range(2)] == [Kind.BOOKED] * 2
+        first, second = server.requests()
+        assert first == second
+        assert b"cookie" not in second.lower()
+    assert list(client.cookies.jar) == []
+
+
+async def test_what_a_server_says_unasked_is_not_the_next_call_s_answer(client: httpx.AsyncClient) -> None:
+    async with serve(answers(OK)) as server:
+        assert await post(client, server.url) == Outcome(Kind.BOOKED)
+        await server.peers[0].say(b"HTTP/1.1 409 Conflict\r\nContent-Length: 0\r\n\r\n")
+        assert await post(client, server.url) == Outcome(Kind.BOOKED)
+        assert len(server.peers) == 2, "the connection is thrown away with what was said"
+
+
+async def test_a_connection_that_was_closed_meanwhile_is_not_used_again(client: httpx.AsyncClient) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.say(OK)
+        peer.close()
+
+    async with serve(script) as server:
+        for _ in range(3):
+            assert await post(client, server.url) == Outcome(Kind.BOOKED)
+            await server.left()
+        assert len(server.requests()) == 3
+
+
+async def test_a_call_that_fails_on_a_warm_connection_is_not_sent_again_by_itself(client: httpx.AsyncClient) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.request(1)
+        await peer.say(OK)
+        await peer.request(2)
+        peer.reset()
+
+    async with serve(script) as server:
+        assert await post(client, server.url) == Outcome(Kind.BOOKED)
+        assert (await post(client, server.url)).kind is Kind.UNSURE
+        await server.left()
+        assert len(server.requests()) == 2
+
+
+async def test_a_client_that_is_closed_leaves_no_connection_open() -> None:
+    gates = [Held() for _ in range(3)]
+    async with serve(answers(OK)) as server:
+        async with isolated_client() as client, asyncio.TaskGroup() as group:
+            calls = [group.create_task(post(client, server.url, gate)) for gate in gates]
+            await asyncio.wait_for(server.connected(3), 5)
+            for gate in gates:
+                gate.opened.set()
+            await asyncio.wait(calls)
+            assert not any(peer.ended.is_set() for peer in server.peers)
+        await server.left()
+        assert [len(requests(received)) for received in server.received] == [1, 1, 1]

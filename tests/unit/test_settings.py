@@ -1,0 +1,243 @@
+"""What the environment may say, what it must not, and that no value of it is ever shown."""
+
+from __future__ import annotations
+
+import base64
+import json
+import traceback
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from prebooking.errors import SettingsError
+from prebooking.settings import BUFFER, CLOCK_SKEW, LAST_START, LONGEST_VENUE_DELAY, MAX_DURATION, Settings
+from tests.world import ENVIRONMENT as LOCAL
+
+ENVIRONMENT = LOCAL | {
+    "SUPABASE_URL": "https://project.supabase.co",
+    "BOOKING_WEBHOOK_URL": "https://book.example.com/prebookings",
+}
+SECRETS = ["CRON_SECRET", "SUPABASE_SERVICE_ROLE_KEY", "BOOKING_WEBHOOK_SECRET"]
+CANARY = "canary0123456789"
+
+
+def read(**environment: str) -> Settings:
+    return Settings.from_environment(ENVIRONMENT | environment)
+
+
+def problems(**environment: str) -> dict[str, str]:
+    """Return what is wrong, a sentence a variable; nothing if all is well."""
+    try:
+        read(**environment)
+    except SettingsError as exc:
+        return exc.problems
+    return {}
+
+
+def shown(exc: SettingsError) -> str:
+    """Return everything an exception could show to a log."""
+    return "\n".join([str(exc), repr(exc), repr(exc.args), repr(exc.problems), *traceback.format_exception(exc)])
+
+
+def jwt(**claims: Any) -> str:
+    payload = base64.urlsafe_b64encode(json.dumps(claims).encode()).rstrip(b"=").decode()
+    return f"eyJhbGciOiJIUzI1NiJ9.{payload}.signature"
+
+
+def test_what_is_not_said_has_a_default() -> None:
+    settings = read()
+    assert (settings.execution_timeout_seconds, settings.lease_seconds) == (8, 30)
+    assert (settings.stagger_ms, settings.lead_seconds, settings.cron_secret_previous) == (50, 0, None)
+
+
+def test_what_is_said_is_read() -> None:
+    numbers = {"EXECUTION_TIMEOUT_SECONDS": "5.5", "STAGGER_MS": "80", "LEAD_SECONDS": "3", "LEASE_SECONDS": "60"}
+    settings = read(**numbers, SUPABASE_URL="https://project.supabase.co/", CRON_SECRET_PREVIOUS="the-secret-before-it")
+    assert (settings.execution_timeout_seconds, settings.stagger_ms) == (5.5, 80)
+    assert (settings.lead_seconds, settings.lease_seconds) == (3, 60)
+    assert settings.supabase_url == "https://project.supabase.co"
+    assert settings.booking_webhook_url == "https://book.example.com/prebookings"
+    assert settings.supabase_service_role_key.get_secret_value() == "sb_secret_of_the_tests"
+    assert settings.booking_webhook_secret.get_secret_value() == "the-secret-of-the-venue"
+    assert settings.cron_secrets == ["the-secret-of-the-cron", "the-secret-before-it"]
+
+
+def test_an_empty_environment_is_missing_all_that_is_needed_and_nothing_else() -> None:
+    with pytest.raises(SettingsError) as caught:
+        Settings.from_environment({})
+    assert set(caught.value.problems) == set(ENVIRONMENT)
+    assert all("is missing" in problem for problem in caught.value.problems.values())
+
+
+@pytest.mark.parametrize("blank", ["", " ", "\t\n "])
+@pytest.mark.parametrize("name", sorted(ENVIRONMENT))
+def test_a_blank_variable_is_a_missing_one(name: str, blank: str) -> None:
+    assert problems(**{name: blank}) == {name: "is missing: set it in the project's environment variables"}
+
+
+@pytest.mark.parametrize("name", [name.upper() for name in Settings.model_fields if name.upper() not in ENVIRONMENT])
+def test_a_blank_variable_that_has_a_default_means_the_default(name: str) -> None:
+    assert read(**{name: "  "}) == read()
+
+
+def test_every_unfit_variable_is_named_at_once() -> None:
+    unfit = {
+        "CRON_SECRET": "short",
+        "CRON_SECRET_PREVIOUS": "short too",
+        "SUPABASE_URL": "postgres://project",
+        "SUPABASE_SERVICE_ROLE_KEY": "sb_publishable_key",
+        "BOOKING_WEBHOOK_URL": "http://book.example.com",
+        "EXECUTION_TIMEOUT_SECONDS": "9",
+        "STAGGER_MS": "5",
+        "LEAD_SECONDS": "6",
+        "LEASE_SECONDS": "5",
+    }
+    with pytest.raises(SettingsError) as caught:
+        Settings.from_environment(unfit)
+    assert set(caught.value.problems) == {*unfit, "BOOKING_WEBHOOK_SECRET"}
+    assert all(f"{name}: {problem}" in str(caught.value) for name, problem in caught.value.problems.items())
+
+
+def test_the_secret_key_may_bear_its_newer_name() -> None:
+    environment = ENVIRONMENT | {"SUPABASE_SERVICE_ROLE_KEY": " ", "SUPABASE_SECRET_KEY": "sb_secret_by_its_new_name"}
+    settings = Settings.from_environment(environment)
+    assert settings.supabase_service_role_key == SecretStr("sb_secret_by_its_new_name")
+
+
+def test_of_two_names_of_the_secret_key_the_first_counts() -> None:
+    assert read(SUPABASE_SECRET_KEY="sb_secret_other").supabase_service_role_key == SecretStr("sb_secret_of_the_tests")
+
+
+@pytest.mark.parametrize("name", ["CRON_SECRET", "CRON_SECRET_PREVIOUS", "BOOKING_WEBHOOK_SECRET"])
+@pytest.mark.parametrize(
+    "secret",
+    ["x" * 15, "x" * 20 + "\n", " " + "x" * 20, "x" * 20 + " ", "two words of one secret", "ñ" * 20, "x" * 20 + "\x00"],
+)
+def test_a_secret_that_is_short_or_that_no_header_could_carry_is_refused(name: str, secret: str) -> None:
+    assert list(problems(**{name: secret})) == [name]
+
+
+@pytest.mark.parametrize("secret", ["x" * 16, "!#$%&'*+-.^_`|~:/=,;?@[]{}", "x" * 100])
+def test_a_secret_of_sixteen_characters_that_a_header_can_carry_is_taken(secret: str) -> None:
+    assert problems(CRON_SECRET=secret, BOOKING_WEBHOOK_SECRET=secret) == {}
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "sb_publishable_0123456789",
+        jwt(role="anon"),
+        jwt(role="authenticated"),
+        jwt(role=None),
+        jwt(role=["service_role"]),
+        "sb_secret_with a space",
+        "sb_secret_and_newline\n",
+        "sb_secret_ñ",
+        '"sb_secret_quoted" ',
+    ],
+)
+def test_a_key_that_sees_no_rows_or_that_no_header_could_carry_is_refused(key: str) -> None:
+    assert list(problems(SUPABASE_SERVICE_ROLE_KEY=key)) == ["SUPABASE_SERVICE_ROLE_KEY"]
+
+
+@pytest.mark.parametrize("key", ["sb_secret_0123-4567_89", jwt(role="service_role"), jwt(ref="a project"), "a.b.c"])
+def test_a_key_that_is_not_known_to_be_a_browser_s_is_taken(key: str) -> None:
+    assert problems(SUPABASE_SERVICE_ROLE_KEY=key) == {}
+
+
+NUMBERS = [
+    *[("EXECUTION_TIMEOUT_SECONDS", value) for value in ["2.9", "8.001", "0", "-8", "1e9", "-inf"]],
+    *[("STAGGER_MS", value) for value in ["9", "1001", "0", "-50", "50.5", "5e1", "9" * 5000]],
+    *[("LEAD_SECONDS", value) for value in ["-0.1", "5.1", "-inf"]],
+    *[("LEASE_SECONDS", value) for value in ["27.9", "301", "0", "-30", "-inf"]],
+    *[
+        (name, value)
+        for name in ["EXECUTION_TIMEOUT_SECONDS", "STAGGER_MS", "LEAD_SECONDS", "LEASE_SECONDS"]
+        for value in ["nan", "inf", "eight", "8,0", "8 s", "0x8", "٨", "true", "None", "[8]"]
+    ],
+]
+
+
+@pytest.mark.parametrize(("name", "value"), NUMBERS, ids=[f"{name}={value[:9]}" for name, value in NUMBERS])
+def test_a_number_out_of_range_and_a_word_are_refused(name: str, value: str) -> None:
+    assert list(problems(**{name: value})) == [name]
+
+
+@pytest.mark.parametrize(
+    ("name", "least", "most"),
+    [
+        ("EXECUTION_TIMEOUT_SECONDS", "3", "8"),
+        ("STAGGER_MS", "10", "1000"),
+        ("LEAD_SECONDS", "0", "5"),
+        ("LEASE_SECONDS", "28", "300"),
+    ],
+)
+def test_the_ends_of_a_range_belong_to_it(name: str, least: str, most: str) -> None:
+    assert problems(**{name: least}) == problems(**{name: most}) == {}
+
+
+def test_the_platform_grants_what_the_guard_and_its_buffer_take_together() -> None:
+    vercel = json.loads((Path(__file__).parents[2] / "vercel.json").read_text())
+    assert {function["maxDuration"] for function in vercel["functions"].values()} == {MAX_DURATION}
+    assert problems(EXECUTION_TIMEOUT_SECONDS=f"{MAX_DURATION - BUFFER}") == {}
+    refused = problems(EXECUTION_TIMEOUT_SECONDS=f"{MAX_DURATION - BUFFER + 0.01}")
+    assert refused == {"EXECUTION_TIMEOUT_SECONDS": "Input should be less than or equal to 8"}
+
+
+def test_the_shortest_guard_still_leaves_time_to_start_a_call() -> None:
+    assert read(EXECUTION_TIMEOUT_SECONDS="3").execution_timeout_seconds > LAST_START
+
+
+@pytest.mark.parametrize("guard", ["3", "5", "8"])
+def test_a_lease_has_to_outlast_the_guard_and_the_slowest_venue_and_two_clocks(guard: str) -> None:
+    least = float(guard) + LONGEST_VENUE_DELAY + CLOCK_SKEW
+    assert problems(EXECUTION_TIMEOUT_SECONDS=guard, LEASE_SECONDS=f"{least}") == {}
+    refused = problems(EXECUTION_TIMEOUT_SECONDS=guard, LEASE_SECONDS=f"{least - 0.1}")
+    assert list(refused) == ["LEASE_SECONDS"]
+    assert f"at least {least:g}" in refused["LEASE_SECONDS"]
+
+
+def test_settings_cannot_be_changed() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        read().stagger_ms = 1  # type: ignore[misc]
+
+
+UNFIT = {
+    "CRON_SECRET": f"{CANARY} ",
+    "CRON_SECRET_PREVIOUS": f"{CANARY}\n",
+    "SUPABASE_URL": f"ftp://{CANARY}.supabase.co",
+    "SUPABASE_SERVICE_ROLE_KEY": f"sb_publishable_{CANARY}",
+    "BOOKING_WEBHOOK_URL": f"http://u:{CANARY}@book.example.com",
+    "BOOKING_WEBHOOK_SECRET": f"ñ{CANARY}",
+    "EXECUTION_TIMEOUT_SECONDS": CANARY,
+    "STAGGER_MS": CANARY,
+    "LEAD_SECONDS": CANARY,
+    "LEASE_SECONDS": CANARY,
+}
+
+
+@pytest.mark.parametrize("name", sorted(UNFIT))
+def test_the_value_of_an_unfit_variable_is_shown_nowhere(name: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        read(**{name: UNFIT[name]})
+    assert list(caught.value.problems) == [name]
+    assert "canary" not in shown(caught.value)
+
+
+def test_many_unfit_variables_show_no_value_either() -> None:
+    with pytest.raises(SettingsError) as caught:
+        Settings.from_environment(UNFIT)
+    assert set(caught.value.problems) == set(UNFIT)
+    assert "canary" not in shown(caught.value)
+
+
+@pytest.mark.parametrize("name", [*SECRETS, "CRON_SECRET_PREVIOUS"])
+def test_a_secret_that_is_taken_is_shown_nowhere(name: str) -> None:
+    settings = read(**{name: CANARY})
+    assert "canary" not in f"{settings!r} {settings} {settings.model_dump()} {settings.model_dump_json()}"
+
+
+def test_the_tests_own_environment_is_one_that_is_taken() -> None:
+    assert Settings.from_environment(LOCAL).supabase_url == LOCAL["SUPABASE_URL"]

@@ -1,0 +1,191 @@
+"""What an endpoint's answers mean, and what it is sent."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from prebooking.bookers.call import Reply
+from prebooking.bookers.webhook import classify, classify_state
+from prebooking.model import Kind, Outcome
+
+PLACED = [200, 201, 204]
+BLOCKED = [401, 403, 404, 405, 429]
+REFUSALS = [
+    Kind.FULL,
+    Kind.NO_CREDIT,
+    Kind.LIMIT_REACHED,
+    Kind.PAYMENT_DUE,
+    Kind.TOO_LATE,
+    Kind.CONFLICT_SAME_HOUR,
+    Kind.CLASS_GONE,
+]
+REFUSED = [400, 402, 406, 410, 418, 422, 451, 499]
+EVERY = [*PLACED, *BLOCKED, *REFUSED, 202, 301, 408, 409, 425, 500, 503]
+
+
+def kind_of(status: int) -> Kind:
+    """Say what a status means: the table that an endpoint's author reads."""
+    if status in PLACED:
+        return Kind.BOOKED
+    if status in BLOCKED:
+        return Kind.BLOCKED
+    if status == 409:
+        return Kind.ALREADY_BOOKED
+    if status == 425:
+        return Kind.TOO_EARLY
+    return Kind.REJECTED if 400 <= status < 500 and status != 408 else Kind.UNSURE
+
+
+def reply(status: int, said: Any = None) -> Reply:
+    """Return an answer with JSON in it, or without a body."""
+    return Reply(status, b"" if said is None else json.dumps(said).encode())
+
+
+# Bodies that are no JSON object. None: longer than we read, or compressed.
+UNREADABLE = {
+    "text": b"booked",
+    "HTML": b"<!doctype html><title>Sign in</title>",
+    "a blank": b" ",
+    "a list": b'["booked"]',
+    "a string": b'"booked"',
+    "a number": b"200",
+    "true": b"true",
+    "null": b"null",
+    "half an object": b'{"state": "booked"',
+    "two objects": b'{"state": "booked"}{"state": "booked"}',
+    "single quotes": b"{'state': 'booked'}",
+    "invalid UTF-8": b'{"state": "booked\xff"}',
+    "null bytes": b"\x00\x00\x00\x00",
+    "deep lists": b"[" * 60_000,
+    "deep objects": b'{"a":' * 12_000,
+    "a deep value beside a state": b'{"state": "booked", "a": ' + b"[" * 30_000 + b"]" * 30_000 + b"}",
+    "a huge number": b'{"booking_id": ' + b"9" * 60_000 + b"}",
+    "a compressed object": b"\x1f\x8b\x08\x00\x00\x00\x00\x00",
+    "too much": None,
+}
+
+
+def test_a_status_alone_means_what_the_table_says() -> None:
+    means = {status: classify(reply(status)).kind for status in range(100, 600)}
+    assert means == {status: kind_of(status) for status in range(100, 600)}
+
+
+@pytest.mark.parametrize("status", [0, 99, 600, 999])
+def test_a_status_that_does_not_exist_is_unsure(status: int) -> None:
+    assert classify(reply(status)).kind is Kind.UNSURE
+
+
+@pytest.mark.parametrize("body", UNREADABLE.values(), ids=UNREADABLE.keys())
+def test_a_success_whose_body_cannot_be_read_is_unsure_and_any_other_status_is_clear_without_it(
+    body: bytes | None,
+) -> None:
+    means = {status: classify(Reply(status, body)).kind for status in EVERY}
+    assert means == {status: Kind.UNSURE if status in PLACED else kind_of(status) for status in EVERY}
+
+
+@pytest.mark.parametrize("status", PLACED)
+@pytest.mark.parametrize("state", [Kind.BOOKED, Kind.WAITLISTED])
+def test_a_success_may_say_which_place_it_is_and_its_number(status: int, state: Kind) -> None:
+    assert classify(reply(status, {"state": state, "booking_id": "b-1"})) == Outcome(state, "b-1")
+
+
+def test_a_success_that_does_not_say_which_place_it_is_is_a_booking() -> None:
+    assert classify(reply(200, {})) == Outcome(Kind.BOOKED)
+    assert classify(reply(201, {"booking_id": 7, "more": ["of", "it"]})) == Outcome(Kind.BOOKED, "7")
+
+
+def strange(*known: Kind) -> list[Any]:
+    """Return what may stand for a state and is none of the known ones."""
+    return ["", "BOOKED", "ok", None, True, 1, 0.5, [], {}, ["booked"], ["full"], *sorted(set(Kind) - {*known})]
+
+
+@pytest.mark.parametrize("state", strange(Kind.BOOKED, Kind.WAITLISTED), ids=repr)
+def test_a_success_that_says_something_else_is_unsure(state: Any) -> None:
+    for status in PLACED:
+        assert classify(reply(status, {"state": state})) == Outcome(Kind.UNSURE, detail="unreadable")
+
+
+@pytest.mark.parametrize("state", REFUSALS)
+def test_a_refusal_may_say_why(state: Kind) -> None:
+    for status in REFUSED:
+        assert classify(reply(status, {"state": state, "booking_id": "b-1"})) == Outcome(state)
+
+
+@pytest.mark.parametrize("state", strange(*REFUSALS), ids=repr)
+def test_a_refusal_that_says_nothing_we_know_is_just_a_refusal(state: Any) -> None:
+    for status in REFUSED:
+        assert classify(reply(status, {"state": state})) == Outcome(Kind.REJECTED, detail=f"(HTTP {status})")
+
+
+@pytest.mark.parametrize("state", [*REFUSALS, Kind.BOOKED])
+def test_a_state_changes_nothing_where_the_status_is_no_success_and_no_refusal(state: Kind) -> None:
+    for status in [*BLOCKED, 202, 302, 408, 409, 425, 500]:
+        assert classify(reply(status, {"state": state})).kind is kind_of(status)
+
+
+def test_what_was_booked_before_may_have_a_number() -> None:
+    assert classify(reply(409, {"booking_id": "b-1"})) == Outcome(Kind.ALREADY_BOOKED, "b-1")
+
+
+@pytest.mark.parametrize(
+    ("value", "number"),
+    [
+        ("b-1", "b-1"),
+        ("2030.01:A_b-7", "2030.01:A_b-7"),
+        (4711, "4711"),
+        (-1, "-1"),
+        (0, "0"),
+        ("x" * 100, "x" * 100),
+        ("x" * 101, None),
+        (10**100, None),
+        ("", None),
+        (" ", None),
+        ("b 1", None),
+        ("b-1\n", None),
+        ("ana@example.com", None),
+        ("<script>", None),
+        ("número", None),
+        ("٤٧", None),
+        (1.5, None),
+        (None, None),
+        ([], None),
+        (["b-1"], None),
+        ({"id": "b-1"}, None),
+    ],
+    ids=repr,
+)
+def test_a_booking_s_number_is_taken_only_if_it_is_short_and_plain(value: Any, number: str | None) -> None:
+    said = {"state": "booked", "booking_id": value}
+    assert classify(reply(200, said)) == classify_state(reply(200, said)) == Outcome(Kind.BOOKED, number)
+
+
+@pytest.mark.parametrize("state", [Kind.BOOKED, Kind.WAITLISTED, Kind.NOT_BOOKED])
+def test_an_endpoint_that_was_asked_tells_by_a_state(state: Kind) -> None:
+    assert classify_state(reply(200, {"state": state, "booking_id": "b-1"})) == Outcome(state, "b-1")
+
+
+@pytest.mark.parametrize("state", [Kind.BOOKED, Kind.WAITLISTED, Kind.NOT_BOOKED])
+def test_an_endpoint_that_was_asked_and_does_not_say_200_tells_nothing(state: Kind) -> None:
+    for status in range(100, 600):
+        if status != 200:
+            assert classify_state(reply(status, {"state": state})) == Outcome(Kind.UNKNOWN)
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", *UNREADABLE.values()], ids=["nothing", "{}", *UNREADABLE.keys()])
+def test_an_endpoint_that_was_asked_and_says_no_state_tells_nothing(body: bytes | None) -> None:
+    assert classify_state(Reply(200, body)) == Outcome(Kind.UNKNOWN)
+
+
+@pytest.mark.parametrize("state", strange(Kind.BOOKED, Kind.WAITLISTED, Kind.NOT_BOOKED), ids=repr)
+def test_an_endpoint_that_was_asked_and_says_another_state_tells_nothing(state: Any) -> None:
+    assert classify_state(reply(200, {"state": state})) == Outcome(Kind.UNKNOWN)
+
+
+@pytest.mark.parametrize("status", [200, 409, 410, 422, 500])
+def test_nothing_of_an_answer_s_own_text_gets_into_an_outcome(status: int) -> None:
+    said = {"state": "canary", "message": "canary", "error": "canary", "booking_id": "can ary"}
+    assert "canary" not in repr(classify(reply(status, said)))
+    assert "canary" not in classify(reply(status, said)).sentence

@@ -1,0 +1,212 @@
+"""What an endpoint is sent: the prebooking as JSON, who asks, and nothing that the row did not say."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import httpx
+import pytest
+
+from prebooking.bookers.webhook import BODY_LIMIT, WebhookBooker
+from prebooking.errors import BadBookingData
+from prebooking.http import isolated_client
+from prebooking.model import Kind, Outcome, Prebooking, Venue
+
+pytestmark = pytest.mark.anyio
+
+VENUE = Venue(
+    id=UUID(int=7),
+    name="Box Ñandú",
+    provider="webhook",
+    host=None,
+    provider_box_id=None,
+    timezone="Europe/Madrid",
+    idempotent=False,
+)
+OPENS = datetime(2030, 1, 7, 6, tzinfo=UTC)
+ROW = Prebooking(
+    id=UUID(int=1),
+    venue=VENUE,
+    user_email="ana@example.com",
+    booking_data={"class_id": "4711"},
+    available_at=OPENS,
+    expires_at=OPENS.replace(day=8),
+    created_at=OPENS.replace(day=1),
+    maybe_sent=False,
+    early_runs=0,
+)
+
+
+async def _open() -> None:
+    """Let the first byte go."""
+
+
+class Endpoint:
+    """Keeps what it is sent, and answers all of it alike."""
+
+    def __init__(self, status: int = 200, body: Any = None) -> None:
+        self.requests: list[httpx.Request] = []
+        self._reply = (status, body if body is not None else {})
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.requests.append(request)
+        return httpx.Response(self._reply[0], stream=httpx.ByteStream(json.dumps(self._reply[1]).encode()))
+
+    async def book(self, row: Prebooking = ROW, url: str = "https://book.example.com/wod") -> Outcome:
+        async with isolated_client(transport=httpx.MockTransport(self)) as client:
+            return await WebhookBooker(client, url=url, secret="the-secret").book(row, timeout=1, gate=_open)
+
+    async def confirm(self, url: str = "https://book.example.com/wod") -> Outcome:
+        async with isolated_client(transport=httpx.MockTransport(self)) as client:
+            return await WebhookBooker(client, url=url, secret="the-secret").confirm(ROW, timeout=1)
+
+
+def having(**data: Any) -> Prebooking:
+    return ROW.model_copy(update={"booking_data": data})
+
+
+async def test_a_booking_is_one_post_of_the_prebooking_as_json() -> None:
+    endpoint = Endpoint()
+    assert await endpoint.book() == Outcome(Kind.BOOKED)
+    [request] = endpoint.requests
+    assert (request.method, str(request.url)) == ("POST", "https://book.example.com/wod")
+    assert json.loads(request.content) == {
+        "prebooking_id": "00000000-0000-0000-0000-000000000001",
+        "venue_id": "00000000-0000-0000-0000-000000000007",
+        "venue_name": "Box Ñandú",
+        "user_email": "ana@example.com",
+        "booking_data": {"class_id": "4711"},
+        "available_at": "2030-01-07T06:00:00+00:00",
+        "expires_at": "2030-01-08T06:00:00+00:00",
+    }
+
+
+async def test_a_booking_says_who_asks_and_for_which_prebooking() -> None:
+    endpoint = Endpoint()
+    await endpoint.book()
+    headers = dict(endpoint.requests[0].headers)
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    assert headers == {
+        "host": "book.example.com",
+        "connection": "keep-alive",
+        "accept": "application/json",
+        "accept-encoding": "identity",
+        "user-agent": f"prebooking-scheduler/{project['version']}",
+        "authorization": "Bearer the-secret",
+        "content-type": "application/json",
+        "idempotency-key": str(ROW.id),
+        "content-length": str(len(endpoint.requests[0].content)),
+    }
+
+
+async def test_a_question_says_who_asks_and_changes_nothing() -> None:
+    endpoint = Endpoint(body={"state": "booked", "booking_id": "b-1"})
+    assert await endpoint.confirm() == Outcome(Kind.BOOKED, "b-1")
+    [request] = endpoint.requests
+    assert (request.method, request.content) == ("GET", b"")
+    assert request.headers["authorization"] == "Bearer the-secret"
+    assert request.headers["accept-encoding"] == "identity"
+    assert "idempotency-key" not in request.headers
+
+
+@pytest.mark.parametrize(
+    ("url", "asked"),
+    [
+        ("https://book.example.com", "https://book.example.com/?prebooking_id={id}"),
+        ("https://book.example.com/wod", "https://book.example.com/wod?prebooking_id={id}"),
+        ("https://book.example.com/wod?", "https://book.example.com/wod?prebooking_id={id}"),
+        ("https://book.example.com/wod?key=a%20b&x=1", "https://book.example.com/wod?key=a%20b&x=1&prebooking_id={id}"),
+        ("https://book.example.com/wod?x=1&x=2", "https://book.example.com/wod?x=1&x=2&prebooking_id={id}"),
+        ("https://book.example.com/wod?empty=", "https://book.example.com/wod?empty=&prebooking_id={id}"),
+        ("https://book.example.com/wod?prebooking_id=0", "https://book.example.com/wod?prebooking_id={id}"),
+    ],
+)
+async def test_a_question_keeps_what_the_address_has_of_a_query(url: str, asked: str) -> None:
+    endpoint = Endpoint()
+    await endpoint.confirm(url)
+    assert endpoint.requests[0].url.copy_with(query=None) == httpx.URL(url).copy_with(query=None)
+    assert endpoint.requests[0].url.params == httpx.URL(asked.format(id=ROW.id)).params
+
+
+async def test_a_booking_keeps_what_the_address_has_of_a_query() -> None:
+    endpoint = Endpoint()
+    await endpoint.book(url="https://book.example.com/wod?key=a%20b&x=1")
+    assert str(endpoint.requests[0].url) == "https://book.example.com/wod?key=a%20b&x=1"
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind"),
+    [
+        (200, {"state": "booked"}, Kind.BOOKED),
+        (200, {"state": "waitlisted"}, Kind.WAITLISTED),
+        (200, {"state": "not_booked"}, Kind.NOT_BOOKED),
+        (200, {}, Kind.UNKNOWN),
+        (200, ["booked"], Kind.UNKNOWN),
+        (404, {"state": "not_booked"}, Kind.UNKNOWN),
+        (500, {}, Kind.UNKNOWN),
+    ],
+)
+async def test_a_question_is_answered_or_it_is_not(status: int, body: Any, kind: Kind) -> None:
+    assert (await Endpoint(status, body).confirm()).kind is kind
+
+
+@pytest.mark.parametrize("exc", [httpx.ConnectError, httpx.ReadTimeout, httpx.RemoteProtocolError, TimeoutError])
+async def test_a_question_that_is_not_answered_at_all_tells_nothing(exc: type[Exception]) -> None:
+    def fail(_: httpx.Request) -> httpx.Response:
+        raise exc("canary")
+
+    async with isolated_client(transport=httpx.MockTransport(fail)) as client:
+        booker = WebhookBooker(client, url="https://book.example.com", secret="the-secret")
+        assert await booker.confirm(ROW, timeout=1) == Outcome(Kind.UNKNOWN)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {},
+        {"text": 'Ñandú ✓ \u2028 \x00 " \\ </script>'},
+        {"half a character": "\ud800"},
+        {"numbers": [0, -1, 2**63, 10**300, 1.5e300, 1e-300], "flags": [True, False, None]},
+        {"deep": [[[[{"a": [[[]]]}]]]]},
+        {"prebooking_id": "another", "user_email": "other@example.com"},
+        {"": "an empty name"},
+        {"long": "x" * 60_000},
+    ],
+    ids=lambda data: next(iter(data), "nothing"),
+)
+async def test_whatever_json_a_row_holds_arrives_as_it_is(data: dict[str, Any]) -> None:
+    endpoint = Endpoint()
+    assert (await endpoint.book(having(**data))).kind is Kind.BOOKED
+    sent = json.loads(endpoint.requests[0].content)
+    assert (sent["booking_data"], sent["prebooking_id"], sent["user_email"]) == (data, str(ROW.id), ROW.user_email)
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
+async def test_a_number_that_json_does_not_have_is_bad_data_and_nothing_is_sent(number: float) -> None:
+    endpoint = Endpoint()
+    with pytest.raises(BadBookingData, match="a number that JSON does not have"):
+        await endpoint.book(having(deep=[{"number": number}]))
+    assert endpoint.requests == []
+
+
+async def test_a_row_that_is_too_long_is_bad_data_and_nothing_is_sent() -> None:
+    endpoint = Endpoint()
+    with pytest.raises(BadBookingData, match="longer than 65536 bytes") as caught:
+        await endpoint.book(having(canary="x" * BODY_LIMIT))
+    assert endpoint.requests == []
+    assert "canary" not in str(caught.value)
+
+
+async def test_the_longest_body_that_is_sent_is_the_limit() -> None:
+    endpoint = Endpoint()
+    await endpoint.book(having(text=""))
+    room = BODY_LIMIT - len(endpoint.requests[0].content)
+    await endpoint.book(having(text="x" * room))
+    assert len(endpoint.requests[1].content) == BODY_LIMIT
+    with pytest.raises(BadBookingData):
+        await endpoint.book(having(text="x" * (room + 1)))
