@@ -13,7 +13,7 @@ import httpx
 from rich.console import Console
 
 from prebooking.local.agreement import QUESTIONS, Evidence, read_rows
-from prebooking.local.function import Function
+from prebooking.local.function import Function, summary_line
 from prebooking.local.openings import AHEAD, AT_ONCE, FULL, LEFT_BEHIND, SLOW, add_venues, prebook
 from prebooking.local.picture import lateness_plot, members_table
 from prebooking.local.stack import Stack, end_on_first_interrupt, local_stack
@@ -100,7 +100,7 @@ class Demo:
         triggers = [self.cron.submit(self.function.trigger) for _ in range(2)]
         self._watch(triggers, opens)
         for trigger in triggers:
-            self.console.print(f"  {_line(trigger.result())}")
+            self.console.print(f"  {summary_line(trigger.result())}")
         self.console.print()
 
     def the_venue_is_asked(self) -> None:
@@ -113,7 +113,7 @@ class Demo:
         for _ in range(LAST_TRIGGERS):
             if self._ask(_PENDING):
                 self.stack.connection.execute(_SHORTEN)
-                self.console.print(f"  {_line(self.function.trigger())}")
+                self.console.print(f"  {summary_line(self.function.trigger())}")
 
     def judge(self) -> int:
         """Show both sides; 0 if they agree."""
@@ -142,7 +142,7 @@ class Demo:
         with self.console.status("", spinner="line") as line:
             while wait(triggers, timeout=0.1 if moving else 1.0).not_done:
                 calls, places = len(self.stack.ledger.arrivals()), len(self.stack.ledger.bookings())
-                said = f"{time.time() - opens:+5.1f} s from the opening: {calls} calls, {places} places given"
+                said = f"{time.time() - opens:+5.1f} s from the opening; calls: {calls}, places given: {places}"
                 line.update(said) if moving else self.console.print(f"  {said}")
 
     def _until(self, what: Callable[[], bool], name: str) -> None:
@@ -194,15 +194,6 @@ def _played(stack: Stack, cron: ThreadPoolExecutor, console: Console) -> Demo:
 
 def _show_log(stack: Stack, console: Console) -> None:
     console.print("\nWhat the function has logged:", *stack.log, sep="\n", soft_wrap=True)
-
-
-def _line(answer: httpx.Response) -> str:
-    """Return an answer of the function in a line."""
-    summary = answer.json()
-    said = f"HTTP {answer.status_code} in {summary['execution_time_ms'] / 1000:.1f} s"
-    outcomes = ", ".join(f"{count} {kind}" for kind, count in summary["outcomes"].items())
-    total = summary["details"]["total"]
-    return f"{said}, {total} prebookings: {outcomes}" if total else f"{said}, {summary['message']}"
 
 
 if __name__ == "__main__":

@@ -96,6 +96,15 @@ class Function:
                     self._log(line.decode(errors="replace").rstrip("\n"))
 
 
+def summary_line(answer: httpx.Response) -> str:
+    """Return what the function has answered, in a line."""
+    summary = answer.json()
+    said = f"HTTP {answer.status_code} in {summary['execution_time_ms'] / 1000:.1f} s"
+    outcomes = ", ".join(f"{count} {kind}" for kind, count in summary["outcomes"].items())
+    total = summary["details"]["total"]
+    return f"{said}, {total} prebooking{'s' * (total > 1)}: {outcomes}" if total else f"{said}, {summary['message']}"
+
+
 def _end_with_the_starter() -> None:
     sys.stdin.buffer.read()  # ends when the starter does, kill -9 included
     os._exit(0)

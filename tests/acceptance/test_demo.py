@@ -1,0 +1,109 @@
+"""The demo, judged as a shell judges it, and its own judgement, judged by what it must complain of."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from prebooking.local.agreement import QUESTIONS, Evidence, Row
+from prebooking.local.openings import AHEAD, AT_ONCE, FULL, LEFT_BEHIND, SLOW
+from prebooking.local.venue import Act, Arrival, Ledger, State
+
+ROOT = Path(__file__).parents[2]
+VENUE = UUID(int=7)
+OPENS = datetime(2026, 10, 24, 6, tzinfo=UTC)
+
+
+def test_plays_the_whole_story_and_finds_ledger_and_database_in_agreement() -> None:
+    command = [sys.executable, "-m", "prebooking.local.demo"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = done.stdout.splitlines()
+    assert "They agree." in lines
+    members = [name for who in (LEFT_BEHIND, AT_ONCE, FULL, AHEAD, SLOW) for name in who.members.split()]
+    table = [words for words in map(str.split, lines) if len(words) == 7 and words[5] in {"completed:", "failed:"}]
+    ends = {words[0]: words[6] for words in table}
+    assert sorted(ends) == sorted(members)
+    assert len(members) == 30
+    assert {"booked", "waitlisted", "full", "reconciled"} <= set(ends.values())
+    assert max(map(len, lines)) <= 80
+    assert done.stdout.isascii()
+    assert "\x1b" not in done.stdout
+
+
+def ms(milliseconds: float) -> datetime:
+    return OPENS + timedelta(milliseconds=milliseconds)
+
+
+def row(number: int, **how: object) -> Row:
+    """A member who asked an hour ahead, and was called in turn and booked."""
+    asked = OPENS - timedelta(hours=1, seconds=-number)
+    about = (f"M{number}", VENUE, "wod", OPENS, asked)
+    return replace(Row(UUID(int=number), *about, "completed", "booked", f"b-{number}", ms(50 * number)), **how)  # type: ignore[arg-type]
+
+
+def call(number: int, at: float | None = None) -> Arrival:
+    when = ms(50 * number + 1 if at is None else at)
+    return Arrival(when, "POST", str(UUID(int=number)), f"m{number}@example.com", "wod", str(VENUE))
+
+
+def place(number: int, state: State = State.BOOKED, *, who: int | None = None) -> Act:
+    who = number if who is None else who
+    about = (str(UUID(int=who)), f"m{who}@example.com", "wod", str(VENUE))
+    return Act(ms(50 * number + 2), state, f"b-{number}", *about)
+
+
+def complaints(rows: list[Row], entries: list[Arrival | Act]) -> list[str]:
+    ledger = Ledger()
+    for entry in entries:
+        ledger.write(entry)
+    both = Evidence(rows, ledger)
+    return [complaint for ask in QUESTIONS.values() for complaint in ask(both)]
+
+
+FULL_ROW = {"status": "failed", "outcome": "full", "booking_id": None}
+ROWS = [row(0), row(1, outcome="waitlisted"), row(2, **FULL_ROW)]
+LEDGER: list[Arrival | Act] = [call(0), place(0), call(1), place(1, State.WAITLISTED), call(2)]
+
+
+def test_has_no_complaint_where_both_sides_say_the_same() -> None:
+    assert complaints(ROWS, LEDGER) == []
+
+
+@pytest.mark.parametrize(
+    ("rows", "entries", "complaint"),
+    [
+        ([row(0, status="pending", outcome=None), *ROWS[1:]], LEDGER, "M0 (wod) is still pending"),
+        (ROWS, [*LEDGER, place(3, who=0)], "M0 (wod) is completed, and has 2 places at the venue"),
+        (ROWS, [*LEDGER, place(3, who=0)], "m0@example.com has two places in wod"),
+        (ROWS, [*LEDGER, place(9)], "b-9 at the venue is nobody's prebooking"),
+        (ROWS, [call(0), *LEDGER[2:]], "M0 (wod) is completed, and has 0 places at the venue"),
+        (ROWS, [*LEDGER, place(2)], "M2 (wod) has failed (full), and has a place at the venue"),
+        ([row(0), row(1), ROWS[2]], LEDGER, "M1 (wod) is booked, but waitlisted at the venue"),
+        ([row(0, booking_id="b-5"), *ROWS[1:]], LEDGER, "M0 (wod) is booking b-5, but b-0 at the venue"),
+        (ROWS, [call(0, -3), *LEDGER[1:]], "M0 (wod) was called 3 ms before the opening"),
+        (ROWS, [*LEDGER[2:], *LEDGER[:2]], "M1 (wod) was called before M0 (wod)"),
+        ([row(0, fired_at=ms(1.1)), *ROWS[1:]], LEDGER, "M1 (wod) was called 49 ms after M0 (wod)"),
+        ([*ROWS[:2], row(2, **FULL_ROW, fired_at=ms(2001))], LEDGER, "M2 (wod) was called 2001 ms after the opening"),
+    ],
+)
+def test_complains_of_every_promise_that_was_broken(
+    rows: list[Row], entries: list[Arrival | Act], complaint: str
+) -> None:
+    assert complaint in complaints(rows, entries)
+
+
+@pytest.mark.parametrize("question", QUESTIONS.values(), ids=lambda ask: ask.__name__)
+def test_asks_nothing_that_is_never_answered_with_no(question: Callable[[Evidence], object]) -> None:
+    ledger = Ledger()
+    for entry in (call(1, -5), place(1), place(9, who=1), call(0), call(2), place(2)):
+        ledger.write(entry)
+    broken = [row(0, fired_at=ms(3000)), row(1, fired_at=ms(3001)), ROWS[2], row(3, status="pending", outcome=None)]
+    assert list(question(Evidence(broken, ledger)))  # type: ignore[call-overload]

@@ -1,0 +1,147 @@
+"""``make dev``, used as its user does: by pasting what it prints, and by ending it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from threading import Timer
+
+import httpx
+import pytest
+
+ROOT = Path(__file__).parents[2]
+NEVER = "86400"  # seconds from tick to tick: at midnight
+PATIENCE = 60.0  # seconds
+
+Start = Callable[..., "Dev"]
+
+
+class Dev:
+    """The program, and what it has printed so far."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process, self.printed = process, list[str]()
+        self.read_until("Ctrl-C ends everything")
+
+    def read_until(self, text: str) -> None:
+        assert self.process.stdout
+        for line in self.process.stdout:
+            self.printed.append(line.rstrip("\n"))
+            if text in line:
+                return
+        pytest.fail(f"it ended before it said {text!r}:\n" + "\n".join(self.printed))
+
+    def line(self, text: str) -> str:
+        """Return the one line to paste that has the text in it."""
+        (found,) = [line for line in self.printed if text in line]
+        return found
+
+    def processes(self) -> list[int]:
+        """Return it and everything that runs below it, as descriptors that tell of their ends."""
+        mine, parents = [self.process.pid], dict(_parents())
+        for pid in mine:
+            mine += [child for child, parent in parents.items() if parent == pid]
+        return [descriptor for pid in mine if (descriptor := _descriptor(pid)) is not None]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Starts the program; it is killed with the test, and when it hangs."""
+    with contextlib.ExitStack() as ends:
+
+        def start(*, every: str) -> Dev:
+            command, pipe = [sys.executable, "-m", "prebooking.local.dev", "--every", every], subprocess.PIPE
+            process = subprocess.Popen(command, cwd=ROOT, stdout=pipe, stderr=subprocess.STDOUT, text=True)
+            ends.enter_context(process)
+            ends.callback(process.kill)
+            watchdog = Timer(PATIENCE, process.kill)
+            watchdog.start()
+            ends.callback(watchdog.cancel)
+            return Dev(process)
+
+        yield start
+
+
+def test_what_it_prints_books_a_class_when_it_is_pasted_and_ctrl_c_ends_it_all(start: Start) -> None:
+    dev = start(every=NEVER)
+    assert "INSERT 0 1" in paste(dev.line("'rowing'"))
+    assert json.loads(post(dev.line("curl")))["outcomes"] == {"booked": 1}
+    assert "INSERT 0 1" in paste(dev.line("'spinning'"))
+    seen = [[word.strip() for word in line.split("|")] for line in paste(dev.line("order by")).splitlines()]
+    assert ["ada@example.com", "rowing", "completed", "booked"] in [line[:4] for line in seen]
+    assert ["ben@example.com", "spinning", "pending"] in [line[:3] for line in seen]
+    dev.process.send_signal(signal.SIGINT)
+    dev.read_until("Stopped.")
+    assert dev.process.wait(PATIENCE) == 0
+    assert "Traceback" not in "\n".join(dev.printed)
+    with pytest.raises(subprocess.CalledProcessError):
+        paste(dev.line("order by"))
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(dev.line("  URL ").split()[1], trust_env=False)
+
+
+@pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="only Linux can wait for the end of somebody else's process")
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT])
+def test_the_ticker_books_and_nothing_is_left_however_it_ends(start: Start, end: signal.Signals) -> None:
+    dev = start(every="1")
+    assert "INSERT 0 1" in paste(dev.line("'rowing'"))
+    dev.read_until("1 prebooking: 1 booked")
+    processes = dev.processes()
+    assert len(processes) > 3  # it, the function, Postgres and its keeper
+    dev.process.send_signal(end)
+    assert all(map(_has_ended, processes))
+    _, dsn, *_ = paste_words(dev.line("order by"))
+    assert not Path(dsn.split()[0].removeprefix("host=")).exists()
+
+
+def paste(line: str) -> str:
+    """Do what a shell does with the line."""
+    done = subprocess.run(
+        ["/bin/sh", "-c", line], capture_output=True, text=True, check=True, timeout=PATIENCE, cwd="/"
+    )
+    return done.stdout
+
+
+def paste_words(line: str) -> list[str]:
+    """Return the words a shell sees in the line, without its options' dashes."""
+    return [word for word in shlex.split(line) if not word.startswith("-")]
+
+
+def post(line: str) -> str:
+    """Do what the curl line says, also where there is no curl."""
+    if shutil.which("curl"):
+        return paste(line)
+    _, method, header, url = paste_words(line)
+    name, _, value = header.partition(": ")
+    return httpx.request(method, url, headers={name: value}, timeout=PATIENCE, trust_env=False).text
+
+
+def _parents() -> Iterator[tuple[int, int]]:
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            _, _, rest = stat.read_text().rpartition(")")
+            yield int(stat.parent.name), int(rest.split()[1])
+
+
+def _descriptor(pid: int) -> int | None:
+    with contextlib.suppress(ProcessLookupError):
+        return os.pidfd_open(pid)
+    return None  # over already
+
+
+def _has_ended(pidfd: int) -> bool:
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    try:
+        return bool(poll.poll(PATIENCE * 1000))
+    finally:
+        os.close(pidfd)
