@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _PARENT = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever runs the tests may ignore these two
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 from prebooking.local.postgres import LocalPostgres
 with LocalPostgres() as server:
     print(server.pid, server.keeper.pid, server.folder, server.data, flush=True)
