@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections.abc import Callable, Coroutine, Iterable
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -61,6 +62,7 @@ class VenueLine:
         self._last_start, self._guard = last_start, guard
         self._settle, self._blocked, self._log = settle, blocked, log
         self._waiting: list[tuple[tuple[datetime, datetime, UUID], Attempt]] = []
+        self._news = asyncio.Event()
         self._seats = asyncio.Semaphore(AHEAD)
         self._last_left = asyncio.Event()
         self._last_left.set()
@@ -102,13 +104,16 @@ class VenueLine:
 
     def _stand(self, attempt: Attempt) -> None:
         heapq.heappush(self._waiting, (attempt.row.order, attempt))
+        self._news.set()
         if self.walk is None or self.walk.done():
             self.walk = self._spawn(self._call_in_turn())
 
     async def _call_in_turn(self) -> None:
         while self._waiting and not self._stopped and not self._last_start.passed():
-            first = self._waiting[0][1]
-            await self._clock.sleep_until(self._time.monotonic_at(first.row.available_at) - EARLY)
+            early = self._time.monotonic_at(self._waiting[0][1].row.available_at) - EARLY - self._clock.monotonic()
+            if early > 0:
+                await self._somebody_comes(early)
+                continue
             await self._seats.acquire()
             if self._stopped:
                 break
@@ -116,9 +121,18 @@ class VenueLine:
             before, self._last_left = self._last_left, asyncio.Event()
             self._spawn(self._fire(attempt, before, self._last_left))
 
+    async def _somebody_comes(self, seconds: float) -> None:
+        """Wait so long, or until somebody comes who may be due before those who wait."""
+        self._news.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._news.wait()
+
     async def _clear(self, attempt: Attempt, *, after: float) -> None:
         """Find out whether an earlier invocation's call got through, before anything is sent again."""
         await self._clock.sleep(after)
+        if self._stopped:
+            return
         found = await self._confirm(attempt)
         if found.kind in COMPLETED:
             self._conclude(attempt, found)
@@ -141,6 +155,7 @@ class VenueLine:
             self._log.info("not sent", prebooking=attempt.id, why=str(exc))
         except BadBookingData as exc:
             self._conclude(attempt, Outcome(Kind.BAD_DATA, detail=str(exc)))
+            await before.wait()  # whoever comes next waits for those before this one
         finally:
             self._leave(left)
 
@@ -205,7 +220,10 @@ class VenueLine:
             if outcome.kind is not Kind.TOO_EARLY:
                 break
             await self._clock.sleep(RE_ASK_PAUSE)
-            again = await self._again(attempt)
+            try:
+                again = await self._again(attempt)
+            except SendRefused:
+                break  # the clear answer stands
             outcome = outcome if again.kind is Kind.NOT_SENT else again
         return outcome
 
@@ -224,12 +242,14 @@ class VenueLine:
             again = await self._again(attempt)
             return attempt.outcome if again.kind is Kind.NOT_SENT else again
         found = await self._confirm(attempt)
-        if found.kind in COMPLETED or (found.kind is Kind.NOT_BOOKED and refused_in_doubt):
-            return found if found.kind in COMPLETED else outcome
-        return attempt.outcome
+        if found.kind in COMPLETED:
+            return found
+        return outcome if found.kind is Kind.NOT_BOOKED and refused_in_doubt else attempt.outcome
 
     async def _confirm(self, attempt: Attempt) -> Outcome:
         found = await self._booker.confirm(attempt.row, timeout=min(CONFIRM_TIME, self._guard.remaining()))
+        if found.kind is Kind.BLOCKED:
+            self._block(found)
         return Outcome(Kind.RECONCILED, found.booking_id) if found.kind is Kind.BOOKED else found
 
     def _conclude(self, attempt: Attempt, outcome: Outcome) -> None:
@@ -238,11 +258,15 @@ class VenueLine:
         early = outcome.kind is Kind.TOO_EARLY and attempt.row.early_runs + 1 < EARLY_RUNS
         if outcome.kind in COMPLETED | FAILED and not early:
             self._settle(attempt, outcome)
-        elif outcome.kind is Kind.BLOCKED and not self._stopped:
-            self._stop("the venue blocks us", outcome)
-            self._blocked(self.venue_id, [a for a in self.attempts if a.outcome is None and not a.row.maybe_sent])
+        elif outcome.kind is Kind.BLOCKED:
+            self._block(outcome)
 
     # the line's own end
+
+    def _block(self, outcome: Outcome) -> None:
+        if not self._stopped:
+            self._stop("the venue blocks us", outcome)
+            self._blocked(self.venue_id, [a for a in self.attempts if a.outcome is None and not a.row.maybe_sent])
 
     def _stop(self, why: str, outcome: Outcome) -> None:
         self._stopped = True

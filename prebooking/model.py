@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict
 
 
 class Kind(StrEnum):
@@ -90,6 +91,14 @@ class Outcome:
         return f"{sentence} {self.detail}" if self.detail else sentence
 
 
+def _read_json(value: object) -> object:
+    """Read what comes as text; numbers of thousands of digits and thousands of brackets are refused like nonsense."""
+    try:
+        return json.loads(value) if isinstance(value, str) else value
+    except (ValueError, RecursionError):
+        raise ValueError("is no JSON that can be read") from None
+
+
 class _Row(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
@@ -112,7 +121,7 @@ class Prebooking(_Row):
     id: UUID
     venue: Venue
     user_email: str
-    booking_data: dict[str, Any]
+    booking_data: Annotated[dict[str, Any], BeforeValidator(_read_json)]
     available_at: AwareDatetime
     expires_at: AwareDatetime
     created_at: AwareDatetime

@@ -19,6 +19,7 @@ from prebooking.settings import LAST_START, Settings
 from prebooking.store import Claim, PrebookingStore
 
 CLAIM_LIMIT = 500  # rows one invocation holds at once: what a small instance can fire before its last start
+CLAIM_TIME = 0.5  # seconds that must be left for one more claim: one cut short would look like a fault
 WRITES = 1.0  # seconds after the guard until which the database may be written to ...
 END_OF_RUN = 0.3  # ... of which the last are kept for the end of the run
 
@@ -73,13 +74,12 @@ class PrebookingScheduler:
                 await self._last_slot()
         except StoreBusy:
             self._report.busy = True
-            self._holds_rows = bool(self._report.endings)
         except StoreError as exc:
             self._fault("the claim failed", exc)
 
     async def _claim(self) -> list[Attempt]:
         """Claim again, and return what this invocation did not have before."""
-        if self._last_start.passed():
+        if self._last_start.remaining() <= (CLAIM_TIME if self._report.endings else 0):
             return []
         had_rows, self._holds_rows = self._holds_rows, True
         claim = await self._store.claim_due(
@@ -195,7 +195,8 @@ class PrebookingScheduler:
             released = await self._store.finish_run(unsettled, self._summary().as_json(), until=self._end)
             self._log.info("finished", released=released)
         except StoreError as exc:
-            self._fault("the end of the run could not be written", exc)
+            if self._report.endings or not isinstance(exc, StoreBusy):
+                self._fault("the end of the run could not be written", exc)
 
     def _fault(self, event: str, exc: StoreError) -> None:
         self._report.broken = True

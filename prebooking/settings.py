@@ -44,12 +44,15 @@ def _secret(value: str) -> str:
 def _web_address(value: str) -> str:
     if not re.fullmatch(r"[!-~]+", value) or "\\" in value:
         raise ValueError("has spaces, newlines or characters outside ASCII")
-    parts = urlsplit(value)
+    try:
+        parts, port = urlsplit(value), urlsplit(value).port
+    except ValueError:  # its message would show the value
+        raise ValueError("is no web address: its host or its port cannot be read") from None
     if parts.scheme not in ("https", "http") or not parts.hostname:
         raise ValueError("is no web address: it begins with https:// and names a host")
     if "@" in parts.netloc or parts.fragment:
         raise ValueError("holds user information or a fragment: leave both out")
-    if parts.port == 0:
+    if port == 0:
         raise ValueError("has no usable port")
     return value
 

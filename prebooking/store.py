@@ -25,7 +25,8 @@ class Claim:
     """One answer of the claim: what this invocation holds, and what time it is."""
 
     rows: tuple[Prebooking, ...]
-    unreadable: tuple[UUID, ...]  # held too, but nothing that can be booked
+    unreadable: tuple[UUID, ...]  # held too, never sent, and nothing that can be booked
+    held: int  # rows held in all: what cannot be read and may have been sent is for nobody to judge but time
     expired: int  # rows this invocation's claims have ended unsent, because the class has begun
     unknown: int  # the same, in doubt
     time: DatabaseTime
@@ -34,7 +35,7 @@ class Claim:
     @property
     def anything_happened(self) -> bool:
         """Say whether there is a run to end: also when a try went unanswered, which may yet be carried out."""
-        return bool(self.rows or self.unreadable or self.expired or self.unknown) or self.tries > 1
+        return bool(self.held or self.expired or self.unknown) or self.tries > 1
 
 
 class _ClaimAnswer(BaseModel):
@@ -76,6 +77,7 @@ class PrebookingStore:
         """
         fixed = {"p_providers": list(providers), "p_limit": limit, "p_stagger_ms": _ms(stagger)}
         fixed |= {"p_lead_ms": _ms(lead), "p_lease_ms": _ms(lease), "p_turn_ms": _ms(turn)}
+        tries = 0
         while True:
             asked = Reading.of(self._clock)
             try:
@@ -86,10 +88,11 @@ class PrebookingStore:
             except StoreBusy:
                 if fire_within.remaining() <= _BUSY_PAUSE + LOCK_WAIT:
                     raise
+                tries += 1
                 await self._clock.sleep(_BUSY_PAUSE)
             else:
                 time = DatabaseTime(self._clock, answer.value.now, asked, Reading.of(self._clock))
-                return _claim(answer.value, time, answer.tries)
+                return _claim(answer.value, time, tries + answer.tries)
 
     async def mark_completed(self, ending: Ending, outcome: Outcome, *, until: Deadline) -> bool:
         """Settle as completed, if the row is still ours; False: it was not, and nothing was touched."""
@@ -156,5 +159,6 @@ def _claim(answer: _ClaimAnswer, time: DatabaseTime, tries: int) -> Claim:
         try:
             rows.append(Prebooking.model_validate(raw))
         except ValidationError:
-            unreadable.append(UUID(raw["id"]))
-    return Claim(tuple(rows), tuple(unreadable), answer.expired, answer.unknown, time, tries)
+            if not raw["maybe_sent"]:
+                unreadable.append(UUID(raw["id"]))
+    return Claim(tuple(rows), tuple(unreadable), len(answer.rows), answer.expired, answer.unknown, time, tries)

@@ -12,7 +12,6 @@ import httpx
 
 from prebooking import __version__
 from prebooking.bookers import Gate
-from prebooking.errors import SendRefused
 from prebooking.model import Kind, Outcome
 
 REPLY_LIMIT = 65_536  # bytes of an answer that are read; a venue needs a hundred
@@ -70,10 +69,12 @@ async def call(
     try:
         async with asyncio.timeout(timeout):
             return classify(await _exchange(client, request))
-    except SendRefused:
-        raise
-    except (httpx.HTTPError, httpx.StreamError, OSError) as exc:  # a TimeoutError is one of the last
+    except (httpx.HTTPError, httpx.StreamError, OSError) as exc:
         return Outcome(Kind.UNSURE if left else Kind.NOT_SENT, detail=type(exc).__name__)
+    except Exception as exc:
+        if not left:  # no fault of the venue's: the gate has refused, or the mistake is ours
+            raise
+        return Outcome(Kind.UNSURE, detail=type(exc).__name__)  # an answer can break any parser
 
 
 async def _exchange(client: httpx.AsyncClient, request: httpx.Request) -> Reply:

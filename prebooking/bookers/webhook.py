@@ -47,7 +47,7 @@ class WebhookBooker:
         url = httpx.URL(self._url).copy_merge_params({"prebooking_id": str(row.id)})
         request = self._client.build_request("GET", url, headers=self._headers)
         outcome = await call(self._client, request, classify_state, timeout=timeout)
-        return outcome if outcome.kind in (Kind.BOOKED, Kind.WAITLISTED, Kind.NOT_BOOKED) else Outcome(Kind.UNKNOWN)
+        return Outcome(Kind.UNKNOWN) if outcome.kind in (Kind.NOT_SENT, Kind.UNSURE) else outcome
 
 
 def classify(reply: Reply) -> Outcome:
@@ -67,11 +67,13 @@ def classify(reply: Reply) -> Outcome:
 
 
 def classify_state(reply: Reply) -> Outcome:
-    """Say what the answer to a question means: only 200 with a ``state`` we know tells anything."""
+    """Say what the answer to a question means: only 200 with a ``state`` we know tells; 403 and 429 mean stop."""
     said = reply.json_object() or {}
     state = said.get("state")
     if reply.status == httpx.codes.OK and state in (Kind.BOOKED, Kind.WAITLISTED, Kind.NOT_BOOKED):
         return Outcome(Kind(state), _booking_id(said))
+    if reply.status in (httpx.codes.FORBIDDEN, httpx.codes.TOO_MANY_REQUESTS):
+        return Outcome(Kind.BLOCKED, detail=f"HTTP {reply.status}")
     return Outcome(Kind.UNKNOWN)
 
 

@@ -20,6 +20,7 @@ language sql volatile security invoker set search_path = '' as 'select pg_adviso
 --   p_turn_ms         until then nobody else starts on their openings
 --
 -- Answers {"now", "expired", "unknown", "rows": [...]}: one value, so no row limit between here and the caller cuts it.
+-- booking_data comes as text, to be read row by row: what no reader can take spoils its own row and not the answer.
 -- expired and unknown count what this invocation's claims have ended because the class has begun.
 --
 -- Lock, then clock, then new statements: what an earlier claim did is seen only by a snapshot taken after the lock.
@@ -124,7 +125,7 @@ begin
       'expired', coalesce((select r.expired from public.prebooking_runs r where r.instance_id = p_instance), 0),
       'unknown', coalesce((select r.unknown from public.prebooking_runs r where r.instance_id = p_instance), 0),
       'rows', coalesce(jsonb_agg(jsonb_build_object(
-        'id', p.id, 'user_email', p.user_email, 'booking_data', p.booking_data, 'available_at', p.available_at,
+        'id', p.id, 'user_email', p.user_email, 'booking_data', p.booking_data::text, 'available_at', p.available_at,
         'expires_at', p.expires_at, 'created_at', p.created_at, 'maybe_sent', p.maybe_sent, 'early_runs', p.early_runs,
         'venue', jsonb_build_object('id', v.id, 'name', v.name, 'provider', v.provider, 'host', v.host,
           'provider_box_id', v.provider_box_id, 'timezone', v.timezone, 'idempotent', v.idempotent))

@@ -248,3 +248,9 @@ async def test_a_body_is_read_up_to_the_limit(*, length: int, read: bool) -> Non
     ):
         await call(client, client.build_request("GET", server.url), keep, timeout=5)
     assert replies == [Reply(200, b"x" * length if read else None)]
+
+
+@pytest.mark.parametrize("location", [b"mailto:x", b"http://xn--a.com/", b"http://[::1", b"\xff\xfe"])
+async def test_a_redirect_to_nonsense_is_one_more_unclear_answer(location: bytes) -> None:
+    answer = b"HTTP/1.1 302 Found\r\nLocation: " + location + b"\r\nContent-Length: 0\r\n\r\n"
+    assert (await outcome_of(after_a_request(answer))).kind is Kind.UNSURE

@@ -56,7 +56,7 @@ def test_answers_everything_the_scheduler_needs_to_book(owner: Connection, servi
             {
                 "id": str(row),
                 "user_email": "a@b.example",
-                "booking_data": {"class_id": "x"},
+                "booking_data": '{"class_id": "x"}',  # text: read row by row
                 "available_at": (now - timedelta(seconds=1)).isoformat(),
                 "expires_at": (now + timedelta(hours=24, seconds=-1)).isoformat(),
                 "created_at": now.isoformat(),

@@ -200,3 +200,24 @@ def test_a_row_settled_by_somebody_else_meanwhile_is_left_alone(database: Databa
 
 
 TAKEN_OVER = "update public.prebookings set claimed_by = %s where id = %s"
+
+
+def test_a_venue_that_answers_a_question_with_429_is_asked_no_more_and_left_alone(database: Database) -> None:
+    world = World(database)
+    rows = world.opening(20, maybe_sent=True)
+    world.twin.fate = lambda _: Fate(acts=False, answer=Canned(429))
+    world.play(world.invoke())
+    assert len(world.twin.ledger.arrivals(None)) <= 2
+    assert set(world.ends(rows)) == {("pending", None)}
+    world.play(world.invoke())
+    assert len(world.twin.ledger.arrivals(None)) <= 2
+
+
+def test_a_doubtful_row_that_became_unreadable_is_not_said_to_have_failed(database: Database) -> None:
+    world = World(database)
+    [row] = world.opening(1)
+    world.twin.script(row, ACTED_AND_SILENT)
+    world.play(world.invoke())
+    world.connection.execute("update prebookings set expires_at = '20000-01-01' where id = %s", [row])
+    world.play(minutes(world, 2))
+    assert world.ends([row]) == [("pending", None)]

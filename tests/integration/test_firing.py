@@ -247,3 +247,52 @@ def test_another_opening_may_follow_a_settled_call_only_after_the_stagger(databa
     world.play(chase())
     assert len(world.sent()) == 2
     assert gaps(world.sent())[0] >= 0.05 - 1e-9
+
+
+@pytest.mark.parametrize("poison", ['{"n": 1e5000}', '{"n": ' + "[" * 3000 + "]" * 3000 + "}"])
+def test_data_that_no_reader_can_take_spoils_its_own_row_and_no_other(database: Database, poison: str) -> None:
+    world = World(database)
+    venue = add_venue(world.connection)
+    good = world.opening(2, venue=venue)
+    bad = add_prebooking(world.connection, venue, booking_data={"class_id": "poison"}, available_at=EPOCH)
+    world.connection.execute("update prebookings set booking_data = %s::jsonb where id = %s", [poison, bad])
+    assert world.play(world.invoke()).success
+    assert world.ends([*good, bad]) == [BOOKED, BOOKED, ("failed", "bad_data")]
+
+
+def test_nobody_behind_a_row_that_cannot_be_built_overtakes_those_before_it(database: Database) -> None:
+    world = World(database)
+    venue = add_venue(world.connection)
+    first = world.opening(1, venue=venue)
+    world.opening(1, venue=venue, booking_data={"note": "x" * 70_000})
+    rest = world.opening(2, venue=venue)
+    handshakes = iter([0.4])
+    world.venue_wire.connect = lambda _: next(handshakes, 0.001)
+    world.play(world.invoke())
+    assert order(world) == [str(row) for row in first + rest]
+
+
+def test_too_early_comes_to_an_end_at_a_venue_that_takes_its_time_to_say_so(database: Database) -> None:
+    world = World(database, skew=timedelta(hours=-1))
+    [row] = world.opening(1)
+    world.twin.fate = lambda _: Fate(delay_after=1.9)
+    for _ in range(3):
+        world.play(world.invoke())
+    assert world.ends([row]) == [("failed", "too_early")]
+
+
+def test_a_last_slot_just_before_the_last_start_is_no_fault(database: Database) -> None:
+    world = World(database)
+    world.wire.there = world.wire.back = 0.03
+    world.opening(150)
+    assert world.play(world.invoke()).success
+
+
+def test_a_row_that_is_cleared_does_not_wait_behind_one_that_is_held(database: Database) -> None:
+    world = World(database)
+    venue = add_venue(world.connection)
+    [doubtful] = world.opening(1, at=-1, venue=venue, maybe_sent=True)
+    world.opening(1, at=5, venue=venue)
+    world.play(world.invoke(LEAD_SECONDS="5"))
+    assert order(world)[0] == str(doubtful)
+    assert world.sent()[0] < 0.2

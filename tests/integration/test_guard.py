@@ -168,3 +168,25 @@ def test_a_request_with_no_time_left_claims_nothing(database: Database) -> None:
     summary = world.play(world.invoke(clock=VirtualClock(), guard=1.5))
     assert summary.success
     assert (world.wire.calls, world.ends([row])) == ([], [("pending", None)])
+
+
+def test_a_claim_whose_answer_was_lost_is_given_back_although_all_later_tries_were_busy(database: Database) -> None:
+    world = World(database)
+    rows = world.opening(3)
+    other = database.connect()
+    other.execute("alter function public.claim_due_prebookings_v1 set lock_timeout = '10ms'")
+    tries = 0
+
+    def loses(called: str) -> str:
+        nonlocal tries
+        tries += called == "claim_due_prebookings_v1"
+        if tries == 2:
+            other.execute("select pg_advisory_lock(7301, 1)")
+        if called == "finish_run_v1":
+            other.execute("select pg_advisory_unlock_all()")
+        return "after" if tries == 1 else ""
+
+    world.wire.loses = loses
+    summary = world.play(world.invoke())
+    assert (summary.success, summary.message) == (True, "Another run is claiming")
+    assert [row["claimed_by"] for row in map(world.row, rows)] == [None] * 3

@@ -31,9 +31,9 @@ _PATIENCE_MS = 10_000
 
 @pytest.fixture
 def parent() -> Iterator[subprocess.Popen[str]]:
-    """A process that has a server, until its end."""
+    """A process that has a server, until its end; the first of a group, as in a terminal."""
     command, pipe = [sys.executable, "-c", _PARENT], subprocess.PIPE
-    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, process_group=0) as process:
         yield process
         process.kill()
 
@@ -47,7 +47,7 @@ def test_the_server_and_its_folders_are_gone_however_its_process_ends(
     pid, keeper, *folders = parent.stdout.readline().split()
     processes = [os.pidfd_open(int(process)) for process in (pid, keeper)]
     assert all(Path(folder).is_dir() for folder in folders)
-    parent.send_signal(end)
+    os.killpg(parent.pid, end)  # Ctrl-C reaches the whole group
     assert all(_has_ended(process) for process in processes)
     assert not any(Path(folder).exists() for folder in folders)
 

@@ -13,7 +13,17 @@ if TYPE_CHECKING:
 
     from tests.database import Connection
 
-_OLD_ROWS = 200_000
+_OLD_ROWS = b"""
+insert into public.prebookings
+  (venue_id, user_email, booking_data, available_at, expires_at, status, outcome, settled_at)
+select %s, n || '@example.com', '{}', now() - interval '1 day', now(), 'completed', 'booked', now()
+from generate_series(1, 200000) n
+"""
+_COMING_ROWS = b"""
+insert into public.prebookings (venue_id, user_email, booking_data, available_at, expires_at)
+select %s, n || '@example.com', '{}', now() + interval '1 day', now() + interval '2 days'
+from generate_series(1, 50000) n
+"""
 _DUE_ROWS = 50
 
 _AFTER_THE_CLAIM: list[Callable[[Connection, UUID, UUID], object]] = [
@@ -27,8 +37,10 @@ _AFTER_THE_CLAIM: list[Callable[[Connection, UUID, UUID], object]] = [
 
 
 @pytest.mark.parametrize("analyzed", [True, False], ids=["with statistics", "without statistics"])
-def test_no_call_reads_the_rows_of_the_past(owner: Connection, service: Connection, *, analyzed: bool) -> None:
-    _add_the_past(owner, analyzed=analyzed)
+def test_no_call_reads_the_rows_of_the_past_or_of_the_future(
+    owner: Connection, service: Connection, *, analyzed: bool
+) -> None:
+    _add_the_past_and_the_future(owner, analyzed=analyzed)
     venue, me = add_venue(owner), uuid4()
     rows = [add_prebooking(owner, venue) for _ in range(_DUE_ROWS)]
     read = {}
@@ -53,16 +65,11 @@ def _rows_read(connection: Connection) -> int:
     return int(row[0])
 
 
-def _add_the_past(owner: Connection, *, analyzed: bool) -> None:
+def _add_the_past_and_the_future(owner: Connection, *, analyzed: bool) -> None:
     venue = add_venue(owner)
     with owner.transaction():
         owner.execute("set local session_replication_role = replica")  # without triggers: in two seconds
-        owner.execute(
-            """insert into public.prebookings
-              (venue_id, user_email, booking_data, available_at, expires_at, status, outcome, settled_at)
-            select %s, n || '@example.com', '{}', now() - interval '1 day', now(), 'completed', 'booked', now()
-            from generate_series(1, %s) n""",
-            [venue, _OLD_ROWS],
-        )
+        owner.execute(_OLD_ROWS, [venue])
+        owner.execute(_COMING_ROWS, [venue])
     if analyzed:
         owner.execute("analyze")

@@ -170,8 +170,13 @@ def test_an_endpoint_that_was_asked_tells_by_a_state(state: Kind) -> None:
 @pytest.mark.parametrize("state", [Kind.BOOKED, Kind.WAITLISTED, Kind.NOT_BOOKED])
 def test_an_endpoint_that_was_asked_and_does_not_say_200_tells_nothing(state: Kind) -> None:
     for status in range(100, 600):
-        if status != 200:
+        if status not in {200, 403, 429}:
             assert classify_state(reply(status, {"state": state})) == Outcome(Kind.UNKNOWN)
+
+
+@pytest.mark.parametrize("status", [403, 429])
+def test_an_endpoint_that_was_asked_and_is_blocking_is_left_alone(status: int) -> None:
+    assert classify_state(reply(status, {"state": "booked"})) == Outcome(Kind.BLOCKED, detail=f"HTTP {status}")
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", *UNREADABLE.values()], ids=["nothing", "{}", *UNREADABLE.keys()])
