@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Self
 
 import httpx
-import uvicorn
 
 from prebooking.settings import Settings
 
@@ -112,6 +111,8 @@ def _end_with_the_starter() -> None:
 
 def main() -> None:
     """Serve the function on the socket whose number is the first argument."""
+    import uvicorn  # noqa: PLC0415 - only this process needs it
+
     threading.Thread(target=_end_with_the_starter, daemon=True).start()
     with socket.socket(fileno=int(sys.argv[1])) as listening:
         config = uvicorn.Config("api.cron.prebooking_scheduler:app", access_log=False, log_level="warning")

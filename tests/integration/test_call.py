@@ -20,15 +20,15 @@ pytestmark = pytest.mark.anyio
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 MEBIBYTE = 1_048_576
-BOMB = gzip.compress(gzip.compress(b"\0" * 200 * MEBIBYTE))
+BOMB = gzip.compress(gzip.compress(b"\0" * 64 * MEBIBYTE))
 
 
-async def post(client: httpx.AsyncClient, url: str, *, timeout: float = 5) -> Outcome:  # noqa: ASYNC109 - as call's
+async def post(client: httpx.AsyncClient, url: str, *, timeout: float = 20) -> Outcome:  # noqa: ASYNC109 - as call's
     request = client.build_request("POST", url, content=b"{}", headers=HEADERS)
     return await call(client, request, classify, timeout=timeout)
 
 
-async def outcome_of(script: Script, *, timeout: float = 5) -> Outcome:  # noqa: ASYNC109 - as call's
+async def outcome_of(script: Script, *, timeout: float = 20) -> Outcome:  # noqa: ASYNC109 - as call's
     """Call a server that plays the script, and see it left alone afterwards."""
     async with serve(script) as server:
         async with isolated_client() as client:
@@ -130,8 +130,17 @@ async def test_a_connection_that_breaks_off_as_the_first_byte_leaves_is_unsure()
             await server.left()
 
         request = client.build_request("POST", server.url, content=b"{}")
-        assert (await call(client, request, classify, timeout=5, gate=gate)).kind is Kind.UNSURE
+        assert (await call(client, request, classify, timeout=20, gate=gate)).kind is Kind.UNSURE
         assert server.requests() == []
+
+
+async def test_an_answer_that_breaks_its_reader_leaves_the_call_unsure() -> None:
+    def breaks(_: Reply) -> Outcome:
+        raise RecursionError("canary")
+
+    async with serve(answers(OK)) as server, isolated_client() as client:
+        outcome = await call(client, client.build_request("POST", server.url), breaks, timeout=20)
+    assert outcome == Outcome(Kind.UNSURE, detail="RecursionError")
 
 
 async def _dripping_headers(peer: Peer) -> None:
@@ -173,10 +182,12 @@ SLOW = [silence, _dripping_headers, _dripping_body, _dripping_chunks, _storm_of_
 
 @pytest.mark.parametrize("script", [*SLOW, _stalls_in_the_body])
 async def test_an_answer_that_never_comes_to_an_end_leaves_the_call_unsure_in_its_time(script: Script) -> None:
-    started = time.monotonic()
-    outcome = await outcome_of(script, timeout=0.3)
+    async with serve(script) as server, isolated_client() as client:
+        started = time.monotonic()
+        outcome = await post(client, server.url, timeout=0.3)
+        took = time.monotonic() - started
     assert outcome == Outcome(Kind.UNSURE, detail="TimeoutError")
-    assert 0.3 <= time.monotonic() - started < 2
+    assert 0.3 <= took < 2
 
 
 # What is too much is not read.
@@ -248,9 +259,3 @@ async def test_a_body_is_read_up_to_the_limit(*, length: int, read: bool) -> Non
     ):
         await call(client, client.build_request("GET", server.url), keep, timeout=5)
     assert replies == [Reply(200, b"x" * length if read else None)]
-
-
-@pytest.mark.parametrize("location", [b"mailto:x", b"http://xn--a.com/", b"http://[::1", b"\xff\xfe"])
-async def test_a_redirect_to_nonsense_is_one_more_unclear_answer(location: bytes) -> None:
-    answer = b"HTTP/1.1 302 Found\r\nLocation: " + location + b"\r\nContent-Length: 0\r\n\r\n"
-    assert (await outcome_of(after_a_request(answer))).kind is Kind.UNSURE

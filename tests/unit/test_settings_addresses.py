@@ -194,3 +194,12 @@ def test_beside_a_database_of_this_machine_the_endpoint_may_be_nowhere_else_unsa
 @pytest.mark.parametrize("database", ["https://project.supabase.co", "http://10.0.0.1", "http://kong:8000", "bad"])
 def test_beside_a_database_elsewhere_the_endpoint_may_not_be_on_this_machine(database: str) -> None:
     assert "BOOKING_WEBHOOK_URL" in refused(SUPABASE_URL=database, BOOKING_WEBHOOK_URL="http://127.0.0.1:9/book")
+
+
+@pytest.mark.parametrize("name", ["SUPABASE_URL", "BOOKING_WEBHOOK_URL"])
+@pytest.mark.parametrize("address", ["https://book.example.com:hunter2/x", "https://[hunter2]/x"])
+def test_an_address_that_cannot_be_read_is_refused_without_a_part_of_it(name: str, address: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        Settings.from_environment(LOCAL | {name: address})
+    assert name in caught.value.problems
+    assert "hunter2" not in str(caught.value)
