@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager, suppress
 import httpx
 
 _CHUNK = 65_536
+_PATIENCE = 20  # seconds after which what should have happened has not
 
 
 class Peer:
@@ -90,13 +91,13 @@ class Server:
         return [request for received in self.received for request in requests(received)]
 
     async def connected(self, number: int = 1) -> None:
-        async with self._connected:
+        async with asyncio.timeout(_PATIENCE), self._connected:
             await self._connected.wait_for(lambda: len(self.peers) >= number)
 
     async def left(self) -> None:
         """Wait until everybody who has connected is gone."""
         for peer in self.peers:
-            await asyncio.wait_for(peer.ended.wait(), 5)
+            await asyncio.wait_for(peer.ended.wait(), _PATIENCE)
 
     async def add(self, peer: Peer) -> None:
         async with self._connected:

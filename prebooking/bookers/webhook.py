@@ -112,6 +112,8 @@ def _body(row: Prebooking) -> bytes:
         body = json.dumps(message, allow_nan=False).encode()
     except ValueError:
         raise BadBookingData("It holds a number that JSON does not have.") from None
+    except RecursionError:
+        raise BadBookingData("It is nested too deeply.") from None
     if len(body) > BODY_LIMIT:
         raise BadBookingData(f"It is longer than {BODY_LIMIT} bytes.")
     return body

@@ -44,7 +44,7 @@ async def post(
     url: str,
     gate: Gate | None = None,
     *,
-    timeout: float = 5,  # noqa: ASYNC109 - as call's
+    timeout: float = 20,  # noqa: ASYNC109 - as call's
 ) -> Outcome:
     request = client.build_request("POST", url, content=b"{}", headers=HEADERS)
     return await call(client, request, classify, timeout=timeout, gate=gate)
@@ -58,8 +58,8 @@ async def everything_arrives() -> None:
 
 async def waits_in(gate: Held, server: Server, call: asyncio.Task[Any]) -> None:
     """Return when a call waits in the gate with its connection open; by then nothing has arrived."""
-    await asyncio.wait_for(gate.reached.wait(), 5)
-    await asyncio.wait_for(server.connected(), 5)
+    await asyncio.wait_for(gate.reached.wait(), 20)
+    await server.connected()
     await everything_arrives()
     assert not call.done()
 
@@ -137,7 +137,7 @@ async def test_a_call_that_is_cancelled_after_the_gate_is_at_the_server(client: 
 
     async with serve(silence) as server:
         calling = asyncio.create_task(post(client, server.url, go))
-        await asyncio.wait_for(server.connected(), 5)
+        await server.connected()
         await server.peers[0].request()
         calling.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -150,7 +150,7 @@ async def test_calls_leave_in_the_order_of_their_gates_not_of_their_connections(
     gates = [Held() for _ in range(5)]
     async with serve(answers(OK)) as server, asyncio.TaskGroup() as group:
         calls = [group.create_task(post(client, f"{server.url}/{n}", gate)) for n, gate in enumerate(gates)]
-        await asyncio.wait_for(server.connected(5), 5)
+        await server.connected(5)
         for n in (3, 0, 4, 2, 1):
             gates[n].opened.set()
             await calls[n]
@@ -173,7 +173,21 @@ async def test_a_redirect_is_not_followed(client: httpx.AsyncClient) -> None:
 
 @pytest.mark.parametrize(
     "location",
-    [b"", b"/", b"//", b"http://", b"http://[", b"http://[zz]/", b"http://a:99999/", b"\xff\xfe", b"ftp://a/", b"?"],
+    [
+        b"",
+        b"/",
+        b"//",
+        b"http://",
+        b"http://[",
+        b"http://[zz]/",
+        b"http://a:99999/",
+        b"\xff\xfe",
+        b"?",
+        b"ftp://a/",
+        b"mailto:x",
+        b"http://xn--a.com/",
+        b"http://[::1",
+    ],
 )
 async def test_a_redirect_to_nowhere_leaves_the_call_unsure(client: httpx.AsyncClient, location: bytes) -> None:
     moved = b"HTTP/1.1 302 Found\r\nLocation: " + location + b"\r\nContent-Length: 0\r\n\r\n"
@@ -236,12 +250,18 @@ async def test_a_call_that_fails_on_a_warm_connection_is_not_sent_again_by_itsel
         assert len(server.requests()) == 2
 
 
+async def test_a_connection_whose_answer_is_too_long_is_closed_at_once(client: httpx.AsyncClient) -> None:
+    async with serve(answers(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n" + b"x" * 99_999)) as server:
+        assert (await post(client, server.url)).kind is Kind.UNSURE
+        await server.left()
+
+
 async def test_a_client_that_is_closed_leaves_no_connection_open() -> None:
     gates = [Held() for _ in range(3)]
     async with serve(answers(OK)) as server:
         async with isolated_client() as client, asyncio.TaskGroup() as group:
             calls = [group.create_task(post(client, server.url, gate)) for gate in gates]
-            await asyncio.wait_for(server.connected(3), 5)
+            await server.connected(3)
             for gate in gates:
                 gate.opened.set()
             await asyncio.wait(calls)

@@ -1,0 +1,180 @@
+"""The function at work: what it answers and logs, and what the platform's own deadline changes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import types
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import httpx
+import pytest
+
+from api.cron.prebooking_scheduler import app
+from prebooking.settings import Settings
+from tests.calls import prebooking
+from tests.database import Database, Rest
+from tests.factories import add_prebooking, add_venue
+from tests.peers import Server, answers, serve
+from tests.world import ENVIRONMENT
+
+pytestmark = pytest.mark.anyio
+
+PATH, HYPHENS = "/api/cron/prebooking_scheduler", "/api/cron/prebooking-scheduler"
+BEARER = {"authorization": f"Bearer {ENVIRONMENT['CRON_SECRET']}"}
+BOOKED = b'HTTP/1.1 201 Created\r\nContent-Length: 20\r\n\r\n{"booking_id":"b-1"}'
+
+
+@pytest.fixture
+async def venue(anyio_backend: str) -> AsyncIterator[Server]:
+    async with serve(answers(BOOKED)) as server:
+        yield server
+
+
+@pytest.fixture
+def environment(rest: Rest, venue: Server, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    urls = {"SUPABASE_URL": rest.url, "BOOKING_WEBHOOK_URL": f"{venue.url}/book"}
+    environment = ENVIRONMENT | urls | {"SUPABASE_SERVICE_ROLE_KEY": rest.service_key}
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    return environment
+
+
+@pytest.fixture
+async def function(environment: dict[str, str]) -> AsyncIterator[httpx.AsyncClient]:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="https://function.example") as client:
+        yield client
+
+
+def logged(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def is_ours(task: asyncio.Task[Any]) -> bool:
+    """Say whether a task is the function's, and not one of the servers that the test runs beside it."""
+    return "/tests/" not in repr(task) and "aiohttp" not in repr(task)
+
+
+@pytest.mark.parametrize("path", [PATH, HYPHENS])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_with_nothing_due_it_says_so(function: httpx.AsyncClient, method: str, path: str) -> None:
+    answer = await function.request(method, path, headers=BEARER)
+    assert (answer.status_code, answer.headers["cache-control"]) == (200, "no-store")
+    said = answer.json()
+    UUID(said.pop("instance_id"))
+    assert abs(datetime.now(UTC) - datetime.fromisoformat(said.pop("timestamp"))) < timedelta(minutes=1)
+    assert 0 <= said.pop("execution_time_ms") < 8000
+    assert said == {
+        "success": True,
+        "message": "No prebookings ready",
+        "timed_out": False,
+        "details": {"total": 0, "completed": 0, "failed": 0, "released": 0, "unsure": 0, "lost": 0},
+        "lateness_ms": {"p50": None, "max": None},
+        "outcomes": {},
+        "errors": [],
+    }
+
+
+async def test_what_is_due_is_booked_and_nothing_is_left_open(
+    database: Database, function: httpx.AsyncClient, venue: Server
+) -> None:
+    row = add_prebooking(database.connection, add_venue(database.connection))
+    before = asyncio.all_tasks()
+    said = (await function.post(PATH, headers=BEARER)).json()
+    assert (said["message"], said["outcomes"]) == ("Processed 1 prebooking", {"booked": 1})
+    assert prebooking(database.connection, row)["booking_id"] == "b-1"
+    await venue.left()
+    assert len(venue.requests()) == 1
+    assert [task for task in asyncio.all_tasks() - before if is_ours(task)] == []
+
+
+async def test_a_member_s_refusal_is_no_fault_of_the_function(
+    database: Database, function: httpx.AsyncClient, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = add_prebooking(database.connection, add_venue(database.connection))
+    full = b'HTTP/1.1 410 Gone\r\nContent-Length: 16\r\n\r\n{"state":"full"}'
+    async with serve(answers(full)) as venue:
+        monkeypatch.setenv("BOOKING_WEBHOOK_URL", venue.url)
+        answer = await function.post(PATH, headers=BEARER)
+    assert answer.status_code == 200
+    assert answer.json()["errors"] == [{"id": str(row), "outcome": "full"}]
+
+
+async def test_no_answer_and_no_line_of_the_log_has_a_member_or_a_secret_in_it(
+    database: Database,
+    function: httpx.AsyncClient,
+    environment: dict[str, str],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    where = add_venue(database.connection)
+    add_prebooking(database.connection, where, user_email="canary@example.com", booking_data={"note": "canary"})
+    answer = await function.post(PATH, headers=BEARER | {"x-vercel-id": "cdg1::q7xv9-1701269265416-8d4f4bb3f4b1"})
+    lines = logged(capsys)
+    assert {line["instance_id"] for line in lines} == {answer.json()["instance_id"]}
+    assert {line["vercel_id"] for line in lines} == {"cdg1::q7xv9-1701269265416-8d4f4bb3f4b1"}
+    for text in (answer.text, json.dumps(lines)):
+        assert not [value for value in ["canary", *environment.values()] if value in text]
+
+
+@pytest.mark.parametrize("name", ["no name at all", "<script>", "x" * 101, "a\tb", "sb_secret_x=", ""])
+async def test_a_request_s_name_that_is_none_is_not_logged(
+    function: httpx.AsyncClient, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    await function.post(PATH, headers=[*BEARER.items(), ("x-vercel-id", name)])
+    assert {line["vercel_id"] for line in logged(capsys)} == {None}
+
+
+# The platform's own deadline.
+
+
+@pytest.fixture
+def platform(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]], None]:
+    """Returns what sets the function that the platform offers for its deadline."""
+
+    def offer(get_deadline: Callable[[], object]) -> None:
+        runtime = types.ModuleType("vercel_runtime")
+        runtime.get_deadline = get_deadline  # type: ignore[attr-defined]
+        monkeypatch.setitem(sys.modules, "vercel_runtime", runtime)
+
+    return offer
+
+
+@pytest.mark.parametrize("deadline", [None, 1_900_000_000.0, "soon"])
+async def test_a_deadline_that_the_platform_does_not_tell_leaves_the_guard_as_it_is(
+    database: Database, function: httpx.AsyncClient, platform: Callable[..., None], deadline: object
+) -> None:
+    add_prebooking(database.connection, add_venue(database.connection))
+    platform(lambda: deadline)
+    assert (await function.post(PATH, headers=BEARER)).json()["details"]["completed"] == 1
+
+
+async def test_with_the_platform_s_deadline_near_nothing_is_begun(
+    database: Database, function: httpx.AsyncClient, platform: Callable[..., None], venue: Server
+) -> None:
+    row = add_prebooking(database.connection, add_venue(database.connection))
+    platform(lambda: datetime.now(UTC) + timedelta(seconds=3))
+    await function.post(PATH, headers=BEARER)
+    assert venue.peers == []
+    assert prebooking(database.connection, row)["claimed_by"] is None
+
+
+async def test_what_nobody_foresaw_is_a_500_with_the_summary_and_its_text_stays_inside(
+    function: httpx.AsyncClient, platform: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail() -> None:
+        raise LookupError("canary")
+
+    platform(fail)
+    answer = await function.post(PATH, headers=BEARER)
+    assert answer.status_code == 500
+    assert (answer.json()["success"], answer.json()["details"]["total"]) == (False, 0)
+    unexpected, answered = logged(capsys)
+    assert (unexpected["event"], unexpected["exception"]) == ("unexpected", "LookupError")
+    assert answered["event"] == "answered"
+    assert "canary" not in answer.text + json.dumps(unexpected)
