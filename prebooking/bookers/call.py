@@ -82,7 +82,18 @@ async def _exchange(client: httpx.AsyncClient, request: httpx.Request) -> Reply:
     try:
         return Reply(response.status_code, await _capped(response))
     finally:
+        if _said_more(response):
+            await response.extensions["network_stream"].aclose()
         await response.aclose()
+
+
+def _said_more(response: httpx.Response) -> bool:
+    """Say whether bytes came after the answer: the next call on this connection would take them for its own."""
+    stream: Any = response.stream
+    while stream is not None and not hasattr(stream, "_connection"):
+        stream = getattr(stream, "_stream", None) or getattr(stream, "_httpcore_stream", None)
+    state = getattr(getattr(stream, "_connection", None), "_h11_state", None)
+    return state is not None and bool(state.trailing_data[0])
 
 
 async def _capped(response: httpx.Response) -> bytes | None:

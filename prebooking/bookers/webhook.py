@@ -94,7 +94,8 @@ def _refused(status: int, said: dict[str, Any]) -> Outcome:
 def _booking_id(said: dict[str, Any]) -> str | None:
     """Return the venue's number for the booking, if it is one: short and plain."""
     value = said.get("booking_id")
-    plain = isinstance(value, str | int) and re.fullmatch(r"[\w.:-]{1,100}", str(value), re.ASCII)
+    number = isinstance(value, str | int) and not isinstance(value, bool)
+    plain = number and re.fullmatch(r"[\w.:-]{1,100}", str(value), re.ASCII)
     return str(value) if plain else None
 
 

@@ -215,6 +215,12 @@ async def test_a_cookie_is_not_sent_with_the_next_call(client: httpx.AsyncClient
     assert list(client.cookies.jar) == []
 
 
+async def test_what_comes_after_an_answer_is_not_the_next_call_s_answer(client: httpx.AsyncClient) -> None:
+    async with serve(answers(OK + b"HTTP/1.1 409 Conflict\r\nContent-Length: 0\r\n\r\n")) as server:
+        assert [(await post(client, server.url)).kind for _ in range(3)] == [Kind.BOOKED] * 3
+        assert len(server.peers) == 3, "the connection is thrown away with what was said"
+
+
 async def test_what_a_server_says_unasked_is_not_the_next_call_s_answer(client: httpx.AsyncClient) -> None:
     async with serve(answers(OK)) as server:
         assert await post(client, server.url) == Outcome(Kind.BOOKED)
