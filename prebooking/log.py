@@ -14,7 +14,7 @@ _CHATTY = ("httpx", "httpcore", "h2", "hpack")  # whole addresses and headers at
 _SECRETS = re.compile(
     r"[^\s@<>\"']+@[^\s@<>\"']+"  # e-mail addresses, user:password@host
     r"|eyJ[\w-]+\.[\w-]+\.[\w-]*"  # JSON web tokens
-    r"|sb_(?:secret|publishable)_\w+"  # keys of the database
+    r"|sb_(?:secret|publishable)_[\w-]+"  # keys of the database
     r"|(?i:bearer|basic)\s+\S+"
     r"|(?<![\w-])(?![0-9a-fA-F]{8}-[0-9a-fA-F]{4}-)[\w+/=-]{32,}",  # anything long and random, but a UUID
 )

@@ -29,6 +29,8 @@ LAST_START = 2.0  # seconds before the guard from which on no call starts: a ven
 LONGEST_VENUE_DELAY = 15.0  # seconds after the guard within which a venue that was sent a call must have acted on it
 CLOCK_SKEW = 5.0  # seconds by which two clocks may differ
 
+# A name whose last label is no number, four numbers, or IPv6 in brackets; perhaps a port.
+_HOST = re.compile(r"(([\w-]+\.)*[a-z][\w-]*\.?|\d+(\.\d+){3}|\[[\da-f:.]+\])(:\d*)?", re.ASCII)
 _PUBLIC_NAME = re.compile(r"([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+([a-z]{2,}|xn--[a-z0-9-]+)")
 _PRIVATE_ENDINGS = (".localhost", ".local", ".internal", ".lan", ".home.arpa")
 
@@ -50,8 +52,10 @@ def _web_address(value: str) -> str:
         raise ValueError("is no web address: its host or its port cannot be read") from None
     if parts.scheme not in ("https", "http") or not parts.hostname:
         raise ValueError("is no web address: it begins with https:// and names a host")
-    if "@" in parts.netloc or parts.fragment:
+    if "@" in parts.netloc or "#" in value:
         raise ValueError("holds user information or a fragment: leave both out")
+    if not _HOST.fullmatch(parts.netloc.lower()):
+        raise ValueError("has a host that is neither a name nor an IP address as it is usually written")
     if port == 0:
         raise ValueError("has no usable port")
     return value
@@ -101,11 +105,11 @@ class Settings(BaseModel):
 
     cron_secret: Secret
     cron_secret_previous: Secret | None = None
-    supabase_url: Annotated[str, AfterValidator(_web_address)]
+    supabase_url: Annotated[str, AfterValidator(_web_address)] = Field(repr=False)
     supabase_service_role_key: Annotated[
         SecretStr, AfterValidator(lambda s: SecretStr(_service_key(s.get_secret_value())))
     ]
-    booking_webhook_url: Annotated[str, AfterValidator(_web_address)]
+    booking_webhook_url: Annotated[str, AfterValidator(_web_address)] = Field(repr=False)
     booking_webhook_secret: Secret
     execution_timeout_seconds: float = Field(8, ge=3, le=MAX_DURATION - BUFFER, allow_inf_nan=False)
     stagger_ms: int = Field(50, ge=10, le=1000)
@@ -134,7 +138,7 @@ class Settings(BaseModel):
     @classmethod
     def _a_bare_origin(cls, value: str) -> str:
         parts = urlsplit(value)
-        if parts.path not in ("", "/") or parts.query:
+        if parts.path not in ("", "/") or "?" in value:
             raise ValueError("has a path: give the project's address alone, https://<project>.supabase.co")
         if parts.scheme == "http" and not _is_private(parts.hostname or ""):
             raise ValueError("is http to a public host, which would show the key to everybody on the way: use https")

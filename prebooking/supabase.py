@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ LOCK_WAIT = 1.5  # seconds a function waits for a lock before it answers "busy":
 
 _LOCKED = "55P03"
 # Nothing a second try could change: bad input, wrong role, missing function, broken rule.
-_FINAL = ("22", "23", "25", "42", "P0", "PT", "PGRST1", "PGRST2", "PGRST3")
+_FINAL = re.compile(r"(22|23|25|42|P0|PT)\w{3}|PGRST[123]\w\w", re.ASCII)
 _FINAL_STATUS = frozenset(str(status) for status in range(400, 500) if status not in (408, 425, 429))
 
 
@@ -88,14 +89,15 @@ class IsolatedSupabase:
                 return read((await self.client.rpc(function, params).execute()).data)
         except APIError as exc:
             raise _meaning(function, exc.code) from None  # its text may hold a whole row
-        except (httpx.HTTPError, TimeoutError, ValueError) as exc:
+        except (httpx.HTTPError, TimeoutError, ValueError, RecursionError) as exc:
             raise StoreUnavailable(function, type(exc).__name__) from None
 
 
 def _meaning(function: str, code: str | None) -> StoreError:
+    code = code if code and re.fullmatch(r"[0-9A-Z]{3,10}", code) else None  # or else it is somebody's text
     if code == _LOCKED:
         return StoreBusy(function, code)
-    if code and (code.startswith(_FINAL) or code in _FINAL_STATUS):
+    if code and (_FINAL.fullmatch(code) or code in _FINAL_STATUS):
         return StoreRefused(function, code)
     return StoreUnavailable(function, code or "no_code")
 

@@ -148,7 +148,7 @@ def test_a_gateway_s_refusal_is_final(status: int, body: str) -> None:
     assert (failed.code, len(script.asked_at)) == (str(status), 1)
 
 
-@pytest.mark.parametrize("status", [301, 302, 307, 308, 408, 500, 502, 503, 504, 520, 522, 544])
+@pytest.mark.parametrize("status", [301, 302, 307, 308, 408, 425, 429, 500, 502, 503, 504, 520, 522, 544])
 def test_a_gateway_that_is_overloaded_or_points_elsewhere_is_asked_again(status: int) -> None:
     script = ScriptedTransport(
         httpx.Response(status, text="<html>wait</html>", headers={"location": "https://other.example/"})
@@ -165,7 +165,8 @@ def _count(value: Any) -> int:
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"<html>ok</html>", b"[]", b"{}", b'"1"', b"1 2", b"\xff\xfe", b"null", b"[1", b"\x00"]
+    "body",
+    [b"", b"<html>ok</html>", b"[]", b"{}", b'"1"', b"1 2", b"\xff\xfe", b"null", b"[1", b"\x00", b"[" * 100_000],
 )
 def test_a_success_that_cannot_be_read_is_asked_for_again(body: bytes) -> None:
     script = ScriptedTransport(httpx.Response(200, content=body))
@@ -239,6 +240,8 @@ def shown(exc: BaseException) -> str:
 LEAKS = {
     "a refusal": refusal("23514", 400, message="canary", details="Failing row contains (canary).", hint="canary"),
     "a refusal that may pass": refusal("57014", 500, message="canary", details="canary", hint="canary"),
+    "a code that is a text": refusal("canary", 500),
+    "a code in a header": httpx.Response(502, text="x", headers={"proxy-status": "PostgREST; error=canary"}),
     "a busy lock": refusal("55P03", 500, message="canary", details="canary", hint="canary"),
     "a gateway's page": httpx.Response(502, text="<title>canary</title>", headers={"x-canary": "canary"}),
     "an answer of another kind": httpx.Response(200, json={"canary": "canary"}),

@@ -105,6 +105,7 @@ SECRETS = {
     "a JSON web token": JWT,
     "a JSON web token without a signature": JWT.rpartition(".")[0] + ".",
     "a secret key": "sb_secret_0123456789_abc",
+    "a secret key with dashes": "sb_secret_0123-4567-89_abc",
     "a short secret key": "sb_secret_x",
     "a publishable key": "sb_publishable_0123456789_abc",
     "a bearer": "Bearer short",

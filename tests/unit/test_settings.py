@@ -233,6 +233,13 @@ def test_many_unfit_variables_show_no_value_either() -> None:
     assert "canary" not in shown(caught.value)
 
 
+def test_an_address_that_is_taken_is_not_shown_by_accident() -> None:
+    settings = read(
+        SUPABASE_URL=f"https://{CANARY}.supabase.co", BOOKING_WEBHOOK_URL=f"https://a.example/?key={CANARY}"
+    )
+    assert "canary" not in f"{settings!r} {settings}"
+
+
 @pytest.mark.parametrize("name", [*SECRETS, "CRON_SECRET_PREVIOUS"])
 def test_a_secret_that_is_taken_is_shown_nowhere(name: str) -> None:
     settings = read(**{name: CANARY})

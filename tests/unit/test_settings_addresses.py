@@ -45,6 +45,10 @@ NO_ADDRESS = [
     "https://project.example.com:4x3",
     "https://[::1",
     "https://[zz]",
+    "https://[v1.host]/book",
+    "https://project.example.com#",
+    "https://project.example.com;a",
+    "https://project.example.com%00.example",
 ]
 
 NOT_THE_DATABASE = [
@@ -52,6 +56,12 @@ NOT_THE_DATABASE = [
     "https://project.supabase.co//",
     "https://project.supabase.co/?a=b",
     "https://project.supabase.co?a=b",
+    "https://project.supabase.co?",
+    "https://project.supabase.co/?",
+    "http://134744072",
+    "http://0x08080808",
+    "http://0x8.8.8.8",
+    "http://8.8.2056",
     "https://project.supabase.co/%20",
     "http://project.supabase.co",
     "http://project.supabase.co:8000",

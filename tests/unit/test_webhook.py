@@ -150,6 +150,7 @@ def test_what_was_booked_before_may_have_a_number() -> None:
         ("número", None),
         ("٤٧", None),
         (1.5, None),
+        (True, None),
         (None, None),
         ([], None),
         (["b-1"], None),
