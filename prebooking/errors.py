@@ -4,6 +4,8 @@ PrebookingError
 ├── SettingsError          the environment does not say what is needed; names every variable, shows no value
 ├── SendRefused            right before the first byte: this call may not leave any more (nothing was sent)
 ├── BadBookingData         a prebooking that cannot be turned into a request at all
+├── SealBroken             a stored session that cannot be opened: another key, another member's, or changed
+├── VenueRefused           a venue has said no to something other than a booking: a login, a look at its classes
 └── StoreError             the database did not do what was asked
     ├── StoreUnavailable   no usable answer, after the retries: unreachable, timed out, overloaded
     ├── StoreBusy          another invocation is claiming; ask again
@@ -31,6 +33,14 @@ class SendRefused(PrebookingError):
 
 class BadBookingData(PrebookingError):
     """The prebooking cannot be turned into a request; the message is fit for its member to read."""
+
+
+class SealBroken(PrebookingError):
+    """A stored session cannot be opened: sealed with another key, for another member or venue, or changed since."""
+
+
+class VenueRefused(PrebookingError):
+    """A venue has said no, or nothing that can be read; the message names the cure, in our own words."""
 
 
 class StoreError(PrebookingError):

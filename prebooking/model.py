@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 
 class Kind(StrEnum):
@@ -78,11 +78,17 @@ SENTENCES = {
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a venue's answer, or the lack of one, means. ``detail`` is our own wording, never the venue's text."""
+    """What a venue's answer, or the lack of one, means. ``detail`` is our own wording, never the venue's text.
+
+    An unsure outcome may say what it comes to once the venue was asked: ``if_booked`` the member has the place (found
+    afterwards, if nothing is said), ``if_not_booked`` they have not (the next run asks again, if nothing is said).
+    """
 
     kind: Kind
     booking_id: str | None = None
     detail: str | None = None
+    if_booked: Kind = Kind.RECONCILED
+    if_not_booked: Kind | None = None
 
     @property
     def sentence(self) -> str:
@@ -115,6 +121,14 @@ class Venue(_Row):
     idempotent: bool
 
 
+class SealedSession(_Row):
+    """A member's login at a venue as the database keeps it: sealed, and numbered, because only the newest is of use."""
+
+    sealed: str = Field(repr=False)
+    version: int
+    refreshed_at: AwareDatetime
+
+
 class Prebooking(_Row):
     """A row this invocation holds: who wants which class, and since when it can be booked. Refuses naive datetimes."""
 
@@ -127,6 +141,7 @@ class Prebooking(_Row):
     created_at: AwareDatetime
     maybe_sent: bool  # an earlier claim may have sent it: ask the venue before anything is sent again
     early_runs: int
+    session: SealedSession | None = None  # for venues where the member's own login books
 
     @property
     def order(self) -> tuple[datetime, datetime, UUID]:

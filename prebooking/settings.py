@@ -95,7 +95,26 @@ def _service_key(value: str) -> str:
     return value
 
 
+def session_key(value: str) -> bytes:
+    """Return the 32 bytes of a key for members' sessions. Raises ValueError, without the value."""
+    try:
+        key = base64.b64decode(value.strip(), validate=True)
+    except ValueError:
+        key = b""
+    if len(key) != 32:  # noqa: PLR2004 - said in the sentence itself
+        raise ValueError("is no key of 32 bytes in base64: make one with `openssl rand -base64 32`")
+    return key
+
+
+def _session_key(value: SecretStr) -> SecretStr:
+    session_key(value.get_secret_value())
+    return value
+
+
 Secret = Annotated[SecretStr, AfterValidator(lambda s: SecretStr(_secret(s.get_secret_value())))]
+SessionKey = Annotated[SecretStr, AfterValidator(_session_key)]
+
+WEBHOOK = ("booking_webhook_url", "booking_webhook_secret")
 
 
 class Settings(BaseModel):
@@ -109,8 +128,11 @@ class Settings(BaseModel):
     supabase_service_role_key: Annotated[
         SecretStr, AfterValidator(lambda s: SecretStr(_service_key(s.get_secret_value())))
     ]
-    booking_webhook_url: Annotated[str, AfterValidator(_web_address)] = Field(repr=False)
-    booking_webhook_secret: Secret
+    booking_webhook_url: Annotated[str, AfterValidator(_web_address)] | None = Field(None, repr=False)
+    booking_webhook_secret: Secret | None = None
+    session_encryption_key: SessionKey | None = None
+    session_encryption_key_previous: SessionKey | None = None
+    aimharder_twin_url: Annotated[str, AfterValidator(_web_address)] | None = Field(None, repr=False)
     execution_timeout_seconds: float = Field(8, ge=3, le=MAX_DURATION - BUFFER, allow_inf_nan=False)
     stagger_ms: int = Field(50, ge=10, le=1000)
     lead_seconds: float = Field(0, ge=0, le=5, allow_inf_nan=False)
@@ -129,10 +151,14 @@ class Settings(BaseModel):
         }
         if secret_key := environment.get("SUPABASE_SECRET_KEY", "").strip() and environment["SUPABASE_SECRET_KEY"]:
             given.setdefault("supabase_service_role_key", secret_key)
+        missing = _no_venue_system(given)
         try:
-            return cls.model_validate(given)
+            settings = cls.model_validate(given)
         except ValidationError as exc:
-            raise SettingsError(_problems(exc)) from None
+            raise SettingsError(_problems(exc) | missing) from None
+        if missing:
+            raise SettingsError(missing)
+        return settings
 
     @field_validator("supabase_url")
     @classmethod
@@ -146,7 +172,9 @@ class Settings(BaseModel):
 
     @field_validator("booking_webhook_url")
     @classmethod
-    def _a_public_endpoint(cls, value: str, info: ValidationInfo) -> str:
+    def _a_public_endpoint(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is None:
+            return None
         if is_loopback(info.data.get("supabase_url", "")) and is_loopback(value):
             return value  # the local stack: the database is on this machine, so the venue may be
         parts = urlsplit(value)
@@ -154,6 +182,13 @@ class Settings(BaseModel):
             raise ValueError("is not https: members' data and the secret would be readable on the way")
         if not _PUBLIC_NAME.fullmatch(parts.hostname or "") or _is_private(parts.hostname or ""):
             raise ValueError("is an IP address or a private host: give your endpoint's public name")
+        return value
+
+    @field_validator("aimharder_twin_url")
+    @classmethod
+    def _only_on_one_machine(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value and not (is_loopback(info.data.get("supabase_url", "")) and is_loopback(value)):
+            raise ValueError("is for the local stack alone, where database and venue are on this machine: remove it")
         return value
 
     @field_validator("lease_seconds")
@@ -171,6 +206,14 @@ class Settings(BaseModel):
     def cron_secrets(self) -> list[str]:
         """Return the bearer secrets that are accepted."""
         return [s.get_secret_value() for s in (self.cron_secret, self.cron_secret_previous) if s]
+
+
+def _no_venue_system(given: Mapping[str, str]) -> dict[str, str]:
+    """Say what is missing if nothing could be booked with this, or only half of what a webhook needs is there."""
+    if "session_encryption_key" in given and not any(name in given for name in WEBHOOK):
+        return {}
+    cure = "is missing: set it in the project's environment variables (or SESSION_ENCRYPTION_KEY alone, for AimHarder)"
+    return {name.upper(): cure for name in WEBHOOK if name not in given}
 
 
 def _problems(exc: ValidationError) -> dict[str, str]:

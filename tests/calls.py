@@ -86,6 +86,39 @@ def cancel(connection: Connection, row: UUID, user_email: str) -> str:
     return str(_value(connection, "select public.cancel_prebooking_v1(%s, %s)", [row, user_email]))
 
 
+def save_session(connection: Connection, venue: UUID, member: str, sealed: str, version: int | None) -> int | None:
+    query = "select public.save_session_v1(%s, %s, %s, %s)"
+    saved: int | None = _value(connection, query, [venue, member, sealed, version])
+    return saved
+
+
+def warn(
+    connection: Connection, venue: UUID, member: str, version: int, *, over: bool = True, warning: str = "log in"
+) -> bool:
+    query = "select public.warn_about_session_v1(%s, %s, %s, %s, %s)"
+    return bool(_value(connection, query, [venue, member, version, over, warning]))
+
+
+def lease(connection: Connection, instance: UUID, venue: UUID, member: str, version: int) -> dict[str, Any]:
+    answer: dict[str, Any] = _value(
+        connection, "select public.lease_session_v1(%s, %s, %s, %s)", [instance, venue, member, version]
+    )
+    return answer
+
+
+def claim_sessions(
+    connection: Connection,
+    instance: UUID,
+    *,
+    providers: Sequence[str] = ("aimharder",),
+    age_ms: int = 480_000,
+    limit: int = 100,
+) -> list[dict[str, Any]]:
+    arguments = [instance, list(providers), age_ms, limit]
+    leased: list[dict[str, Any]] = _value(connection, "select public.claim_sessions_v1(%s, %s, %s, %s)", arguments)
+    return leased
+
+
 def prebooking(connection: Connection, row: UUID) -> dict[str, Any]:
     """Return a row as it stands."""
     return _row(connection, "select * from public.prebookings where id = %s", row)

@@ -25,7 +25,7 @@ def add_venue(connection: Connection, **overrides: Any) -> UUID:
     """Add a venue that can be booked."""
     number = next(_numbers)
     venue = {"name": f"Venue {number}", "provider": "webhook", "timezone": "Europe/Madrid", "host": f"{number}.example"}
-    return _insert(connection, "venues", venue | overrides)
+    return _insert_with_id(connection, "venues", venue | overrides)
 
 
 def add_prebooking(connection: Connection, venue: UUID, **overrides: Any) -> UUID:
@@ -36,14 +36,25 @@ def add_prebooking(connection: Connection, venue: UUID, **overrides: Any) -> UUI
         (wish["available_at"],) = connection.execute(
             "select public.prebooking_clock() - interval '1 second'"
         ).fetchone() or (None,)
-    return _insert(connection, "prebookings", wish | overrides)
+    return _insert_with_id(connection, "prebookings", wish | overrides)
 
 
-def _insert(connection: Connection, table: LiteralString, row: dict[str, Any]) -> UUID:
-    row = {"id": uuid4()} | {name: Jsonb(value) if isinstance(value, dict) else value for name, value in row.items()}
+def add_session(connection: Connection, venue: UUID, member: str, **overrides: Any) -> None:
+    """Add a member's login at a venue; what is sealed in it is nothing that opens, unless ``sealed`` says else."""
+    session = {"venue_id": venue, "user_email": member, "sealed": "sealed", "refreshed_at": noon()}
+    _insert(connection, "member_sessions", session | overrides)
+
+
+def _insert_with_id(connection: Connection, table: LiteralString, row: dict[str, Any]) -> UUID:
+    row = {"id": uuid4()} | row
+    _insert(connection, table, row)
+    return UUID(str(row["id"]))
+
+
+def _insert(connection: Connection, table: LiteralString, row: dict[str, Any]) -> None:
+    row = {name: Jsonb(value) if isinstance(value, dict) else value for name, value in row.items()}
     columns = sql.SQL(", ").join(map(sql.Identifier, row))
     values = sql.SQL(", ").join(map(sql.Placeholder, row))
     connection.execute(
         sql.SQL("insert into public.{} ({}) values ({})").format(sql.Identifier(table), columns, values), row
     )
-    return UUID(str(row["id"]))

@@ -30,6 +30,7 @@ create table public.prebookings (
   outcome         text,
   booking_id      text,
   error_message   text check (length(error_message) <= 300),
+  warning         text check (length(warning) <= 300),                      -- what the member should do before the opening
   attempts        int not null default 0,                                   -- booking calls known to have been sent
   early_runs      int not null default 0,                                   -- runs in which the venue only said "too early"
   claimed_by      uuid,
@@ -63,6 +64,21 @@ create index prebookings_held on public.prebookings (claimed_by) where status = 
 -- One live prebooking per member and class: this prevents a double tap in a member's app from becoming two bookings.
 create unique index prebookings_one_live on public.prebookings
   (venue_id, lower(user_email), coalesce(booking_data ->> 'class_id', md5(booking_data::text))) where status = 'pending';
+
+-- A member's login at a venue where the member's own login books: sealed by the function's key, never a password.
+-- A refresh token is good for one refresh, so refreshing is leased, and every version but the newest is worthless.
+create table public.member_sessions (
+  venue_id        uuid not null references public.venues,
+  user_email      text not null check (user_email = lower(user_email)),
+  sealed          text not null check (length(sealed) <= 20000),
+  version         int not null default 1,
+  refreshed_at    timestamptz not null,
+  expired_at      timestamptz,                                              -- the venue wants the member to log in again
+  leased_by       uuid,
+  leased_until    timestamptz,
+  primary key (venue_id, user_email),
+  -- A lease has a holder and an end, or it is none.
+  constraint lease_is_whole check (num_nulls(leased_by, leased_until) in (0, 2)));
 
 -- One row per invocation that had work or failed. closed_at null: it was cut off before its end.
 create table public.prebooking_runs (
@@ -104,13 +120,15 @@ create trigger prebookings_being_booked before update on public.prebookings
 -- (some projects grant everything by name to anon and authenticated, newer ones nothing to anybody).
 alter table public.venues               enable row level security, force row level security;
 alter table public.prebookings          enable row level security, force row level security;
+alter table public.member_sessions      enable row level security, force row level security;
 alter table public.prebooking_runs      enable row level security, force row level security;
 alter table public.prebooking_heartbeat enable row level security, force row level security;
-revoke all on public.venues, public.prebookings, public.prebooking_runs, public.prebooking_heartbeat
+revoke all on public.venues, public.prebookings, public.member_sessions, public.prebooking_runs, public.prebooking_heartbeat
   from public, anon, authenticated, service_role;
 grant select on public.venues to service_role;
 grant update (paused_until) on public.venues to service_role;
 grant select, update on public.prebookings to service_role;
+grant select, insert, update on public.member_sessions to service_role;
 grant select, insert, update, delete on public.prebooking_runs to service_role;
 grant select, insert, update on public.prebooking_heartbeat to service_role;
 revoke all on function public.prebookings_fill, public.prebookings_refuse from public, anon, authenticated, service_role;

@@ -21,6 +21,7 @@ language sql volatile security invoker set search_path = '' as 'select pg_adviso
 --
 -- Answers {"now", "expired", "unknown", "rows": [...]}: one value, so no row limit between here and the caller cuts it.
 -- booking_data comes as text, to be read row by row: what no reader can take spoils its own row and not the answer.
+-- session is the member's login at the venue, sealed, where there is one: so nobody has to ask for it while a class opens.
 -- expired and unknown count what this invocation's claims have ended because the class has begun.
 --
 -- Lock, then clock, then new statements: what an earlier claim did is seen only by a snapshot taken after the lock.
@@ -128,9 +129,12 @@ begin
         'id', p.id, 'user_email', p.user_email, 'booking_data', p.booking_data::text, 'available_at', p.available_at,
         'expires_at', p.expires_at, 'created_at', p.created_at, 'maybe_sent', p.maybe_sent, 'early_runs', p.early_runs,
         'venue', jsonb_build_object('id', v.id, 'name', v.name, 'provider', v.provider, 'host', v.host,
-          'provider_box_id', v.provider_box_id, 'timezone', v.timezone, 'idempotent', v.idempotent))
+          'provider_box_id', v.provider_box_id, 'timezone', v.timezone, 'idempotent', v.idempotent),
+        'session', case when s.sealed is not null then
+          jsonb_build_object('sealed', s.sealed, 'version', s.version, 'refreshed_at', s.refreshed_at) end)
         order by p.available_at, p.created_at, p.id), '[]'))
     from public.prebookings p join public.venues v on v.id = p.venue_id
+    left join public.member_sessions s on s.venue_id = p.venue_id and s.user_email = lower(p.user_email) and s.expired_at is null
     where p.status = 'pending' and p.claimed_by = p_instance and p.claimed_until > t);
 end $$;
 

@@ -71,6 +71,7 @@ def test_answers_everything_the_scheduler_needs_to_book(owner: Connection, servi
                     "timezone": "Europe/Madrid",
                     "idempotent": True,
                 },
+                "session": None,
             }
         ],
     }

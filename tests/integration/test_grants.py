@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from prebooking.local.postgres import apply_migrations
-from tests.calls import cancel, claim, complete, fail, finish, release
+from tests.calls import cancel, claim, claim_sessions, complete, fail, finish, lease, release, save_session, warn
 from tests.database import Connection, Database
 
 if TYPE_CHECKING:
@@ -23,13 +23,16 @@ alter default privileges in schema public grant all on functions to anon, authen
 alter default privileges in schema public grant all on sequences to anon, authenticated, service_role;
 """
 
-_TABLES = ["venues", "prebookings", "prebooking_runs", "prebooking_heartbeat"]
+_TABLES = ["venues", "prebookings", "member_sessions", "prebooking_runs", "prebooking_heartbeat"]
 
 _EXPECTED = {
     ("venues", "SELECT"),
     ("venues.paused_until", "UPDATE"),
     ("prebookings", "SELECT"),
     ("prebookings", "UPDATE"),
+    ("member_sessions", "SELECT"),
+    ("member_sessions", "INSERT"),
+    ("member_sessions", "UPDATE"),
     ("prebooking_runs", "SELECT"),
     ("prebooking_runs", "INSERT"),
     ("prebooking_runs", "UPDATE"),
@@ -45,6 +48,10 @@ _EXPECTED = {
     ("release_prebookings_v1", "EXECUTE"),
     ("finish_run_v1", "EXECUTE"),
     ("cancel_prebooking_v1", "EXECUTE"),
+    ("save_session_v1", "EXECUTE"),
+    ("warn_about_session_v1", "EXECUTE"),
+    ("lease_session_v1", "EXECUTE"),
+    ("claim_sessions_v1", "EXECUTE"),
 }
 
 # Everything that anybody but the owner may do with anything in public, as the catalog has it. No list at all means the
@@ -69,6 +76,10 @@ _CALLS: dict[str, Callable[[Connection], object]] = {
     "release_prebookings_v1": lambda connection: release(connection, uuid4(), [uuid4()]),
     "finish_run_v1": lambda connection: finish(connection, uuid4()),
     "cancel_prebooking_v1": lambda connection: cancel(connection, uuid4(), "me@example.com"),
+    "save_session_v1": lambda connection: save_session(connection, uuid4(), "me@example.com", "sealed", 1),
+    "warn_about_session_v1": lambda connection: warn(connection, uuid4(), "me@example.com", 1),
+    "lease_session_v1": lambda connection: lease(connection, uuid4(), uuid4(), "me@example.com", 1),
+    "claim_sessions_v1": lambda connection: claim_sessions(connection, uuid4()),
 }
 
 
@@ -138,4 +149,4 @@ def test_every_function_runs_as_its_caller_with_a_fixed_search_path(project: Dat
         "select proname, prosecdef, proconfig from pg_proc where pronamespace = 'public'::regnamespace"
     ).fetchall()
     loose = [name for name, definer, settings in rows if definer or 'search_path=""' not in (settings or [])]
-    assert (len(rows), loose) == (10, [])
+    assert (len(rows), loose) == (14, [])

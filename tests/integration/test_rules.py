@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from prebooking.model import COMPLETED, ENDED_BY_DATABASE, FAILED, Kind
-from tests.factories import add_prebooking, add_venue, noon
+from tests.factories import add_prebooking, add_session, add_venue, noon
 
 if TYPE_CHECKING:
     from tests.database import Connection
@@ -30,6 +30,7 @@ _BAD_PREBOOKINGS: list[tuple[str, dict[str, Any]]] = [
     ("opens_before_it_expires", {"available_at": noon(), "expires_at": noon()}),
     ("prebookings_status_check", {"status": "booking", "settled_at": noon()}),
     ("prebookings_error_message_check", {"error_message": "x" * 301}),
+    ("prebookings_warning_check", {"warning": "x" * 301}),
     ("terminal_is_settled", {"status": "cancelled"}),
     ("terminal_is_settled", {"settled_at": noon()}),
     ("terminal_is_free", {"status": "cancelled", "settled_at": noon(), **_HELD}),
@@ -40,6 +41,12 @@ _BAD_PREBOOKINGS: list[tuple[str, dict[str, Any]]] = [
     ("outcome_fits_status", {"status": "completed", "settled_at": noon()}),
     ("outcome_fits_status", {"status": "failed", "settled_at": noon()}),
     ("outcome_fits_status", {"status": "cancelled", "settled_at": noon(), "outcome": "full"}),
+]
+_BAD_SESSIONS: list[tuple[str, dict[str, Any]]] = [
+    ("member_sessions_user_email_check", {"user_email": "Ana@example.com"}),
+    ("member_sessions_sealed_check", {"sealed": "x" * 20_001}),
+    ("lease_is_whole", {"leased_by": uuid4()}),
+    ("lease_is_whole", {"leased_until": noon()}),
 ]
 
 
@@ -58,6 +65,14 @@ def test_a_prebooking_that_breaks_a_rule_is_refused(owner: Connection, rule: str
     assert refused.value.diag.constraint_name == rule
 
 
+@pytest.mark.parametrize(("rule", "session"), _BAD_SESSIONS)
+def test_a_session_that_breaks_a_rule_is_refused(owner: Connection, rule: str, session: dict[str, Any]) -> None:
+    venue = add_venue(owner)
+    with pytest.raises(psycopg.errors.CheckViolation) as refused:
+        add_session(owner, venue, "ana@example.com", **session)
+    assert refused.value.diag.constraint_name == rule
+
+
 def test_there_is_one_heartbeat_and_no_second(owner: Connection) -> None:
     with pytest.raises(psycopg.errors.CheckViolation) as refused:
         owner.execute("insert into public.prebooking_heartbeat values (false, now())")
@@ -68,7 +83,8 @@ def test_every_rule_of_the_database_is_broken_here(owner: Connection) -> None:
     rules = owner.execute(
         "select conname from pg_constraint where contype = 'c' and connamespace = 'public'::regnamespace"
     ).fetchall()
-    broken = {rule for rule, _ in _BAD_VENUES + _BAD_PREBOOKINGS} | {"prebooking_heartbeat_only_one_check"}
+    broken = {rule for rule, _ in _BAD_VENUES + _BAD_PREBOOKINGS + _BAD_SESSIONS}
+    broken |= {"prebooking_heartbeat_only_one_check"}
     assert broken == {rule for (rule,) in rules}
 
 

@@ -21,6 +21,7 @@ ENVIRONMENT = LOCAL | {
 }
 SECRETS = ["CRON_SECRET", "SUPABASE_SERVICE_ROLE_KEY", "BOOKING_WEBHOOK_SECRET"]
 CANARY = "canary0123456789"
+KEY = base64.b64encode(bytes(range(32))).decode()
 
 
 def read(**environment: str) -> Settings:
@@ -60,6 +61,7 @@ def test_what_is_said_is_read() -> None:
     assert settings.supabase_url == "https://project.supabase.co"
     assert settings.booking_webhook_url == "https://book.example.com/prebookings"
     assert settings.supabase_service_role_key.get_secret_value() == "sb_secret_of_the_tests"
+    assert settings.booking_webhook_secret is not None
     assert settings.booking_webhook_secret.get_secret_value() == "the-secret-of-the-venue"
     assert settings.cron_secrets == ["the-secret-of-the-cron", "the-secret-before-it"]
 
@@ -74,7 +76,32 @@ def test_an_empty_environment_is_missing_all_that_is_needed_and_nothing_else() -
 @pytest.mark.parametrize("blank", ["", " ", "\t\n "])
 @pytest.mark.parametrize("name", sorted(ENVIRONMENT))
 def test_a_blank_variable_is_a_missing_one(name: str, blank: str) -> None:
-    assert problems(**{name: blank}) == {name: "is missing: set it in the project's environment variables"}
+    [(named, sentence)] = problems(**{name: blank}).items()
+    assert (named, sentence.startswith("is missing: set it in the project's environment variables")) == (name, True)
+
+
+def test_a_deployment_for_one_venue_system_needs_nothing_of_the_other() -> None:
+    neither = dict.fromkeys(("BOOKING_WEBHOOK_URL", "BOOKING_WEBHOOK_SECRET"), "")
+    assert problems(**neither, SESSION_ENCRYPTION_KEY=KEY) == {}
+    assert set(problems(BOOKING_WEBHOOK_SECRET="", SESSION_ENCRYPTION_KEY=KEY)) == {"BOOKING_WEBHOOK_SECRET"}
+    assert set(problems(**neither)) == set(neither)
+
+
+@pytest.mark.parametrize("name", ["SESSION_ENCRYPTION_KEY", "SESSION_ENCRYPTION_KEY_PREVIOUS"])
+@pytest.mark.parametrize("size", [0, 16, 31, 33, 64])
+def test_a_session_key_has_32_bytes(name: str, size: int) -> None:
+    unfit = base64.b64encode(bytes(size)).decode() or "not/base64!"
+    assert problems(**{name: unfit}) == {
+        name: "is no key of 32 bytes in base64: make one with `openssl rand -base64 32`"
+    }
+
+
+@pytest.mark.parametrize("database", ["https://project.supabase.co", "http://10.0.0.7:8000"])
+def test_the_stand_in_for_aimharder_is_for_one_machine_alone(database: str) -> None:
+    local = {"SUPABASE_URL": "http://127.0.0.1:54321", "AIMHARDER_TWIN_URL": "http://127.0.0.1:9"}
+    assert problems(**local) == {}
+    assert set(problems(**local | {"SUPABASE_URL": database})) == {"AIMHARDER_TWIN_URL"}
+    assert set(problems(**local | {"AIMHARDER_TWIN_URL": "http://evil.example"})) == {"AIMHARDER_TWIN_URL"}
 
 
 @pytest.mark.parametrize("name", [name.upper() for name in Settings.model_fields if name.upper() not in ENVIRONMENT])

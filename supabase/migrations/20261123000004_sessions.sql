@@ -1,0 +1,106 @@
+-- Members' logins at venues: kept, refreshed by one at a time, and given up when the venue says so.
+-- The database never sees what is sealed. Every write says which version it replaces, and answers whether it did.
+
+-- Keeps a session. p_version: the version that was refreshed; null: a new login, which replaces whatever is there.
+-- Answers the new version, also when asked twice; null: somebody else was faster, and nothing was touched.
+create function public.save_session_v1(p_venue_id uuid, p_user_email text, p_sealed text, p_version int)
+returns int language plpgsql volatile security invoker set search_path = '' set lock_timeout = '1500ms' as $$
+declare t timestamptz := public.prebooking_clock(); v_email text := lower(p_user_email); v_version int;
+begin
+  if p_version is null then
+    insert into public.member_sessions as s (venue_id, user_email, sealed, refreshed_at) values (p_venue_id, v_email, p_sealed, t)
+    on conflict (venue_id, user_email) do update
+    set sealed = excluded.sealed, version = s.version + (s.sealed <> excluded.sealed)::int, refreshed_at = t,
+        expired_at = null, leased_by = null, leased_until = null
+    returning version into v_version;
+  else
+    update public.member_sessions
+    set sealed = p_sealed, version = version + 1, refreshed_at = t, leased_by = null, leased_until = null
+    where venue_id = p_venue_id and user_email = v_email and version = p_version and expired_at is null;
+    select version into v_version from public.member_sessions
+    where venue_id = p_venue_id and user_email = v_email and version = p_version + 1 and sealed = p_sealed;
+  end if;
+  update public.prebookings set warning = null
+  where venue_id = p_venue_id and lower(user_email) = v_email and status = 'pending' and warning is not null
+    and v_version is not null;
+  return v_version;
+end $$;
+
+-- This session is over (p_over: the venue has said so), or may be. Its member's prebookings say so, before they open.
+-- false: a newer session is there, and nothing was touched.
+create function public.warn_about_session_v1(p_venue_id uuid, p_user_email text, p_version int, p_over boolean, p_warning text)
+returns boolean language plpgsql volatile security invoker set search_path = '' set lock_timeout = '1500ms' as $$
+declare t timestamptz := public.prebooking_clock();
+begin
+  update public.member_sessions
+  set expired_at = case when p_over then coalesce(expired_at, t) else expired_at end
+  where venue_id = p_venue_id and user_email = lower(p_user_email) and version = p_version;
+  if not found then
+    return false;
+  end if;
+  update public.prebookings set warning = left(p_warning, 300)
+  where venue_id = p_venue_id and lower(user_email) = lower(p_user_email) and status = 'pending';
+  return true;
+end $$;
+
+-- Asks for the right to refresh one session, for half a minute. Answers {"state", "session"}:
+--   leased   it is yours; refresh it, then save it, or warn about it
+--   newer    somebody has refreshed it since: use this one
+--   busy     somebody is refreshing it just now
+--   gone     there is none any more: the member has to log in
+create function public.lease_session_v1(p_instance uuid, p_venue_id uuid, p_user_email text, p_version int)
+returns jsonb language plpgsql volatile security invoker set search_path = '' set lock_timeout = '1500ms' as $$
+declare t timestamptz := public.prebooking_clock(); v_email text := lower(p_user_email);
+begin
+  update public.member_sessions set leased_by = p_instance, leased_until = t + interval '30 seconds'
+  where venue_id = p_venue_id and user_email = v_email and version = p_version and expired_at is null
+    and (leased_until is null or leased_until <= t or leased_by = p_instance);
+  if found then
+    return jsonb_build_object('state', 'leased');
+  end if;
+  return coalesce((
+    select case when expired_at is not null then jsonb_build_object('state', 'gone')
+      when version = p_version then jsonb_build_object('state', 'busy')
+      else jsonb_build_object('state', 'newer', 'session',
+        jsonb_build_object('sealed', sealed, 'version', version, 'refreshed_at', refreshed_at)) end
+    from public.member_sessions where venue_id = p_venue_id and user_email = v_email),
+    jsonb_build_object('state', 'gone'));
+end $$;
+
+-- Leases the sessions that should be refreshed now: of members with a prebooking that opens within a day, older than
+-- p_age_ms, soonest opening first. Sessions of members who have longer to wait are left to die: a login every half hour
+-- for days would be no way to treat a venue.
+create function public.claim_sessions_v1(p_instance uuid, p_providers text[], p_age_ms int, p_limit int)
+returns jsonb language plpgsql volatile security invoker set search_path = '' set lock_timeout = '1500ms' as $$
+declare t timestamptz := public.prebooking_clock(); v_sessions jsonb;
+begin
+  with wanted as materialized (
+    select p.venue_id, lower(p.user_email) as user_email, min(p.available_at) as opens
+    from public.prebookings p where p.status = 'pending' and p.available_at <= t + interval '24 hours'
+    group by p.venue_id, lower(p.user_email)),
+  free as materialized (
+    select s.venue_id, s.user_email, w.opens
+    from public.member_sessions s join wanted w using (venue_id, user_email) join public.venues v on v.id = s.venue_id
+    where s.expired_at is null and s.refreshed_at <= t - p_age_ms * interval '1 millisecond'
+      and (s.leased_until is null or s.leased_until <= t)
+      and v.provider = any (p_providers) and v.enabled and (v.paused_until is null or v.paused_until <= t)
+    order by w.opens, s.venue_id, s.user_email limit least(greatest(p_limit, 0), 500)
+    for no key update of s skip locked),
+  leased as (
+    update public.member_sessions s set leased_by = p_instance, leased_until = t + interval '30 seconds'
+    from free f where s.venue_id = f.venue_id and s.user_email = f.user_email
+    returning s.venue_id, s.user_email, s.sealed, s.version, s.refreshed_at, f.opens)
+  select coalesce(jsonb_agg(jsonb_build_object('user_email', l.user_email,
+      'session', jsonb_build_object('sealed', l.sealed, 'version', l.version, 'refreshed_at', l.refreshed_at),
+      'venue', jsonb_build_object('id', v.id, 'name', v.name, 'provider', v.provider, 'host', v.host,
+        'provider_box_id', v.provider_box_id, 'timezone', v.timezone, 'idempotent', v.idempotent))
+    order by l.opens, l.venue_id, l.user_email), '[]')
+  into v_sessions from leased l join public.venues v on v.id = l.venue_id;
+  return v_sessions;
+end $$;
+
+revoke all on function public.save_session_v1, public.warn_about_session_v1, public.lease_session_v1, public.claim_sessions_v1
+  from public, anon, authenticated, service_role;
+grant execute on function public.save_session_v1, public.warn_about_session_v1, public.lease_session_v1, public.claim_sessions_v1
+  to service_role;
+notify pgrst, 'reload schema';

@@ -1,0 +1,170 @@
+"""Members' logins in the database: which version counts, who may refresh one, and whom a dead one warns."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from tests.calls import claim, claim_sessions, lease, prebooking, save_session, warn
+from tests.factories import add_prebooking, add_session, add_venue, noon
+
+if TYPE_CHECKING:
+    from tests.database import At, Connection
+
+MEMBER = "ana@example.com"
+DAY = 86_400
+
+
+@pytest.fixture
+def venue(owner: Connection) -> UUID:
+    return add_venue(owner, provider="aimharder", host="box.aimharder.com")
+
+
+def wish(owner: Connection, venue: UUID, opens: float = 60, **overrides: Any) -> UUID:
+    """Let the member wait for a class that opens so many seconds after noon."""
+    wanted: dict[str, Any] = {"user_email": MEMBER, "available_at": noon(opens)}
+    return add_prebooking(owner, venue, **wanted | overrides)
+
+
+def leased(service: Connection, me: UUID | None = None, **arguments: Any) -> list[str]:
+    return [one["user_email"] for one in claim_sessions(service, me or uuid4(), **arguments)]
+
+
+def test_a_login_is_kept_and_comes_with_the_claim(owner: Connection, service: Connection, venue: UUID, at: At) -> None:
+    assert save_session(service, venue, "Ana@Example.com", "sealed 1", None) == 1
+    wish(owner, venue, opens=-1, user_email="ANA@example.com")
+    [row] = claim(service, uuid4())["rows"]
+    assert row["session"] == {"sealed": "sealed 1", "version": 1, "refreshed_at": noon(0).isoformat()}
+
+
+def test_a_new_login_replaces_any_and_asked_twice_is_the_same_one(service: Connection, venue: UUID, at: At) -> None:
+    save_session(service, venue, MEMBER, "sealed 1", None)
+    assert [save_session(service, venue, MEMBER, "sealed 2", None) for _ in range(2)] == [2, 2]
+
+
+def test_a_refresh_replaces_only_the_version_it_began_with(service: Connection, venue: UUID, at: At) -> None:
+    save_session(service, venue, MEMBER, "sealed 1", None)
+    assert [save_session(service, venue, MEMBER, "sealed 2", 1) for _ in range(2)] == [2, 2], "asked twice"
+    assert save_session(service, venue, MEMBER, "another 2", 1) is None, "somebody else was faster"
+    assert save_session(service, venue, "ben@example.com", "sealed", 1) is None, "nothing to refresh"
+
+
+def test_a_session_that_is_over_warns_its_member_s_prebookings_and_books_no_more(
+    owner: Connection, service: Connection, venue: UUID, at: At
+) -> None:
+    save_session(service, venue, MEMBER, "sealed", None)
+    mine, due, others = (
+        wish(owner, venue),
+        wish(owner, venue, opens=-1),
+        wish(owner, venue, user_email="ben@example.com"),
+    )
+    assert warn(service, venue, MEMBER, 1, warning="log in again")
+    assert [prebooking(owner, row)["warning"] for row in (mine, due, others)] == ["log in again", "log in again", None]
+    assert [row["session"] for row in claim(service, uuid4())["rows"]] == [None]
+    assert save_session(service, venue, MEMBER, "sealed 2", 1) is None, "a refresh does not bring it back"
+
+
+def test_a_new_login_takes_the_warning_away(owner: Connection, service: Connection, venue: UUID, at: At) -> None:
+    save_session(service, venue, MEMBER, "sealed", None)
+    row = wish(owner, venue)
+    warn(service, venue, MEMBER, 1)
+    assert save_session(service, venue, MEMBER, "sealed 2", None) == 2
+    assert prebooking(owner, row)["warning"] is None
+    assert lease(service, uuid4(), venue, MEMBER, 2) == {"state": "leased"}
+
+
+def test_who_speaks_of_an_old_version_changes_nothing(
+    owner: Connection, service: Connection, venue: UUID, at: At
+) -> None:
+    save_session(service, venue, MEMBER, "sealed", None)
+    save_session(service, venue, MEMBER, "sealed 2", 1)
+    row = wish(owner, venue)
+    assert not warn(service, venue, MEMBER, 1)
+    assert prebooking(owner, row)["warning"] is None
+    assert lease(service, uuid4(), venue, MEMBER, 2) == {"state": "leased"}
+
+
+def test_a_warning_that_may_pass_leaves_the_session_alone(
+    owner: Connection, service: Connection, venue: UUID, at: At
+) -> None:
+    save_session(service, venue, MEMBER, "sealed", None)
+    row = wish(owner, venue)
+    assert warn(service, venue, MEMBER, 1, over=False, warning="not refreshed")
+    assert prebooking(owner, row)["warning"] == "not refreshed"
+    assert save_session(service, venue, MEMBER, "sealed 2", 1) == 2
+    assert prebooking(owner, row)["warning"] is None
+
+
+def test_one_at_a_time_refreshes_a_session(service: Connection, venue: UUID, at: At) -> None:
+    save_session(service, venue, MEMBER, "sealed", None)
+    me, other = uuid4(), uuid4()
+    assert [lease(service, me, venue, MEMBER, 1) for _ in range(2)] == [{"state": "leased"}] * 2, "asked twice"
+    assert lease(service, other, venue, MEMBER, 1) == {"state": "busy"}
+    at(31)
+    assert lease(service, other, venue, MEMBER, 1) == {"state": "leased"}, "whoever had it has died"
+
+
+def test_who_comes_late_is_given_the_new_session(service: Connection, venue: UUID, at: At) -> None:
+    save_session(service, venue, MEMBER, "sealed", None)
+    save_session(service, venue, MEMBER, "sealed 2", 1)
+    answer = lease(service, uuid4(), venue, MEMBER, 1)
+    assert (answer["state"], answer["session"]["sealed"], answer["session"]["version"]) == ("newer", "sealed 2", 2)
+
+
+def test_there_is_nothing_to_refresh_where_nobody_is_logged_in(service: Connection, venue: UUID, at: At) -> None:
+    assert lease(service, uuid4(), venue, MEMBER, 1) == {"state": "gone"}
+    save_session(service, venue, MEMBER, "sealed", None)
+    warn(service, venue, MEMBER, 1)
+    assert lease(service, uuid4(), venue, MEMBER, 1) == {"state": "gone"}
+
+
+@pytest.mark.parametrize(
+    ("opens", "age", "refreshed"),
+    [
+        (60, 481, [MEMBER]),
+        (60, 479, []),  # young enough to live until the next round
+        (DAY, 481, [MEMBER]),
+        (DAY + 1, 481, []),  # nobody needs it for a day
+        (-60, 481, [MEMBER]),  # due, and perhaps not booked yet
+    ],
+)
+@pytest.mark.usefixtures("at")
+def test_old_sessions_are_refreshed_of_members_whose_class_opens_within_a_day(
+    owner: Connection, service: Connection, venue: UUID, *, opens: float, age: float, refreshed: list[str]
+) -> None:
+    wish(owner, venue, opens)
+    add_session(owner, venue, MEMBER, refreshed_at=noon(-age))
+    assert leased(service) == refreshed
+
+
+@pytest.mark.parametrize("why_not", ["expired", "leased", "settled", "paused", "disabled", "provider"])
+def test_some_sessions_are_nobody_s_to_refresh(
+    owner: Connection, service: Connection, venue: UUID, at: At, why_not: str
+) -> None:
+    add_session(owner, venue, MEMBER, refreshed_at=noon(-900))
+    wish(owner, venue)
+    owner.execute(
+        {
+            "expired": b"update public.member_sessions set expired_at = now()",
+            "leased": b"update public.member_sessions set leased_by = gen_random_uuid(), leased_until = 'infinity'",
+            "settled": b"update public.prebookings set status = 'cancelled', settled_at = now()",
+            "paused": b"update public.venues set paused_until = 'infinity'",
+            "disabled": b"update public.venues set enabled = false",
+            "provider": b"",
+        }[why_not]
+    )
+    assert leased(service, providers=["webhook"] if why_not == "provider" else ["aimharder"]) == []
+
+
+def test_those_who_open_first_are_refreshed_first_and_by_one_round_only(
+    owner: Connection, service: Connection, venue: UUID, at: At
+) -> None:
+    members = ["cleo@example.com", "ana@example.com", "ben@example.com"]
+    for opens, member in enumerate(members):
+        wish(owner, venue, opens=60 + opens, user_email=member)
+        add_session(owner, venue, member, refreshed_at=noon(-900))
+    assert leased(service, limit=2) == members[:2]
+    assert leased(service) == members[2:]
+    assert leased(service) == []
