@@ -44,6 +44,20 @@ def isolated_client(
     )
 
 
+class CarriedTo(httpx.AsyncHTTPTransport):
+    """Carries every request to one address, whatever host it names and still says: to a stand-in on this machine."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__(verify=tls_context(), trust_env=False)
+        self._address = httpx.URL(address)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send it there; its Host header is of the host it was made for."""
+        there = self._address
+        request.url = request.url.copy_with(scheme=there.scheme, host=there.host, port=there.port)
+        return await super().handle_async_request(request)
+
+
 def prime() -> None:
     """Load what a first request would otherwise import: do it while the process starts, not while a class opens."""
     import anyio._backends._asyncio  # noqa: PLC0415 - chosen by name at the first request

@@ -4,28 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Coroutine
 from datetime import timedelta
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
 import httpx
 
-from prebooking.bookers import Booker
-from prebooking.bookers.webhook import WebhookBooker
 from prebooking.clock import Clock, Deadline, Reading
-from prebooking.http import isolated_client
+from prebooking.invocation import run_once
 from prebooking.local import rest
 from prebooking.local.keys import Keys
 from prebooking.local.venue import Arrival, VenueTwin
 from prebooking.local.venue_server import TwinTransport
 from prebooking.log import Log
-from prebooking.model import Summary, Venue
-from prebooking.scheduler import PrebookingScheduler
+from prebooking.model import Summary
 from prebooking.settings import Settings
-from prebooking.store import PrebookingStore
-from prebooking.supabase import create_isolated_supabase
 from tests.calls import prebooking
 from tests.database import Database, set_clock
 from tests.doubles import EPOCH, VirtualClock, run_virtual
@@ -118,15 +112,15 @@ class World:
         clock, instance_id = clock or VirtualClock(), uuid4()
         settings = Settings.from_environment(ENVIRONMENT | environment)
         deadline = Deadline(clock, Reading.of(clock), guard or settings.execution_timeout_seconds)
-        async with create_isolated_supabase(settings, instance_id, clock=clock, transport=self.wire) as supabase:
-            return await PrebookingScheduler(
-                store=PrebookingStore(supabase, instance_id=instance_id, clock=clock),
-                bookers={"webhook": self._webhook},
-                settings=settings,
-                guard=deadline,
-                clock=clock,
-                log=Log(instance_id=instance_id),
-            ).run()
+        return await run_once(
+            settings,
+            instance_id=instance_id,
+            guard=deadline,
+            clock=clock,
+            log=Log(instance_id=instance_id),
+            to_database=self.wire,
+            to_venues=self.venue_wire,
+        )
 
     def wish(self, row_id: UUID) -> Arrival:
         """Return a booking call for the row, as the venue hears it."""
@@ -146,9 +140,3 @@ class World:
     def sent(self) -> list[float]:
         """Return when first calls arrived at the venue, in seconds since the epoch."""
         return [(arrival.at - EPOCH).total_seconds() for arrival in self.twin.ledger.first_calls()]
-
-    @asynccontextmanager
-    async def _webhook(self, _venue: Venue) -> AsyncIterator[Booker]:
-        async with isolated_client(transport=self.venue_wire) as client:
-            secret = ENVIRONMENT["BOOKING_WEBHOOK_SECRET"]
-            yield WebhookBooker(client, url=ENVIRONMENT["BOOKING_WEBHOOK_URL"], secret=secret)

@@ -16,6 +16,22 @@ class Booker(Protocol):
     """One venue, as one invocation talks to it."""
 
     # A timeout is an argument because it differs from call to call: the time that is left.
+    async def warm(self, *, timeout: float) -> None:  # noqa: ASYNC109
+        """Open a connection before the instant, if that helps. Never raises."""
+        ...
+
+    def is_ready(self, row: Prebooking) -> bool:
+        """Say whether the row can be booked as it is, or has to be prepared first."""
+        ...
+
+    async def prepare(self, row: Prebooking, *, timeout: float, renew: bool = False) -> Outcome | None:  # noqa: ASYNC109
+        """See to whatever a booking of this row needs, a login most of all; None: it can be booked now.
+
+        Otherwise why not: ``session_expired`` or ``bad_data`` if that is for certain, anything else if it may pass.
+        ``renew`` it although it looks well: a call was answered "log in again".
+        """
+        ...
+
     async def book(self, row: Prebooking, *, timeout: float, gate: Gate) -> Outcome:  # noqa: ASYNC109
         """Send exactly one booking call, after the gate has opened, and say what the answer means.
 
@@ -30,7 +46,10 @@ class Booker(Protocol):
         ...
 
     async def confirm(self, row: Prebooking, *, timeout: float) -> Outcome:  # noqa: ASYNC109
-        """Ask the venue whether the member has the place: booked, waitlisted, not_booked, or unknown. Books nothing."""
+        """Ask the venue whether the member has the place: booked, waitlisted, not_booked, or unknown. Books nothing.
+
+        Also ``blocked``, and ``session_expired``: prepared anew, it may be asked again.
+        """
         ...
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
@@ -14,7 +14,7 @@ from prebooking import __version__
 from prebooking.bookers import Gate
 from prebooking.model import Kind, Outcome
 
-REPLY_LIMIT = 65_536  # bytes of an answer that are read; a venue needs a hundred
+REPLY_LIMIT = 65_536  # bytes of an answer that are read; a booking needs a hundred
 HEADERS = {
     "User-Agent": f"prebooking-scheduler/{__version__}",
     "Accept": "application/json",
@@ -28,6 +28,7 @@ class Reply:
 
     status: int
     body: bytes | None
+    headers: httpx.Headers = field(default_factory=httpx.Headers, repr=False, compare=False)
 
     def json_object(self) -> dict[str, Any] | None:
         """Return the body as a JSON object, an empty one for no body at all; None if it is anything else."""
@@ -77,10 +78,25 @@ async def call(
         return Outcome(Kind.UNSURE, detail=type(exc).__name__)  # an answer can break any parser
 
 
-async def _exchange(client: httpx.AsyncClient, request: httpx.Request) -> Reply:
+async def ask(
+    client: httpx.AsyncClient,
+    request: httpx.Request,
+    *,
+    timeout: float,  # noqa: ASYNC109 - as above
+    limit: int = REPLY_LIMIT,
+) -> Reply | None:
+    """Send a request that books nothing, and return its answer, at most ``limit`` bytes of it; None if none came."""
+    try:
+        async with asyncio.timeout(timeout):
+            return await _exchange(client, request, limit)
+    except Exception:  # noqa: BLE001 - an answer can break any parser; whatever it was, it is no answer
+        return None
+
+
+async def _exchange(client: httpx.AsyncClient, request: httpx.Request, limit: int = REPLY_LIMIT) -> Reply:
     response = await client.send(request, stream=True)
     try:
-        return Reply(response.status_code, await _capped(response))
+        return Reply(response.status_code, await _capped(response, limit), response.headers)
     finally:
         if _said_more(response):
             await response.extensions["network_stream"].aclose()
@@ -96,12 +112,12 @@ def _said_more(response: httpx.Response) -> bool:
     return state is not None and bool(state.trailing_data[0])
 
 
-async def _capped(response: httpx.Response) -> bytes | None:
+async def _capped(response: httpx.Response, limit: int) -> bytes | None:
     if response.headers.get("content-encoding", "identity").lower() != "identity":
         return None
     body = bytearray()
     async for chunk in response.aiter_raw():
         body += chunk
-        if len(body) > REPLY_LIMIT:
+        if len(body) > limit:
             return None
     return bytes(body)

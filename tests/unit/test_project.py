@@ -65,7 +65,10 @@ def test_the_bundle_leaves_out_what_is_never_deployed_in_one_glob_the_builder_ta
 
 def test_no_preset_hides_the_functions_and_the_hyphen_url_leads_to_one() -> None:
     assert VERCEL["framework"] is None
-    assert {rule["destination"] for rule in VERCEL["rewrites"]} == {"/api/cron/prebooking_scheduler"}
+    assert {rule["source"].replace("-", "_") for rule in VERCEL["rewrites"]} == {
+        f"/api/cron/{path.stem}" for path in ROOT.glob("api/**/*.py")
+    }
+    assert all(rule["destination"] == rule["source"].replace("-", "_") for rule in VERCEL["rewrites"])
     assert (ROOT / "public" / "robots.txt").exists(), "without it every source file would be published"
 
 

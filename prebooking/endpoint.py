@@ -1,0 +1,125 @@
+"""What every function that the cron calls does first and last: settings, who is asking, one answer."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Protocol
+from uuid import UUID, uuid4
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+
+from prebooking import http, log
+from prebooking.auth import is_authorised
+from prebooking.clock import Clock, Deadline, Reading
+from prebooking.errors import SettingsError
+from prebooking.settings import BUFFER, Settings
+
+
+class Answer(Protocol):
+    """What a run answers: whether it did its work, and what it says of it."""
+
+    @property
+    def success(self) -> bool:
+        """Say whether it did its work, however that ended for whom."""
+        ...
+
+    @property
+    def execution_time_ms(self) -> int:
+        """Return how long it took."""
+        ...
+
+    @property
+    def details(self) -> dict[str, int]:
+        """Return what it did, in counts."""
+        ...
+
+    def as_json(self) -> dict[str, object]:
+        """Return the answer's body: small, and without personal data."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """One request that was let in."""
+
+    settings: Settings
+    instance_id: UUID
+    guard: Deadline
+    clock: Clock
+    log: log.Log
+
+
+def cron_app(
+    name: str, run: Callable[[Invocation], Awaitable[Answer]], failed: Callable[[Invocation], Answer]
+) -> FastAPI:
+    """Return the app of the function at ``/api/cron/<name>``: it runs for the cron alone, and answers 200 or 500.
+
+    ``failed`` says what is answered when something happens that nobody foresaw.
+    """
+    log.set_up()
+    http.prime()
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
+
+    async def invoke(request: Request) -> JSONResponse:
+        clock = Clock()
+        started, instance_id = Reading.of(clock), uuid4()
+        events = log.Log(instance_id=instance_id, vercel_id=_request_id(request))
+        try:
+            settings = Settings.from_environment(os.environ)
+        except SettingsError as exc:
+            events.error("server_not_configured", problems=exc.problems)
+            return _answer(500, {"success": False, "error": "server_not_configured"})
+        if not is_authorised(request.headers.getlist("authorization"), settings.cron_secrets):
+            events.warning("unauthorized")
+            return _answer(401, {"success": False, "error": "unauthorized"}, {"WWW-Authenticate": "Bearer"})
+        guard = Deadline(clock, started, _guard_seconds(settings, started))
+        return await _ran(Invocation(settings, instance_id, guard, clock, events), run, failed)
+
+    # The platform passes the path on as the caller wrote it, so both spellings arrive. Its own cron can only GET.
+    for spelling in {name, name.replace("_", "-")}:
+        app.add_api_route(f"/api/cron/{spelling}", invoke, methods=["GET", "POST"], response_model=None)
+    return app
+
+
+async def _ran(
+    invocation: Invocation, run: Callable[[Invocation], Awaitable[Answer]], failed: Callable[[Invocation], Answer]
+) -> JSONResponse:
+    try:
+        answer = await run(invocation)
+    except Exception as exc:  # noqa: BLE001 - the platform would log it without the request's id
+        invocation.log.unexpected("unexpected", exc)
+        answer = failed(invocation)
+    invocation.log.info("answered", success=answer.success, ms=answer.execution_time_ms, **answer.details)
+    return _answer(200 if answer.success else 500, answer.as_json())
+
+
+def _guard_seconds(settings: Settings, started: Reading) -> float:
+    """Return the guard, in seconds from the request; sooner if the platform's deadline is (a cold start eats of it)."""
+    deadline = _platform_deadline()
+    if deadline is None:
+        return settings.execution_timeout_seconds
+    return min(settings.execution_timeout_seconds, (deadline - started.wall).total_seconds() - BUFFER)
+
+
+def _platform_deadline() -> datetime | None:
+    try:
+        from vercel_runtime import get_deadline  # noqa: PLC0415 - there only while the platform runs us
+    except ImportError:
+        return None
+    deadline = get_deadline()
+    return deadline.astimezone(UTC) if isinstance(deadline, datetime) else None
+
+
+def _request_id(request: Request) -> str | None:
+    """Return the platform's name for the request, by which its own logs can be found, if it looks like one."""
+    name = request.headers.get("x-vercel-id", "")
+    return name if re.fullmatch(r"[\w:-]{1,100}", name, re.ASCII) else None
+
+
+def _answer(status: int, body: dict[str, object], headers: dict[str, str] | None = None) -> JSONResponse:
+    return JSONResponse(body, status, {"Cache-Control": "no-store", **(headers or {})})

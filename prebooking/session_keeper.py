@@ -1,0 +1,152 @@
+"""Keeps members' logins alive until their classes open: refreshes those that would die before it comes again."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import httpx
+
+from prebooking.bookers.aimharder_sessions import WRITE_TIME, MemberSessions
+from prebooking.bookers.aimharder_site import AimHarderSite
+from prebooking.clock import Clock, Deadline
+from prebooking.errors import SealBroken, StoreError
+from prebooking.http import isolated_client
+from prebooking.invocation import to_aimharder
+from prebooking.log import Log
+from prebooking.model import Kind, Outcome
+from prebooking.sessions import MemberSession, Seal, SessionStore
+from prebooking.settings import Settings
+from prebooking.store import PrebookingStore
+from prebooking.supabase import create_isolated_supabase
+
+EVERY = 20 * 60.0  # seconds from one run to the next
+LIFE = 30 * 60.0  # seconds a session lives, as public clients have seen it
+OLD = LIFE - EVERY - 120.0  # seconds: older ones would be dead, or nearly, when the next run comes
+AT_ONCE = 10  # sessions leased at a time
+APART = 0.1  # seconds from the start of one refresh to the next: politeness
+REFRESH_TIME = 4.0  # seconds one refresh may take, with keeping what it brings
+
+
+@dataclass(slots=True)
+class Kept:
+    """What one run has done about the sessions that were old."""
+
+    instance_id: UUID
+    success: bool = True
+    timed_out: bool = False
+    execution_time_ms: int = 0
+    timestamp: datetime | None = None
+    details: dict[str, int] = field(default_factory=lambda: {"refreshed": 0, "expired": 0, "failed": 0})
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what is answered."""
+        refreshed = self.details["refreshed"]
+        return {
+            "success": self.success,
+            "message": f"Refreshed {refreshed} session{'s' * (refreshed != 1)}",
+            "instance_id": str(self.instance_id),
+            "execution_time_ms": self.execution_time_ms,
+            "timestamp": self.timestamp.isoformat() if self.timestamp else None,
+            "timed_out": self.timed_out,
+            "details": self.details,
+        }
+
+
+async def keep_sessions(
+    settings: Settings,
+    *,
+    instance_id: UUID,
+    guard: Deadline,
+    clock: Clock,
+    log: Log,
+    to_database: httpx.AsyncBaseTransport | None = None,
+    to_venues: httpx.AsyncBaseTransport | None = None,
+) -> Kept:
+    """Refresh old sessions of members with an opening within a day, one after the other, until the guard is near."""
+    async with (
+        create_isolated_supabase(settings, instance_id, clock=clock, transport=to_database) as database,
+        isolated_client(transport=to_venues or to_aimharder(settings)) as client,
+    ):
+        keeper = SessionKeeper(
+            client,
+            sessions=SessionStore(database, instance_id=instance_id, clock=clock),
+            store=PrebookingStore(database, instance_id=instance_id, clock=clock),
+            seal=Seal.of(settings),
+            guard=guard,
+            clock=clock,
+            log=log,
+        )
+        return await keeper.run()
+
+
+class SessionKeeper:
+    """One round through the sessions that are old. A run that dies leaves what it leased for the next one."""
+
+    def __init__(
+        self,
+        client: httpx.AsyncClient,
+        *,
+        sessions: SessionStore,
+        store: PrebookingStore,
+        seal: Seal,
+        guard: Deadline,
+        clock: Clock,
+        log: Log,
+    ) -> None:
+        self._client, self._sessions, self._store, self._seal = client, sessions, store, seal
+        self._guard, self._clock, self._log = guard, clock, log
+        self._last_start = guard.later(-REFRESH_TIME)
+        self._kept = Kept(sessions.instance_id)
+        self._blocked: set[UUID] = set()
+
+    async def run(self) -> Kept:
+        """Go through them, and answer what has become of how many."""
+        try:
+            async with asyncio.TaskGroup() as refreshes:
+                while not self._last_start.passed() and (old := await self._old()):
+                    for one in old:
+                        if not self._last_start.passed() and one.venue.id not in self._blocked:
+                            refreshes.create_task(self._keep(one))
+                            await self._clock.sleep(APART)
+        except* StoreError as group:
+            self._kept.success = False
+            self._log.error("sessions could not be kept", why=[str(exc) for exc in group.exceptions])
+        self._kept.timed_out, self._kept.timestamp = self._last_start.passed(), self._clock.now()
+        self._kept.execution_time_ms = round(self._guard.start.elapsed(self._clock) * 1000)
+        return self._kept
+
+    async def _old(self) -> list[MemberSession]:
+        return await self._sessions.claim(
+            providers=["aimharder"], older_than=OLD, limit=AT_ONCE, until=self._last_start
+        )
+
+    async def _keep(self, one: MemberSession) -> None:
+        why_not = await self._refreshed(one)
+        self._kept.details[_word(why_not)] += 1
+        self._log.info("session", venue=one.venue.id, outcome=why_not.kind if why_not else "refreshed")
+        if why_not is None or why_not.kind is Kind.SESSION_EXPIRED:
+            return  # both are written down already
+        if why_not.kind is Kind.BLOCKED and one.venue.id not in self._blocked:
+            self._blocked.add(one.venue.id)
+            await self._store.release([], blocked_venue=one.venue.id, until=self._guard)
+        await self._sessions.warn(one.venue.id, one.user_email, why_not, version=one.session.version, within=WRITE_TIME)
+
+    async def _refreshed(self, one: MemberSession) -> Outcome | None:
+        site = AimHarderSite(self._client, host=one.venue.host, box_id=one.venue.provider_box_id)
+        if site.problem:
+            return Outcome(Kind.BAD_DATA, detail=site.problem)
+        members = MemberSessions(site, venue=one.venue, seal=self._seal, sessions=self._sessions, clock=self._clock)
+        try:
+            return await members.refresh(one.user_email, one.session, within=REFRESH_TIME)
+        except SealBroken as exc:
+            return Outcome(Kind.BAD_DATA, detail=str(exc))
+
+
+def _word(why_not: Outcome | None) -> str:
+    if why_not is None:
+        return "refreshed"
+    return "expired" if why_not.kind is Kind.SESSION_EXPIRED else "failed"
