@@ -1,4 +1,7 @@
-"""What carries calls to the venue twin: sockets (``serve``), or nothing, on a virtual clock (``TwinTransport``)."""
+"""What carries calls to the venue twin: sockets (``serve``), or nothing, on a virtual clock (``TwinTransport``).
+
+The Host header decides what is spoken: AimHarder's protocol at its hosts, the webhook's at any other.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,8 @@ from typing import TYPE_CHECKING, TypeAlias
 import httpx
 from aiohttp import web
 
-from prebooking.local.venue import ANSWER, HANG, Ending, Reply, VenueTwin
-from prebooking.local.venue_webhook import Call, answer, hear
+from prebooking.local import venue_aimharder, venue_webhook
+from prebooking.local.venue import ANSWER, HANG, Call, Ending, Reply, VenueTwin
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -21,7 +24,9 @@ Latency: TypeAlias = "float | Callable[[httpx.Request], float]"
 
 async def play(twin: VenueTwin, call: Call) -> Reply | Ending:
     """Let a call that has arrived meet its fate; return the reply, or DROP or HANG."""
-    arrival = hear(call)
+    is_aimharder = venue_aimharder.is_meant(call)
+    arrival = venue_aimharder.hear(twin, call) if is_aimharder else venue_webhook.hear(call)
+    answer = venue_aimharder.answer if is_aimharder else venue_webhook.answer
     fate = twin.arrive(arrival)
     await asyncio.sleep(fate.delay_before)
     said = answer(twin, call, arrival) if fate.acts else None
@@ -57,9 +62,12 @@ async def serve(twin: VenueTwin, *, port: int = 0) -> AsyncIterator[str]:
 
 async def _respond(twin: VenueTwin, request: web.BaseRequest, at: datetime) -> web.StreamResponse:
     headers = {name.lower(): value for name, value in request.headers.items()}
-    ending = await play(twin, Call(at, request.method, headers, request.query, await request.read()))
+    ending = await play(twin, Call(at, request.method, headers, request.query, await request.read(), request.path))
     if isinstance(ending, Reply):
-        return web.Response(status=ending.status, headers=ending.headers, body=ending.body)
+        response = web.Response(status=ending.status, headers=ending.headers, body=ending.body)
+        for cookie in ending.cookies:
+            response.headers.add("set-cookie", cookie)
+        return response
     if ending is HANG:
         await asyncio.Event().wait()
     if request.transport is not None:
@@ -121,7 +129,7 @@ class TwinTransport(httpx.AsyncBaseTransport):
 
     async def _travel(self, request: httpx.Request, body: bytes) -> Reply | Ending:
         await asyncio.sleep(_seconds(self.there, request))
-        call = Call(self.twin.now(), request.method, request.headers, request.url.params, body)
+        call = Call(self.twin.now(), request.method, request.headers, request.url.params, body, request.url.path)
         ending = await play(self.twin, call)
         await asyncio.sleep(_seconds(self.back, request))
         return ending
@@ -138,7 +146,8 @@ class TwinTransport(httpx.AsyncBaseTransport):
 
 
 def _response(request: httpx.Request, reply: Reply) -> httpx.Response:
-    headers = {"content-length": str(len(reply.body)), **reply.headers}
+    said = {"content-length": str(len(reply.body)), **reply.headers}
+    headers = [*said.items(), *(("set-cookie", cookie) for cookie in reply.cookies)]
     return httpx.Response(reply.status, headers=headers, stream=httpx.ByteStream(reply.body), request=request)
 
 

@@ -9,34 +9,19 @@ from __future__ import annotations
 
 import hmac
 import json
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from prebooking.local.venue import Arrival, Reply, State, VenueTwin, Verdict
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from datetime import datetime
+from prebooking.local.venue import Arrival, Call, Reply, State, VenueTwin, Verdict
 
 _STATUS = {
     State.BOOKED: 201,
     State.WAITLISTED: 200,
     State.ALREADY_BOOKED: 409,
+    State.SAME_HOUR: 409,
     State.TOO_EARLY: 425,
     State.FULL: 422,
     State.CLASS_GONE: 410,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """A request as its carrier hands it over, with the instant at which it came; header names in lower case."""
-
-    at: datetime
-    method: str
-    headers: Mapping[str, str]
-    query: Mapping[str, str]
-    body: bytes
 
 
 def hear(call: Call) -> Arrival:

@@ -1,0 +1,240 @@
+"""What an AimHarder call says to the venue twin, and what it is told. Pure: calls and replies, whatever carries them.
+
+The service is closed; this is what its public clients have seen of it. Two families of hosts (``.com`` and ``.es``)
+have cookies of their own: a login in one is nothing in the other.
+
+- ``login.aimharder.com``: ``POST /api/login``, JSON. 200 whatever comes of it: look at ``data.auth.authOK``
+- ``aimharder.com``: ``POST /api/tokenUpdate``, a form: ``newToken`` and new cookies, or ``logout``;
+  ``GET /api/whoami``: ``data`` is a list with the member in it, or an empty one
+- ``<box>.aimharder.com``: ``GET /`` a page; ``GET /api/bookings`` a day's classes, with ``bookState`` only for a
+  session that is alive; ``POST /api/book`` and ``POST /api/cancelBook``, forms
+
+Not known, and decided the less forgiving way: a form without ``X-Requested-With``, ``Origin`` and ``Referer`` of the
+box is a 403 page; a body of the wrong type gets the home page, with 200; a box that does not exist redirects to the
+home page; a full class whose waiting list has room says bookState 0 to those who do not insist, and puts nobody on it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import zlib
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import parse_qsl
+
+from prebooking.local.venue import Arrival, Box, Call, GymClass, Reply, State, VenueTwin
+from prebooking.local.venue_members import LoginRefused, Session
+from prebooking.local.venue_verdicts import HOME, NOT_FOUND, STRANGER, VERDICTS, json_reply
+
+LOGIN, TOKEN_UPDATE, WHOAMI = "/api/login", "/api/tokenUpdate", "/api/whoami"
+BOOKINGS, BOOK, CANCEL_BOOK = "/api/bookings", "/api/book", "/api/cancelBook"
+SESSION_COOKIE, OTHER_COOKIES = "amhrdrauth", ("PHPSESSID", "AWSALB", "AWSALBCORS")
+
+_HOST = re.compile(r"(?:(?P<box>[a-z0-9-]+)\.)?aimharder\.(?P<family>com|es)")
+_FINGERPRINT = re.compile(r"[0-9a-f]{50}")
+_JSON, _FORM = "application/json", "application/x-www-form-urlencoded"
+_REFUSALS = {
+    State.CLASS_GONE: "no_such_class",
+    State.TOO_EARLY: "too_early",
+    State.ALREADY_BOOKED: "same_hour",
+    State.SAME_HOUR: "same_hour",
+    State.NOT_BOOKED: "waiting_list_offered",
+    State.FULL: "full",
+}
+
+
+def is_meant(call: Call) -> bool:
+    """Say whether a call is for one of AimHarder's hosts."""
+    return _HOST.fullmatch(_host(call)) is not None
+
+
+def hear(twin: VenueTwin, call: Call) -> Arrival:
+    """Read who wants what, as far as the call says it: the member is known by the session, be it dead, or the login."""
+    said = _json(call) if call.path == LOGIN else _form(call)
+    member = _text(said, "username").lower() if call.path == LOGIN else ""
+    member = member or twin.members.owner(cookie=_cookie(call), token=_text(said, "token"))
+    books = call.method == "POST" and call.path == BOOK
+    class_id = _text(said, "id") if books else ""
+    return Arrival(call.at, call.method, "", member, class_id, _host(call), path=call.path, books=books)
+
+
+def answer(twin: VenueTwin, call: Call, arrival: Arrival) -> Reply:
+    """Act on a call and say what came of it."""
+    door = _subdomain(call)
+    if door not in {"", "login"}:
+        if _host(call) not in twin.boxes:
+            return Reply(302, {"location": f"https://aimharder.{_family(call)}/"})
+        door = "box"
+    act = _ACTS.get((door, call.method, call.path))
+    return act(twin, call, arrival) if act else NOT_FOUND
+
+
+def _show_page(_twin: VenueTwin, _call: Call, _arrival: Arrival) -> Reply:
+    return HOME
+
+
+def _log_in(twin: VenueTwin, call: Call, _arrival: Arrival) -> Reply:
+    said = _json(call)
+    if not _is(call, _JSON) or said.get("iniframe") != 0:
+        return HOME
+    fingerprint = _text(said, "fingerprint")
+    if not _FINGERPRINT.fullmatch(fingerprint):
+        return VERDICTS["login_refused"]
+    who = (_text(said, "username"), _text(said, "password"))
+    session = twin.members.log_in(*who, family=_family(call), fingerprint=fingerprint)
+    if isinstance(session, LoginRefused):
+        return VERDICTS["login_locked" if session is LoginRefused.LOCKED else "login_refused"]
+    auth = {"authOK": True, "refreshToken": session.token}
+    return json_reply({"data": {"auth": auth, "userData": _person(twin, session)}}, cookies=_cookies(session))
+
+
+def _refresh(twin: VenueTwin, call: Call, _arrival: Arrival) -> Reply:
+    said = _form(call)
+    if not _is(call, _FORM) or said.get("ciclo") != "1":
+        return HOME
+    token, fingerprint = _text(said, "token"), _text(said, "fingerprint")
+    session = twin.members.refresh(token, family=_family(call), fingerprint=fingerprint)
+    return json_reply({"newToken": session.token}, cookies=_cookies(session)) if session else VERDICTS["logout"]
+
+
+def _whoami(twin: VenueTwin, call: Call, _arrival: Arrival) -> Reply:
+    session = _session(twin, call)
+    return json_reply({"data": [_person(twin, session)] if session else []})
+
+
+def _person(twin: VenueTwin, session: Session) -> dict[str, Any]:
+    boxes = [box for box in twin.boxes.values() if box.host.endswith(f".{session.family}")]
+    roles = [{"role": "client", "boid": box.box_id, "centre_url": box.host, "gym": box.name} for box in boxes]
+    return {"id": twin.members.number_of(session.email), "name": session.email.partition("@")[0], "roles": roles}
+
+
+def _schedule(twin: VenueTwin, call: Call, _arrival: Arrival) -> Reply:
+    day, box = call.query.get("day", ""), twin.boxes[_host(call)]
+    session = _session(twin, call)
+    classes = {
+        class_id: gym_class
+        for class_id, gym_class in twin.classes.items()
+        if gym_class.day == day and gym_class.box in {"", box.host} and class_id.isdecimal()
+    }
+    if not day or call.query.get("box") != str(box.box_id):
+        classes = {}
+    in_order = sorted(classes.items(), key=lambda item: (item[1].time, item[0]))
+    lines = [_line(twin, class_id, gym_class, box, session) for class_id, gym_class in in_order]
+    return json_reply({"day": day, "clasesDisp": "", "timetable": [], "bookings": lines})
+
+
+def _line(twin: VenueTwin, class_id: str, gym_class: GymClass, box: Box, session: Session | None) -> dict[str, Any]:
+    acts = [act for act in twin.ledger.bookings() if act.class_id == class_id]
+    line = {
+        "id": int(class_id),
+        "classId": zlib.crc32(gym_class.name.encode()),
+        "className": gym_class.name,
+        "time": gym_class.hours,
+        "timeid": gym_class.time.replace(":", "") + "_60",
+        "enabled": 1,
+        "ocupation": sum(act.state is State.BOOKED for act in acts),
+        "limit": gym_class.capacity,
+    }
+    if session is None:
+        return line
+    own = next((act for act in acts if (act.member, act.venue) == (session.email, box.host)), None)
+    state = None if own is None else int(own.state is State.BOOKED)
+    return line | {"bookState": state, "idres": int(own.booking_id) if own else None}
+
+
+def _write(twin: VenueTwin, call: Call, arrival: Arrival) -> Reply:
+    if not _comes_from_the_page(call):
+        return STRANGER
+    if not _is(call, _FORM):
+        return HOME
+    if _session(twin, call) is None:
+        return VERDICTS["logout"]
+    return _book(twin, call, arrival) if arrival.books else _cancel(twin, call, arrival)
+
+
+def _book(twin: VenueTwin, call: Call, wish: Arrival) -> Reply:
+    said = _form(call)
+    gym_class = twin.classes.get(wish.class_id)
+    is_whole = said.get("insist") in {"0", "1"} and "familyId" in said and wish.class_id.isdecimal()
+    if not (is_whole and gym_class and gym_class.day == said.get("day") and gym_class.box in {"", wish.venue}):
+        return VERDICTS["no_such_class"]
+    verdict = twin.book(wish, insists=said["insist"] == "1")
+    if verdict.booking_id is None:
+        return VERDICTS[_REFUSALS[verdict.state]]
+    return json_reply({"bookState": int(verdict.state is State.BOOKED), "id": verdict.booking_id})
+
+
+def _cancel(twin: VenueTwin, call: Call, arrival: Arrival) -> Reply:
+    said = _form(call)
+    is_whole = said.get("late") in {"0", "1"} and "familyId" in said
+    is_done = is_whole and twin.cancel(said.get("id", ""), arrival.member)
+    return VERDICTS["cancelled" if is_done else "cancel_refused"]
+
+
+def _comes_from_the_page(call: Call) -> bool:
+    page = f"https://{_host(call)}"
+    is_here = call.headers.get("origin") == page and call.headers.get("referer", "").startswith(f"{page}/")
+    return is_here and call.headers.get("x-requested-with") == "XMLHttpRequest"
+
+
+def _session(twin: VenueTwin, call: Call) -> Session | None:
+    return twin.members.alive(_cookie(call), family=_family(call))
+
+
+def _cookies(session: Session) -> list[str]:
+    about = f"Domain=.aimharder.{session.family}; Path=/; Secure; HttpOnly"
+    values = {name: f"{name.lower()}-{session.cookie[:8]}" for name in OTHER_COOKIES}
+    return [f"{name}={value}; {about}" for name, value in {SESSION_COOKIE: session.cookie, **values}.items()]
+
+
+def _cookie(call: Call) -> str:
+    pairs = (pair.strip().partition("=") for pair in call.headers.get("cookie", "").split(";"))
+    return next((value for name, _, value in pairs if name == SESSION_COOKIE), "")
+
+
+def _host(call: Call) -> str:
+    return call.headers.get("host", "").lower()
+
+
+def _subdomain(call: Call) -> str:
+    found = _HOST.fullmatch(_host(call))
+    return (found and found["box"]) or ""
+
+
+def _family(call: Call) -> str:
+    return _host(call).rpartition(".")[2]
+
+
+def _is(call: Call, content_type: str) -> bool:
+    return call.headers.get("content-type", "").partition(";")[0].strip().lower() == content_type
+
+
+def _json(call: Call) -> dict[str, Any]:
+    try:
+        value = json.loads(call.body or b"{}")
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _form(call: Call) -> dict[str, str]:
+    return dict(parse_qsl(call.body.decode("utf-8", "replace"), keep_blank_values=True))
+
+
+def _text(said: Mapping[str, Any], name: str) -> str:
+    value = said.get(name)
+    return value if isinstance(value, str) else ""
+
+
+_ACTS: dict[tuple[str, str, str], Callable[[VenueTwin, Call, Arrival], Reply]] = {
+    ("login", "GET", "/"): _show_page,
+    ("login", "POST", LOGIN): _log_in,
+    ("", "GET", "/"): _show_page,
+    ("", "POST", TOKEN_UPDATE): _refresh,
+    ("", "GET", WHOAMI): _whoami,
+    ("box", "GET", "/"): _show_page,
+    ("box", "GET", BOOKINGS): _schedule,
+    ("box", "POST", BOOK): _write,
+    ("box", "POST", CANCEL_BOOK): _write,
+}

@@ -1,0 +1,65 @@
+"""What goes to the venue twin and comes back, whatever carries it, and what becomes of it on the way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request as its carrier hands it over, with the instant at which it came; header names in lower case."""
+
+    at: datetime
+    method: str
+    headers: Mapping[str, str]
+    query: Mapping[str, str]
+    body: bytes
+    path: str = "/"
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A response as its carrier takes it; in a fate: answered as it stands, whatever the venue would say.
+
+    ``cookies`` are whole Set-Cookie lines.
+    """
+
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    cookies: Sequence[str] = ()
+
+
+Canned = Reply
+
+
+class Ending(Enum):
+    """How a call ends, if not by a canned reply."""
+
+    ANSWER = auto()  # with what the venue says
+    DROP = auto()  # the connection is cut without an answer
+    HANG = auto()  # never
+
+
+ANSWER, DROP, HANG = Ending.ANSWER, Ending.DROP, Ending.HANG
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """What becomes of a call once it has arrived; delays in seconds, before and after the venue acts on it."""
+
+    delay_before: float = 0.0
+    acts: bool = True
+    delay_after: float = 0.0
+    answer: Ending | Reply = Ending.ANSWER
+
+    def __post_init__(self) -> None:
+        """Refuse what no venue can do."""
+        if not self.acts and self.answer is ANSWER:
+            raise ValueError("a venue that does not act has nothing to answer: say DROP, HANG or Canned(...)")

@@ -1,0 +1,245 @@
+"""The venue twin books, refuses and shows as AimHarder does, over sockets and on virtual time alike."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from datetime import timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from prebooking.local.venue import DROP, Arrival, Fate, Protection, State, VenueTwin
+from prebooking.local.venue_aimharder import BOOK
+from tests import venues
+from tests.doubles import EPOCH, VirtualClock
+from tests.gym import BOX, DAY, EVENING, OPEN_BOX, WOD, Browser, email, gym
+from tests.venues import on_virtual_time, over_sockets
+
+Story = Callable[[httpx.AsyncClient], Coroutine[Any, Any, Any]]
+
+
+@pytest.fixture(params=[on_virtual_time, over_sockets])
+def carried(request: pytest.FixtureRequest) -> Any:
+    """Either way to reach the twin."""
+    return request.param
+
+
+def asks(who: str = "ana", **said: Any) -> Story:
+    """Somebody logs in and asks for a class."""
+
+    async def story(client: httpx.AsyncClient) -> httpx.Response:
+        return await (await Browser.of(client, who)).book(**said)
+
+    return story
+
+
+def test_members_get_the_places_then_the_waiting_list_if_they_insist_then_nothing(carried: Any) -> None:
+    async def story(client: httpx.AsyncClient) -> list[Any]:
+        wishes = [("ana", "0"), ("ben", "1"), ("cleo", "0"), ("cleo", "1"), ("dan", "1")]
+        return [(await asks(who, insist=insist)(client)).json() for who, insist in wishes]
+
+    said = carried(twin := gym(), story)
+    assert [answer["bookState"] for answer in said] == [1, 1, 0, 0, -1]
+    acts = twin.ledger.bookings()
+    assert [(act.member, act.state) for act in acts] == [
+        (email("ana"), State.BOOKED),
+        (email("ben"), State.BOOKED),
+        (email("cleo"), State.WAITLISTED),
+    ]
+    assert [answer.get("id") for answer in said] == [
+        acts[0].booking_id,
+        acts[1].booking_id,
+        None,
+        acts[2].booking_id,
+        None,
+    ]
+    assert {(act.prebooking_id, act.class_id, act.venue) for act in acts} == {("", WOD, BOX)}
+
+
+def test_a_class_opens_at_its_own_instant() -> None:
+    async def story(client: httpx.AsyncClient) -> list[Any]:
+        await asyncio.sleep(3_590)
+        browser = await Browser.of(client, "ana")
+        await asyncio.sleep(9.999)
+        early = (await browser.book(EVENING)).json()
+        await asyncio.sleep(0.001)
+        return [early["bookState"], early["errorMssgLang"], (await browser.book(EVENING)).json()["bookState"]]
+
+    said = on_virtual_time(gym(now=VirtualClock().now), story)
+    assert said == [-12, "ERROR_ANTELACION_CLIENTE", 1]
+
+
+@pytest.mark.parametrize(
+    ("protection", "then", "said", "places"),
+    [
+        (Protection.NONE, WOD, 1, 2),
+        (Protection.IDEMPOTENT, WOD, 1, 2),  # no key is sent
+        (Protection.DUPLICATES, WOD, "NOPUEDESRESERVAMISMAHORA", 1),
+        (Protection.DUPLICATES, OPEN_BOX, "NOPUEDESRESERVAMISMAHORA", 1),
+        (Protection.DUPLICATES, EVENING, 1, 2),
+        (Protection.CAPACITY_FIRST, WOD, "NOPUEDESRESERVAMISMAHORA", 1),
+    ],
+)
+def test_a_second_class_at_an_hour_meets_the_venues_protection(
+    carried: Any, protection: Protection, then: str, said: int | str, places: int
+) -> None:
+    twin = gym(protection=protection)
+    twin.open_class(EVENING, opens_at=EPOCH, capacity=9, day=DAY, time="19:30")
+
+    async def story(client: httpx.AsyncClient) -> Any:
+        browser = await Browser.of(client, "ana")
+        assert (await browser.book(WOD)).json()["bookState"] == 1
+        return (await browser.book(then)).json()
+
+    answer = carried(twin, story)
+    assert answer.get("errorMssgLang", answer["bookState"]) == said
+    assert len(twin.ledger.bookings()) == places
+    assert len(twin.ledger.double_bookings()) == int(places == 2 and then == WOD)
+    assert len(twin.ledger.bookings_of_member("Ana@Example.com", then, venue=BOX)) == (
+        places if then == WOD else places - 1
+    )
+
+
+@pytest.mark.parametrize(("protection", "said"), [(Protection.CAPACITY_FIRST, -1), (Protection.DUPLICATES, -12)])
+def test_a_full_class_may_be_full_to_those_who_are_in_it_too(carried: Any, protection: Protection, said: int) -> None:
+    twin = gym(protection=protection)
+    twin.open_class(WOD, opens_at=EPOCH, capacity=1, day=DAY)
+
+    async def story(client: httpx.AsyncClient) -> Any:
+        browser = await Browser.of(client, "ana")
+        return [(await browser.book()).json()["bookState"] for _ in range(2)]
+
+    assert carried(twin, story) == [1, said]
+
+
+@pytest.mark.parametrize(
+    ("how", "status"),
+    [
+        ({"X-Requested-With": ""}, 403),
+        ({"Origin": "https://another.aimharder.com"}, 403),
+        ({"Origin": "https://aimharder.com"}, 403),
+        ({"Referer": "https://aimharder.com/"}, 403),
+        ({"Content-Type": "application/json"}, 200),
+    ],
+)
+def test_a_booking_that_does_not_look_like_the_boxs_own_page_gets_a_page(
+    carried: Any, how: dict[str, str], status: int
+) -> None:
+    answer = carried(twin := gym(), asks(headers=how))
+
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "text/html; charset=utf-8")
+    assert twin.ledger.bookings() == []
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"class_id": "9999"},
+        {"class_id": ""},
+        {"class_id": "wod"},
+        {"day": "20300112"},
+        {"day": ""},
+        {"insist": "2"},
+        {"insist": ""},
+        {"class_id": "3001"},
+    ],
+)
+def test_a_booking_of_what_is_not_there_is_an_error_without_a_state(carried: Any, said: dict[str, str]) -> None:
+    twin = gym()
+    twin.open_class("3001", opens_at=EPOCH, capacity=9, day=DAY, box="another.aimharder.com")
+    twin.open_class("wod", opens_at=EPOCH, capacity=9, day=DAY)
+
+    answer = carried(twin, asks(**said))
+
+    assert answer.json() == {"errorMssg": "La clase no existe"}
+    assert twin.ledger.bookings() == []
+
+
+def test_the_schedule_shows_the_day_in_order_and_what_the_member_has(carried: Any) -> None:
+    twin = gym()
+    twin.open_class("1", opens_at=EPOCH, capacity=9, day="20300112")
+    twin.open_class("2", opens_at=EPOCH, capacity=9)
+    twin.open_class("3", opens_at=EPOCH, capacity=9, day=DAY, box="another.aimharder.com")
+
+    async def story(client: httpx.AsyncClient) -> list[Any]:
+        browsers = [await Browser.of(client, who) for who in ("ana", "ben", "cleo")]
+        said = [(await browser.book(insist="1")).json() for browser in browsers]
+        return [said, [await browser.classes() for browser in browsers], await Browser(client).classes()]
+
+    said, seen, unproved = carried(twin, story)
+    assert list(seen[0]) == [int(WOD), int(OPEN_BOX), int(EVENING)]
+    lines = [classes[int(WOD)] for classes in seen]
+    assert [(line["bookState"], line["idres"]) for line in lines] == [
+        (1, int(said[0]["id"])),
+        (1, int(said[1]["id"])),
+        (0, int(said[2]["id"])),
+    ]
+    evening = {"bookState": None, "idres": None, "className": "WOD", "time": "19:30 - 20:30", "timeid": "1930_60"}
+    assert seen[0][int(EVENING)].items() >= evening.items()
+    assert {(line["ocupation"], line["limit"]) for line in lines} == {(2, 2)}
+    own = {"bookState", "idres"}
+    assert unproved == {
+        number: {name: value for name, value in line.items() if name not in own} for number, line in seen[0].items()
+    }
+
+
+@pytest.mark.parametrize("asked", [{"box": 1}, {"box": ""}, {"day": "20300113"}, {"day": ""}])
+def test_a_schedule_of_another_box_or_day_is_empty(carried: Any, asked: dict[str, Any]) -> None:
+    assert carried(gym(), lambda client: Browser(client).classes(**asked)) == {}
+
+
+def test_a_place_can_be_given_back_by_whoever_has_it(carried: Any) -> None:
+    async def story(client: httpx.AsyncClient) -> list[Any]:
+        ana, ben = await Browser.of(client, "ana"), await Browser.of(client, "ben")
+        number = (await ana.book()).json()["id"]
+        states = [await browser.cancel(number) for browser in (ben, ana, ana)]
+        return [*states, (await ana.classes())[int(WOD)]["bookState"], (await ana.book()).json()["bookState"]]
+
+    assert carried(twin := gym(), story) == [3, 1, 3, None, 1]
+    assert [act.member for act in twin.ledger.bookings()] == [email("ana")]
+    assert twin.ledger.double_bookings() == {}
+    assert [type(entry).__name__ for entry in twin.ledger.entries].count("Act") == 3
+
+
+@pytest.mark.parametrize(("acts", "places"), [(False, 0), (True, 1)])
+def test_the_answer_to_a_booking_can_be_lost_before_or_after_the_act(carried: Any, *, acts: bool, places: int) -> None:
+    twin = gym()
+    twin.script(email("ana"), Fate(acts=acts, answer=DROP))
+
+    async def story(client: httpx.AsyncClient) -> Any:
+        browser = await Browser.of(client, "ana")
+        with pytest.raises(httpx.RemoteProtocolError):
+            await browser.book()
+        return (await browser.classes())[int(WOD)]["bookState"]
+
+    assert carried(twin, story) == (1 if acts else None)
+    assert len(twin.ledger.bookings()) == places
+
+
+def test_pages_can_be_slow_at_the_opening() -> None:
+    def fate(arrival: Arrival) -> Fate:
+        return Fate(delay_before=13) if arrival.path == BOOK else Fate(delay_after=0.2)
+
+    async def story(client: httpx.AsyncClient) -> float:
+        await asks()(client)
+        return asyncio.get_running_loop().time()
+
+    assert on_virtual_time(gym(now=VirtualClock().now, fate=fate), story) == pytest.approx(13.2)
+
+
+def test_one_twin_can_be_a_webhook_venue_and_a_box_at_once(carried: Any) -> None:
+    async def story(client: httpx.AsyncClient) -> list[int]:
+        answers = [await venues.book(client, "ana", WOD), await asks("ben")(client), await asks("cleo")(client)]
+        return [answers[0].status_code, *(answer.json()["bookState"] for answer in answers[1:])]
+
+    twin: VenueTwin = gym(secret=venues.SECRET)
+    assert carried(twin, story) == [201, 1, 0]
+    assert [call.prebooking_id for call in twin.ledger.first_calls()] == ["id of ana", "", ""]
+
+
+def test_a_twins_clock_may_be_ahead_of_the_truth(carried: Any) -> None:
+    twin = gym(skew=timedelta(hours=1))
+
+    assert carried(twin, asks(class_id=EVENING)).json()["bookState"] == 1

@@ -1,0 +1,81 @@
+"""Every verdict of AimHarder can be had from the venue twin, and every host has its own pages."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import httpx
+import pytest
+
+from prebooking.local.venue import Fate
+from prebooking.local.venue_verdicts import VERDICTS
+from tests.gym import BOX, Browser, email, gym
+from tests.venues import on_virtual_time, over_sockets
+
+
+@pytest.fixture(params=[on_virtual_time, over_sockets])
+def carried(request: pytest.FixtureRequest) -> Any:
+    """Either way to reach the twin."""
+    return request.param
+
+
+async def asks_for_a_place(client: httpx.AsyncClient) -> httpx.Response:
+    return await (await Browser.of(client, "ana")).book()
+
+
+STATES = {
+    "booked": (1, None),
+    "waitlisted": (0, None),
+    "full": (-1, None),
+    "no_credit": (-2, None),
+    "too_early_gym": (-4, None),
+    "payment_due": (-5, None),
+    "too_late": (-7, None),
+    "limit_reached": (-8, None),
+    "too_early": (-12, "ERROR_ANTELACION_CLIENTE"),
+    "too_early_hours": (-12, "ERROR_ANTELACION_CLIENTE_HORAS"),
+    "same_hour": (-12, "NOPUEDESRESERVAMISMAHORA"),
+    "limit_of_contract": (-12, "HASSUPERADOLIMITCONTR"),
+    "refused_without_key": (-12, None),
+}
+
+
+@pytest.mark.parametrize("name", VERDICTS)
+def test_every_verdict_can_be_had_without_an_act(carried: Any, name: str) -> None:
+    twin = gym()
+    twin.script(email("ana"), Fate(acts=False, answer=VERDICTS[name]))
+
+    answer = carried(twin, asks_for_a_place)
+
+    assert (answer.status_code, answer.content) == (VERDICTS[name].status, VERDICTS[name].body)
+    if name in STATES:
+        said = json.loads(answer.content)
+        assert (said["bookState"], said.get("errorMssgLang")) == STATES[name]
+    assert twin.ledger.bookings() == []
+    assert set(STATES) <= set(VERDICTS)
+
+
+@pytest.mark.parametrize(
+    ("host", "path", "status"),
+    [
+        (BOX, "/", 200),
+        ("aimharder.com", "/", 200),
+        ("login.aimharder.es", "/", 200),
+        (BOX, "/api/whoami", 404),
+        ("aimharder.com", "/api/login", 404),
+        ("login.aimharder.com", "/api/bookings", 404),
+        ("unknown.aimharder.com", "/", 302),
+        ("unknown.aimharder.es", "/api/bookings", 302),
+        ("mybox.aimharder.es", "/", 302),
+        ("a.b.aimharder.com", "/", 401),
+        ("aimharder.com.venue.test", "/", 401),
+    ],
+)
+def test_each_host_has_its_own_pages_and_all_others_are_the_webhooks(
+    carried: Any, host: str, path: str, status: int
+) -> None:
+    async def story(client: httpx.AsyncClient) -> httpx.Response:
+        return await client.get(path, headers={"Host": host})
+
+    assert carried(gym(), story).status_code == status
