@@ -79,11 +79,13 @@ class Browser:
         return await self._send("GET", self.host, BOOKINGS, params=params)
 
     async def book(self, class_id: str = WOD, *, headers: dict[str, str] | None = None, **said: Any) -> httpx.Response:
+        """Ask for a place; what is said to be None is left out."""
         form = {"id": class_id, "day": DAY, "insist": "0", "familyId": ""} | said
+        form = {name: value for name, value in form.items() if value is not None}
         return await self._send("POST", self.host, BOOK, data=form, headers=self._page() | (headers or {}))
 
-    async def cancel(self, booking_id: str) -> Any:
-        form = {"id": booking_id, "late": "0", "familyId": ""}
+    async def cancel(self, booking_id: str, *, late: str = "0") -> Any:
+        form = {"id": booking_id, "late": late, "familyId": ""}
         answer = await self._send("POST", self.host, CANCEL_BOOK, data=form, headers=self._page())
         return answer.json()["cancelState"]
 

@@ -102,6 +102,23 @@ def test_a_second_class_at_an_hour_meets_the_venues_protection(
     )
 
 
+@pytest.mark.parametrize("where", [{"day": "20300112"}, {"box": "another.aimharder.com"}])
+def test_the_same_hour_of_another_day_or_box_is_another_hour(carried: Any, where: dict[str, Any]) -> None:
+    twin = gym(protection=Protection.DUPLICATES)
+    twin.open_box("another.aimharder.com", box_id=7)
+    twin.open_class("3001", opens_at=EPOCH, capacity=9, **{"day": DAY, "time": "07:00"} | where)
+
+    async def story(client: httpx.AsyncClient) -> Any:
+        browser = await Browser.of(client, "ana")
+        await browser.book()
+        browser.host = where.get("box", BOX)
+        return (await browser.book("3001", day=where.get("day", DAY))).json()["bookState"]
+
+    assert carried(twin, story) == 1
+    there = where.get("box", BOX)
+    assert [len(twin.ledger.bookings_of_member(email("ana"), "3001", venue=venue)) for venue in (there, "x")] == [1, 0]
+
+
 @pytest.mark.parametrize(("protection", "said"), [(Protection.CAPACITY_FIRST, -1), (Protection.DUPLICATES, -12)])
 def test_a_full_class_may_be_full_to_those_who_are_in_it_too(carried: Any, protection: Protection, said: int) -> None:
     twin = gym(protection=protection)
@@ -143,6 +160,7 @@ def test_a_booking_that_does_not_look_like_the_boxs_own_page_gets_a_page(
         {"day": ""},
         {"insist": "2"},
         {"insist": ""},
+        {"familyId": None},
         {"class_id": "3001"},
     ],
 )
@@ -155,52 +173,6 @@ def test_a_booking_of_what_is_not_there_is_an_error_without_a_state(carried: Any
 
     assert answer.json() == {"errorMssg": "La clase no existe"}
     assert twin.ledger.bookings() == []
-
-
-def test_the_schedule_shows_the_day_in_order_and_what_the_member_has(carried: Any) -> None:
-    twin = gym()
-    twin.open_class("1", opens_at=EPOCH, capacity=9, day="20300112")
-    twin.open_class("2", opens_at=EPOCH, capacity=9)
-    twin.open_class("3", opens_at=EPOCH, capacity=9, day=DAY, box="another.aimharder.com")
-
-    async def story(client: httpx.AsyncClient) -> list[Any]:
-        browsers = [await Browser.of(client, who) for who in ("ana", "ben", "cleo")]
-        said = [(await browser.book(insist="1")).json() for browser in browsers]
-        return [said, [await browser.classes() for browser in browsers], await Browser(client).classes()]
-
-    said, seen, unproved = carried(twin, story)
-    assert list(seen[0]) == [int(WOD), int(OPEN_BOX), int(EVENING)]
-    lines = [classes[int(WOD)] for classes in seen]
-    assert [(line["bookState"], line["idres"]) for line in lines] == [
-        (1, int(said[0]["id"])),
-        (1, int(said[1]["id"])),
-        (0, int(said[2]["id"])),
-    ]
-    evening = {"bookState": None, "idres": None, "className": "WOD", "time": "19:30 - 20:30", "timeid": "1930_60"}
-    assert seen[0][int(EVENING)].items() >= evening.items()
-    assert {(line["ocupation"], line["limit"]) for line in lines} == {(2, 2)}
-    own = {"bookState", "idres"}
-    assert unproved == {
-        number: {name: value for name, value in line.items() if name not in own} for number, line in seen[0].items()
-    }
-
-
-@pytest.mark.parametrize("asked", [{"box": 1}, {"box": ""}, {"day": "20300113"}, {"day": ""}])
-def test_a_schedule_of_another_box_or_day_is_empty(carried: Any, asked: dict[str, Any]) -> None:
-    assert carried(gym(), lambda client: Browser(client).classes(**asked)) == {}
-
-
-def test_a_place_can_be_given_back_by_whoever_has_it(carried: Any) -> None:
-    async def story(client: httpx.AsyncClient) -> list[Any]:
-        ana, ben = await Browser.of(client, "ana"), await Browser.of(client, "ben")
-        number = (await ana.book()).json()["id"]
-        states = [await browser.cancel(number) for browser in (ben, ana, ana)]
-        return [*states, (await ana.classes())[int(WOD)]["bookState"], (await ana.book()).json()["bookState"]]
-
-    assert carried(twin := gym(), story) == [3, 1, 3, None, 1]
-    assert [act.member for act in twin.ledger.bookings()] == [email("ana")]
-    assert twin.ledger.double_bookings() == {}
-    assert [type(entry).__name__ for entry in twin.ledger.entries].count("Act") == 3
 
 
 @pytest.mark.parametrize(("acts", "places"), [(False, 0), (True, 1)])

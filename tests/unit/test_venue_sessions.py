@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from datetime import timedelta
 from typing import Any
 
@@ -12,10 +13,11 @@ import pytest
 from prebooking.local.venue import DROP, Canned, Fate
 from prebooking.local.venue_aimharder import BOOK, BOOKINGS, LOGIN, OTHER_COOKIES, SESSION_COOKIE, TOKEN_UPDATE
 from tests.doubles import VirtualClock
-from tests.gym import BOX_ID, EVENING, WOD, Browser, email, gym
+from tests.gym import BOX_ID, EVENING, FINGERPRINT, PASSWORD, WOD, Browser, email, gym
 from tests.venues import on_virtual_time, over_sockets
 
 MINUTES = 60
+RIGHT = {"username": email("ana"), "password": PASSWORD, "fingerprint": FINGERPRINT, "iniframe": 0}
 
 
 @pytest.fixture(params=[on_virtual_time, over_sockets])
@@ -81,7 +83,15 @@ def test_after_five_wrong_passwords_even_the_right_one_is_refused_for_a_while() 
 
 
 @pytest.mark.parametrize(
-    "how", [{"data": {"username": email("ana")}}, {"json": {}}, {"json": [1]}, {"content": b"\xff"}]
+    "how",
+    [
+        {"data": {"username": email("ana")}},
+        {"json": {}},
+        {"json": [1]},
+        {"content": b"\xff"},
+        {"content": json.dumps(RIGHT)},
+        {"content": "ciclo=1"},
+    ],
 )
 def test_a_login_or_refresh_that_is_not_as_the_page_sends_it_gets_a_page(carried: Any, how: dict[str, Any]) -> None:
     async def story(client: httpx.AsyncClient) -> list[httpx.Response]:
@@ -174,7 +184,9 @@ def test_a_login_in_one_family_of_hosts_is_nothing_in_the_other(carried: Any) ->
         browser, there = await Browser.of(client, "ana"), Browser(client, host="mybox.aimharder.es")
         there.session, there.token = browser.session, browser.token
         strange = [await is_alive(there), "newToken" in (await there.refresh()).json()]
-        assert "Domain=.aimharder.es;" in (await there.log_in("ana")).headers["set-cookie"]
+        answer = await there.log_in("ana")
+        assert "Domain=.aimharder.es;" in answer.headers["set-cookie"]
+        assert [role["centre_url"] for role in answer.json()["data"]["userData"]["roles"]] == ["mybox.aimharder.es"]
         return [*strange, await is_alive(there), await is_alive(browser)]
 
     assert carried(twin, story) == [False, False, True, True]
@@ -189,6 +201,7 @@ def test_calls_of_each_kind_can_be_counted_and_scripted_apart(carried: Any) -> N
     async def story(client: httpx.AsyncClient) -> list[int]:
         browser = await Browser.of(client, "ana")
         await browser.refresh()
+        await browser.whoami()
         calls = [browser.book(), browser.book(), browser.schedule(), browser.schedule()]
         return [(await call).status_code for call in calls]
 

@@ -126,6 +126,16 @@ def test_the_same_call_again_meets_the_venues_protection(
     assert (first.content == second.content) is (protection is Protection.IDEMPOTENT)
 
 
+def test_classes_of_which_nobody_knows_the_hour_are_not_at_the_same(carried: Any) -> None:
+    twin = venue(protection=Protection.DUPLICATES)
+    twin.open_class("yoga", opens_at=EPOCH, capacity=1)
+
+    async def story(client: httpx.AsyncClient) -> list[int]:
+        return [(await book(client, "ana", class_id)).status_code for class_id in ("wod", "yoga", "yoga")]
+
+    assert carried(twin, story) == [201, 201, 409]
+
+
 def test_too_early_is_not_the_answer_for_ever() -> None:
     async def story(client: httpx.AsyncClient) -> list[int]:
         early = await book(client, "ana")

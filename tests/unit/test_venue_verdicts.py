@@ -1,4 +1,4 @@
-"""Every verdict of AimHarder can be had from the venue twin, and every host has its own pages."""
+"""Every verdict of AimHarder can be had from the venue twin."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from prebooking.local.venue import Fate
 from prebooking.local.venue_verdicts import VERDICTS
-from tests.gym import BOX, Browser, email, gym
+from tests.gym import Browser, email, gym
 from tests.venues import on_virtual_time, over_sockets
 
 
@@ -54,28 +54,3 @@ def test_every_verdict_can_be_had_without_an_act(carried: Any, name: str) -> Non
         assert (said["bookState"], said.get("errorMssgLang")) == STATES[name]
     assert twin.ledger.bookings() == []
     assert set(STATES) <= set(VERDICTS)
-
-
-@pytest.mark.parametrize(
-    ("host", "path", "status"),
-    [
-        (BOX, "/", 200),
-        ("aimharder.com", "/", 200),
-        ("login.aimharder.es", "/", 200),
-        (BOX, "/api/whoami", 404),
-        ("aimharder.com", "/api/login", 404),
-        ("login.aimharder.com", "/api/bookings", 404),
-        ("unknown.aimharder.com", "/", 302),
-        ("unknown.aimharder.es", "/api/bookings", 302),
-        ("mybox.aimharder.es", "/", 302),
-        ("a.b.aimharder.com", "/", 401),
-        ("aimharder.com.venue.test", "/", 401),
-    ],
-)
-def test_each_host_has_its_own_pages_and_all_others_are_the_webhooks(
-    carried: Any, host: str, path: str, status: int
-) -> None:
-    async def story(client: httpx.AsyncClient) -> httpx.Response:
-        return await client.get(path, headers={"Host": host})
-
-    assert carried(gym(), story).status_code == status
