@@ -26,6 +26,8 @@ _HOST = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.aimharder\.(com|es)", r
 _COOKIES = ("amhrdrauth", "PHPSESSID", "AWSALB", "AWSALBCORS")  # the session, and which of their machines has it
 _COOKIE_VALUE = re.compile(r"[!#-+\--:<-\[\]-~]{1,4096}", re.ASCII)  # RFC 6265, 4.1.1
 _TIME = re.compile(r"\s*(\d{1,2}):(\d{2})", re.ASCII)
+_WRONG = "AimHarder refused the login: check the e-mail and the password. It locks the account after a few wrong ones."
+_LOCKED = "AimHarder refused the login after too many attempts: wait a quarter of an hour, then try once more."
 _BLOCKED = (httpx.codes.FORBIDDEN, httpx.codes.TOO_MANY_REQUESTS)
 
 
@@ -138,7 +140,7 @@ class AimHarderSite:
             raise VenueRefused(_no_login(reply))
         token = auth.get("refreshToken")
         if auth.get("authOK") is not True or not isinstance(token, str) or not token:
-            raise VenueRefused("AimHarder refused the login: check e-mail and password, and wait before trying again.")
+            raise VenueRefused(_LOCKED if "ATTEMPTS" in str(auth.get("error")).upper() else _WRONG)
         return Login(Session(token, _cookies(reply), browser), _boxes(data))
 
     async def refresh(self, session: Session, *, timeout: float) -> Session | Outcome:  # noqa: ASYNC109
@@ -152,10 +154,12 @@ class AimHarderSite:
         return Session(token, {**session.cookies, **_cookies(reply)}, session.fingerprint)
 
     async def whoami(self, session: Session, *, timeout: float) -> Outcome | None:  # noqa: ASYNC109
-        """Say why this is no login that the venue knows; None: it is one."""
+        """Say why this is no login that the venue knows; None: it is one, and somebody stands in ``data``."""
         request = self._request("GET", f"https://{self._family}/api/whoami", session)
-        said = _said(reply := await ask(self._client, request, timeout=timeout))
-        return None if said and not said.get("logout") else _no(reply)
+        said = _said(reply := await ask(self._client, request, timeout=timeout)) or {}
+        if said.get("data") and not said.get("logout"):
+            return None
+        return Outcome(Kind.SESSION_EXPIRED) if "data" in said else _no(reply)
 
     def _request(self, method: str, url: str, session: Session | None, **content: Any) -> httpx.Request:
         if self.problem:

@@ -1,0 +1,389 @@
+"""A box at AimHarder, booked by the whole scheduler on a virtual clock: judged by the box's ledger and the rows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from prebooking.bookers.aimharder_site import Session
+from prebooking.local.venue import DROP, Fate, Protection
+from prebooking.local.venue_aimharder import BOOK, BOOKINGS, TOKEN_UPDATE, WHOAMI
+from prebooking.local.venue_verdicts import VERDICTS
+from prebooking.sessions import Seal
+from tests.boxes import HOST, KEYS, SEAL, Gym
+from tests.doubles import EPOCH
+from tests.world import World
+
+if TYPE_CHECKING:
+    from tests.database import Database
+
+OLD = timedelta(minutes=21)
+
+# Every answer that has been seen, and what has become of the row after two runs: the venue's ledger has no place.
+ENDS = {
+    "full": ("failed", "full"),
+    "no_credit": ("failed", "no_credit"),
+    "payment_due": ("failed", "payment_due"),
+    "too_late": ("failed", "too_late"),
+    "limit_reached": ("failed", "limit_reached"),
+    "limit_of_contract": ("failed", "limit_reached"),
+    "same_hour": ("failed", "conflict_same_hour"),
+    "waiting_list_offered": ("failed", "full"),
+    "waitlisted": ("failed", "full"),  # said, and not found on the list
+    "refused_without_key": ("failed", "rejected"),
+    "refused_with_unknown_key": ("failed", "rejected"),
+    "unknown_number": ("failed", "rejected"),
+    "error_without_state": ("failed", "rejected"),
+    "no_such_class": ("failed", "rejected"),
+    "page": ("failed", "rejected"),
+    "empty": ("failed", "rejected"),
+    "redirect": ("failed", "rejected"),
+    "cut_json": ("failed", "rejected"),
+    "list": ("failed", "rejected"),
+    "null": ("failed", "rejected"),
+    "empty_object": ("failed", "rejected"),
+    "state_as_bool": ("failed", "rejected"),
+    "state_null": ("failed", "rejected"),
+    "too_early": ("pending", None),  # a third run makes it final
+    "too_early_gym": ("pending", None),
+    "too_early_hours": ("pending", None),
+    "logout": ("failed", "session_expired"),
+    "down": ("pending", None),  # may have been booked: the next run but one asks
+    "gateway_timeout": ("pending", None),
+    "blocked": ("pending", None),
+    "captcha": ("pending", None),
+    "too_many_requests": ("pending", None),
+}
+
+
+@pytest.fixture
+def gym(database: Database) -> Gym:
+    return Gym(World(database))
+
+
+def end(gym: Gym, row: UUID) -> tuple[str, str | None]:
+    return gym.world.ends([row])[0]
+
+
+def booked(gym: Gym) -> list[str]:
+    return [act.member for act in gym.twin.ledger.bookings()]
+
+
+def test_members_are_booked_with_their_own_logins_in_order_and_with_one_call_each(gym: Gym) -> None:
+    class_id = gym.gym_class(at=3, capacity=2)
+    members = [gym.member(name) for name in ("ana", "ben", "cleo")]
+    rows = [gym.wish(email, class_id) for email in members]
+    summary = gym.world.play(gym.invoke(LEAD_SECONDS="4"))
+    assert summary.outcomes == {"booked": 2, "full": 1}
+    assert gym.world.ends(rows) == [("completed", "booked")] * 2 + [("failed", "full")]
+    assert gym.calls(BOOK) == members
+    assert gym.calls(TOKEN_UPDATE) == gym.calls(WHOAMI) == gym.calls(BOOKINGS) == []
+    assert gym.world.sent()[0] == pytest.approx(3.025, abs=0.001), "20 ms to the box, 5 from the database"
+
+
+def test_a_booking_has_the_venue_s_number(gym: Gym) -> None:
+    row = gym.wish(gym.member("ana"), gym.gym_class())
+    gym.world.play(gym.invoke())
+    [act] = gym.twin.ledger.bookings()
+    assert gym.world.row(row)["booking_id"] == act.booking_id
+
+
+def test_whoever_insists_gets_onto_the_waiting_list_and_that_is_looked_up(gym: Gym) -> None:
+    class_id = gym.gym_class(capacity=0, waiting=1)
+    row = gym.wish(gym.member("ana"), class_id, data={"insist": 1})
+    gym.world.play(gym.invoke())
+    assert end(gym, row) == ("completed", "waitlisted")
+    assert gym.calls(BOOKINGS) == ["ana@example.com"]
+
+
+@pytest.mark.parametrize("said", ENDS)
+def test_every_answer_that_gives_no_place_ends_in_the_right_state(gym: Gym, said: str) -> None:
+    email = gym.member("ana")
+    row = gym.wish(email, gym.gym_class())
+    gym.twin.script(email, *[Fate(acts=False, answer=VERDICTS[said])] * 20)
+    gym.world.play(gym.invoke())
+    assert end(gym, row) == ENDS[said]
+    assert booked(gym) == []
+
+
+def test_every_answer_is_in_the_table_above_or_gives_a_place() -> None:
+    places = {"booked", "state_as_text"}
+    elsewhere = {"login_refused", "login_locked", "cancelled", "cancelled_late", "cancel_refused"}
+    assert set(ENDS) == set(VERDICTS) - places - elsewhere
+
+
+@pytest.mark.parametrize("said", ["waiting_list_offered", "page", "cut_json", "redirect", "unknown_number"])
+def test_whatever_is_said_a_place_that_was_given_is_found(gym: Gym, said: str) -> None:
+    email = gym.member("ana")
+    row = gym.wish(email, gym.gym_class())
+    gym.twin.script(email, Fate(answer=VERDICTS[said]))
+    gym.world.play(gym.invoke())
+    expected = ("failed", "rejected") if said == "unknown_number" else ("completed", end(gym, row)[1])
+    assert end(gym, row) == expected
+    assert len(booked(gym)) == 1
+
+
+@pytest.mark.parametrize(("held", "outcome"), [("this", "already_booked"), ("another", "conflict_same_hour")])
+def test_the_same_hour_is_the_same_class_or_another(database: Database, held: str, outcome: str) -> None:
+    gym = Gym(World(database, protection=Protection.DUPLICATES))
+    email, class_id = gym.member("ana"), gym.gym_class()
+    other = class_id if held == "this" else gym.gym_class()
+    row = gym.wish(email, class_id)
+
+    async def story() -> None:
+        gym.twin.book(replace(gym.world.wish(row), class_id=other, venue=HOST))  # by hand, on a telephone
+        await gym.invoke()
+
+    gym.world.play(story())
+    [(status, ended)] = set(gym.world.connection.execute("select status, outcome from public.prebookings").fetchall())
+    assert (status == "completed", ended) == (held == "this", outcome)
+    assert len(booked(gym)) == 1
+
+
+# sessions
+
+
+def test_an_old_session_is_refreshed_before_the_opening_and_kept(gym: Gym) -> None:
+    email = gym.member("ana", old=OLD)
+    row = gym.wish(email, gym.gym_class(at=3))
+    gym.world.play(gym.invoke(LEAD_SECONDS="4"))
+    assert end(gym, row) == ("completed", "booked")
+    assert gym.calls(TOKEN_UPDATE) == [email]
+    assert gym.world.sent()[0] == pytest.approx(3.025, abs=0.001), "the refresh was over long before"
+    assert gym.session(email)["version"] == 2
+
+
+def test_a_refresh_holds_up_nobody_whose_session_is_fresh(gym: Gym) -> None:
+    old, fresh = gym.member("ana", old=OLD), gym.member("ben")
+    class_id = gym.gym_class()
+    for email in (old, fresh):
+        gym.wish(email, class_id)
+    gym.twin.script(old, Fate(delay_before=2.0), path=TOKEN_UPDATE)
+    gym.world.play(gym.invoke())
+    assert booked(gym) == [fresh, old]
+
+
+def test_a_session_that_has_died_early_is_renewed_and_the_call_made_once_more(gym: Gym) -> None:
+    email = gym.member("ana")
+    row = gym.wish(email, gym.gym_class())
+    gym.twin.expire(email)
+    gym.world.play(gym.invoke())
+    assert (end(gym, row), gym.world.row(row)["attempts"]) == (("completed", "booked"), 2)
+    assert gym.calls(TOKEN_UPDATE) == [email]
+
+
+def test_a_session_that_cannot_be_renewed_fails_its_row_and_warns_the_others(gym: Gym) -> None:
+    email = gym.member("ana")
+    row, later = gym.wish(email, gym.gym_class()), gym.wish(email, gym.gym_class(at=3_600))
+    gym.twin.members.log_out(email)
+    gym.world.play(gym.invoke())
+    assert (end(gym, row), gym.session(email)["expired"]) == (("failed", "session_expired"), True)
+    assert "log in again" in gym.world.row(later)["warning"]
+    assert gym.calls(BOOK) == [email], "the second call would have been the same"
+
+
+def test_two_rows_of_one_member_refresh_once(gym: Gym) -> None:
+    email = gym.member("ana", old=OLD)
+    rows = [gym.wish(email, gym.gym_class(time=time)) for time in ("07:00", "09:00")]
+    gym.world.play(gym.invoke())
+    assert gym.world.ends(rows) == [("completed", "booked")] * 2
+    assert gym.calls(TOKEN_UPDATE) == [email]
+
+
+@pytest.mark.parametrize("stored", ["nothing", "another member's", "another key's", "no session", "no base64"])
+def test_without_a_login_that_opens_nothing_is_sent_and_the_row_says_so(gym: Gym, stored: str) -> None:
+    email, other = "ana@example.com", gym.member("ben")
+    session, sealed = Session("token", {}, "f" * 50), ""
+    if stored == "another member's":
+        sealed = SEAL.seal(session.as_json(), venue_id=gym.venue, member=other)
+    elif stored == "another key's":
+        sealed = Seal(bytes(32)).seal(session.as_json(), venue_id=gym.venue, member=email)
+    elif stored == "no session":
+        sealed = SEAL.seal({"token": 1}, venue_id=gym.venue, member=email)
+    elif stored == "no base64":
+        sealed = "?"
+    if sealed:
+        gym.world.connection.execute(
+            "insert into public.member_sessions (venue_id, user_email, sealed, refreshed_at) values (%s, %s, %s, %s)",
+            [gym.venue, email, sealed, EPOCH],
+        )
+    row = gym.wish(email, gym.gym_class())
+    gym.world.play(gym.invoke())
+    assert end(gym, row) == ("failed", "session_expired")
+    assert "log in" in gym.world.row(row)["error_message"].lower()
+    assert gym.twin.ledger.arrivals(None) == []
+
+
+def test_a_previous_key_opens_what_it_has_sealed(gym: Gym) -> None:
+    row = gym.wish(gym.member("ana"), gym.gym_class())
+    ours = KEYS["SESSION_ENCRYPTION_KEY"]
+    gym.world.play(gym.invoke(SESSION_ENCRYPTION_KEY="A" * 43 + "=", SESSION_ENCRYPTION_KEY_PREVIOUS=ours))
+    assert end(gym, row) == ("completed", "booked")
+
+
+def test_no_cookie_ever_goes_along_with_another_member_s_call(gym: Gym) -> None:
+    class_id = gym.gym_class()
+    members = [gym.member(name, old=OLD) for name in ("ana", "ben", "cleo", "dan")]
+    for email in members:
+        gym.wish(email, class_id)
+    gym.world.play(gym.invoke())
+    assert sorted(booked(gym)) == sorted(members), "the box knows a member by nothing but the cookie"
+
+
+# doubt
+
+
+def left_behind(gym: Gym, email: str, class_id: str) -> UUID:
+    """Leave a row as a run does that was killed after its call: its lease is over, and nobody knows."""
+    lease = {"claimed_by": uuid4(), "claimed_until": EPOCH - timedelta(1), "turn_until": EPOCH - timedelta(1)}
+    return gym.wish(email, class_id, **lease)
+
+
+@pytest.mark.parametrize("was_booked", [True, False])
+def test_a_row_in_doubt_is_looked_up_in_the_member_s_day_before_anything_is_sent(gym: Gym, *, was_booked: bool) -> None:
+    email, class_id = gym.member("ana"), gym.gym_class()
+    row = left_behind(gym, email, class_id)
+
+    async def story() -> None:
+        if was_booked:
+            gym.twin.book(replace(gym.world.wish(row), venue=HOST))
+        await gym.invoke()
+
+    gym.world.play(story())
+    assert end(gym, row) == ("completed", "reconciled" if was_booked else "booked")
+    assert booked(gym) == [email]
+    assert gym.calls(WHOAMI) == [] if was_booked else [email]
+
+
+def test_a_dead_session_proves_nothing_about_a_row_in_doubt(gym: Gym) -> None:
+    email, class_id = gym.member("ana"), gym.gym_class()
+    row = left_behind(gym, email, class_id)
+
+    async def story() -> None:
+        gym.twin.book(replace(gym.world.wish(row), venue=HOST))
+        gym.twin.members.log_out(email)
+        await gym.invoke()
+
+    gym.world.play(story())
+    assert end(gym, row) == ("pending", None)
+    assert gym.calls(BOOK) == []
+    assert gym.world.row(row)["maybe_sent"]
+
+
+def test_a_session_that_died_is_renewed_to_ask_about_a_row_in_doubt(gym: Gym) -> None:
+    email, class_id = gym.member("ana"), gym.gym_class()
+    row = left_behind(gym, email, class_id)
+
+    async def story() -> None:
+        gym.twin.book(replace(gym.world.wish(row), venue=HOST))
+        gym.twin.expire(email)
+        await gym.invoke()
+
+    gym.world.play(story())
+    assert (end(gym, row), booked(gym)) == (("completed", "reconciled"), [email])
+
+
+def test_an_answer_that_is_lost_after_the_box_has_acted_is_reconciled_at_once(gym: Gym) -> None:
+    email = gym.member("ana")
+    row = gym.wish(email, gym.gym_class())
+    gym.twin.script(email, Fate(answer=DROP))
+    gym.world.play(gym.invoke())
+    assert (end(gym, row), booked(gym)) == (("completed", "reconciled"), [email])
+
+
+# politeness
+
+
+def test_a_box_that_blocks_us_is_left_alone_and_the_rest_is_released(gym: Gym) -> None:
+    class_id = gym.gym_class()
+    members = [gym.member(name) for name in ("ana", "ben", "cleo", "dan", "eve")]
+    rows = [gym.wish(email, class_id) for email in members]
+    gym.twin.script(members[0], Fate(acts=False, answer=VERDICTS["blocked"]))
+    gym.world.play(gym.invoke(STAGGER_MS="200"))
+    assert gym.calls(BOOK) == members[:1]
+    assert [gym.world.row(row)["claimed_by"] is None for row in rows] == [False, True, True, True, True]
+    paused = gym.connection.execute("select paused_until from public.venues").fetchone()
+    assert paused is not None
+    assert paused[0] - EPOCH > timedelta(minutes=5)
+
+
+def test_too_early_is_asked_three_times_more_and_no_more(gym: Gym) -> None:
+    email = gym.member("ana")
+    row = gym.wish(email, gym.gym_class(at=5), available_at=EPOCH)
+    gym.world.play(gym.invoke())
+    assert (end(gym, row), gym.world.row(row)["attempts"]) == (("pending", None), 4)
+
+
+def test_the_box_is_called_once_to_open_a_connection_while_an_opening_is_awaited(gym: Gym) -> None:
+    row = gym.wish(gym.member("ana"), gym.gym_class(at=3))
+    gym.world.play(gym.invoke(LEAD_SECONDS="4"))
+    assert [arrival.path for arrival in gym.twin.ledger.arrivals(None)] == ["/", BOOK]
+    assert end(gym, row) == ("completed", "booked")
+
+
+# bad rows
+
+HOSTILE = [
+    "evil.example",
+    "aimharder.com",
+    "mybox.aimharder.com.evil.example",
+    "mybox.aimharder.com:8080",
+    "evil.example#.aimharder.com",
+    "evil.example?.aimharder.com",
+    "a.mybox.aimharder.com",
+    "mybox.aimharder.org",
+    "mybox-aimharder.com",
+    "-.aimharder.com",
+    ".aimharder.com",
+    "mybox.aimharder.com.",
+    "mybox.aimhardér.com",
+    "xn--aimharder.com",
+    "127.0.0.1",
+    "[::1]",
+    "localhost",
+    "mybox.aimharder.com\\.evil.example",
+    "mybox%2eaimharder.com",
+]
+
+
+@pytest.mark.parametrize("host", HOSTILE)
+def test_no_session_goes_to_a_host_that_is_not_aimharder_s(gym: Gym, host: str) -> None:
+    row = gym.wish(gym.member("ana"), gym.gym_class())
+    gym.connection.execute("update public.venues set host = %s", [host])
+    gym.world.play(gym.invoke())
+    assert end(gym, row) == ("failed", "bad_data")
+    assert "host" in gym.world.row(row)["error_message"]
+    assert gym.twin.ledger.arrivals(None) == []
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"class_id": None},
+        {"class_id": "a b"},
+        {"class_id": ["1"]},
+        {"day": "2030-01-07"},
+        {"day": "20301399"},
+        {"day": 20300107},
+        {"insist": 2},
+        {"insist": "yes"},
+        {"family_id": "1&insist=1"},
+    ],
+)
+def test_a_row_that_cannot_be_turned_into_a_form_says_why_and_the_next_goes_on(gym: Gym, data: dict[str, Any]) -> None:
+    class_id = gym.gym_class()
+    bad, good = gym.wish(gym.member("ana"), class_id, data=data), gym.wish(gym.member("ben"), class_id)
+    gym.world.play(gym.invoke())
+    assert gym.world.ends([bad, good]) == [("failed", "bad_data"), ("completed", "booked")]
+    assert booked(gym) == ["ben@example.com"]
+
+
+def test_a_deployment_without_the_key_leaves_the_rows_for_one_that_has_it(gym: Gym) -> None:
+    row = gym.wish(gym.member("ana"), gym.gym_class())
+    gym.world.play(gym.world.invoke())
+    assert end(gym, row) == ("pending", None)
+    assert gym.world.row(row)["claimed_by"] is None

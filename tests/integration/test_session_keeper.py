@@ -1,0 +1,149 @@
+"""The function that keeps logins alive, on a virtual clock: judged by the box, the sessions kept and the warnings."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import pytest
+
+from prebooking.bookers.aimharder_site import Session
+from prebooking.local.venue import DROP, Fate
+from prebooking.local.venue_aimharder import TOKEN_UPDATE
+from prebooking.local.venue_verdicts import VERDICTS
+from prebooking.sessions import Seal
+from tests.boxes import Gym
+from tests.world import World
+
+if TYPE_CHECKING:
+    from tests.database import Database
+
+OLD = timedelta(minutes=9)
+HOUR = 3600.0
+
+
+@pytest.fixture
+def gym(database: Database) -> Gym:
+    return Gym(World(database))
+
+
+def member(gym: Gym, name: str, *, opens: float = HOUR, old: timedelta = OLD) -> str:
+    """Let somebody with an old login wait for a class."""
+    email = gym.member(name, old=old)
+    gym.wish(email, gym.gym_class(at=opens))
+    return email
+
+
+def warning(gym: Gym, email: str) -> str | None:
+    row = gym.connection.execute("select warning from public.prebookings where user_email = %s", [email]).fetchone()
+    assert row is not None
+    return None if row[0] is None else str(row[0])
+
+
+def test_a_session_lives_for_a_day_of_rounds_and_books_then(gym: Gym) -> None:
+    email = member(gym, "ana", opens=23 * HOUR)
+
+    async def story() -> str:
+        for _ in range(3 * 23):
+            await gym.keep_sessions()
+            await asyncio.sleep(20 * 60 - 8)
+        await asyncio.sleep(10 * 60)  # past the opening, and before the session's half hour is over
+        return (await gym.invoke()).message
+
+    assert gym.world.play(story()) == "Processed 1 prebooking"
+    assert [act.member for act in gym.twin.ledger.bookings()] == [email]
+    assert gym.session(email)["version"] > 60
+
+
+def test_it_answers_how_many_were_refreshed_and_touches_no_young_one(gym: Gym) -> None:
+    old = [member(gym, name) for name in ("ana", "ben")]
+    member(gym, "cleo", old=timedelta(minutes=7))
+    kept = gym.world.play(gym.keep_sessions())
+    assert kept.as_json()["message"] == "Refreshed 2 sessions"
+    assert (kept.success, kept.details) == (True, {"refreshed": 2, "expired": 0, "failed": 0})
+    assert gym.calls(TOKEN_UPDATE) == old
+
+
+def test_a_session_that_is_over_is_said_on_its_prebookings_long_before_the_opening(gym: Gym) -> None:
+    email = member(gym, "ana", opens=23 * HOUR)
+    gym.twin.members.log_out(email)
+    kept = gym.world.play(gym.keep_sessions())
+    assert (kept.success, kept.details["expired"]) == (True, 1)
+    assert warning(gym, email) == "session_expired: the venue asks the member to log in again."
+    assert gym.session(email)["expired"]
+
+
+@pytest.mark.parametrize("fate", ["down", "page", "list", "cut_json", "drop"])
+def test_a_session_that_could_not_be_refreshed_is_said_and_tried_again(gym: Gym, fate: str) -> None:
+    email = member(gym, "ana")
+    gym.twin.script(email, Fate(acts=False, answer=VERDICTS.get(fate, DROP)), path=TOKEN_UPDATE)
+
+    async def story() -> str | None:
+        await gym.keep_sessions()
+        said = warning(gym, email)
+        await asyncio.sleep(31)
+        await gym.keep_sessions()
+        return said
+
+    assert gym.world.play(story()) == ("session_not_refreshed: AimHarder did not refresh the login; it is tried again.")
+    assert (warning(gym, email), gym.session(email)["version"]) == (None, 2)
+
+
+def test_a_session_that_does_not_open_is_said_and_left_as_it_is(gym: Gym) -> None:
+    email, session = "ana@example.com", Session("token", {}, "f" * 50)
+    gym.keep(email, session, old=OLD, seal=Seal(bytes(32)))
+    gym.wish(email, gym.gym_class(at=HOUR))
+    kept = gym.world.play(gym.keep_sessions())
+    assert (kept.details["failed"], gym.twin.ledger.arrivals(None)) == (1, [])
+    assert "cannot be opened" in (warning(gym, email) or "")
+
+
+def test_a_venue_that_blocks_us_is_paused_and_no_more_is_sent_to_it(gym: Gym) -> None:
+    members = [member(gym, name) for name in ("ana", "ben", "cleo")]
+    gym.twin.script(members[0], Fate(acts=False, answer=VERDICTS["blocked"]), path=TOKEN_UPDATE)
+    gym.world.play(gym.keep_sessions())
+    assert gym.calls(TOKEN_UPDATE) == members[:1]
+    row = gym.connection.execute("select paused_until is not null from public.venues").fetchone()
+    assert row == (True,)
+
+
+def test_two_rounds_at_once_refresh_each_session_once(gym: Gym) -> None:
+    members = [member(gym, name) for name in ("ana", "ben", "cleo", "dan")]
+
+    async def story() -> None:
+        await asyncio.gather(gym.keep_sessions(), gym.keep_sessions(), gym.keep_sessions())
+
+    gym.world.play(story())
+    assert sorted(gym.calls(TOKEN_UPDATE)) == sorted(members)
+    assert [gym.session(email)["version"] for email in members] == [2] * 4
+
+
+def test_a_round_and_a_booking_at_once_refresh_the_session_once(gym: Gym) -> None:
+    email = gym.member("ana", old=timedelta(minutes=21))
+    row = gym.wish(email, gym.gym_class())
+
+    async def story() -> None:
+        await asyncio.gather(gym.keep_sessions(), gym.invoke())
+
+    gym.world.play(story())
+    assert gym.calls(TOKEN_UPDATE) == [email]
+    assert gym.world.ends([row]) == [("completed", "booked")]
+
+
+def test_refreshes_are_spaced_out_and_end_inside_the_guard(gym: Gym) -> None:
+    for number in range(60):
+        member(gym, f"member{number}")
+    kept = gym.world.play(gym.keep_sessions())
+    at = [arrival.at for arrival in gym.twin.ledger.arrivals(path=TOKEN_UPDATE)]
+    assert min((after - before).total_seconds() for before, after in pairwise(at)) > 0.099
+    assert (kept.timed_out, kept.execution_time_ms < 8_000) == (True, True)
+    assert 30 < kept.details["refreshed"] < 60, "the others come with the next round"
+
+
+@pytest.mark.parametrize("function", ["claim_sessions_v1", "save_session_v1"])
+def test_a_database_that_is_out_of_reach_is_a_failure(gym: Gym, function: str) -> None:
+    member(gym, "ana")
+    gym.world.wire.loses = lambda called: "before" if called == function else ""
+    assert not gym.world.play(gym.keep_sessions()).success

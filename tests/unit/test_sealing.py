@@ -1,0 +1,62 @@
+"""What is sealed for a member opens for that member, at that venue, with that key, and for nobody else."""
+
+from __future__ import annotations
+
+import base64
+from uuid import UUID
+
+import pytest
+
+from prebooking.errors import SealBroken
+from prebooking.sessions import Seal
+
+OLD, NEW = bytes(32), bytes(range(32))
+VENUE, OTHER = UUID(int=1), UUID(int=2)
+SECRET = {"token": "canary"}
+
+
+def sealed(seal: Seal | None = None) -> str:
+    return (seal or Seal(NEW)).seal(SECRET, venue_id=VENUE, member="ana@example.com")
+
+
+def test_it_opens_for_its_member_however_the_address_is_written() -> None:
+    assert Seal(NEW).open(sealed(), venue_id=VENUE, member="Ana@Example.com") == SECRET
+
+
+def test_nothing_of_it_can_be_read_and_no_two_seals_are_alike() -> None:
+    first, second = sealed(), sealed()
+    assert b"canary" not in base64.b64decode(first)
+    assert first != second
+
+
+@pytest.mark.parametrize(("venue", "member"), [(OTHER, "ana@example.com"), (VENUE, "ben@example.com")])
+def test_it_does_not_open_for_another_member_or_at_another_venue(venue: UUID, member: str) -> None:
+    with pytest.raises(SealBroken, match="log in again"):
+        Seal(NEW).open(sealed(), venue_id=venue, member=member)
+
+
+def test_the_previous_key_opens_what_it_has_sealed_and_seals_no_more() -> None:
+    rotating = Seal(NEW, OLD)
+    assert rotating.open(sealed(Seal(OLD)), venue_id=VENUE, member="ana@example.com") == SECRET
+    with pytest.raises(SealBroken):
+        Seal(OLD).open(sealed(rotating), venue_id=VENUE, member="ana@example.com")
+
+
+@pytest.mark.parametrize("position", [0, 11, 12, 20, -1])
+def test_a_single_bit_changed_anywhere_breaks_it(position: int) -> None:
+    raw = bytearray(base64.b64decode(sealed()))
+    raw[position] ^= 1
+    with pytest.raises(SealBroken):
+        Seal(NEW).open(base64.b64encode(raw).decode(), venue_id=VENUE, member="ana@example.com")
+
+
+@pytest.mark.parametrize("text", ["", "?", "AAAA", "A" * 40, "é"])
+def test_what_was_never_sealed_does_not_open_and_is_not_shown(text: str) -> None:
+    with pytest.raises(SealBroken) as broken:
+        Seal(NEW).open(text, venue_id=VENUE, member="ana@example.com")
+    assert not text or text not in str(broken.value)
+
+
+def test_without_a_key_nothing_opens() -> None:
+    with pytest.raises(SealBroken):
+        Seal().open(sealed(), venue_id=VENUE, member="ana@example.com")
