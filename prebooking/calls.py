@@ -45,12 +45,15 @@ class Calls:
             return None
         return await self._booker.prepare(attempt.row, timeout=min(PREPARE_TIME, self._guard.remaining()), renew=renew)
 
-    async def first(self, attempt: Attempt, in_turn: Callable[[], Awaitable[None]]) -> Outcome:
-        """Make the row's first call, ``in_turn``; if it could not be sent, try again, twice."""
+    async def first(
+        self, attempt: Attempt, in_turn: Callable[[], Awaitable[None]], has_left: Callable[[], None]
+    ) -> Outcome:
+        """Make the row's first call, ``in_turn``, and say when it ``has_left``; if it could not be sent, twice more."""
 
         async def gate() -> None:
             await in_turn()
             self._let_go(attempt)
+            has_left()
 
         outcome = await self._call(attempt, gate)
         for pause in NOT_SENT_PAUSES:

@@ -49,9 +49,16 @@ class Invocation:
 
     settings: Settings
     instance_id: UUID
-    guard: Deadline
+    started: Reading
     clock: Clock
     log: log.Log
+
+    def guard(self) -> Deadline:
+        """Return the instant at which its calls are cut off; sooner if the platform's own is (a cold start eats of it)."""
+        seconds, platform = self.settings.execution_timeout_seconds, _platform_deadline()
+        if platform:
+            seconds = min(seconds, (platform - self.started.wall).total_seconds() - BUFFER)
+        return Deadline(self.clock, self.started, seconds)
 
 
 def cron_app(
@@ -77,8 +84,7 @@ def cron_app(
         if not is_authorised(request.headers.getlist("authorization"), settings.cron_secrets):
             events.warning("unauthorized")
             return _answer(401, {"success": False, "error": "unauthorized"}, {"WWW-Authenticate": "Bearer"})
-        guard = Deadline(clock, started, _guard_seconds(settings, started))
-        return await _ran(Invocation(settings, instance_id, guard, clock, events), run, failed)
+        return await _ran(Invocation(settings, instance_id, started, clock, events), run, failed)
 
     # The platform passes the path on as the caller wrote it, so both spellings arrive. Its own cron can only GET.
     for spelling in {name, name.replace("_", "-")}:
@@ -96,14 +102,6 @@ async def _ran(
         answer = failed(invocation)
     invocation.log.info("answered", success=answer.success, ms=answer.execution_time_ms, **answer.details)
     return _answer(200 if answer.success else 500, answer.as_json())
-
-
-def _guard_seconds(settings: Settings, started: Reading) -> float:
-    """Return the guard, in seconds from the request; sooner if the platform's deadline is (a cold start eats of it)."""
-    deadline = _platform_deadline()
-    if deadline is None:
-        return settings.execution_timeout_seconds
-    return min(settings.execution_timeout_seconds, (deadline - started.wall).total_seconds() - BUFFER)
 
 
 def _platform_deadline() -> datetime | None:

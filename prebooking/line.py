@@ -168,7 +168,9 @@ class VenueLine:
 
     async def _fire(self, attempt: Attempt, before: asyncio.Event, left: asyncio.Event) -> None:
         try:
-            outcome = await self._calls.first(attempt, lambda: self._slot(attempt, before, left))
+            outcome = await self._calls.first(
+                attempt, lambda: self._slot(attempt, before), lambda: self._has_left(left)
+            )
             if outcome.kind is Kind.NOT_SENT:
                 attempt.outcome = outcome
                 self._stop("the venue cannot be reached", outcome)
@@ -182,12 +184,15 @@ class VenueLine:
         finally:
             self._leave(left)
 
-    async def _slot(self, attempt: Attempt, before: asyncio.Event, left: asyncio.Event) -> None:
+    async def _slot(self, attempt: Attempt, before: asyncio.Event) -> None:
         """Return at the row's slot: after the one before it has left, a stagger later, and not before its opening."""
         await before.wait()
         await self._clock.sleep_until(
             max(self._time.monotonic_at(attempt.row.available_at), self.sent_at + self._stagger)
         )
+
+    def _has_left(self, left: asyncio.Event) -> None:
+        """Let the next slot count from now, which is after the instant that the row itself will show."""
         self.sent_at = self._clock.monotonic()
         # Not at once: the next call would be built now, and these bytes would leave a millisecond or two later.
         asyncio.get_running_loop().call_later(self._stagger / 10, self._leave, left)

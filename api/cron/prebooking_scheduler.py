@@ -13,7 +13,7 @@ async def run(invocation: Invocation) -> Summary:
     return await run_once(
         invocation.settings,
         instance_id=invocation.instance_id,
-        guard=invocation.guard,
+        guard=invocation.guard(),
         clock=invocation.clock,
         log=invocation.log,
     )
@@ -22,7 +22,7 @@ async def run(invocation: Invocation) -> Summary:
 def failed(invocation: Invocation) -> Summary:
     """Say that it could not be done, when nobody foresaw why."""
     report = Report(invocation.instance_id, broken=True)
-    return report.summary(now=invocation.clock.now(), execution_time=invocation.guard.start.elapsed(invocation.clock))
+    return report.summary(now=invocation.clock.now(), execution_time=invocation.started.elapsed(invocation.clock))
 
 
 app = cron_app("prebooking_scheduler", run, failed)

@@ -11,7 +11,7 @@ async def run(invocation: Invocation) -> Kept:
     return await keep_sessions(
         invocation.settings,
         instance_id=invocation.instance_id,
-        guard=invocation.guard,
+        guard=invocation.guard(),
         clock=invocation.clock,
         log=invocation.log,
     )

@@ -12,15 +12,17 @@ from uuid import UUID
 import psycopg
 from psycopg.rows import class_row
 
-from prebooking.local.venue import Arrival, Ledger, State
+from prebooking.local.venue import Act, Arrival, Ledger, State
+from prebooking.local.venue_ledger import wish_of
 
 STAGGER = 0.050  # seconds between the first calls of an opening
 PROMISE = 2.0  # seconds after the opening within which a call has left that somebody was there in time to send
 
 _ROWS = """
-select p.id, initcap(split_part(user_email, '@', 1)) as member, venue_id, booking_data ->> 'class_id' as class_id,
-       available_at, p.created_at, status, outcome, booking_id, fired_at
-from public.prebookings p order by available_at, created_at, id
+select p.id, user_email, venue_id, host,
+       coalesce(booking_data ->> 'class_name', booking_data ->> 'class_id') as class_name,
+       booking_data ->> 'class_id' as class_id, available_at, p.created_at, status, outcome, booking_id, fired_at
+from public.prebookings p join public.venues v on v.id = venue_id order by available_at, p.created_at, p.id
 """
 
 
@@ -29,8 +31,10 @@ class Row:
     """A prebooking as the database has it."""
 
     id: UUID
-    member: str
+    user_email: str
     venue_id: UUID
+    host: str | None  # of a venue that is told of no prebookings
+    class_name: str
     class_id: str
     available_at: datetime
     created_at: datetime
@@ -42,7 +46,17 @@ class Row:
     @property
     def name(self) -> str:
         """Return what a complaint calls it."""
-        return f"{self.member} ({self.class_id})"
+        return f"{self.member} ({self.class_name})"
+
+    @property
+    def member(self) -> str:
+        """Return the member's first name."""
+        return self.user_email.partition("@")[0].capitalize()
+
+    @property
+    def wish(self) -> str:
+        """Return the name that the venue's ledger has for it."""
+        return wish_of("" if self.host else str(self.id), self.user_email, self.class_id, self.host or "")
 
     @property
     def was_ahead(self) -> bool:
@@ -59,7 +73,11 @@ class Evidence:
 
     def arrival(self, row: Row) -> Arrival | None:
         """Return the row's first call at the venue."""
-        return next((call for call in self.ledger.first_calls() if call.prebooking_id == str(row.id)), None)
+        return next((call for call in self.ledger.first_calls() if call.wish == row.wish), None)
+
+    def places(self, row: Row) -> list[Act]:
+        """Return the places the row's member was given for it."""
+        return [act for act in self.ledger.bookings() if act.wish == row.wish]
 
     def openings(self) -> list[list[Row]]:
         """Return the rows by those who compete with each other."""
@@ -81,7 +99,7 @@ def completed_is_booked(both: Evidence) -> Iterator[str]:
     """Completed: the ledger has one place, of the same kind and number."""
     for row in both.rows:
         if row.status == "completed":
-            places = both.ledger.bookings_of(row.id)
+            places = both.places(row)
             if len(places) != 1:
                 yield f"{row.name} is completed, and has {len(places)} places at the venue"
             elif (places[0].state is State.WAITLISTED) != (row.outcome == "waitlisted"):
@@ -95,18 +113,18 @@ def failed_is_not_booked(both: Evidence) -> Iterator[str]:
     return (
         f"{row.name} has failed ({row.outcome}), and has a place at the venue"
         for row in both.rows
-        if row.status == "failed" and both.ledger.bookings_of(row.id)
+        if row.status == "failed" and both.places(row)
     )
 
 
 def nobody_is_booked_twice(both: Evidence) -> Iterator[str]:
     """No member has two places in a class, and every place is somebody's."""
-    ours = {str(row.id) for row in both.rows}
+    ours = {row.wish for row in both.rows}
     seen = set()
     for place in both.ledger.bookings():
         if (place.member, place.class_id) in seen:
             yield f"{place.member} has two places in {place.class_id}"
-        if place.prebooking_id not in ours:
+        if place.wish not in ours:
             yield f"{place.booking_id} at the venue is nobody's prebooking"
         seen.add((place.member, place.class_id))
 
@@ -121,11 +139,11 @@ def nobody_is_early(both: Evidence) -> Iterator[str]:
 
 def first_come_first_served(both: Evidence) -> Iterator[str]:
     """First come, first served: calls reach the venue in the order of the line."""
-    came = [call.prebooking_id for call in both.ledger.first_calls()]
+    came = [call.wish for call in both.ledger.first_calls()]
     for line in both.openings():
-        called = [row for row in line if str(row.id) in came]
+        called = [row for row in line if row.wish in came]
         for before, after in pairwise(called):
-            if came.index(str(before.id)) > came.index(str(after.id)):
+            if came.index(before.wish) > came.index(after.wish):
                 yield f"{after.name} was called before {before.name}"
 
 

@@ -13,8 +13,9 @@ import httpx
 from rich.console import Console
 
 from prebooking.local.agreement import QUESTIONS, Evidence, read_rows
+from prebooking.local.box import add_box, log_in
 from prebooking.local.function import Function, summary_line
-from prebooking.local.openings import AHEAD, AT_ONCE, FULL, LEFT_BEHIND, SLOW, add_venues, prebook
+from prebooking.local.openings import AHEAD, AT_ONCE, BOX, FULL, LEFT_BEHIND, SLOW, add_venues, prebook
 from prebooking.local.picture import lateness_plot, members_table
 from prebooking.local.stack import Stack, end_on_first_interrupt, local_stack
 from prebooking.local.venue import HANG, Fate
@@ -23,7 +24,7 @@ SLOWNESS = 5.6  # seconds the slow venue takes: called 3 s after the trigger, it
 LAST_TRIGGERS = 3  # that may be needed to bring everything to an end
 
 _INTRODUCTION = """\
-A hot class fills seconds after its booking opens. Members of three gyms asked
+A hot class fills seconds after its booking opens. Members of four gyms asked
 for theirs days ahead; this books them at that instant, and never twice.
 
 On this machine now: a real Postgres, Supabase's RPC in front of it, and the
@@ -39,11 +40,13 @@ _KILLED = """\
   call instead of 50 ms, so that it could be killed between the two.)
 """
 _OPENING = """\
-  28 more members. Yoga is open already; rowing, boxing and spinning open in
-  3 s. The function runs with LEAD_SECONDS=4: it takes rows before they open,
-  and holds them until the very instant. Rowing has 8 places and a waiting list
-  of 2, for 12 members. Spinning's venue takes {slowness} s to answer; the function
-  hangs up after 8 s in all, because the platform would kill it after 10 s.
+  32 more members. Yoga is open already; rowing, boxing, crossfit and spinning
+  open in 3 s. The function runs with LEAD_SECONDS=4: it takes rows before they
+  open, and holds them until the very instant. Rowing has 8 places and a waiting
+  list of 2, for 12 members. Crossfit is at a box of AimHarder's, with 3 places
+  for 4 members, each booked with a login of their own; Fay's is old, and is
+  refreshed while she waits. Spinning's venue takes {slowness} s to answer; the
+  function hangs up after 8 s in all: the platform would kill it after 10 s.
 """
 _IN_DOUBT = """\
   {doubtful} rows are in doubt: the dead run's, and those of spinning, which its
@@ -60,6 +63,10 @@ _LEASE = """
 select extract(epoch from max(claimed_until) - clock_timestamp())::float
 from public.prebookings where status = 'pending'
 """
+_HOST, _BOX_ID = "forge.aimharder.com", 10_584
+_OLD_LOGIN = (
+    "update public.member_sessions set refreshed_at = clock_timestamp() - interval '21 min' where user_email = %s"
+)
 _PENDING = "select count(*) from public.prebookings where status = 'pending'"
 
 
@@ -75,6 +82,8 @@ class Demo:
     def play(self, doomed: Function) -> None:
         """Play all of it; every prebooking has an end then, or something is wrong."""
         add_venues(self.stack.connection, ["Harbour", "Old Mill", "Station"])
+        log_in(self.stack, add_box(self.stack, BOX.venue, host=_HOST, box_id=_BOX_ID), _HOST, BOX.emails)
+        self.stack.connection.execute(_OLD_LOGIN, [BOX.emails[0]])
         self.a_run_is_killed(doomed)
         self.two_triggers_overlap()
         self.the_venue_is_asked()
@@ -92,11 +101,11 @@ class Demo:
 
     def two_triggers_overlap(self) -> None:
         """Trigger twice at once, for everybody who is left."""
-        self.console.print("2. Three classes open, and two triggers come at once", style="bold")
+        self.console.print("2. Four classes open, and two triggers come at once", style="bold")
         for name in SLOW.members.split():
             self.stack.twin.script(f"{name.lower()}@example.com", Fate(delay_before=SLOWNESS))
         self.console.print(_OPENING.format(slowness=SLOWNESS))
-        opens = prebook(self.stack, [AT_ONCE, FULL, AHEAD, SLOW]).timestamp() + FULL.ahead
+        opens = prebook(self.stack, [AT_ONCE, FULL, AHEAD, BOX, SLOW]).timestamp() + FULL.ahead
         triggers = [self.cron.submit(self.function.trigger) for _ in range(2)]
         self._watch(triggers, opens)
         for trigger in triggers:
@@ -141,7 +150,8 @@ class Demo:
         moving = self.console.is_terminal
         with self.console.status("", spinner="line") as line:
             while wait(triggers, timeout=0.1 if moving else 1.0).not_done:
-                calls, places = len(self.stack.ledger.arrivals()), len(self.stack.ledger.bookings())
+                calls = sum(arrival.books for arrival in self.stack.ledger.arrivals())
+                places = len(self.stack.ledger.bookings())
                 said = f"{time.time() - opens:+5.1f} s from the opening; calls: {calls}, places given: {places}"
                 line.update(said) if moving else self.console.print(f"  {said}")
 

@@ -1,4 +1,4 @@
-"""Who wants what in the demo: three venues, five openings, thirty members. All of them are made up."""
+"""Who wants what in the demo: four venues, six openings, thirty-four members. All of them are made up."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import psycopg
+from psycopg.types.json import Jsonb
 
 from prebooking.local.stack import Stack
 
@@ -22,6 +23,12 @@ class Opening:
     members: str
     places: int = 20
     waiting_list: int = 0
+    name: str = ""  # where a class has a number
+
+    @property
+    def emails(self) -> list[str]:
+        """Return the members' addresses, in order."""
+        return [f"{name.lower()}@example.com" for name in self.members.split()]
 
 
 LEFT_BEHIND = Opening("Old Mill", "swimming", -2.0, "Ada Ben")
@@ -30,6 +37,7 @@ FULL = Opening(
     "Harbour", "rowing", 3.0, "Ines Jon Kim Leo Mia Ned Olga Pia Quin Rosa Sam Tess", places=8, waiting_list=2
 )
 AHEAD = Opening("Old Mill", "boxing", 3.0, "Udo Vera Will Xena Yara Zoe")
+BOX = Opening("Forge", "2001", 3.0, "Fay Gil Hugo Ivy", places=3, name="crossfit")
 SLOW = Opening("Station", "spinning", 3.0, "Abel Bea Carl Dora")
 
 _VENUE = """
@@ -37,7 +45,7 @@ insert into public.venues (name, provider, timezone) values (%s, 'webhook', 'Eur
 """
 _PREBOOKING = """
 insert into public.prebookings (venue_id, user_email, booking_data, available_at)
-select id, %s, jsonb_build_object('class_id', %s::text), %s from public.venues where name = %s
+select id, %s, %s, %s from public.venues where name = %s
 """
 
 
@@ -53,9 +61,16 @@ def prebook(stack: Stack, openings: Iterable[Opening]) -> datetime:
         (now,) = cursor.execute("select public.prebooking_clock()").fetchone() or (stack.twin.now(),)
         for opening in openings:
             opens_at = now + timedelta(seconds=opening.ahead)
+            day = f"{opens_at:%Y%m%d}"
             stack.twin.open_class(
-                opening.class_id, opens_at=opens_at, capacity=opening.places, waiting_list=opening.waiting_list
+                opening.class_id,
+                opens_at=opens_at,
+                capacity=opening.places,
+                waiting_list=opening.waiting_list,
+                name=opening.name,
+                day=day,
             )
-            emails = [f"{name.lower()}@example.com" for name in opening.members.split()]
-            cursor.executemany(_PREBOOKING, [(email, opening.class_id, opens_at, opening.venue) for email in emails])
+            data = {"class_id": opening.class_id}
+            data |= {"class_name": opening.name, "day": day} if opening.name else {}
+            cursor.executemany(_PREBOOKING, [(email, Jsonb(data), opens_at, opening.venue) for email in opening.emails])
     return now

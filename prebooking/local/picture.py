@@ -21,7 +21,7 @@ def members_table(both: Evidence) -> Table:
         table.add_column(heading, no_wrap=True)
     table.add_column("late ms", justify="right", no_wrap=True)
     table.add_column("outcome", no_wrap=True)
-    for _, members in groupby(both.rows, key=lambda row: row.class_id):
+    for _, members in groupby(both.rows, key=lambda row: row.class_name):
         table.add_row()
         for row in members:
             table.add_row(*_cells(row, both))
@@ -32,7 +32,7 @@ def _cells(row: Row, both: Evidence) -> tuple[str | Text, ...]:
     late = lateness_ms(row, both)
     end = Text(f"{row.status}: {row.outcome}" if row.outcome else row.status, _COLOURS.get(row.status, "yellow"))
     sent = _time(_sent(row, both)) + ("" if row.fired_at else "*")
-    return (row.member, row.class_id, _time(row.available_at), sent, "" if late is None else str(late), end)
+    return (row.member, row.class_name, _time(row.available_at), sent, "" if late is None else str(late), end)
 
 
 def _sent(row: Row, both: Evidence) -> datetime | None:
@@ -50,7 +50,7 @@ def lateness_ms(row: Row, both: Evidence) -> int | None:
 def lateness_plot(both: Evidence) -> str:
     """Return a line per class that members asked for ahead of its opening, and in it a mark where each call left."""
     late = {
-        line[0].class_id: [ms for row in line if (ms := lateness_ms(row, both)) is not None]
+        line[0].class_name: [ms for row in line if (ms := lateness_ms(row, both)) is not None]
         for line in both.openings()
         if line[0].was_ahead
     }

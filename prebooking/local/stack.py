@@ -8,11 +8,12 @@ from __future__ import annotations
 import shlex
 import signal
 import threading
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from secrets import token_urlsafe
+from secrets import token_bytes, token_urlsafe
 from typing import Any, NoReturn
 
 import psycopg
@@ -96,5 +97,7 @@ def local_stack(*, protection: Protection = Protection.NONE) -> Iterator[Stack]:
                 "SUPABASE_SERVICE_ROLE_KEY": keys.secret,
                 "BOOKING_WEBHOOK_URL": f"{venue}/book",
                 "BOOKING_WEBHOOK_SECRET": secret,
+                "SESSION_ENCRYPTION_KEY": b64encode(token_bytes(32)).decode(),
+                "AIMHARDER_TWIN_URL": venue,
             }
             yield Stack(postgres, connection, twin, ledger, environment, [])

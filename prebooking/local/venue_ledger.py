@@ -121,5 +121,10 @@ class Ledger:
         return {wish: places for wish, places in acts.items() if len(places) > 1}
 
 
+def wish_of(prebooking_id: str, member: str, class_id: str, venue: str) -> str:
+    """Return what names a wish at a venue: the prebooking, or where it is told of none, who wants what and where."""
+    return prebooking_id or f"{member.lower()} in {class_id} at {venue}"
+
+
 def _wish(entry: Arrival | Act) -> str:
-    return entry.prebooking_id or f"{entry.member.lower()} in {entry.class_id} at {entry.venue}"
+    return wish_of(entry.prebooking_id, entry.member, entry.class_id, entry.venue)

@@ -13,7 +13,7 @@ from uuid import UUID
 import pytest
 
 from prebooking.local.agreement import QUESTIONS, Evidence, Row
-from prebooking.local.openings import AHEAD, AT_ONCE, FULL, LEFT_BEHIND, SLOW
+from prebooking.local.openings import AHEAD, AT_ONCE, BOX, FULL, LEFT_BEHIND, SLOW
 from prebooking.local.venue import Act, Arrival, Ledger, State
 
 ROOT = Path(__file__).parents[2]
@@ -27,11 +27,11 @@ def test_plays_the_whole_story_and_finds_ledger_and_database_in_agreement() -> N
     assert done.returncode == 0, done.stdout + done.stderr
     lines = done.stdout.splitlines()
     assert "They agree." in lines
-    members = [name for who in (LEFT_BEHIND, AT_ONCE, FULL, AHEAD, SLOW) for name in who.members.split()]
+    members = [name for who in (LEFT_BEHIND, AT_ONCE, FULL, AHEAD, BOX, SLOW) for name in who.members.split()]
     table = [words for words in map(str.split, lines) if len(words) == 7 and words[5] in {"completed:", "failed:"}]
     ends = {words[0]: words[6] for words in table}
     assert sorted(ends) == sorted(members)
-    assert len(members) == 30
+    assert len(members) == 34
     assert {"booked", "waitlisted", "full", "reconciled"} <= set(ends.values())
     assert max(map(len, lines)) <= 80
     assert done.stdout.isascii()
@@ -45,7 +45,7 @@ def ms(milliseconds: float) -> datetime:
 def row(number: int, **how: object) -> Row:
     """A member who asked an hour ahead, and was called in turn and booked."""
     asked = OPENS - timedelta(hours=1, seconds=-number)
-    about = (f"M{number}", VENUE, "wod", OPENS, asked)
+    about = (f"m{number}@example.com", VENUE, None, "wod", "wod", OPENS, asked)
     return replace(Row(UUID(int=number), *about, "completed", "booked", f"b-{number}", ms(50 * number)), **how)  # type: ignore[arg-type]
 
 
@@ -98,6 +98,18 @@ def test_complains_of_every_promise_that_was_broken(
     rows: list[Row], entries: list[Arrival | Act], complaint: str
 ) -> None:
     assert complaint in complaints(rows, entries)
+
+
+def test_finds_a_place_by_member_and_class_where_the_venue_is_told_of_no_prebooking() -> None:
+    box = "box.aimharder.com"
+    at_the_box = [row(number, host=box, class_id="2001") for number in range(2)]
+    entries: list[Arrival | Act] = []
+    for number in range(2):
+        entries.append(replace(call(number), prebooking_id="", class_id="2001", venue=box))
+        entries.append(replace(place(number), prebooking_id="", class_id="2001", venue=box))
+    assert complaints(at_the_box, entries) == []
+    assert complaints(at_the_box, entries[:3]) == ["M1 (wod) is completed, and has 0 places at the venue"]
+    assert "m0@example.com has two places in 2001" in complaints(at_the_box, [*entries, entries[1]])
 
 
 @pytest.mark.parametrize("question", QUESTIONS.values(), ids=lambda ask: ask.__name__)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 from itertools import pairwise
+from random import Random
 
 import pytest
 
 from prebooking.local.venue import HANG, Canned, Fate
 from tests.database import Database
-from tests.doubles import EPOCH
+from tests.doubles import EPOCH, VirtualClock
 from tests.factories import add_prebooking, add_venue
 from tests.world import World
 
@@ -35,6 +36,26 @@ def test_due_rows_leave_in_order_fifty_milliseconds_apart_without_drifting(datab
     assert world.sent()[-1] - world.sent()[0] <= 1.02 * (members - 1) * 0.05
     assert world.ends(rows) == [BOOKED] * members
     assert summary.details["completed"] == members
+
+
+class BusyClock(VirtualClock):
+    """A clock of a real machine: between two looks at it some time has passed, now more, now less."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._last, self._chance = 0.0, Random(7)  # noqa: S311 - a story, not a secret
+
+    def monotonic(self) -> float:
+        self._last = max(self._last, super().monotonic()) + self._chance.uniform(0, 2e-3)
+        return self._last
+
+
+def test_the_instants_in_the_rows_are_fifty_milliseconds_apart_however_busy_the_machine_is(database: Database) -> None:
+    world = World(database)
+    rows = world.opening(20)
+    world.play(world.invoke(clock=BusyClock()))
+    fired = [world.row(row)["fired_at"] for row in rows]
+    assert min((later - earlier).total_seconds() for earlier, later in pairwise(fired)) >= 0.05 - 2e-6
 
 
 def test_rows_leave_by_opening_then_by_when_they_were_made(database: Database) -> None:

@@ -1,0 +1,44 @@
+"""A box at the stand-in for AimHarder: its venue row, its members, and their logins, kept as the tool keeps them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from uuid import UUID
+
+from prebooking.bookers.aimharder_site import AimHarderSite, Login
+from prebooking.http import CarriedTo, isolated_client
+from prebooking.local.stack import Stack
+from prebooking.sessions import Seal
+from prebooking.settings import Settings
+
+PASSWORD = "open sesame"  # noqa: S105 - of everybody at the stand-in
+
+_VENUE = """
+insert into public.venues (name, provider, host, provider_box_id, timezone)
+values (%s, 'aimharder', %s, %s, 'Europe/Madrid') returning id
+"""
+_SAVE = "select public.save_session_v1(%s, %s, %s, null)"
+
+
+def add_box(stack: Stack, name: str, *, host: str, box_id: int) -> UUID:
+    """Open a box, and add it to the venues."""
+    stack.twin.open_box(host, box_id=box_id, name=name)
+    (venue_id,) = stack.connection.execute(_VENUE, [name, host, str(box_id)]).fetchone() or (None,)
+    return UUID(str(venue_id))
+
+
+def log_in(stack: Stack, venue_id: UUID, host: str, emails: Sequence[str]) -> None:
+    """Let people join and log in, and keep what that brings, sealed."""
+    for email in emails:
+        stack.twin.join(email, PASSWORD)
+    seal = Seal.of(Settings.from_environment(stack.environment))
+    for email, login in zip(emails, asyncio.run(_logins(stack, host, emails)), strict=True):
+        sealed = seal.seal(login.session.as_json(), venue_id=venue_id, member=email)
+        stack.connection.execute(_SAVE, [venue_id, email, sealed])
+
+
+async def _logins(stack: Stack, host: str, emails: Sequence[str]) -> list[Login]:
+    async with isolated_client(transport=CarriedTo(stack.environment["AIMHARDER_TWIN_URL"])) as client:
+        site = AimHarderSite(client, host=host, box_id=None)
+        return [await site.login(email, PASSWORD, timeout=10) for email in emails]
