@@ -54,7 +54,7 @@ class Invocation:
     log: log.Log
 
     def guard(self) -> Deadline:
-        """Return the instant at which its calls are cut off; sooner if the platform's own is (a cold start eats of it)."""
+        """Return when its calls are cut off: sooner if the platform's own deadline is (a cold start eats of it)."""
         seconds, platform = self.settings.execution_timeout_seconds, _platform_deadline()
         if platform:
             seconds = min(seconds, (platform - self.started.wall).total_seconds() - BUFFER)
