@@ -17,7 +17,9 @@ create table public.venues (
   enabled         boolean not null default true,
   paused_until    timestamptz,                                              -- set for five minutes when the venue blocks us
   idempotent      boolean not null default false,                           -- the same key sent twice books once: confirm by sending again
-  constraint aimharder_needs_host check (provider <> 'aimharder' or host is not null));
+  constraint aimharder_needs_host check (provider <> 'aimharder' or host is not null),
+  -- Only an endpoint of one's own can know a key: anywhere else this would let a row in doubt be sent blindly.
+  constraint aimharder_knows_no_keys check (provider <> 'aimharder' or not idempotent));
 
 create table public.prebookings (
   id              uuid primary key default gen_random_uuid(),

@@ -46,7 +46,7 @@ def test_answers_oldest_first_by_opening_then_creation_then_id(owner: Connection
 
 def test_answers_everything_the_scheduler_needs_to_book(owner: Connection, service: Connection, at: At) -> None:
     now = noon(0)
-    venue = add_venue(owner, name="Gym", provider="aimharder", host="gym.example", provider_box_id="7", idempotent=True)
+    venue = add_venue(owner, name="Gym", provider="aimharder", host="gym.example", provider_box_id="7")
     row = add_prebooking(owner, venue, user_email="a@b.example", booking_data={"class_id": "x"}, created_at=now)
     assert claim(service, uuid4()) == {
         "now": now.isoformat(),
@@ -69,7 +69,7 @@ def test_answers_everything_the_scheduler_needs_to_book(owner: Connection, servi
                     "host": "gym.example",
                     "provider_box_id": "7",
                     "timezone": "Europe/Madrid",
-                    "idempotent": True,
+                    "idempotent": False,
                 },
                 "session": None,
             }

@@ -22,6 +22,7 @@ _BAD_VENUES: list[tuple[str, dict[str, Any]]] = [
     ("venues_host_check", {"host": "user@gym.example"}),
     ("venues_host_check", {"host": "gym.example "}),
     ("aimharder_needs_host", {"provider": "aimharder", "host": None}),
+    ("aimharder_knows_no_keys", {"provider": "aimharder", "idempotent": True}),
 ]
 _BAD_PREBOOKINGS: list[tuple[str, dict[str, Any]]] = [
     ("prebookings_booking_data_check", {"booking_data": psycopg.types.json.Jsonb(["a list"])}),
