@@ -23,7 +23,7 @@ alter default privileges in schema public grant all on functions to anon, authen
 alter default privileges in schema public grant all on sequences to anon, authenticated, service_role;
 """
 
-_TABLES = ["venues", "prebookings", "member_sessions", "prebooking_runs", "prebooking_heartbeat"]
+_TABLES = ["venues", "prebookings", "member_sessions", "prebooking_runs", "prebooking_heartbeat", "prebooking_bell"]
 
 _EXPECTED = {
     ("venues", "SELECT"),
@@ -40,6 +40,8 @@ _EXPECTED = {
     ("prebooking_heartbeat", "SELECT"),
     ("prebooking_heartbeat", "INSERT"),
     ("prebooking_heartbeat", "UPDATE"),
+    ("prebooking_bell", "SELECT"),
+    ("prebooking_bell", "UPDATE"),
     ("prebooking_clock", "EXECUTE"),
     ("prebooking_lock", "EXECUTE"),
     ("claim_due_prebookings_v1", "EXECUTE"),
@@ -52,6 +54,11 @@ _EXPECTED = {
     ("warn_about_session_v1", "EXECUTE"),
     ("lease_session_v1", "EXECUTE"),
     ("claim_sessions_v1", "EXECUTE"),
+    ("prebooking_bell_on", "EXECUTE"),
+    ("prebooking_bell_off", "EXECUTE"),
+    ("prebooking_bell_status_v1", "EXECUTE"),
+    ("prebooking_bell_check", "EXECUTE"),
+    ("prebooking_bell_missing", "EXECUTE"),
 }
 
 # Everything that anybody but the owner may do with anything in public, as the catalog has it. No list at all means the
@@ -146,7 +153,16 @@ def test_there_is_no_policy_that_lets_anybody_in(project: Database) -> None:
 
 def test_every_function_runs_as_its_caller_with_a_fixed_search_path(project: Database) -> None:
     rows: list[tuple[Any, ...]] = project.connection.execute(
-        "select proname, prosecdef, proconfig from pg_proc where pronamespace = 'public'::regnamespace"
+        "select proname, prosecdef, proconfig from pg_proc "
+        "where pronamespace = 'public'::regnamespace and prokind = 'f'"
     ).fetchall()
     loose = [name for name, definer, settings in rows if definer or 'search_path=""' not in (settings or [])]
-    assert (len(rows), loose) == (14, [])
+    assert (len(rows), loose) == (25, [])
+
+
+def test_a_procedure_runs_as_its_caller_and_has_no_setting_because_it_commits(project: Database) -> None:
+    rows = project.connection.execute(
+        "select proname, prosecdef, proconfig from pg_proc "
+        "where pronamespace = 'public'::regnamespace and prokind = 'p'"
+    ).fetchall()
+    assert rows == [("prebooking_bell", False, None)]

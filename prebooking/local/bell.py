@@ -1,0 +1,158 @@
+"""Stand-ins for what the bell stands on in production: pg_cron, pg_net and Vault.
+
+They keep what the bell depends on: nothing is sent before COMMIT, each request once, in batches that nobody can join;
+and of one job only one run at a time.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import httpx
+import psycopg
+
+SECRET_NAME = "prebooking_cron_secret"  # noqa: S105 - its name in Vault
+
+_MINUTE = 60.0
+_LOOKS_SECONDS = 0.2  # from look to look at a queue that nobody has announced anything in
+_BATCH = 200  # requests sent side by side, as pg_net does
+
+# As the extensions have them, as far as the bell sees.
+STAND_INS = """
+create schema cron;
+create table cron.job (
+  jobid bigint generated always as identity primary key, jobname text unique,
+  schedule text not null, command text not null);
+create table cron.job_run_details (
+  runid bigint generated always as identity primary key, jobid bigint, status text, end_time timestamptz);
+create function cron.schedule(job_name text, schedule text, command text) returns bigint language sql as $$
+  insert into cron.job (jobname, schedule, command) values (job_name, schedule, command)
+  on conflict (jobname) do update set schedule = excluded.schedule, command = excluded.command returning jobid $$;
+create function cron.unschedule(job_name text) returns boolean language sql as $$
+  delete from cron.job where jobname = job_name returning true $$;
+
+create schema net;
+create table net.http_request_queue (
+  id bigint generated always as identity, url text not null, headers jsonb not null, body text,
+  timeout_milliseconds int not null);
+create table net._http_response (id bigint, status_code int, timed_out boolean, error_msg text);
+create function net.http_post(url text, body jsonb default '{}', params jsonb default '{}',
+  headers jsonb default '{"Content-Type": "application/json"}', timeout_milliseconds int default 5000)
+returns bigint language sql as $$
+  select pg_notify('pg_net', '');
+  insert into net.http_request_queue (url, headers, body, timeout_milliseconds)
+  values (url, headers, body::text, timeout_milliseconds) returning id $$;
+
+create schema vault;
+create table vault.secrets (name text unique, secret text not null);
+create view vault.decrypted_secrets as select name, secret as decrypted_secret from vault.secrets;
+create function vault.create_secret(new_secret text, new_name text) returns void language sql as $$
+  insert into vault.secrets (name, secret) values (new_name, new_secret) $$;
+"""
+
+_TAKE = """
+with batch as (select id from net.http_request_queue order by id limit %s for update skip locked)
+delete from net.http_request_queue q using batch where q.id = batch.id
+returning q.id, q.url, q.headers, q.body, q.timeout_milliseconds
+"""
+_ANSWERED = "insert into net._http_response (id, status_code, timed_out, error_msg) values (%s, %s, %s, %s)"
+
+Request = tuple[int, str, dict[str, str], str, int]
+Answer = tuple[int, int | None, bool, str | None]
+
+
+class PgNet:
+    """Sends what has been committed to the queue, a batch after the other."""
+
+    def __init__(self, dsn: str) -> None:
+        self._dsn, self._stopped = dsn, threading.Event()
+
+    def run(self) -> None:
+        """Send until it is stopped."""
+        with psycopg.connect(self._dsn, autocommit=True) as connection, ThreadPoolExecutor(_BATCH) as senders:
+            connection.execute("listen pg_net")
+            while not self._stopped.is_set():
+                while batch := connection.execute(_TAKE, [_BATCH]).fetchall():
+                    self._send(connection, batch, senders)
+                for _ in connection.notifies(timeout=_LOOKS_SECONDS, stop_after=1):
+                    pass
+
+    def stop(self) -> None:
+        """Let it end, as soon as its batch is over."""
+        self._stopped.set()
+
+    def _send(self, connection: psycopg.Connection[Any], batch: list[Request], senders: ThreadPoolExecutor) -> None:
+        """Return when the last of them is answered, or has timed out."""
+        for answer in senders.map(_post, batch):
+            connection.execute(_ANSWERED, answer)
+
+
+class PgCron:
+    """Runs what is scheduled for every minute: at once, then at second 0 of each, and never two runs of it together."""
+
+    def __init__(self, dsn: str) -> None:
+        self._dsn, self._stopped = dsn, threading.Event()
+        self._connection: psycopg.Connection[Any] | None = None
+
+    def run(self) -> None:
+        """Run until it is stopped."""
+        with psycopg.connect(self._dsn, autocommit=True) as self._connection:
+            while not self._stopped.is_set():
+                with suppress(psycopg.errors.QueryCanceled):
+                    self.run_jobs(self._connection)
+                self._stopped.wait(_MINUTE - time.time() % _MINUTE)
+
+    def run_jobs(self, connection: psycopg.Connection[Any]) -> None:
+        """Run each job once, as pg_cron does at the beginning of a minute; one that fails stops no other."""
+        for jobid, command in connection.execute("select jobid, command from cron.job").fetchall():
+            status = "succeeded"
+            try:
+                connection.execute(command)
+            except psycopg.Error as exc:
+                status = f"failed: {exc.sqlstate}"
+            connection.execute(
+                "insert into cron.job_run_details (jobid, status, end_time) values (%s, %s, clock_timestamp())",
+                [jobid, status],
+            )
+
+    def stop(self) -> None:
+        """Let it end, and cut off the run that is under way."""
+        self._stopped.set()
+        if self._connection and not self._connection.closed:
+            self._connection.cancel_safe()
+
+
+@contextmanager
+def bell_tower(dsn: str, *, url: str, secret: str) -> Iterator[None]:
+    """Put the stand-ins into a migrated database, and let the bell ring for the function at ``url``."""
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute(STAND_INS)
+        connection.execute("select vault.create_secret(%s, %s)", [secret, SECRET_NAME])
+        connection.execute("select public.prebooking_bell_on(%s)", [url])
+    runners: list[PgNet | PgCron] = [PgNet(dsn), PgCron(dsn)]
+    threads = [threading.Thread(target=runner.run, name=type(runner).__name__, daemon=True) for runner in runners]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        for runner, thread in zip(runners, threads, strict=True):
+            while thread.is_alive():  # a run may have begun just now, after the order to stop
+                runner.stop()
+                thread.join(0.1)
+
+
+def _post(request: Request) -> Answer:
+    number, url, headers, body, milliseconds = request
+    try:
+        answer = httpx.post(url, headers=headers, content=body, timeout=milliseconds / 1000, trust_env=False)
+    except httpx.TimeoutException:
+        return number, None, True, "timed out"
+    except httpx.HTTPError as exc:
+        return number, None, False, type(exc).__name__
+    return number, answer.status_code, False, None

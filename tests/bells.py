@@ -1,0 +1,95 @@
+"""A bell in a test's database: its sleep moves the clock, and what it posts stays in the queue, to be looked at."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, LiteralString
+
+from psycopg.types.json import Jsonb
+
+from prebooking.local.bell import SECRET_NAME, STAND_INS
+from tests.database import set_clock
+from tests.factories import noon
+
+if TYPE_CHECKING:
+    from tests.database import Connection
+
+URL = "https://app.example.com/api/cron/prebooking_scheduler"
+SECRET = "a secret of the tests"
+LEAD = 3.0  # seconds
+
+# Sleeping moves the clock to the instant asked for, and does on the way what a test has planned.
+_CLOCKWORK = b"""
+create table testing.plan (at timestamptz, statement text);
+create table testing.sleeps (until timestamptz);
+create or replace function public.prebooking_bell_sleep(p_until timestamptz) returns void
+language plpgsql volatile security invoker set search_path = '' as $$
+declare step record;
+begin
+  insert into testing.sleeps values (p_until);
+  for step in delete from testing.plan where at <= p_until returning * loop
+    update testing.clock set instant = greatest(instant, step.at);
+    execute step.statement;
+  end loop;
+  update testing.clock set instant = greatest(instant, p_until);
+end $$;
+alter table net.http_request_queue add column at timestamptz default public.prebooking_clock();
+"""
+
+
+class Bell:
+    """The bell, driven by hand: no minute passes unless a test says so. ``owner`` is who switches it on."""
+
+    def __init__(self, owner: Connection) -> None:
+        self._owner = owner
+        owner.execute(STAND_INS)
+        owner.execute("select vault.create_secret(%s, %s)", [SECRET, SECRET_NAME])
+        set_clock(owner, noon(0))
+        owner.execute(_CLOCKWORK)
+
+    def on(self, url: str | None = URL) -> str:
+        return str(self._value("select public.prebooking_bell_on(%s)", url))
+
+    def off(self) -> str:
+        return str(self._value("select public.prebooking_bell_off()"))
+
+    def minute(self, start: float = 0) -> float:
+        """Let pg_cron start one run, so many seconds after noon; return when it has ended."""
+        set_clock(self._owner, noon(start))
+        self._owner.execute("call public.prebooking_bell()")
+        return float(self._value("select extract(epoch from public.prebooking_clock() - %s)", noon(0)))
+
+    def during(self, seconds: float, statement: str) -> None:
+        """Plan a statement of somebody else's for so many seconds after noon."""
+        self._owner.execute("insert into testing.plan values (%s, %s)", [noon(seconds), statement])
+
+    def posts(self) -> list[float]:
+        """Return when it has rung, in seconds after noon, a number a post."""
+        rows = self._owner.execute("select at from net.http_request_queue order by id").fetchall()
+        return [(at - noon(0)).total_seconds() for (at,) in rows]
+
+    def rung(self) -> int:
+        """Return for how many rows it remembers to have rung."""
+        return int(self._value("select cardinality(rung) from public.prebooking_bell"))
+
+    def status(self) -> dict[str, Any]:
+        answer: dict[str, Any] = self._value("select public.prebooking_bell_status_v1()")
+        return answer
+
+    def _value(self, query: LiteralString, *arguments: object) -> Any:
+        row = self._owner.execute(query, arguments).fetchone()
+        assert row is not None
+        return row[0]
+
+
+def add_rows(connection: Connection, venues: int, rows: int, *, opens: float) -> None:
+    """Add so many venues with so many members each, whose classes open so many seconds after noon."""
+    connection.execute(
+        """with new as (
+          insert into public.venues (name, provider, timezone) select 'v' || n, 'webhook', 'UTC'
+          from generate_series(1, %(venues)s) n returning id)
+        insert into public.prebookings (venue_id, user_email, booking_data, available_at, expires_at)
+        select new.id, n || '@example.com', %(data)s, %(opens)s, %(opens)s + interval '1 day'
+        from new, generate_series(1, %(rows)s) n""",
+        {"venues": venues, "rows": rows, "opens": noon(opens), "data": Jsonb({"class_id": 1})},
+    )
+    connection.execute("analyze public.venues, public.prebookings")  # as the server does by itself, a minute later

@@ -1,0 +1,266 @@
+"""When the bell rings, and how often: on the database's clock, in its own queue of requests."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+from tests.bells import LEAD, SECRET, URL, Bell, add_rows
+from tests.calls import claim, complete, finish
+from tests.factories import add_prebooking, add_venue, noon
+from tests.races import at_the_same_time, wait_until_blocked
+
+if TYPE_CHECKING:
+    from tests.database import Connection, Database
+
+_LATE_WISH = """insert into public.prebookings (venue_id, user_email, booking_data, available_at)
+select id, 'late@example.com', '{{"class_id": "late"}}', timestamptz '{}' from public.venues"""
+
+
+@pytest.fixture
+def bell(owner: Connection) -> Bell:
+    bell = Bell(owner)
+    bell.on()
+    return bell
+
+
+def test_rings_once_at_the_opening_minus_the_lead(owner: Connection, bell: Bell) -> None:
+    add_prebooking(owner, add_venue(owner), available_at=noon(30.1234))
+    bell.minute()
+    assert bell.posts() == [30.1234 - LEAD]
+
+
+def test_rings_once_for_all_venues_that_open_at_one_instant(owner: Connection, bell: Bell) -> None:
+    add_rows(owner, 5, 3, opens=30)
+    bell.minute()
+    assert bell.posts() == [27]
+
+
+def test_rings_for_each_instant_of_the_minute(owner: Connection, bell: Bell) -> None:
+    for opens in (3.25, 20, 20.1, 60):
+        add_rows(owner, 1, 1, opens=opens)
+    bell.minute()
+    assert bell.posts() == [0.25, 17, 17.1, 57]
+
+
+def test_posts_with_the_secret_of_the_vault_and_no_patience(owner: Connection, bell: Bell) -> None:
+    add_rows(owner, 1, 1, opens=30)
+    bell.minute()
+    sent = owner.execute("select url, headers, body, timeout_milliseconds from net.http_request_queue").fetchone()
+    headers = {"Authorization": f"Bearer {SECRET}", "Content-Type": "application/json"}
+    assert sent == (URL, headers, "{}", 1000)
+
+
+def test_does_not_ring_when_nothing_is_due(owner: Connection, bell: Bell) -> None:
+    add_rows(owner, 2, 2, opens=3600)
+    bell.minute()
+    assert bell.posts() == []
+
+
+def test_rings_for_what_opens_between_two_runs_in_the_later_one(owner: Connection, bell: Bell) -> None:
+    add_rows(owner, 1, 1, opens=59.9 + LEAD)
+    bell.minute()
+    assert bell.posts() == []
+    bell.minute(60)
+    assert bell.posts() == [60]
+
+
+def test_rings_at_once_for_what_was_left_by_a_run_that_never_came(owner: Connection, bell: Bell) -> None:
+    add_rows(owner, 1, 1, opens=30)
+    bell.minute(120.5)
+    assert bell.posts() == [120.5]
+
+
+def test_does_not_ring_twice_for_a_row_that_nobody_took(owner: Connection, bell: Bell) -> None:
+    add_rows(owner, 1, 1, opens=30)
+    for start in (0, 60, 120):
+        bell.minute(start)
+    assert bell.posts() == [27]
+
+
+def test_does_not_ring_again_for_a_row_that_was_given_back(owner: Connection, service: Connection, bell: Bell) -> None:
+    add_rows(owner, 1, 1, opens=30)
+    bell.minute()
+    me = uuid4()
+    assert len(claim(service, me)["rows"]) == 1
+    add_rows(owner, 1, 1, opens=61)  # rung for while the first row is held
+    bell.minute(60)
+    assert finish(service, me) == 1
+    bell.minute(120)
+    assert bell.posts() == [27, 60]
+
+
+def test_two_bells_at_once_ring_once(database: Database, owner: Connection, bell: Bell) -> None:
+    add_rows(owner, 1, 1, opens=0)
+    first, second = database.connect(), database.connect()
+    with first.transaction():
+        first.execute("select public.prebooking_bell_ring()")
+        with at_the_same_time(lambda: second.execute("select public.prebooking_bell_look(%s)", [noon(0)])) as other:
+            wait_until_blocked(owner, second, by=first)
+            first.execute("commit")
+            other.result()
+    assert bell.posts() == [0]
+
+
+def test_what_it_posts_is_committed_before_it_sleeps(database: Database, owner: Connection, bell: Bell) -> None:
+    add_rows(owner, 1, 1, opens=30)
+    ringer, somebody = database.connect(), database.connect()
+    with somebody.transaction():
+        somebody.execute("select pg_advisory_xact_lock(1)")
+        bell.during(27.25, "select pg_catalog.pg_advisory_xact_lock(1)")
+        with at_the_same_time(lambda: ringer.execute("call public.prebooking_bell()")) as run:
+            wait_until_blocked(owner, ringer, by=somebody)
+            assert bell.posts() == [27]
+            somebody.execute("commit")
+            run.result()
+
+
+@pytest.mark.parametrize("opens", [-5, 10.1, 12, 13.1])
+def test_rings_at_once_for_a_row_that_is_added_while_it_sleeps(owner: Connection, bell: Bell, opens: float) -> None:
+    add_venue(owner)
+    bell.during(10.1, _LATE_WISH.format(noon(opens)))
+    bell.minute()
+    (rung,) = bell.posts()
+    assert 10.1 <= rung <= 10.1 + 0.5
+
+
+def test_a_row_that_is_added_for_later_in_the_minute_is_rung_for_in_time(owner: Connection, bell: Bell) -> None:
+    add_venue(owner)
+    bell.during(10.1, _LATE_WISH.format(noon(40.123)))
+    bell.minute()
+    assert bell.posts() == [40.123 - LEAD]
+
+
+@pytest.mark.parametrize("sentence", ["paused_until = null", "enabled = true, paused_until = null"])
+def test_a_venue_that_comes_back_is_rung_for(owner: Connection, bell: Bell, sentence: str) -> None:
+    add_rows(owner, 1, 1, opens=5)
+    owner.execute("update public.venues set paused_until = 'infinity', enabled = %s", ["enabled" not in sentence])
+    bell.during(20.1, f"update public.venues set {sentence}")  # noqa: S608 - a sentence of this file
+    bell.minute()
+    assert bell.posts() == [20.5]
+
+
+def test_a_pause_that_ends_by_itself_is_waited_for(owner: Connection, bell: Bell) -> None:
+    add_prebooking(owner, add_venue(owner, paused_until=noon(20)), available_at=noon(5))
+    bell.minute()
+    assert bell.posts() == [20]
+
+
+@pytest.mark.parametrize("venue", [{"enabled": False}, {"paused_until": noon(300)}])
+def test_does_not_ring_for_a_venue_that_is_left_alone(owner: Connection, bell: Bell, venue: dict[str, Any]) -> None:
+    add_prebooking(owner, add_venue(owner, **venue), available_at=noon(5))
+    bell.minute()
+    assert bell.posts() == []
+
+
+def test_does_not_ring_for_what_is_settled_held_in_doubt_or_over(
+    owner: Connection, service: Connection, bell: Bell
+) -> None:
+    venue = add_venue(owner)
+    add_prebooking(owner, venue, available_at=noon(-60))
+    settled = add_prebooking(owner, venue, available_at=noon(-50))
+    me = uuid4()
+    claim(service, me)
+    assert complete(service, settled, me)
+    add_prebooking(owner, venue, available_at=noon(-60), maybe_sent=True)
+    add_prebooking(owner, venue, available_at=noon(-60), expires_at=noon(0))
+    bell.minute()
+    assert bell.posts() == []
+
+
+def test_a_row_that_is_moved_to_later_is_rung_for_then_too(owner: Connection, bell: Bell) -> None:
+    row = add_prebooking(owner, add_venue(owner), available_at=noon(10))
+    bell.minute()
+    owner.execute("update public.prebookings set available_at = %s where id = %s", [noon(90), row])
+    bell.minute(60)
+    assert bell.posts() == [7, 87]
+
+
+def test_forgets_rows_that_are_settled(owner: Connection, service: Connection, bell: Bell) -> None:
+    add_rows(owner, 3, 5, opens=10)
+    bell.minute()
+    assert bell.rung() == 15
+    me = uuid4()
+    for row in claim(service, me)["rows"]:
+        complete(service, row["id"], me)
+    bell.minute(60)
+    assert bell.rung() == 0
+
+
+def test_without_the_secret_it_says_what_to_do(owner: Connection, bell: Bell) -> None:
+    add_rows(owner, 1, 1, opens=30)
+    owner.execute("delete from vault.secrets")
+    with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match=r"select vault\.create_secret"):
+        bell.minute()
+    assert bell.posts() == []
+
+
+# the minute
+
+
+@pytest.mark.parametrize("start", [0, 0.0015, 7, 31.4, 59, 59.7])
+def test_a_run_ends_before_the_next_one_begins(owner: Connection, bell: Bell, start: float) -> None:
+    add_rows(owner, 1, 1, opens=62.7)
+    add_rows(owner, 1, 1, opens=62.76)
+    add_rows(owner, 1, 1, opens=63)
+    assert bell.minute(start) == 59.75
+
+
+def test_a_run_that_starts_too_late_ends_at_once(bell: Bell) -> None:
+    assert bell.minute(59.9) == 59.9
+
+
+def test_no_sleep_is_longer_than_half_a_second(owner: Connection, bell: Bell) -> None:
+    bell.minute()
+    steps = "select max(until - before) from (select until, lag(until) over () as before from testing.sleeps) s"
+    ((longest,),) = owner.execute(steps).fetchall()
+    assert longest.total_seconds() == 0.5
+
+
+def test_a_quiet_day_calls_nobody(owner: Connection, bell: Bell) -> None:
+    add_rows(owner, 20, 10, opens=2 * 86_400)  # the day after tomorrow
+    add_prebooking(owner, add_venue(owner, enabled=False), available_at=noon(3600))
+    add_prebooking(owner, add_venue(owner), available_at=noon(-60), maybe_sent=True)
+    _oversleep(owner)
+    for minute in range(1440):
+        bell.minute(60 * minute)
+    assert bell.posts() == []
+    assert bell.status()["looked_at"] == noon(1439 * 60).isoformat()
+
+
+def _oversleep(owner: Connection) -> None:
+    """Let every sleep last a minute: a day at two looks a minute is a second, at full resolution a minute."""
+    owner.execute(
+        """create or replace function public.prebooking_bell_sleep(p_until timestamptz) returns void
+        language sql set search_path = '' as
+        $$update testing.clock set instant = instant + interval '1 minute'$$"""
+    )
+
+
+# off
+
+
+def test_switched_off_it_stops_in_the_middle_of_a_minute(owner: Connection, bell: Bell) -> None:
+    add_rows(owner, 1, 1, opens=30)
+    bell.during(10.1, "select public.prebooking_bell_off()")
+    assert bell.minute() == 10.5
+    assert bell.posts() == []
+
+
+def test_switched_off_its_run_does_nothing(owner: Connection, bell: Bell) -> None:
+    add_rows(owner, 1, 1, opens=0)
+    bell.off()
+    assert bell.minute() == 0
+    assert (bell.posts(), bell.status()["looked_at"]) == ([], None)
+
+
+def test_throws_away_what_pg_cron_has_noted_of_its_runs_after_a_day(owner: Connection, bell: Bell) -> None:
+    (job,) = owner.execute("select jobid from cron.job").fetchone() or (0,)
+    for jobid, age in ((job, -86_401), (job, -86_399), (job + 1, -90_000)):
+        owner.execute("insert into cron.job_run_details (jobid, end_time) values (%s, %s)", [jobid, noon(age)])
+    bell.minute()
+    kept = owner.execute("select jobid, end_time from cron.job_run_details order by runid").fetchall()
+    assert kept == [(job, noon(-86_399)), (job + 1, noon(-90_000))]

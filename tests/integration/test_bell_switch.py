@@ -1,0 +1,220 @@
+"""Switching the bell on and off: what it needs, who may, and what it tells the operator."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+
+from tests.bells import SECRET, URL, Bell, add_rows
+from tests.database import set_clock
+from tests.factories import noon
+
+if TYPE_CHECKING:
+    from tests.database import Connection
+
+_ON = "select public.prebooking_bell_on(%s)"
+_OFF = "select public.prebooking_bell_off()"
+_STATUS = "select public.prebooking_bell_status_v1()"
+
+# As on Supabase: the API's role reads Vault and calls pg_net, and has nothing to do with pg_cron.
+_SUPABASE_GRANTS = b"""
+grant usage on schema vault, net to service_role;
+grant select on vault.decrypted_secrets to service_role;
+"""
+
+
+@pytest.fixture
+def bell(owner: Connection) -> Bell:
+    return Bell(owner)
+
+
+def test_without_its_extensions_it_names_the_cure_of_each(owner: Connection) -> None:
+    with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState) as refused:
+        owner.execute(_ON, [URL])
+    assert refused.value.diag.message_primary == (
+        "the bell cannot be switched on: pg_cron is not enabled: create extension pg_cron; "
+        "pg_net is not enabled: create extension pg_net; Vault is not enabled: create extension supabase_vault cascade"
+    )
+
+
+@pytest.mark.parametrize(
+    ("without", "cure"),
+    [
+        ("drop schema cron cascade", "create extension pg_cron"),
+        ("drop schema net cascade", "create extension pg_net"),
+        ("drop schema vault cascade", "create extension supabase_vault"),
+        (
+            "delete from vault.secrets",
+            "select vault.create_secret('<the function''s CRON_SECRET>', 'prebooking_cron_secret')",
+        ),
+    ],
+)
+def test_names_the_cure_of_the_one_thing_that_is_missing(
+    owner: Connection, bell: Bell, without: str, cure: str
+) -> None:
+    owner.execute(without.encode())
+    with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState) as refused:
+        bell.on()
+    assert cure in str(refused.value)
+    (said,) = bell.status()["missing"]
+    assert cure in said
+    assert not bell.status()["on"]
+
+
+@pytest.mark.parametrize("url", [URL, "https://a-b.example.co:8443/api/cron/prebooking-scheduler"])
+def test_takes_a_public_address_of_the_function(bell: Bell, url: str) -> None:
+    bell.on(url)
+    assert bell.status()["url"] == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        None,
+        "",
+        "app.example.com/api/cron/prebooking_scheduler",
+        "http://app.example.com/api/cron/prebooking_scheduler",
+        "https://app.example.com",
+        "https://app.example.com/api/cron/prebooking_scheduler?x=1",
+        "https://app.example.com/api/cron/prebooking_scheduler\n",
+        " https://app.example.com/api/cron/prebooking_scheduler",
+        "https://u:p@app.example.com/api/cron/prebooking_scheduler",
+        "https://localhost/api/cron/prebooking_scheduler",
+        "https://127.0.0.1/api/cron/prebooking_scheduler",
+        "https://[::1]/api/cron/prebooking_scheduler",
+        "https://10.0.0.1/api/cron/prebooking_scheduler",
+        "https://db.internal/api/cron/prebooking_scheduler",
+        "https://app.localhost:8000/api/cron/prebooking_scheduler",
+        "http://localhost.example.com/api/cron/prebooking_scheduler",
+    ],
+)
+def test_refuses_any_other_address(bell: Bell, url: str | None) -> None:
+    with pytest.raises(psycopg.errors.InvalidParameterValue, match="https://<app>/api/cron/prebooking_scheduler"):
+        bell.on(url)
+    assert not bell.status()["on"]
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:8000", "localhost"])
+def test_takes_an_address_of_this_machine_only_from_stand_ins(owner: Connection, bell: Bell, host: str) -> None:
+    url = f"http://{host}/api/cron/prebooking_scheduler"
+    bell.on(url)
+    _pretend_that_pg_net_is_real(owner)
+    with pytest.raises(psycopg.errors.InvalidParameterValue):
+        bell.on(url)
+
+
+def _pretend_that_pg_net_is_real(owner: Connection) -> None:
+    owner.execute("set allow_system_table_mods = on")
+    owner.execute("update pg_extension set extname = 'pg_net' where extname = 'plpgsql'")
+
+
+def test_says_what_is_left_to_do(bell: Bell) -> None:
+    assert "LEAD_SECONDS=3 " in bell.on()
+
+
+def test_schedules_one_run_a_minute_without_the_secret_in_it(owner: Connection, bell: Bell) -> None:
+    bell.on()
+    jobs = owner.execute("select schedule, command from cron.job").fetchall()
+    assert jobs == [("* * * * *", "call public.prebooking_bell()")]
+
+
+def test_switched_on_again_it_has_one_job_and_the_new_address(owner: Connection, bell: Bell) -> None:
+    bell.on()
+    bell.on(moved := URL.replace("app", "moved"))
+    assert owner.execute("select count(*) from cron.job").fetchone() == (1,)
+    assert bell.status()["url"] == moved
+
+
+def test_switched_off_it_has_no_job(owner: Connection, bell: Bell) -> None:
+    bell.on()
+    bell.off()
+    assert owner.execute("select count(*) from cron.job").fetchone() == (0,)
+    assert (bell.status()["on"], bell.status()["scheduled"]) == (False, False)
+
+
+def test_can_be_switched_off_twice_and_without_any_extension(owner: Connection) -> None:
+    owner.execute(_OFF)
+    owner.execute(_OFF)
+
+
+# the operator's command, which is service_role
+
+
+def test_the_command_cannot_schedule_and_says_who_can(owner: Connection, service: Connection, bell: Bell) -> None:
+    owner.execute(_SUPABASE_GRANTS)
+    with pytest.raises(
+        psycopg.errors.InsufficientPrivilege, match=r"in the SQL editor, select prebooking_bell_on\('http"
+    ):
+        service.execute(_ON, [URL])
+    assert not bell.status()["on"]
+
+
+def test_the_command_switches_off_and_on_what_is_scheduled(owner: Connection, service: Connection, bell: Bell) -> None:
+    owner.execute(_SUPABASE_GRANTS)
+    bell.on()
+    add_rows(owner, 1, 1, opens=30)
+    service.execute(_OFF)
+    bell.minute()
+    assert bell.posts() == []
+    service.execute(_ON, [URL])
+    bell.minute()
+    assert bell.posts() == [27]
+
+
+def test_the_command_sees_how_it_stands(owner: Connection, service: Connection, bell: Bell) -> None:
+    owner.execute(_SUPABASE_GRANTS)
+    bell.on()
+    assert service.execute(_STATUS).fetchone() == (bell.status(),)
+
+
+def test_the_command_sees_how_it_stands_without_any_extension(service: Connection) -> None:
+    ((status,),) = service.execute(_STATUS).fetchall()
+    assert (status["on"], status["scheduled"], len(status["missing"])) == (False, False, 3)
+
+
+# the state
+
+
+def test_the_state_tells_of_the_last_ring(owner: Connection, bell: Bell) -> None:
+    bell.on()
+    add_rows(owner, 20, 40, opens=30)
+    bell.minute()
+    set_clock(owner, noon(90))
+    assert bell.status() == {
+        "on": True,
+        "url": URL,
+        "lead_seconds": 3,
+        "scheduled": True,
+        "missing": [],
+        "now": noon(90).isoformat(),
+        "looked_at": noon(0).isoformat(),
+        "rung_at": noon(27).isoformat(),
+        "posts": 2,
+        "answer": None,
+        "queue_open": False,
+    }
+
+
+def test_the_state_has_the_last_answer_if_there_was_one_in_time(owner: Connection, bell: Bell) -> None:
+    bell.on()
+    add_rows(owner, 1, 1, opens=30)
+    bell.minute()
+    owner.execute("insert into net._http_response (id, status_code) select id, 401 from net.http_request_queue")
+    assert bell.status()["answer"] == 401
+
+
+def test_the_state_says_that_the_queue_can_be_read_by_everybody(owner: Connection, bell: Bell) -> None:
+    owner.execute("grant select on net.http_request_queue to public")
+    assert not bell.status()["queue_open"]  # not without the schema
+    owner.execute("grant usage on schema net to anon")
+    assert bell.status()["queue_open"]
+
+
+def test_the_secret_is_nowhere_but_in_the_vault_and_the_queue(owner: Connection, bell: Bell) -> None:
+    bell.on()
+    add_rows(owner, 1, 1, opens=30)
+    bell.minute()
+    for statement in ("table public.prebooking_bell", "table cron.job", "table cron.job_run_details"):
+        assert SECRET not in str(owner.execute(statement.encode()).fetchall())
