@@ -75,7 +75,7 @@ async def test_with_nothing_due_it_says_so(function: httpx.AsyncClient, method: 
         "message": "No prebookings ready",
         "timed_out": False,
         "details": {"total": 0, "completed": 0, "failed": 0, "released": 0, "unsure": 0, "lost": 0},
-        "lateness_ms": {"p50": None, "max": None},
+        "lateness_ms": {"p50": None, "p95": None, "max": None},
         "outcomes": {},
         "errors": [],
     }

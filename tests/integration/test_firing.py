@@ -73,7 +73,9 @@ def test_rows_within_the_lead_are_held_and_leave_at_their_opening(database: Data
     assert world.ends(rows) == [BOOKED] * 5
     travel = 0.02
     assert [round(sent - 2.5 - travel, 2) for sent in world.sent()] == [0.01, 0.06, 0.11, 0.16, 0.21]
-    assert summary.lateness_ms == {"p50": 100, "max": 200}
+    assert summary.lateness_ms == {"p50": 100, "p95": 200, "max": 200}
+    kept = world.connection.execute("select summary -> 'lateness_ms' from public.prebooking_runs").fetchone()
+    assert kept == (summary.lateness_ms,)
 
 
 def test_without_a_lead_nothing_is_taken_before_its_opening(database: Database) -> None:

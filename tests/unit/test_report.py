@@ -98,8 +98,14 @@ def test_the_message_says_what_happened(given: Report, message: str) -> None:
 
 
 def test_lateness_is_the_first_call_after_the_opening_in_milliseconds() -> None:
-    assert answer(report(*map(attempt, (5, 55, 105, 155))))["lateness_ms"] == {"p50": 55, "max": 155}
-    assert answer(report())["lateness_ms"] == {"p50": None, "max": None}
+    assert answer(report(*map(attempt, (5, 55, 105, 155))))["lateness_ms"] == {"p50": 55, "p95": 155, "max": 155}
+    assert answer(report())["lateness_ms"] == {"p50": None, "p95": None, "max": None}
+
+
+@pytest.mark.parametrize(("calls", "p50", "p95"), [(1, 1, 1), (2, 1, 2), (19, 10, 19), (20, 10, 19), (100, 50, 95)])
+def test_a_percentile_is_the_lateness_of_one_row(calls: int, p50: int, p95: int) -> None:
+    late = reversed(range(1, calls + 1))
+    assert answer(report(*map(attempt, late)))["lateness_ms"] == {"p50": p50, "p95": p95, "max": calls}
 
 
 def test_at_most_ten_errors_are_shown_and_completed_rows_are_none() -> None:
