@@ -116,9 +116,9 @@ begin
       values (p_instance, t, n_claimed, n_expired, n_unknown)
       on conflict (instance_id) do update
       set claimed = r.claimed + excluded.claimed, expired = r.expired + excluded.expired, unknown = r.unknown + excluded.unknown;
-    delete from public.prebooking_runs where instance_id in (
-      select instance_id from public.prebooking_runs where opened_at < t - interval '30 days' order by opened_at limit 100);
   end if;
+  delete from public.prebooking_runs where instance_id in (  -- also when nothing is due: failures leave rows too
+    select instance_id from public.prebooking_runs where opened_at < t - interval '30 days' order by opened_at limit 100);
 
   return (                                                 -- first answer and repeated answer are the same query
     select jsonb_build_object(
