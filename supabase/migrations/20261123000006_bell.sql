@@ -81,7 +81,7 @@ begin
   end if;
   select decrypted_secret into v_secret from vault.decrypted_secrets where name = 'prebooking_cron_secret';
   if v_secret is null then
-    raise exception 'the bell has no secret: %', (public.prebooking_bell_missing())[1] using errcode = '55000';
+    raise exception 'the bell has no secret: %', (public.prebooking_bell_missing())[1];
   end if;
   for n in 1 .. v_posts loop
     bell.request_id := net.http_post(
@@ -192,7 +192,7 @@ declare
 begin
   perform public.prebooking_bell_check(p_url);
   if v_missing <> '{}' then
-    raise exception 'the bell cannot be switched on: %', array_to_string(v_missing, '; ') using errcode = '55000';
+    raise exception 'the bell cannot be switched on: %', array_to_string(v_missing, '; ');
   end if;
   select * into bell from public.prebooking_bell for update;
   if has_schema_privilege(to_regnamespace('cron')::oid, 'usage') then
