@@ -10,9 +10,9 @@ from prebooking.local.stack import Stack
 from tests.factories import add_prebooking, add_venue
 
 
-def opening(stack: Stack, members: int, *, capacity: int = 1000) -> list[UUID]:
-    """Let members wait for a class that has just opened."""
-    class_id, opens = str(uuid4()), datetime.now(UTC) - timedelta(milliseconds=100)
+def opening(stack: Stack, members: int, *, capacity: int = 1000, ahead: float = -0.1) -> list[UUID]:
+    """Let members wait for a class that has just opened, or opens so many seconds ahead."""
+    class_id, opens = str(uuid4()), datetime.now(UTC) + timedelta(seconds=ahead)
     stack.twin.open_class(class_id, opens_at=opens, capacity=capacity)
     venue = add_venue(stack.connection)
     wish: dict[str, Any] = {"booking_data": {"class_id": class_id}, "available_at": opens}

@@ -1,0 +1,24 @@
+"""The bell and a function in a process of its own, by the real clock and without a cron."""
+
+from __future__ import annotations
+
+from prebooking.local.bell import bell_tower
+from prebooking.local.stack import Stack
+from tests.stacks import ends, opening
+
+_LEAD = 3.0  # seconds
+_PROMISED = 2000  # milliseconds: the first forty of a venue
+
+
+def test_the_bell_alone_books_what_is_open_and_what_opens(stack: Stack) -> None:
+    with stack.function(LEAD_SECONDS=f"{_LEAD:g}") as function:
+        function.ready()
+        rows_open, rows_ahead = opening(stack, 3), opening(stack, 5, ahead=_LEAD + 1)
+        with bell_tower(stack.postgres.dsn(), url=function.url, secret=stack.environment["CRON_SECRET"]):
+            assert stack.ledger.wait_for(lambda: len(stack.ledger.bookings()) == 8, seconds=20)
+            while ends(stack, rows_open + rows_ahead) != {("completed", "booked")}:
+                pass
+    query = "select lateness_ms from public.prebookings where id = any(%s) order by created_at"
+    late = [ms for (ms,) in stack.connection.execute(query, [rows_ahead])]
+    assert late == sorted(late)
+    assert late[-1] <= _PROMISED
