@@ -1,0 +1,164 @@
+"""How late requests reach the venue after their opening: ours, of the design we replaced, of what people use today.
+
+``python -m benchmarks.lateness --rounds 1`` is a look, three minutes; figures to quote take twenty rounds, an hour.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import math
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.venue_socket import VenueSocket, venue_socket
+from prebooking.local.bell import bell_tower
+from prebooking.local.function import Function
+from prebooking.local.postgres import LocalPostgres
+from prebooking.local.stack import Stack, local_stack
+
+REQUESTS = (1, 10, 40)
+LEAD = 3.0  # seconds: the bell's, and the function's with it
+READY = 4.0  # seconds from a system's start to the opening: all have written down by then what they are to do
+PATIENCE = 12.0  # seconds after the opening: a poll every 5 s, and forty calls one after the other
+
+PEERS = {
+    "with_apscheduler": ("defaults", "best", "warm"),
+    "with_pgqueuer": ("defaults", "best", "warm"),
+    "with_procrastinate": ("defaults", "best", "warm"),
+    "replaced": ("one by one", "staggered"),
+}
+
+_numbers = itertools.count(1)
+_WISHES = """
+with v as (insert into venues (name, provider, timezone) values ('bench ' || %(opens)s, 'webhook', 'UTC') returning id)
+insert into prebookings (venue_id, user_email, booking_data, available_at)
+select v.id, 'member' || n || '@example.com', jsonb_build_object('class_id', n::text), to_timestamp(%(opens)s)
+from v, generate_series(1, %(requests)s) n
+"""
+
+# Starts at once what has to send so many requests at a Unix time, and is left when they have arrived, or never will.
+System = Callable[[float, int], AbstractContextManager[None]]
+
+
+@dataclass(slots=True)
+class Measured:
+    """What reached the venue, in ms after the opening."""
+
+    first: list[float] = field(default_factory=list)
+    every: list[float] = field(default_factory=list)
+    missing: int = 0
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="benchmarks.lateness", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--requests", type=int, nargs="+", default=REQUESTS)
+    chosen = parser.parse_args()
+    Console(width=140).print(table(measure(chosen.rounds, chosen.requests)))
+
+
+def measure(rounds: int, numbers: Sequence[int]) -> dict[tuple[str, int], Measured]:
+    """Measure every system for every number, turn by turn."""
+    with venue_socket() as (venue, url), systems(url) as everybody:
+        results = {(name, requests): Measured() for requests in numbers for name in everybody}
+        for _, (name, requests) in itertools.product(range(rounds), list(results)):
+            _one_opening(venue, everybody[name], requests, results[name, requests])
+    return results
+
+
+@contextmanager
+def systems(url: str) -> Iterator[dict[str, System]]:
+    """Start what is ours, and yield everybody by name. Ours have a Postgres each; peers share the second."""
+    with ExitStack() as open_:
+        enter = open_.enter_context
+        rung, called = enter(local_stack()), enter(local_stack())
+        ours = [_function(stack, url, lead) for stack, lead in ((rung, LEAD), (called, 0.0))]
+        with_bell, with_cron = (enter(function).ready() for function in ours)
+        enter(bell_tower(rung.postgres.dsn(), url=with_bell.url, secret=rung.environment["CRON_SECRET"]))
+        yield {
+            "us, with the bell": partial(_rung, rung),
+            "us, a cron at :00": partial(_called, called, with_cron),
+            **{
+                f"{peer.removeprefix('with_')}, {how}": partial(_peer, called.postgres, url, peer=peer, how=how)
+                for peer, hows in PEERS.items()
+                for how in hows
+            },
+        }
+
+
+def table(results: dict[tuple[str, int], Measured]) -> Table:
+    """Return a line a system and number: its first request, and all of them."""
+    shown = Table("at once", "system", "first p50", "p99", "max", "all p50", "p99", "max", "missing", title=_TITLE)
+    for (name, requests), measured in results.items():
+        figures = [f"{value:.1f}" for late in (measured.first, measured.every) for value in spread(late)]
+        shown.add_row(str(requests), name, *figures, str(measured.missing or ""))
+    return shown
+
+
+_TITLE = "ms from the opening to the first byte at the venue's socket"
+
+
+def spread(values: Sequence[float]) -> list[float]:
+    """Return p50, p99 and the largest, by nearest rank; not a number if there are none."""
+    line = sorted(values)
+    return [line[math.ceil(len(line) * share) - 1] if line else math.nan for share in (0.5, 0.99, 1)]
+
+
+def _one_opening(venue: VenueSocket, system: System, requests: int, measured: Measured) -> None:
+    venue.arrivals.clear()
+    opens = time.time() + READY
+    with system(opens, requests):
+        venue.wait_for(requests, until=opens + PATIENCE)
+        late = sorted((at - opens) * 1000 for at in venue.arrivals)
+    measured.first += late[:1]
+    measured.every += late
+    measured.missing += requests - len(late)
+
+
+def _function(stack: Stack, url: str, lead: float) -> Function:
+    return stack.function(BOOKING_WEBHOOK_URL=url, LEAD_SECONDS=f"{lead:g}")
+
+
+@contextmanager
+def _rung(stack: Stack, opens: float, requests: int) -> Iterator[None]:
+    stack.connection.execute(_WISHES, {"opens": opens, "requests": requests})
+    yield
+
+
+@contextmanager
+def _called(stack: Stack, function: Function, opens: float, requests: int) -> Iterator[None]:
+    stack.connection.execute(_WISHES, {"opens": opens, "requests": requests})
+    cron = threading.Timer(opens - time.time(), function.trigger)
+    cron.start()
+    yield
+    cron.join()
+
+
+@contextmanager
+def _peer(postgres: LocalPostgres, url: str, opens: float, requests: int, *, peer: str, how: str) -> Iterator[None]:
+    name = f"peer_{next(_numbers)}"
+    dsn = postgres.create_database(name)
+    command = [sys.executable, "-m", "benchmarks.peers", peer, dsn, url, str(opens), str(requests), how]
+    with subprocess.Popen(command, stderr=subprocess.PIPE) as process:  # noqa: S603 - this interpreter, this project
+        try:
+            yield
+        finally:
+            process.kill()
+            said = process.stderr.read() if process.stderr else b""
+            if b"Traceback" in said:
+                sys.stderr.write(said.decode(errors="replace"))
+    postgres.drop_database(name)
+
+
+if __name__ == "__main__":
+    main()

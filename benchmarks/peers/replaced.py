@@ -1,0 +1,52 @@
+"""The design this project replaced: a cron at second 0; select what is due, fire, mark, one row after the other.
+
+A warm process that talks to Postgres directly: the design alone is measured, without a cold start and Supabase's REST.
+Staggered, the calls leave 50 ms apart, and overlap.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import httpx
+import psycopg
+
+from benchmarks.peers import Task
+
+STAGGER = 0.05
+
+_TABLE = "create table wishes (id int primary key, opens timestamptz not null, status text not null default 'pending')"
+_SELECT = "select id from wishes where status = 'pending' and opens <= now() order by id"
+_MARK = "update wishes set status = 'completed' where id = %s"
+
+
+async def play(task: Task) -> None:
+    async with await psycopg.AsyncConnection.connect(task.dsn, autocommit=True) as connection:
+        await connection.execute(_TABLE)
+        for number in range(task.requests):
+            await connection.execute("insert into wishes values (%s, %s)", [number, task.instant])
+    await asyncio.sleep(task.opens - time.time())
+    await _invocation(task)
+
+
+async def _invocation(task: Task) -> None:
+    async with (
+        await psycopg.AsyncConnection.connect(task.dsn, autocommit=True) as connection,
+        httpx.AsyncClient(trust_env=False) as client,
+    ):
+
+        async def book(number: int) -> None:
+            await client.post(task.url, json={"member": number})
+            await connection.execute(_MARK, [number])
+
+        due = [number for (number,) in await (await connection.execute(_SELECT)).fetchall()]
+        if task.how == "staggered":
+            calls = []
+            for number in due:
+                calls.append(asyncio.create_task(book(number)))
+                await asyncio.sleep(STAGGER)
+            await asyncio.gather(*calls)
+        else:
+            for number in due:
+                await book(number)
