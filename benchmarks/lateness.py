@@ -16,10 +16,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.figure import draw
 from benchmarks.venue_socket import VenueSocket, venue_socket
 from prebooking.local.bell import bell_tower
 from prebooking.local.function import Function
@@ -63,8 +65,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="benchmarks.lateness", description=__doc__)
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--requests", type=int, nargs="+", default=REQUESTS)
+    parser.add_argument("--figure", type=Path, metavar="PATH", help="write PATH.png and PATH.svg, of ten at once")
     chosen = parser.parse_args()
-    Console(width=140).print(table(measure(chosen.rounds, chosen.requests)))
+    results = measure(chosen.rounds, chosen.requests)
+    Console(width=140).print(table(results))
+    if chosen.figure:
+        shown = 10 if 10 in chosen.requests else chosen.requests[0]
+        late = {name: measured.first for (name, requests), measured in results.items() if requests == shown}
+        draw(late, title=f"The first of {shown} requests due at one instant", path=chosen.figure)
 
 
 def measure(rounds: int, numbers: Sequence[int]) -> dict[tuple[str, int], Measured]:
