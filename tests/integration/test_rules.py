@@ -80,12 +80,25 @@ def test_there_is_one_heartbeat_and_no_second(owner: Connection) -> None:
     assert refused.value.diag.constraint_name == "prebooking_heartbeat_only_one_check"
 
 
+@pytest.mark.parametrize("lead", ["-1 millisecond", "5.001 seconds"])
+def test_the_bell_has_a_lead_that_the_function_can_have_too(owner: Connection, lead: str) -> None:
+    with pytest.raises(psycopg.errors.CheckViolation) as refused:
+        owner.execute("update public.prebooking_bell set lead = %s", [lead])
+    assert refused.value.diag.constraint_name == "prebooking_bell_lead_check"
+
+
+def test_there_is_one_bell(owner: Connection) -> None:
+    with pytest.raises(psycopg.errors.CheckViolation) as refused:
+        owner.execute("insert into public.prebooking_bell (only_one) values (false)")
+    assert refused.value.diag.constraint_name == "prebooking_bell_only_one_check"
+
+
 def test_every_rule_of_the_database_is_broken_here(owner: Connection) -> None:
     rules = owner.execute(
         "select conname from pg_constraint where contype = 'c' and connamespace = 'public'::regnamespace"
     ).fetchall()
     broken = {rule for rule, _ in _BAD_VENUES + _BAD_PREBOOKINGS + _BAD_SESSIONS}
-    broken |= {"prebooking_heartbeat_only_one_check"}
+    broken |= {"prebooking_heartbeat_only_one_check", "prebooking_bell_only_one_check", "prebooking_bell_lead_check"}
     assert broken == {rule for (rule,) in rules}
 
 
