@@ -5,16 +5,18 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import httpx
 from rich.console import Console
 
 from prebooking.local.agreement import QUESTIONS, Evidence, read_rows
+from prebooking.local.bell import bell_tower
 from prebooking.local.box import add_box, log_in
-from prebooking.local.function import Function, summary_line
+from prebooking.local.function import Function, told
 from prebooking.local.openings import AHEAD, AT_ONCE, BOX, FULL, LEFT_BEHIND, SLOW, add_venues, prebook
 from prebooking.local.picture import lateness_plot, members_table
 from prebooking.local.stack import Stack, end_on_first_interrupt, local_stack
@@ -41,12 +43,14 @@ _KILLED = """\
 """
 _OPENING = """\
   32 more members. Yoga is open already; rowing, boxing, crossfit and spinning
-  open in 3 s. The function runs with LEAD_SECONDS=4: it takes rows before they
-  open, and holds them until the very instant. Rowing has 8 places and a waiting
-  list of 2, for 12 members. Crossfit is at a box of AimHarder's, with 3 places
-  for 4 members, each booked with a login of their own; Fay's is old, and is
-  refreshed while she waits. Spinning's venue takes {slowness} s to answer; the
-  function hangs up after 8 s in all: the platform would kill it after 10 s.
+  open in {ahead:.0f} s. The bell, a procedure in the database, calls the function 3 s
+  before they do (with a stand-in for pg_net); the function takes the rows, and
+  holds them until the very instant. The cron comes at the same time, and finds
+  nothing left. Rowing has 8 places and a waiting list of 2, for 12 members.
+  Crossfit is at a box of AimHarder's, with 3 places for 4 members, each booked
+  with a login of their own; Fay's is old, and is refreshed while she waits.
+  Spinning's venue takes {slowness} s to answer; the function hangs up after 8 s in
+  all: the platform would kill it after 10 s.
 """
 _IN_DOUBT = """\
   {doubtful} rows are in doubt: the dead run's, and those of spinning, which its
@@ -67,6 +71,9 @@ _HOST, _BOX_ID = "forge.aimharder.com", 10_584
 _OLD_LOGIN = (
     "update public.member_sessions set refreshed_at = clock_timestamp() - interval '21 min' where user_email = %s"
 )
+_RUNS = "select summary from public.prebooking_runs where opened_at > %s order by opened_at"
+_OPEN_RUNS = "select count(*) from public.prebooking_runs where opened_at > %s and closed_at is null"
+_CLOSED = "select max(closed_at) from public.prebooking_runs"
 _PENDING = "select count(*) from public.prebookings where status = 'pending'"
 
 
@@ -85,7 +92,7 @@ class Demo:
         log_in(self.stack, add_box(self.stack, BOX.venue, host=_HOST, box_id=_BOX_ID), _HOST, BOX.emails)
         self.stack.connection.execute(_OLD_LOGIN, [BOX.emails[0]])
         self.a_run_is_killed(doomed)
-        self.two_triggers_overlap()
+        self.the_bell_rings()
         self.the_venue_is_asked()
 
     def a_run_is_killed(self, doomed: Function) -> None:
@@ -99,30 +106,37 @@ class Demo:
         answer = "none either" if call.exception() else f"HTTP {call.result().status_code}"
         self.console.print(_KILLED.format(answer=answer, lease=self._ask(_LEASE)))
 
-    def two_triggers_overlap(self) -> None:
-        """Trigger twice at once, for everybody who is left."""
-        self.console.print("2. Four classes open, and two triggers come at once", style="bold")
-        for name in SLOW.members.split():
-            self.stack.twin.script(f"{name.lower()}@example.com", Fate(delay_before=SLOWNESS))
-        self.console.print(_OPENING.format(slowness=SLOWNESS))
-        opens = prebook(self.stack, [AT_ONCE, FULL, AHEAD, BOX, SLOW]).timestamp() + FULL.ahead
-        triggers = [self.cron.submit(self.function.trigger) for _ in range(2)]
-        self._watch(triggers, opens)
-        for trigger in triggers:
-            self.console.print(f"  {summary_line(trigger.result())}")
-        self.console.print()
+    def the_bell_rings(self) -> None:
+        """Let the bell call the function in time for everybody who is left, and the cron besides."""
+        self.console.print("2. Four classes open: the bell rings, and the cron comes too", style="bold")
+        for email in SLOW.emails:
+            self.stack.twin.script(email, Fate(delay_before=SLOWNESS))
+        self.console.print(_OPENING.format(slowness=SLOWNESS, ahead=FULL.ahead))
+        secret = self.stack.environment["CRON_SECRET"]
+        with bell_tower(self.stack.postgres.dsn(), url=self.function.url, secret=secret):
+            began = prebook(self.stack, [AT_ONCE, FULL, AHEAD, BOX, SLOW])
+            opens = began.timestamp() + FULL.ahead
+            cron = self.cron.submit(self._come_at, opens - 2.5)
+            self._watch(cron, opens, lambda: not self._ask(_OPEN_RUNS, began))
+        for (summary,) in self.stack.connection.execute(_RUNS.encode(), [began]):
+            self.console.print(f"  the bell: {told(summary)}")
+        self.console.print(f"  the cron: {told(cron.result().json())}\n")
+
+    def _come_at(self, instant: float) -> httpx.Response:
+        time.sleep(max(0.0, instant - time.time()))
+        return self.function.trigger()
 
     def the_venue_is_asked(self) -> None:
         """Let the next run find out what became of what is in doubt."""
         self.console.print("3. What is in doubt is asked about", style="bold")
-        hung_up, spinning = len(self._spinning()), len(SLOW.members.split())
-        self._until(lambda: len(self._spinning()) == spinning, "spinning's places")
-        after = "after the function had hung up" if hung_up < spinning else "in time after all"
+        self._until(lambda: len(self._spinning()) == len(SLOW.emails), "spinning's places")
+        hung_up = self._ask(_CLOSED)
+        after = "after the function had hung up" if max(self._spinning()) > hung_up else "in time after all"
         self.console.print(_IN_DOUBT.format(doubtful=self._ask(_PENDING), after=after))
         for _ in range(LAST_TRIGGERS):
             if self._ask(_PENDING):
                 self.stack.connection.execute(_SHORTEN)
-                self.console.print(f"  {summary_line(self.function.trigger())}")
+                self.console.print(f"  the cron: {told(self.function.trigger().json())}")
 
     def judge(self) -> int:
         """Show both sides; 0 if they agree."""
@@ -145,11 +159,12 @@ class Demo:
             self.console.print(f"         {complaint}")
         return complaints
 
-    def _watch(self, triggers: list[Future[httpx.Response]], opens: float) -> None:
-        """Say how far it is until both are answered: in one line that changes, or where that cannot be, each second."""
+    def _watch(self, cron: Future[httpx.Response], opens: float, is_over: Callable[[], bool]) -> None:
+        """Say how far it is until all is over: in one line that changes, or where that cannot be, each second."""
         moving = self.console.is_terminal
         with self.console.status("", spinner="line") as line:
-            while wait(triggers, timeout=0.1 if moving else 1.0).not_done:
+            while not (cron.done() and time.time() > opens and is_over()):
+                time.sleep(0.1 if moving else 1.0)
                 calls = sum(arrival.books for arrival in self.stack.ledger.arrivals())
                 places = len(self.stack.ledger.bookings())
                 said = f"{time.time() - opens:+5.1f} s from the opening; calls: {calls}, places given: {places}"
@@ -159,11 +174,11 @@ class Demo:
         if not self.stack.ledger.wait_for(what, seconds=20):
             raise TimeoutError(f"{name}: not in the ledger after 20 s")
 
-    def _spinning(self) -> list[str]:
-        return [place.member for place in self.stack.ledger.bookings() if place.class_id == SLOW.class_id]
+    def _spinning(self) -> list[datetime]:
+        return [place.at for place in self.stack.ledger.bookings() if place.class_id == SLOW.class_id]
 
-    def _ask(self, question: str) -> Any:
-        (answer,) = self.stack.connection.execute(question.encode()).fetchone() or (None,)
+    def _ask(self, question: str, *about: Any) -> Any:
+        (answer,) = self.stack.connection.execute(question.encode(), about).fetchone() or (None,)
         return answer
 
 
@@ -194,7 +209,7 @@ def _demo(console: Console) -> int:
 
 
 def _played(stack: Stack, cron: ThreadPoolExecutor, console: Console) -> Demo:
-    with stack.function(LEAD_SECONDS="4") as function, stack.function(STAGGER_MS="1000") as doomed:
+    with stack.function(LEAD_SECONDS="3") as function, stack.function(STAGGER_MS="1000") as doomed:
         for instance in (function, doomed):
             instance.ready()
         demo = Demo(stack, function, cron, console)

@@ -10,7 +10,7 @@ from typing import NoReturn
 
 import httpx
 
-from prebooking.local.function import Function, summary_line
+from prebooking.local.function import Function, told
 from prebooking.local.openings import add_venues
 from prebooking.local.stack import Stack, end_on_first_interrupt, local_stack
 from prebooking.local.venue import Protection
@@ -98,7 +98,7 @@ def _tick(function: Function, every: float) -> NoReturn:
         tick = max(tick, time.time() // every * every) + every
         time.sleep(max(0.0, tick - time.time()))
         try:
-            said = summary_line(function.trigger())
+            said = told(function.trigger().json())
         except httpx.HTTPError as exc:
             if function.process.poll() is not None:
                 raise SystemExit("The function has ended by itself.") from None

@@ -13,7 +13,7 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import httpx
 
@@ -95,11 +95,11 @@ class Function:
                     self._log(line.decode(errors="replace").rstrip("\n"))
 
 
-def summary_line(answer: httpx.Response) -> str:
+def told(summary: dict[str, Any]) -> str:
     """Return what the function has answered, in a line."""
-    summary = answer.json()
-    said = f"HTTP {answer.status_code} in {summary['execution_time_ms'] / 1000:.1f} s"
-    outcomes = ", ".join(f"{count} {kind}" for kind, count in summary["outcomes"].items())
+    said = f"{'' if summary['success'] else 'NOT DONE '}in {summary['execution_time_ms'] / 1000:.1f} s"
+    in_order = sorted(summary["outcomes"].items(), key=lambda outcome: -outcome[1])
+    outcomes = ", ".join(f"{count} {kind}" for kind, count in in_order)
     total = summary["details"]["total"]
     return f"{said}, {total} prebooking{'s' * (total > 1)}: {outcomes}" if total else f"{said}, {summary['message']}"
 

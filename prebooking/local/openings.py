@@ -34,11 +34,11 @@ class Opening:
 LEFT_BEHIND = Opening("Old Mill", "swimming", -2.0, "Ada Ben")
 AT_ONCE = Opening("Old Mill", "yoga", -0.5, "Cleo Dan Eve Finn Gus Hana")
 FULL = Opening(
-    "Harbour", "rowing", 3.0, "Ines Jon Kim Leo Mia Ned Olga Pia Quin Rosa Sam Tess", places=8, waiting_list=2
+    "Harbour", "rowing", 4.0, "Ines Jon Kim Leo Mia Ned Olga Pia Quin Rosa Sam Tess", places=8, waiting_list=2
 )
-AHEAD = Opening("Old Mill", "boxing", 3.0, "Udo Vera Will Xena Yara Zoe")
-BOX = Opening("Forge", "2001", 3.0, "Fay Gil Hugo Ivy", places=3, name="crossfit")
-SLOW = Opening("Station", "spinning", 3.0, "Abel Bea Carl Dora")
+AHEAD = Opening("Old Mill", "boxing", 4.0, "Udo Vera Will Xena Yara Zoe")
+BOX = Opening("Forge", "2001", 4.0, "Fay Gil Hugo Ivy", places=3, name="crossfit")
+SLOW = Opening("Station", "spinning", 4.0, "Abel Bea Carl Dora")
 
 _VENUE = """
 insert into public.venues (name, provider, timezone) values (%s, 'webhook', 'Europe/Madrid')
