@@ -94,10 +94,15 @@ begin
     select l.*, place * v_stagger + greatest(t - v_stagger, max(l.available_at - place * v_stagger) over venue) as slot,
            first_value(row(l.available_at, l.created_at, l.id)) over venue as head
     from line l window venue as (partition by venue_id order by place)),
-  due as materialized (                                    -- forty of every venue first, then forty more: no venue starves another;
-    select * from slots where slot <= t + v_within         -- venue after venue, so that other invocations find openings nobody fires at
-    order by (place - 1) / 40, head, place
-    limit greatest(v_limit - (select coalesce(sum(n), 0) from held), 0)),
+  turns as (                                               -- forty of every venue first, then forty more: no venue starves another;
+    select *, (place - 1) / 40 as forty, row_number() over (order by (place - 1) / 40, head, place) as nth
+    from slots where slot <= t + v_within),                -- venue after venue, so that other invocations find openings nobody fires at
+  wholes as (                                              -- the first forty are taken whole or left to others, who come at once: half
+    select *, min(nth) over forties as first, max(nth) over forties as last  -- of them would own the opening, and the rest wait for
+    from turns window forties as (partition by venue_id, forty)),            -- the end of this run
+  due as materialized (
+    select w.* from wholes w, (select greatest(v_limit - coalesce(sum(n), 0), 0) as room from held) h
+    where w.nth <= h.room and (w.last <= h.room or w.first = 1 or w.forty > 0)),
   free as materialized (                                   -- waits for nobody who edits a row just now
     select p.id from public.prebookings p
     where p.id = any (array(select id from due)) and p.status = 'pending' and (p.claimed_until is null or p.claimed_until <= t)

@@ -44,17 +44,28 @@ $$;
 
 -- How many invocations it takes to begin with all of these rows at once.
 --
--- A claim takes at most 500 rows (the function's CLAIM_LIMIT), the first forty of every venue before anybody's forty-first,
--- and owns the openings of what it takes, also of what it had no room for. So whoever finds 500 such rows makes the sum over
--- all venues of least(rows, 40) smaller by at least 500, and whoever finds fewer takes them all: that sum / 500, rounded
--- up, is enough for every opening to be somebody's. 5,000 rows at 250 venues are 10. Now and then one finds nothing, where
--- the 500th row of others lies in the middle of a venue's forty; one less could leave an opening to nobody.
--- The hundred is for a table that somebody has filled by mistake.
+-- A claim takes at most 500 rows (the function's CLAIM_LIMIT), venue after venue, the first forty of each whole or not at
+-- all, and owns the openings of what it takes: so they are counted as the claims will take them. 5,000 rows at 250 venues
+-- are 10. The hundred is for a table that somebody has filled by mistake.
 create function public.prebooking_bell_posts(p_ids uuid[]) returns int
-language sql stable security invoker set search_path = '' as $$
-  select least(coalesce(ceil(sum(least(n, 40)) / 500.0), 0), 100)::int
-  from (select count(*) as n from public.prebookings where id = any (p_ids) group by venue_id) venue
-$$;
+language plpgsql stable security invoker set search_path = '' as $$
+declare
+  v_posts int := 0;
+  v_room  int := 0;
+  v_forty int;
+begin
+  for v_forty in
+    select least(count(*), 40) from public.prebookings where id = any (p_ids)
+    group by venue_id order by min(row(available_at, created_at, id))
+  loop
+    if v_forty > v_room then
+      v_posts := v_posts + 1;
+      v_room := 500;
+    end if;
+    v_room := v_room - v_forty;
+  end loop;
+  return least(v_posts, 100);
+end $$;
 
 -- Rings for what is due and was not rung for, if there is any; the posts leave when the caller commits.
 --
