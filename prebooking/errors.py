@@ -6,6 +6,7 @@ PrebookingError
 ├── BadBookingData         a prebooking that cannot be turned into a request at all
 ├── SealBroken             a stored session that cannot be opened: another key, another member's, or changed
 ├── VenueRefused           a venue has said no to something other than a booking: a login, a look at its classes
+├── BadInput               what somebody has typed cannot be taken; says what can
 └── StoreError             the database did not do what was asked
     ├── StoreUnavailable   no usable answer, after the retries: unreachable, timed out, overloaded
     ├── StoreBusy          another invocation is claiming; ask again
@@ -41,6 +42,10 @@ class SealBroken(PrebookingError):
 
 class VenueRefused(PrebookingError):
     """A venue has said no, or nothing that can be read; the message names the cure, in our own words."""
+
+
+class BadInput(PrebookingError):
+    """What somebody has typed cannot be taken; the message is a sentence for them, with the cure."""
 
 
 class StoreError(PrebookingError):
