@@ -14,6 +14,8 @@ create table public.venues (
   host            text check (host = lower(host) and host !~ '[/\s@]'),     -- the full host name, nothing round it
   provider_box_id text,
   timezone        text not null,                                            -- IANA, "Europe/Madrid"
+  -- When booking opens, on the venue's own clock: "4 days before", "72 hours before" (elapsed), "3 days before at 20:00".
+  opening_rule    text check (opening_rule ~ '^[1-9][0-9]{0,2} (days? before( at ([01][0-9]|2[0-3]):[0-5][0-9])?|hours? before)$'),
   enabled         boolean not null default true,
   paused_until    timestamptz,                                              -- set for five minutes when the venue blocks us
   idempotent      boolean not null default false,                           -- the same key sent twice books once: confirm by sending again

@@ -1,0 +1,179 @@
+"""What an operator asks the database, and has it do: one method is one function of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID, uuid4
+
+from pydantic import AwareDatetime, TypeAdapter
+
+from prebooking.clock import Deadline
+from prebooking.model import Venue
+from prebooking.overview import Answer, Status
+from prebooking.supabase import IsolatedSupabase
+
+
+class KnownVenue(Venue):
+    """A venue as the operator sees it; ``paused_until`` only while it lies ahead."""
+
+    opening_rule: str | None
+    enabled: bool
+    paused_until: AwareDatetime | None
+    pending: int
+
+
+class Wish(Answer):
+    """A prebooking as it stands; ``expires_at`` is its class's start."""
+
+    id: UUID
+    venue: str
+    timezone: str
+    venue_enabled: bool
+    user_email: str
+    class_id: str | None
+    class_name: str | None
+    available_at: AwareDatetime
+    expires_at: AwareDatetime
+    status: str
+    outcome: str | None
+    being_booked: bool
+    error_message: str | None
+    lateness_ms: int | None
+    settled_at: AwareDatetime | None
+
+
+class VenueVerdict(Answer):
+    """What became of a venue that was to be added; otherwise the one in its way."""
+
+    verdict: Literal["added", "name_taken", "box_taken"]
+    id: UUID
+    name: str
+
+
+class WishVerdict(Answer):
+    """What became of a prebooking that was to be added; ``id`` is its own, or of the one in its way."""
+
+    verdict: Literal["added", "waiting", "booked", "begun", "no_venue"]
+    id: UUID | None = None
+
+
+class ClaimableRow(Answer):
+    """A row that a claim would take."""
+
+    id: UUID
+    venue: Venue
+    user_email: str
+    available_at: AwareDatetime
+    expires_at: AwareDatetime
+    maybe_sent: bool
+
+
+class Preview(Answer):
+    """What a claim would take and end, right now."""
+
+    now: AwareDatetime
+    expired: int
+    unknown: int
+    rows: list[ClaimableRow]
+
+
+class Facts(Answer):
+    """What a caller has at the database: its role, and which functions it may execute; what is missing is left out."""
+
+    now: AwareDatetime
+    role: str
+    functions: dict[str, bool]
+
+
+_venues = TypeAdapter(list[KnownVenue]).validate_python
+_wishes = TypeAdapter(list[Wish]).validate_python
+_yes_or_no = TypeAdapter(bool).validate_python
+
+
+class OperatorStore:
+    """The database as an operator uses it. Every method raises a StoreError when there is no usable answer."""
+
+    def __init__(self, database: IsolatedSupabase) -> None:
+        self._database = database
+
+    async def add_venue(self, venue: Venue, opening_rule: str | None, *, until: Deadline) -> VenueVerdict:
+        """Add a venue under its id."""
+        params = {
+            "p_id": str(venue.id),
+            "p_name": venue.name,
+            "p_provider": venue.provider,
+            "p_host": venue.host,
+            "p_box_id": venue.provider_box_id,
+            "p_timezone": venue.timezone,
+            "p_opening_rule": opening_rule,
+        }
+        return (await self._database.call("add_venue_v1", params, VenueVerdict.model_validate, until=until)).value
+
+    async def venues(self, *, until: Deadline) -> list[KnownVenue]:
+        """Return every venue, by its name."""
+        return (await self._database.call("list_venues_v1", {}, _venues, until=until)).value
+
+    async def enable_venue(self, venue_id: UUID, *, enabled: bool, until: Deadline) -> bool:
+        """Start a venue, or stop it until it is started; False: there is no such venue."""
+        params = {"p_id": str(venue_id), "p_enabled": enabled}
+        return (await self._database.call("enable_venue_v1", params, _yes_or_no, until=until)).value
+
+    async def add_prebooking(
+        self,
+        row_id: UUID,
+        *,
+        venue_id: UUID,
+        user_email: str,
+        booking_data: Mapping[str, Any],
+        available_at: datetime,
+        expires_at: datetime,
+        again: bool,
+        until: Deadline,
+    ) -> WishVerdict:
+        """Add a member's wish under an id; ``again``: also if the class was booked for the member once."""
+        params = {
+            "p_id": str(row_id),
+            "p_venue": str(venue_id),
+            "p_user_email": user_email,
+            "p_booking_data": dict(booking_data),
+            "p_available_at": available_at.isoformat(),
+            "p_expires_at": expires_at.isoformat(),
+            "p_again": again,
+        }
+        return (await self._database.call("add_prebooking_v1", params, WishVerdict.model_validate, until=until)).value
+
+    async def prebookings(
+        self, user_email: str | None, *, settled_days: int, limit: int, until: Deadline
+    ) -> list[Wish]:
+        """Return a member's prebookings, or everybody's: what waits, and what has ended in so many days."""
+        params = {"p_user_email": user_email, "p_settled_days": settled_days, "p_limit": limit}
+        return (await self._database.call("list_prebookings_v1", params, _wishes, until=until)).value
+
+    async def status(self, *, until: Deadline) -> Status:
+        """Return how it stands."""
+        return (await self._database.call("prebooking_status_v1", {}, Status.model_validate, until=until)).value
+
+    async def preview(
+        self,
+        *,
+        providers: Iterable[str],
+        limit: int,
+        fire_within: float,
+        stagger: float,
+        lead: float,
+        lease: float,
+        turn: float,
+        until: Deadline,
+    ) -> Preview:
+        """Return what such a claim would take, durations in seconds; nothing is claimed, and no tick is noted."""
+        params: dict[str, Any] = {"p_instance": str(uuid4()), "p_providers": list(providers), "p_limit": limit}
+        durations = {"fire_within": fire_within, "stagger": stagger, "lead": lead, "lease": lease, "turn": turn}
+        params |= {f"p_{name}_ms": int(seconds * 1000) for name, seconds in durations.items()}
+        return (await self._database.call("preview_claim_v1", params, Preview.model_validate, until=until)).value
+
+    async def facts(self, functions: Iterable[str], *, until: Deadline) -> Facts:
+        """Return who the caller is there, and which of these functions it may execute."""
+        params = {"p_functions": list(functions)}
+        return (await self._database.call("prebooking_doctor_v1", params, Facts.model_validate, until=until)).value

@@ -1,0 +1,214 @@
+-- What an operator does from the command line. As the scheduler's functions: every change says what must be true, and the
+-- answer is a verdict; what time it is, prebooking_clock() alone says. What is added has an id of the caller's choice, so
+-- that asking again after a lost answer says 'added' again.
+
+-- A venue is called by its name: this prevents two that cannot be told apart.
+create unique index venues_one_name on public.venues (lower(name));
+
+-- {"verdict": "added" | "name_taken" | "box_taken", "id", "name"}: the venue's, or that of the one in its way. The same box
+-- twice would be two lines at one place: neither politeness nor order would hold there.
+create function public.add_venue_v1(
+  p_id uuid, p_name text, p_provider text, p_host text, p_box_id text, p_timezone text, p_opening_rule text)
+returns jsonb language plpgsql volatile security invoker set search_path = '' set lock_timeout = '1500ms' as $$
+declare v public.venues;
+begin
+  select * into v from public.venues where id = p_id;
+  if found then
+    return jsonb_build_object('verdict', 'added', 'id', v.id, 'name', v.name);
+  end if;
+  select * into v from public.venues where provider = p_provider and host = p_host and provider_box_id = p_box_id;
+  if found then
+    return jsonb_build_object('verdict', 'box_taken', 'id', v.id, 'name', v.name);
+  end if;
+  insert into public.venues (id, name, provider, host, provider_box_id, timezone, opening_rule)
+    values (p_id, p_name, p_provider, p_host, p_box_id, p_timezone, p_opening_rule)
+    on conflict (lower(name)) do nothing returning * into v;
+  if found then
+    return jsonb_build_object('verdict', 'added', 'id', v.id, 'name', v.name);
+  end if;
+  select * into v from public.venues where lower(name) = lower(p_name);
+  return jsonb_build_object('verdict', 'name_taken', 'id', v.id, 'name', v.name);
+end $$;
+
+-- Every venue, by its name, with how many prebookings wait for it.
+create function public.list_venues_v1()
+returns jsonb language sql volatile security invoker set search_path = '' as $$
+  select coalesce(jsonb_agg(jsonb_build_object(
+    'id', v.id, 'name', v.name, 'provider', v.provider, 'host', v.host, 'provider_box_id', v.provider_box_id,
+    'timezone', v.timezone, 'opening_rule', v.opening_rule, 'idempotent', v.idempotent, 'enabled', v.enabled,
+    'paused_until', case when v.paused_until > public.prebooking_clock() then v.paused_until end,
+    'pending', (select count(*) from public.prebookings p where p.venue_id = v.id and p.status = 'pending'))
+    order by lower(v.name)), '[]')
+  from public.venues v
+$$;
+
+-- Stops a venue until somebody starts it again, or starts it, whatever had stopped it. false: there is no such venue.
+-- A run that holds rows of it already may still send them, for as long as its guard.
+create function public.enable_venue_v1(p_id uuid, p_enabled boolean)
+returns boolean language plpgsql volatile security invoker set search_path = '' set lock_timeout = '1500ms' as $$
+begin
+  update public.venues set enabled = p_enabled, paused_until = case when not p_enabled then paused_until end where id = p_id;
+  return found;
+end $$;
+
+-- A member's wish. {"verdict", "id"}: 'added', or why not, with the row in its way: 'waiting' (this member and class wait
+-- already), 'booked' (that class is booked for the member; p_again asks for it nonetheless: the place was given back),
+-- 'begun' (the class has), 'no_venue'.
+create function public.add_prebooking_v1(
+  p_id uuid, p_venue uuid, p_user_email text, p_booking_data jsonb, p_available_at timestamptz, p_expires_at timestamptz,
+  p_again boolean)
+returns jsonb language plpgsql volatile security invoker set search_path = '' set lock_timeout = '1500ms' as $$
+declare v_id uuid;
+begin
+  if exists (select 1 from public.prebookings where id = p_id) then
+    return jsonb_build_object('verdict', 'added', 'id', p_id);
+  end if;
+  if not exists (select 1 from public.venues where id = p_venue) then
+    return jsonb_build_object('verdict', 'no_venue');
+  end if;
+  if p_expires_at <= public.prebooking_clock() then
+    return jsonb_build_object('verdict', 'begun');
+  end if;
+  select id into v_id from public.prebookings
+  where venue_id = p_venue and lower(user_email) = lower(p_user_email) and status = 'completed' and not p_again
+    and booking_data ->> 'class_id' = p_booking_data ->> 'class_id' and expires_at = p_expires_at;
+  if found then
+    return jsonb_build_object('verdict', 'booked', 'id', v_id);
+  end if;
+  insert into public.prebookings (id, venue_id, user_email, booking_data, available_at, expires_at)
+    values (p_id, p_venue, p_user_email, p_booking_data, p_available_at, p_expires_at)
+    on conflict do nothing returning id into v_id;
+  if found then
+    return jsonb_build_object('verdict', 'added', 'id', v_id);
+  end if;
+  select id into v_id from public.prebookings
+  where venue_id = p_venue and lower(user_email) = lower(p_user_email) and status = 'pending'
+    and booking_data ->> 'class_id' is not distinct from p_booking_data ->> 'class_id';
+  return jsonb_build_object('verdict', 'waiting', 'id', v_id);
+end $$;
+
+-- A member's prebookings (null: everybody's) in the order of their classes: what waits, and what ended in so many
+-- days. More than p_limit: what waits goes before, and then what is nearest.
+create function public.list_prebookings_v1(p_user_email text, p_settled_days int, p_limit int)
+returns jsonb language sql volatile security invoker set search_path = '' as $$
+  select coalesce(jsonb_agg(x.row order by x.expires_at, x.created_at, x.id), '[]')
+  from (
+    select p.expires_at, p.created_at, p.id, jsonb_build_object(
+      'id', p.id, 'venue', v.name, 'timezone', v.timezone, 'venue_enabled', v.enabled, 'user_email', p.user_email,
+      'class_id', p.booking_data ->> 'class_id', 'class_name', p.booking_data ->> 'class_name',
+      'available_at', p.available_at, 'expires_at', p.expires_at, 'status', p.status, 'outcome', p.outcome,
+      'being_booked', p.status = 'pending' and (p.claimed_by is not null or p.maybe_sent),
+      'error_message', p.error_message, 'lateness_ms', p.lateness_ms, 'settled_at', p.settled_at) as row
+    from public.prebookings p join public.venues v on v.id = p.venue_id
+    where (p_user_email is null or lower(p.user_email) = lower(p_user_email))
+      and (p.status = 'pending' or p.settled_at >= public.prebooking_clock() - p_settled_days * interval '1 day')
+    order by p.status <> 'pending', abs(extract(epoch from p.expires_at - public.prebooking_clock())) limit least(greatest(p_limit, 1), 1000)) x
+$$;
+
+-- The five figures an operator watches, of what has happened since an instant:
+--   execution_ms       how long runs that had work took, and how many were cut off before their end
+--   success            prebookings that ended, and how
+--   connection_errors  calls in those runs that could not be sent, or brought no clear answer
+--   order              pairs of neighbours in the line of an opening, and how many of them were called the wrong way round
+--   lateness_ms        the first byte after the opening, of those who had asked before it
+create function public.prebooking_figures_v1(p_since timestamptz)
+returns jsonb language sql volatile security invoker set search_path = '' as $$
+  with runs as (
+    select closed_at, (summary ->> 'execution_time_ms')::numeric as ms,
+           coalesce((summary #>> '{outcomes,not_sent}')::int, 0) + coalesce((summary #>> '{outcomes,unsure}')::int, 0) as errors
+    from public.prebooking_runs
+    where opened_at >= p_since and (closed_at is not null or opened_at < public.prebooking_clock() - interval '60 seconds')),
+  fired as (
+    select lateness_ms, created_at < available_at as was_ahead,
+           fired_at < lag(fired_at) over (partition by venue_id, available_at order by created_at, id) as overtook
+    from public.prebookings where fired_at >= p_since),
+  ended as (select status from public.prebookings where settled_at >= p_since and status in ('completed', 'failed'))
+  select jsonb_build_object(
+    'execution_ms', (select jsonb_build_object('runs', count(*), 'cut_off', count(*) - count(closed_at),
+      'p50', percentile_disc(0.5) within group (order by ms), 'p95', percentile_disc(0.95) within group (order by ms),
+      'max', max(ms)) from runs),
+    'success', (select jsonb_build_object('completed', count(*) filter (where status = 'completed'),
+      'failed', count(*) filter (where status = 'failed')) from ended),
+    'connection_errors', (select coalesce(sum(errors), 0) from runs),
+    'order', (select jsonb_build_object('pairs', count(overtook), 'overtaken', count(*) filter (where overtook)) from fired),
+    'lateness_ms', (select jsonb_build_object('calls', count(*),
+      'p50', percentile_disc(0.5) within group (order by lateness_ms), 'p95', percentile_disc(0.95) within group (order by lateness_ms),
+      'max', max(lateness_ms)) from fired where was_ahead))
+$$;
+
+-- How it stands. overdue: due for longer than every row should take to its end once faults stop, 105 s.
+create function public.prebooking_status_v1()
+returns jsonb language plpgsql volatile security invoker set search_path = '' as $$
+declare t timestamptz := public.prebooking_clock();
+begin
+  return jsonb_build_object(
+    'now', t,
+    'last_tick_at', (select last_tick_at from public.prebooking_heartbeat),
+    'open_runs', (select coalesce(jsonb_agg(opened_at order by opened_at), '[]') from public.prebooking_runs where closed_at is null),
+    'rows', (
+      select jsonb_build_object(
+        'pending', count(*),
+        'due', count(*) filter (where r.is_due and not r.stopped),
+        'overdue', count(*) filter (where r.is_due and not r.stopped and r.since < t - interval '105 seconds'),
+        'stopped', count(*) filter (where r.is_due and r.stopped),
+        'in_doubt', count(*) filter (where r.maybe_sent))
+      from (
+        select p.available_at <= t as is_due, greatest(p.available_at, p.created_at) as since, p.maybe_sent,
+               not v.enabled or coalesce(v.paused_until > t, false) as stopped
+        from public.prebookings p join public.venues v on v.id = p.venue_id where p.status = 'pending') r),
+    'next_openings', (
+      select coalesce(jsonb_agg(jsonb_build_object('venue', o.name, 'timezone', o.timezone, 'available_at', o.available_at,
+        'prebookings', o.n) order by o.available_at, o.name), '[]')
+      from (
+        select v.name, v.timezone, p.available_at, count(*) as n
+        from public.prebookings p join public.venues v on v.id = p.venue_id
+        where p.status = 'pending' and p.available_at > t
+        group by v.id, p.available_at order by p.available_at, v.name limit 5) o),
+    'day', public.prebooking_figures_v1(t - interval '24 hours'),
+    'month', public.prebooking_figures_v1(t - interval '30 days'),
+    'recent', (
+      select coalesce(jsonb_agg(jsonb_build_object('fired_at', l.fired_at, 'lateness_ms', l.lateness_ms) order by l.fired_at), '[]')
+      from (
+        select fired_at, lateness_ms from public.prebookings
+        where fired_at >= t - interval '30 days' and created_at < available_at order by fired_at desc limit 60) l));
+end $$;
+
+-- What a claim would take right now: it is carried out, and undone to the last trace, heartbeat and lock included.
+create function public.preview_claim_v1(
+  p_instance uuid, p_providers text[], p_limit int, p_fire_within_ms int, p_stagger_ms int,
+  p_lead_ms int, p_lease_ms int, p_turn_ms int)
+returns jsonb language plpgsql volatile security invoker set search_path = '' set lock_timeout = '1500ms' as $$
+declare answer jsonb;
+begin
+  begin
+    answer := public.claim_due_prebookings_v1(
+      p_instance, p_providers, p_limit, p_fire_within_ms, p_stagger_ms, p_lead_ms, p_lease_ms, p_turn_ms);
+    raise exception 'a preview stops here' using errcode = 'PV000';
+  exception when sqlstate 'PV000' then                     -- the inner block is rolled back; its variables stay
+    null;
+  end;
+  return answer || jsonb_build_object('rows', (             -- for a person's eyes: no session of a member's
+    select coalesce(jsonb_agg(r.row - 'session' order by r.place), '[]')
+    from jsonb_array_elements(answer -> 'rows') with ordinality as r(row, place)));
+end $$;
+
+-- What a caller has here: {"now", "role", "functions": {name: may it execute this}}; what is not migrated is left out.
+create function public.prebooking_doctor_v1(p_functions text[])
+returns jsonb language sql volatile security invoker set search_path = '' as $$
+  select jsonb_build_object('now', public.prebooking_clock(), 'role', current_user,
+    'functions', coalesce(jsonb_object_agg(f.proname, f.may), '{}'))
+  from (
+    select p.proname, bool_and(has_function_privilege(p.oid, 'execute')) as may
+    from pg_catalog.pg_proc p
+    where p.pronamespace = 'public'::regnamespace and p.proname = any (p_functions) group by p.proname) f
+$$;
+
+grant insert (id, name, provider, host, provider_box_id, timezone, opening_rule), update (enabled) on public.venues to service_role;
+grant insert (id, venue_id, user_email, booking_data, available_at, expires_at) on public.prebookings to service_role;
+revoke all on function public.add_venue_v1, public.list_venues_v1, public.enable_venue_v1, public.add_prebooking_v1,
+  public.list_prebookings_v1, public.prebooking_figures_v1, public.prebooking_status_v1, public.preview_claim_v1,
+  public.prebooking_doctor_v1 from public, anon, authenticated, service_role;
+grant execute on function public.add_venue_v1, public.list_venues_v1, public.enable_venue_v1, public.add_prebooking_v1,
+  public.list_prebookings_v1, public.prebooking_figures_v1, public.prebooking_status_v1, public.preview_claim_v1,
+  public.prebooking_doctor_v1 to service_role;
+notify pgrst, 'reload schema';

@@ -1,0 +1,276 @@
+"""What the command line asks of the database, through a REST layer: every verdict, and what stands there afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from psycopg import sql
+
+from prebooking.errors import StoreRefused
+from prebooking.model import Venue
+from prebooking.operator import OperatorStore, Preview, VenueVerdict, WishVerdict
+from tests.calls import claim, complete, prebooking
+from tests.database import At, Connection, Database, Rest
+from tests.factories import add_prebooking, add_venue, noon
+from tests.operators import soon, store_of
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def store(rest: Rest) -> AsyncIterator[OperatorStore]:
+    async for store in store_of(rest):
+        yield store
+
+
+def box(name: str = "Box Centro", **overrides: Any) -> Venue:
+    data = {"id": uuid4(), "name": name, "provider": "aimharder", "host": "centro.aimharder.com"}
+    data |= {"provider_box_id": "42", "timezone": "Europe/Madrid", "idempotent": False}
+    return Venue.model_validate(data | overrides)
+
+
+async def ask_for(store: OperatorStore, venue: UUID, **overrides: Any) -> WishVerdict:
+    wish: dict[str, Any] = {"user_email": "ana@example.com", "booking_data": {"class_id": "4711"}, "again": False}
+    wish |= {"available_at": noon(3600), "expires_at": noon(7200)}
+    row_id = overrides.pop("row_id", None) or uuid4()
+    return await store.add_prebooking(row_id, venue_id=venue, until=soon(), **(wish | overrides))
+
+
+async def preview_of(store: OperatorStore, **overrides: Any) -> Preview:
+    claim: dict[str, Any] = {
+        "providers": ["webhook"],
+        "limit": 100,
+        "fire_within": 6,
+        "stagger": 0.05,
+        "lead": 0,
+        "lease": 30,
+        "turn": 8,
+    }
+    return await store.preview(**(claim | overrides), until=soon())
+
+
+def everything(connection: Connection) -> list[Any]:
+    """Return all that stands in the database."""
+    tables = ("venues", "prebookings", "prebooking_runs", "prebooking_heartbeat")
+    query = sql.SQL("select * from public.{} order by 1")
+    return [connection.execute(query.format(sql.Identifier(table))).fetchall() for table in tables]
+
+
+# venues
+
+
+async def test_a_venue_is_added_and_listed_with_who_waits_for_it(owner: Connection, store: OperatorStore) -> None:
+    centro = box()
+    assert (await store.add_venue(centro, "4 days before", until=soon())).verdict == "added"
+    add_prebooking(owner, centro.id)
+    [listed] = await store.venues(until=soon())
+    assert listed.model_dump() == centro.model_dump() | {
+        "opening_rule": "4 days before",
+        "enabled": True,
+        "paused_until": None,
+        "pending": 1,
+    }
+
+
+async def test_adding_the_same_venue_after_a_lost_answer_says_the_same(store: OperatorStore) -> None:
+    centro = box()
+    for _ in range(2):
+        assert (await store.add_venue(centro, None, until=soon())).verdict == "added"
+    assert len(await store.venues(until=soon())) == 1
+
+
+@pytest.mark.parametrize(
+    ("second", "verdict"),
+    [
+        (box("BOX centro", host="norte.aimharder.com"), "name_taken"),
+        (box("Box Norte"), "box_taken"),
+    ],
+)
+async def test_a_name_or_a_box_that_is_taken_is_refused_with_the_venue_that_has_it(
+    store: OperatorStore, second: Venue, verdict: str
+) -> None:
+    first = box()
+    await store.add_venue(first, None, until=soon())
+    answer = await store.add_venue(second, None, until=soon())
+    assert answer == VenueVerdict.model_validate({"verdict": verdict, "id": first.id, "name": "Box Centro"})
+    assert len(await store.venues(until=soon())) == 1
+
+
+async def test_two_boxes_of_one_host_are_two_venues(store: OperatorStore) -> None:
+    await store.add_venue(box(), None, until=soon())
+    assert (await store.add_venue(box("Box Norte", provider_box_id="43"), None, until=soon())).verdict == "added"
+
+
+@pytest.mark.parametrize("rule", ["4 days", "0 days before", "72 hours before at 20:00", "3 days before at 25:00"])
+async def test_an_opening_rule_nobody_can_read_is_refused_by_the_database_too(store: OperatorStore, rule: str) -> None:
+    with pytest.raises(StoreRefused, match="23514"):
+        await store.add_venue(box(), rule, until=soon())
+
+
+async def test_a_stopped_venue_is_claimed_from_only_after_it_is_started(
+    owner: Connection, store: OperatorStore
+) -> None:
+    venue = add_venue(owner)
+    row = add_prebooking(owner, venue)
+    assert await store.enable_venue(venue, enabled=False, until=soon())
+    assert claim(owner, uuid4())["rows"] == []
+    assert await store.enable_venue(venue, enabled=True, until=soon())
+    assert [found["id"] for found in claim(owner, uuid4())["rows"]] == [str(row)]
+
+
+async def test_starting_a_venue_ends_its_pause_too(owner: Connection, at: At, store: OperatorStore) -> None:
+    venue = add_venue(owner, paused_until=noon(300))
+    assert (await store.venues(until=soon()))[0].paused_until == noon(300)
+    await store.enable_venue(venue, enabled=True, until=soon())
+    assert (await store.venues(until=soon()))[0].paused_until is None
+
+
+async def test_a_pause_that_is_over_is_none(owner: Connection, at: At, store: OperatorStore) -> None:
+    add_venue(owner, paused_until=noon(-1))
+    assert (await store.venues(until=soon()))[0].paused_until is None
+
+
+async def test_a_venue_that_is_not_there_cannot_be_stopped(store: OperatorStore) -> None:
+    assert not await store.enable_venue(uuid4(), enabled=False, until=soon())
+
+
+# prebookings
+
+
+async def test_a_wish_waits_as_it_was_asked_for(owner: Connection, at: At, store: OperatorStore) -> None:
+    venue = add_venue(owner)
+    answer = await ask_for(store, venue, booking_data={"class_id": "4711", "day": "20261123"})
+    assert answer.verdict == "added"
+    assert answer.id is not None
+    row = prebooking(owner, answer.id)
+    assert (row["venue_id"], row["user_email"], row["status"]) == (venue, "ana@example.com", "pending")
+    assert (row["booking_data"], row["available_at"]) == ({"class_id": "4711", "day": "20261123"}, noon(3600))
+    assert row["expires_at"] == noon(7200)
+
+
+async def test_asking_again_under_the_same_id_adds_nothing_and_says_the_same(
+    owner: Connection, at: At, store: OperatorStore
+) -> None:
+    venue, row_id = add_venue(owner), uuid4()
+    answers = [await ask_for(store, venue, row_id=row_id) for _ in range(2)]
+    assert answers == [WishVerdict(verdict="added", id=row_id)] * 2
+
+
+async def test_a_second_wish_of_the_member_for_the_class_is_refused_with_the_first(
+    owner: Connection, at: At, store: OperatorStore
+) -> None:
+    venue = add_venue(owner)
+    first = await ask_for(store, venue)
+    assert await ask_for(store, venue, user_email="ANA@example.com") == WishVerdict(verdict="waiting", id=first.id)
+    assert (await ask_for(store, venue, user_email="ben@example.com")).verdict == "added"
+    assert (await ask_for(store, venue, booking_data={"class_id": "4712"})).verdict == "added"
+
+
+async def test_a_class_that_is_booked_is_asked_for_again_only_expressly(
+    owner: Connection, at: At, store: OperatorStore
+) -> None:
+    venue, me = add_venue(owner), uuid4()
+    first = await ask_for(store, venue, available_at=noon(-1))
+    assert first.id is not None
+    claim(owner, me)
+    assert complete(owner, first.id, me)
+    assert await ask_for(store, venue) == WishVerdict(verdict="booked", id=first.id)
+    assert (await ask_for(store, venue, again=True)).verdict == "added"
+
+
+async def test_a_class_that_has_begun_and_a_venue_that_is_not_there_are_refused(
+    owner: Connection, at: At, store: OperatorStore
+) -> None:
+    begun = await ask_for(store, add_venue(owner), available_at=noon(-60), expires_at=noon())
+    assert begun == WishVerdict(verdict="begun")
+    assert await ask_for(store, uuid4()) == WishVerdict(verdict="no_venue")
+    assert owner.execute("select * from public.prebookings").fetchall() == []
+
+
+async def test_a_list_has_what_waits_and_what_ended_lately_in_the_order_of_the_classes(
+    owner: Connection, at: At, store: OperatorStore
+) -> None:
+    venue = add_venue(owner, name="Box Centro")
+    mine: dict[str, Any] = {"user_email": "Ana@example.com"}
+    ended = {"status": "failed", "outcome": "full", "error_message": "The class was full."}
+    late = add_prebooking(owner, venue, **mine, expires_at=noon(7200))
+    soonest = add_prebooking(owner, venue, **mine, expires_at=noon(60), maybe_sent=True)
+    full = add_prebooking(
+        owner, venue, **mine, **ended, settled_at=noon(-3600), available_at=noon(-7200), expires_at=noon(-60)
+    )
+    add_prebooking(owner, venue, **mine, **ended, settled_at=noon(-8 * 86400))
+    add_prebooking(owner, venue)
+    listed = await store.prebookings("ana@EXAMPLE.com", settled_days=7, limit=10, until=soon())
+    assert [wish.id for wish in listed] == [full, soonest, late]
+    assert [wish.being_booked for wish in listed] == [False, True, False]
+    assert (listed[0].venue, listed[0].timezone, listed[0].error_message) == (
+        "Box Centro",
+        "Europe/Madrid",
+        "The class was full.",
+    )
+    assert len(await store.prebookings(None, settled_days=30, limit=10, until=soon())) == 5
+    assert [wish.id for wish in await store.prebookings(None, settled_days=30, limit=1, until=soon())] == [soonest]
+
+
+# the preview
+
+
+async def test_a_preview_shows_what_a_claim_takes_and_leaves_no_trace(
+    database: Database, owner: Connection, at: At, store: OperatorStore
+) -> None:
+    venue = add_venue(owner)
+    first, second = (add_prebooking(owner, venue, available_at=noon(when)) for when in (-2, -1))
+    add_prebooking(owner, venue, available_at=noon(60))
+    taken_over = add_prebooking(
+        owner, venue, available_at=noon(-90), claimed_by=uuid4(), claimed_until=noon(-60), turn_until=noon(-80)
+    )
+    claim(owner, uuid4(), limit=0, providers=[])  # a tick, which the preview must not move
+    gone = add_prebooking(owner, venue, available_at=noon(-7200), expires_at=noon(-3600))
+    at(5)
+    before = everything(owner)
+    preview = await preview_of(store)
+    assert [row.id for row in preview.rows] == [taken_over, first, second]
+    assert [row.maybe_sent for row in preview.rows] == [True, False, False]
+    assert everything(owner) == before, "heartbeat, runs and rows are as they were"
+    free = database.connect().execute("select pg_try_advisory_xact_lock(7301, 1)").fetchone()
+    assert free == (True,), "and the lock of the claims is free"
+    assert [row["id"] for row in claim(owner, uuid4())["rows"]] == [str(row.id) for row in preview.rows]
+    assert prebooking(owner, gone)["outcome"] == "expired"
+
+
+async def test_a_preview_counts_what_a_claim_would_end(owner: Connection, at: At, store: OperatorStore) -> None:
+    venue = add_venue(owner)
+    row = add_prebooking(owner, venue, available_at=noon(-7200), expires_at=noon(-3600))
+    preview = await preview_of(store)
+    assert (preview.expired, preview.unknown, preview.rows) == (1, 0, [])
+    assert prebooking(owner, row)["status"] == "pending"
+
+
+async def test_a_preview_looks_as_far_ahead_as_the_lead(owner: Connection, at: At, store: OperatorStore) -> None:
+    add_prebooking(owner, add_venue(owner), available_at=noon(3))
+    assert (await preview_of(store)).rows == []
+    assert len((await preview_of(store, lead=5)).rows) == 1
+
+
+# the doctor's questions
+
+
+async def test_the_doctor_hears_the_role_the_time_and_which_functions_may_be_executed(
+    owner: Connection, at: At, store: OperatorStore
+) -> None:
+    owner.execute("revoke execute on function public.cancel_prebooking_v1 from service_role")
+    facts = await store.facts(["list_venues_v1", "cancel_prebooking_v1", "book_the_moon_v1"], until=soon())
+    assert facts.model_dump() == {
+        "now": noon(),
+        "role": "service_role",
+        "functions": {"list_venues_v1": True, "cancel_prebooking_v1": False},
+    }
+
+
+async def test_a_key_of_a_visitor_may_ask_nothing(rest: Rest) -> None:
+    async for store in store_of(rest, rest.anon_key):
+        with pytest.raises(StoreRefused, match="42501"):
+            await store.facts([], until=soon())

@@ -1,0 +1,28 @@
+"""The operator's store, as its tests reach it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from uuid import uuid4
+
+from pydantic import SecretStr
+
+from prebooking.clock import Clock, Deadline, Reading
+from prebooking.operator import OperatorStore
+from prebooking.settings import Settings
+from prebooking.supabase import create_isolated_supabase
+from tests.database import Rest
+from tests.world import ENVIRONMENT
+
+CLOCK = Clock()
+
+
+def soon() -> Deadline:
+    return Deadline(CLOCK, Reading.of(CLOCK), 10)
+
+
+async def store_of(rest: Rest, key: str | None = None) -> AsyncIterator[OperatorStore]:
+    settings = Settings.from_environment(ENVIRONMENT | {"SUPABASE_URL": rest.url})
+    settings = settings.model_copy(update={"supabase_service_role_key": SecretStr(key or rest.service_key)})
+    async with create_isolated_supabase(settings, uuid4(), clock=CLOCK) as supabase:
+        yield OperatorStore(supabase)
