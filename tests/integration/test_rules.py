@@ -21,6 +21,8 @@ _BAD_VENUES: list[tuple[str, dict[str, Any]]] = [
     ("venues_host_check", {"host": "gym.example/path"}),
     ("venues_host_check", {"host": "user@gym.example"}),
     ("venues_host_check", {"host": "gym.example "}),
+    ("venues_opening_rule_check", {"opening_rule": "4 days"}),
+    ("venues_opening_rule_check", {"opening_rule": "72 hours before at 20:00"}),
     ("aimharder_needs_host", {"provider": "aimharder", "host": None}),
     ("aimharder_knows_no_keys", {"provider": "aimharder", "idempotent": True}),
 ]
