@@ -17,7 +17,7 @@ from prebooking.log import Log
 from prebooking.model import Summary, Venue
 from prebooking.scheduler import PrebookingScheduler
 from prebooking.sessions import Seal, SessionStore
-from prebooking.settings import Settings
+from prebooking.settings import AccountSettings, Settings
 from prebooking.store import PrebookingStore
 from prebooking.supabase import create_isolated_supabase
 
@@ -46,7 +46,7 @@ async def run_once(
         return await scheduler.run()
 
 
-def to_aimharder(settings: Settings) -> httpx.AsyncBaseTransport | None:
+def to_aimharder(settings: AccountSettings) -> httpx.AsyncBaseTransport | None:
     """Return the way to AimHarder: the network, but on the local stack, which has a stand-in for it."""
     return CarriedTo(settings.aimharder_twin_url) if settings.aimharder_twin_url else None
 

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter
 from prebooking.clock import Clock, Deadline, Reading
 from prebooking.errors import SealBroken
 from prebooking.model import Kind, Outcome, SealedSession, Venue
-from prebooking.settings import Settings, session_key
+from prebooking.settings import AccountSettings, session_key
 from prebooking.supabase import IsolatedSupabase
 
 _NONCE = 12  # bytes, as the mode asks for
@@ -36,7 +36,7 @@ class Seal:
         self._keys = keys
 
     @classmethod
-    def of(cls, settings: Settings) -> Self:
+    def of(cls, settings: AccountSettings) -> Self:
         """Return the seal that the settings describe; without a key it opens nothing."""
         given = (settings.session_encryption_key, settings.session_encryption_key_previous)
         return cls(*(session_key(key.get_secret_value()) for key in given if key))

@@ -117,26 +117,15 @@ SessionKey = Annotated[SecretStr, AfterValidator(_session_key)]
 WEBHOOK = ("booking_webhook_url", "booking_webhook_secret")
 
 
-class Settings(BaseModel):
-    """What the operator decides, checked. The field names are the variables' names in lower case."""
+class DatabaseSettings(BaseModel):
+    """How to reach the database, checked. The field names are the variables' names in lower case."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True, validate_default=True)
 
-    cron_secret: Secret
-    cron_secret_previous: Secret | None = None
     supabase_url: Annotated[str, AfterValidator(_web_address)] = Field(repr=False)
     supabase_service_role_key: Annotated[
         SecretStr, AfterValidator(lambda s: SecretStr(_service_key(s.get_secret_value())))
     ]
-    booking_webhook_url: Annotated[str, AfterValidator(_web_address)] | None = Field(None, repr=False)
-    booking_webhook_secret: Secret | None = None
-    session_encryption_key: SessionKey | None = None
-    session_encryption_key_previous: SessionKey | None = None
-    aimharder_twin_url: Annotated[str, AfterValidator(_web_address)] | None = Field(None, repr=False)
-    execution_timeout_seconds: float = Field(8, ge=3, le=MAX_DURATION - BUFFER, allow_inf_nan=False)
-    stagger_ms: int = Field(50, ge=10, le=1000)
-    lead_seconds: float = Field(0, ge=0, le=5, allow_inf_nan=False)
-    lease_seconds: float = Field(30, le=300, allow_inf_nan=False)
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
@@ -151,7 +140,7 @@ class Settings(BaseModel):
         }
         if secret_key := environment.get("SUPABASE_SECRET_KEY", "").strip() and environment["SUPABASE_SECRET_KEY"]:
             given.setdefault("supabase_service_role_key", secret_key)
-        missing = _no_venue_system(given)
+        missing = cls._missing(given)
         try:
             settings = cls.model_validate(given)
         except ValidationError as exc:
@@ -159,6 +148,11 @@ class Settings(BaseModel):
         if missing:
             raise SettingsError(missing)
         return settings
+
+    @classmethod
+    def _missing(cls, given: Mapping[str, str]) -> dict[str, str]:
+        """Say what is missing that no single field can tell."""
+        return {}
 
     @field_validator("supabase_url")
     @classmethod
@@ -169,6 +163,38 @@ class Settings(BaseModel):
         if parts.scheme == "http" and not _is_private(parts.hostname or ""):
             raise ValueError("is http to a public host, which would show the key to everybody on the way: use https")
         return value.rstrip("/")
+
+
+class AccountSettings(DatabaseSettings):
+    """What it takes to log a member in, and to keep that login."""
+
+    session_encryption_key: SessionKey | None = None
+    session_encryption_key_previous: SessionKey | None = None
+    aimharder_twin_url: Annotated[str, AfterValidator(_web_address)] | None = Field(None, repr=False)
+
+    @field_validator("aimharder_twin_url")
+    @classmethod
+    def _only_on_one_machine(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value and not (is_loopback(info.data.get("supabase_url", "")) and is_loopback(value)):
+            raise ValueError("is for the local stack alone, where database and venue are on this machine: remove it")
+        return value
+
+
+class Settings(AccountSettings):
+    """What the operator decides, checked."""
+
+    cron_secret: Secret
+    cron_secret_previous: Secret | None = None
+    booking_webhook_url: Annotated[str, AfterValidator(_web_address)] | None = Field(None, repr=False)
+    booking_webhook_secret: Secret | None = None
+    execution_timeout_seconds: float = Field(8, ge=3, le=MAX_DURATION - BUFFER, allow_inf_nan=False)
+    stagger_ms: int = Field(50, ge=10, le=1000)
+    lead_seconds: float = Field(0, ge=0, le=5, allow_inf_nan=False)
+    lease_seconds: float = Field(30, le=300, allow_inf_nan=False)
+
+    @classmethod
+    def _missing(cls, given: Mapping[str, str]) -> dict[str, str]:
+        return _no_venue_system(given)
 
     @field_validator("booking_webhook_url")
     @classmethod
@@ -182,13 +208,6 @@ class Settings(BaseModel):
             raise ValueError("is not https: members' data and the secret would be readable on the way")
         if not _PUBLIC_NAME.fullmatch(parts.hostname or "") or _is_private(parts.hostname or ""):
             raise ValueError("is an IP address or a private host: give your endpoint's public name")
-        return value
-
-    @field_validator("aimharder_twin_url")
-    @classmethod
-    def _only_on_one_machine(cls, value: str | None, info: ValidationInfo) -> str | None:
-        if value and not (is_loopback(info.data.get("supabase_url", "")) and is_loopback(value)):
-            raise ValueError("is for the local stack alone, where database and venue are on this machine: remove it")
         return value
 
     @field_validator("lease_seconds")

@@ -18,7 +18,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wai
 from prebooking.clock import Clock, Deadline
 from prebooking.errors import StoreBusy, StoreError, StoreRefused, StoreUnavailable
 from prebooking.http import isolated_client
-from prebooking.settings import Settings
+from prebooking.settings import DatabaseSettings
 from supabase import AsyncClient
 
 T = TypeVar("T")
@@ -104,7 +104,7 @@ def _meaning(function: str, code: str | None) -> StoreError:
 
 @asynccontextmanager
 async def create_isolated_supabase(
-    settings: Settings,
+    settings: DatabaseSettings,
     instance_id: UUID,
     *,
     clock: Clock,
