@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 from pydantic import AwareDatetime, TypeAdapter
 
 from prebooking.clock import Deadline
-from prebooking.model import Venue
+from prebooking.model import SealedSession, Venue
 from prebooking.overview import Answer, Status
 from prebooking.supabase import IsolatedSupabase
 
@@ -39,9 +39,20 @@ class Wish(Answer):
     status: str
     outcome: str | None
     being_booked: bool
+    warning: str | None
     error_message: str | None
     lateness_ms: int | None
     settled_at: AwareDatetime | None
+
+
+class KnownSession(Answer):
+    """A member's login; ``next_opening`` is that of the first prebooking that needs it."""
+
+    venue: Venue
+    user_email: str
+    session: SealedSession
+    expired_at: AwareDatetime | None
+    next_opening: AwareDatetime | None
 
 
 class VenueVerdict(Answer):
@@ -89,6 +100,7 @@ class Facts(Answer):
 
 _venues = TypeAdapter(list[KnownVenue]).validate_python
 _wishes = TypeAdapter(list[Wish]).validate_python
+_sessions = TypeAdapter(list[KnownSession]).validate_python
 _yes_or_no = TypeAdapter(bool).validate_python
 
 
@@ -119,6 +131,16 @@ class OperatorStore:
         """Start a venue, or stop it until it is started; False: there is no such venue."""
         params = {"p_id": str(venue_id), "p_enabled": enabled}
         return (await self._database.call("enable_venue_v1", params, _yes_or_no, until=until)).value
+
+    async def set_box(self, venue_id: UUID, box_id: str, *, until: Deadline) -> bool:
+        """Give a venue its box, if it has none; say whether it has this one now."""
+        params = {"p_id": str(venue_id), "p_box_id": box_id}
+        return (await self._database.call("set_venue_box_v1", params, _yes_or_no, until=until)).value
+
+    async def sessions(self, user_email: str | None, *, until: Deadline) -> list[KnownSession]:
+        """Return a member's logins, or everybody's."""
+        params = {"p_user_email": user_email}
+        return (await self._database.call("list_sessions_v1", params, _sessions, until=until)).value
 
     async def add_prebooking(
         self,

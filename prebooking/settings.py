@@ -150,7 +150,7 @@ class DatabaseSettings(BaseModel):
         return settings
 
     @classmethod
-    def _missing(cls, given: Mapping[str, str]) -> dict[str, str]:
+    def _missing(cls, given: Mapping[str, str]) -> dict[str, str]:  # noqa: ARG003 - for Settings, which needs one of two
         """Say what is missing that no single field can tell."""
         return {}
 

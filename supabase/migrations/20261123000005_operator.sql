@@ -51,6 +51,29 @@ begin
   return found;
 end $$;
 
+-- Gives a venue that was added without it the number of its box. Answers whether it has this one now.
+create function public.set_venue_box_v1(p_id uuid, p_box_id text)
+returns boolean language plpgsql volatile security invoker set search_path = '' set lock_timeout = '1500ms' as $$
+begin
+  update public.venues set provider_box_id = p_box_id where id = p_id and provider_box_id is null;
+  return exists (select 1 from public.venues where id = p_id and provider_box_id = p_box_id);
+end $$;
+
+-- A member's logins (null: everybody's), sealed as they are kept, with when they are needed next.
+create function public.list_sessions_v1(p_user_email text)
+returns jsonb language sql volatile security invoker set search_path = '' as $$
+  select coalesce(jsonb_agg(jsonb_build_object(
+    'user_email', s.user_email, 'expired_at', s.expired_at,
+    'session', jsonb_build_object('sealed', s.sealed, 'version', s.version, 'refreshed_at', s.refreshed_at),
+    'next_opening', (select min(p.available_at) from public.prebookings p
+      where p.venue_id = s.venue_id and lower(p.user_email) = s.user_email and p.status = 'pending'),
+    'venue', jsonb_build_object('id', v.id, 'name', v.name, 'provider', v.provider, 'host', v.host,
+      'provider_box_id', v.provider_box_id, 'timezone', v.timezone, 'idempotent', v.idempotent))
+    order by lower(v.name), s.user_email), '[]')
+  from public.member_sessions s join public.venues v on v.id = s.venue_id
+  where p_user_email is null or s.user_email = lower(p_user_email)
+$$;
+
 -- A member's wish. {"verdict", "id"}: 'added', or why not, with the row in its way: 'waiting' (this member and class wait
 -- already), 'booked' (that class is booked for the member; p_again asks for it nonetheless: the place was given back),
 -- 'begun' (the class has), 'no_venue'.
@@ -98,11 +121,13 @@ returns jsonb language sql volatile security invoker set search_path = '' as $$
       'class_id', p.booking_data ->> 'class_id', 'class_name', p.booking_data ->> 'class_name',
       'available_at', p.available_at, 'expires_at', p.expires_at, 'status', p.status, 'outcome', p.outcome,
       'being_booked', p.status = 'pending' and (p.claimed_by is not null or p.maybe_sent),
-      'error_message', p.error_message, 'lateness_ms', p.lateness_ms, 'settled_at', p.settled_at) as row
+      'warning', p.warning, 'error_message', p.error_message,
+      'lateness_ms', p.lateness_ms, 'settled_at', p.settled_at) as row
     from public.prebookings p join public.venues v on v.id = p.venue_id
     where (p_user_email is null or lower(p.user_email) = lower(p_user_email))
       and (p.status = 'pending' or p.settled_at >= public.prebooking_clock() - p_settled_days * interval '1 day')
-    order by p.status <> 'pending', abs(extract(epoch from p.expires_at - public.prebooking_clock())) limit least(greatest(p_limit, 1), 1000)) x
+    order by p.status <> 'pending', abs(extract(epoch from p.expires_at - public.prebooking_clock()))
+    limit least(greatest(p_limit, 1), 1000)) x
 $$;
 
 -- The five figures an operator watches, of what has happened since an instant:
@@ -203,12 +228,15 @@ returns jsonb language sql volatile security invoker set search_path = '' as $$
     where p.pronamespace = 'public'::regnamespace and p.proname = any (p_functions) group by p.proname) f
 $$;
 
-grant insert (id, name, provider, host, provider_box_id, timezone, opening_rule), update (enabled) on public.venues to service_role;
+grant insert (id, name, provider, host, provider_box_id, timezone, opening_rule), update (enabled, provider_box_id)
+  on public.venues to service_role;
 grant insert (id, venue_id, user_email, booking_data, available_at, expires_at) on public.prebookings to service_role;
-revoke all on function public.add_venue_v1, public.list_venues_v1, public.enable_venue_v1, public.add_prebooking_v1,
+revoke all on function public.add_venue_v1, public.list_venues_v1, public.enable_venue_v1, public.set_venue_box_v1,
+  public.list_sessions_v1, public.add_prebooking_v1,
   public.list_prebookings_v1, public.prebooking_figures_v1, public.prebooking_status_v1, public.preview_claim_v1,
   public.prebooking_doctor_v1 from public, anon, authenticated, service_role;
-grant execute on function public.add_venue_v1, public.list_venues_v1, public.enable_venue_v1, public.add_prebooking_v1,
+grant execute on function public.add_venue_v1, public.list_venues_v1, public.enable_venue_v1, public.set_venue_box_v1,
+  public.list_sessions_v1, public.add_prebooking_v1,
   public.list_prebookings_v1, public.prebooking_figures_v1, public.prebooking_status_v1, public.preview_claim_v1,
   public.prebooking_doctor_v1 to service_role;
 notify pgrst, 'reload schema';

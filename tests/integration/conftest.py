@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 
 from tests.database import At, Connection, Database, set_clock
 from tests.factories import noon
+from tests.terminal import Terminal, sit_down
 
 
 @pytest.fixture
@@ -29,3 +33,10 @@ def at(owner: Connection) -> At:
 
     _set(0)
     return _set
+
+
+@pytest.fixture
+def terminal(database: Database, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Terminal]:
+    """Somebody at a terminal, before an empty database and an empty venue."""
+    with sit_down(database, monkeypatch, tmp_path) as terminal:
+        yield terminal

@@ -74,7 +74,10 @@ _EXPECTED = {
     ("prebooking_status_v1", "EXECUTE"),
     ("preview_claim_v1", "EXECUTE"),
     ("prebooking_doctor_v1", "EXECUTE"),
+    ("set_venue_box_v1", "EXECUTE"),
+    ("list_sessions_v1", "EXECUTE"),
     ("venues.enabled", "UPDATE"),
+    ("venues.provider_box_id", "UPDATE"),
     *((f"venues.{column}", "INSERT") for column in _VENUE),
     *((f"prebookings.{column}", "INSERT") for column in _WISH),
 }
@@ -108,6 +111,8 @@ _CALLS: dict[str, Callable[[Connection], object]] = {
     "add_venue_v1": add_venue,
     "list_venues_v1": lambda connection: ask(connection, "list_venues_v1"),
     "enable_venue_v1": lambda connection: ask(connection, "enable_venue_v1", uuid4(), False),  # noqa: FBT003
+    "set_venue_box_v1": lambda connection: ask(connection, "set_venue_box_v1", uuid4(), "42"),
+    "list_sessions_v1": lambda connection: ask(connection, "list_sessions_v1", None),
     "add_prebooking_v1": lambda connection: add_wish(connection, uuid4()),
     "list_prebookings_v1": lambda connection: ask(connection, "list_prebookings_v1", None, 7, 100),
     "prebooking_figures_v1": lambda connection: ask(connection, "prebooking_figures_v1", noon()),
@@ -161,7 +166,7 @@ def test_the_service_role_can_call_every_function(project: Database) -> None:
         call(connection)
 
 
-def test_the_service_role_can_change_no_venue_but_to_stop_and_to_start_it(project: Database) -> None:
+def test_the_service_role_can_change_no_venue_s_host(project: Database) -> None:
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
         project.connect("service_role").execute("update public.venues set host = 'evil.example'")
 

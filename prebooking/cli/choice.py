@@ -1,0 +1,49 @@
+"""Which one is meant: a venue by its name, a prebooking by the first characters of its id."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from prebooking.cli.terminal import Impossible
+from prebooking.operator import KnownVenue, Wish
+
+T = TypeVar("T")
+
+SHORT = 8  # characters of an id that are shown
+
+
+def the_venue(venues: Sequence[KnownVenue], name: str) -> KnownVenue:
+    """Return the venue of this name, or the only one whose name begins so; case does not matter.
+
+    Raises:
+        Impossible: there is none, or there are several; the message names them.
+
+    """
+    if not venues:
+        raise Impossible("There is no venue yet: add one with `prebooking venue add`.")
+    return _the_one(venues, name, lambda venue: venue.name, "venue")
+
+
+def the_wish(wishes: Sequence[Wish], start: str) -> Wish:
+    """Return the prebooking whose id begins so. Raises Impossible, as above."""
+    return _the_one(wishes, start, lambda wish: str(wish.id), "prebooking", shown=SHORT)
+
+
+def by_name(names: Sequence[str], wanted: str) -> list[str]:
+    """Return the names that are meant: the one that is equal, or else those that have it in them; without case."""
+    told = wanted.strip().casefold()
+    equal = [name for name in names if name.casefold() == told]
+    return equal or [name for name in names if told in name.casefold()]
+
+
+def _the_one(things: Sequence[T], wanted: str, name_of: Callable[[T], str], what: str, *, shown: int = 100) -> T:
+    told = wanted.strip().casefold()
+    equal = [thing for thing in things if name_of(thing).casefold() == told]
+    found = equal or [thing for thing in things if told and name_of(thing).casefold().startswith(told)]
+    if len(found) == 1:
+        return found[0]
+    names = ", ".join(name_of(thing)[:shown] for thing in (found or things)[:10])
+    if found:
+        raise Impossible(f'"{wanted}" may be several: {names}. Write more of it.')
+    raise Impossible(f'There is no {what} "{wanted}"' + (f": there is {names}." if names else "."))

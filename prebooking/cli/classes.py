@@ -1,0 +1,97 @@
+"""``prebooking classes``: what there is on a day, and when it can be booked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from prebooking.cli.choice import the_venue
+from prebooking.cli.desk import Desk, open_desk
+from prebooking.cli.environment import environment
+from prebooking.cli.options import AsJson, Day, Member, VenueName, member_of
+from prebooking.cli.perform import perform
+from prebooking.cli.site import Offer, offers, open_site, opened
+from prebooking.cli.terminal import say, show_json, show_table
+from prebooking.cli.when import read_day, show_instant, show_span
+from prebooking.operator import KnownSession, KnownVenue
+from prebooking.settings import AccountSettings
+
+_YOURS = {1: "booked", "1": "booked", 0: "waiting list", "0": "waiting list"}
+
+
+def classes(venue: VenueName, day: Day, *, member: Member = None, as_json: AsJson = False) -> None:
+    """Show a day's classes, their places, and when booking opens."""
+    perform(_classes(venue, day, member=member, as_json=as_json))
+
+
+async def _classes(name: str, day: str, *, member: str | None, as_json: bool) -> None:
+    settings = AccountSettings.from_environment(environment())
+    async with open_desk(settings) as desk:
+        venue = the_venue(await desk.operator.venues(until=desk.soon()), name)
+        now = desk.clock.now()
+        wanted = read_day(day, now=now, zone=ZoneInfo(venue.timezone))
+        session = opened(settings, await session_at(desk, venue, member_of(member)))
+        async with open_site(settings, venue) as site:
+            found = await offers(site, venue, wanted, session)
+    if as_json:
+        show_json([_plain(offer, now) for offer in found])
+    elif found:
+        say(f"{venue.name}, {wanted:%A %d %B %Y} ({venue.timezone})")
+        _show(found, venue, now)
+    else:
+        say(f"{venue.name} has no classes on {wanted:%A %d %B %Y}.")
+
+
+async def session_at(desk: Desk, venue: KnownVenue, member: str | None) -> KnownSession | None:
+    """Return a member's login at a venue, if there is one."""
+    known = await desk.operator.sessions(member, until=desk.soon()) if member else []
+    return next((one for one in known if one.venue.id == venue.id), None)
+
+
+def yours(offer: Offer) -> str:
+    """Say what place the member has in it, as far as the venue told."""
+    state = offer.found.state
+    return _YOURS.get(state, "") if isinstance(state, int | str) and not isinstance(state, bool) else ""
+
+
+def places(offer: Offer) -> str:
+    """Return how many places are taken, of how many."""
+    taken, of = offer.found.taken, offer.found.places
+    return f"{'?' if taken is None else taken}/{'?' if of is None else of}"
+
+
+def opening(opens: datetime | None, zone: str, now: datetime) -> str:
+    """Say when booking opens, on the gym's clock, and in how long that is."""
+    if opens is None:
+        return "no rule"
+    return "is open" if opens <= now else f"{show_instant(opens, zone)} (in {show_span(opens - now)})"
+
+
+def _show(found: Sequence[Offer], venue: KnownVenue, now: datetime) -> None:
+    cells = {
+        "Time": [f"{offer.clock:%H:%M}" for offer in found],
+        "Class": [offer.found.name for offer in found],
+        "Places": [places(offer) for offer in found],
+        "Booking opens": [
+            "has begun" if offer.begins <= now else opening(offer.opens, venue.timezone, now) for offer in found
+        ],
+        "You": [yours(offer) for offer in found],
+    }
+    if not any(cells["You"]):
+        del cells["You"]
+    show_table(list(cells), zip(*cells.values(), strict=True), right=["Places"])
+
+
+def _plain(offer: Offer, now: datetime) -> dict[str, Any]:
+    return {
+        "class_id": offer.found.class_id,
+        "name": offer.found.name,
+        "starts_at": offer.begins.isoformat(),
+        "opens_at": offer.opens.isoformat() if offer.opens else None,
+        "is_open": bool(offer.opens and offer.opens <= now < offer.begins),
+        "taken": offer.found.taken,
+        "places": offer.found.places,
+        "yours": yours(offer) or None,
+    }

@@ -1,0 +1,75 @@
+"""``prebooking login``: a member's password is used for one call, and what it brings is sealed and kept."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from prebooking.bookers.aimharder_site import Box
+from prebooking.cli.choice import the_venue
+from prebooking.cli.desk import open_desk
+from prebooking.cli.environment import environment
+from prebooking.cli.options import Member, VenueName, some_member
+from prebooking.cli.perform import perform
+from prebooking.cli.site import PATIENCE, open_site
+from prebooking.cli.terminal import Impossible, say
+from prebooking.errors import BadInput, SettingsError
+from prebooking.operator import KnownVenue
+from prebooking.sessions import Seal
+from prebooking.settings import AccountSettings
+
+
+def login(venue: VenueName, *, member: Member = None) -> None:
+    """Log a member in. The password is asked for, or read from standard input, and never kept."""
+    perform(_login(venue, member))
+
+
+async def _login(name: str, member: str | None) -> None:
+    who = some_member(member)
+    settings = AccountSettings.from_environment(environment())
+    if not settings.session_encryption_key:
+        cure = "is missing: it seals the login; make one with `openssl rand -base64 32`, the same for the function"
+        raise SettingsError({"SESSION_ENCRYPTION_KEY": cure})
+    async with open_desk(settings) as desk:
+        venue = the_venue(await desk.operator.venues(until=desk.soon()), name)
+        async with open_site(settings, venue) as site:
+            done = await site.login(who, _password(who), timeout=PATIENCE)
+        box_id = _box_at(venue, done.boxes)
+        if box_id and not await desk.operator.set_box(venue.id, box_id, until=desk.soon()):
+            raise Impossible(f"{venue.name} has got another box meanwhile: look at `prebooking venue list --json`.")
+        sealed = Seal.of(settings).seal(done.session.as_json(), venue_id=venue.id, member=who)
+        await desk.sessions.save(venue.id, who, sealed, version=None, within=desk.soon().remaining())
+    say(f"{who} is logged in at {venue.name}. The login is kept sealed, the password is not kept.")
+
+
+def _password(who: str) -> str:
+    """Return the password: asked for without an echo on a terminal, else the first line of standard input."""
+    if sys.stdin.isatty():
+        password = str(typer.prompt(f"Password of {who} at the venue", hide_input=True, err=True))
+    else:
+        password = sys.stdin.readline().rstrip("\r\n")
+    if not password:
+        raise BadInput("There is no password: type it, or give it on standard input.")
+    return password
+
+
+def _box_at(venue: KnownVenue, boxes: Sequence[Box]) -> str | None:
+    """Return the number of the venue's box, by what the login says of the member's boxes; None: it says nothing.
+
+    Raises:
+        Impossible: the member is at other boxes, or at several of this host.
+
+    """
+    here = [box.box_id for box in boxes if box.host == venue.host and box.box_id]
+    if boxes and not here:
+        there = ", ".join(f"{box.name} ({box.host})" for box in boxes)
+        raise Impossible(f"This account is no member at {venue.host}, but at {there}.")
+    if venue.provider_box_id is None and len(here) == 1:
+        return here[0]
+    if venue.provider_box_id is None or (here and venue.provider_box_id not in here):
+        raise Impossible(
+            f"Which box of {venue.host} is it? Add the venue with --box and one of {', '.join(here) or 'its numbers'}."
+        )
+    return None

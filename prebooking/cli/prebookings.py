@@ -1,0 +1,112 @@
+"""``prebooking list`` and ``cancel``: what waits, what became of it, and thinking better of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated
+
+import typer
+
+from prebooking.cli.choice import SHORT, the_wish
+from prebooking.cli.desk import open_desk
+from prebooking.cli.options import AsJson, Member, member_of
+from prebooking.cli.perform import perform
+from prebooking.cli.terminal import Impossible, say, show_json, show_table
+from prebooking.cli.when import show_instant
+from prebooking.operator import Wish
+
+LIMIT = 200  # rows shown
+A_MONTH, A_WEEK = 30, 7  # days
+
+_NOT_CANCELLED = {
+    "being_booked": "It is being booked just now, or may have been: look again when its run is over.",
+    "settled": "It has ended already: look at `prebooking list`.",
+    "not_found": "It is gone.",
+}
+
+
+def list_prebookings(
+    *,
+    member: Member = None,
+    everything: Annotated[bool, typer.Option("--all", help="Also what ended in the last 30 days, not 7.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show what waits, and what ended lately."""
+    perform(_list(member, days=A_MONTH if everything else A_WEEK, as_json=as_json))
+
+
+async def _list(member: str | None, *, days: int, as_json: bool) -> None:
+    whose = member_of(member)
+    async with open_desk() as desk:
+        wishes = await desk.operator.prebookings(whose, settled_days=days, limit=LIMIT, until=desk.soon())
+        now = desk.clock.now()
+    if as_json:
+        show_json(wishes)
+        return
+    if not wishes:
+        say(f"No prebookings{' for ' + whose if whose else ''}: ask for a class with `prebooking add`.")
+        return
+    _show(wishes, now)
+
+
+def cancel(
+    prebooking: Annotated[
+        str, typer.Argument(metavar="ID", help="Its id, or enough of its beginning.", show_default=False)
+    ],
+    *,
+    member: Member = None,
+) -> None:
+    """Take a prebooking back that has not been sent."""
+    perform(_cancel(prebooking, member))
+
+
+async def _cancel(start: str, member: str | None) -> None:
+    async with open_desk() as desk:
+        wishes = await desk.operator.prebookings(
+            member_of(member), settled_days=A_MONTH, limit=LIMIT, until=desk.soon()
+        )
+        wish = the_wish(wishes, start)
+        answer = await desk.prebookings.cancel(wish.id, wish.user_email, until=desk.soon())
+    if answer != "cancelled":
+        raise Impossible(_NOT_CANCELLED[answer])
+    say(f"Cancelled {_what(wish)} at {wish.venue}, {show_instant(wish.expires_at, wish.timezone)}.")
+
+
+def _show(wishes: Sequence[Wish], now: datetime) -> None:
+    """Show them in 80 columns: what is the same in all rows is said once, above them."""
+    cells = {
+        "Id": [str(wish.id)[:SHORT] for wish in wishes],
+        "Class": [_what(wish) for wish in wishes],
+        "Venue": [wish.venue for wish in wishes],
+        "Begins": [show_instant(wish.expires_at, wish.timezone) for wish in wishes],
+        "Booking opens": [show_instant(wish.available_at, wish.timezone) for wish in wishes],
+        "Member": [wish.user_email for wish in wishes],
+        "State": [_state(wish, now) for wish in wishes],
+    }
+    same = [column for column in ("Member", "Venue") if len(set(cells[column])) == 1]
+    if same:
+        say(" at ".join(cells.pop(column)[0] for column in same))
+    show_table(list(cells), zip(*cells.values(), strict=True))
+    _say_more(wishes)
+
+
+def _state(wish: Wish, now: datetime) -> str:
+    if wish.status != "pending":
+        return wish.outcome or wish.status
+    if wish.being_booked:
+        return "being booked"
+    if not wish.venue_enabled:
+        return "venue paused"
+    return "due" if wish.available_at <= now else "waiting"
+
+
+def _say_more(wishes: Sequence[Wish]) -> None:
+    """Say in sentences what a word in the table does not."""
+    for wish in wishes:
+        if more := wish.warning if wish.status == "pending" else wish.error_message:
+            say(f"{str(wish.id)[:SHORT]}: {more}")
+
+
+def _what(wish: Wish) -> str:
+    return wish.class_name or f"class {wish.class_id or '?'}"

@@ -1,0 +1,108 @@
+"""``prebooking run``: one invocation, here and now, just as the cron's; or what it would claim."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from contextlib import redirect_stdout
+from datetime import datetime
+from typing import Annotated
+from uuid import uuid4
+
+import typer
+
+from prebooking import log
+from prebooking.cli.choice import SHORT
+from prebooking.cli.desk import open_desk
+from prebooking.cli.environment import environment
+from prebooking.cli.options import AsJson
+from prebooking.cli.perform import perform
+from prebooking.cli.terminal import Impossible, say, show_json, show_table
+from prebooking.cli.when import show_instant
+from prebooking.clock import Clock, Deadline, Reading
+from prebooking.invocation import run_once
+from prebooking.model import Summary
+from prebooking.operator import ClaimableRow, Preview
+from prebooking.scheduler import CLAIM_LIMIT
+from prebooking.settings import LAST_START, Settings
+
+
+def run(
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be claimed; send nothing.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Book what is due, once, as the cron does."""
+    perform(_preview(as_json=as_json) if dry_run else _run(as_json=as_json))
+
+
+async def _run(*, as_json: bool) -> None:
+    settings = Settings.from_environment(environment())
+    summary = await _carry_out(settings)
+    if as_json:
+        show_json(summary.as_json())
+    else:
+        _say_summary(summary)
+    if not summary.success:
+        raise Impossible("The run did not do all of its work: the log above says why.")
+
+
+async def _carry_out(settings: Settings) -> Summary:
+    """Run, with the log's warnings on standard error, where they are in nobody's way."""
+    clock, instance_id = Clock(), uuid4()
+    guard = Deadline(clock, Reading.of(clock), settings.execution_timeout_seconds)
+    log.set_up()
+    logging.getLogger("prebooking").setLevel(logging.WARNING)
+    events = log.Log(instance_id=instance_id)
+    with redirect_stdout(sys.stderr):
+        return await run_once(settings, instance_id=instance_id, guard=guard, clock=clock, log=events)
+
+
+def _say_summary(summary: Summary) -> None:
+    say(f"{summary.message} in {summary.execution_time_ms} ms.")
+    for title, counts in (("Ended", summary.details), ("Outcomes", summary.outcomes)):
+        if told := ", ".join(f"{count} {name}" for name, count in counts.items() if count and name != "total"):
+            say(f"{title}: {told}.")
+    late = summary.lateness_ms
+    if late["max"] is not None:
+        say(f"Lateness: {late['p50']} ms in the middle, {late['max']} ms at most.")
+
+
+async def _preview(*, as_json: bool) -> None:
+    settings = Settings.from_environment(environment())
+    async with open_desk(settings) as desk:
+        preview = await desk.operator.preview(
+            providers=_providers(settings),
+            limit=CLAIM_LIMIT,
+            fire_within=settings.execution_timeout_seconds - LAST_START,
+            stagger=settings.stagger_ms / 1000,
+            lead=settings.lead_seconds,
+            lease=settings.lease_seconds,
+            turn=settings.execution_timeout_seconds,
+            until=desk.soon(),
+        )
+    if as_json:
+        show_json(preview)
+    else:
+        _say_preview(preview)
+
+
+def _say_preview(preview: Preview) -> None:
+    say(f"A run would claim {len(preview.rows)} now; nothing was claimed or sent.")
+    if preview.rows:
+        show_table(
+            ("Id", "Venue", "Member", "Opens", "First"), [_row(row, preview.now) for row in preview.rows], right=()
+        )
+    if ending := preview.expired + preview.unknown:
+        say(f"It would end {ending} whose class has begun: {preview.expired} expired, {preview.unknown} unknown.")
+
+
+def _row(row: ClaimableRow, now: datetime) -> tuple[str, ...]:
+    first = "ask the venue" if row.maybe_sent else "book" if row.available_at <= now else "wait, then book"
+    opens = show_instant(row.available_at, row.venue.timezone, seconds=True)
+    return (str(row.id)[:SHORT], row.venue.name, row.user_email, opens, first)
+
+
+def _providers(settings: Settings) -> list[str]:
+    set_up = {"webhook": settings.booking_webhook_url, "aimharder": settings.session_encryption_key}
+    return [name for name, is_set_up in set_up.items() if is_set_up]

@@ -1,0 +1,78 @@
+"""A venue's own pages, opened for a command: asked as seldom as a person would, and never twice."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import date, datetime, time
+from zoneinfo import ZoneInfo
+
+from prebooking.bookers.aimharder_site import AimHarderSite, GymClass, Session
+from prebooking.cli.terminal import Impossible
+from prebooking.http import isolated_client
+from prebooking.invocation import to_aimharder
+from prebooking.model import Kind, Outcome, Venue
+from prebooking.opening import OpeningRule, instant
+from prebooking.operator import KnownSession, KnownVenue
+from prebooking.sessions import Seal
+from prebooking.settings import AccountSettings
+
+PATIENCE = 15.0  # seconds: under a rush AimHarder's pages take up to thirteen
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """One class of a day, and when it can be booked; ``opens`` is None at a venue without a rule."""
+
+    found: GymClass
+    day: date
+    clock: time
+    begins: datetime
+    opens: datetime | None
+
+
+@asynccontextmanager
+async def open_site(settings: AccountSettings, venue: Venue) -> AsyncIterator[AimHarderSite]:
+    """Open a venue's pages. Raises Impossible, if it has none that we can read."""
+    if venue.provider != "aimharder":
+        raise Impossible(
+            f"{venue.name} is booked by your own endpoint, which has no timetable to ask: insert prebookings by SQL."
+        )
+    async with isolated_client(connect_timeout=5, transport=to_aimharder(settings)) as client:
+        site = AimHarderSite(client, host=venue.host, box_id=venue.provider_box_id)
+        if site.problem:
+            raise Impossible(site.problem)
+        yield site
+
+
+def opened(settings: AccountSettings, known: KnownSession | None) -> Session | None:
+    """Return a member's login; None: there is none, or no key here, or it is over. Raises SealBroken."""
+    if known is None or known.expired_at or not settings.session_encryption_key:
+        return None
+    kept = Seal.of(settings).open(known.session.sealed, venue_id=known.venue.id, member=known.user_email)
+    return Session.from_json(kept)
+
+
+async def offers(site: AimHarderSite, venue: KnownVenue, day: date, session: Session | None) -> Sequence[Offer]:
+    """Return a day's classes in the order of their times. Raises Impossible, if the timetable cannot be read."""
+    found = await site.classes(session, day, timeout=PATIENCE)
+    if isinstance(found, Outcome):
+        raise Impossible(_no_timetable(venue, found))
+    zone = ZoneInfo(venue.timezone)
+    rule = OpeningRule.parse(venue.opening_rule) if venue.opening_rule else None
+    listed = [_offer(one, day, one.starts, zone, rule) for one in found if one.starts and one.class_id]
+    return sorted(listed, key=lambda offer: (offer.clock, offer.found.name))
+
+
+def _offer(found: GymClass, day: date, clock: time, zone: ZoneInfo, rule: OpeningRule | None) -> Offer:
+    starts = datetime.combine(day, clock)
+    return Offer(found, day, clock, instant(starts, zone), rule.opening(starts, zone) if rule else None)
+
+
+def _no_timetable(venue: Venue, why: Outcome) -> str:
+    if why.kind is Kind.BLOCKED:
+        return f"AimHarder blocks this address ({why.detail}): wait some minutes, or ask from a European connection."
+    if why.kind is Kind.SESSION_EXPIRED:
+        return f'AimHarder asks for a new login: prebooking login "{venue.name}".'
+    return f"The timetable of {venue.name} cannot be read ({why.detail}): try again in a minute."

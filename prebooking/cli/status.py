@@ -1,0 +1,121 @@
+"""``prebooking status``: is it alive, what waits, and the five figures an operator watches."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from datetime import timedelta
+
+from prebooking.cli import plot
+from prebooking.cli.desk import open_desk
+from prebooking.cli.options import AsJson
+from prebooking.cli.perform import perform
+from prebooking.cli.terminal import say, show_json, show_table
+from prebooking.cli.when import show_instant, show_span
+from prebooking.overview import Figures, Spread, Status
+
+TICK = timedelta(seconds=60)  # the cron's interval
+LATE_TICK = timedelta(seconds=90)  # from then on the trigger is taken for dead: one tick has surely been missed
+LONGEST_RUN = timedelta(seconds=60)  # an open run that is older was cut off
+NOTHING = "-"
+
+
+def status(*, as_json: AsJson = False) -> None:
+    """Show how it stands."""
+    perform(_status(as_json=as_json))
+
+
+async def _status(*, as_json: bool) -> None:
+    async with open_desk() as desk:
+        found = await desk.operator.status(until=desk.soon())
+    if as_json:
+        show_json(found)
+        return
+    say(f"Last tick      {_tick(found)}", f"Open runs      {_runs(found)}", f"Prebookings    {_rows(found)}")
+    _show_openings(found)
+    say("")
+    show_table(("Figure", "24 hours", "30 days"), _figures(found), right=())
+    _plot(found)
+
+
+def _tick(found: Status) -> str:
+    if found.last_tick_at is None:
+        return "never: set up the trigger (README, Deploy)"
+    age = found.now - found.last_tick_at
+    dead = ": the trigger is dead, look at the cron" if age > LATE_TICK else ""
+    return f"{show_span(age)} ago{dead}"
+
+
+def _runs(found: Status) -> str:
+    cut_off = [opened for opened in found.open_runs if found.now - opened > LONGEST_RUN]
+    more = f", {len(cut_off)} of them cut off before their end" if cut_off else ""
+    return f"{len(found.open_runs)}{more}"
+
+
+def _rows(found: Status) -> str:
+    rows = found.rows
+    parts = [f"{rows.pending} waiting", f"{rows.due} due", f"{rows.overdue} overdue"]
+    parts += [f"{rows.stopped} due at a paused venue"] if rows.stopped else []
+    parts += [f"{rows.in_doubt} in doubt"] if rows.in_doubt else []
+    return ", ".join(parts)
+
+
+def _show_openings(found: Status) -> None:
+    for number, opening in enumerate(found.next_openings):
+        when = show_instant(opening.available_at, opening.timezone)
+        span = show_span(opening.available_at - found.now)
+        title = "Next openings" if number == 0 else ""
+        say(f"{title:<15}{when} (in {span}), {opening.venue}: {opening.prebookings}")
+
+
+def _figures(found: Status) -> Iterator[tuple[str, ...]]:
+    for title, tell in (
+        ("Execution time", _execution),
+        ("Success rate", _success),
+        ("Connection errors", _errors),
+        ("Order kept", _order),
+        ("Lateness", _lateness),
+    ):
+        yield (title, tell(found.day), tell(found.month))
+
+
+def _execution(figures: Figures) -> str:
+    runs = figures.execution_ms
+    cut_off = f", {runs.cut_off} cut off" if runs.cut_off else ""
+    return f"{_spread(runs)} ({runs.runs} runs{cut_off})"
+
+
+def _success(figures: Figures) -> str:
+    ended = figures.success.completed + figures.success.failed
+    return f"{_share(figures.success.completed, ended)} ({figures.success.completed} of {ended})"
+
+
+def _errors(figures: Figures) -> str:
+    return str(figures.connection_errors)
+
+
+def _order(figures: Figures) -> str:
+    kept = figures.order.pairs - figures.order.overtaken
+    return f"{_share(kept, figures.order.pairs)} ({kept} of {figures.order.pairs})"
+
+
+def _lateness(figures: Figures) -> str:
+    return f"{_spread(figures.lateness_ms)} ({figures.lateness_ms.calls} calls)"
+
+
+def _spread(spread: Spread) -> str:
+    if spread.p50 is None or spread.p95 is None or spread.max is None:
+        return NOTHING
+    return f"{spread.p50:.0f}/{spread.p95:.0f}/{spread.max:.0f} ms"
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{100 * part / whole:.1f} %" if whole else NOTHING
+
+
+def _plot(found: Status) -> None:
+    say("Times: half are below / 95 of 100 / the longest.")
+    values = [late.lateness_ms for late in found.recent]
+    if values:
+        blocks = (sys.stdout.encoding or "").lower().startswith("utf")
+        say("", f"Lateness of the last {len(values)} calls", *plot.columns(values, unit="ms", blocks=blocks))

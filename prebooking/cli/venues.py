@@ -1,0 +1,171 @@
+"""``prebooking venue``: where one can book, when booking opens there, and stopping it."""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from typing import Annotated
+from uuid import uuid4
+
+import typer
+
+from prebooking.bookers.aimharder_site import host_problem
+from prebooking.cli.choice import the_venue
+from prebooking.cli.desk import open_desk
+from prebooking.cli.options import AsJson, VenueName
+from prebooking.cli.perform import perform
+from prebooking.cli.terminal import Impossible, say, show_json, show_table
+from prebooking.cli.when import show_instant
+from prebooking.errors import BadInput
+from prebooking.model import Venue
+from prebooking.opening import OpeningRule, zone_of
+from prebooking.operator import KnownVenue
+
+app = typer.Typer(help="Where one can book.", no_args_is_help=True, rich_markup_mode=None)
+
+NAME_LENGTH = 60  # characters: it has to fit into a table
+
+
+class Provider(StrEnum):
+    """The venue systems there are."""
+
+    AIMHARDER = "aimharder"
+    WEBHOOK = "webhook"
+
+
+@app.command("add")
+def add(
+    *,
+    name: Annotated[str, typer.Argument(help="What you will call it.", show_default=False)],
+    zone: Annotated[str, typer.Option("--zone", help="Its time zone, like Europe/Madrid.", show_default=False)],
+    host: Annotated[
+        str | None, typer.Option("--host", help="AimHarder: <box>.aimharder.com or .es.", show_default=False)
+    ] = None,
+    opens: Annotated[
+        str | None,
+        typer.Option(
+            "--opens",
+            metavar="RULE",
+            help='When booking opens: "4 days before", "72 hours before", "3 days before at 20:00".',
+            show_default=False,
+        ),
+    ] = None,
+    box: Annotated[
+        str | None,
+        typer.Option("--box", help="AimHarder's number of the box; the first login finds it.", show_default=False),
+    ] = None,
+    provider: Annotated[Provider, typer.Option("--provider", help="Which system books there.")] = Provider.AIMHARDER,
+) -> None:
+    """Add a venue."""
+    perform(_add(name, zone=zone, host=host, opens=opens, box=box, provider=provider))
+
+
+async def _add(
+    name: str, *, zone: str, host: str | None, opens: str | None, box: str | None, provider: Provider
+) -> None:
+    venue = Venue(
+        id=uuid4(),
+        name=_name(name),
+        provider=provider.value,
+        host=_host(host, provider),
+        provider_box_id=_box(box),
+        timezone=zone_of(zone).key,
+        idempotent=False,
+    )
+    rule = _rule(opens, provider)
+    async with open_desk() as desk:
+        answer = await desk.operator.add_venue(venue, str(rule) if rule else None, until=desk.soon())
+    if answer.verdict == "name_taken":
+        raise Impossible(f'There is a venue "{answer.name}" already: give this one another name.')
+    if answer.verdict == "box_taken":
+        raise Impossible(f'That box is here already, as "{answer.name}".')
+    say(f"Added {venue.name}" + (f": booking opens {rule}, by the clock of {venue.timezone}." if rule else "."))
+    if provider is Provider.AIMHARDER:
+        say(f'Next: prebooking login "{venue.name}" --member you@example.com')
+
+
+@app.command("list")
+def list_venues(*, as_json: AsJson = False) -> None:
+    """Show the venues."""
+    perform(_list(as_json=as_json))
+
+
+async def _list(*, as_json: bool) -> None:
+    async with open_desk() as desk:
+        venues = await desk.operator.venues(until=desk.soon())
+    if as_json:
+        show_json(venues)
+    elif venues:
+        columns = ("Venue", "Where", "Time zone", "Opens", "State", "Waiting")
+        show_table(columns, [_row(venue) for venue in venues], right=["Waiting"])
+    else:
+        say("There is no venue yet: add one with `prebooking venue add`.")
+
+
+@app.command()
+def pause(venue: VenueName) -> None:
+    """Stop a venue: nothing is sent there until it is resumed."""
+    perform(_enable(venue, enabled=False))
+
+
+@app.command()
+def resume(venue: VenueName) -> None:
+    """Start a venue again, whatever had stopped it."""
+    perform(_enable(venue, enabled=True))
+
+
+async def _enable(name: str, *, enabled: bool) -> None:
+    async with open_desk() as desk:
+        venue = the_venue(await desk.operator.venues(until=desk.soon()), name)
+        if not await desk.operator.enable_venue(venue.id, enabled=enabled, until=desk.soon()):
+            raise Impossible(f"{venue.name} is gone.")
+    if enabled:
+        say(f"{venue.name} is booked again; {venue.pending} waiting.")
+        return
+    say(f"{venue.name} is paused: nothing is sent there until `prebooking venue resume`.")
+    say(f"A run that is under way may still send for 8 s. {venue.pending} waiting; those whose class begins expire.")
+
+
+def _row(venue: KnownVenue) -> tuple[str, ...]:
+    return (
+        venue.name,
+        venue.host or "your endpoint",
+        venue.timezone,
+        venue.opening_rule or "-",
+        _state(venue),
+        str(venue.pending),
+    )
+
+
+def _state(venue: KnownVenue) -> str:
+    if not venue.enabled:
+        return "paused"
+    return f"blocked until {show_instant(venue.paused_until, venue.timezone)}" if venue.paused_until else "open"
+
+
+def _name(text: str) -> str:
+    name = " ".join(text.split())
+    if not 0 < len(name) <= NAME_LENGTH or not name.isprintable():
+        raise BadInput(f"A venue's name has 1 to {NAME_LENGTH} characters that can be printed.")
+    return name
+
+
+def _host(text: str | None, provider: Provider) -> str | None:
+    host = re.sub(r"^https?://|/+$", "", (text or "").strip().lower()) or None
+    if provider is Provider.AIMHARDER and (problem := host_problem(host)):
+        raise BadInput(f"{problem} Say it with --host.")
+    return host
+
+
+def _box(text: str | None) -> str | None:
+    if text is not None and not re.fullmatch(r"\d{1,12}", text, re.ASCII):
+        raise BadInput("AimHarder's number of a box is a number: leave --box out, and the first login finds it.")
+    return text
+
+
+def _rule(text: str | None, provider: Provider) -> OpeningRule | None:
+    if text:
+        return OpeningRule.parse(text)
+    if provider is Provider.AIMHARDER:
+        raise BadInput('When does booking open there? Say --opens "4 days before", "72 hours before" or the like.')
+    return None

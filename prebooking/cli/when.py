@@ -1,0 +1,72 @@
+"""Days and times, as they are typed and as they are shown: always on the gym's own clock."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+from prebooking.errors import BadInput
+from prebooking.opening import instant
+
+
+def read_day(text: str, *, now: datetime, zone: ZoneInfo) -> date:
+    """Read a day: 2026-12-04, "today" or "tomorrow" (where the gym is).
+
+    Raises:
+        BadInput: it is none, or it is over.
+
+    """
+    today = now.astimezone(zone).date()
+    day = {"today": today, "tomorrow": today + timedelta(days=1)}.get(text.lower()) or _date(text)
+    if day < today:
+        raise BadInput(f"{day:%a %d %b %Y} is over: today is {today.isoformat()} where the gym is.")
+    return day
+
+
+def read_time(text: str) -> time:
+    """Read a time of day, 08:00 or 8:00. Raises BadInput."""
+    if not (found := re.fullmatch(r"([01]?\d|2[0-3]):([0-5]\d)", text, re.ASCII)):
+        raise BadInput(f'"{text}" is no time of day: write it like 08:00.')
+    return time(int(found[1]), int(found[2]))
+
+
+def read_instant(text: str, zone: ZoneInfo) -> datetime:
+    """Read an instant on the gym's clock, 2026-12-01 20:00, with seconds if need be; return it in UTC.
+
+    Raises:
+        BadInput: it is none. One with an offset of its own needs no zone.
+
+    """
+    try:
+        local = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise BadInput(f'"{text}" is no instant: write it like "2026-12-01 20:00", on the gym\'s clock.') from None
+    if local.tzinfo is not None:
+        return local.astimezone(UTC)
+    return instant(local, zone)
+
+
+def show_instant(when: datetime, zone: str, *, seconds: bool = False) -> str:
+    """Return an instant as the gym's clock shows it."""
+    return f"{when.astimezone(ZoneInfo(zone)):%a %d %b %H:%M{':%S' if seconds else ''}}"
+
+
+def show_span(span: timedelta) -> str:
+    """Return a duration in its two largest units, "2 d 3 h"; what is over counts like what is ahead."""
+    left = abs(int(span.total_seconds()))
+    units = []
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):
+        if count := left // size:
+            units.append(f"{count} {unit}")
+        left %= size
+    return " ".join(units[:2]) or "0 s"
+
+
+def _date(text: str) -> date:
+    if re.fullmatch(r"\d{4}-\d\d-\d\d", text, re.ASCII):
+        try:
+            return date.fromisoformat(text)
+        except ValueError:
+            pass
+    raise BadInput(f'"{text}" is no day: write it like 2026-12-04, or say today or tomorrow.')
