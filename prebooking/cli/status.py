@@ -82,7 +82,7 @@ def _figures(found: Status) -> Iterator[tuple[str, ...]]:
 def _execution(figures: Figures) -> str:
     runs = figures.execution_ms
     cut_off = f", {runs.cut_off} cut off" if runs.cut_off else ""
-    return f"{_spread(runs)} ({runs.runs} runs{cut_off})"
+    return f"{_spread(runs)} ({runs.runs} run{'s' * (runs.runs != 1)}{cut_off})"
 
 
 def _success(figures: Figures) -> str:
@@ -100,7 +100,7 @@ def _order(figures: Figures) -> str:
 
 
 def _lateness(figures: Figures) -> str:
-    return f"{_spread(figures.lateness_ms)} ({figures.lateness_ms.calls} calls)"
+    return f"{_spread(figures.lateness_ms)} ({figures.lateness_ms.calls} call{'s' * (figures.lateness_ms.calls != 1)})"
 
 
 def _spread(spread: Spread) -> str:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+import pytest
+
 from tests.terminal import ANA, BOX, HOST, MADRID, PASSWORD, Terminal, day
+
+RULE = "72 hours before"
 
 
 def test_four_commands_ask_for_a_class(terminal: Terminal) -> None:
@@ -34,3 +38,133 @@ def test_four_commands_ask_for_a_class(terminal: Terminal) -> None:
         "class_name": "WOD",
         "starts_at": expires_at.astimezone(UTC).isoformat(),
     }
+
+
+# venue add
+
+
+def test_a_venue_s_host_may_be_copied_from_the_browser(terminal: Terminal) -> None:
+    terminal.does(
+        "venue", "add", "Box", "--host", f"https://{HOST.upper()}/", "--zone", "Europe/Madrid", "--opens", RULE
+    )
+    assert terminal.rows("select host, timezone, opening_rule, provider_box_id from venues") == [
+        (HOST, "Europe/Madrid", "72 hours before", None)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changed", "cure"),
+    [
+        ({"--zone": "Europe/Madird"}, "did you mean Europe/Madrid?"),
+        ({"--host": "evil.example"}, "<box>.aimharder.com or <box>.aimharder.es"),
+        ({"--host": "aimharder.com.evil.example"}, "<box>.aimharder.com or <box>.aimharder.es"),
+        ({"--opens": "next week"}, '"72 hours before" or "3 days before at 20:00"'),
+        ({"--opens": ""}, "When does booking open there?"),
+        ({"--box": "4x"}, "the first login finds it"),
+    ],
+)
+def test_a_venue_nobody_could_book_at_is_refused_with_the_cure(
+    terminal: Terminal, changed: dict[str, str], cure: str
+) -> None:
+    options = {"--host": HOST, "--zone": "Europe/Madrid", "--opens": RULE} | changed
+    words = [word for pair in options.items() for word in pair]
+    assert cure in terminal.refuses("venue", "add", "Box", *words, code=2)
+    assert terminal.rows("select * from venues") == []
+
+
+@pytest.mark.parametrize("name", ["", "  ", "x" * 61, "Box\x1b[2J"])
+def test_a_name_that_no_table_can_show_is_refused(terminal: Terminal, name: str) -> None:
+    words = ["--host", HOST, "--zone", "Europe/Madrid", "--opens", RULE]
+    assert "1 to 60 characters" in terminal.refuses("venue", "add", name, *words, code=2)
+
+
+def test_a_name_and_a_box_that_are_there_already_are_refused_by_their_names(terminal: Terminal) -> None:
+    terminal.with_a_venue("--box", "42")
+    words = ["--zone", "Europe/Madrid", "--opens", RULE, "--host"]
+    assert 'a venue "Box Centro" already' in terminal.refuses("venue", "add", "box centro", *words, "b.aimharder.es")
+    assert 'already, as "Box Centro"' in terminal.refuses("venue", "add", "Other", *words, HOST, "--box", "42")
+
+
+def test_a_webhook_venue_needs_no_host_and_no_rule_and_has_no_timetable(terminal: Terminal) -> None:
+    terminal.does("venue", "add", "Mine", "--provider", "webhook", "--zone", "Europe/Madrid")
+    assert "has no timetable to ask" in terminal.refuses("classes", "Mine", "today")
+
+
+# login
+
+
+def test_a_login_is_kept_sealed_and_the_password_is_not_kept(terminal: Terminal) -> None:
+    terminal.with_a_member()
+    [(email, sealed, version)] = terminal.rows("select user_email, sealed, version from member_sessions")
+    assert (email, version) == (ANA, 1)
+    token = next(iter(terminal.twin.members._sessions.values())).token
+    assert token not in sealed
+    everything = str([terminal.rows(query) for query in ("select * from venues", "select * from member_sessions")])
+    assert PASSWORD not in everything
+    assert token not in everything
+
+
+def test_the_first_login_finds_the_number_of_the_box(terminal: Terminal) -> None:
+    terminal.with_a_member()
+    assert terminal.rows("select provider_box_id from venues") == [(str(BOX),)]
+
+
+def test_another_login_replaces_the_first(terminal: Terminal) -> None:
+    terminal.with_a_member()
+    terminal.does("login", "box", "--member", ANA.upper(), typed=f"{PASSWORD}\n")
+    assert terminal.rows("select user_email, version from member_sessions") == [(ANA, 2)]
+
+
+def test_a_wrong_password_and_too_many_of_them_are_refused_and_nothing_is_kept(terminal: Terminal) -> None:
+    terminal.with_a_venue()
+    terminal.twin.join(ANA, PASSWORD)
+    tries = [terminal.refuses("login", "box", "-m", ANA, typed="a wrong one\n") for _ in range(6)]
+    assert "check the e-mail and the password" in tries[0]
+    assert "too many attempts: wait" in tries[5]
+    assert "too many attempts: wait" in terminal.refuses("login", "box", "-m", ANA, typed=f"{PASSWORD}\n")
+    assert "a wrong one" not in "".join(tries)
+    assert terminal.rows("select * from member_sessions") == []
+    assert terminal.rows("select provider_box_id from venues") == [(None,)]
+
+
+def test_a_member_of_another_box_is_told_where_they_are_one(terminal: Terminal) -> None:
+    terminal.with_a_venue()
+    terminal.twin.join(ANA, PASSWORD)
+    terminal.twin.boxes.clear()
+    terminal.twin.open_box("norte.aimharder.com", box_id=7, name="Box Norte")
+    said = terminal.refuses("login", "box", "-m", ANA, typed=f"{PASSWORD}\n")
+    assert f"no member at {HOST}, but at Box Norte (norte.aimharder.com)" in said
+    assert terminal.rows("select * from member_sessions") == []
+
+
+def test_a_box_number_that_is_another_s_is_found_out_at_the_login(terminal: Terminal) -> None:
+    terminal.with_a_venue("--box", "7")
+    terminal.twin.join(ANA, PASSWORD)
+    said = terminal.refuses("login", "box", "-m", ANA, typed=f"{PASSWORD}\n")
+    assert f"with --box and one of {BOX}" in said
+    assert terminal.rows("select * from member_sessions") == []
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "cure"),
+    [
+        ("SESSION_ENCRYPTION_KEY", "", "openssl rand -base64 32"),
+        ("SESSION_ENCRYPTION_KEY", "c2hvcnQ=", "32 bytes in base64"),
+        ("AIMHARDER_TWIN_URL", "http://127.0.0.1:9", "does not answer"),
+    ],
+)
+def test_no_login_without_a_key_or_a_venue_that_answers(
+    terminal: Terminal, variable: str, value: str, cure: str
+) -> None:
+    terminal.with_a_venue()
+    terminal.twin.join(ANA, PASSWORD)
+    terminal.environment.setenv(variable, value)
+    assert cure in terminal.refuses("login", "box", "-m", ANA, typed=f"{PASSWORD}\n")
+    assert terminal.rows("select * from member_sessions") == []
+    assert [call for call in terminal.twin.ledger.entries if getattr(call, "path", "") == "/api/login"] == []
+
+
+@pytest.mark.parametrize(("words", "typed"), [(["-m", ANA], ""), ([], "x\n"), (["-m", "ana"], "x\n")])
+def test_a_login_needs_somebody_and_a_password(terminal: Terminal, words: list[str], typed: str) -> None:
+    terminal.with_a_venue()
+    terminal.refuses("login", "box", *words, typed=typed, code=2)

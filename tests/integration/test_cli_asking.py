@@ -1,0 +1,174 @@
+"""A day's classes, and asking for one of them: what is kept, and what is refused with the cure."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from prebooking.local.venue import Arrival, Fate, Reply
+from tests.terminal import ANA, HOST, MADRID, PASSWORD, Terminal, day
+
+# classes
+
+
+def test_a_day_s_classes_come_with_the_member_s_own_places(terminal: Terminal) -> None:
+    terminal.with_a_member()
+    terminal.offer("1001", day=day(1), at="07:00", name="WOD")
+    terminal.offer("1002", day=day(1), at="19:30", name="Open [red]Box\x1b[2J", places=3)
+    _book(terminal, "1001")
+    lines = terminal.does("classes", "box", "tomorrow", "-m", ANA).splitlines()
+    assert [line.split()[:2] for line in lines[3:]] == [["07:00", "WOD"], ["19:30", "Open"]]
+    assert ["booked" in line for line in lines[3:]] == [True, False]
+    assert "Open [red]Box�[2J" in lines[4]
+    assert "is open" in lines[4]
+    found = terminal.type("classes", "box", "tomorrow", "--json").json
+    assert [(one["class_id"], one["taken"], one["places"], one["yours"]) for one in found] == [
+        ("1001", 1, 10, None),
+        ("1002", 0, 3, None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "code", "cure"),
+    [
+        ("2020-01-01", 2, "is over: today is"),
+        ("2026-02-30", 2, "write it like 2026-12-04"),
+        ("20261204", 2, "write it like 2026-12-04"),
+        ("soon", 2, "or say today or tomorrow"),
+    ],
+)
+def test_a_day_that_is_none_or_over_is_refused(terminal: Terminal, wanted: str, code: int, cure: str) -> None:
+    terminal.with_a_venue()
+    assert cure in terminal.refuses("classes", "box", wanted, code=code)
+
+
+def test_a_day_without_classes_says_so(terminal: Terminal) -> None:
+    terminal.with_a_member()
+    assert "has no classes on" in terminal.does("classes", "box", "today")
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "cure"),
+    [
+        (200, b"<html>maintenance</html>", "cannot be read"),
+        (403, b"<html>no</html>", "blocks this address (HTTP 403)"),
+        (302, b"", "cannot be read (HTTP 302)"),
+        (500, b"", "cannot be read (HTTP 500)"),
+        (200, b'{"bookings": "none"}', "cannot be read"),
+    ],
+)
+def test_a_timetable_that_cannot_be_read_is_a_sentence(terminal: Terminal, status: int, body: bytes, cure: str) -> None:
+    terminal.with_a_member()
+    terminal.twin.fate = lambda _: Fate(answer=Reply(status, {}, body))
+    said = terminal.refuses("classes", "box", "tomorrow")
+    assert cure in said
+    assert "maintenance" not in said
+
+
+# add
+
+
+def test_the_class_is_told_by_its_name_if_several_begin_then(terminal: Terminal) -> None:
+    terminal.with_a_member()
+    for number, name in (("1", "WOD"), ("2", "WOD Competition"), ("3", "Open Box")):
+        terminal.offer(number, day=day(6), name=name)
+    ask = ["add", "box", str(day(6)), "19:30", "-m", ANA]
+    assert "Open Box, WOD, WOD Competition. Say which with --class" in terminal.refuses(*ask)
+    assert 'No class "yoga" begins at 19:30' in terminal.refuses(*ask, "--class", "yoga")
+    for name, number in (("wod", "1"), ("comp", "2"), ("open box", "3")):
+        terminal.does(*ask, "--class", name)
+        assert terminal.rows("select booking_data ->> 'class_id' from prebookings order by created_at")[-1] == (number,)
+
+
+def test_an_hour_without_a_class_is_refused_with_those_that_have_one(terminal: Terminal) -> None:
+    terminal.with_a_member()
+    terminal.offer(day=day(6))
+    said = terminal.refuses("add", "box", str(day(6)), "7:00", "-m", ANA)
+    assert "there is 19:30 WOD" in said
+    assert terminal.rows("select * from prebookings") == []
+
+
+@pytest.mark.parametrize("hour", ["24:00", "19", "7pm", "19:30:00", ""])
+def test_an_hour_that_is_none_is_refused(terminal: Terminal, hour: str) -> None:
+    assert "write it like 08:00" in terminal.refuses("add", "box", "today", hour, "-m", ANA, code=2)
+
+
+def test_a_class_is_asked_for_once(terminal: Terminal) -> None:
+    terminal.with_a_member()
+    terminal.offer(day=day(6))
+    ask = ["add", "box", str(day(6)), "19:30", "-m", ANA]
+    terminal.does(*ask)
+    assert "waits for this class already" in terminal.refuses(*ask)
+    assert len(terminal.rows("select * from prebookings")) == 1
+
+
+def test_a_class_the_member_is_in_is_asked_for_only_expressly(terminal: Terminal) -> None:
+    terminal.with_a_member()
+    terminal.offer(day=day(1))
+    _book(terminal, "1001")
+    ask = ["add", "box", "tomorrow", "19:30", "-m", ANA]
+    assert "has a place in WOD already" in terminal.refuses(*ask)
+    terminal.does(*ask, "--again")
+
+
+def test_a_class_that_has_begun_is_refused(terminal: Terminal) -> None:
+    terminal.with_a_member()
+    now = datetime.now(MADRID)
+    terminal.offer(day=now.date(), at=f"{now:%H:%M}")
+    said = terminal.refuses("add", "box", "today", f"{now:%H:%M}", "-m", ANA, code=2)
+    assert "has begun" in said or "is over" in said
+    assert terminal.rows("select * from prebookings") == []
+
+
+@pytest.mark.parametrize(
+    ("opens", "utc"), [("2026-01-05 20:00", "2026-01-05 19:00"), ("2026-01-05T20:00:30+00:00", "2026-01-05 20:00")]
+)
+def test_whoever_knows_better_says_when_booking_opens(terminal: Terminal, opens: str, utc: str) -> None:
+    terminal.with_a_member()
+    terminal.offer(day=day(6))
+    terminal.does("add", "box", str(day(6)), "19:30", "-m", ANA, "--opens", opens)
+    [(at,)] = terminal.rows("select available_at from prebookings")
+    assert f"{at.astimezone(UTC):%Y-%m-%d %H:%M}" == utc
+
+
+def test_an_opening_after_the_class_or_that_cannot_be_read_is_refused(terminal: Terminal) -> None:
+    terminal.with_a_member()
+    terminal.offer(day=day(6))
+    ask = ["add", "box", str(day(6)), "19:30", "-m", ANA, "--opens"]
+    assert "begun already" in terminal.refuses(*ask, f"{day(6)} 19:30", code=2)
+    assert "on the gym's clock" in terminal.refuses(*ask, "tomorrow at noon", code=2)
+    assert terminal.rows("select * from prebookings") == []
+
+
+def test_a_wish_for_the_waiting_list_says_so_to_the_venue(terminal: Terminal) -> None:
+    terminal.with_a_member()
+    terminal.offer(day=day(6))
+    terminal.does("add", "box", str(day(6)), "19:30", "-m", ANA, "--waiting-list")
+    assert terminal.rows("select booking_data -> 'insist' from prebookings") == [(1,)]
+
+
+def test_nobody_asks_for_a_class_without_a_login_that_works(terminal: Terminal) -> None:
+    terminal.with_a_venue()
+    terminal.offer(day=day(6))
+    ask = ["add", "box", str(day(6)), "19:30", "-m", ANA]
+    assert f'prebooking login "Box Centro" --member {ANA}' in terminal.refuses(*ask)
+    terminal.twin.join(ANA, PASSWORD)
+    terminal.does("login", "box", "-m", ANA, typed=f"{PASSWORD}\n")
+    terminal.connection.execute("update member_sessions set expired_at = now()")
+    assert f'prebooking login "Box Centro" --member {ANA}' in terminal.refuses(*ask)
+
+
+def test_a_login_sealed_for_somebody_else_is_found_out_before_anything_is_asked_for(terminal: Terminal) -> None:
+    terminal.with_a_member()
+    terminal.offer(day=day(6))
+    terminal.connection.execute("update member_sessions set user_email = 'ben@example.com'")
+    said = terminal.refuses("add", "box", str(day(6)), "19:30", "-m", "ben@example.com")
+    assert "log in again" in said
+    assert terminal.rows("select * from prebookings") == []
+
+
+def _book(terminal: Terminal, class_id: str) -> None:
+    """Let Ana have a place, which she has got in some other way."""
+    wish = Arrival(terminal.twin.now(), "POST", "", ANA, class_id, HOST, path="/api/book", books=True)
+    assert terminal.twin.book(wish).booking_id

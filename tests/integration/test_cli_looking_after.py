@@ -1,0 +1,231 @@
+"""Looking after what was asked for: lists, cancelling, pausing, runs by hand, and how it stands."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from prebooking.local.venue import State
+from tests.calls import finish
+from tests.factories import add_prebooking, add_venue
+from tests.terminal import ANA, Terminal, day
+
+CRON_SECRET = "0a1b2c3d4e5f60718293a4b5c6d7e8f9"
+
+
+def now(seconds: float = 0) -> datetime:
+    return datetime.now(UTC) + timedelta(seconds=seconds)
+
+
+def wish(terminal: Terminal, venue: Any, **overrides: Any) -> str:
+    """Add a row, and return the beginning of its id."""
+    return str(add_prebooking(terminal.connection, venue, **overrides))[:8]
+
+
+# list and cancel
+
+
+def test_a_list_fits_into_80_columns_and_says_how_each_stands(terminal: Terminal) -> None:
+    box = add_venue(terminal.connection, name="Box Centro")
+    data = {"class_id": "1", "class_name": "WOD"}
+    mine = {"user_email": ANA, "available_at": now(3600)}
+    waiting = wish(terminal, box, **mine, booking_data=data, warning="session_expired: log in again.")
+    doubt = wish(terminal, box, **mine | {"available_at": now(-60)}, maybe_sent=True)
+    full = {"status": "failed", "outcome": "full", "error_message": "The class was full.", "settled_at": now(-5)}
+    ended = wish(terminal, box, **mine, **full)
+    said = terminal.does("list", "--member", ANA)
+    assert max(map(len, said.splitlines())) <= 80
+    lines = {line.split()[0]: line for line in said.splitlines() if line[:8] in {waiting, doubt, ended}}
+    assert "WOD" in said
+    assert [("being booked" in lines[doubt]), ("full" in lines[ended])] == [True, True]
+    assert f"{waiting}: session_expired: log in again." in said
+    assert f"{ended}: The class was full." in said
+    assert said.splitlines()[0] == f"{ANA} at Box Centro"
+
+
+def test_a_list_for_programs_is_json_and_of_one_member_only_if_asked(terminal: Terminal) -> None:
+    box = add_venue(terminal.connection)
+    mine = wish(terminal, box, user_email=ANA)
+    wish(terminal, box)
+    assert [row["id"][:8] for row in terminal.type("list", "--json", "-m", ANA).json] == [mine]
+    assert len(terminal.type("list", "--json").json) == 2
+    terminal.environment.setenv("PREBOOKING_MEMBER", ANA)
+    assert len(terminal.type("list", "--json").json) == 1
+
+
+def test_what_ended_a_while_ago_is_shown_when_asked_for(terminal: Terminal) -> None:
+    box = add_venue(terminal.connection)
+    wish(terminal, box, status="failed", outcome="full", settled_at=now(-10 * 86400))
+    assert terminal.type("list", "--json").json == []
+    assert len(terminal.type("list", "--all", "--json").json) == 1
+
+
+def test_a_prebooking_is_cancelled_by_the_beginning_of_its_id(terminal: Terminal) -> None:
+    row = wish(terminal, add_venue(terminal.connection), user_email=ANA, available_at=now(60))
+    assert "Cancelled" in terminal.does("cancel", row)
+    assert terminal.rows("select status from prebookings") == [("cancelled",)]
+
+
+def test_what_is_being_booked_has_ended_or_is_not_there_is_not_cancelled(terminal: Terminal) -> None:
+    box = add_venue(terminal.connection)
+    doubt = wish(terminal, box, maybe_sent=True)
+    full = wish(terminal, box, status="failed", outcome="full", settled_at=now())
+    assert "being booked" in terminal.refuses("cancel", doubt)
+    assert "has ended already" in terminal.refuses("cancel", full)
+    assert "There is no prebooking" in terminal.refuses("cancel", "zzz")
+    assert "There is no prebooking" in terminal.refuses("cancel", doubt, "-m", "ben@example.com")
+
+
+def test_an_id_that_may_be_several_is_refused_with_them(terminal: Terminal) -> None:
+    box = add_venue(terminal.connection)
+    for end in (1, 2):
+        wish(terminal, box, id=f"aaaaaaaa-0000-4000-8000-00000000000{end}")
+    assert "may be several" in terminal.refuses("cancel", "aaaa")
+    assert terminal.rows("select distinct status from prebookings") == [("pending",)]
+
+
+# venues
+
+
+def test_a_paused_venue_gets_nothing_until_it_is_resumed(terminal: Terminal) -> None:
+    add_venue(terminal.connection, name="Box Centro")
+    assert "nothing is sent there" in terminal.does("venue", "pause", "box")
+    assert terminal.rows("select enabled from venues") == [(False,)]
+    assert "paused" in terminal.does("venue", "list")
+    assert "is booked again" in terminal.does("venue", "resume", "BOX CENTRO")
+    assert terminal.rows("select enabled from venues") == [(True,)]
+
+
+def test_a_venue_s_name_may_be_short_but_not_unclear(terminal: Terminal) -> None:
+    for name in ("Box Norte", "Box Sur", "Box"):
+        add_venue(terminal.connection, name=name)
+    terminal.does("venue", "pause", "box n")
+    terminal.does("venue", "pause", "box")
+    assert terminal.rows("select name from venues where not enabled order by 1") == [("Box",), ("Box Norte",)]
+    assert '"bo" may be several: Box, Box Norte, Box Sur' in terminal.refuses("venue", "pause", "bo")
+    assert 'no venue "Boxx": there is Box, Box Norte, Box Sur' in terminal.refuses("venue", "pause", "Boxx")
+    assert "may be several" not in terminal.refuses("venue", "pause", "")
+
+
+def test_the_venues_are_listed_for_people_and_for_programs(terminal: Terminal) -> None:
+    assert "add one with" in terminal.does("venue", "list")
+    terminal.with_a_venue()
+    said = terminal.does("venue", "list")
+    assert "4 days before" in said
+    assert max(map(len, said.splitlines())) <= 80
+    [venue] = terminal.type("venue", "list", "--json").json
+    assert (venue["name"], venue["opening_rule"], venue["enabled"]) == ("Box Centro", "4 days before", True)
+
+
+# run
+
+
+def test_a_run_books_what_is_due_and_says_so(terminal: Terminal) -> None:
+    terminal.environment.setenv("CRON_SECRET", CRON_SECRET)
+    terminal.with_a_member()
+    terminal.offer(day=day(1))
+    terminal.does("add", "box", "tomorrow", "19:30", "-m", ANA)
+    assert "Processed 1 prebooking" in terminal.does("run")
+    assert [(act.member, act.state) for act in terminal.twin.ledger.bookings()] == [(ANA, State.BOOKED)]
+    assert terminal.rows("select status, outcome from prebookings") == [("completed", "booked")]
+    assert terminal.type("run", "--json").json["message"] == "No prebookings ready"
+
+
+def test_a_dry_run_shows_what_would_be_claimed_and_sends_nothing(terminal: Terminal) -> None:
+    terminal.environment.setenv("CRON_SECRET", CRON_SECRET)
+    terminal.with_a_member()
+    terminal.offer(day=day(1))
+    terminal.does("add", "box", "tomorrow", "19:30", "-m", ANA)
+    before, calls = terminal.rows("select * from prebookings"), len(terminal.twin.ledger.entries)
+    said = terminal.does("run", "--dry-run")
+    assert "would claim 1 now; nothing was claimed or sent" in said
+    assert ANA in said
+    assert [row["user_email"] for row in terminal.type("run", "--dry-run", "--json").json["rows"]] == [ANA]
+    assert terminal.rows("select * from prebookings") == before
+    assert terminal.rows("select * from prebooking_heartbeat") == []
+    assert len(terminal.twin.ledger.entries) == calls
+
+
+def test_a_dry_run_takes_only_venues_that_this_machine_could_book(terminal: Terminal) -> None:
+    terminal.environment.setenv("CRON_SECRET", CRON_SECRET)
+    wish(terminal, add_venue(terminal.connection))
+    assert "would claim 0" in terminal.does("run", "--dry-run")
+
+
+def test_a_run_that_cannot_work_fails_and_says_why_on_the_other_stream(terminal: Terminal) -> None:
+    terminal.environment.setenv("CRON_SECRET", CRON_SECRET)
+    terminal.connection.execute("revoke execute on function claim_due_prebookings_v1 from service_role")
+    said = terminal.type("run", "--json")
+    assert said.code == 1
+    assert said.json["success"] is False
+    assert "42501" in said.err
+    assert "Traceback" not in said.err
+
+
+# status
+
+
+def test_a_status_says_whether_the_trigger_lives(terminal: Terminal) -> None:
+    assert "never: set up the trigger" in terminal.does("status")
+    terminal.connection.execute(
+        "insert into prebooking_heartbeat (last_tick_at) values (now() - interval '10 minutes')"
+    )
+    assert "10 min ago: the trigger is dead" in terminal.does("status")
+    terminal.connection.execute("update prebooking_heartbeat set last_tick_at = now() - interval '30 seconds'")
+    assert "dead" not in terminal.does("status")
+
+
+def test_a_status_has_rows_openings_figures_and_a_plot_in_80_columns(terminal: Terminal) -> None:
+    box = add_venue(terminal.connection, name="Box Centro")
+    opens = now(-600)
+    for place, late in enumerate((100, 50, 1200)):
+        asked, fired = opens - timedelta(minutes=5 - place), opens + timedelta(milliseconds=late)
+        ends = {"status": "completed", "outcome": "booked", "settled_at": fired, "fired_at": fired}
+        add_prebooking(terminal.connection, box, available_at=opens, created_at=asked, **ends)
+    wish(terminal, box, available_at=now(7200))
+    wish(terminal, box, available_at=now(-300), created_at=now(-300))
+    finish(terminal.connection, uuid4(), summary={"execution_time_ms": 812, "outcomes": {"unsure": 2}})
+    said = terminal.does("status")
+    assert max(map(len, said.splitlines())) <= 80
+    lines = {line.split("  ")[0]: line for line in said.splitlines()}
+    assert "2 waiting, 1 due, 1 overdue" in lines["Prebookings"]
+    assert "Box Centro: 1" in lines["Next openings"]
+    assert "812/812/812 ms (1 run)" in lines["Execution time"]
+    assert "100.0 % (3 of 3)" in lines["Success rate"]
+    assert "50.0 % (1 of 2)" in lines["Order kept"]
+    assert "100/1200/1200 ms (3 calls)" in lines["Lateness"]
+    assert lines["Connection errors"].split()[2:] == ["2", "2"]
+    plotted = [line for line in said.splitlines() if "|" in line]
+    assert plotted[0].startswith("1200 ms |")
+    assert len(plotted[0].split("|")[1]) == 3
+    found = terminal.type("status", "--json").json
+    assert (found["day"]["success"]["completed"], found["rows"]["overdue"]) == (3, 1)
+
+
+# the database
+
+
+@pytest.mark.parametrize("words", [["list"], ["status"], ["venue", "list"], ["cancel", "1"]])
+def test_a_database_that_is_away_not_migrated_or_closed_to_the_key_is_one_sentence(
+    terminal: Terminal, words: list[str]
+) -> None:
+    terminal.connection.execute("revoke execute on all functions in schema public from service_role")
+    assert "secret key" in terminal.refuses(*words)
+    terminal.connection.execute("drop schema public cascade; create schema public")
+    assert "supabase db push" in terminal.refuses(*words)
+    terminal.environment.setenv("SUPABASE_URL", "http://127.0.0.1:9")
+    assert "cannot be reached" in terminal.refuses(*words)
+
+
+def test_only_the_database_s_two_variables_are_needed_to_look_and_both_are_named(terminal: Terminal) -> None:
+    for name in ("SESSION_ENCRYPTION_KEY", "AIMHARDER_TWIN_URL"):
+        terminal.environment.delenv(name)
+    terminal.does("list")
+    terminal.environment.delenv("SUPABASE_URL")
+    terminal.environment.setenv("SUPABASE_SERVICE_ROLE_KEY", " ")
+    said = terminal.type("list")
+    assert said.code == 1
+    assert [line.split()[1] for line in said.err.splitlines()] == ["SUPABASE_URL", "SUPABASE_SERVICE_ROLE_KEY"]
