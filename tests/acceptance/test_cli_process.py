@@ -1,0 +1,132 @@
+"""The command as it is installed: a process of its own, in a pipe, without colours, interrupted."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from prebooking.local.stack import Stack
+from tests.factories import add_prebooking, add_venue
+
+COMMAND = str(Path(sys.executable).parent / "prebooking")
+# Whoever runs the tests may ignore Ctrl-C, and a process inherits that.
+HEEDS_CTRL_C = (
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
+    "import prebooking.cli.app; prebooking.cli.app.main()"
+)
+
+
+def run(*words: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    keep = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    return subprocess.run(
+        [COMMAND, *words],
+        cwd=folder,
+        env=keep | environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def database(stack: Stack) -> dict[str, str]:
+    return {name: stack.environment[name] for name in ("SUPABASE_URL", "SUPABASE_SERVICE_ROLE_KEY")}
+
+
+def test_the_installed_command_lists_in_a_pipe_without_colours(stack: Stack, tmp_path: Path) -> None:
+    row = add_prebooking(stack.connection, add_venue(stack.connection))
+    said = run("list", folder=tmp_path, **database(stack), PYTHONIOENCODING="utf-8")
+    assert (said.returncode, said.stderr) == (0, "")
+    assert str(row)[:8] in said.stdout
+    assert "\x1b" not in said.stdout
+    assert max(map(len, said.stdout.splitlines())) <= 80
+
+
+@pytest.mark.parametrize(("variable", "coloured"), [("FORCE_COLOR", True), ("NO_COLOR", False)])
+def test_no_colour_is_asked_for_where_none_is_wanted(
+    stack: Stack, tmp_path: Path, variable: str, *, coloured: bool
+) -> None:
+    add_prebooking(stack.connection, add_venue(stack.connection))
+    said = run("list", folder=tmp_path, **database(stack), **{variable: "1"}, TERM="xterm-256color")
+    assert said.returncode == 0
+    assert ("\x1b[" in said.stdout) == coloured
+
+
+def test_a_terminal_that_knows_only_ascii_gets_ascii(stack: Stack, tmp_path: Path) -> None:
+    add_prebooking(stack.connection, add_venue(stack.connection, name="Ñandú"))
+    said = run("venue", "list", folder=tmp_path, **database(stack), PYTHONIOENCODING="ascii:replace")
+    assert said.returncode == 0
+    assert said.stdout.isascii()
+
+
+def test_a_file_beside_it_says_what_the_environment_does_not(stack: Stack, tmp_path: Path) -> None:
+    settings = database(stack)
+    (tmp_path / ".env").write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
+    assert run("list", folder=tmp_path).returncode == 0
+    said = run("list", folder=tmp_path, SUPABASE_URL="http://127.0.0.1:9")
+    assert (said.returncode, said.stdout) == (1, "")
+    assert "cannot be reached" in said.stderr
+    assert run("list", folder=tmp_path, SUPABASE_URL=" ").returncode == 0, "a blank variable is none"
+
+
+def test_a_reader_that_goes_away_is_no_traceback(stack: Stack, tmp_path: Path) -> None:
+    venue = add_venue(stack.connection)
+    for _ in range(200):
+        add_prebooking(stack.connection, venue)
+    read, write = os.pipe()
+    os.close(read)
+    said = subprocess.run(
+        [COMMAND, "list", "--json"],
+        cwd=tmp_path,
+        env=database(stack) | {"PATH": os.environ["PATH"]},
+        stdout=write,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    os.close(write)
+    assert "Traceback" not in said.stderr
+    assert said.returncode == 1
+
+
+def test_ctrl_c_ends_a_command_that_waits_with_130_and_no_traceback(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        environment = {"SUPABASE_URL": f"http://127.0.0.1:{silent.getsockname()[1]}", "PATH": os.environ["PATH"]}
+        waiting = subprocess.Popen(
+            [sys.executable, "-c", HEEDS_CTRL_C, "list"],
+            cwd=tmp_path,
+            env=environment | {"SUPABASE_SERVICE_ROLE_KEY": "sb_secret_of_the_tests"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        silent.settimeout(30)
+        with silent.accept()[0]:
+            waiting.send_signal(signal.SIGINT)
+            out, err = waiting.communicate(timeout=30)
+    assert (waiting.returncode, out) == (130, "")
+    assert "Traceback" not in err
+
+
+def test_nothing_of_the_command_line_is_loaded_by_the_function() -> None:
+    program = (
+        "import sys, importlib.abc\n"
+        "class Nowhere(importlib.abc.MetaPathFinder):\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.split('.')[0] in {'typer', 'click', 'rich', 'dotenv', 'tzdata', 'shellingham'}:\n"
+        "            raise ModuleNotFoundError(name)\n"
+        "sys.meta_path.insert(0, Nowhere())\n"
+        "import api.cron.prebooking_scheduler\n"
+        "print([name for name in sys.modules if name.startswith('prebooking.cli')])\n"
+    )
+    root = Path(__file__).parents[2]
+    said = subprocess.run([sys.executable, "-c", program], cwd=root, capture_output=True, text=True, check=False)
+    assert (said.returncode, said.stdout) == (0, "[]\n"), said.stderr

@@ -1,0 +1,133 @@
+"""What the command line reads and shows, without a database: days, times, spans, names, plots and complaints."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+import typer
+
+from prebooking.cli import plot
+from prebooking.cli.choice import by_name
+from prebooking.cli.perform import perform, sentences
+from prebooking.cli.terminal import Impossible
+from prebooking.cli.when import read_day, read_instant, read_time, show_instant, show_span
+from prebooking.errors import (
+    BadInput,
+    PrebookingError,
+    SettingsError,
+    StoreBusy,
+    StoreRefused,
+    StoreUnavailable,
+)
+
+MADRID = ZoneInfo("Europe/Madrid")
+LATE = datetime(2026, 11, 23, 23, 30, tzinfo=UTC)  # already the 24th in Madrid
+
+
+def test_today_is_the_gym_s_day() -> None:
+    assert read_day("today", now=LATE, zone=MADRID) == date(2026, 11, 24)
+    assert read_day("Tomorrow", now=LATE, zone=MADRID) == date(2026, 11, 25)
+    assert read_day("2026-11-24", now=LATE, zone=MADRID) == date(2026, 11, 24)
+    with pytest.raises(BadInput, match="today is 2026-11-24 where the gym is"):
+        read_day("2026-11-23", now=LATE, zone=MADRID)
+
+
+@pytest.mark.parametrize(("text", "clock"), [("8:00", time(8)), ("08:05", time(8, 5)), ("23:59", time(23, 59))])
+def test_an_hour_may_have_one_digit(text: str, clock: time) -> None:
+    assert read_time(text) == clock
+
+
+def test_an_instant_is_read_and_shown_on_the_gym_s_clock() -> None:
+    opens = read_instant("2026-12-01 20:00", MADRID)
+    assert (opens, opens.tzinfo) == (datetime(2026, 12, 1, 19, tzinfo=UTC), UTC)
+    assert show_instant(opens, "Europe/Madrid") == "Tue 01 Dec 20:00"
+    assert show_instant(opens, "America/New_York", seconds=True) == "Tue 01 Dec 14:00:00"
+
+
+@pytest.mark.parametrize(
+    ("span", "shown"),
+    [
+        (timedelta(0), "0 s"),
+        (timedelta(seconds=59.9), "59 s"),
+        (timedelta(seconds=-61), "1 min 1 s"),
+        (timedelta(hours=25, seconds=5), "1 d 1 h"),
+        (timedelta(days=2, seconds=5), "2 d 5 s"),
+    ],
+)
+def test_a_span_is_shown_in_its_two_largest_units(span: timedelta, shown: str) -> None:
+    assert show_span(span) == shown
+
+
+def test_a_class_is_meant_by_its_whole_name_before_it_is_by_a_part() -> None:
+    names = ["WOD", "WOD Competition", "Open Box"]
+    assert by_name(names, "wod") == ["WOD"]
+    assert by_name(names, "COMP") == ["WOD Competition"]
+    assert by_name(names, "o") == names
+    assert by_name(names, "yoga") == []
+
+
+def test_a_plot_has_a_column_a_value_and_nothing_above_zero_is_invisible() -> None:
+    lines = list(plot.columns([800, 0, 1, 400, -5], unit="ms"))
+    assert lines[0] == "800 ms |█"
+    assert lines[-1] == "  0 ms |█ ▁█"
+    assert lines[plot.HEIGHT // 2] == "       |█  █"
+    assert len(lines) == plot.HEIGHT
+
+
+def test_a_plot_of_nothing_late_is_empty_and_a_plain_terminal_gets_plain_characters() -> None:
+    assert [line.partition("|")[2] for line in plot.columns([0, 0], unit="ms")] == [""] * plot.HEIGHT
+    plain = list(plot.columns([10, 1], unit="ms", blocks=False))
+    assert plain[-1] == " 0 ms |#."
+    assert "".join(plain).isascii()
+
+
+@pytest.mark.parametrize(
+    ("exc", "cure"),
+    [
+        (StoreRefused("list_venues_v1", "PGRST202"), "supabase db push"),
+        (StoreRefused("list_venues_v1", "42501"), "SUPABASE_SERVICE_ROLE_KEY"),
+        (StoreRefused("list_venues_v1", "PGRST301"), "SUPABASE_SERVICE_ROLE_KEY"),
+        (StoreRefused("list_venues_v1", "23514"), "refuses this (list_venues_v1: 23514)"),
+        (StoreBusy("list_venues_v1", "55P03"), "try again in a few seconds"),
+        (StoreUnavailable("list_venues_v1", "ConnectError"), "SUPABASE_URL"),
+        (SettingsError({"SUPABASE_URL": "is missing"}), "SUPABASE_URL is missing (a .env"),
+        (Impossible("There is no venue."), "There is no venue."),
+    ],
+)
+def test_what_goes_wrong_is_one_sentence_with_the_cure(exc: PrebookingError, cure: str) -> None:
+    [sentence] = sentences(exc)
+    assert cure in sentence
+
+
+async def _raises(exc: BaseException) -> None:
+    raise exc
+
+
+@pytest.mark.parametrize(
+    ("exc", "code", "said"),
+    [
+        (BadInput("That is no day."), 2, "Error: That is no day.\n"),
+        (Impossible("No.\x1b[2J"), 1, "Error: No.�[2J\n"),
+        (SettingsError({"A": "is bad", "B": "is too"}), 1, None),
+        (ZeroDivisionError("secret@example.com"), 1, None),
+        (typer.Exit(3), 3, ""),
+    ],
+)
+def test_a_command_that_fails_ends_with_a_code_and_no_traceback(
+    capsys: pytest.CaptureFixture[str], exc: Exception, code: int, said: str | None
+) -> None:
+    with pytest.raises(typer.Exit) as ended:
+        perform(_raises(exc))
+    captured = capsys.readouterr()
+    assert (ended.value.exit_code, captured.out) == (code, "")
+    assert said is None or captured.err == said
+    assert "secret@example.com" not in captured.err
+    assert "Traceback" not in captured.err
+
+
+def test_something_unforeseen_says_what_and_where(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(typer.Exit):
+        perform(_raises(ZeroDivisionError()))
+    assert "ZeroDivisionError, test_cli_words.py:" in capsys.readouterr().err
