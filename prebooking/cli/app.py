@@ -42,8 +42,3 @@ def _about(
     ] = False,
 ) -> None:
     """Ask ahead for classes, and look after the scheduler that books them."""
-
-
-def main() -> None:
-    """Run what was typed."""
-    app()

@@ -18,7 +18,7 @@ COMMAND = str(Path(sys.executable).parent / "prebooking")
 # Whoever runs the tests may ignore Ctrl-C, and a process inherits that.
 HEEDS_CTRL_C = (
     "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
-    "import prebooking.cli.app; prebooking.cli.app.main()"
+    "import prebooking.cli; prebooking.cli.main()"
 )
 
 
@@ -116,17 +116,28 @@ def test_ctrl_c_ends_a_command_that_waits_with_130_and_no_traceback(tmp_path: Pa
     assert "Traceback" not in err
 
 
-def test_nothing_of_the_command_line_is_loaded_by_the_function() -> None:
-    program = (
+def without_the_extra(program: str) -> subprocess.CompletedProcess[str]:
+    """Run a program where nothing is installed that only the command line needs."""
+    finder = (
         "import sys, importlib.abc\n"
         "class Nowhere(importlib.abc.MetaPathFinder):\n"
         "    def find_spec(self, name, path=None, target=None):\n"
         "        if name.split('.')[0] in {'typer', 'click', 'rich', 'dotenv', 'tzdata', 'shellingham'}:\n"
-        "            raise ModuleNotFoundError(name)\n"
+        "            raise ModuleNotFoundError(name, name=name)\n"
         "sys.meta_path.insert(0, Nowhere())\n"
-        "import api.cron.prebooking_scheduler\n"
-        "print([name for name in sys.modules if name.startswith('prebooking.cli')])\n"
     )
-    root = Path(__file__).parents[2]
-    said = subprocess.run([sys.executable, "-c", program], cwd=root, capture_output=True, text=True, check=False)
+    words = [sys.executable, "-c", finder + program]
+    return subprocess.run(words, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("function", ["prebooking_scheduler", "session_keeper"])
+def test_nothing_of_the_command_line_is_loaded_by_a_function(function: str) -> None:
+    loaded = "print([name for name in sys.modules if name.startswith('prebooking.cli')])"
+    said = without_the_extra(f"import api.cron.{function}\n{loaded}")
     assert (said.returncode, said.stdout) == (0, "[]\n"), said.stderr
+
+
+def test_without_its_extra_the_command_says_what_to_install() -> None:
+    said = without_the_extra("import prebooking.cli\nprebooking.cli.main()")
+    assert (said.returncode, said.stdout) == (1, "")
+    assert said.stderr == "Error: typer is missing: install the command line with `pip install '.[cli]'`.\n"
