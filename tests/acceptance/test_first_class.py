@@ -1,0 +1,72 @@
+"""README's four commands, as they stand there: from an empty database to a class booked by the deployed function."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from datetime import datetime, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from prebooking.local.stack import Stack
+from prebooking.local.venue import State
+
+README = Path(__file__).parents[2] / "README.md"
+COMMAND = str(Path(sys.executable).parent / "prebooking")
+MADRID = ZoneInfo("Europe/Madrid")
+
+
+def four_commands(day: str) -> list[list[str]]:
+    """Return README's commands, for another day than the one it names."""
+    section = README.read_text().split("\n## Your first class\n")[1].split("\n## ")[0]
+    [block] = re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
+    commands = [shlex.split(re.sub(r"\d{4}-\d\d-\d\d", day, line)) for line in block.splitlines()]
+    assert [words[:2] for words in commands] == [
+        ["prebooking", "venue"],
+        ["prebooking", "login"],
+        ["prebooking", "classes"],
+        ["prebooking", "add"],
+    ]
+    return commands
+
+
+def test_four_commands_and_the_function_book_a_class(stack: Stack, tmp_path: Path) -> None:
+    begins = datetime.now(MADRID).replace(hour=19, minute=30, second=0, microsecond=0) + timedelta(days=3)
+    stack.twin.open_box("boxcentro.aimharder.com", box_id=10584, name="Box Centro")
+    stack.twin.join("ana@example.com", "correct horse battery")
+    stack.twin.open_class(
+        "10001",
+        opens_at=begins - timedelta(days=4),
+        capacity=1,
+        name="WOD",
+        day=f"{begins:%Y%m%d}",
+        time=f"{begins:%H:%M}",
+        box="boxcentro.aimharder.com",
+    )
+    needed = ("SUPABASE_URL", "SUPABASE_SERVICE_ROLE_KEY", "SESSION_ENCRYPTION_KEY", "AIMHARDER_TWIN_URL")
+    (tmp_path / ".env").write_text("".join(f"{name}={stack.environment[name]}\n" for name in needed))
+    for _, *words in four_commands(f"{begins:%Y-%m-%d}"):
+        said = subprocess.run(
+            [COMMAND, *words],
+            cwd=tmp_path,
+            env={"PATH": os.environ["PATH"]},
+            input="correct horse battery\n",
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert (said.returncode, said.stderr) == (0, ""), (words, said.stderr)
+    with stack.function() as function:
+        answer = function.trigger().json()
+    assert answer["outcomes"] == {"booked": 1}
+    booked = [(act.member, act.class_id, act.state) for act in stack.twin.ledger.bookings()]
+    assert booked == [("ana@example.com", "10001", State.BOOKED)]
+    [(status, outcome, booking_id)] = stack.connection.execute(
+        "select status, outcome, booking_id from prebookings"
+    ).fetchall()
+    assert (status, outcome) == ("completed", "booked")
+    assert booking_id == stack.twin.ledger.bookings()[0].booking_id
