@@ -25,7 +25,10 @@ from prebooking.settings import AccountSettings
 
 Hour = Annotated[str, typer.Argument(metavar="HH:MM", help="When it begins.", show_default=False)]
 ClassName = Annotated[
-    str | None, typer.Option("--class", metavar="NAME", help="Which, if several begin then.", show_default=False)
+    str | None,
+    typer.Option(
+        "--class", metavar="NAME", help="Which, if several begin then: its name or number.", show_default=False
+    ),
 ]
 Opens = Annotated[
     str | None,
@@ -105,7 +108,7 @@ async def _login_of(desk: Desk, venue: KnownVenue, who: str) -> KnownSession | N
 
 
 def the_offer(found: Sequence[Offer], day: date, clock: time, name: str | None) -> Offer:
-    """Return the class that is meant.
+    """Return the class that is meant: by its name, a part of that, or its number.
 
     Raises:
         Impossible: it is none of those that begin then, or may be several; the message names them.
@@ -115,14 +118,22 @@ def the_offer(found: Sequence[Offer], day: date, clock: time, name: str | None) 
     if not then:
         there = ", ".join(f"{offer.clock:%H:%M} {offer.found.name}" for offer in found) or "nothing"
         raise Impossible(f"No class begins at {clock:%H:%M} on {day:%a %d %b}: there is {there}.")
-    names = list(dict.fromkeys(offer.found.name for offer in then))
-    meant = by_name(names, name) if name else names
-    left = [offer for offer in then if offer.found.name in meant]
+    left = _meant(then, name) if name else then
     if len(left) == 1:
         return left[0]
-    if name and not left:
-        raise Impossible(f'No class "{name}" begins at {clock:%H:%M} on {day:%a %d %b}: there is {", ".join(names)}.')
-    raise Impossible(f"Several begin at {clock:%H:%M}: {', '.join(meant)}. Say which with --class NAME.")
+    if not left:
+        raise Impossible(f'No class "{name}" begins at {clock:%H:%M} on {day:%a %d %b}: there is {_names(then)}.')
+    raise Impossible(f"Several begin at {clock:%H:%M}: {_names(left)}. Say which with --class and its name or number.")
+
+
+def _meant(then: Sequence[Offer], name: str) -> list[Offer]:
+    names = by_name([offer.found.name for offer in then], name)
+    numbered = [offer for offer in then if offer.found.class_id == name.strip()]
+    return numbered or [offer for offer in then if offer.found.name in names]
+
+
+def _names(several: Sequence[Offer]) -> str:
+    return ", ".join(f"{offer.found.name} ({offer.found.class_id})" for offer in several)
 
 
 def _opening(offer: Offer, venue: KnownVenue, given: str | None, now: datetime) -> datetime:

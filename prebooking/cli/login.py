@@ -12,7 +12,7 @@ from prebooking.cli.choice import the_venue
 from prebooking.cli.desk import open_desk
 from prebooking.cli.environment import environment
 from prebooking.cli.options import Member, VenueName, some_member
-from prebooking.cli.perform import perform
+from prebooking.cli.perform import in_sentences, perform
 from prebooking.cli.site import PATIENCE, open_site
 from prebooking.cli.terminal import Impossible, say
 from prebooking.errors import BadInput, SettingsError
@@ -23,19 +23,20 @@ from prebooking.settings import AccountSettings
 
 def login(venue: VenueName, *, member: Member = None) -> None:
     """Log a member in. The password is asked for, or read from standard input, and never kept."""
-    perform(_login(venue, member))
+    with in_sentences():
+        who, settings = some_member(member), AccountSettings.from_environment(environment())
+        if not settings.session_encryption_key:
+            cure = "is missing: it seals the login; make one with `openssl rand -base64 32`, the same for the function"
+            raise SettingsError({"SESSION_ENCRYPTION_KEY": cure})
+        password = _password(who)  # before there is an event loop, which would not let go at the first Ctrl-C
+    perform(_login(venue, who, password, settings))
 
 
-async def _login(name: str, member: str | None) -> None:
-    who = some_member(member)
-    settings = AccountSettings.from_environment(environment())
-    if not settings.session_encryption_key:
-        cure = "is missing: it seals the login; make one with `openssl rand -base64 32`, the same for the function"
-        raise SettingsError({"SESSION_ENCRYPTION_KEY": cure})
+async def _login(name: str, who: str, password: str, settings: AccountSettings) -> None:
     async with open_desk(settings) as desk:
         venue = the_venue(await desk.operator.venues(until=desk.soon()), name)
         async with open_site(settings, venue) as site:
-            done = await site.login(who, _password(who), timeout=PATIENCE)
+            done = await site.login(who, password, timeout=PATIENCE)
         box_id = _box_at(venue, done.boxes)
         if box_id and not await desk.operator.set_box(venue.id, box_id, until=desk.soon()):
             raise Impossible(f"{venue.name} has got another box meanwhile: look at `prebooking venue list --json`.")

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import typer
@@ -22,22 +23,33 @@ from prebooking.errors import (
     StoreRefused,
 )
 
-COULD_NOT, TYPED_WRONGLY = 1, 2
+COULD_NOT, TYPED_WRONGLY, INTERRUPTED = 1, 2, 130
 
 _NO_RIGHT = frozenset({"42501", "PGRST301", "PGRST302", "PGRST303", "401", "403"})
 _NOT_THERE = frozenset({"PGRST202", "PGRST203", "42883", "42P01", "42703"})
 
 
 def perform(command: Coroutine[Any, Any, None]) -> None:
-    """Run a command to its end; whatever it raises becomes a sentence and an exit code, never a traceback."""
-    try:
+    """Run a command to its end; whatever it raises becomes a sentence and an exit code."""
+    with in_sentences():
         asyncio.run(command)
+
+
+@contextmanager
+def in_sentences() -> Iterator[None]:
+    """Turn whatever is raised into a sentence on standard error and an exit code; never into a traceback."""
+    try:
+        yield
     except typer.Exit:
         raise
+    except typer.Abort:  # at a question
+        raise typer.Exit(INTERRUPTED) from None
     except PrebookingError as exc:
         for sentence in sentences(exc):
             complain(sentence)
         raise typer.Exit(TYPED_WRONGLY if isinstance(exc, BadInput) else COULD_NOT) from None
+    except BrokenPipeError:  # who read us has gone
+        raise
     except Exception as exc:  # noqa: BLE001 - nobody who types a command is helped by a traceback; its text may hold anything
         frame = traceback.extract_tb(exc.__traceback__)[-1]
         where = f"{frame.filename.rpartition('/')[2]}:{frame.lineno}"

@@ -17,6 +17,7 @@ from prebooking.cli.when import show_instant
 from prebooking.operator import Wish
 
 LIMIT = 200  # rows shown
+SEARCHED = 1000  # rows among which one is found by its id
 A_MONTH, A_WEEK = 30, 7  # days
 
 _NOT_CANCELLED = {
@@ -48,6 +49,8 @@ async def _list(member: str | None, *, days: int, as_json: bool) -> None:
         say(f"No prebookings{' for ' + whose if whose else ''}: ask for a class with `prebooking add`.")
         return
     _show(wishes, now)
+    if len(wishes) == LIMIT:
+        say(f"These are the nearest {LIMIT}: say --member for all of one.")
 
 
 def cancel(
@@ -64,7 +67,7 @@ def cancel(
 async def _cancel(start: str, member: str | None) -> None:
     async with open_desk() as desk:
         wishes = await desk.operator.prebookings(
-            member_of(member), settled_days=A_MONTH, limit=LIMIT, until=desk.soon()
+            member_of(member), settled_days=A_MONTH, limit=SEARCHED, until=desk.soon()
         )
         wish = the_wish(wishes, start)
         answer = await desk.prebookings.cancel(wish.id, wish.user_email, until=desk.soon())

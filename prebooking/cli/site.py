@@ -61,7 +61,7 @@ async def offers(site: AimHarderSite, venue: KnownVenue, day: date, session: Ses
         raise Impossible(_no_timetable(venue, found))
     zone = ZoneInfo(venue.timezone)
     rule = OpeningRule.parse(venue.opening_rule) if venue.opening_rule else None
-    listed = [_offer(one, day, one.starts, zone, rule) for one in found if one.starts and one.class_id]
+    listed = [_offer(one, day, one.starts, zone, rule) for one in found if one.starts and one.class_id.isdecimal()]
     return sorted(listed, key=lambda offer: (offer.clock, offer.found.name))
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import pty
 import signal
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ from tests.factories import add_prebooking, add_venue
 
 COMMAND = str(Path(sys.executable).parent / "prebooking")
 # Whoever runs the tests may ignore Ctrl-C, and a process inherits that.
+HAS_A_TERMINAL = "import fcntl, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0);"
 HEEDS_CTRL_C = (
     "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
     "import prebooking.cli; prebooking.cli.main()"
@@ -114,6 +117,58 @@ def test_ctrl_c_ends_a_command_that_waits_with_130_and_no_traceback(tmp_path: Pa
             out, err = waiting.communicate(timeout=30)
     assert (waiting.returncode, out) == (130, "")
     assert "Traceback" not in err
+
+
+def at_a_terminal(stack: Stack, folder: Path, typed: bytes) -> tuple[int, str]:
+    """Log in at a terminal, typing this when the password is asked for; return the exit code and all it showed."""
+    ours, theirs = pty.openpty()
+    needed = ("SUPABASE_URL", "SUPABASE_SERVICE_ROLE_KEY", "SESSION_ENCRYPTION_KEY", "AIMHARDER_TWIN_URL")
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            HAS_A_TERMINAL + HEEDS_CTRL_C,
+            "login",
+            "At the terminal",
+            "--member",
+            "ana@example.com",
+        ],
+        cwd=folder,
+        env={name: stack.environment[name] for name in needed} | {"PATH": os.environ["PATH"]},
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    )
+    os.close(theirs)
+    shown = b""
+    with suppress(OSError):  # its end, on Linux
+        while chunk := os.read(ours, 4096):
+            shown += chunk
+            if shown.endswith(b"at the venue: ") and typed:
+                os.write(ours, typed)
+                typed = b""
+    os.close(ours)
+    return process.wait(timeout=30), shown.decode()
+
+
+def test_a_password_is_asked_for_without_an_echo(stack: Stack, tmp_path: Path) -> None:
+    host = "terminal.aimharder.com"
+    stack.twin.open_box(host, box_id=5150)
+    stack.twin.join("ana@example.com", "open sesame")
+    venue = add_venue(stack.connection, name="At the terminal", provider="aimharder", host=host)
+    code, shown = at_a_terminal(stack, tmp_path, b"open sesame\n")
+    assert "Password of ana@example.com at the venue:" in shown
+    assert "open sesame" not in shown
+    assert (code, "is logged in" in " ".join(shown.split())) == (0, True)
+    found = stack.connection.execute("select user_email from member_sessions where venue_id = %s", [venue])
+    assert found.fetchall() == [("ana@example.com",)]
+
+
+def test_ctrl_c_at_the_password_is_heeded_at_once(stack: Stack, tmp_path: Path) -> None:
+    code, shown = at_a_terminal(stack, tmp_path, b"\x03")
+    assert code == 130
+    assert "Traceback" not in shown
 
 
 def without_the_extra(program: str) -> subprocess.CompletedProcess[str]:

@@ -74,11 +74,21 @@ def test_the_class_is_told_by_its_name_if_several_begin_then(terminal: Terminal)
     for number, name in (("1", "WOD"), ("2", "WOD Competition"), ("3", "Open Box")):
         terminal.offer(number, day=day(6), name=name)
     ask = ["add", "box", str(day(6)), "19:30", "-m", ANA]
-    assert "Open Box, WOD, WOD Competition. Say which with --class" in terminal.refuses(*ask)
+    assert "Open Box (3), WOD (1), WOD Competition (2). Say which with --class" in terminal.refuses(*ask)
     assert 'No class "yoga" begins at 19:30' in terminal.refuses(*ask, "--class", "yoga")
     for name, number in (("wod", "1"), ("comp", "2"), ("open box", "3")):
         terminal.does(*ask, "--class", name)
         assert terminal.rows("select booking_data ->> 'class_id' from prebookings order by created_at")[-1] == (number,)
+
+
+def test_two_classes_of_one_name_are_told_apart_by_their_numbers(terminal: Terminal) -> None:
+    terminal.with_a_member()
+    for number in ("1001", "1002"):
+        terminal.offer(number, day=day(6))
+    ask = ["add", "box", str(day(6)), "19:30", "-m", ANA, "--class"]
+    assert "WOD (1001), WOD (1002)" in terminal.refuses(*ask, "WOD")
+    terminal.does(*ask, "1002")
+    assert terminal.rows("select booking_data ->> 'class_id' from prebookings") == [("1002",)]
 
 
 def test_an_hour_without_a_class_is_refused_with_those_that_have_one(terminal: Terminal) -> None:

@@ -7,13 +7,12 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from psycopg import sql
 
 from prebooking.errors import StoreRefused
 from prebooking.model import Venue
-from prebooking.operator import OperatorStore, Preview, VenueVerdict, WishVerdict
-from tests.calls import claim, complete, prebooking
-from tests.database import At, Connection, Database, Rest
+from prebooking.operator import OperatorStore, VenueVerdict, WishVerdict
+from tests.calls import claim, complete, prebooking, save_session
+from tests.database import At, Connection, Rest
 from tests.factories import add_prebooking, add_venue, noon
 from tests.operators import soon, store_of
 
@@ -37,26 +36,6 @@ async def ask_for(store: OperatorStore, venue: UUID, **overrides: Any) -> WishVe
     wish |= {"available_at": noon(3600), "expires_at": noon(7200)}
     row_id = overrides.pop("row_id", None) or uuid4()
     return await store.add_prebooking(row_id, venue_id=venue, until=soon(), **(wish | overrides))
-
-
-async def preview_of(store: OperatorStore, **overrides: Any) -> Preview:
-    claim: dict[str, Any] = {
-        "providers": ["webhook"],
-        "limit": 100,
-        "fire_within": 6,
-        "stagger": 0.05,
-        "lead": 0,
-        "lease": 30,
-        "turn": 8,
-    }
-    return await store.preview(**(claim | overrides), until=soon())
-
-
-def everything(connection: Connection) -> list[Any]:
-    """Return all that stands in the database."""
-    tables = ("venues", "prebookings", "prebooking_runs", "prebooking_heartbeat")
-    query = sql.SQL("select * from public.{} order by 1")
-    return [connection.execute(query.format(sql.Identifier(table))).fetchall() for table in tables]
 
 
 # venues
@@ -215,44 +194,32 @@ async def test_a_list_has_what_waits_and_what_ended_lately_in_the_order_of_the_c
     assert [wish.id for wish in await store.prebookings(None, settled_days=30, limit=1, until=soon())] == [soonest]
 
 
-# the preview
+# logins
 
 
-async def test_a_preview_shows_what_a_claim_takes_and_leaves_no_trace(
-    database: Database, owner: Connection, at: At, store: OperatorStore
+async def test_logins_are_listed_with_when_they_are_needed_next(
+    owner: Connection, at: At, store: OperatorStore
 ) -> None:
-    venue = add_venue(owner)
-    first, second = (add_prebooking(owner, venue, available_at=noon(when)) for when in (-2, -1))
-    add_prebooking(owner, venue, available_at=noon(60))
-    taken_over = add_prebooking(
-        owner, venue, available_at=noon(-90), claimed_by=uuid4(), claimed_until=noon(-60), turn_until=noon(-80)
-    )
-    claim(owner, uuid4(), limit=0, providers=[])  # a tick, which the preview must not move
-    gone = add_prebooking(owner, venue, available_at=noon(-7200), expires_at=noon(-3600))
-    at(5)
-    before = everything(owner)
-    preview = await preview_of(store)
-    assert [row.id for row in preview.rows] == [taken_over, first, second]
-    assert [row.maybe_sent for row in preview.rows] == [True, False, False]
-    assert everything(owner) == before, "heartbeat, runs and rows are as they were"
-    free = database.connect().execute("select pg_try_advisory_xact_lock(7301, 1)").fetchone()
-    assert free == (True,), "and the lock of the claims is free"
-    assert [row["id"] for row in claim(owner, uuid4())["rows"]] == [str(row.id) for row in preview.rows]
-    assert prebooking(owner, gone)["outcome"] == "expired"
+    venue = add_venue(owner, name="Box Centro")
+    for member in ("ana@example.com", "ben@example.com"):
+        save_session(owner, venue, member, "sealed", None)
+    for opens in (7200, 60):
+        add_prebooking(owner, venue, user_email="Ana@example.com", available_at=noon(opens))
+    add_prebooking(owner, add_venue(owner), user_email="ben@example.com", available_at=noon(60))
+    ana, ben = await store.sessions(None, until=soon())
+    assert (ana.user_email, ana.venue.name, ana.next_opening) == ("ana@example.com", "Box Centro", noon(60))
+    assert (ana.session.sealed, ana.session.version, ana.session.refreshed_at) == ("sealed", 1, noon())
+    assert (ben.user_email, ben.next_opening, ben.expired_at) == ("ben@example.com", None, None)
+    assert await store.sessions("BEN@example.com", until=soon()) == [ben]
 
 
-async def test_a_preview_counts_what_a_claim_would_end(owner: Connection, at: At, store: OperatorStore) -> None:
-    venue = add_venue(owner)
-    row = add_prebooking(owner, venue, available_at=noon(-7200), expires_at=noon(-3600))
-    preview = await preview_of(store)
-    assert (preview.expired, preview.unknown, preview.rows) == (1, 0, [])
-    assert prebooking(owner, row)["status"] == "pending"
-
-
-async def test_a_preview_looks_as_far_ahead_as_the_lead(owner: Connection, at: At, store: OperatorStore) -> None:
-    add_prebooking(owner, add_venue(owner), available_at=noon(3))
-    assert (await preview_of(store)).rows == []
-    assert len((await preview_of(store, lead=5)).rows) == 1
+async def test_a_venue_is_given_its_box_once(owner: Connection, store: OperatorStore) -> None:
+    centro = box(provider_box_id=None)
+    await store.add_venue(centro, None, until=soon())
+    assert await store.set_box(centro.id, "42", until=soon())
+    assert await store.set_box(centro.id, "42", until=soon())
+    assert not await store.set_box(centro.id, "43", until=soon())
+    assert [venue.provider_box_id for venue in await store.venues(until=soon())] == ["42"]
 
 
 # the doctor's questions
