@@ -47,8 +47,8 @@ async def open_site(settings: AccountSettings, venue: Venue) -> AsyncIterator[Ai
 
 
 def opened(settings: AccountSettings, known: KnownSession | None) -> Session | None:
-    """Return a member's login; None: there is none, or no key here, or it is over. Raises SealBroken."""
-    if known is None or known.expired_at or not settings.session_encryption_key:
+    """Return a member's login, dead or alive; None: there is none, or no key here. Raises SealBroken."""
+    if known is None or not settings.session_encryption_key:
         return None
     kept = Seal.of(settings).open(known.session.sealed, venue_id=known.venue.id, member=known.user_email)
     return Session.from_json(kept)

