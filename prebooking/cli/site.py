@@ -55,7 +55,9 @@ def opened(settings: AccountSettings, known: KnownSession | None) -> Session | N
 
 
 async def offers(site: AimHarderSite, venue: KnownVenue, day: date, session: Session | None) -> Sequence[Offer]:
-    """Return a day's classes in the order of their times. Raises Impossible, if the timetable cannot be read."""
+    """Return a day's classes in the order of their times. Raises Impossible, if they cannot be read."""
+    if venue.provider_box_id is None:
+        raise Impossible(f'The box of {venue.name} is not known yet: prebooking login "{venue.name}" finds it.')
     found = await site.classes(session, day, timeout=PATIENCE)
     if isinstance(found, Outcome):
         raise Impossible(_no_timetable(venue, found))

@@ -43,6 +43,11 @@ def test_a_day_that_is_none_or_over_is_refused(terminal: Terminal, wanted: str, 
     assert cure in terminal.refuses("classes", "box", wanted, code=code)
 
 
+def test_a_box_nobody_has_logged_in_at_is_not_said_to_have_no_classes(terminal: Terminal) -> None:
+    terminal.with_a_venue()
+    assert 'prebooking login "Box Centro" finds it' in terminal.refuses("classes", "box", "tomorrow")
+
+
 def test_a_day_without_classes_says_so(terminal: Terminal) -> None:
     terminal.with_a_member()
     assert "has no classes on" in terminal.does("classes", "box", "today")

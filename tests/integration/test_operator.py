@@ -1,4 +1,4 @@
-"""What the command line asks of the database, through either REST layer: every verdict, and what stands there afterwards."""
+"""What the command line asks of the database, through either REST layer: every verdict, and what stands there then."""
 
 from __future__ import annotations
 
