@@ -39,6 +39,7 @@ FUNCTIONS = (
     "prebooking_status_v1",
     "preview_claim_v1",
     "prebooking_doctor_v1",
+    "prebooking_bell_status_v1",
 )
 
 

@@ -189,7 +189,7 @@ def test_every_function_runs_as_its_caller_with_a_fixed_search_path(project: Dat
         "where pronamespace = 'public'::regnamespace and prokind = 'f'"
     ).fetchall()
     loose = [name for name, definer, settings in rows if definer or 'search_path=""' not in (settings or [])]
-    assert (len(rows), loose) == (34, [])
+    assert (len(rows), loose) == (36, [])
 
 
 def test_a_procedure_runs_as_its_caller_and_has_no_setting_because_it_commits(project: Database) -> None:
