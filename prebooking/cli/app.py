@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import prebooking
-from prebooking.cli import asking, classes, doctor, login, prebookings, run, status, venues
+from prebooking.cli import asking, bell, classes, doctor, login, prebookings, run, status, venues
 
 app = typer.Typer(
     name="prebooking",
@@ -18,6 +18,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(venues.app, name="venue")
+app.add_typer(bell.app, name="bell")
 app.command("login")(login.login)
 app.command("classes")(classes.classes)
 app.command("add")(asking.add)

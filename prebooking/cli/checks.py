@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from prebooking.bell import BellState
 from prebooking.clock import Clock, Reading
 from prebooking.errors import SettingsError
 from prebooking.operator import Facts
@@ -104,6 +105,21 @@ def look_at_clock(whose: str, at: datetime, asked: Reading, clock: Clock, *, gra
     if off - unsure > CLOCK_SKEW:
         return Check(whose, ok=False, said=f"differs from ours by {off:.0f} s: let this machine's clock be set (NTP)")
     return Check(whose, ok=True, said=f"differs from ours by {off:.1f} s, give or take {unsure:.1f} s")
+
+
+def look_at_bell(bell: BellState, environment: Mapping[str, str]) -> Check:
+    """Say whether the bell, if it is on, has what it needs and the lead that the function has."""
+    lead = environment.get("LEAD_SECONDS", "").strip() or "0"
+    if not bell.on:
+        return Check("bell", ok=True, said="is off: the cron alone triggers")
+    if bell.missing:
+        return Check("bell", ok=False, said=f"needs {'; '.join(bell.missing)}")
+    if lead not in (f"{bell.lead_seconds:g}", f"{bell.lead_seconds:.1f}"):
+        said = (
+            f"rings {bell.lead_seconds:g} s ahead, LEAD_SECONDS is {lead}: set it to {bell.lead_seconds:g} and redeploy"
+        )
+        return Check("bell", ok=False, said=said)
+    return Check("bell", ok=True, said=f"is on, {bell.lead_seconds:g} s ahead, as LEAD_SECONDS says")
 
 
 def _bits(secret: str) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import asdict
 from datetime import timedelta
 
@@ -11,6 +11,7 @@ import typer
 from prebooking.cli.checks import (
     FUNCTIONS,
     Check,
+    look_at_bell,
     look_at_clock,
     look_at_database,
     look_at_secrets,
@@ -57,21 +58,22 @@ async def _examine() -> AsyncIterator[Check]:
         return
     async with open_desk(settings) as desk:
         try:
-            async for check in _outside(desk, settings, given.get("BOOKING_WEBHOOK_URL")):
+            async for check in _outside(desk, settings, given):
                 yield check
         except StoreError as exc:
             yield Check("database", ok=False, said=sentences(exc)[0])
 
 
-async def _outside(desk: Desk, settings: AccountSettings, endpoint: str | None) -> AsyncIterator[Check]:
+async def _outside(desk: Desk, settings: AccountSettings, given: Mapping[str, str]) -> AsyncIterator[Check]:
     asked = Reading.of(desk.clock)
     facts = await desk.operator.facts(FUNCTIONS, until=desk.soon())
     clock = look_at_clock("clock of the database", facts.now, asked, desk.clock, grain=_NO_GRAIN)
     yield Check("database", ok=True, said="answers")
     for check in (*look_at_database(facts), clock):
         yield check
+    yield look_at_bell(await desk.bell.state(until=desk.soon()), given)
     venues = await desk.operator.venues(until=desk.soon())
-    async for check in look_at_venues(venues, settings, endpoint, desk.clock):
+    async for check in look_at_venues(venues, settings, given.get("BOOKING_WEBHOOK_URL"), desk.clock):
         yield check
     async for check in look_at_sessions(await desk.operator.sessions(None, until=desk.soon()), settings, facts.now):
         yield check

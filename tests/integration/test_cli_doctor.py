@@ -43,6 +43,7 @@ def test_when_all_is_well_every_line_says_so(well: Terminal) -> None:
         "migrations",
         "role",
         "clock of the database",
+        "bell",
         "venue",
         "clock of Box Centro",
         "session",

@@ -1,0 +1,91 @@
+"""``prebooking bell``: the trigger inside the database, switched on and off, and how it stands."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated
+
+import typer
+
+from prebooking.bell import CANNOT, NO_ADDRESS, NOT_SCHEDULED, BellState
+from prebooking.cli.desk import Desk, open_desk
+from prebooking.cli.options import AsJson
+from prebooking.cli.perform import perform
+from prebooking.cli.terminal import Impossible, say, show_json
+from prebooking.cli.when import show_span
+from prebooking.errors import BadInput, StoreRefused
+
+app = typer.Typer(help="The trigger inside the database.", no_args_is_help=True, rich_markup_mode=None)
+
+SILENT = timedelta(seconds=90)  # pg_cron starts it every minute: from then on it does not
+
+
+@app.command()
+def on(
+    url: Annotated[
+        str,
+        typer.Argument(help="https://<your app>/api/cron/prebooking_scheduler", metavar="URL", show_default=False),
+    ],
+) -> None:
+    """Let the bell ring for the function at this address."""
+    perform(_on(url))
+
+
+async def _on(url: str) -> None:
+    async with open_desk() as desk:
+        try:
+            said = await desk.bell.on(url, until=desk.soon())
+        except StoreRefused as exc:
+            raise await _why_not(desk, exc, url) from None
+    say(said)
+
+
+async def _why_not(desk: Desk, exc: StoreRefused, url: str) -> Exception:
+    """Return what to say of a refusal, by its code."""
+    if exc.code == NO_ADDRESS:
+        return BadInput("That is not the function's address: https://<your app>/api/cron/prebooking_scheduler")
+    if exc.code == CANNOT:
+        missing = (await desk.bell.state(until=desk.soon())).missing
+        return Impossible(f"The bell cannot be switched on: {'; '.join(missing)}")
+    if exc.code == NOT_SCHEDULED and (await desk.bell.state(until=desk.soon())).on is False:
+        return Impossible(f"Once, it has to be done in the SQL editor: select prebooking_bell_on('{url}')")
+    return exc
+
+
+@app.command()
+def off() -> None:
+    """Let it ring no more."""
+    perform(_off())
+
+
+async def _off() -> None:
+    async with open_desk() as desk:
+        say(await desk.bell.off(until=desk.soon()))
+
+
+@app.command()
+def status(*, as_json: AsJson = False) -> None:
+    """Show how it stands."""
+    perform(_status(as_json=as_json))
+
+
+async def _status(*, as_json: bool) -> None:
+    async with open_desk() as desk:
+        state = await desk.bell.state(until=desk.soon())
+    if as_json:
+        show_json(state)
+        return
+    say(f"The bell is {'on, for ' + str(state.url) if state.on else 'off'}.")
+    if state.on:
+        say(f"It looked {_ago(state)}.", f"The function's LEAD_SECONDS has to be {state.lead_seconds:g}.")
+    if state.rung_at:
+        answered = f", answered with HTTP {state.answer}" if state.answer else ""
+        say(f"It rang {show_span(state.now - state.rung_at)} ago, {state.posts} calls{answered}.")
+    say(*(f"It needs: {missing}" for missing in state.missing))
+
+
+def _ago(state: BellState) -> str:
+    if state.looked_at is None:
+        return "never yet: pg_cron starts it every minute"
+    silent = ": pg_cron does not run it" if state.now - state.looked_at > SILENT else ""
+    return f"{show_span(state.now - state.looked_at)} ago{silent}"

@@ -1,0 +1,50 @@
+"""The bell's switch from a terminal."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from tests.bells import URL, Bell
+from tests.database import set_clock
+from tests.terminal import Terminal
+
+
+def test_it_is_switched_off_and_on_and_says_how_it_stands(terminal: Terminal) -> None:
+    Bell(terminal.connection).on()
+    assert "is off" in terminal.does("bell", "off")
+    assert "The bell is off." in terminal.does("bell", "status")
+    assert "LEAD_SECONDS=3" in terminal.does("bell", "on", URL)
+    said = terminal.does("bell", "status")
+    assert f"The bell is on, for {URL}." in " ".join(said.split())
+    assert "LEAD_SECONDS has to be 3" in said
+    assert terminal.type("bell", "status", "--json").json["url"] == URL
+
+
+def test_what_it_needs_is_said_with_the_cure(terminal: Terminal) -> None:
+    missing = terminal.type("bell", "status", "--json").json["missing"]
+    assert missing
+    assert f"It needs: {missing[0]}"[:40] in terminal.does("bell", "status")
+    assert missing[0] in terminal.refuses("bell", "on", URL)
+
+
+def test_an_address_that_is_not_the_function_s_is_typed_wrongly(terminal: Terminal) -> None:
+    Bell(terminal.connection)
+    assert "not the function's address" in terminal.refuses("bell", "on", "https://evil.example", code=2)
+
+
+def test_the_first_time_is_for_the_sql_editor(terminal: Terminal) -> None:
+    Bell(terminal.connection)
+    assert f"select prebooking_bell_on('{URL}')" in terminal.refuses("bell", "on", URL)
+
+
+def test_the_doctor_says_when_the_leads_differ(terminal: Terminal) -> None:
+    def bell() -> str:
+        [check] = [check for check in terminal.type("doctor", "--json").json if check["name"] == "bell"]
+        return f"{check['ok']}: {check['said']}"
+
+    assert bell() == "True: is off: the cron alone triggers"
+    Bell(terminal.connection).on()
+    set_clock(terminal.connection, datetime.now(UTC))
+    assert bell() == "False: rings 3 s ahead, LEAD_SECONDS is 0: set it to 3 and redeploy"
+    terminal.environment.setenv("LEAD_SECONDS", "3")
+    assert bell() == "True: is on, 3 s ahead, as LEAD_SECONDS says"
