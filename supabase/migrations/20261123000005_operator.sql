@@ -2,32 +2,25 @@
 -- answer is a verdict; what time it is, prebooking_clock() alone says. What is added has an id of the caller's choice, so
 -- that asking again after a lost answer says 'added' again.
 
--- A venue is called by its name: this prevents two that cannot be told apart.
-create unique index venues_one_name on public.venues (lower(name));
-
--- {"verdict": "added" | "name_taken" | "box_taken", "id", "name"}: the venue's, or that of the one in its way. The same box
--- twice would be two lines at one place: neither politeness nor order would hold there.
+-- {"verdict": "added" | "name_taken" | "box_taken", "id", "name"}: the venue's, or that of the one in its way. A venue is
+-- called by its name, and the same box twice would be two lines at one place: neither politeness nor order would hold there.
+-- One venue is added at a time; what SQL in a browser adds is not looked at.
 create function public.add_venue_v1(
   p_id uuid, p_name text, p_provider text, p_host text, p_box_id text, p_timezone text, p_opening_rule text)
 returns jsonb language plpgsql volatile security invoker set search_path = '' set lock_timeout = '1500ms' as $$
-declare v public.venues;
+declare v public.venues; v_verdict text := 'added';
 begin
-  select * into v from public.venues where id = p_id;
-  if found then
-    return jsonb_build_object('verdict', 'added', 'id', v.id, 'name', v.name);
+  perform pg_advisory_xact_lock(7301, 2);
+  select * into v from public.venues
+  where id = p_id or lower(name) = lower(p_name) or (provider = p_provider and host = p_host and provider_box_id = p_box_id)
+  order by id = p_id desc, lower(name) = lower(p_name) desc limit 1;
+  if not found then
+    insert into public.venues (id, name, provider, host, provider_box_id, timezone, opening_rule)
+      values (p_id, p_name, p_provider, p_host, p_box_id, p_timezone, p_opening_rule) returning * into v;
+  elsif v.id <> p_id then
+    v_verdict := case when lower(v.name) = lower(p_name) then 'name_taken' else 'box_taken' end;
   end if;
-  select * into v from public.venues where provider = p_provider and host = p_host and provider_box_id = p_box_id;
-  if found then
-    return jsonb_build_object('verdict', 'box_taken', 'id', v.id, 'name', v.name);
-  end if;
-  insert into public.venues (id, name, provider, host, provider_box_id, timezone, opening_rule)
-    values (p_id, p_name, p_provider, p_host, p_box_id, p_timezone, p_opening_rule)
-    on conflict (lower(name)) do nothing returning * into v;
-  if found then
-    return jsonb_build_object('verdict', 'added', 'id', v.id, 'name', v.name);
-  end if;
-  select * into v from public.venues where lower(name) = lower(p_name);
-  return jsonb_build_object('verdict', 'name_taken', 'id', v.id, 'name', v.name);
+  return jsonb_build_object('verdict', v_verdict, 'id', v.id, 'name', v.name);
 end $$;
 
 -- Every venue, by its name, with how many prebookings wait for it.

@@ -1,0 +1,34 @@
+"""Two operators at once: who comes second is told what the first has done."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+from tests.database import At, Connection, Database
+from tests.factories import add_venue as venue_of
+from tests.questions import add_venue, add_wish
+from tests.races import at_the_same_time, wait_until_blocked
+
+
+def test_a_name_that_somebody_is_taking_just_now_is_taken(database: Database, owner: Connection) -> None:
+    one, other = database.connect("service_role"), database.connect("service_role")
+    with one.transaction():
+        assert add_venue(one)["verdict"] == "added"
+        with at_the_same_time(lambda: add_venue(other, name="BOX centro", host="norte.aimharder.com")) as answer:
+            assert wait_until_blocked(owner, other, by=one) == "advisory"
+            one.execute("commit; begin")
+            assert answer.result()["verdict"] == "name_taken"
+    assert len(owner.execute("select * from public.venues").fetchall()) == 1
+
+
+def test_a_class_that_a_member_is_asking_for_just_now_waits_already(
+    database: Database, owner: Connection, at: At
+) -> None:
+    one, other = database.connect("service_role"), database.connect("service_role")
+    venue, first = venue_of(owner), uuid4()
+    with one.transaction():
+        assert add_wish(one, venue, id=first)["verdict"] == "added"
+        with at_the_same_time(lambda: add_wish(other, venue)) as answer:
+            wait_until_blocked(owner, other, by=one)
+            one.execute("commit; begin")
+            assert answer.result() == {"verdict": "waiting", "id": str(first)}
