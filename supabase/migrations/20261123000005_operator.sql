@@ -103,7 +103,8 @@ begin
   return jsonb_build_object('verdict', 'waiting', 'id', v_id);
 end $$;
 
--- A member's prebookings (null: everybody's) in the order of their classes: what waits, and what ended in so many
+-- A member's prebookings (null: everybody's) in the order of their classes: what waits, and what is wrong with the login
+-- it needs (one that nobody keeps alive yet lasts half an hour), and what ended in so many
 -- days. More than p_limit: what waits goes before, and then what is nearest.
 create function public.list_prebookings_v1(p_user_email text, p_settled_days int, p_limit int)
 returns jsonb language sql volatile security invoker set search_path = '' as $$
@@ -114,9 +115,15 @@ returns jsonb language sql volatile security invoker set search_path = '' as $$
       'class_id', p.booking_data ->> 'class_id', 'class_name', p.booking_data ->> 'class_name',
       'available_at', p.available_at, 'expires_at', p.expires_at, 'status', p.status, 'outcome', p.outcome,
       'being_booked', p.status = 'pending' and (p.claimed_by is not null or p.maybe_sent),
-      'warning', p.warning, 'error_message', p.error_message,
+      'warning', case when p.status = 'pending' then coalesce(p.warning, case
+        when v.provider <> 'aimharder' then null
+        when s.sealed is null then 'session_expired: nobody has logged in: do so within the 24 hours before booking opens.'
+        when s.expired_at is not null or s.refreshed_at <= public.prebooking_clock() - interval '30 minutes'
+          then 'session_expired: log in again within the 24 hours before booking opens; from then on it is kept alive.' end) end,
+      'error_message', p.error_message,
       'lateness_ms', p.lateness_ms, 'settled_at', p.settled_at) as row
     from public.prebookings p join public.venues v on v.id = p.venue_id
+    left join public.member_sessions s on s.venue_id = p.venue_id and s.user_email = lower(p.user_email)
     where (p_user_email is null or lower(p.user_email) = lower(p_user_email))
       and (p.status = 'pending' or p.settled_at >= public.prebooking_clock() - p_settled_days * interval '1 day')
     order by p.status <> 'pending', abs(extract(epoch from p.expires_at - public.prebooking_clock()))

@@ -13,7 +13,7 @@ from prebooking.model import Venue
 from prebooking.operator import OperatorStore, VenueVerdict, WishVerdict
 from tests.calls import claim, complete, prebooking, save_session
 from tests.database import At, Connection, Rest
-from tests.factories import add_prebooking, add_venue, noon
+from tests.factories import add_prebooking, add_session, add_venue, noon
 from tests.operators import soon, store_of
 
 pytestmark = pytest.mark.anyio
@@ -167,6 +167,30 @@ async def test_a_class_that_has_begun_and_a_venue_that_is_not_there_are_refused(
     assert begun == WishVerdict(verdict="begun")
     assert await ask_for(store, uuid4()) == WishVerdict(verdict="no_venue")
     assert owner.execute("select * from public.prebookings").fetchall() == []
+
+
+@pytest.mark.parametrize(
+    ("login", "said"),
+    [
+        (None, "nobody has logged in"),
+        ({"refreshed_at": noon(-1801)}, "log in again"),
+        ({"refreshed_at": noon(-1799)}, None),
+        ({"refreshed_at": noon(-1), "expired_at": noon()}, "log in again"),
+    ],
+)
+async def test_a_list_says_long_before_the_opening_that_a_login_is_over(
+    owner: Connection, at: At, store: OperatorStore, login: dict[str, Any] | None, said: str | None
+) -> None:
+    venue = add_venue(owner, provider="aimharder", host="box.aimharder.com")
+    if login:
+        add_session(owner, venue, "ana@example.com", **login)
+    await ask_for(store, venue, available_at=noon(4 * 86_400), expires_at=noon(8 * 86_400))
+    await ask_for(store, add_venue(owner), user_email="ben@example.com")
+    theirs, mine = await store.prebookings(None, settled_days=7, limit=10, until=soon())
+    assert theirs.warning is None, "no login books there"
+    assert (mine.warning is None) == (said is None)
+    assert not said or (mine.warning or "").startswith("session_expired")
+    assert (said or "") in (mine.warning or "")
 
 
 async def test_a_list_has_what_waits_and_what_ended_lately_in_the_order_of_the_classes(
