@@ -79,6 +79,15 @@ def test_what_it_prints_books_a_class_when_it_is_pasted_and_ctrl_c_ends_it_all(s
     seen = [[word.strip() for word in line.split("|")] for line in paste(dev.line("order by")).splitlines()]
     assert ["ada@example.com", "rowing", "completed", "booked"] in [line[:4] for line in seen]
     assert ["ben@example.com", "spinning", "pending"] in [line[:3] for line in seen]
+    settings = dev.line("export ")
+    for words, told in [
+        ("venue add", "Added Forge"),
+        ("login", "is logged in at Forge"),
+        ("classes", "0/12"),
+        ("add Forge", "Asked for WOD at Forge"),
+        ("list", "waiting"),
+    ]:
+        assert told in paste(f"{settings}; {dev.line(f'prebooking {words}')}")
     dev.process.send_signal(signal.SIGINT)
     dev.read_until("Stopped.")
     assert dev.process.wait(PATIENCE) == 0
