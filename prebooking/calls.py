@@ -148,7 +148,7 @@ class Calls:
         if self._guard.remaining() < CONFIRM_TIME:
             return attempt.outcome
         if attempt.row.venue.idempotent:
-            return await self._again(attempt, attempt.outcome)
+            return _told(await self._again(attempt, attempt.outcome))
         found = await self.confirm(attempt, if_booked=outcome.if_booked)
         if found.kind in COMPLETED or found.kind is Kind.BLOCKED:
             return found
@@ -156,6 +156,14 @@ class Calls:
         if found.kind is Kind.NOT_BOOKED and if_not_booked:
             return Outcome(if_not_booked, detail=outcome.detail)
         return attempt.outcome
+
+
+def _told(again: Outcome) -> Outcome:
+    """Return what a second call tells of the first: a place, or nothing, for that may be under way still.
+
+    "Too early" or "full" is said to the second call alone; the first may be acted on a moment later.
+    """
+    return again if again.kind in COMPLETED or again.kind is Kind.BLOCKED else Outcome(Kind.UNSURE, detail=again.detail)
 
 
 def in_doubt(attempt: Attempt) -> bool:

@@ -150,6 +150,20 @@ def test_an_idempotent_venue_is_asked_by_sending_the_same_key_again(database: Da
     assert len(world.twin.ledger.bookings_of(row)) == 1
 
 
+@pytest.mark.parametrize("status", [425, 422])
+def test_what_an_idempotent_venue_says_to_the_second_call_tells_nothing_of_the_first(
+    database: Database, status: int
+) -> None:
+    world = World(database, protection=Protection.IDEMPOTENT)
+    [row] = world.opening(1, venue=add_venue(world.connection, idempotent=True))
+    world.twin.script(row, Fate(acts=False, answer=Canned(502)), Fate(acts=False, answer=Canned(status)))
+    summary = world.play(world.invoke())
+    assert world.row(row)["claimed_by"] is not None, "the first call may be acted on still"
+    assert summary.outcomes == {"unsure": 1}
+    world.play(minutes(world, 2))
+    assert world.ends([row]) == [BOOKED]
+
+
 @pytest.mark.parametrize("stopped", [{}, {"wall_stopped": True}, {"monotonic_stopped": True}])
 @pytest.mark.parametrize("seconds", [12, 70])
 def test_an_instance_frozen_before_its_call_sends_nothing_when_it_thaws(
