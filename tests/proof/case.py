@@ -1,0 +1,144 @@
+"""What is known of a world after its story: the rows, their history, the venue's ledger, and what left when."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import cached_property
+from itertools import groupby
+from uuid import UUID
+
+from psycopg.rows import class_row
+
+from prebooking.local.venue import Act
+from tests.proof.ground import Change
+from tests.proof.universe import Universe
+from tests.proof.wires import Sent
+from tests.proof.wish import Wish
+
+_FRESH = timedelta(minutes=20, seconds=-5)  # from then on a session is refreshed first; clocks differ by up to 5 s
+
+_ROWS = """
+select id, status, outcome, booking_id, error_message, settled_at, settled_by, maybe_sent, claimed_by
+from public.prebookings
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A prebooking as it stands at the end."""
+
+    id: UUID
+    status: str
+    outcome: str | None
+    booking_id: str | None
+    error_message: str | None
+    settled_at: datetime | None
+    settled_by: UUID | None
+    maybe_sent: bool
+    claimed_by: UUID | None
+
+
+@dataclass(slots=True)
+class Claim:
+    """One claim that took rows, and what stood in its way."""
+
+    at: datetime
+    by: UUID
+    took: set[UUID] = field(default_factory=set)
+    held: dict[UUID, UUID] = field(default_factory=dict)  # rows in another's lease
+    turns: dict[UUID, UUID] = field(default_factory=dict)  # rows whose holder has its turn
+    doubtful: set[UUID] = field(default_factory=set)
+
+
+class Case:
+    """A world that has come to its end. ``quiet_from``: seconds into the story from which on nothing went wrong."""
+
+    def __init__(self, world: Universe, *, quiet_from: float = 0.0) -> None:
+        self.world, self.quiet_from = world, quiet_from
+        cursor = world.connection.cursor(row_factory=class_row(Row))
+        self.rows = {row.id: row for row in cursor.execute(_ROWS).fetchall()}
+        self.history = world.ground.history()
+        paused = "select id, paused_until from public.venues where paused_until is not null"
+        self.paused: dict[UUID, datetime] = dict(world.connection.execute(paused).fetchall())
+        self.ledger = world.twin.ledger
+        self.ended_at = world.database_time(world.now())
+
+    @cached_property
+    def claims(self) -> list[Claim]:
+        """Return the claims that took rows, in their order."""
+        return list(_claims(self.history))
+
+    @cached_property
+    def posts(self) -> list[tuple[UUID, UUID, Sent]]:
+        """Return the booking calls as they left: the invocation, the row, the call."""
+        names = {id(run.instance): instance_id for instance_id, run in self.world.runs.items()}
+        return [(names[id(s.instance)], UUID(s.row), s) for s in self.world.venue_wire.sent if s.books]
+
+    @cached_property
+    def first_calls(self) -> list[tuple[UUID, UUID, Sent]]:
+        """Return each invocation's first call of each row: those that stand in its line."""
+        seen, firsts = set[tuple[UUID, UUID]](), []
+        for by, row, sent in self.posts:
+            if (by, row) not in seen:
+                seen.add((by, row))
+                firsts.append((by, row, sent))
+        return firsts
+
+    def places(self, row: UUID) -> list[Act]:
+        """Return the places that the row's member has in its class."""
+        return self.ledger.bookings_of_member(self.wish(row).member, self.wish(row).class_id)
+
+    def wish(self, row: UUID) -> Wish:
+        return self.world.wishes[row]
+
+    def must_log_in(self, row: UUID, at: datetime) -> bool:
+        """Say whether the row's member may have to be logged in anew before a call, for which nobody waits."""
+        return at > self.world.database_time(self.wish(row).logged_in) + _FRESH
+
+    def opening(self, row: UUID) -> tuple[UUID, datetime]:
+        """Return whom a row competes with: a venue and an instant."""
+        return (self.wish(row).venue, self.wish(row).available_at)
+
+    def left_at(self, sent: Sent) -> datetime:
+        """Return when a call left, on the database's clock."""
+        return self.world.database_time(sent.at)
+
+    def due_by(self, row: UUID, within: float) -> datetime:
+        """Return by when a row must have its end: so long after it could have had it, outside pauses."""
+        wish = self.wish(row)
+        if not self.world.system.can_ask(self.world.connection, wish.venue, wish.member):
+            return max(self.world.database_time(self.quiet_from), wish.expires_at) + timedelta(seconds=within)
+        able = max(wish.available_at, self.world.database_time(wish.made), self.paused.get(wish.venue, wish.created_at))
+        quiet = self.world.database_time(self.quiet_from)
+        return max(quiet, min(able, wish.expires_at)) + timedelta(seconds=within)
+
+
+def _claims(history: list[Change]) -> Iterator[Claim]:
+    """Go through the history, and stop at every claim to see who else holds what."""
+    state: dict[UUID, Change] = {}
+    for (at, by), changes in groupby(history, key=_claim_of):
+        group = list(changes)
+        if by is not None:
+            yield _claim(at, by, {change.id for change in group}, state)
+        for change in group:
+            state[change.id] = change
+
+
+def _claim_of(change: Change) -> tuple[datetime, UUID | None]:
+    is_claim = change.claimed_by is not None and change.claimed_by != change.was_claimed_by
+    return (change.at, change.claimed_by if is_claim else None)
+
+
+def _claim(at: datetime, by: UUID, took: set[UUID], state: dict[UUID, Change]) -> Claim:
+    claim = Claim(at, by, took)
+    for row, change in state.items():
+        if change.claimed_by is not None and change.claimed_by != by:
+            if change.claimed_until is not None and change.claimed_until > at:
+                claim.held[row] = change.claimed_by
+            if change.turn_until is not None and change.turn_until > at:
+                claim.turns[row] = change.claimed_by
+        if change.maybe_sent or (row in took and change.claimed_by is not None):
+            claim.doubtful.add(row)
+    return claim

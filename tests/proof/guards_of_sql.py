@@ -1,0 +1,152 @@
+"""The guards in the database, and how each is taken away."""
+
+from __future__ import annotations
+
+from tests.proof import scenes, scenes_of_calls, scenes_of_locks, scenes_of_settling
+from tests.proof.guard import Guard
+from tests.proof.mutation import Dropped, InSql
+
+CLAIM, FINISH, CANCEL = "claim_due_prebookings_v1", "finish_run_v1", "cancel_prebooking_v1"
+COMPLETE, FAIL = "complete_prebooking_v1", "fail_prebooking_v1"
+
+_MINE = "where p.id = p_id and p.claimed_by = p_instance and p.status = 'pending'"
+_UNFENCED = "where p.id = p_id and p.status = 'pending'"
+_NEVER = "and p.claimed_until is null\n        and (p.v"
+
+GUARDS_OF_SQL = (
+    Guard(
+        "a live claim is respected",
+        scenes.two_at_once,
+        (
+            InSql(CLAIM, "and (p.claimed_until is null or p.claimed_until <= t)\n        and (p.venue", "and (p.venue"),
+            InSql(CLAIM, "and (p.venue_id, p.available_at) not in (select b.venue_id, b.available_at from busy b)", ""),
+            InSql(CLAIM, "and (p.claimed_until is null or p.claimed_until <= t)\n    for no key", "for no key"),
+        ),
+    ),
+    Guard(
+        "one invocation at an opening: the turn",
+        scenes.one_joins_during_a_turn,
+        (InSql(CLAIM, "and (p.venue_id, p.available_at) not in (select b.venue_id, b.available_at from busy b)", ""),),
+    ),
+    Guard(
+        "the turn is not as long as the lease",
+        scenes.one_joins_behind_a_dead_holder,
+        (
+            InSql(
+                CLAIM, "claimed_by <> p_instance and turn_until > t)", "claimed_by <> p_instance and claimed_until > t)"
+            ),
+        ),
+    ),
+    Guard(
+        "the lease is longer than the turn",
+        scenes.a_venue_acts_late,
+        (InSql(CLAIM, "claimed_until = t + v_lease,", "claimed_until = t + v_turn,"),),
+    ),
+    Guard(
+        "who is taken over is in doubt",
+        scenes.a_holder_dies_after_sending,
+        (InSql(CLAIM, "set maybe_sent = p.maybe_sent or p.claimed_by is not null,", "set maybe_sent = p.maybe_sent,"),),
+    ),
+    Guard(
+        "whose lease is over is taken over",
+        scenes_of_settling.a_call_is_cut_off_and_then_all_goes_well,
+        (InSql(CLAIM, "and (p.claimed_until is null or p.claimed_until <= t)\n        and (p.v", _NEVER),),
+    ),
+    Guard(
+        "a claim answers what is held already",
+        scenes.the_answer_of_a_claim_is_lost,
+        (
+            InSql(
+                CLAIM,
+                "p.claimed_by = p_instance and p.claimed_until > t);\nend",
+                "p.claimed_until = t + v_lease);\nend",
+            ),
+        ),
+    ),
+    Guard(
+        "a run that is over claims nothing",
+        scenes.a_claim_comes_after_its_run,
+        (InSql(CLAIM, "where instance_id = p_instance and closed_at is not null) then", "where false) then"),),
+    ),
+    Guard(
+        "claims come one after the other: the lock",
+        scenes_of_locks.two_claims_meet,
+        (InSql(CLAIM, "perform public.prebooking_lock();", ""),),
+        first=(
+            InSql(
+                CLAIM,
+                "on conflict (only_one) do update set last_tick_at = excluded.last_tick_at",
+                "on conflict do nothing",
+            ),
+            InSql(CLAIM, "where p.id = d.id and (s.place is null or d.place < s.place);", "where p.id = d.id;"),
+        ),
+    ),
+    Guard(
+        "nothing is taken behind a locked row",
+        scenes_of_locks.a_row_is_edited_just_now,
+        (InSql(CLAIM, "where p.id = d.id and (s.place is null or d.place < s.place);", "where p.id = d.id;"),),
+    ),
+    Guard(
+        "the expiry respects a live claim",
+        scenes.a_class_begins_while_an_answer_is_under_way,
+        (InSql(CLAIM, "expires_at <= t and (claimed_until is null or claimed_until <= t)", "expires_at <= t"),),
+    ),
+    Guard(
+        "what expires in doubt is unknown",
+        scenes.a_class_begins_before_anybody_can_ask,
+        (
+            InSql(
+                CLAIM,
+                "outcome = case when p.maybe_sent or p.claimed_by is not null then",
+                "outcome = case when false then",
+            ),
+        ),
+    ),
+    Guard(
+        "settling is fenced by the claim",
+        scenes_of_settling.a_failure_is_written_while_the_next_one_holds_the_row,
+        (InSql(COMPLETE, _MINE, _UNFENCED), InSql(FAIL, _MINE, _UNFENCED)),
+    ),
+    Guard(
+        "a terminal row cannot be written",
+        scenes_of_settling.a_failure_is_written_after_the_end,
+        (Dropped("prebookings_terminal"),),
+        first=(InSql(COMPLETE, _MINE, "where p.id = p_id"), InSql(FAIL, _MINE, "where p.id = p_id")),
+    ),
+    Guard(
+        "no row ends without saying how",
+        scenes.two_at_once,
+        (Dropped("outcome_fits_status", "constraint"),),
+        first=(InSql(COMPLETE, "status = 'completed', outcome = p_outcome,", "status = 'completed', outcome = null,"),),
+    ),
+    Guard(
+        "only what is surely unsent goes back",
+        scenes_of_settling.a_call_is_cut_off,
+        (
+            InSql(FINISH, "case when s.leased then p.claimed_by end", "null"),
+            InSql(FINISH, "case when s.leased then p.claimed_until end", "null"),
+            InSql(FINISH, "case when s.leased then least(p.turn_until, t) end", "null"),
+        ),
+    ),
+    Guard(
+        "giving back never clears a doubt",
+        scenes_of_settling.a_venue_cannot_tell,
+        (InSql(FINISH, "set attempts =", "set maybe_sent = false, attempts ="),),
+    ),
+    Guard(
+        "what is in doubt cannot be cancelled by writing",
+        scenes_of_settling.cancelled_by_writing,
+        (Dropped("prebookings_being_booked"),),
+    ),
+    Guard(
+        "what is in doubt cannot be cancelled by asking",
+        scenes_of_settling.cancelled_by_asking,
+        (InSql(CANCEL, " and claimed_by is null and not maybe_sent", ""),),
+        first=(Dropped("prebookings_being_booked"),),
+    ),
+    Guard(
+        "a login is refreshed by one at a time",
+        scenes_of_calls.two_refresh_one_login,
+        (InSql("lease_session_v1", "and (leased_until is null or leased_until <= t or leased_by = p_instance);", ";"),),
+    ),
+)

@@ -1,0 +1,193 @@
+"""The invariants, asked of a world after its story: of the venue's ledger and the database, not of what anybody says.
+
+I9 (no secret anywhere) is asked by another part, of everything that is written.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from uuid import UUID
+
+from prebooking.local.venue import State
+from tests.proof.case import Case, Claim
+
+STAGGER = 0.050 - 2e-6  # seconds; two instants, each rounded to microseconds
+BOUND = 105.0  # seconds: lease 30 + tick 60 + run 10 + 5
+
+Question = Callable[[Case], Iterator[str]]
+
+
+def booked_once(case: Case) -> Iterator[str]:
+    """I1: at most one booking exists for one prebooking."""
+    for row in case.rows:
+        if (places := len(case.places(row))) > 1:
+            yield f"{row} has {places} places"
+
+
+def ends_in_time(case: Case) -> Iterator[str]:
+    """I2: once faults stop, every due row is terminal within the bound, outside pauses; at the latest at its expiry."""
+    for row in case.rows.values():
+        by = case.due_by(row.id, BOUND)
+        if row.settled_at is None and by < case.ended_at:
+            yield f"{row.id} is pending, and should have had its end by {by:%H:%M:%S}"
+        if row.settled_at is not None and row.settled_at > by:
+            yield f"{row.id} ended at {row.settled_at:%H:%M:%S}, and should have by {by:%H:%M:%S}"
+
+
+def completed_is_booked(case: Case) -> Iterator[str]:
+    """I3: completed means that the ledger has it, of the same kind and number."""
+    for row in case.rows.values():
+        places = case.places(row.id)
+        if row.status != "completed":
+            continue
+        if not places:
+            yield f"{row.id} is completed, and has no place"
+        elif (places[0].state is State.WAITLISTED) != (row.outcome == "waitlisted"):
+            yield f"{row.id} is {row.outcome}, and {places[0].state} at the venue"
+        elif row.booking_id not in {None, *(place.booking_id for place in places)}:
+            yield f"{row.id} has a number that is not the venue's"
+
+
+def failed_is_not_booked(case: Case) -> Iterator[str]:
+    """I4: failed means that the ledger does not have it, but for unknown; neither does it have what was cancelled."""
+    for row in case.rows.values():
+        if row.status in {"failed", "cancelled"} and row.outcome != "unknown" and case.places(row.id):
+            yield f"{row.id} is {row.status} ({row.outcome}), and has a place"
+        if row.outcome == "unknown" and (row.settled_at or case.ended_at) < case.wish(row.id).expires_at:
+            yield f"{row.id} is unknown before its expiry"
+
+
+def held_once(case: Case) -> Iterator[str]:
+    """I5: no row in two live claims, no opening fired at by two invocations at once."""
+    for claim in case.claims:
+        for row in claim.took & claim.held.keys():
+            yield f"{row} was taken out of a live claim at {claim.at:%H:%M:%S.%f}"
+        turns = {case.opening(row): row for row in claim.turns}
+        for row in claim.took:
+            if case.opening(row) in turns:
+                holder = turns[case.opening(row)]
+                yield f"{row} was taken at {claim.at:%H:%M:%S.%f}, during the turn of {holder}'s holder"
+    yield from _interleaved(case)
+
+
+def _interleaved(case: Case) -> Iterator[str]:
+    done: dict[object, set[UUID]] = {}
+    last: dict[object, UUID] = {}
+    for by, row, sent in case.first_calls:
+        opening = case.opening(row)
+        if last.get(opening, by) != by:
+            done.setdefault(opening, set()).add(last[opening])
+        if by in done.get(opening, ()):
+            yield f"{row} was sent at {sent.at:.3f} by an invocation after another had begun with the opening"
+        last[opening] = by
+
+
+def in_order(case: Case) -> Iterator[str]:
+    """I6: first calls leave in order; but for who is in doubt, in a dead holder's lease, new, or logged out."""
+    claims = {(claim.by, row): claim for claim in case.claims for row in claim.took}
+    firsts: dict[UUID, tuple[UUID, float]] = {}
+    for by, row, sent in case.posts:
+        firsts.setdefault(row, (by, sent.at))
+    for row, (by, at) in firsts.items():
+        for other, (_, other_at) in firsts.items():
+            overtaken = case.wish(other).order < case.wish(row).order and at < other_at
+            if overtaken and case.opening(other) == case.opening(row) and not _excused(case, other, claims[by, row]):
+                yield f"{row} was sent at {at:.3f}, before {other} at {other_at:.3f}"
+    yield from _in_line(case, claims)
+
+
+def _excused(case: Case, row: UUID, claim: Claim) -> bool:
+    """Say whether a claim of others could not have taken this row too, to stand in line before them."""
+    is_new = case.world.database_time(case.wish(row).made) > claim.at
+    return row in claim.held or row in claim.doubtful or is_new or case.must_log_in(row, claim.at)
+
+
+def _in_line(case: Case, claims: dict[tuple[UUID, UUID], Claim]) -> Iterator[str]:
+    """Within an invocation the order holds for a venue's whole line."""
+    lines: dict[tuple[UUID, UUID], list[UUID]] = {}
+    for by, row, _ in case.first_calls:
+        lines.setdefault((by, case.wish(row).venue), []).append(row)
+    for (by, _), line in lines.items():
+        for before, after in pairwise(line):
+            claim, other = claims[by, after], claims[by, before]
+            overtaken = claim is other and case.wish(after).order < case.wish(before).order
+            if overtaken and not _excused(case, after, claim):
+                yield f"{before} was sent before {after} by the same invocation"
+
+
+def apart(case: Case) -> Iterator[str]:
+    """I6: first calls leave at least a stagger apart: per opening always, per venue within an invocation."""
+    last: dict[object, float] = {}
+    for by, row, sent in case.first_calls:
+        for line in (case.opening(row), (by, case.wish(row).venue)):
+            if sent.at - last.get(line, -1.0) < STAGGER:
+                yield f"{row} was sent {1000 * (sent.at - last[line]):.1f} ms after another"
+            last[line] = sent.at
+
+
+def terminal_stays(case: Case) -> Iterator[str]:
+    """I7: a terminal row never changes."""
+    return (f"{change.id} changed after it was {change.was}" for change in case.history if change.was != "pending")
+
+
+def says_how(case: Case) -> Iterator[str]:
+    """I8: every end has an outcome, in the row and in the summary."""
+    for row in case.rows.values():
+        if row.status in {"completed", "failed"} and row.outcome is None:
+            yield f"{row.id} has no outcome"
+        if row.status == "failed" and not row.error_message:
+            yield f"{row.id} has no sentence for its member"
+    for by, run in case.world.runs.items():
+        if run.summary is not None:
+            ends = Counter(row.outcome for row in case.rows.values() if row.settled_by == by)
+            said = Counter({kind: run.summary.outcomes.get(str(kind), 0) for kind in ends})
+            details = run.summary.details  # what it has found out, but another has ended, or nobody could write down
+            not_ended = details["lost"] + (0 if run.summary.success else details["released"])
+            if (run.summary.success and ends - said) or (said - ends).total() > not_ended:
+                yield f"{run.instance.name} ended {dict(ends)} and said {run.summary.outcomes}"
+    yield from _expired(case)
+
+
+def _expired(case: Case) -> Iterator[str]:
+    query = "select coalesce(sum(expired), 0), coalesce(sum(unknown), 0) from public.prebooking_runs"
+    noted = case.world.connection.execute(query).fetchone()
+    outcomes = Counter(row.outcome for row in case.rows.values())
+    if noted != (outcomes["expired"], outcomes["unknown"]):
+        yield f"the runs have noted {noted} as expired and unknown, the rows say {outcomes}"
+
+
+def sent_in_time(case: Case) -> Iterator[str]:
+    """I10: nothing is sent before the opening or after the expiry, on the database's clock, nor what was cancelled."""
+    for _, row, sent in case.posts:
+        wish = case.wish(row)
+        if not wish.available_at <= case.left_at(sent) < wish.expires_at:
+            yield f"{row} was sent at {case.left_at(sent):%H:%M:%S.%f}, outside its time"
+        if sent.at > case.world.cancelled.get(row, sent.at):
+            yield f"{row} was sent at {sent.at:.3f}, after it had been cancelled"
+
+
+def nothing_unexpected(case: Case) -> Iterator[str]:
+    """Whatever went wrong, the code had foreseen it."""
+    yield from case.world.unexpected
+
+
+INVARIANTS: dict[str, tuple[Question, Callable[[Case], int]]] = {
+    "I1 at most one booking for a prebooking": (booked_once, lambda case: len(case.rows)),
+    "I2 an end in time": (ends_in_time, lambda case: len(case.rows)),
+    "I3 completed: the venue has it": (completed_is_booked, lambda case: len(case.rows)),
+    "I4 failed: the venue does not have it": (failed_is_not_booked, lambda case: len(case.rows)),
+    "I5 one holder of a row, one invocation at an opening": (held_once, lambda case: len(case.claims)),
+    "I6 first come, first served": (in_order, lambda case: len(case.first_calls)),
+    "I6 a stagger apart": (apart, lambda case: len(case.first_calls)),
+    "I7 a terminal row never changes": (terminal_stays, lambda case: len(case.history)),
+    "I8 every end says how": (says_how, lambda case: len(case.world.runs)),
+    "I10 nothing before the opening or after the expiry": (sent_in_time, lambda case: len(case.posts)),
+    "nothing that nobody foresaw": (nothing_unexpected, lambda case: len(case.world.runs)),
+}
+
+
+def judge(case: Case) -> dict[str, list[str]]:
+    """Return what each invariant says against a world."""
+    return {name: list(question(case)) for name, (question, _) in INVARIANTS.items()}

@@ -1,0 +1,108 @@
+"""Stories aimed at the guards of settling, of giving back and of cancelling."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+
+from prebooking.local.venue import Canned, Fate
+from tests.proof.fates import Loss
+from tests.proof.ground import Ground
+from tests.proof.scenes import SILENT, runs, told
+from tests.proof.script import Script
+from tests.proof.universe import Universe
+
+FAIL = "fail_prebooking_v1"
+
+
+def _a_late_failure(ground: Ground, *, after_the_next: bool) -> list[str]:
+    async def story(world: Universe) -> list[str]:
+        world.opening(1)
+        await runs(world, 0, 31)
+        await asyncio.sleep(20)
+        return []
+
+    late = [Loss(delay_before=32.5), Loss(acts=False, ends="silent"), Loss(acts=False, ends="silent")]
+    books = {"i0": [Fate(acts=False, answer=Canned(402))], "i1": [Fate(delay_after=0 if after_the_next else 4)]}
+    return told(ground, story, fates=Script(losses={("i0", FAIL): late}, books=books))
+
+
+a_failure_is_written_while_the_next_one_holds_the_row = partial(_a_late_failure, after_the_next=False)
+a_failure_is_written_after_the_end = partial(_a_late_failure, after_the_next=True)
+
+
+def a_call_is_cut_off(ground: Ground) -> list[str]:
+    async def story(world: Universe) -> list[str]:
+        world.opening(1)
+        await runs(world, 0, 12, 40)
+        await asyncio.sleep(20)
+        return []
+
+    return told(ground, story, fates=Script(books={"i0": [SILENT]}))
+
+
+def a_call_is_cut_off_and_then_all_goes_well(ground: Ground) -> list[str]:
+    async def story(world: Universe) -> list[str]:
+        world.opening(1)
+        await runs(world, 0, 60, 120, 180)
+        return []
+
+    return told(ground, story, fates=Script(books={"i0": [SILENT]}), quiet_from=10)
+
+
+def a_page_in_place_of_an_answer(ground: Ground) -> list[str]:
+    async def story(world: Universe) -> list[str]:
+        world.opening(1)
+        await runs(world, 0, 40)
+        await asyncio.sleep(10)
+        return []
+
+    page = Fate(acts=False, answer=Canned(200, body=b"<html>"))
+    return told(ground, story, fates=Script(books={"i0": [page]}))
+
+
+def a_venue_cannot_tell(ground: Ground) -> list[str]:
+    async def story(world: Universe) -> list[str]:
+        world.opening(1)
+        await runs(world, 0, 40, 60, 100)
+        await asyncio.sleep(20)
+        return []
+
+    return told(
+        ground, story, fates=Script(books={"i0": [SILENT]}, asks={"i1": [Fate(acts=False, answer=Canned(500))]})
+    )
+
+
+def one_joins_right_after_a_call(ground: Ground) -> list[str]:
+    async def story(world: Universe) -> list[str]:
+        venue = world.add_venue()
+        world.opening(1, venue=venue)
+        await runs(world, 0)
+        await asyncio.sleep(0.001)
+        world.opening(1, venue=venue, made=0.001)
+        await runs(world, *(0.002 * number for number in range(1, 40)), 20)
+        await asyncio.sleep(20)
+        return []
+
+    return told(ground, story, fates=Script(pace=0.0002))
+
+
+def _cancelled_in_doubt(ground: Ground, *, directly: bool) -> list[str]:
+    """A row that is at the venue, nobody knows, and nobody holds: the venue could not tell."""
+
+    async def story(world: Universe) -> list[str]:
+        [row] = world.opening(1)
+        await runs(world, 0, 40)
+        await asyncio.sleep(15)
+        world.cancel(row, directly=directly)
+        await runs(world, 60)
+        await asyncio.sleep(20)
+        return []
+
+    return told(
+        ground, story, fates=Script(books={"i0": [SILENT]}, asks={"i1": [Fate(acts=False, answer=Canned(500))]})
+    )
+
+
+cancelled_by_writing = partial(_cancelled_in_doubt, directly=True)
+cancelled_by_asking = partial(_cancelled_in_doubt, directly=False)

@@ -1,0 +1,212 @@
+"""One seed: minutes of a world in which instances overlap, die and freeze, and nothing can be relied on; then peace."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from rich.console import Console
+
+from tests.proof.case import Case
+from tests.proof.ground import Ground, new_ground
+from tests.proof.instance import Instance
+from tests.proof.judge import INVARIANTS, judge
+from tests.proof.part import Part, Result, Share
+from tests.proof.storm import Storm, Weather
+from tests.proof.systems import KINDS
+from tests.proof.universe import Universe
+
+_PAUSE = "update public.venues set paused_until = %s where id = %s"
+_LEFT = "select count(*) from public.prebookings where status = 'pending'"
+_SHORTEST = 3 * 60.0  # seconds of a story
+_LONGEST = 20 * 60.0  # seconds; nothing takes so long unless it is stuck
+
+
+@dataclass(slots=True)
+class Played:
+    """What became of a seed: what each invariant says against it, and how much there was to look at."""
+
+    seed: int
+    violations: dict[str, list[str]]
+    looked_at: dict[str, int]
+    counts: Counter[str]
+    timeline: list[str] = field(default_factory=list)
+
+
+class Story:
+    """A seed's events, drawn beforehand, and the world in which they happen."""
+
+    def __init__(self, ground: Ground, seed: int) -> None:
+        self._dice = dice = random.Random(seed)  # noqa: S311 - made to be played again
+        self.ends = dice.uniform(60, 360)  # seconds; from then on nothing goes wrong any more
+        self._kind = kind = KINDS[seed % len(KINDS)]
+        self.storm = Storm(random.Random(seed + 1), Weather.of(dice), ends=self.ends, refusal=kind.refusal)  # noqa: S311
+        skews = {"database_skew": dice.uniform(-2.5, 2.5), "venue_skew": dice.uniform(-2.5, 2.5)}
+        self.world = Universe(ground, seed=seed, kind=kind, fates=self.storm, **skews)
+        self.storm.now = self.world.now
+        self._lead = dice.choice(["0", "3", "5"])
+        self._venues = [self.world.add_venue() for _ in range(dice.randint(1, 3))]
+        self._openings = list[float]()
+        self._events: list[tuple[float, int, Callable[[], Any]]] = []
+        self._invite()
+        self._trigger()
+        self._meddle()
+
+    # what happens
+
+    def _at(self, instant: float, event: Callable[[], Any]) -> None:
+        self._events.append((instant, len(self._events), event))
+
+    def _invite(self) -> None:
+        """Openings: some at once, some later, with members who asked long ago and some who ask late."""
+        dice = self._dice
+        for _ in range(dice.randint(1, 4)):
+            members = dice.choice([1, 2, 3, 5, 8, 12, dice.randint(13, 50)])
+            at = dice.choice([dice.uniform(-3, 0), 0.0, 60.0, dice.uniform(0, self.ends + 20)])
+            venue = dice.choice(self._venues)
+            offer = self.world.offer(
+                venue, at=at, capacity=dice.choice([1000, 1000, 3]), waiting=dice.choice([0, 0, 2])
+            )
+            lasts = dice.choice([86_400.0, 86_400.0, dice.uniform(20, 400)])
+            age = dice.choice([0.0, 0.0, 900.0, 1300.0, 1900.0])  # seconds since the members logged in
+            add = partial(self._add, venue=venue, offer=offer, at=at, lasts=lasts, session_age=age)
+            self._at(0.0, partial(add, members))
+            self._openings.append(at)
+            for _ in range(dice.choice([0, 0, 1, 4])):
+                late = max(0.01, at + dice.choice([dice.uniform(-1, 30), dice.uniform(0, 6)]))
+                self._at(late, partial(add, dice.randint(1, 3), made=late))
+
+    def _add(self, members: int, **how: Any) -> None:
+        if how["at"] + how["lasts"] > how.get("made", 0.0):
+            self.world.opening(members, **how)
+
+    def _trigger(self) -> None:
+        """The cron, every minute, and up to ten more invocations that overlap."""
+        dice = self._dice
+        for minute in range(int(_LONGEST // 60)):
+            if minute * 60 > self.ends - 60 or dice.random() < 0.9:
+                self._at(minute * 60 + dice.uniform(0, 2), self._invoke)
+        around = dice.choice(self._openings)
+        for _ in range(dice.randint(0, 9)):
+            self._at(max(0.0, around + dice.uniform(-5, dice.choice([1, 10, 60]))), self._invoke)
+
+    def _invoke(self) -> None:
+        instance = Instance(f"i{len(self.world.runs)}", skew=self._dice.uniform(-2.5, 2.5))
+        self.storm.enter(instance)
+        self.world.invoke(instance, LEAD_SECONDS=self._lead)
+
+    def _keep(self) -> None:
+        instance = Instance(f"k{len(self.world.keepers)}", skew=self._dice.uniform(-2.5, 2.5))
+        self.storm.enter(instance)
+        self.world.keep(instance)
+
+    def _meddle(self) -> None:
+        """Members cancel, venues are paused, and what strikes at an instant and not at a step."""
+        dice = self._dice
+        for _ in range(dice.choice([0, 0, 1, 3, 6])):
+            self._at(dice.uniform(0, self.ends), self._cancel_one)
+        for _ in range(dice.choice([0, 1, 3]) if self._kind.is_box else 0):
+            self._at(dice.choice([0.0, 60.0, dice.uniform(0, self.ends)]), self._keep)
+        if dice.random() < 0.2:
+            seconds = dice.uniform(5, 90)
+            self._at(dice.uniform(0, self.ends), lambda: self._pause(dice.choice(self._venues), seconds))
+        for _ in range(dice.choice([0, 0, 2, 5])):
+            self._at(dice.uniform(0, self.ends), self._strike_one)
+
+    def _cancel_one(self) -> None:
+        self.world.cancel(self._dice.choice(sorted(self.world.wishes)), directly=self._dice.random() < 0.3)
+
+    def _pause(self, venue: UUID, seconds: float) -> None:
+        self.world.connection.execute(_PAUSE, [self.world.database_time(self.world.now() + seconds), venue])
+        self.world.say(f"venue {str(venue)[:8]} is paused for {seconds:.0f} s")
+
+    def _strike_one(self) -> None:
+        alive = [run.instance for run in self.world.runs.values() if run.summary is None and not run.instance.halted]
+        if alive:
+            self.storm.strike(self._dice.choice(alive), self._dice.choice(["kill", "halt"]))
+
+    # how it is told
+
+    async def tell(self) -> Case:
+        """Let everything happen, wait until everybody has an end or should have one, and see what is known then."""
+        for instant, _, event in sorted(self._events, key=lambda each: each[:2]):
+            await asyncio.sleep(max(0.0, instant - self.world.now()))
+            if instant > max(self.ends, _SHORTEST) and self._is_over():
+                break
+            event()
+        await self.world.settled_down()
+        return Case(self.world, quiet_from=self.storm.quiet_from)
+
+    def _is_over(self) -> bool:
+        if self.world.runs and any(run.summary is None and not run.instance.killed for run in self.world.runs.values()):
+            return False
+        (left,) = self.world.connection.execute(_LEFT).fetchone() or (0,)
+        return left == 0
+
+
+def play(ground: Ground, seed: int, *, traced: bool = False) -> Played:
+    """Play one seed and judge it."""
+    with ground.story():
+        story = Story(ground, seed)
+        world = story.world
+        world.timeline = [] if traced else None
+
+        async def told() -> Played:
+            case = await story.tell()
+            counts = Counter(
+                seeds=1,
+                minutes=round(world.now() / 60),
+                invocations=len(world.runs),
+                killed=sum(run.instance.killed for run in world.runs.values()),
+                database=world.database_wire.calls,
+                venue=len(world.venue_wire.sent),
+            )
+            looked_at = {name: count(case) for name, (_, count) in INVARIANTS.items()}
+            return Played(seed, judge(case), looked_at, counts, world.timeline or [])
+
+        return world.play(told())
+
+
+def _run(share: Share) -> Iterable[Result]:
+    with new_ground() as ground:
+        played = [play(ground, seed) for seed in share.mine(range(share.size.seeds))]
+    totals = sum((each.counts for each in played), Counter[str]())
+    for name, what in _TOTALS.items():
+        yield Result(what, totals[name])
+    for name in INVARIANTS:
+        broken = [each for each in played if each.violations[name]]
+        violations = [f"seed {each.seed}: {violation}" for each in broken for violation in each.violations[name][:3]]
+        again = f"make prove SEED={broken[0].seed}" if broken else ""
+        yield Result(name, sum(each.looked_at[name] for each in played), violations, again)
+
+
+_TOTALS = {
+    "seeds": "worlds, each from a seed",
+    "minutes": "simulated minutes",
+    "invocations": "invocations",
+    "killed": "of them killed",
+    "database": "calls of the database's functions",
+    "venue": "calls of the venue",
+}
+
+PART = Part("simulation", _run, shares=8)
+
+
+def replay(seed: int) -> int:
+    """Print the timeline of a seed and what is wrong with it."""
+    console = Console(width=int(os.environ.get("COLUMNS", "160")))
+    with new_ground() as ground:
+        played = play(ground, seed, traced=True)
+    for line in played.timeline:
+        console.print(line, markup=False, highlight=False, no_wrap=True, overflow="ellipsis")
+    wrong = [f"{name}: {violation}" for name, found in played.violations.items() for violation in found]
+    for line in wrong or ["nothing is violated"]:
+        console.print(line, markup=False)
+    return 1 if wrong else 0

@@ -1,0 +1,146 @@
+"""Everything that can go wrong, by dice: until an instant, and then no more."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from prebooking.local.venue import ANSWER, DROP, HANG, Arrival, Canned, Ending, Fate
+from tests.proof.fates import Fates, Loss, Step
+from tests.proof.instance import Instance
+
+GUARD = 8.0  # seconds from an invocation's start: EXECUTION_TIMEOUT_SECONDS
+ACTS_WITHIN = GUARD + 15.0  # seconds from an invocation's start: a venue that acts later may book twice (see README)
+
+_UNCLEAR = (200, 202, 302, 408, 500, 502, 503)  # with a body that says nothing, so 200 too
+# Said by what stands before the venue, which may be at it still.
+_CUT_OFF: tuple[Ending | Canned, ...] = (DROP, *map(Canned, (408, 500, 502, 503, 504)))
+_BLOCKING = (401, 403, 404, 405, 429)
+_ERRORS = ((503, "PGRST001"), (500, "57014"), (500, "55P03"), (504, "PGRST003"), (500, "40P01"), (502, ""))
+
+
+@dataclass(frozen=True, slots=True)
+class Weather:
+    """How often what goes wrong, as probabilities."""
+
+    database: float = 0.0  # of a call
+    venue: float = 0.0  # of a call
+    blocking: float = 0.0  # of a call: costs a pause of five minutes
+    unreachable: float = 0.0  # of a connection
+    refusing: float = 0.0  # of a call: a clear no that comes out of nowhere
+    killed: float = 0.0  # of an instance
+    frozen: float = 0.0  # of an instance
+
+    @classmethod
+    def of(cls, dice: random.Random) -> Weather:
+        """Draw one: most things go well most of the time, or hardly anything is ever tried."""
+        return cls(
+            database=dice.choice([0.0, 0.05, 0.2, 0.5]),
+            venue=dice.choice([0.0, 0.1, 0.3, 0.7]),
+            blocking=dice.choice([0.0, 0.0, 0.02]),
+            unreachable=dice.choice([0.0, 0.0, 0.1, 0.4]),
+            refusing=dice.choice([0.0, 0.0, 0.03]),
+            killed=dice.choice([0.0, 0.2, 0.5]),
+            frozen=dice.choice([0.0, 0.2, 0.5]),
+        )
+
+
+class Storm(Fates):
+    """Faults by dice until ``ends``, in seconds of the world's time; until ``quiet_from`` one can still be felt."""
+
+    def __init__(self, dice: random.Random, weather: Weather, *, ends: float, refusal: Canned | None) -> None:
+        self._dice, self._weather, self._ends, self._refusal = dice, weather, ends, refusal
+        self.quiet_from = ends
+        self.now: Callable[[], float] = lambda: 0.0
+        self._blows: dict[Instance, tuple[int, Literal["kill", "halt"]]] = {}
+        self._steps: dict[Instance, int] = {}
+        self._acts_later: float | None = None
+        self.started: dict[Instance, float] = {}
+
+    def enter(self, instance: Instance) -> None:
+        """Let an instance begin; at which of its steps it is struck, if at all, is decided now."""
+        self.started[instance] = self.now()
+        step = self._dice.randint(1, self._dice.choice([4, 12, 40]))
+        if self._happens(self._weather.killed):
+            self._blows[instance] = (step, "kill")
+        elif self._happens(self._weather.frozen):
+            self._blows[instance] = (step, "halt")
+
+    def strike(self, instance: Instance, blow: str) -> None:
+        """Kill an instance, or freeze it, with one of its clocks at most."""
+        if blow == "kill":
+            instance.kill()
+            return
+        seconds = self._dice.choice([self._dice.uniform(0.2, 4), 12, 35, 70, 130])
+        stopped = self._dice.choice([{}, {"wall_stopped": True}, {"monotonic_stopped": True}])
+        self._felt_for(seconds)
+        instance.halt(seconds, **stopped)
+
+    def step(self, instance: Instance, step: Step) -> None:
+        self._steps[instance] = self._steps.get(instance, 0) + 1
+        at, blow = self._blows.get(instance, (0, "kill"))
+        if at == self._steps[instance] and self.now() < self._ends:
+            self.strike(instance, blow)
+
+    def database(self, instance: Instance, function: str) -> Loss:
+        if not self._happens(self._weather.database):
+            return Loss()
+        loss = self._dice.choice(
+            [
+                Loss(delay_before=self._dice.uniform(0, 1.9)),
+                Loss(delay_before=self._dice.uniform(0, self._dice.choice([12, 60]))),  # given up long before
+                Loss(delay_after=self._dice.uniform(0, 4)),
+                Loss(acts=False, ends="broken"),
+                Loss(ends="broken"),
+                Loss(acts=False, ends="silent"),
+                Loss(ends="silent"),
+                Loss(acts=False, error=self._dice.choice(_ERRORS)),
+                Loss(error=self._dice.choice(_ERRORS)),
+            ]
+        )
+        self._felt_for(loss.delay_before + loss.delay_after)
+        return loss
+
+    def venue(self, instance: Instance, arrival: Arrival) -> Fate:
+        if self._happens(self._weather.blocking):
+            status = self._dice.choice(_BLOCKING)  # 401 says clearly that nothing was done
+            return Fate(acts=status != 401 and self._happens(0.5), answer=Canned(status))
+        if self._refusal and arrival.books and self._happens(self._weather.refusing):
+            return Fate(acts=False, answer=self._refusal)
+        if not self._happens(self._weather.venue):
+            return Fate()
+        self._acts_later = None
+        longest = self._longest(instance)
+        if arrival.books and self._happens(0.3):
+            self._acts_later = self._dice.uniform(0, longest)
+            self._felt_for(self._acts_later)
+            return Fate(acts=False, answer=self._dice.choice(_CUT_OFF))
+        delay = self._dice.choice([0.0, self._dice.uniform(0, 3), self._dice.uniform(0, 25)])
+        acts = self._happens(0.6)
+        answers: list[Ending | Canned] = [DROP, HANG, Canned(self._dice.choice(_UNCLEAR), body=b"<html>")]
+        answer = self._dice.choice([*answers, ANSWER] if acts else answers)
+        fate = Fate(min(delay, longest), acts, self._dice.choice([0.0, self._dice.uniform(0, 6)]), answer)
+        self._felt_for(fate.delay_before + fate.delay_after)
+        return fate
+
+    def acts_later(self, instance: Instance, arrival: Arrival) -> float | None:
+        seconds, self._acts_later = self._acts_later, None
+        return seconds
+
+    def _longest(self, instance: Instance) -> float:
+        """Return within how many seconds a venue must have acted on a call."""
+        return max(0.0, self.started[instance] + ACTS_WITHIN - self.now() - 0.001)
+
+    def refuses(self, instance: Instance) -> bool:
+        return self._happens(self._weather.unreachable)
+
+    def travel(self, what: Literal["database", "connect", "venue"]) -> float:
+        return self._dice.choice([0.001, 0.01, 0.04, self._dice.uniform(0.001, 0.15)])
+
+    def _happens(self, probability: float) -> bool:
+        return self.now() < self._ends and self._dice.random() < probability
+
+    def _felt_for(self, seconds: float) -> None:
+        self.quiet_from = max(self.quiet_from, self.now() + seconds)

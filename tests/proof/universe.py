@@ -1,0 +1,240 @@
+"""One world: a database, a venue system, its members, and as many instances of the real function as a story wants."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections.abc import Coroutine
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+from uuid import UUID
+
+import psycopg
+from psycopg.types.json import Jsonb
+
+from prebooking.clock import Deadline, Reading
+from prebooking.invocation import run_once
+from prebooking.local import rest
+from prebooking.local.venue import Arrival, VenueTwin
+from prebooking.session_keeper import keep_sessions
+from prebooking.settings import Settings
+from tests.doubles import EPOCH
+from tests.proof.fates import Fates
+from tests.proof.ground import Ground
+from tests.proof.instance import Instance, InstanceLoop, run_instances
+from tests.proof.systems import KINDS, SESSION_KEY, Kind
+from tests.proof.wires import DatabaseWire, VenueWire
+from tests.proof.wish import Run, WatchedLog, Wish
+from tests.world import ENVIRONMENT
+
+T = TypeVar("T")
+
+_ENVIRONMENT = ENVIRONMENT | {"SESSION_ENCRYPTION_KEY": SESSION_KEY}
+
+_PREBOOKING = """
+insert into public.prebookings (id, venue_id, user_email, booking_data, available_at, expires_at, created_at)
+values (%s, %s, %s, %s, %s, %s, %s)
+"""
+_ASK_TO_CANCEL = "select public.cancel_prebooking_v1(%s, %s)"
+_CANCEL = """
+update public.prebookings set status = 'cancelled', settled_at = public.prebooking_clock()
+where id = %s and status = 'pending' returning status
+"""
+
+
+class Universe:
+    """A world whose ids come from a seed, so that it can be played again."""
+
+    def __init__(
+        self,
+        ground: Ground,
+        *,
+        seed: int = 0,
+        kind: Kind = KINDS[0],
+        fates: Fates | None = None,
+        database_skew: float = 0.0,
+        venue_skew: float = 0.0,
+    ) -> None:
+        self.dice = random.Random(seed)  # noqa: S311 - made to be played again
+        self.ground, self.connection = ground, ground.connection
+        self.database_skew = database_skew
+        self.twin = VenueTwin(
+            now=lambda: EPOCH + timedelta(seconds=self.now()),
+            secret=ENVIRONMENT["BOOKING_WEBHOOK_SECRET"],
+            protection=kind.protection,
+            skew=timedelta(seconds=venue_skew),
+        )
+        self.system = kind.system(self.twin)
+        fates = fates or Fates()
+        self.database_wire = DatabaseWire(self._carry_out, fates, self.say)
+        self.venue_wire = VenueWire(self.twin, fates, self.say, self._row_of)
+        self.wishes: dict[UUID, Wish] = {}
+        self._by_member: dict[str, Wish] = {}
+        self.runs: dict[UUID, Run] = {}
+        self.keepers = list[Instance]()
+        self.cancelled: dict[UUID, float] = {}  # prebookings that a member has cancelled, and when
+        self.timeline: list[str] | None = None
+        self.unexpected = list[str]()  # exceptions that nobody foresaw
+        self._tasks = list[asyncio.Task[None]]()
+
+    # time
+
+    def now(self) -> float:
+        """Return the seconds of the world's time that have passed."""
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, InstanceLoop)
+        return loop.true_time()
+
+    def database_time(self, seconds: float) -> datetime:
+        """Return what the database's clock says so many seconds into the story."""
+        return EPOCH + timedelta(seconds=seconds + self.database_skew)
+
+    def set_database_clock(self) -> None:
+        """Let the database's clock say what it says now."""
+        self.ground.set_clock(self.database_time(self.now()))
+
+    def say(self, what: str) -> None:
+        """Write a line of the timeline, if anybody wants one."""
+        if self.timeline is not None:
+            self.timeline.append(f"{self.now():9.3f}  {what}")
+
+    # members and venues
+
+    def add_venue(self) -> UUID:
+        """Add a venue of this world's system."""
+        venue = self._uuid()
+        self.system.add_venue(self.connection, venue)
+        return venue
+
+    def offer(self, venue: UUID, *, at: float = 0.0, capacity: int = 1000, waiting: int = 0) -> dict[str, Any]:
+        """Offer a class that opens at an instant of the database's clock; return what a prebooking of it says."""
+        return self.system.offer(venue, EPOCH + timedelta(seconds=at), capacity, waiting)
+
+    def opening(
+        self,
+        members: int,
+        *,
+        venue: UUID | None = None,
+        offer: dict[str, Any] | None = None,
+        at: float = 0.0,
+        lasts: float = 86_400.0,
+        made: float = 0.0,
+        session_age: float = 0.0,
+        **how: Any,
+    ) -> list[UUID]:
+        """Let members, who logged in so long ago, wait for a class that opens at an instant of the database's clock."""
+        venue, opens = venue or self.add_venue(), EPOCH + timedelta(seconds=at)
+        offer = offer or self.offer(venue, at=at, **how)
+        wishes = [self._wish(venue, offer["class_id"], opens, lasts, made, session_age) for _ in range(members)]
+        for wish in wishes:
+            self.system.join(self.connection, venue, wish.member, old=timedelta(seconds=session_age))
+            about = [wish.id, venue, wish.member, Jsonb(offer)]
+            self.connection.execute(_PREBOOKING, [*about, opens, wish.expires_at, wish.created_at])
+        return [wish.id for wish in wishes]
+
+    def _wish(  # noqa: PLR0917 - what a wish is
+        self, venue: UUID, class_id: str, opens: datetime, lasts: float, made: float, session_age: float
+    ) -> Wish:
+        created = EPOCH + timedelta(seconds=self.dice.uniform(-3600, 0) if made <= 0 else made)
+        expires = opens + timedelta(seconds=lasts)
+        wish = Wish(self._uuid(), venue, class_id, opens, expires, created, made, self.now() - session_age)
+        self.wishes[wish.id] = self._by_member[wish.member] = wish
+        return wish
+
+    def _row_of(self, arrival: Arrival) -> str:
+        """Return whose prebooking a call is about: some venues are told its id, some only its member."""
+        wish = self._by_member.get(arrival.member)  # none: a connection that is opened before anybody calls
+        return arrival.prebooking_id or (str(wish.id) if wish else "")
+
+    def _uuid(self) -> UUID:
+        return UUID(int=self.dice.getrandbits(128), version=4)
+
+    def cancel(self, row: UUID, *, directly: bool = False) -> None:
+        """Let a member cancel, through the function or by writing to the table."""
+        self.set_database_clock()
+        query, arguments = (_CANCEL, [row]) if directly else (_ASK_TO_CANCEL, [row, f"{row}@example.com"])
+        try:
+            with self.connection.transaction():
+                (answer,) = self.connection.execute(query, arguments).fetchone() or ("settled",)
+        except psycopg.Error as exc:  # a trigger has refused it
+            answer = exc.sqlstate
+        self.say(f"{str(row)[:8]} is to be cancelled: {answer}")
+        if answer == "cancelled":
+            self.cancelled.setdefault(row, self.now())
+
+    async def settled_down(self) -> None:
+        """Return when everything that is under way has arrived."""
+        await self.venue_wire.played_out()
+        await self.database_wire.played_out()
+
+    # instances
+
+    def play(self, story: Coroutine[Any, Any, T]) -> T:
+        """Play a story to its end, and let everything that is under way arrive."""
+
+        async def all_of_it() -> T:
+            try:
+                told = await story
+                await self.settled_down()
+                return told
+            finally:
+                await self._end()
+
+        return run_instances(all_of_it())
+
+    async def _end(self) -> None:
+        """Let whoever was stopped run into the end of the world, where nothing can be reached, and end."""
+        self.database_wire.over = self.venue_wire.over = True
+        self.timeline = None
+        for instance in (*(run.instance for run in self.runs.values()), *self.keepers):
+            instance.resume()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    def invoke(self, instance: Instance | None = None, **environment: str) -> asyncio.Task[None]:
+        """Let an instance be the function, once."""
+        instance = instance or Instance(f"i{len(self.runs)}")
+        run = Run(instance, self.now())
+        instance_id = self._uuid()
+        self.runs[instance_id] = run
+        self.say(f"{instance.name}: starts as {str(instance_id)[:8]}")
+        task = instance.start(self._run(run, instance_id, Settings.from_environment(_ENVIRONMENT | environment)))
+        self._tasks.append(task)
+        return task
+
+    async def _run(self, run: Run, instance_id: UUID, settings: Settings) -> None:
+        clock = run.instance
+        run.summary = await run_once(
+            settings,
+            instance_id=instance_id,
+            guard=Deadline(clock, Reading.of(clock), settings.execution_timeout_seconds),
+            clock=clock,
+            log=WatchedLog(self.unexpected, instance_id=instance_id),
+            to_database=self.database_wire,
+            to_venues=self.venue_wire,
+        )
+        self.say(f"{clock.name}: answers {run.summary.message}, {run.summary.details} {run.summary.outcomes}")
+
+    def keep(self, instance: Instance) -> asyncio.Task[None]:
+        """Let an instance be the function that keeps members logged in, once."""
+        self.keepers.append(instance)
+        self.say(f"{instance.name}: starts to keep members logged in")
+        task = instance.start(self._keep(instance, self._uuid(), Settings.from_environment(_ENVIRONMENT)))
+        self._tasks.append(task)
+        return task
+
+    async def _keep(self, clock: Instance, instance_id: UUID, settings: Settings) -> None:
+        kept = await keep_sessions(
+            settings,
+            instance_id=instance_id,
+            guard=Deadline(clock, Reading.of(clock), settings.execution_timeout_seconds),
+            clock=clock,
+            log=WatchedLog(self.unexpected, instance_id=instance_id),
+            to_database=self.database_wire,
+            to_venues=self.venue_wire,
+        )
+        self.say(f"{clock.name}: answers {kept.details}")
+
+    def _carry_out(self, function: str, body: bytes) -> rest.Reply:
+        return self.ground.call(function, json.loads(body), at=self.database_time(self.now()))
