@@ -179,8 +179,9 @@ def test_every_table_has_row_security_that_holds_for_its_owner_too(project: Data
     assert sorted(rows) == sorted((table, True, True) for table in _TABLES)
 
 
-def test_there_is_no_policy_that_lets_anybody_in(project: Database) -> None:
-    assert project.connection.execute("select * from pg_policies").fetchall() == []
+def test_every_table_has_one_policy_and_it_lets_nobody_in_but_the_service_role(project: Database) -> None:
+    policies = project.connection.execute("select tablename, roles::text[] from pg_policies").fetchall()
+    assert sorted(policies) == sorted((table, ["service_role"]) for table in _TABLES)
 
 
 def test_every_function_runs_as_its_caller_with_a_fixed_search_path(project: Database) -> None:
