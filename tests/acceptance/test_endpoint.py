@@ -3,215 +3,135 @@
 from __future__ import annotations
 
 import json
-import socket
 from collections.abc import Iterator
-from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
 from prebooking.local.function import PATH, Function
+from tests.peers import unused_port
+from tests.proof.canaries import Canaries
+from tests.proof.configurations import BAD
+from tests.proof.endpoint import (
+    Told,
+    complaint,
+    configuration_violations,
+    outbound_violations,
+    told_of_configurations,
+)
+from tests.proof.raw_requests import HYPHEN, NOT_CONFIGURED, REQUESTS, SECRET, UNAUTHORISED, Raw, send
+from tests.proof.watch import Watch, watching
 from tests.world import ENVIRONMENT
 
-HYPHEN = "/api/cron/prebooking-scheduler"
-SECRET = ENVIRONMENT["CRON_SECRET"]
-UNAUTHORISED = b'{"success":false,"error":"unauthorized"}'
-NOT_CONFIGURED = b'{"success":false,"error":"server_not_configured"}'
+PREVIOUS = "the-secret-of-last-month"
 
 
 @pytest.fixture(scope="module")
-def database_socket() -> Iterator[socket.socket]:
-    """Where the database should be: it listens, and nobody answers."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        listening.settimeout(0.0)
-        yield listening
+def watch() -> Iterator[Watch]:
+    with watching() as watch:
+        yield watch
 
 
 @pytest.fixture(scope="module")
-def log() -> list[str]:
-    return []
+def nobody() -> int:
+    """The port where the database should be: nobody listens."""
+    return unused_port()
 
 
 @pytest.fixture(scope="module")
-def function(database_socket: socket.socket, log: list[str]) -> Iterator[Function]:
-    address = "http://{}:{}".format(*database_socket.getsockname())
-    previous = {"CRON_SECRET_PREVIOUS": "the-secret-of-last-month"}
-    with Function(ENVIRONMENT | previous | {"SUPABASE_URL": address}, log=log.append) as function:
+def function(watch: Watch, nobody: int) -> Iterator[Function]:
+    settings = {"CRON_SECRET_PREVIOUS": PREVIOUS, "SUPABASE_URL": f"http://127.0.0.1:{nobody}"}
+    with watch.function(ENVIRONMENT | settings) as function:
         yield function.ready()
 
 
-@pytest.fixture(scope="module")
-def without_database(log: list[str]) -> Iterator[Function]:
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        nobody = "http://{}:{}".format(*closed.getsockname())
-    settings = ENVIRONMENT | {"CRON_SECRET_PREVIOUS": "the-secret-of-last-month", "SUPABASE_URL": nobody}
-    with Function(settings, log=log.append) as function:
-        yield function.ready()
-
-
-def raw(function: Function, request: str, *headers: str, body: bytes = b"") -> tuple[int, dict[str, str], bytes]:
-    """Send the bytes as they stand, and return status, headers and body of the answer."""
-    lines = [f"{request} HTTP/1.1", "Host: app.example", "Connection: close", *headers, "", ""]
-    address = urlsplit(function.address)
-    with socket.create_connection((str(address.hostname), address.port or 0), timeout=20) as connection:
-        connection.sendall("\r\n".join(lines).encode("latin-1") + body)
-        with connection.makefile("rb") as answer:
-            head, _, said = answer.read().partition(b"\r\n\r\n")
-    status, *fields = head.decode("latin-1").split("\r\n")
-    return int(status.split(" ")[1]), {k.lower(): v for k, _, v in (f.partition(": ") for f in fields)}, said
-
-
-WRONG = [
-    [],
-    ["Authorization:"],
-    ["Authorization: Bearer"],
-    ["Authorization: Bearer "],
-    ["Authorization: Bearer None"],
-    ["Authorization: Bearer undefined"],
-    ["Authorization: Bearer null"],
-    ["Authorization: Bearer ''"],
-    [f"Authorization: {SECRET}"],
-    [f"Authorization: Basic {SECRET}"],
-    [f"Authorization: Token {SECRET}"],
-    [f"Authorization: Bearer:{SECRET}"],
-    [f"Authorization: Bearer={SECRET}"],
-    [f"Authorization: Bearer\t{SECRET}"],
-    [f"Authorization: Bearer{SECRET}"],
-    [f'Authorization: Bearer "{SECRET}"'],
-    [f"Authorization: Bearer '{SECRET}'"],
-    [f"Authorization: Bearer <{SECRET}>"],
-    [f"Authorization: Bearer Bearer {SECRET}"],
-    [f"Authorization: Bearer {SECRET},"],
-    [f"Authorization: Bearer {SECRET}, Bearer {SECRET}"],
-    [f"Authorization: Bearer {SECRET} {SECRET}"],
-    [f"Authorization: Bearer {SECRET[:-1]}"],
-    [f"Authorization: Bearer {SECRET}x"],
-    [f"Authorization: Bearer {SECRET.upper()}"],
-    [f"Authorization: Bearer {SECRET[::-1]}"],
-    ["Authorization: Bearer sécrèt-é-lon-gue-et-franche"],
-    ["Authorization: Bearer \xff\xfe\xfd\xfc\xfb\xfa\xf9\xf8"],
-    ["Authorization: Bearer " + "x" * 8_000],
-    ["Authorization: Bearer *"],
-    ["Authorization: Bearer %s"],
-    ["Authorization: Bearer $CRON_SECRET"],
-    ["Authorization: Bearer the-secret-of-yesterday-year"],
-    [f"Authorization: Bearer {SECRET}", f"Authorization: Bearer {SECRET}"],
-    [f"Authorization: Bearer {SECRET}", "Authorization: Bearer wrong"],
-    ["Authorization: Bearer wrong", f"Authorization: Bearer {SECRET}"],
-    [f"Authorization: Bearer {SECRET}", "authorization:"],
-    [f"X-Authorization: Bearer {SECRET}"],
-    [f"Proxy-Authorization: Bearer {SECRET}"],
-    [f"Cookie: Authorization=Bearer {SECRET}"],
-    [f"apikey: {SECRET}"],
-]
-
-
-@pytest.mark.parametrize("headers", WRONG, ids=range(len(WRONG)))
-@pytest.mark.parametrize("path", [PATH, HYPHEN])
-def test_a_wrong_bearer_gets_one_fixed_answer_and_opens_no_connection(
-    function: Function, database_socket: socket.socket, path: str, headers: list[str]
+@pytest.mark.parametrize("raw", REQUESTS, ids=range(len(REQUESTS)))
+def test_every_request_gets_exactly_its_answer_and_opens_no_connection(
+    function: Function, watch: Watch, raw: Raw
 ) -> None:
-    status, said, body = raw(function, f"POST {path}", *headers)
-    assert (status, body) == (401, UNAUTHORISED)
-    assert (said["www-authenticate"], said["cache-control"]) == ("Bearer", "no-store")
-    with pytest.raises(BlockingIOError):
-        database_socket.accept()
+    before = watch.connections()
+    assert complaint(function, raw) is None
+    assert watch.connections() == before
 
 
-def test_a_secret_in_the_address_is_no_bearer(function: Function) -> None:
-    assert raw(function, f"POST {PATH}?CRON_SECRET={SECRET}&authorization=Bearer%20{SECRET}")[0] == 401
+def test_the_watch_over_connections_is_not_blind(function: Function, watch: Watch, nobody: int) -> None:
+    assert "a connection to" not in "".join(
+        outbound_violations(Watch(watch.notes.with_name("other")), function, nobody)
+    )
+    assert ("127.0.0.1", nobody) in watch.connections()
+    assert f"a connection to 127.0.0.1:{nobody}" in outbound_violations(watch, function, nobody)
 
 
-@pytest.mark.parametrize("path", [PATH, HYPHEN])
-@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "PROPFIND", "BREW"])
-def test_other_methods_are_not_allowed_whoever_asks(function: Function, path: str, method: str) -> None:
-    status, said, _ = raw(function, f"{method} {path}", f"Authorization: Bearer {SECRET}")
-    assert status == 405
-    assert set(said["allow"].split(", ")) <= {"GET", "POST"}
+def test_another_answer_than_the_expected_one_is_complained_of(function: Function) -> None:
+    right = f"Authorization: Bearer {SECRET}"
+    assert "HTTP 500" in (complaint(function, Raw(f"POST {PATH}", (right,), UNAUTHORISED)) or "")
+    assert "HTTP 404" in (complaint(function, Raw("POST /", (), UNAUTHORISED)) or "")
 
 
+@pytest.mark.parametrize("secret", [SECRET, PREVIOUS])
 @pytest.mark.parametrize(
-    "path",
+    ("request_line", "scheme"),
     [
-        "/",
-        "/docs",
-        "/redoc",
-        "/openapi.json",
-        "/api",
-        "/api/cron",
-        "/api/cron/",
-        PATH + "/",
-        HYPHEN + "/",
-        PATH + ".py",
-        PATH.upper(),
-        "/" + PATH,
-        PATH + "/..",
-        PATH + "%2f",
-        "/api/cron/../../etc/passwd",
-        "/robots.txt",
-        "/.env",
-        "/.git/config",
+        (f"POST {PATH}", "Bearer"),
+        (f"GET {PATH}", "bearer"),
+        (f"POST {HYPHEN}", "BEARER"),
+        (f"GET {HYPHEN}?x=1", "bEaReR"),
     ],
 )
-def test_other_paths_are_not_found_and_lead_nowhere(function: Function, path: str) -> None:
-    status, said, _ = raw(function, f"POST {path}", f"Authorization: Bearer {SECRET}")
-    assert status == 404
-    assert "location" not in said
-
-
-@pytest.mark.parametrize("body", [b"", b"{}", b"not json", b"\x00\xff" * 1000])
-def test_a_body_is_never_read_into_an_answer(function: Function, body: bytes) -> None:
-    length = f"Content-Length: {len(body)}"
-    assert raw(function, f"POST {PATH}", length, "Content-Type: application/json", body=body)[0] == 401
-
-
-@pytest.mark.parametrize("secret", [SECRET, "the-secret-of-last-month"])
-@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER", "bEaReR"])
-@pytest.mark.parametrize("request_line", [f"POST {PATH}", f"GET {PATH}", f"POST {HYPHEN}", f"GET {HYPHEN}?x=1"])
 def test_both_secrets_open_in_any_case_and_a_database_out_of_reach_is_a_500(
-    without_database: Function, log: list[str], request_line: str, scheme: str, secret: str
+    function: Function, watch: Watch, request_line: str, scheme: str, secret: str
 ) -> None:
-    status, said, body = raw(without_database, request_line, f"Authorization: {scheme} {secret}")
-    summary = json.loads(body)
-    assert (status, said["cache-control"], summary["success"]) == (500, "no-store", False)
+    answer = send(function, request_line, f"Authorization: {scheme} {secret}")
+    summary = json.loads(answer.body)
+    assert (answer.status, answer.headers["cache-control"], summary["success"]) == (500, "no-store", False)
     assert summary["details"] == dict.fromkeys(["total", "completed", "failed", "released", "unsure", "lost"], 0)
-    assert len(body) < 4096
-    assert "ConnectError" in "".join(log)
-    assert secret not in "".join(log)
+    assert len(answer.body) < 4096
+    assert "ConnectError" in "".join(watch.log)
+    assert secret not in "".join(watch.log)
 
 
-@pytest.mark.parametrize(
-    "broken",
-    [
-        {"CRON_SECRET": ""},
-        {"CRON_SECRET": "short"},
-        {"CRON_SECRET": "                    "},
-        {"CRON_SECRET": f" {SECRET}"},
-        {"CRON_SECRET": f"{SECRET}\n"},
-        {"LEASE_SECONDS": "nan"},
-        {"SUPABASE_SERVICE_ROLE_KEY": "sb_publishable_canary"},
-        {"STAGGER_MS": "canary"},
-    ],
-)
-def test_a_server_that_is_not_configured_refuses_everyone_and_names_the_variable(broken: dict[str, str]) -> None:
+def test_a_bad_configuration_refuses_everyone_names_its_variable_and_shows_no_value() -> None:
+    canaries = Canaries(ENVIRONMENT)
+    with watching() as watch:
+        told = told_of_configurations(watch)
+        assert watch.connections() == []
+    for (name, value), one in zip(BAD, told, strict=True):
+        assert list(configuration_violations(name, value, one)) == []
+        canaries.search(name, one.log)
+    assert canaries.hits == []
+
+
+def test_a_configuration_that_is_answered_unnamed_or_shown_is_complained_of() -> None:
+    closed, named = [500, NOT_CONFIGURED.decode()], '{"problems": {"CRON_SECRET": "is too short"}}'
+    assert list(configuration_violations("CRON_SECRET", "canary", Told([closed], [named]))) == []
+    for told in (
+        Told([], []),
+        Told([[401, ""]], [named]),
+        Told([closed], []),
+        Told([closed], ['{"problems": {"LEASE_SECONDS": "is too short"}}']),
+        Told([closed], [named, "canary"]),
+    ):
+        assert list(configuration_violations("CRON_SECRET", "canary", told)) != []
+
+
+def test_a_process_of_its_own_that_is_not_configured_refuses_everyone_too() -> None:
     lines: list[str] = []
-    [name] = broken
-    with Function(ENVIRONMENT | broken, log=lines.append) as function:
-        for bearer in (SECRET, broken[name].strip() or "none", "wrong"):
-            status, said, body = raw(function, f"POST {PATH}", f"Authorization: Bearer {bearer}")
-            assert (status, said["cache-control"], body) == (500, "no-store", NOT_CONFIGURED)
-    problems = json.loads(lines[0])["problems"]
-    assert list(problems) == [name]
+    with Function(ENVIRONMENT | {"CRON_SECRET": "canary"}, log=lines.append) as function:
+        answer = send(function, f"POST {PATH}", f"Authorization: Bearer {SECRET}")
+    assert (answer.status, answer.headers["cache-control"], answer.body) == (500, "no-store", NOT_CONFIGURED)
+    assert list(json.loads(lines[0])["problems"]) == ["CRON_SECRET"]
     assert "canary" not in "".join(lines)
 
 
 def test_every_line_of_the_log_is_json_with_the_instance_and_the_platform_s_request(
-    function: Function, log: list[str]
+    nobody: int,
 ) -> None:
-    raw(function, f"POST {PATH}", "x-vercel-id: cdg1::iad1::abc12-1795481612577-677841b5eb4a")
-    raw(function, f"POST {PATH}", "x-vercel-id: canary@example.com")
-    httpx.get(function.address, trust_env=False)
+    log: list[str] = []
+    with Function(ENVIRONMENT | {"SUPABASE_URL": f"http://127.0.0.1:{nobody}"}, log=log.append) as function:
+        send(function, f"POST {PATH}", "x-vercel-id: cdg1::iad1::abc12-1795481612577-677841b5eb4a")
+        send(function, f"POST {PATH}", "x-vercel-id: canary@example.com")
+        httpx.get(function.address, trust_env=False)
     lines = [json.loads(line) for line in log]
     assert all(line["instance_id"] for line in lines)
-    assert lines[-2]["vercel_id"] == "cdg1::iad1::abc12-1795481612577-677841b5eb4a"
+    assert [line["vercel_id"] for line in lines] == ["cdg1::iad1::abc12-1795481612577-677841b5eb4a", None]
     assert "canary" not in "".join(log)
