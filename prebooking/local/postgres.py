@@ -35,10 +35,10 @@ _STOP_SECONDS = 15.0
 _MEMORY = Path("/dev/shm")  # noqa: S108  files that never reach a disk: a database is copied in 20 ms instead of up to 600
 _MEMORY_BYTES = 2**30  # left alone with less than this to spare (in a container it may have 64 MB)
 
-# Nothing here outlives the process, so nothing is made durable.
+# Nothing here outlives the machine, so nothing is forced to a disk. What was committed does outlive the server: it is
+# written before anybody is told, so a restart on the same data loses nothing.
 _SETTINGS = {
     "fsync": "off",
-    "synchronous_commit": "off",
     "full_page_writes": "off",
     "listen_addresses": "",
     "max_connections": "100",
@@ -51,13 +51,14 @@ _SETTINGS = {
 }
 
 # A small shell is the server's parent. However our process ends, kill -9 included, the shell's standard input ends with
-# it; then it stops the server, waits for it and removes the folders. $d/ended says that the server ended by itself.
+# it; then it stops the server, waits for it and removes the folders, unless $d/again says that another keeper comes.
+# $d/ended says that the server ended by itself.
 _KEEPER = """
 d=$1; data=$2; shift 2; exec 3<&0
 "$@" </dev/null >>"$d/log" 2>&1 3<&- & server=$!
 (read -r _ <&3; [ -e "$d/ended" ] || kill -QUIT $server 2>/dev/null) & reader=$!
 exec 3<&-
-wait $server; : >"$d/ended"; wait $reader; rm -rf "$d" "$data"
+wait $server; : >"$d/ended"; wait $reader; [ -e "$d/again" ] || rm -rf "$d" "$data"
 """
 
 # As a Supabase project has them. Nothing is granted in advance: since autumn 2026 a new project grants nothing either.
@@ -114,6 +115,16 @@ class LocalPostgres:
             keeper.stdin.close()
             keeper.wait(_STOP_SECONDS)
             atexit.unregister(self.stop)
+
+    def restart(self) -> None:
+        """End the server at once, as a crash would, and start it again on the same data; every connection breaks."""
+        again, ended = self.folder / "again", self.folder / "ended"
+        again.touch()
+        self.stop()
+        again.unlink()
+        ended.unlink()
+        self._launch()
+        self.pid = self._wait_until_ready()
 
     def dsn(self, database: str = "postgres", user: str = "postgres") -> str:
         """Return the connection string of a database."""

@@ -59,6 +59,22 @@ def test_leaving_the_block_leaves_nothing_behind() -> None:
     assert not any(folder.exists() for folder in folders)
 
 
+def test_a_restart_breaks_connections_and_loses_nothing_that_was_committed() -> None:
+    with LocalPostgres() as server:
+        with psycopg.connect(server.dsn(), autocommit=True) as connection:
+            connection.execute("create table kept (number int)")
+            connection.execute("insert into kept values (1)")
+            before = server.pid
+            server.restart()
+            with pytest.raises(psycopg.OperationalError):
+                connection.execute("insert into kept values (2)")
+        with psycopg.connect(server.dsn()) as connection:
+            assert connection.execute("select number from kept").fetchall() == [(1,)]
+        assert server.pid != before
+        folders = [server.folder, server.data]
+    assert not any(folder.exists() for folder in folders)
+
+
 def test_takes_the_newest_server_in_the_wheel(postgres: LocalPostgres) -> None:
     with psycopg.connect(postgres.dsn()) as connection:
         major = connection.info.server_version // 10_000
