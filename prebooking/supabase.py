@@ -25,6 +25,7 @@ T = TypeVar("T")
 
 TRY_TIMEOUT = 2.0  # seconds a try may take; nearer to a deadline, what is left
 PAUSES = (0.1, 0.2)  # seconds before the second and the third try
+ANSWER_LIMIT = 12_582_912  # bytes of an answer that are read: 500 rows with the longest data need 11.3 million
 LOCK_WAIT = 1.5  # seconds a function waits for a lock before it answers "busy": lock_timeout in the migrations
 
 _LOCKED = "55P03"
@@ -102,6 +103,34 @@ def _meaning(function: str, code: str | None) -> StoreError:
     return StoreUnavailable(function, code or "no_code")
 
 
+class AnswerTooLong(httpx.ReadError):
+    """More came than any of our functions can have to say."""
+
+
+class _Capped(httpx.AsyncByteStream):
+    """An answer's bytes, up to the limit: the library reads everything there is, and there may be no end to it."""
+
+    def __init__(self, stream: httpx.AsyncByteStream) -> None:
+        self._stream, self._left = stream, ANSWER_LIMIT
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for chunk in self._stream:
+            self._left -= len(chunk)
+            if self._left < 0:
+                raise AnswerTooLong("")
+            yield chunk
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+
+async def _cap(response: httpx.Response) -> None:
+    if response.headers.get("content-encoding", "identity").lower() != "identity":
+        raise httpx.DecodingError("compressed unasked", request=response.request)
+    if isinstance(response.stream, httpx.AsyncByteStream):
+        response.stream = _Capped(response.stream)
+
+
 @asynccontextmanager
 async def create_isolated_supabase(
     settings: DatabaseSettings,
@@ -114,10 +143,13 @@ async def create_isolated_supabase(
     """Open a client for one invocation, and close its connections whatever happens.
 
     It shares no pool, session or mutable state with any other: overlapping invocations live in one process. It neither
-    keeps nor refreshes a session (the key is the identity), follows no redirect (the key would go along), and leaves
-    retries to us (the library's own take seven seconds, and only for reads).
+    keeps nor refreshes a session (the key is the identity), follows no redirect (the key would go along), leaves
+    retries to us (the library's own take seven seconds, and only for reads), and reads no answer that is compressed
+    (a few hundred bytes can become 200 MB) or has no end.
     """
-    async with isolated_client(connect_timeout=timeout, transport=transport) as http:
+    plain = {"Accept-Encoding": "identity"}
+    async with isolated_client(headers=plain, connect_timeout=timeout, transport=transport) as http:
+        http.event_hooks = {"response": [_cap]}
         options = AsyncClientOptions(
             httpx_client=http,
             headers={"x-instance-id": str(instance_id)},

@@ -74,7 +74,7 @@ create unique index prebookings_one_live on public.prebookings
 create table public.member_sessions (
   venue_id        uuid not null references public.venues,
   user_email      text not null check (user_email = lower(user_email)),
-  sealed          text not null check (length(sealed) <= 20000),
+  sealed          text not null check (length(sealed) <= 8192),
   version         int not null default 1,
   refreshed_at    timestamptz not null,
   expired_at      timestamptz,                                              -- the venue wants the member to log in again

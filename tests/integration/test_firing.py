@@ -17,6 +17,11 @@ from tests.world import World
 
 BOOKED = ("completed", "booked")
 
+# A number which is too large to be read as anything but infinity: readable data, of which no request can be built.
+UNSAYABLE = (
+    b"update prebookings set booking_data = jsonb_build_object('n', (repeat('9', 400) || '.5')::numeric) where id = %s"
+)
+
 
 def gaps(instants: list[float]) -> list[float]:
     return [later - earlier for earlier, later in pairwise(instants)]
@@ -183,11 +188,12 @@ def test_a_row_that_is_no_booking_fails_alone(database: Database) -> None:
     world = World(database)
     venue = add_venue(world.connection)
     good = world.opening(2, venue=venue)
-    too_long = add_prebooking(world.connection, venue, booking_data={"note": "x" * 70_000}, available_at=EPOCH)
+    unsayable = add_prebooking(world.connection, venue, booking_data={"class_id": "bad"}, available_at=EPOCH)
+    world.connection.execute(UNSAYABLE, [unsayable])
     unreadable = add_prebooking(world.connection, venue, available_at=EPOCH, expires_at="20000-01-01")
     world.play(world.invoke())
-    assert world.ends([too_long, unreadable]) == [("failed", "bad_data")] * 2
-    assert "longer than 65536 bytes" in world.row(too_long)["error_message"]
+    assert world.ends([unsayable, unreadable]) == [("failed", "bad_data")] * 2
+    assert "a number that JSON does not have" in world.row(unsayable)["error_message"]
     assert world.ends(good) == [BOOKED] * 2
 
 
@@ -287,7 +293,7 @@ def test_nobody_behind_a_row_that_cannot_be_built_overtakes_those_before_it(data
     world = World(database)
     venue = add_venue(world.connection)
     first = world.opening(1, venue=venue)
-    world.opening(1, venue=venue, booking_data={"note": "x" * 70_000})
+    world.connection.execute(UNSAYABLE, world.opening(1, venue=venue, booking_data={"class_id": "bad"}))
     rest = world.opening(2, venue=venue)
     handshakes = iter([0.4])
     world.venue_wire.connect = lambda _: next(handshakes, 0.001)

@@ -28,6 +28,9 @@ _BAD_VENUES: list[tuple[str, dict[str, Any]]] = [
 ]
 _BAD_PREBOOKINGS: list[tuple[str, dict[str, Any]]] = [
     ("prebookings_booking_data_check", {"booking_data": psycopg.types.json.Jsonb(["a list"])}),
+    ("booking_data_is_short", {"booking_data": {"note": "x" * 6140}}),
+    ("booking_data_is_short", {"booking_data": {"note": "ñ" * 3070}}),
+    ("user_email_is_short", {"user_email": f"{'x' * 309}@example.com"}),
     ("prebookings_available_at_check", {"available_at": "-infinity", "expires_at": noon()}),
     ("prebookings_expires_at_check", {"expires_at": "infinity"}),
     ("opens_before_it_expires", {"available_at": noon(), "expires_at": noon()}),

@@ -1,0 +1,78 @@
+"""What the database's client reads of an answer: nothing compressed, and nothing without end."""
+
+from __future__ import annotations
+
+import tracemalloc
+from uuid import uuid4
+
+import pytest
+
+from prebooking import supabase
+from prebooking.clock import Clock, Deadline, Reading
+from prebooking.errors import StoreUnavailable
+from prebooking.settings import Settings
+from prebooking.supabase import ANSWER_LIMIT, Answer, create_isolated_supabase
+from tests.peers import Script, answers, serve
+from tests.proof.hostile_replies import (
+    MEBIBYTE,
+    bomb,
+    bomb_in_capitals,
+    endless_body,
+    endless_body_without_a_length,
+    ok,
+)
+from tests.world import ENVIRONMENT
+
+pytestmark = pytest.mark.anyio
+
+CLOCK = Clock()
+
+
+async def ask(script: Script) -> tuple[Answer[str], bytes]:
+    """Call a function once; return its answer, and what was sent for it."""
+    async with serve(script) as server:
+        settings = Settings.from_environment(ENVIRONMENT | {"SUPABASE_URL": server.url})
+        async with create_isolated_supabase(settings, uuid4(), clock=CLOCK) as database:
+            until = Deadline(CLOCK, Reading.of(CLOCK), 20)
+            answer = await database.call("a_function_v1", {}, str, until=until)
+        return answer, server.requests()[0]
+
+
+async def test_an_answer_is_asked_for_as_it_is() -> None:
+    _, request = await ask(answers(ok(b"1")))
+    assert b"accept-encoding: identity\r\n" in request.lower()
+
+
+@pytest.mark.parametrize("script", [bomb, bomb_in_capitals])
+async def test_an_answer_that_is_compressed_all_the_same_is_not_unpacked(script: Script) -> None:
+    with pytest.raises(StoreUnavailable, match="DecodingError"):
+        await ask(script)
+
+
+@pytest.mark.parametrize("script", [endless_body, endless_body_without_a_length])
+async def test_an_answer_without_end_is_read_up_to_the_limit(script: Script) -> None:
+    tracemalloc.start()
+    try:
+        with pytest.raises(StoreUnavailable, match="AnswerTooLong"):
+            await ask(script)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 32 * MEBIBYTE
+
+
+async def test_the_limit_itself_may_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supabase, "ANSWER_LIMIT", 5)
+    assert (await ask(answers(ok(b"12345"))))[0].value == "12345"
+    with pytest.raises(StoreUnavailable, match="AnswerTooLong"):
+        await ask(answers(ok(b"123456")))
+
+
+def test_the_longest_claim_there_can_be_fits() -> None:
+    rows, escaped, sealed, everything_else = (
+        500,
+        2 * 6144,
+        8192,
+        2048,
+    )  # each character of the data may need a backslash
+    assert rows * (escaped + sealed + everything_else) <= ANSWER_LIMIT
