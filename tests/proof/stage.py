@@ -1,0 +1,162 @@
+"""Where real processes are put to the test: the whole local stack, watched, with leases short enough to wait for."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from math import ceil
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import UUID, uuid4
+
+import httpx
+import psycopg
+
+from prebooking.local.agreement import (
+    Evidence,
+    calls_keep_their_distance,
+    completed_is_booked,
+    failed_is_not_booked,
+    nobody_is_booked_twice,
+    nobody_is_early,
+    read_rows,
+)
+from prebooking.local.function import Function
+from prebooking.local.stack import Stack, local_stack
+from tests.factories import add_prebooking, add_venue
+from tests.proof.canaries import MARK, Canaries
+from tests.proof.watch import Watch, watching
+
+GUARD = 3.0  # seconds, the shortest that the settings take; so a lease of 23 s is the shortest, too
+LEASE = 8.0  # seconds, scaled down from that in the database: the guard + 4 s in which a venue acts late + 1 s
+TICK = 1.0  # seconds from trigger to trigger, instead of 60
+BOUND = LEASE + TICK + (GUARD + 1.0) + 5.0  # seconds: the promise of 105 s, with these
+_BATCH = 20  # rows of one venue that a run with this guard can take
+SCALED = f"lease {LEASE:.0f} s instead of 30, tick {TICK:.0f} s instead of 60"
+
+_SHORTER_LEASES = f"""
+create schema proof;
+create function proof.shorten() returns trigger language plpgsql set search_path = '' as $$
+begin
+  new.claimed_until := least(new.claimed_until, public.prebooking_clock() + interval '{LEASE} seconds');
+  new.turn_until := least(new.turn_until, new.claimed_until);
+  return new;
+end $$;
+create trigger proof_shorter_leases before update on public.prebookings
+  for each row when (new.claimed_until > coalesce(old.claimed_until, '-infinity'))
+  execute function proof.shorten();
+"""
+_PENDING = "select count(*) from public.prebookings where status = 'pending'"
+
+# What must hold whatever dies and breaks. Order and promptness are for those whose run lives: other parts look at them.
+_QUESTIONS = [
+    completed_is_booked,
+    failed_is_not_booked,
+    nobody_is_booked_twice,
+    nobody_is_early,
+    calls_keep_their_distance,
+]
+
+
+@dataclass(slots=True)
+class Stage:
+    """A stack, its venues, and everything that is seen on it."""
+
+    stack: Stack
+    watch: Watch
+    canaries: Canaries
+    cron: ThreadPoolExecutor
+    venues: list[UUID]
+    allowed: set[int]  # ports that the function may connect to
+    answers: list[Future[httpx.Response]] = field(default_factory=list)
+
+    def function(self, **environment: str) -> Function:
+        """Return one more instance of the function, to be entered."""
+        scaled = {"EXECUTION_TIMEOUT_SECONDS": f"{GUARD}", "LEASE_SECONDS": f"{GUARD + 20}"}
+        return self.watch.function(self.stack.environment | scaled | environment)
+
+    def opening(self, members: int, *, ahead: float = 0.3) -> None:
+        """Let members ask for a class that opens so many seconds from now, at the venue whose turn it is."""
+        venue, class_id = self.venues[0], f"class {uuid4()}"
+        self.venues.append(self.venues.pop(0))
+        opens = datetime.now(UTC) + timedelta(seconds=ahead)
+        self.stack.twin.open_class(class_id, opens_at=opens, capacity=1000)
+        for _ in range(members):
+            email = f"{MARK}-{uuid4()}@example.com"
+            wish: dict[str, Any] = {"booking_data": {"class_id": class_id}, "available_at": opens, "user_email": email}
+            add_prebooking(self.stack.connection, venue, **wish)
+
+    def trigger(self, function: Function) -> Future[httpx.Response]:
+        """Call the function, and go on; whether there is an answer or not."""
+        self.answers.append(self.cron.submit(function.trigger))
+        return self.answers[-1]
+
+    def reconnect(self) -> None:
+        """Find the database again after a restart."""
+        self.stack.connection.close()
+        connection = psycopg.connect(self.stack.postgres.dsn(), autocommit=True)
+        self.stack = replace(self.stack, connection=connection)
+
+    def pending(self) -> int:
+        (count,) = self.stack.connection.execute(_PENDING).fetchone() or (0,)
+        return int(count)
+
+    def everyone_to_an_end(self, function: Function) -> Iterator[str]:
+        """Trigger every tick; complain if somebody is still waiting when the promise's time is over."""
+        batches = max(1, ceil(self.pending() / (_BATCH * len(self.venues))))
+        started, limit = time.monotonic(), BOUND * batches
+        while self.pending() and time.monotonic() - started < limit:
+            self.trigger(function)
+            threading.Event().wait(TICK)
+        if left := self.pending():
+            yield f"{left} rows are still pending {limit:.0f} s after the last fault"
+
+    def disagreements(self) -> list[str]:
+        """Return where the venue's ledger and the database disagree, and with whom the function has talked besides."""
+        both = Evidence(read_rows(self.stack.connection), self.stack.ledger)
+        return [complaint for question in _QUESTIONS for complaint in question(both)] + self.talk_with_others()
+
+    def talk_with_others(self) -> list[str]:
+        """Return whom the function was not to talk to, and has."""
+        elsewhere = {(host, port) for host, port in self.watch.connections() if port not in self.allowed}
+        return [f"the function has connected to {host}:{port}" for host, port in sorted(elsewhere)]
+
+    def search_for_canaries(self) -> None:
+        """Look through all that was answered, logged and stored."""
+        answered = [answer.result() for answer in self.answers if not answer.exception()]
+        self.canaries.search("the answers", (answer.text for answer in answered))
+        self.canaries.search("the log", self.watch.log)
+        self.canaries.search_columns(self.stack.connection)
+
+
+@contextmanager
+def stage(venues: int = 4) -> Iterator[Stage]:
+    """Set everything up, and take it down again."""
+    with quiet(), local_stack() as stack, watching() as watch, ThreadPoolExecutor(32) as cron:
+        stack.connection.execute(_SHORTER_LEASES.encode())
+        places = [add_venue(stack.connection, host=None) for _ in range(venues)]
+        where = Stage(stack, watch, Canaries(stack.environment), cron, places, set(ports(stack.environment.values())))
+        yield where
+        where.stack.connection.close()
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Let the servers on the stage not complain of callers who die and connections that break: that is the play."""
+    loggers = [logging.getLogger(name) for name in ("aiohttp.server", "psycopg.pool")]
+    for logger in loggers:
+        logger.disabled = True
+    yield
+    for logger in loggers:
+        logger.disabled = False
+
+
+def ports(addresses: Iterable[str]) -> Iterator[int]:
+    """Return the ports in what may be addresses."""
+    return (port for address in addresses if address.startswith("http") and (port := urlsplit(address).port))
