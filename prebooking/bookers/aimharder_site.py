@@ -21,6 +21,7 @@ from prebooking.errors import BadBookingData, VenueRefused
 from prebooking.model import Kind, Outcome
 
 DAY_LIMIT = 1_048_576  # bytes of a day's classes that are read: some gyms have sixty, each with its pictures' addresses
+CLASSES = 500  # of a day that are looked at: a megabyte has room for three hundred thousand that are nothing
 
 _HOST = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.aimharder\.(com|es)", re.ASCII)
 _COOKIES = ("amhrdrauth", "PHPSESSID", "AWSALB", "AWSALBCORS")  # the session, and which of their machines has it
@@ -115,7 +116,9 @@ class AimHarderSite:
         request = self._request("GET", f"{self._box}/api/bookings", session, params=params)
         reply = await ask(self._client, request, timeout=timeout, limit=DAY_LIMIT)
         listed = (_said(reply) or {}).get("bookings")
-        return [_gym_class(one) for one in listed if isinstance(one, dict)] if isinstance(listed, list) else _no(reply)
+        if not isinstance(listed, list):
+            return _no(reply)
+        return [_gym_class(one) for one in listed[:CLASSES] if isinstance(one, dict)]
 
     async def warm(self, *, timeout: float) -> None:  # noqa: ASYNC109
         """Open a connection to the box, and leave it open for whoever comes next."""

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from prebooking.bookers.aimharder import classify
-from prebooking.bookers.aimharder_site import AimHarderSite, Session, fingerprint, host_problem
+from prebooking.bookers.aimharder_site import CLASSES, AimHarderSite, Session, fingerprint, host_problem
 from prebooking.bookers.call import Reply
 from prebooking.errors import BadBookingData, VenueRefused
 from prebooking.http import isolated_client
@@ -229,3 +229,11 @@ async def test_nothing_can_be_asked_of_any_other_host(host: str | None) -> None:
 
 def test_a_session_is_not_shown_by_accident() -> None:
     assert "canary" not in f"{SESSION} {SESSION!r}"
+
+
+async def test_of_a_day_with_more_classes_than_there_can_be_only_so_many_are_looked_at() -> None:
+    classes = await site_that_answers(said({"bookings": [{"id": 1}] * (CLASSES + 1)})).classes(
+        None, date(2030, 1, 11), timeout=5
+    )
+    assert isinstance(classes, list)
+    assert len(classes) == CLASSES
