@@ -1,4 +1,4 @@
-"""Configurations that must fail closed. Run as a program: the function in a process of its own, under each of them."""
+"""Configurations that must fail closed. Run as a program: the functions in a process of their own, under each."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import Any
 
 import httpx
 
-from prebooking.local.function import PATH
 from prebooking.settings import Settings
 from tests.world import ENVIRONMENT
 
@@ -44,6 +43,10 @@ BAD: list[tuple[str, str]] = [
     ("BOOKING_WEBHOOK_URL", "ftp://canary.example"),
     ("BOOKING_WEBHOOK_SECRET", "canary-short"),
     ("BOOKING_WEBHOOK_SECRET", "canary-señal-fuera-de-ascii"),
+    ("SESSION_ENCRYPTION_KEY", "canary"),
+    ("SESSION_ENCRYPTION_KEY", "canary+that+is+base64+of+28+bytes+AA=="),
+    ("SESSION_ENCRYPTION_KEY_PREVIOUS", "canary-that-is-no-base64-of-32-bytes"),
+    ("AIMHARDER_TWIN_URL", "http://127.0.0.1:9/canary"),
     ("EXECUTION_TIMEOUT_SECONDS", "8.0013579"),
     ("EXECUTION_TIMEOUT_SECONDS", "canary"),
     ("EXECUTION_TIMEOUT_SECONDS", "nan"),
@@ -63,16 +66,18 @@ BEARERS = [f"Bearer {ENVIRONMENT['CRON_SECRET']}", "Bearer None", "Bearer undefi
 
 
 async def _answers(value: str) -> list[tuple[int, str]]:
-    """Ask as everybody might who guesses: with the right secret, with the unfit value, with what a blank becomes."""
-    from api.cron.prebooking_scheduler import app  # noqa: PLC0415 - imported with the environment as it is by then
+    """Ask both functions as everybody might: with the right secret, the unfit value, and what a blank becomes."""
+    from api.cron import prebooking_scheduler, session_keeper  # noqa: PLC0415 - imported in the process that is watched
 
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="https://app.example") as client:
-        answers = []
-        for bearer in [*BEARERS, f"Bearer {value.strip()}"]:
-            header = [(b"authorization", bearer.encode("latin-1"))]
-            answer = await client.request("POST", PATH, headers=header)
-            answers.append((answer.status_code, answer.text))
-        return answers
+    answers = []
+    for name, module in (("prebooking_scheduler", prebooking_scheduler), ("session_keeper", session_keeper)):
+        transport = httpx.ASGITransport(module.app)
+        async with httpx.AsyncClient(transport=transport, base_url="https://app.example") as client:
+            for bearer in [*BEARERS, f"Bearer {value.strip()}"]:
+                header = [(b"authorization", bearer.encode("latin-1"))]
+                answer = await client.post(f"/api/cron/{name}", headers=header)
+                answers.append((answer.status_code, answer.text))
+    return answers
 
 
 def _say(**what: Any) -> None:

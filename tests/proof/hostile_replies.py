@@ -193,6 +193,24 @@ CLEAR = {
 }
 
 
+_AT_AIMHARDER = {
+    "a state that is true": ok(b'{"bookState": true}'),
+    "a state in brackets": ok(b'{"bookState": [1], "bookings": [{"id": 1, "bookState": {"canary": 1}}]}'),
+    "a state beyond all numbers": ok(b'{"bookState": ' + b"9" * 400 + b"}"),
+    "a state in other digits": ok('{"bookState": "\u0661"}'.encode()),
+    "a key that is a list": ok(b'{"errorMssgLang": ["canary"], "errorMssg": "canary", "bookState": null}'),
+    "a day of a hundred thousand nothings": ok(b'{"bookings": [' + b"{}," * 300_000 + b"{}]}"),
+    "a day that is a text": ok(b'{"bookings": "canary"}'),
+    "a day of lists": ok(b'{"bookings": [[["canary"]]]}'),
+}
+_PLACE = b'{"bookState": 1, "id": "77"}'
+_CLEAR_AT_AIMHARDER = {
+    "cookies of another session": ok(_PLACE, "Set-Cookie: amhrdrauth=canary; Domain=.aimharder.es; Path=/; Secure"),
+    "a place, and bytes after it": ok(_PLACE) + ok(b'{"logout": 1}'),
+    "a place with a script for a number": ok(b'{"bookState": 1, "id": "<script>canary</script>"}'),
+}
+
+
 def says(text: bytes) -> Script:
     """Return the script that says this once, and leaves the connection open."""
 
@@ -215,3 +233,5 @@ UNSURE: dict[str, Script] = (
     | {script.__name__.replace("_", " "): script for script in [*SLOW, *TOO_MUCH]}
 )
 BOOKED: dict[str, Script] = {name: says(text) for name, text in CLEAR.items()}
+CLEAR_AT_AIMHARDER: dict[str, Script] = {name: says(text) for name, text in _CLEAR_AT_AIMHARDER.items()}
+AT_AIMHARDER: dict[str, Script] = {name: says(text) for name, text in _AT_AIMHARDER.items()} | CLEAR_AT_AIMHARDER

@@ -5,56 +5,30 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
-import psycopg
 from anyio.from_thread import start_blocking_portal
 
-from prebooking.errors import SettingsError
+from prebooking.bookers.aimharder_site import Session
 from prebooking.local.function import Function
+from prebooking.sessions import Seal
 from prebooking.settings import Settings
 from tests import peers
 from tests.calls import prebooking
-from tests.factories import add_prebooking, add_venue
+from tests.factories import add_prebooking, add_session, add_venue
 from tests.peers import Peer, Script, Server
 from tests.proof.canaries import MARK
-from tests.proof.hostile_replies import BOOKED, MEBIBYTE, UNSURE
+from tests.proof.hostile_replies import AT_AIMHARDER, BOOKED, CLEAR_AT_AIMHARDER, MEBIBYTE, UNSURE, ok, says
 from tests.proof.part import Part, Result, Share
 from tests.proof.stage import GUARD, Stage, ports, stage
 from tests.proof.watch import Memory
-from tests.world import ENVIRONMENT
 
 _VENUES = 8  # side by side, so that a storm of one answer keeps few others waiting
 MEMORY = 32 * MEBIBYTE
 IN_TIME = GUARD + 1.5  # seconds: the guard, a second for the last writes, and half a one for the answer's way
-
-HOSTS = [
-    "127.0.0.1",
-    "127.0.0.1:9",
-    "localhost",
-    "[::1]",
-    "0.0.0.0",  # noqa: S104 - a host that somebody may write, not one that we bind
-    "169.254.169.254",
-    "metadata.google.internal",
-    "10.0.0.1",
-    "2130706433",
-    "0x7f000001",
-    "127.1",
-    "evil.example/book.aimharder.com",
-    "user@evil.example",
-    "evil.example\n.aimharder.com",
-    "evil.example#.aimharder.com",
-    "evil.example?.aimharder.com",
-    "evil.example\\.aimharder.com",
-    "aimharder.com.evil.example",
-    "aimharder.com@127.0.0.1:9",
-    "xn--imharder-6fg.com",
-    "..",
-    "-",
-    "%31%32%37.0.0.1",
-]
 
 
 @dataclass(slots=True)
@@ -62,17 +36,25 @@ class HostileVenue:
     """Says to each call about a prebooking what is laid down for it, and notes who called."""
 
     server: Server
-    replies: dict[str, Script]
+    replies: dict[UUID, Script]
 
-    def calls(self, row: UUID, method: bytes = b"POST") -> int:
-        """Return how often a prebooking was sent (or asked about)."""
-        return sum(request.startswith(method) and str(row).encode() in request for request in self.server.requests())
+    @staticmethod
+    def key(row: UUID) -> str:
+        """Return the cookie of a row's member, by which a box that is not told of rows knows who calls."""
+        return f"{MARK}-{row.hex}"
+
+    def is_about(self, row: UUID, request: bytes) -> bool:
+        return str(row).encode() in request or self.key(row).encode() in request
+
+    def calls(self, row: UUID) -> int:
+        """Return how often a prebooking was sent."""
+        return sum(request.startswith(b"POST") and self.is_about(row, request) for request in self.server.requests())
 
 
 @asynccontextmanager
 async def hostile_venue() -> AsyncIterator[HostileVenue]:
     """Run one, for as long as the block lasts."""
-    replies: dict[str, Script] = {}
+    venue = HostileVenue(Server(), {})
 
     async def script(peer: Peer) -> None:
         number = 0
@@ -80,10 +62,12 @@ async def hostile_venue() -> AsyncIterator[HostileVenue]:
             number += 1
             await peer.request(number)
             request = peers.requests(bytes(peer.received))[number - 1]
-            await next(reply for row, reply in replies.items() if row.encode() in request)(peer)
+            told = (reply for row, reply in venue.replies.items() if venue.is_about(row, request))
+            await next(told, says(ok(b"")))(peer)  # whoever asks for nobody warms a connection
 
     async with peers.serve(script) as server:
-        yield HostileVenue(server, replies)
+        venue.server = server
+        yield venue
 
 
 @dataclass(slots=True)
@@ -93,7 +77,23 @@ class Play:
     where: Stage
     function: Function
     venue: HostileVenue
-    rows: dict[str, UUID]
+    boxes: list[UUID]
+    seal: Seal
+    rows: dict[str, UUID] = field(default_factory=dict)
+
+    def let_somebody_wish(self, name: str, script: Script, *, aimharder: bool = False) -> None:
+        """Let a member wish for a class whose venue says this to every call; what it says has the given name."""
+        connection, row, number = self.where.stack.connection, uuid4(), len(self.rows) % _VENUES
+        self.rows[name] = row
+        email = f"{MARK}-{row}@example.com"
+        venue = self.boxes[number] if aimharder else self.where.places[-1 - number].venue
+        if aimharder:
+            session = Session(f"{MARK}-token", {"amhrdrauth": self.venue.key(row)}, "f" * 50)
+            sealed = self.seal.seal(session.as_json(), venue_id=venue, member=email)
+            add_session(connection, venue, email, sealed=sealed, refreshed_at=datetime.now(UTC))
+        self.venue.replies[row] = script
+        wish = {"class_id": f"{len(self.rows)}", "day": "20300111"}
+        add_prebooking(connection, venue, id=row, user_email=email, booking_data=wish)
 
     def answered(self, trigger: str) -> Iterator[str]:
         """Trigger once; complain if the answer is late, a failure, or has cost too much memory."""
@@ -117,7 +117,7 @@ class Play:
         for name, row_id in self.rows.items():
             row, sent = self.row(name), self.venue.calls(row_id)
             end = (row["status"], row["outcome"], sent)
-            if end != (("completed", "booked", 1) if name in BOOKED else ("pending", None, 1)):
+            if end != (("completed", "booked", 1) if name in _CLEAR else ("pending", None, 1)):
                 yield f"{name}: {row['status']} {row['outcome']}, sent {sent} times"
 
     def everybody_has_a_reason(self) -> Iterator[str]:
@@ -127,6 +127,15 @@ class Play:
             reason = row["status"] == "completed" or (row["outcome"] == "unknown" and row["error_message"])
             if not reason:
                 yield f"{name}: {row['status']} {row['outcome']} {row['error_message']}"
+
+    def foreign_cookies(self) -> Iterator[str]:
+        """Complain if anybody's call brought a cookie that the venue has set."""
+        lines = (
+            line for request in self.venue.server.requests() for line in request.split(b"\r\n\r\n")[0].split(b"\r\n")
+        )
+        yield from (
+            repr(line) for line in lines if line.lower().startswith(b"cookie:") and b"=canary\r" in line + b"\r"
+        )
 
     def row(self, name: str) -> dict[str, Any]:
         return prebooking(self.where.stack.connection, self.rows[name])
@@ -144,68 +153,59 @@ class Play:
 
 
 @contextmanager
-def play() -> Iterator[Play]:
-    """Set the stage for a hostile venue."""
+def play(**environment: str) -> Iterator[Play]:
+    """Set the stage for a hostile venue, which stands for the endpoint and for AimHarder."""
     with stage(_VENUES) as where, start_blocking_portal() as portal:
         venue = portal.wrap_async_context_manager(hostile_venue())
-        with venue as hostile, where.function(BOOKING_WEBHOOK_URL=f"{hostile.server.url}/book") as function:
-            where.allowed |= set(ports([hostile.server.url]))
-            yield Play(where, function.ready(), hostile, {})
+        boxes = [
+            add_venue(where.stack.connection, provider="aimharder", host=f"b{n}.aimharder.es") for n in range(_VENUES)
+        ]
+        seal = Seal.of(Settings.from_environment(where.stack.environment))
+        with venue as hostile:
+            urls = {"BOOKING_WEBHOOK_URL": f"{hostile.server.url}/book", "AIMHARDER_TWIN_URL": hostile.server.url}
+            where.allowed |= set(ports(urls.values()))
+            with where.function(**(urls | environment)) as function:
+                yield Play(where, function.ready(), hostile, boxes, seal)
 
 
-def replies(scripts: dict[str, Script]) -> Iterator[Result]:
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """A row whose venue says the same, by whatever script, to every call."""
+
+    name: str
+    script: Script
+    aimharder: bool
+
+
+AT_ENDPOINT = [Wish(name, script, aimharder=False) for name, script in (UNSURE | BOOKED).items()]
+AT_BOX = [Wish(f"a box: {name}", script, aimharder=True) for name, script in (UNSURE | AT_AIMHARDER).items()]
+_CLEAR = {*BOOKED, *(f"a box: {name}" for name in CLEAR_AT_AIMHARDER)}
+
+
+def replies(of: str, wishes: list[Wish]) -> Iterator[Result]:
     """Get all of these answers at once; ask, and get them again; and come to an end when the classes begin."""
     with play() as on:
-        for number, (name, script) in enumerate(scripts.items()):
-            wish = {"user_email": f"{MARK}{number}@example.com"}
-            row = on.rows[name] = add_prebooking(
-                on.where.stack.connection, on.where.venues[number % len(on.where.venues)], **wish
-            )
-            on.venue.replies[str(row)] = script
+        for wish in wishes:
+            on.let_somebody_wish(wish.name, wish.script, aimharder=wish.aimharder)
         found = [*on.everybody_called(), *on.settled_or_in_doubt()]
         on.let_the_leases_end()
         found += [*on.answered("the questions"), *on.settled_or_in_doubt()]
         on.let_the_leases_end()
         on.let_the_classes_begin()
-        found += [*on.answered("the end"), *on.everybody_has_a_reason(), *on.where.talk_with_others()]
+        found += [*on.answered("the end"), *on.everybody_has_a_reason()]
+        found += [*on.foreign_cookies(), *on.where.talk_with_others()]
         on.where.search_for_canaries()
-    what = "hostile answers of a venue: in time, within 32 MiB, to nobody else, each row with a reason"
-    yield Result(what, len(scripts), found)
+    what = f"hostile answers of {of}: in time, within 32 MiB, to nobody else, each row with a reason"
+    yield Result(what, len(wishes), found)
     yield on.where.canaries.result()
 
 
-def _refused(host: str) -> Iterator[str]:
-    """Complain if the settings take the host for a public endpoint."""
-    public = {"SUPABASE_URL": "https://project.supabase.co", "BOOKING_WEBHOOK_URL": f"https://{host}/book"}
-    try:
-        Settings.from_environment(ENVIRONMENT | public)
-    except SettingsError:
-        return
-    if not host.endswith((".example", ".com")):  # a public name, which may be anybody's
-        yield f"the settings take {host!r}"
-
-
-def hosts() -> Iterator[Result]:
-    """Book at venues whose host leads astray: wherever the row says, calls go to the endpoint of the settings."""
-    with play() as on:
-        connection, found = on.where.stack.connection, [wrong for host in HOSTS for wrong in _refused(host)]
-        for host in HOSTS:
-            try:
-                venue = add_venue(connection, host=host)
-            except psycopg.errors.CheckViolation:
-                continue
-            row = on.rows[host] = add_prebooking(connection, venue, user_email=f"{MARK}@example.com")
-            on.venue.replies[str(row)] = BOOKED["foreign cookies"]
-        found += on.answered("the calls")
-        found += [f"{host}: {on.row(host)['status']}" for host in on.rows if on.row(host)["outcome"] != "booked"]
-        found += on.where.talk_with_others()
-    yield Result("hostile hosts, refused or never called", len(HOSTS), found)
-
-
 def _run(share: Share) -> Iterator[Result]:
-    scripts = UNSURE | BOOKED
-    yield from replies(dict(list(scripts.items())[:: 3 if share.size.sample else 1]))
-    yield from hosts()
+    if share.size.sample:
+        yield from replies("both", (AT_ENDPOINT + AT_BOX)[::4])
+    else:
+        yield from replies("an endpoint", AT_ENDPOINT)
+        yield from replies("AimHarder", AT_BOX)
 
 
 PART = Part("a hostile venue", _run)

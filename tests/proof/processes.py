@@ -87,8 +87,9 @@ _FAULTS = [Fault.REFUSE, Fault.DELAY, Fault.CUT, Fault.SWALLOW]
 
 
 def _run_with(where: Stage, function: Function) -> None:
-    """Let an opening come while things go wrong, for as long as a run and a half."""
-    where.opening(10)
+    """Let two openings come while things go wrong, for as long as a run and a half."""
+    where.opening(6)
+    where.opening(6)
     first = where.trigger(function)
     threading.Event().wait(GUARD / 2)
     wait([first, where.trigger(function)])
@@ -96,7 +97,7 @@ def _run_with(where: Stage, function: Function) -> None:
 
 def network(random: Random, faults: list[Fault]) -> Iterator[Result]:
     """Let each fault befall the way to the database and to the venue, one after the other, then see it all end."""
-    with stage(2) as where, start_blocking_portal() as portal, ExitStack() as open_:
+    with stage(1) as where, start_blocking_portal() as portal, ExitStack() as open_:
 
         def before(variable: str) -> Proxy:
             way = standing_before(where.stack.environment[variable], random)
@@ -104,6 +105,7 @@ def network(random: Random, faults: list[Fault]) -> Iterator[Result]:
 
         ways = {"SUPABASE_URL": before("SUPABASE_URL"), "BOOKING_WEBHOOK_URL": before("BOOKING_WEBHOOK_URL")}
         urls = {variable: proxy.url for variable, proxy in ways.items()}
+        urls["AIMHARDER_TWIN_URL"] = f"http://127.0.0.1:{ways['BOOKING_WEBHOOK_URL'].port}"
         where.allowed |= set(ports(urls.values()))
         function = open_.enter_context(where.function(**urls)).ready()
         unhurt = []

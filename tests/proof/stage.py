@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -27,8 +29,11 @@ from prebooking.local.agreement import (
     nobody_is_early,
     read_rows,
 )
+from prebooking.local.box import add_box, log_in
 from prebooking.local.function import Function
 from prebooking.local.stack import Stack, local_stack
+from prebooking.sessions import Seal
+from prebooking.settings import Settings
 from tests.factories import add_prebooking, add_venue
 from tests.proof.canaries import MARK, Canaries
 from tests.proof.watch import Watch, watching
@@ -37,6 +42,7 @@ GUARD = 3.0  # seconds, the shortest that the settings take; so a lease of 23 s 
 LEASE = 8.0  # seconds, scaled down from that in the database: the guard + 4 s in which a venue acts late + 1 s
 TICK = 1.0  # seconds from trigger to trigger, instead of 60
 BOUND = LEASE + TICK + (GUARD + 1.0) + 5.0  # seconds: the promise of 105 s, with these
+_BOX, _DAY = "mybox.aimharder.com", "20300111"
 _BATCH = 20  # rows of one venue that a run with this guard can take
 SCALED = f"lease {LEASE:.0f} s instead of 30, tick {TICK:.0f} s instead of 60"
 
@@ -64,17 +70,26 @@ _QUESTIONS = [
 ]
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A venue; ``host`` is that of a box at AimHarder's."""
+
+    venue: UUID
+    host: str | None = None
+
+
 @dataclass(slots=True)
 class Stage:
-    """A stack, its venues, and everything that is seen on it."""
+    """A stack, its places, and everything that is seen on it."""
 
     stack: Stack
     watch: Watch
     canaries: Canaries
     cron: ThreadPoolExecutor
-    venues: list[UUID]
+    places: deque[Place]
     allowed: set[int]  # ports that the function may connect to
     answers: list[Future[httpx.Response]] = field(default_factory=list)
+    _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(2001))  # of classes
 
     def function(self, **environment: str) -> Function:
         """Return one more instance of the function, to be entered."""
@@ -82,15 +97,18 @@ class Stage:
         return self.watch.function(self.stack.environment | scaled | environment)
 
     def opening(self, members: int, *, ahead: float = 0.3) -> None:
-        """Let members ask for a class that opens so many seconds from now, at the venue whose turn it is."""
-        venue, class_id = self.venues[0], f"class {uuid4()}"
-        self.venues.append(self.venues.pop(0))
+        """Let members ask for a class that opens so many seconds from now, at the place whose turn it is."""
+        place, class_id = self.places[0], str(next(self._numbers))
+        self.places.rotate()
+        emails = [f"{MARK}-{uuid4()}@example.com" for _ in range(members)]
+        if place.host:
+            log_in(self.stack, place.venue, place.host, emails)
         opens = datetime.now(UTC) + timedelta(seconds=ahead)
-        self.stack.twin.open_class(class_id, opens_at=opens, capacity=1000)
-        for _ in range(members):
-            email = f"{MARK}-{uuid4()}@example.com"
-            wish: dict[str, Any] = {"booking_data": {"class_id": class_id}, "available_at": opens, "user_email": email}
-            add_prebooking(self.stack.connection, venue, **wish)
+        on_the_schedule: dict[str, Any] = {"day": _DAY, "time": "07:00", "box": place.host} if place.host else {}
+        self.stack.twin.open_class(class_id, opens_at=opens, capacity=1000, **on_the_schedule)
+        wish: dict[str, Any] = {"booking_data": {"class_id": class_id, "day": _DAY}, "available_at": opens}
+        for email in emails:
+            add_prebooking(self.stack.connection, place.venue, user_email=email, **wish)
 
     def trigger(self, function: Function) -> Future[httpx.Response]:
         """Call the function, and go on; whether there is an answer or not."""
@@ -109,7 +127,7 @@ class Stage:
 
     def everyone_to_an_end(self, function: Function) -> Iterator[str]:
         """Trigger every tick; complain if somebody is still waiting when the promise's time is over."""
-        batches = max(1, ceil(self.pending() / (_BATCH * len(self.venues))))
+        batches = max(1, ceil(self.pending() / (_BATCH * len(self.places))))
         started, limit = time.monotonic(), BOUND * batches
         while self.pending() and time.monotonic() - started < limit:
             self.trigger(function)
@@ -129,18 +147,29 @@ class Stage:
 
     def search_for_canaries(self) -> None:
         """Look through all that was answered, logged and stored."""
+        self.canaries.others |= self._logins()
         answered = [answer.result() for answer in self.answers if not answer.exception()]
         self.canaries.search("the answers", (answer.text for answer in answered))
         self.canaries.search("the log", self.watch.log)
         self.canaries.search_columns(self.stack.connection)
 
+    def _logins(self) -> dict[str, str]:
+        """Return every token and cookie that is kept, as it is when it is open."""
+        seal = Seal.of(Settings.from_environment(self.stack.environment))
+        kept = self.stack.connection.execute("select venue_id, user_email, sealed from member_sessions").fetchall()
+        opened = [seal.open(sealed, venue_id=venue, member=member) for venue, member, sealed in kept]
+        return {f"login {n}": one["token"] for n, one in enumerate(opened)} | {
+            f"cookie {n}": one["cookies"]["amhrdrauth"] for n, one in enumerate(opened)
+        }
+
 
 @contextmanager
-def stage(venues: int = 4) -> Iterator[Stage]:
-    """Set everything up, and take it down again."""
+def stage(venues: int = 3) -> Iterator[Stage]:
+    """Set everything up, and take it down again: so many venues behind the webhook, and a box at AimHarder's."""
     with quiet(), local_stack() as stack, watching() as watch, ThreadPoolExecutor(32) as cron:
         stack.connection.execute(_SHORTER_LEASES.encode())
-        places = [add_venue(stack.connection, host=None) for _ in range(venues)]
+        places = deque(Place(add_venue(stack.connection, host=None)) for _ in range(venues))
+        places.appendleft(Place(add_box(stack, "Box", host=_BOX, box_id=10_584), _BOX))
         where = Stage(stack, watch, Canaries(stack.environment), cron, places, set(ports(stack.environment.values())))
         yield where
         where.stack.connection.close()

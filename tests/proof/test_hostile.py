@@ -7,12 +7,12 @@ import sys
 
 import pytest
 
-from tests.factories import add_prebooking
-from tests.proof import hostile_database, hostile_venue
+from tests.proof import hostile_database, hostile_hosts, hostile_venue
 from tests.proof.canaries import Canaries
 from tests.proof.hostile_database import CODES, Case, Handling, refusal
+from tests.proof.hostile_hosts import HOSTS
 from tests.proof.hostile_replies import BOOKED, MEBIBYTE, UNSURE, ok, says
-from tests.proof.hostile_venue import HOSTS, play
+from tests.proof.hostile_venue import play
 from tests.proof.part import faults, sample
 from tests.proof.watch import Memory
 from tests.world import ENVIRONMENT
@@ -22,6 +22,10 @@ SAYS_BOOKED = says(ok(b'{"state": "booked"}'))
 
 def test_a_hostile_venue_costs_nobody_a_place_much_memory_or_time() -> None:
     assert faults(sample(hostile_venue.PART)) == []
+
+
+def test_a_host_that_leads_astray_is_refused_or_never_called() -> None:
+    assert faults(sample(hostile_hosts.PART)) == []
 
 
 def test_a_hostile_database_costs_no_row_its_lease_much_memory_or_time() -> None:
@@ -35,14 +39,13 @@ def test_there_is_as_much_hostility_as_was_promised() -> None:
 
 def test_a_row_that_is_more_certain_than_its_answer_is_complained_of() -> None:
     with play() as on:
-        row = on.rows["silence"] = add_prebooking(on.where.stack.connection, on.where.venues[0])
-        on.venue.replies[str(row)] = SAYS_BOOKED
+        on.let_somebody_wish("silence", SAYS_BOOKED)
         assert list(on.settled_or_in_doubt()) == ["silence: pending None, sent 0 times"]
         assert list(on.everybody_has_a_reason()) == ["silence: pending None None"]
         assert list(on.everybody_called()) == []
         assert list(on.settled_or_in_doubt()) == ["silence: completed booked, sent 1 times"]
         on.where.allowed.clear()
-        assert len(on.where.talk_with_others()) == 2
+        assert len(on.where.talk_with_others()) == 2, "the database and the venue"
 
 
 @pytest.mark.parametrize(
