@@ -54,8 +54,7 @@ class Canaries:
 
     def result(self) -> Result:
         """Return the line of the table."""
-        what = "lines of logs at DEBUG, answers and columns without a secret, an address or a venue's text"
-        return Result(what, self.texts, self.hits)
+        return Result("texts without a canary: logs at DEBUG, answers, columns", self.texts, self.hits)
 
     def _values(self) -> Iterator[tuple[str, str]]:
         yield MARK, MARK

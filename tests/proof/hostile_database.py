@@ -39,8 +39,8 @@ class Handling(Enum):
     """What is done about an error."""
 
     FINAL = auto()  # asked once: a second try could change nothing
-    AGAIN = auto()  # asked three times
-    BUSY = auto()  # another invocation is claiming: no failure
+    AGAIN = auto()  # asked again, while there is time
+    BUSY = auto()  # another invocation is claiming: no failure, and with this guard no time to wait for it
 
 
 # PostgREST's codes and SQLSTATEs, with the HTTP status they come with.
@@ -63,7 +63,6 @@ CODES: dict[str, tuple[int, Handling]] = {
     "PGRST003": (504, Handling.AGAIN),  # PostgREST has no connection free
     "55P03": (500, Handling.BUSY),  # the lock is taken
 }
-_TRIES = {Handling.FINAL: 1, Handling.AGAIN: 3, Handling.BUSY: 1}  # with a guard too short to wait for the lock again
 
 
 def refusal(code: str) -> Script:
@@ -176,7 +175,7 @@ def _handled(case: Case, status: int, log: list[dict[str, Any]]) -> Iterator[str
     if case.code and not busy and case.code not in {line.get("code") for line in log}:
         yield f"{case.name}: the code is not in the log"
     tries = case.count(_CLAIM if case.claim else _COMPLETE)
-    if case.code and case.claim and tries != _TRIES[handling]:
+    if case.code and case.claim and (handling is Handling.AGAIN) != (tries > 1):
         yield f"{case.name}: asked {tries} times"
     if any(given["p_sent"][0]["leased"] is not True for name, given in case.asked if name == _FINISH and case.settle):
         yield f"{case.name}: what was sent is given back"
@@ -214,7 +213,8 @@ def _every_case(function: Function, watch: Watch, hostile: HostileDatabase, case
 def hostilities(cases: Iterable[Case]) -> Iterator[Result]:
     """Go through the cases against one real process, under watch."""
     cases, hostile, canaries = [case.anew() for case in cases], HostileDatabase(), Canaries(ENVIRONMENT)
-    Random(6).shuffle(cases)  # noqa: S311 - so that answers without end do not all come at once
+    Random(6).shuffle(cases)  # noqa: S311 - so that answers without end do not all come at once ...
+    cases.sort(key=lambda case: case.code is None)  # ... and no storm is beside those whose tries are counted
     with watching() as watch, start_blocking_portal() as portal:
         database = portal.wrap_async_context_manager(served(hostile))
         venue = portal.wrap_async_context_manager(peers.serve(answers(_BOOKED)))
@@ -230,11 +230,7 @@ def hostilities(cases: Iterable[Case]) -> Iterator[Result]:
         found += [f"the function has connected to {host}:{port}" for host, port in others]
         canaries.search("the log and the answers", watch.log)
     codes = sum(case.code is not None for case in cases)
-    yield Result(
-        f"hostile answers of a database ({codes} of them error codes): in time, handled, within 32 MiB",
-        len(cases),
-        found,
-    )
+    yield Result(f"hostile answers of a database, {codes} of them error codes{Memory.note()}", len(cases), found)
     yield canaries.result()
 
 

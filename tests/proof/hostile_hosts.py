@@ -94,14 +94,14 @@ def _ends(provider: str, end: tuple[str, str]) -> Iterator[str]:
 
 def _run(_: Share) -> Iterator[Result]:
     yield Result(
-        "hostile hosts of the endpoint, refused by the settings",
+        "hosts of the endpoint, refused by the settings",
         len(HOSTS),
         [wrong for host in HOSTS for wrong in _refused(host)],
     )
     found = list(_ends("webhook", ("completed", "booked")))
-    yield Result("hostile hosts of venues behind the endpoint, never called", len(HOSTS), found)
+    yield Result("hosts of venues behind the endpoint, never called", len(HOSTS), found)
     found = list(_ends("aimharder", ("failed", "bad_data")))
-    yield Result("hostile hosts of boxes, never called or looked up", len(HOSTS), found)
+    yield Result("hosts of boxes, never called or looked up", len(HOSTS), found)
 
 
 PART = Part("hostile hosts", _run)

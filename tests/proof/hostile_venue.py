@@ -195,8 +195,7 @@ def replies(of: str, wishes: list[Wish]) -> Iterator[Result]:
         found += [*on.answered("the end"), *on.everybody_has_a_reason()]
         found += [*on.foreign_cookies(), *on.where.talk_with_others()]
         on.where.search_for_canaries()
-    what = f"hostile answers of {of}: in time, within 32 MiB, to nobody else, each row with a reason"
-    yield Result(what, len(wishes), found)
+    yield Result(f"hostile answers of {of} (time, memory, hosts, reasons){Memory.note()}", len(wishes), found)
     yield on.where.canaries.result()
 
 

@@ -45,8 +45,8 @@ def kills(random: Random, count: int) -> Iterator[Result]:
         found = list(_killed(where, random, count))
         found += where.disagreements()
         where.search_for_canaries()
-        yield Result(f"SIGKILLs of a real server at random instants ({SCALED})", count, found)
-        yield Result("prebookings opened meanwhile, all ended as the venue's ledger has it", -(-count // 5) * _MEMBERS)
+        yield Result(f"SIGKILLs at random instants ({SCALED})", count, found)
+        yield Result("prebookings that opened meanwhile", -(-count // 5) * _MEMBERS)
         yield where.canaries.result()
 
 
@@ -63,7 +63,7 @@ def restarts(random: Random, count: int) -> Iterator[Result]:
             wait([where.trigger(function)])
         found = list(where.everyone_to_an_end(function)) + where.disagreements()
         where.search_for_canaries()
-        yield Result(f"immediate restarts of Postgres in the middle of runs ({SCALED})", count, found)
+        yield Result(f"immediate restarts of Postgres ({SCALED})", count, found)
         yield where.canaries.result()
 
 
@@ -79,7 +79,7 @@ def overlaps(count: int) -> Iterator[Result]:
         ]
         found += [*where.everyone_to_an_end(one), *where.disagreements()]
         where.search_for_canaries()
-        yield Result("real POSTs at once, to two instances", count, found)
+        yield Result("POSTs at once, to two instances", count, found)
         yield where.canaries.result()
 
 
@@ -120,7 +120,7 @@ def network(random: Random, faults: list[Fault]) -> Iterator[Result]:
         where.search_for_canaries()
         inflicted = sum(proxy.inflicted for proxy in ways.values())
         names = ", ".join(fault.name.lower() for fault in faults)
-        yield Result(f"faults of the network to database and venue: {names} ({SCALED})", inflicted, found)
+        yield Result(f"faults of the network: {names} ({SCALED})", inflicted, found)
         yield where.canaries.result()
 
 

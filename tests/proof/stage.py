@@ -44,7 +44,7 @@ TICK = 1.0  # seconds from trigger to trigger, instead of 60
 BOUND = LEASE + TICK + (GUARD + 1.0) + 5.0  # seconds: the promise of 105 s, with these
 _BOX, _DAY = "mybox.aimharder.com", "20300111"
 _BATCH = 20  # rows of one venue that a run with this guard can take
-SCALED = f"lease {LEASE:.0f} s instead of 30, tick {TICK:.0f} s instead of 60"
+SCALED = f"lease {LEASE:.0f} s for 30, tick {TICK:.0f} s for 60"
 
 _SHORTER_LEASES = f"""
 create schema proof;

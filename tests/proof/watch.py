@@ -57,6 +57,11 @@ class Memory:
         (self._process / "clear_refs").write_text("5")  # the peak begins anew
         self.before = self._read("VmRSS")
 
+    @classmethod
+    def note(cls) -> str:
+        """Return what a line of the table has to add where nothing is measured."""
+        return "" if cls.can_be_measured() else "; memory not measured on this system"
+
     @staticmethod
     def can_be_measured() -> bool:
         """Say whether this system tells."""
