@@ -142,8 +142,10 @@ class Stage:
 
     def talk_with_others(self) -> list[str]:
         """Return whom the function was not to talk to, and has."""
-        elsewhere = {(host, port) for host, port in self.watch.connections() if port not in self.allowed}
-        return [f"the function has connected to {host}:{port}" for host, port in sorted(elsewhere)]
+        seen = set(self.watch.connections())
+        elsewhere = {(host, port) for host, port in seen if host != "127.0.0.1" or port not in self.allowed}
+        found = [f"the function has connected to {host}:{port}" for host, port in sorted(elsewhere)]
+        return found if seen else ["the watch is blind: it has seen no connection at all"]
 
     def search_for_canaries(self) -> None:
         """Look through all that was answered, logged and stored."""
@@ -181,9 +183,11 @@ def quiet() -> Iterator[None]:
     loggers = [logging.getLogger(name) for name in ("aiohttp.server", "psycopg.pool")]
     for logger in loggers:
         logger.disabled = True
-    yield
-    for logger in loggers:
-        logger.disabled = False
+    try:
+        yield
+    finally:
+        for logger in loggers:
+            logger.disabled = False
 
 
 def ports(addresses: Iterable[str]) -> Iterator[int]:
