@@ -2,7 +2,27 @@
 
 from __future__ import annotations
 
-from tests.proof import guards, simulation, steps
+from tests.proof import (
+    endpoint,
+    guards,
+    hostile_database,
+    hostile_hosts,
+    hostile_venue,
+    lint,
+    processes,
+    simulation,
+    steps,
+)
 from tests.proof.part import Part
 
-PARTS: list[Part] = [simulation.PART, steps.PART, guards.PART]
+PARTS: list[Part] = [
+    simulation.PART,
+    steps.PART,
+    guards.PART,
+    processes.PART,
+    endpoint.PART,
+    hostile_venue.PART,
+    hostile_hosts.PART,
+    hostile_database.PART,
+    lint.PART,
+]
