@@ -54,7 +54,7 @@ class Canaries:
 
     def result(self) -> Result:
         """Return the line of the table."""
-        return Result("texts without a canary: logs at DEBUG, answers, columns", self.texts, self.hits)
+        return Result("texts without a canary: logs at DEBUG, answers, exceptions, columns", self.texts, self.hits)
 
     def _values(self) -> Iterator[tuple[str, str]]:
         yield MARK, MARK

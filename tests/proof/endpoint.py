@@ -13,6 +13,7 @@ from typing import Any
 
 from prebooking.local.function import PATH, Function
 from tests.peers import unused_port
+from tests.proof import exceptions
 from tests.proof.canaries import Canaries
 from tests.proof.configurations import BAD
 from tests.proof.part import Part, Result, Share
@@ -100,6 +101,7 @@ def _run(share: Share) -> Iterator[Result]:
     for (name, value), one in zip(BAD, told, strict=True):
         found += configuration_violations(name, value, one)
         canaries.search(f"the log with {name} unfit", one.log)
+    canaries.search("the settings' exceptions", exceptions.of_settings())
     yield Result("bad configurations that fail closed", len(BAD), found)
     yield canaries.result()
 

@@ -20,6 +20,7 @@ from anyio.from_thread import start_blocking_portal
 from prebooking.local.function import Function
 from tests import peers
 from tests.peers import Peer, Script, answers
+from tests.proof import exceptions
 from tests.proof.canaries import MARK, Canaries
 from tests.proof.hostile_replies import MEBIBYTE, UNSURE, ok, says
 from tests.proof.part import Part, Result, Share
@@ -229,6 +230,8 @@ def hostilities(cases: Iterable[Case]) -> Iterator[Result]:
         others = {address for address in watch.connections() if address[1] not in set(ports(urls.values()))}
         found += [f"the function has connected to {host}:{port}" for host, port in others]
         canaries.search("the log and the answers", watch.log)
+    shown = exceptions.of_database(case.claim for case in cases if case.claim)
+    canaries.search("the database client's exceptions", shown)
     codes = sum(case.code is not None for case in cases)
     yield Result(f"hostile answers of a database, {codes} of them error codes{Memory.note()}", len(cases), found)
     yield canaries.result()

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tests.proof import hostile_database, hostile_hosts, hostile_venue
+from tests.proof import exceptions, hostile_database, hostile_hosts, hostile_venue
 from tests.proof.canaries import Canaries
 from tests.proof.hostile_database import CODES, Case, Handling, refusal
 from tests.proof.hostile_hosts import HOSTS
@@ -30,6 +30,11 @@ def test_a_host_that_leads_astray_is_refused_or_never_called() -> None:
 
 def test_a_hostile_database_costs_no_row_its_lease_much_memory_or_time() -> None:
     assert faults(sample(hostile_database.PART)) == []
+
+
+def test_exceptions_are_those_of_what_was_answered() -> None:
+    [busy, refused, unreadable] = exceptions.of_database([refusal("55P03"), refusal("23514"), SAYS_BOOKED])
+    assert ("StoreBusy" in busy, "23514" in refused, "ValueError" in unreadable) == (True, True, True)
 
 
 def test_there_is_as_much_hostility_as_was_promised() -> None:
