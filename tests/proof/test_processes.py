@@ -32,6 +32,7 @@ def test_a_place_without_a_row_a_row_without_a_place_and_an_endless_wait_are_com
         claims_to_be_booked = {"status": "completed", "outcome": "booked", "settled_at": datetime.now(UTC)}
         add_prebooking(where.stack.connection, where.places[0].venue, **claims_to_be_booked)
         where.opening(1, ahead=60)
+        function.trigger()  # the watch has to have seen somebody
         assert len(list(where.everyone_to_an_end(function))) == 1
         assert len(where.disagreements()) == 1
 
