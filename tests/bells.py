@@ -55,8 +55,13 @@ class Bell:
     def minute(self, start: float = 0) -> float:
         """Let pg_cron start one run, so many seconds after noon; return when it has ended."""
         set_clock(self._owner, noon(start))
-        self._owner.execute("call public.prebooking_bell()")
+        self.run(self._owner)
         return float(self._value("select extract(epoch from public.prebooking_clock() - %s)", noon(0)))
+
+    def run(self, connection: Connection) -> None:
+        """Do what pg_cron does once a minute."""
+        block = str(self._value("select public.prebooking_bell_minute()"))
+        connection.execute(block.encode())
 
     def during(self, seconds: float, statement: str) -> None:
         """Plan a statement of somebody else's for so many seconds after noon."""

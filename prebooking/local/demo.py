@@ -43,7 +43,7 @@ _KILLED = """\
 """
 _OPENING = """\
   32 more members. Yoga is open already; rowing, boxing, crossfit and spinning
-  open in {ahead:.0f} s. The bell, a procedure in the database, calls the function 3 s
+  open in {ahead:.0f} s. The bell, in the database, calls the function 3 s
   before they do (with a stand-in for pg_net); the function takes the rows, and
   holds them until the very instant. The cron comes at the same time, and finds
   nothing left. Rowing has 8 places and a waiting list of 2, for 12 members.

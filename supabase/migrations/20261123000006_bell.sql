@@ -3,7 +3,7 @@
 -- Off until somebody says, in the SQL editor, select prebooking_bell_on('https://<app>/api/cron/prebooking_scheduler').
 -- It needs pg_cron, pg_net and Vault, which are looked for then: this migration loads with or without them.
 --
--- pg_cron starts the procedure once a minute. It looks at what is due twice a second, and sleeps in between, at most to the
+-- pg_cron starts its run once a minute. It looks at what is due twice a second, and sleeps in between, at most to the
 -- next opening minus the lead: so what is added, resumed or moved within the minute is rung for within half a second,
 -- whoever added it and by whatever way, and no sleep is long enough to wake up late or to hold a snapshot that vacuum waits for.
 -- A schedule every few seconds would drift and write two rows of log a run; a request from a trigger of the table would
@@ -147,9 +147,13 @@ begin
   return least(v_next, t + interval '0.5 seconds', p_end);
 end $$;
 
--- One minute. It commits after every look, because pg_net sends nothing before; so it can have no SET clause, and every name
+-- One minute, as pg_cron is given it. It commits after every look, because pg_net sends nothing before; so it can be no
+-- function, and a procedure that commits can have no search_path of its own, which Supabase's linter reports. Every name
 -- in it is written out and no operator used. It stays below the two minutes that Supabase gives a statement.
-create procedure public.prebooking_bell() language plpgsql security invoker as $$
+create function public.prebooking_bell_minute() returns text
+language sql immutable security invoker set search_path = '' as $function$
+select $block$
+do $$
 declare
   v_end  pg_catalog.timestamptz := public.prebooking_bell_begin();
   v_next pg_catalog.timestamptz;
@@ -162,7 +166,9 @@ begin
     exit when v_next is null;
     perform public.prebooking_bell_sleep(v_next);
   end loop;
-end $$;
+end $$
+$block$
+$function$;
 
 -- What is not there that the bell needs, each with its cure.
 create function public.prebooking_bell_missing() returns text[]
@@ -207,7 +213,7 @@ begin
   end if;
   select * into bell from public.prebooking_bell for update;
   if has_schema_privilege(to_regnamespace('cron')::oid, 'usage') then
-    bell.job_id := cron.schedule('prebooking_bell', '* * * * *', 'call public.prebooking_bell()');
+    bell.job_id := cron.schedule('prebooking_bell', '* * * * *', public.prebooking_bell_minute());
   elsif bell.job_id is null then
     raise exception 'the bell has to be scheduled once by postgres: in the SQL editor, select prebooking_bell_on(%)', quote_literal(p_url)
       using errcode = '42501';
@@ -273,11 +279,10 @@ end $$;
 alter table public.prebooking_bell enable row level security, force row level security;
 revoke all on public.prebooking_bell from public, anon, authenticated, service_role;
 grant select, update on public.prebooking_bell to service_role;
-revoke all on procedure public.prebooking_bell from public, anon, authenticated, service_role;
 revoke all on function public.prebooking_bell_sleep, public.prebooking_bell_due, public.prebooking_bell_posts, public.prebooking_bell_ring,
-  public.prebooking_bell_begin, public.prebooking_bell_look, public.prebooking_bell_missing, public.prebooking_bell_check,
-  public.prebooking_bell_on, public.prebooking_bell_off, public.prebooking_bell_status_v1
+  public.prebooking_bell_begin, public.prebooking_bell_look, public.prebooking_bell_minute, public.prebooking_bell_missing,
+  public.prebooking_bell_check, public.prebooking_bell_on, public.prebooking_bell_off, public.prebooking_bell_status_v1
   from public, anon, authenticated, service_role;
-grant execute on function public.prebooking_bell_missing, public.prebooking_bell_check, public.prebooking_bell_on,
+grant execute on function public.prebooking_bell_minute, public.prebooking_bell_missing, public.prebooking_bell_check, public.prebooking_bell_on,
   public.prebooking_bell_off, public.prebooking_bell_status_v1 to service_role;
 notify pgrst, 'reload schema';

@@ -111,7 +111,7 @@ def test_what_it_posts_is_committed_before_it_sleeps(database: Database, owner: 
     with somebody.transaction():
         somebody.execute("select pg_advisory_xact_lock(1)")
         bell.during(27.25, "select pg_catalog.pg_advisory_xact_lock(1)")
-        with at_the_same_time(lambda: ringer.execute("call public.prebooking_bell()")) as run:
+        with at_the_same_time(lambda: bell.run(ringer)) as run:
             wait_until_blocked(owner, ringer, by=somebody)
             posted = bell.posts()
             somebody.execute("commit")

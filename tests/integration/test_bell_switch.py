@@ -117,7 +117,9 @@ def test_says_what_is_left_to_do(bell: Bell) -> None:
 def test_schedules_one_run_a_minute_without_the_secret_in_it(owner: Connection, bell: Bell) -> None:
     bell.on()
     jobs = owner.execute("select schedule, command from cron.job").fetchall()
-    assert jobs == [("* * * * *", "call public.prebooking_bell()")]
+    [block] = owner.execute("select public.prebooking_bell_minute()").fetchone() or ("",)
+    assert jobs == [("* * * * *", block)]
+    assert SECRET not in block
 
 
 def test_switched_on_again_it_has_one_job_and_the_new_address(owner: Connection, bell: Bell) -> None:

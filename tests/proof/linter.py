@@ -25,13 +25,6 @@ create table auth.users (id uuid primary key default gen_random_uuid(), email te
 create function auth.uid() returns uuid language sql stable set search_path = '' as 'select null::uuid';
 """
 
-# A finding that stays, and why.
-ACCEPTED = {
-    "0011 functions that look where their caller says: prebooking_bell()": (
-        "a procedure that commits can have no SET clause; its names are all written out, and only its owner may call it"
-    ),
-}
-
 CHECKS = [
     Check(
         "0001 foreign keys without an index",
