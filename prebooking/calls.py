@@ -13,7 +13,6 @@ NOT_SENT_PAUSES = (0.1, 0.2)  # seconds before a call that could not be sent is 
 RE_ASKS = 3  # calls after an explicit "too early" ...
 RE_ASK_PAUSE = 0.25  # ... so many seconds apart
 CONFIRM_TIME = 2.0  # seconds a question to the venue may take
-PREPARE_TIME = 6.0  # seconds a member's login may take to be refreshed and kept
 
 
 class Calls:
@@ -35,6 +34,10 @@ class Calls:
         """Say whether the row can be called as it is."""
         return self._booker.is_ready(attempt.row)
 
+    def is_enough(self, attempt: Attempt) -> bool:
+        """Say whether the venue was called about this row as often as it may be."""
+        return attempt.row.attempts >= self._booker.most_calls
+
     async def warm(self) -> None:
         """Open a connection before the instant."""
         await self._booker.warm(timeout=CONFIRM_TIME)
@@ -43,7 +46,7 @@ class Calls:
         """See to what a call of this row needs; None: it is there, otherwise why it is not."""
         if not renew and self.is_ready(attempt):
             return None
-        return await self._booker.prepare(attempt.row, timeout=min(PREPARE_TIME, self._guard.remaining()), renew=renew)
+        return await self._booker.prepare(attempt.row, timeout=self._guard.remaining(), renew=renew)
 
     async def first(
         self, attempt: Attempt, in_turn: Callable[[], Awaitable[None]], has_left: Callable[[], None]
@@ -122,10 +125,11 @@ class Calls:
         """Call once more with a new login, after a clear "log in again": nothing was booked by that call."""
         if outcome.kind is not Kind.SESSION_EXPIRED:
             return outcome
+        attempt.outcome = back_in_line = Outcome(Kind.LOGGED_OUT)
         missing = await self.prepare(attempt, renew=True)
         if missing is None:
-            return await self._again(attempt, outcome)
-        return missing if missing.kind in (Kind.SESSION_EXPIRED, Kind.BLOCKED) else Outcome(Kind.UNSURE)
+            return await self._again(attempt, back_in_line)
+        return missing if missing.kind in (Kind.SESSION_EXPIRED, Kind.BLOCKED) else back_in_line
 
     async def _asked_again(self, attempt: Attempt, outcome: Outcome) -> Outcome:
         """Ask again after an explicit "too early": at the very instant a venue's clock may be a little behind."""

@@ -53,9 +53,9 @@ class Invocation:
     clock: Clock
     log: log.Log
 
-    def guard(self) -> Deadline:
+    def guard(self, seconds: float) -> Deadline:
         """Return when its calls are cut off: sooner if the platform's own deadline is (a cold start eats of it)."""
-        seconds, platform = self.settings.execution_timeout_seconds, _platform_deadline()
+        platform = _platform_deadline()
         if platform:
             seconds = min(seconds, (platform - self.started.wall).total_seconds() - BUFFER)
         return Deadline(self.clock, self.started, seconds)

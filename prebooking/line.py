@@ -157,6 +157,10 @@ class VenueLine:
         found = await self._calls.confirm(attempt)
         if found.kind in COMPLETED:
             self._conclude(attempt, found)
+        elif found.kind is Kind.NOT_BOOKED and self._calls.is_enough(attempt):
+            self._conclude(
+                attempt, Outcome(Kind.REJECTED, detail=f"It gave no clear answer to {attempt.row.attempts} calls.")
+            )
         elif found.kind is Kind.NOT_BOOKED:
             self._stand(attempt)
         else:

@@ -40,6 +40,7 @@ class Kind(StrEnum):
     BLOCKED = "blocked"
     UNSURE = "unsure"
     NOT_BOOKED = "not_booked"  # a venue that was asked says no
+    LOGGED_OUT = "logged_out"  # a call was answered "log in again": nothing was booked by it
 
 
 COMPLETED = frozenset({Kind.BOOKED, Kind.ALREADY_BOOKED, Kind.WAITLISTED, Kind.RECONCILED})
@@ -141,6 +142,7 @@ class Prebooking(_Row):
     created_at: AwareDatetime
     maybe_sent: bool  # an earlier claim may have sent it: ask the venue before anything is sent again
     early_runs: int
+    attempts: int = 0  # booking calls of earlier runs
     session: SealedSession | None = None  # for venues where the member's own login books
 
     @property

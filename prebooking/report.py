@@ -71,6 +71,7 @@ class Report:
 
 
 _PERCENTILES = (("p50", 50), ("p95", 95), ("max", 100))  # by nearest rank: each is one row's lateness
+_CLEAR = (Kind.TOO_EARLY, Kind.LOGGED_OUT, Kind.BLOCKED)  # what need not be written down to be true
 _FATES = ("completed", "failed", "released", "unsure", "lost")
 
 
@@ -78,8 +79,8 @@ def _kind(ending: Ending) -> Kind | None:
     """Return how it stands: a clear answer that could not be written down is in doubt for whoever comes next."""
     if ending.outcome is None:
         return None
-    unwritten = ending.settled is None and ending.calls and ending.outcome.kind is not Kind.TOO_EARLY
-    return Kind.UNSURE if unwritten and ending.outcome.kind is not Kind.BLOCKED else ending.outcome.kind
+    unwritten = ending.settled is None and ending.calls
+    return Kind.UNSURE if unwritten and ending.outcome.kind not in _CLEAR else ending.outcome.kind
 
 
 def _fate(ending: Ending) -> str:

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import httpx
 
-from prebooking.bookers.aimharder_sessions import WRITE_TIME, MemberSessions
+from prebooking.bookers.aimharder_sessions import REFRESH_TIME, WRITE_TIME, MemberSessions
 from prebooking.bookers.aimharder_site import AimHarderSite
 from prebooking.clock import Clock, Deadline
 from prebooking.errors import SealBroken, StoreError
@@ -28,7 +28,6 @@ LIFE = 30 * 60.0  # seconds a session lives, as public clients have seen it
 OLD = LIFE - EVERY - 120.0  # seconds: older ones would be dead, or nearly, when the next run comes
 AT_ONCE = 10  # sessions leased at a time
 APART = 0.1  # seconds from the start of one refresh to the next: politeness
-REFRESH_TIME = 4.0  # seconds one refresh may take, with keeping what it brings
 
 
 @dataclass(slots=True)
@@ -104,36 +103,49 @@ class SessionKeeper:
         self._blocked: set[UUID] = set()
 
     async def run(self) -> Kept:
-        """Go through them, and answer what has become of how many."""
-        try:
-            async with asyncio.TaskGroup() as refreshes:
-                while not self._last_start.passed() and (old := await self._old()):
-                    for one in old:
-                        if not self._last_start.passed() and one.venue.id not in self._blocked:
-                            refreshes.create_task(self._keep(one))
-                            await self._clock.sleep(APART)
-        except* StoreError as group:
-            self._kept.success = False
-            self._log.error("sessions could not be kept", why=[str(exc) for exc in group.exceptions])
+        """Go through them, and answer what has become of how many. One that fails stops no other."""
+        async with asyncio.TaskGroup() as refreshes:
+            while not self._last_start.passed() and (old := await self._old()):
+                for one in old:
+                    if not self._last_start.passed() and one.venue.id not in self._blocked:
+                        refreshes.create_task(self._keep(one))
+                        await self._clock.sleep(APART)
         self._kept.timed_out, self._kept.timestamp = self._last_start.passed(), self._clock.now()
         self._kept.execution_time_ms = round(self._guard.start.elapsed(self._clock) * 1000)
         return self._kept
 
     async def _old(self) -> list[MemberSession]:
-        return await self._sessions.claim(
-            providers=["aimharder"], older_than=OLD, limit=AT_ONCE, until=self._last_start
-        )
+        try:
+            return await self._sessions.claim(
+                providers=["aimharder"], older_than=OLD, limit=AT_ONCE, until=self._last_start
+            )
+        except StoreError as exc:
+            self._fault(exc)
+            return []
 
     async def _keep(self, one: MemberSession) -> None:
-        why_not = await self._refreshed(one)
-        self._kept.details[_word(why_not)] += 1
-        self._log.info("session", venue=one.venue.id, outcome=why_not.kind if why_not else "refreshed")
-        if why_not is None or why_not.kind is Kind.SESSION_EXPIRED:
-            return  # both are written down already
+        try:
+            why_not = await self._refreshed(one)
+            self._kept.details[_word(why_not)] += 1
+            self._log.info("session", venue=one.venue.id, outcome=why_not.kind if why_not else "refreshed")
+            if why_not and why_not.kind is not Kind.SESSION_EXPIRED:  # that is written down already
+                await self._warn(one, why_not)
+        except StoreError as exc:
+            self._fault(exc)
+        except Exception as exc:  # noqa: BLE001 - whatever it is, the others' tokens are on their way
+            self._kept.success = False
+            self._log.unexpected("unexpected", exc)
+
+    async def _warn(self, one: MemberSession, why_not: Outcome) -> None:
         if why_not.kind is Kind.BLOCKED and one.venue.id not in self._blocked:
             self._blocked.add(one.venue.id)
             await self._store.release([], blocked_venue=one.venue.id, until=self._guard)
-        await self._sessions.warn(one.venue.id, one.user_email, why_not, version=one.session.version, within=WRITE_TIME)
+        version = one.session.version
+        await self._sessions.warn(one.venue.id, one.user_email, why_not, version=version, within=WRITE_TIME)
+
+    def _fault(self, exc: StoreError) -> None:
+        self._kept.success = False
+        self._log.error("a session could not be kept", function=exc.function, code=exc.code)
 
     async def _refreshed(self, one: MemberSession) -> Outcome | None:
         site = AimHarderSite(self._client, host=one.venue.host, box_id=one.venue.provider_box_id)
@@ -141,7 +153,7 @@ class SessionKeeper:
             return Outcome(Kind.BAD_DATA, detail=site.problem)
         members = MemberSessions(site, venue=one.venue, seal=self._seal, sessions=self._sessions, clock=self._clock)
         try:
-            return await members.refresh(one.user_email, one.session, within=REFRESH_TIME)
+            return await members.refresh(one.user_email, one.session, until=self._guard)
         except SealBroken as exc:
             return Outcome(Kind.BAD_DATA, detail=str(exc))
 

@@ -142,14 +142,14 @@ def _settlement(ending: Ending, outcome: Outcome) -> dict[str, Any]:
 
 
 def _sent(ending: Ending) -> dict[str, Any]:
-    """Say what is known of a row that was called; only after a clear "too early" is nothing under way any more."""
-    too_early = ending.outcome is not None and ending.outcome.kind is Kind.TOO_EARLY
+    """Say what is known of a row that was called; only after an answer that is clear is nothing under way any more."""
+    kind = ending.outcome.kind if ending.outcome else None
     return {
         "id": str(ending.id),
         "attempts": ending.calls,
         "fired_at": _instant(ending.fired_at),
-        "too_early": too_early,
-        "leased": not too_early,
+        "too_early": kind is Kind.TOO_EARLY,
+        "leased": kind not in (Kind.TOO_EARLY, Kind.LOGGED_OUT),
     }
 
 

@@ -13,7 +13,7 @@ async def run(invocation: Invocation) -> Summary:
     return await run_once(
         invocation.settings,
         instance_id=invocation.instance_id,
-        guard=invocation.guard(),
+        guard=invocation.guard(invocation.settings.execution_timeout_seconds),
         clock=invocation.clock,
         log=invocation.log,
     )

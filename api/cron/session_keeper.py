@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from prebooking.endpoint import Invocation, cron_app
 from prebooking.session_keeper import Kept, keep_sessions
+from prebooking.settings import BUFFER, MAX_DURATION
 
 
 async def run(invocation: Invocation) -> Kept:
@@ -11,7 +12,7 @@ async def run(invocation: Invocation) -> Kept:
     return await keep_sessions(
         invocation.settings,
         instance_id=invocation.instance_id,
-        guard=invocation.guard(),
+        guard=invocation.guard(MAX_DURATION - BUFFER),
         clock=invocation.clock,
         log=invocation.log,
     )

@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 from datetime import date, datetime
 from typing import Any
+from uuid import UUID
 
 import httpx
 
 from prebooking.bookers import Gate
 from prebooking.bookers.aimharder_sessions import MemberSessions
-from prebooking.bookers.aimharder_site import AimHarderSite, GymClass, Session, plain_id
+from prebooking.bookers.aimharder_site import UNMARKED, AimHarderSite, GymClass, Session, plain_id
 from prebooking.bookers.call import Reply, call
-from prebooking.clock import Clock
+from prebooking.clock import Clock, Deadline, Reading
 from prebooking.errors import BadBookingData, SealBroken, SendRefused
 from prebooking.model import Kind, Outcome, Prebooking, Venue
 from prebooking.sessions import Seal, SessionStore
@@ -45,12 +46,16 @@ _UNREADABLE = Outcome(Kind.UNSURE, detail="unreadable", if_not_booked=Kind.REJEC
 class AimHarderBooker:
     """Books by the form that the box's own page sends, once, with the member's cookies and nobody else's."""
 
+    most_calls: float = 4  # politeness: a box that is down for a class is not called every other minute until it begins
+
     def __init__(
         self, client: httpx.AsyncClient, *, venue: Venue, seal: Seal, sessions: SessionStore, clock: Clock
     ) -> None:
         self._client = client
         self._site = AimHarderSite(client, host=venue.host, box_id=venue.provider_box_id)
         self._members = MemberSessions(self._site, venue=venue, seal=seal, sessions=sessions, clock=clock)
+        self._clock = clock
+        self._used: dict[UUID, int] = {}  # by row: the version of the session in its last call or question
 
     async def warm(self, *, timeout: float) -> None:  # noqa: ASYNC109 - see Booker
         """Open a connection to the box."""
@@ -69,7 +74,9 @@ class AimHarderBooker:
         """Refresh the member's session if it is old."""
         if self._site.problem:
             return Outcome(Kind.BAD_DATA, detail=self._site.problem)
-        return await self._members.prepare(row.user_email, row.session, renew=renew, within=timeout)
+        over = self._used.get(row.id) if renew else None
+        until = Deadline(self._clock, Reading.of(self._clock), timeout)
+        return await self._members.prepare(row.user_email, row.session, over=over, until=until)
 
     async def book(self, row: Prebooking, *, timeout: float, gate: Gate) -> Outcome:  # noqa: ASYNC109 - see Booker
         """POST the form, once."""
@@ -82,10 +89,13 @@ class AimHarderBooker:
             session, day = self._session(row), _day(row)
         except (SendRefused, BadBookingData):
             return Outcome(Kind.UNKNOWN)
-        found = await self._site.classes(session, day, timeout=timeout / 2)
-        place = found if isinstance(found, Outcome) else _place(found, _class_id(row))
-        if place.kind is not Kind.NOT_BOOKED:
-            return _told(place)
+        family_id = plain_id(row.booking_data.get("family_id")) or ""
+        found = await self._site.classes(session, day, family_id=family_id, timeout=timeout / 2)
+        if isinstance(found, Outcome):
+            return _told(found)
+        place = _place(found, _class_id(row))
+        if place.kind in (Kind.BOOKED, Kind.WAITLISTED):
+            return place
         nobody = await self._site.whoami(session, timeout=timeout / 2)
         return _told(nobody) if nobody else place
 
@@ -96,6 +106,7 @@ class AimHarderBooker:
             held = None
         if held is None or self._site.problem:
             raise SendRefused("there is no session to book with")
+        self._used[row.id] = held.version
         return held.session
 
 
@@ -132,8 +143,10 @@ def _number(value: object) -> int | None:
 
 
 def _place(classes: list[GymClass], class_id: str) -> Outcome:
-    """Return the member's place in a class, as the day's list shows it."""
+    """Return the member's place in a class, as the day's list shows it: only an empty mark at the class says no."""
     mine = [one for one in classes if one.class_id == class_id]
+    if not mine or any(one.state == UNMARKED for one in mine):
+        return Outcome(Kind.UNKNOWN)
     states = {1: Kind.BOOKED, 0: Kind.WAITLISTED}
     for one in mine:
         if one.state is not None:

@@ -1,4 +1,8 @@
-"""Members' logins at one AimHarder box, for one invocation: opened, and refreshed by one invocation at a time."""
+"""Members' logins at one AimHarder box, for one invocation: opened, and refreshed by one invocation at a time.
+
+A refresh uses its token up, so it is the one call here that may cost something: it is begun only with time to hear the
+answer, and what it brings is kept before anything else. A member is their address in lower case.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +12,16 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from prebooking.bookers.aimharder_site import AimHarderSite, Session
-from prebooking.clock import Clock
+from prebooking.clock import Clock, Deadline
 from prebooking.errors import SealBroken, StoreError
 from prebooking.model import Kind, Outcome, SealedSession, Venue
 from prebooking.sessions import Seal, SessionStore
 
 REFRESH_AFTER = timedelta(minutes=20)  # a session lives about thirty
-WRITE_TIME = 1.5  # seconds kept for the database, of the time a refresh may take: a token that is not kept is lost
+ANSWER_TIME = 4.0  # seconds there must be for the answer of a refresh, or it is not begun
+WRITE_TIME = 1.5  # seconds kept for the database after it
+REFRESH_TIME = ANSWER_TIME + WRITE_TIME
+_BUSY_PAUSES = (0.25,) * 8  # seconds before one asks again whether somebody else has refreshed a session
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,34 +40,39 @@ class MemberSessions:
         self._site, self._venue, self._seal, self._sessions, self._clock = site, venue, seal, sessions, clock
         self._held: dict[str, Held] = {}
         self._one_at_a_time: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._unanswered: set[str] = set()  # whose token may be used up
 
     def of(self, member: str, stored: SealedSession | None) -> Held | None:
         """Return the newest session we know of. Raises SealBroken if it is there and cannot be opened."""
-        held = self._held.get(member)
+        held = self._held.get(member.lower())
         if stored and (held is None or stored.version > held.version):
-            held = self._held[member] = self._opened(member, stored)
+            held = self._hold(member.lower(), stored)
         return held
 
     def is_fresh(self, held: Held) -> bool:
         """Say whether it will live through this invocation."""
         return self._clock.now() - held.refreshed_at < REFRESH_AFTER
 
-    async def prepare(self, member: str, stored: SealedSession | None, *, renew: bool, within: float) -> Outcome | None:
-        """See that there is a session to book with; None: there is. ``renew`` one that a call has shown to be over."""
+    async def prepare(
+        self, member: str, stored: SealedSession | None, *, over: int | None, until: Deadline
+    ) -> Outcome | None:
+        """See that there is a session to book with; None: there is. ``over``: a version that a call has shown to be."""
+        member = member.lower()
         async with self._one_at_a_time[member]:
             try:
                 held = self.of(member, stored)
                 if held is None:
                     return Outcome(Kind.SESSION_EXPIRED, detail="No login is stored.")
-                if self.is_fresh(held) and not renew:
+                if held.version > over if over else self.is_fresh(held):
                     return None
-                return await self._renewed(member, held, renew=renew, within=within)
+                return await self._renewed(member, held, is_over=over is not None, until=until)
             except SealBroken as exc:
                 return Outcome(Kind.SESSION_EXPIRED, detail=str(exc))
-            except StoreError as exc:
-                return Outcome(Kind.UNKNOWN, detail=exc.code)
+            except StoreError as exc:  # what the venue has given us is good, also where it could not be kept
+                is_newer = held is not None and self._held[member].version > held.version
+                return None if is_newer else Outcome(Kind.UNKNOWN, detail=exc.code)
 
-    async def refresh(self, member: str, stored: SealedSession, *, within: float) -> Outcome | None:
+    async def refresh(self, member: str, stored: SealedSession, *, until: Deadline) -> Outcome | None:
         """Refresh a session that this invocation has leased, and keep the new one; None: done.
 
         Raises:
@@ -68,35 +80,57 @@ class MemberSessions:
             StoreError: the new one could not be kept, or its end not be written down.
 
         """
-        return await self._refreshed(member, self.of(member, stored) or self._opened(member, stored), within=within)
+        return await self._refreshed(member, self._hold(member, stored), until=until)
 
-    async def _renewed(self, member: str, held: Held, *, renew: bool, within: float) -> Outcome | None:
-        lease = await self._sessions.lease(self._venue.id, member, version=held.version, within=WRITE_TIME)
+    async def _renewed(self, member: str, held: Held, *, is_over: bool, until: Deadline) -> Outcome | None:
+        for pause in (*_BUSY_PAUSES, None):
+            lease = await self._sessions.lease(self._venue.id, member, version=held.version, within=WRITE_TIME)
+            if lease.state != "busy" or pause is None or until.remaining() <= pause:
+                break
+            if not is_over:
+                return None  # whoever has it in hand keeps it alive, and until then the old one may do
+            await self._clock.sleep(pause)
         if lease.session:
-            self._held[member] = self._opened(member, lease.session)
+            self._hold(member, lease.session)
             return None
-        if lease.state == "gone":
-            return Outcome(Kind.SESSION_EXPIRED)
-        if lease.state == "busy":  # whoever has it in hand keeps it alive; until then the old one may do
-            return Outcome(Kind.UNKNOWN, detail="being refreshed") if renew else None
-        return await self._refreshed(member, held, within=within - WRITE_TIME)
+        if lease.state == "leased":
+            return await self._refreshed(member, held, until=until)
+        return Outcome(Kind.SESSION_EXPIRED if lease.state == "gone" else Kind.UNKNOWN)
 
-    async def _refreshed(self, member: str, held: Held, *, within: float) -> Outcome | None:
-        if within <= WRITE_TIME:
-            return Outcome(Kind.UNKNOWN, detail="no time left")
-        fresh = await self._site.refresh(held.session, timeout=within - WRITE_TIME)
+    async def _refreshed(self, member: str, held: Held, *, until: Deadline) -> Outcome | None:
+        if member in self._unanswered or until.remaining() < REFRESH_TIME:
+            return Outcome(Kind.UNKNOWN, detail="no time for a refresh")
+        self._unanswered.add(member)
+        fresh = await self._site.refresh(held.session, timeout=until.remaining() - WRITE_TIME)
         if isinstance(fresh, Outcome):
-            if fresh.kind is Kind.SESSION_EXPIRED:
-                await self._sessions.warn(self._venue.id, member, fresh, version=held.version, within=WRITE_TIME)
-            return fresh
+            return await self._given_up(member, held, fresh)
+        self._unanswered.discard(member)
         self._held[member] = Held(fresh, held.version + 1, self._clock.now())
         sealed = self._seal.seal(fresh.as_json(), venue_id=self._venue.id, member=member)
-        await self._sessions.save(self._venue.id, member, sealed, version=held.version, within=WRITE_TIME)
+        if await self._sessions.save(self._venue.id, member, sealed, version=held.version, within=WRITE_TIME) is None:
+            return await self._newer(member, held)
         return None
 
-    def _opened(self, member: str, stored: SealedSession) -> Held:
+    async def _given_up(self, member: str, held: Held, why: Outcome) -> Outcome | None:
+        if why.kind is not Kind.SESSION_EXPIRED:
+            return why
+        if await self._sessions.warn(self._venue.id, member, why, version=held.version, within=WRITE_TIME):
+            return why
+        return await self._newer(member, held)
+
+    async def _newer(self, member: str, held: Held) -> Outcome | None:
+        """Take the session with which the member has logged in meanwhile; ours is no more than a guest's."""
+        lease = await self._sessions.lease(self._venue.id, member, version=held.version, within=WRITE_TIME)
+        if lease.session is None:
+            return Outcome(Kind.UNKNOWN, detail="being replaced")
+        self._hold(member, lease.session)
+        return None
+
+    def _hold(self, member: str, stored: SealedSession) -> Held:
         kept = self._seal.open(stored.sealed, venue_id=self._venue.id, member=member)
         try:
-            return Held(Session.from_json(kept), stored.version, stored.refreshed_at)
+            session = Session.from_json(kept)
         except (KeyError, TypeError, ValueError):
             raise SealBroken("The stored login is of another kind: log in again.") from None
+        held = self._held[member] = Held(session, stored.version, stored.refreshed_at)
+        return held

@@ -20,6 +20,7 @@ from prebooking.bookers.call import HEADERS, Reply, ask
 from prebooking.errors import BadBookingData, VenueRefused
 from prebooking.model import Kind, Outcome
 
+UNMARKED = "unmarked"
 DAY_LIMIT = 1_048_576  # bytes of a day's classes that are read: some gyms have sixty, each with its pictures' addresses
 CLASSES = 500  # of a day that are looked at: a megabyte has room for three hundred thousand that are nothing
 
@@ -46,9 +47,11 @@ class Session:
 
     @classmethod
     def from_json(cls, kept: Mapping[str, Any]) -> Self:
-        """Return the session that was kept."""
-        cookies = {name: str(value) for name, value in dict(kept["cookies"]).items() if name in _COOKIES}
-        return cls(str(kept["token"]), cookies, str(kept["fingerprint"]))
+        """Return the session that was kept. Raises KeyError, TypeError or ValueError if it is none."""
+        cookies = {name: value for name, value in dict(kept["cookies"]).items() if name in _COOKIES}
+        if not (_is_token(kept["token"]) and all(_COOKIE_VALUE.fullmatch(value) for value in cookies.values())):
+            raise ValueError("no session")
+        return cls(kept["token"], cookies, str(kept["fingerprint"]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +73,18 @@ class Login:
 
 @dataclass(frozen=True, slots=True)
 class GymClass:
-    """One class of a day. ``state`` is the member's place in it: None, 1 booked, 0 waiting, or what cannot be read."""
+    """One class of a day.
+
+    ``state`` is the member's place in it: None, 1 booked, 0 waiting, or what cannot be read; UNMARKED is what the list
+    shows to somebody it does not know, and no answer.
+    """
 
     class_id: str
     name: str
     starts: time | None
     taken: int | None
     places: int | None
-    state: object = None
+    state: object = UNMARKED
     booking_id: str | None = None
 
 
@@ -110,9 +117,16 @@ class AimHarderSite:
         """Return the call that books: ``id``, ``day``, ``insist`` and ``familyId``."""
         return self._request("POST", f"{self._box}/api/book", session, data=wish)
 
-    async def classes(self, session: Session | None, day: date, *, timeout: float) -> list[GymClass] | Outcome:  # noqa: ASYNC109 - of each question
+    async def classes(
+        self,
+        session: Session | None,
+        day: date,
+        *,
+        family_id: str = "",
+        timeout: float,  # noqa: ASYNC109 - of each question
+    ) -> list[GymClass] | Outcome:
         """Return a day's classes; without a living session nobody's place is marked in them."""
-        params = {"day": f"{day:%Y%m%d}", "box": self._box_id, "familyId": ""}
+        params = {"day": f"{day:%Y%m%d}", "box": self._box_id, "familyId": family_id}
         request = self._request("GET", f"{self._box}/api/bookings", session, params=params)
         reply = await ask(self._client, request, timeout=timeout, limit=DAY_LIMIT)
         listed = (_said(reply) or {}).get("bookings")
@@ -142,9 +156,9 @@ class AimHarderSite:
         if reply is None or reply.status != httpx.codes.OK or not data:
             raise VenueRefused(_no_login(reply))
         token = auth.get("refreshToken")
-        if auth.get("authOK") is not True or not isinstance(token, str) or not token:
+        if auth.get("authOK") is not True or not _is_token(token):
             raise VenueRefused(_LOCKED if "ATTEMPTS" in str(auth.get("error")).upper() else _WRONG)
-        return Login(Session(token, _cookies(reply), browser), _boxes(data))
+        return Login(Session(str(token), _cookies(reply), browser), _boxes(data))
 
     async def refresh(self, session: Session, *, timeout: float) -> Session | Outcome:  # noqa: ASYNC109
         """Exchange a session for a new one; the old one's token is used up then. Or say why that cannot be."""
@@ -152,9 +166,9 @@ class AimHarderSite:
         request = self._request("POST", f"https://{self._family}/api/tokenUpdate", session, data=form)
         reply = await ask(self._client, request, timeout=timeout)
         token = (_said(reply) or {}).get("newToken")
-        if reply is None or not isinstance(token, str) or not token:
+        if reply is None or not _is_token(token):
             return _no(reply)
-        return Session(token, {**session.cookies, **_cookies(reply)}, session.fingerprint)
+        return Session(str(token), {**session.cookies, **_cookies(reply)}, session.fingerprint)
 
     async def whoami(self, session: Session, *, timeout: float) -> Outcome | None:  # noqa: ASYNC109
         """Say why this is no login that the venue knows; None: it is one, and somebody stands in ``data``."""
@@ -171,6 +185,10 @@ class AimHarderSite:
         if session:
             headers["Cookie"] = "; ".join(f"{name}={value}" for name, value in session.cookies.items())
         return self._client.build_request(method, url, headers=headers, **content)
+
+
+def _is_token(value: object) -> bool:
+    return isinstance(value, str) and re.fullmatch(r"[!-~]{1,4096}", value) is not None
 
 
 def _said(reply: Reply | None) -> dict[str, Any] | None:
@@ -217,7 +235,7 @@ def _box(role: Mapping[str, Any]) -> Box:
 
 
 def _gym_class(said: Mapping[str, Any]) -> GymClass:
-    state, idres = said.get("bookState"), said.get("idres")
+    state, idres = said.get("bookState", UNMARKED), said.get("idres")
     return GymClass(
         class_id=str(said.get("id", "")),
         name=str(said.get("className", ""))[:100],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import Any
 
@@ -31,6 +32,8 @@ _NAMED_REFUSALS = frozenset(
 
 class WebhookBooker:
     """Books by POSTing the prebooking as JSON, with its id as the idempotency key."""
+
+    most_calls: float = math.inf  # the endpoint is the operator's own
 
     def __init__(self, client: httpx.AsyncClient, *, url: str, secret: str) -> None:
         self._client, self._url = client, url

@@ -132,7 +132,7 @@ begin
       'unknown', coalesce((select r.unknown from public.prebooking_runs r where r.instance_id = p_instance), 0),
       'rows', coalesce(jsonb_agg(jsonb_build_object(
         'id', p.id, 'user_email', p.user_email, 'booking_data', p.booking_data::text, 'available_at', p.available_at,
-        'expires_at', p.expires_at, 'created_at', p.created_at, 'maybe_sent', p.maybe_sent, 'early_runs', p.early_runs,
+        'expires_at', p.expires_at, 'created_at', p.created_at, 'maybe_sent', p.maybe_sent, 'early_runs', p.early_runs, 'attempts', p.attempts,
         'venue', jsonb_build_object('id', v.id, 'name', v.name, 'provider', v.provider, 'host', v.host,
           'provider_box_id', v.provider_box_id, 'timezone', v.timezone, 'idempotent', v.idempotent),
         'session', case when s.sealed is not null then

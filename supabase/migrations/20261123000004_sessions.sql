@@ -1,6 +1,18 @@
 -- Members' logins at venues: kept, refreshed by one at a time, and given up when the venue says so.
 -- The database never sees what is sealed. Every write says which version it replaces, and answers whether it did.
 
+-- Writes a warning (null: none) on what a member waits for, if there is time to heed it. It touches nothing that is held or
+-- opens within a minute, and waits for nobody: a claim takes nothing behind a row that somebody has locked.
+create function public.warn_prebookings(p_venue_id uuid, p_email text, p_warning text)
+returns void language sql volatile security invoker set search_path = '' as $$
+  update public.prebookings set warning = p_warning
+  where id in (
+    select id from public.prebookings
+    where venue_id = p_venue_id and lower(user_email) = p_email and status = 'pending' and claimed_by is null
+      and available_at > public.prebooking_clock() + interval '1 minute' and warning is distinct from p_warning
+    for no key update skip locked);
+$$;
+
 -- Keeps a session. p_version: the version that was refreshed; null: a new login, which replaces whatever is there.
 -- Answers the new version, also when asked twice; null: somebody else was faster, and nothing was touched.
 create function public.save_session_v1(p_venue_id uuid, p_user_email text, p_sealed text, p_version int)
@@ -20,9 +32,9 @@ begin
     select version into v_version from public.member_sessions
     where venue_id = p_venue_id and user_email = v_email and version = p_version + 1 and sealed = p_sealed;
   end if;
-  update public.prebookings set warning = null
-  where venue_id = p_venue_id and lower(user_email) = v_email and status = 'pending' and warning is not null
-    and v_version is not null;
+  if v_version is not null then
+    perform public.warn_prebookings(p_venue_id, v_email, null);
+  end if;
   return v_version;
 end $$;
 
@@ -38,8 +50,7 @@ begin
   if not found then
     return false;
   end if;
-  update public.prebookings set warning = left(p_warning, 300)
-  where venue_id = p_venue_id and lower(user_email) = lower(p_user_email) and status = 'pending';
+  perform public.warn_prebookings(p_venue_id, lower(p_user_email), left(p_warning, 300));
   return true;
 end $$;
 
@@ -77,7 +88,9 @@ begin
   with wanted as materialized (
     select p.venue_id, lower(p.user_email) as user_email, min(p.available_at) as opens
     from public.prebookings p where p.status = 'pending' and p.available_at <= t + interval '24 hours'
-    group by p.venue_id, lower(p.user_email)),
+    group by p.venue_id, lower(p.user_email)
+    -- Not now, of those who are being booked: a refresh ends the old session at once.
+    having not bool_or(p.claimed_by is not null or p.available_at between t - interval '1 minute' and t + interval '1 minute')),
   free as materialized (
     select s.venue_id, s.user_email, w.opens
     from public.member_sessions s join wanted w using (venue_id, user_email) join public.venues v on v.id = s.venue_id
@@ -99,8 +112,8 @@ begin
   return v_sessions;
 end $$;
 
-revoke all on function public.save_session_v1, public.warn_about_session_v1, public.lease_session_v1, public.claim_sessions_v1
+revoke all on function public.warn_prebookings, public.save_session_v1, public.warn_about_session_v1, public.lease_session_v1, public.claim_sessions_v1
   from public, anon, authenticated, service_role;
-grant execute on function public.save_session_v1, public.warn_about_session_v1, public.lease_session_v1, public.claim_sessions_v1
+grant execute on function public.warn_prebookings, public.save_session_v1, public.warn_about_session_v1, public.lease_session_v1, public.claim_sessions_v1
   to service_role;
 notify pgrst, 'reload schema';

@@ -62,6 +62,7 @@ def test_answers_everything_the_scheduler_needs_to_book(owner: Connection, servi
                 "created_at": now.isoformat(),
                 "maybe_sent": False,
                 "early_runs": 0,
+                "attempts": 0,
                 "venue": {
                     "id": str(venue),
                     "name": "Gym",

@@ -57,6 +57,7 @@ _EXPECTED = {
     ("finish_run_v1", "EXECUTE"),
     ("cancel_prebooking_v1", "EXECUTE"),
     ("save_session_v1", "EXECUTE"),
+    ("warn_prebookings", "EXECUTE"),
     ("warn_about_session_v1", "EXECUTE"),
     ("lease_session_v1", "EXECUTE"),
     ("claim_sessions_v1", "EXECUTE"),
@@ -190,4 +191,4 @@ def test_every_function_runs_as_its_caller_with_a_fixed_search_path(project: Dat
         "select proname, prosecdef, proconfig from pg_proc where pronamespace = 'public'::regnamespace"
     ).fetchall()
     loose = [name for name, definer, settings in rows if definer or 'search_path=""' not in (settings or [])]
-    assert (len(rows), loose) == (37, [])
+    assert (len(rows), loose) == (38, [])

@@ -11,7 +11,7 @@ from tests.calls import claim, claim_sessions, lease, prebooking, save_session, 
 from tests.factories import add_prebooking, add_session, add_venue, noon
 
 if TYPE_CHECKING:
-    from tests.database import At, Connection
+    from tests.database import At, Connection, Database
 
 MEMBER = "ana@example.com"
 DAY = 86_400
@@ -22,7 +22,7 @@ def venue(owner: Connection) -> UUID:
     return add_venue(owner, provider="aimharder", host="box.aimharder.com")
 
 
-def wish(owner: Connection, venue: UUID, opens: float = 60, **overrides: Any) -> UUID:
+def wish(owner: Connection, venue: UUID, opens: float = 3600, **overrides: Any) -> UUID:
     """Let the member wait for a class that opens so many seconds after noon."""
     wanted: dict[str, Any] = {"user_email": MEMBER, "available_at": noon(opens)}
     return add_prebooking(owner, venue, **wanted | overrides)
@@ -61,7 +61,9 @@ def test_a_session_that_is_over_warns_its_member_s_prebookings_and_books_no_more
         wish(owner, venue, user_email="ben@example.com"),
     )
     assert warn(service, venue, MEMBER, 1, warning="log in again")
-    assert [prebooking(owner, row)["warning"] for row in (mine, due, others)] == ["log in again", "log in again", None]
+    assert [prebooking(owner, row)["warning"] for row in (mine, due, others)] == ["log in again", None, None], (
+        "no time to heed it"
+    )
     assert [row["session"] for row in claim(service, uuid4())["rows"]] == [None]
     assert save_session(service, venue, MEMBER, "sealed 2", 1) is None, "a refresh does not bring it back"
 
@@ -123,11 +125,13 @@ def test_there_is_nothing_to_refresh_where_nobody_is_logged_in(service: Connecti
 @pytest.mark.parametrize(
     ("opens", "age", "refreshed"),
     [
-        (60, 481, [MEMBER]),
-        (60, 479, []),  # young enough to live until the next round
+        (61, 481, [MEMBER]),
+        (61, 479, []),  # young enough to live until the next round
         (DAY, 481, [MEMBER]),
         (DAY + 1, 481, []),  # nobody needs it for a day
-        (-60, 481, [MEMBER]),  # due, and perhaps not booked yet
+        (59, 481, []),  # it would end the session with which the member is booked just now
+        (-59, 481, []),
+        (-61, 481, [MEMBER]),  # due, and not booked yet
     ],
 )
 @pytest.mark.usefixtures("at")
@@ -163,8 +167,22 @@ def test_those_who_open_first_are_refreshed_first_and_by_one_round_only(
 ) -> None:
     members = ["cleo@example.com", "ana@example.com", "ben@example.com"]
     for opens, member in enumerate(members):
-        wish(owner, venue, opens=60 + opens, user_email=member)
+        wish(owner, venue, opens=600 + opens, user_email=member)
         add_session(owner, venue, member, refreshed_at=noon(-900))
     assert leased(service, limit=2) == members[:2]
     assert leased(service) == members[2:]
     assert leased(service) == []
+
+
+def test_a_warning_waits_for_nobody_and_nobody_for_it(
+    database: Database, owner: Connection, service: Connection, venue: UUID, at: At
+) -> None:
+    save_session(service, venue, MEMBER, "sealed", None)
+    edited, due = wish(owner, venue), wish(owner, venue, opens=-1)
+    editor = database.connect()
+    with editor.transaction():
+        editor.execute("select from public.prebookings where id = %s for update", [edited])
+        assert warn(service, venue, MEMBER, 1, over=False)
+    with service.transaction():
+        assert save_session(service, venue, MEMBER, "sealed 2", 1) == 2
+        assert [row["id"] for row in claim(database.connect("service_role"), uuid4())["rows"]] == [str(due)]

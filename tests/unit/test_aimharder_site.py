@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from prebooking.bookers.aimharder import classify
-from prebooking.bookers.aimharder_site import CLASSES, AimHarderSite, Session, fingerprint, host_problem
+from prebooking.bookers.aimharder_site import CLASSES, UNMARKED, AimHarderSite, Session, fingerprint, host_problem
 from prebooking.bookers.call import Reply
 from prebooking.errors import BadBookingData, VenueRefused
 from prebooking.http import isolated_client
@@ -78,7 +78,7 @@ def test_a_day_s_classes_have_times_places_and_the_member_s_own_place() -> None:
         ]
         public = await site.classes(None, day, timeout=5)
         assert isinstance(public, list)
-        assert [one.state for one in public] == [None] * 3
+        assert [one.state for one in public] == [UNMARKED] * 3
 
     on_virtual_time(gym(), story)
 
@@ -169,7 +169,7 @@ async def test_a_class_that_is_half_there_is_read_as_far_as_it_goes() -> None:
     classes = await site_that_answers(said({"bookings": odd})).classes(None, date(2030, 1, 11), timeout=5)
     assert isinstance(classes, list)
     assert [(one.class_id, one.starts, one.taken, one.places, one.state) for one in classes] == [
-        ("", None, None, None, None),
+        ("", None, None, None, UNMARKED),
         ("7", None, None, None, None),
     ]
 
