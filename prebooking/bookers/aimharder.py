@@ -11,7 +11,7 @@ import httpx
 
 from prebooking.bookers import Gate
 from prebooking.bookers.aimharder_sessions import MemberSessions
-from prebooking.bookers.aimharder_site import UNMARKED, AimHarderSite, GymClass, Session, plain_id
+from prebooking.bookers.aimharder_site import AimHarderSite, GymClass, Session, plain_id
 from prebooking.bookers.call import Reply, call
 from prebooking.clock import Clock, Deadline, Reading
 from prebooking.errors import BadBookingData, SealBroken, SendRefused
@@ -145,7 +145,7 @@ def _number(value: object) -> int | None:
 def _place(classes: list[GymClass], class_id: str) -> Outcome:
     """Return the member's place in a class, as the day's list shows it: only an empty mark at the class says no."""
     mine = [one for one in classes if one.class_id == class_id]
-    if not mine or any(one.state == UNMARKED for one in mine):
+    if not mine:
         return Outcome(Kind.UNKNOWN)
     states = {1: Kind.BOOKED, 0: Kind.WAITLISTED}
     for one in mine:

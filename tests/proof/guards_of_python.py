@@ -21,7 +21,11 @@ GUARDS_OF_PYTHON = (
     Guard(
         "an unclear answer leaves the row leased",
         scenes_of_settling.a_call_is_cut_off,
-        (InPython("prebooking.store:_sent", '"leased": not too_early', '"leased": False'),),
+        (
+            InPython(
+                "prebooking.store:_sent", '"leased": kind not in (Kind.TOO_EARLY, Kind.LOGGED_OUT)', '"leased": False'
+            ),
+        ),
     ),
     Guard(
         "settling waits for the stagger",
@@ -139,6 +143,13 @@ GUARDS_OF_PYTHON = (
         "what a dead session is shown is no answer",
         scenes_of_calls.a_session_dies_while_its_row_is_in_doubt,
         (
+            InPython(
+                "prebooking.bookers.aimharder_site:_gym_class",
+                'said.get("bookState", UNMARKED)',
+                'said.get("bookState")',
+            ),
+        ),
+        first=(
             InPython(
                 "prebooking.bookers.aimharder:AimHarderBooker.confirm",
                 "nobody = await self._site.whoami(session, timeout=timeout / 2)",

@@ -148,5 +148,12 @@ GUARDS_OF_SQL = (
         "a login is refreshed by one at a time",
         scenes_of_calls.two_refresh_one_login,
         (InSql("lease_session_v1", "and (leased_until is null or leased_until <= t or leased_by = p_instance);", ";"),),
+        first=(
+            InSql(
+                "claim_sessions_v1",
+                "having not bool_or(p.claimed_by is not null or p.available_at between",
+                "having true or bool_or(p.claimed_by is not null or p.available_at between",
+            ),
+        ),
     ),
 )

@@ -6,6 +6,7 @@ import asyncio
 from functools import partial
 
 from prebooking.local.venue import DROP, HANG, Canned, Fate
+from prebooking.local.venue_aimharder import TOKEN_UPDATE
 from tests.proof.fates import Loss
 from tests.proof.ground import Ground
 from tests.proof.instance import Instance
@@ -187,6 +188,7 @@ def two_refresh_one_login(ground: Ground) -> list[str]:
 
     async def story(world: Universe) -> list[str]:
         [row] = world.opening(1, session_age=1300)
+        world.twin.script(world.wishes[row].member, Fate(delay_after=1.0), path=TOKEN_UPDATE)
         world.keep(Instance("k0"))
         await runs(world, 0.005, 40)
         await asyncio.sleep(10)
