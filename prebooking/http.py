@@ -13,17 +13,22 @@ from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import httpx
 
+CONNECT_TIME = 2.0  # seconds a connection may take
+KEPT = 30.0  # seconds a connection is kept for the next request: longer than any invocation
+
 
 @cache
 def tls_context() -> ssl.SSLContext:
     """Return the process's one TLS context (HTTP/1.1 only: a context carries the protocols it offers)."""
-    return httpx.create_ssl_context()
+    context = httpx.create_ssl_context()
+    context.set_alpn_protocols(["http/1.1"])
+    return context
 
 
 def isolated_client(
     *,
     headers: Mapping[str, str] | None = None,
-    connect_timeout: float = 2.0,
+    connect_timeout: float = CONNECT_TIME,
     transport: httpx.AsyncBaseTransport | None = None,
 ) -> httpx.AsyncClient:
     """Return a client with a pool of its own that follows no redirect, keeps no cookie and reads no proxy setting.
@@ -35,7 +40,7 @@ def isolated_client(
         headers=headers,
         verify=tls_context(),
         timeout=httpx.Timeout(None, connect=connect_timeout),
-        limits=httpx.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=30),
+        limits=httpx.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=KEPT),
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         follow_redirects=False,
         http2=False,

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from uuid import UUID
 
 import httpx
 
 from prebooking.bookers import Booker, OpenBooker
-from prebooking.bookers.aimharder import AimHarderBooker
 from prebooking.bookers.webhook import WebhookBooker
 from prebooking.clock import Clock, Deadline
+from prebooking.connection import ConnectedBy, OpenedAhead
 from prebooking.http import CarriedTo, isolated_client
 from prebooking.log import Log
 from prebooking.model import Summary, Venue
 from prebooking.scheduler import PrebookingScheduler
-from prebooking.sessions import Seal, SessionStore
 from prebooking.settings import AccountSettings, Settings
 from prebooking.store import PrebookingStore
-from prebooking.supabase import create_isolated_supabase
+from prebooking.supabase import IsolatedSupabase, create_isolated_supabase
 
 
 async def run_once(
@@ -33,11 +33,13 @@ async def run_once(
     to_venues: httpx.AsyncBaseTransport | None = None,
 ) -> Summary:
     """Book what is due, once, and answer what was done. The transports are the network's, if nobody brings others."""
-    async with create_isolated_supabase(settings, instance_id, clock=clock, transport=to_database) as database:
-        sessions = SessionStore(database, instance_id=instance_id, clock=clock)
+    async with (
+        create_isolated_supabase(settings, instance_id, clock=clock, transport=to_database) as database,
+        _bookers(settings, database, instance_id, clock, to_venues) as bookers,
+    ):
         scheduler = PrebookingScheduler(
             store=PrebookingStore(database, instance_id=instance_id, clock=clock),
-            bookers=_bookers(settings, sessions, clock, to_venues),
+            bookers=bookers,
             settings=settings,
             guard=guard,
             clock=clock,
@@ -51,26 +53,74 @@ def to_aimharder(settings: AccountSettings) -> httpx.AsyncBaseTransport | None:
     return CarriedTo(settings.aimharder_twin_url) if settings.aimharder_twin_url else None
 
 
-def _bookers(
-    settings: Settings, sessions: SessionStore, clock: Clock, to_venues: httpx.AsyncBaseTransport | None
-) -> dict[str, OpenBooker]:
-    """Return the venue systems that this deployment can book, by their names in the database."""
+@asynccontextmanager
+async def _bookers(
+    settings: Settings,
+    database: IsolatedSupabase,
+    instance_id: UUID,
+    clock: Clock,
+    to_venues: httpx.AsyncBaseTransport | None,
+) -> AsyncIterator[dict[str, OpenBooker]]:
+    """Open the venue systems that this deployment can book, by their names in the database.
 
+    What they need and is known already is begun here, and goes on while the claim is under way.
+    """
+    ours: dict[str, OpenBooker] = {}
+    async with AsyncExitStack() as begun:
+        if settings.booking_webhook_url:
+            network = None if to_venues else await begun.enter_async_context(OpenedAhead(settings.booking_webhook_url))
+            ours["webhook"] = _webhook(settings, network, to_venues)
+        if settings.session_encryption_key:
+            loading = asyncio.create_task(_load_aimharder())
+            begun.push_async_callback(asyncio.wait, [loading])
+            ours["aimharder"] = _aimharder(
+                settings, loading=loading, database=database, instance_id=instance_id, clock=clock, to_venues=to_venues
+            )
+        yield ours
+
+
+def _webhook(settings: Settings, network: OpenedAhead | None, to_venues: httpx.AsyncBaseTransport | None) -> OpenBooker:
     @asynccontextmanager
     async def webhook(_venue: Venue) -> AsyncIterator[Booker]:
-        async with isolated_client(transport=to_venues) as client:
+        async with isolated_client(transport=ConnectedBy(network) if network else to_venues) as client:
             yield WebhookBooker(client, url=settings.booking_webhook_url or "", secret=_secret(settings))
 
+    return webhook
+
+
+def _aimharder(
+    settings: Settings,
+    *,
+    loading: asyncio.Task[None],
+    database: IsolatedSupabase,
+    instance_id: UUID,
+    clock: Clock,
+    to_venues: httpx.AsyncBaseTransport | None,
+) -> OpenBooker:
     @asynccontextmanager
     async def aimharder(venue: Venue) -> AsyncIterator[Booker]:
+        await loading
+        from prebooking.bookers.aimharder import AimHarderBooker  # noqa: PLC0415 - see _load_aimharder
+        from prebooking.sessions import Seal, SessionStore  # noqa: PLC0415
+
+        sessions = SessionStore(database, instance_id=instance_id, clock=clock)
         async with isolated_client(transport=to_venues or to_aimharder(settings)) as client:
             yield AimHarderBooker(client, venue=venue, seal=Seal.of(settings), sessions=sessions, clock=clock)
 
-    ours = {
-        "webhook": (webhook, settings.booking_webhook_url),
-        "aimharder": (aimharder, settings.session_encryption_key),
-    }
-    return {name: opens for name, (opens, is_set_up) in ours.items() if is_set_up}
+    return aimharder
+
+
+async def _load_aimharder() -> None:
+    """Import what only AimHarder's venues need, in steps between which the claim goes on."""
+    import cryptography.hazmat.primitives.ciphers.aead  # noqa: F401, PLC0415
+
+    import prebooking.sessions  # noqa: PLC0415
+
+    await asyncio.sleep(0)
+    import prebooking.bookers.aimharder_site  # noqa: PLC0415
+
+    await asyncio.sleep(0)
+    import prebooking.bookers.aimharder  # noqa: F401, PLC0415
 
 
 def _secret(settings: Settings) -> str:

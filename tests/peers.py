@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -119,7 +120,7 @@ def requests(received: bytes) -> list[bytes]:
 
 
 @asynccontextmanager
-async def serve(script: Script) -> AsyncIterator[Server]:
+async def serve(script: Script, *, tls: ssl.SSLContext | None = None) -> AsyncIterator[Server]:
     """Play the script with each connection; what it leaves open is closed at the end of the block."""
     server, tasks = Server(), set[asyncio.Task[None]]()
 
@@ -137,7 +138,7 @@ async def serve(script: Script) -> AsyncIterator[Server]:
         tasks.add(task)
         task.add_done_callback(lambda _: writer.close())
 
-    listening = await asyncio.start_server(connected, "127.0.0.1", 0)
+    listening = await asyncio.start_server(connected, "127.0.0.1", 0, ssl=tls)
     server.port = listening.sockets[0].getsockname()[1]
     try:
         yield server
