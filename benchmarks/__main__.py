@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import client, imports, run
+from benchmarks import booking_cpu, claim_cost, client, cold_start, first_byte, imports, run
 from prebooking.local.stack import local_stack
 
 
@@ -21,8 +21,12 @@ def main() -> None:
 def figures() -> Iterator[tuple[str, str, str]]:
     with local_stack() as stack:
         yield from run.figures(stack)
+        yield from first_byte.figures(stack)
+        yield from booking_cpu.figures(stack)
         yield from client.figures(stack)
+        yield from cold_start.figures(stack)
     yield from imports.figures()
+    yield from claim_cost.figures()
 
 
 if __name__ == "__main__":
