@@ -36,7 +36,7 @@ class WebhookBooker:
     most_calls: float = math.inf  # the endpoint is the operator's own
 
     def __init__(self, client: httpx.AsyncClient, *, url: str, secret: str) -> None:
-        self._client, self._url = client, url
+        self._client, self._url = client, httpx.URL(url)  # read once, not for every call
         self._headers = {**HEADERS, "Authorization": f"Bearer {secret}"}
 
     async def warm(self, *, timeout: float) -> None:  # noqa: ASYNC109 - see Booker
@@ -58,7 +58,7 @@ class WebhookBooker:
 
     async def confirm(self, row: Prebooking, *, timeout: float) -> Outcome:  # noqa: ASYNC109 - see Booker
         """GET what the endpoint knows of the prebooking."""
-        url = httpx.URL(self._url).copy_merge_params({"prebooking_id": str(row.id)})
+        url = self._url.copy_merge_params({"prebooking_id": str(row.id)})
         request = self._client.build_request("GET", url, headers=self._headers)
         outcome = await call(self._client, request, classify_state, timeout=timeout)
         return Outcome(Kind.UNKNOWN) if outcome.kind in (Kind.NOT_SENT, Kind.UNSURE) else outcome
