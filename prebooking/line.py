@@ -18,7 +18,7 @@ from prebooking.log import Log
 from prebooking.model import COMPLETED, FAILED, Attempt, Kind, Outcome
 
 EARLY = 1.0  # seconds before an opening at which the first calls connect, to wait for it at their first byte
-AHEAD = 2  # calls that are connected and wait for their slots; each costs the venue a connection
+AHEAD = 4  # calls that connect or wait for their slots: a connection may take three slots; each costs the venue one
 EARLY_RUNS = 3  # runs that may end with "too early" before the opening is taken to be wrong
 
 

@@ -158,10 +158,19 @@ def test_calls_on_cold_connections_do_not_overtake_each_other(database: Database
     assert min(gaps(world.sent())) >= 0.05 - 1e-9
 
 
+def test_forty_leave_within_two_seconds_although_every_connection_takes_a_while(database: Database) -> None:
+    world = World(database)
+    rows = world.opening(40, at=3.0)
+    world.venue_wire.connect = 0.19
+    world.play(world.invoke(LEAD_SECONDS="3"))
+    assert order(world) == [str(row) for row in rows]
+    assert world.sent()[-1] - world.sent()[0] == pytest.approx(39 * 0.05, abs=1e-6)
+
+
 def test_a_connection_that_fails_twice_is_tried_again_and_keeps_the_order(database: Database) -> None:
     world = World(database)
     rows = world.opening(4)
-    refusals = iter([True, False, True])  # the first and the second caller connect at once; the first fails twice
+    refusals = iter([True, False, False, False, True])  # all four connect at once; the first fails twice
     world.venue_wire.refuses = lambda _: next(refusals, False)
     world.play(world.invoke())
     assert order(world) == [str(row) for row in rows]
@@ -175,7 +184,7 @@ def test_a_venue_out_of_reach_gets_everybody_back_in_line_unsent(database: Datab
     summary = world.play(world.invoke())
     assert summary.success
     assert summary.details == {"total": 10, "completed": 0, "failed": 0, "released": 10, "unsure": 0, "lost": 0}
-    assert summary.outcomes == {"not_sent": 2}, "the two at the head of the line; nobody behind them was tried"
+    assert summary.outcomes == {"not_sent": 4}, "the four at the head of the line; nobody behind them was tried"
     assert [(row["claimed_by"], row["maybe_sent"], row["attempts"]) for row in map(world.row, rows)] == [
         (None, False, 0)
     ] * 10
