@@ -30,7 +30,8 @@ postgrest: $(READY)       ## the store's suite once more, against the real Postg
 prove: $(READY)           ## the whole battery, in under 12 minutes on two cores; SEEDS=3000 for more, SEED=17 shows one
 	$(BIN)/python -m tests.proof
 
-bench: $(READY)           ## what it costs, as ratios measured in one run
+bench: $(READY)           ## what it costs, beside what people use today, in one table; ROUNDS=20 for figures to quote
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[bench]'
 	$(BIN)/python -m benchmarks
 
 clean:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import booking_cpu, claim_cost, client, cold_start, first_byte, imports, run
+from benchmarks import booking_cpu, claim_cost, client, cold_start, doubles, first_byte, imports, lateness, run
 from prebooking.local.stack import local_stack
 
 
@@ -15,11 +16,13 @@ def main() -> None:
     table = Table("what", "ratio", "measured", title="Medians of interleaved runs on this machine")
     for row in figures():
         table.add_row(*row)
-    Console(width=120).print(table)
+    Console(width=150).print(table)
 
 
 def figures() -> Iterator[tuple[str, str, str]]:
+    yield from lateness.figures(int(os.environ.get("ROUNDS", "3")))
     with local_stack() as stack:
+        yield from doubles.figures(stack)
         yield from run.figures(stack)
         yield from first_byte.figures(stack)
         yield from booking_cpu.figures(stack)

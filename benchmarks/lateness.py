@@ -29,7 +29,9 @@ from prebooking.local.postgres import LocalPostgres
 from prebooking.local.stack import Stack, local_stack
 
 REQUESTS = (1, 10, 40)
+OURS = "us, with the bell"
 LEAD = 3.0  # seconds: the bell's, and the function's with it
+FIGURE = Path(__file__).with_name("lateness")  # .png and .svg
 READY = 4.0  # seconds from a system's start to the opening: all have written down by then what they are to do
 PATIENCE = 12.0  # seconds after the opening: a poll every 5 s, and forty calls one after the other
 
@@ -70,9 +72,7 @@ def main() -> None:
     results = measure(chosen.rounds, chosen.requests)
     Console(width=140).print(table(results))
     if chosen.figure:
-        shown = 10 if 10 in chosen.requests else chosen.requests[0]
-        late = {name: measured.first for (name, requests), measured in results.items() if requests == shown}
-        draw(late, title=f"The first of {shown} requests due at one instant", path=chosen.figure)
+        _draw(results, chosen.figure)
 
 
 def measure(rounds: int, numbers: Sequence[int]) -> dict[tuple[str, int], Measured]:
@@ -94,7 +94,7 @@ def systems(url: str) -> Iterator[dict[str, System]]:
         with_bell, with_cron = (enter(function).ready() for function in ours)
         enter(bell_tower(rung.postgres.dsn(), url=with_bell.url, secret=rung.environment["CRON_SECRET"]))
         yield {
-            "us, with the bell": partial(_rung, rung),
+            OURS: partial(_rung, rung),
             "us, a cron at :00": partial(_called, called, with_cron),
             **{
                 f"{peer.removeprefix('with_')}, {how}": partial(_peer, called.postgres, url, peer=peer, how=how)
@@ -102,6 +102,31 @@ def systems(url: str) -> Iterator[dict[str, System]]:
                 for how in hows
             },
         }
+
+
+def figures(rounds: int) -> Iterator[tuple[str, str, str]]:
+    """Yield a line a system and number: how much later than ours the first request came. Draw README's figure of it."""
+    results = measure(rounds, REQUESTS)
+    _draw(results, FIGURE)
+    for (name, requests), measured in results.items():
+        first, every = spread(measured.first), spread(measured.every)
+        yield (
+            f"{requests} due at one instant, {name}",
+            f"{first[0] / spread(results[OURS, requests].first)[0]:.1f}",
+            f"first {_told(first)}; all {_told(every)} ms"
+            + (f"; {measured.missing} missing" if measured.missing else ""),
+        )
+
+
+def _draw(results: dict[tuple[str, int], Measured], path: Path) -> None:
+    numbers = {requests for _, requests in results}
+    shown = 10 if 10 in numbers else min(numbers)
+    late = {name: measured.first for (name, requests), measured in results.items() if requests == shown}
+    draw(late, title=f"The first of {shown} requests due at one instant", path=path)
+
+
+def _told(figures: Sequence[float]) -> str:
+    return " / ".join(f"{value:.1f}" for value in figures)
 
 
 def table(results: dict[tuple[str, int], Measured]) -> Table:

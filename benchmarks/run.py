@@ -22,6 +22,12 @@ def figures(stack: Stack) -> Iterator[tuple[str, str, str]]:
             took = spread(stack, function, members)
             ideal = (members - 1) * STAGGER
             yield f"{members} due rows leave, against 50 ms each", f"{took / ideal:.3f}", f"{took * 1000:.0f} ms"
+        took = crowd(stack, function, venues=25, members=20)
+        yield (
+            "500 due rows at 25 venues leave from one invocation, against 50 ms each of a venue",
+            f"{took / (19 * STAGGER):.2f}",
+            f"{took:.2f} s, {500 / took:.0f} a second",
+        )
         idle, first = zip(*(first_call(stack, function) for _ in range(15)), strict=True)
         beyond = median(one - other for one, other in zip(first, idle, strict=True))
         yield (
@@ -39,6 +45,17 @@ def spread(stack: Stack, function: Function, members: int) -> float:
     sent = [arrival.at for arrival in stack.ledger.first_calls()[before:]]
     assert len(sent) == members
     return (sent[-1] - sent[0]).total_seconds()
+
+
+def crowd(stack: Stack, function: Function, *, venues: int, members: int) -> float:
+    """Return the seconds between the first and the last first call of many venues' lines, side by side."""
+    before = len(stack.ledger.first_calls())
+    for _ in range(venues):
+        opening(stack, members)
+    function.trigger()
+    sent = [arrival.at for arrival in stack.ledger.first_calls()[before:]]
+    assert len(sent) == venues * members
+    return (max(sent) - min(sent)).total_seconds()
 
 
 def first_call(stack: Stack, function: Function) -> tuple[float, float]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import Any
 
 import httpx
 import psycopg
@@ -22,15 +23,19 @@ _MARK = "update wishes set status = 'completed' where id = %s"
 
 
 async def play(task: Task) -> None:
-    async with await psycopg.AsyncConnection.connect(task.dsn, autocommit=True) as connection:
-        await connection.execute(_TABLE)
-        for number in range(task.requests):
-            await connection.execute("insert into wishes values (%s, %s)", [number, task.instant])
+    with psycopg.connect(task.dsn, autocommit=True) as connection:
+        add_wishes(connection, task)
     await asyncio.sleep(task.opens - time.time())
-    await _invocation(task)
+    await invocation(task)
 
 
-async def _invocation(task: Task) -> None:
+def add_wishes(connection: psycopg.Connection[Any], task: Task) -> None:
+    connection.execute(_TABLE)
+    for number in range(task.requests):
+        connection.execute("insert into wishes values (%s, %s)", [number, task.instant])
+
+
+async def invocation(task: Task) -> None:
     async with (
         await psycopg.AsyncConnection.connect(task.dsn, autocommit=True) as connection,
         httpx.AsyncClient(trust_env=False) as client,
