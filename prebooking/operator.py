@@ -63,6 +63,13 @@ class VenueVerdict(Answer):
     name: str
 
 
+class BoxVerdict(Answer):
+    """Whether a venue has this box now; ``name`` is that of the venue which is this box already."""
+
+    verdict: Literal["set", "box_taken", "other_box"]
+    name: str | None = None
+
+
 class WishVerdict(Answer):
     """What became of a prebooking that was to be added; ``id`` is its own, or of the one in its way."""
 
@@ -132,10 +139,10 @@ class OperatorStore:
         params = {"p_id": str(venue_id), "p_enabled": enabled}
         return (await self._database.call("enable_venue_v1", params, _yes_or_no, until=until)).value
 
-    async def set_box(self, venue_id: UUID, box_id: str, *, until: Deadline) -> bool:
-        """Give a venue its box, if it has none; say whether it has this one now."""
+    async def set_box(self, venue_id: UUID, box_id: str, *, until: Deadline) -> BoxVerdict:
+        """Give a venue its box, if it has none and no other venue is this one."""
         params = {"p_id": str(venue_id), "p_box_id": box_id}
-        return (await self._database.call("set_venue_box_v1", params, _yes_or_no, until=until)).value
+        return (await self._database.call("set_venue_box_v1", params, BoxVerdict.model_validate, until=until)).value
 
     async def sessions(self, user_email: str | None, *, until: Deadline) -> list[KnownSession]:
         """Return a member's logins, or everybody's."""

@@ -16,7 +16,7 @@ from prebooking.cli.perform import in_sentences, perform
 from prebooking.cli.site import PATIENCE, open_site
 from prebooking.cli.terminal import Impossible, say
 from prebooking.errors import BadInput, SettingsError
-from prebooking.operator import KnownVenue
+from prebooking.operator import BoxVerdict, KnownVenue
 from prebooking.sessions import Seal
 from prebooking.settings import AccountSettings
 
@@ -37,9 +37,8 @@ async def _login(name: str, who: str, password: str, settings: AccountSettings) 
         venue = the_venue(await desk.operator.venues(until=desk.soon()), name)
         async with open_site(settings, venue) as site:
             done = await site.login(who, password, timeout=PATIENCE)
-        box_id = _box_at(venue, done.boxes)
-        if box_id and not await desk.operator.set_box(venue.id, box_id, until=desk.soon()):
-            raise Impossible(f"{venue.name} has got another box meanwhile: look at `prebooking venue list --json`.")
+        if box_id := _box_at(venue, done.boxes):
+            _refuse(await desk.operator.set_box(venue.id, box_id, until=desk.soon()), venue, who)
         sealed = Seal.of(settings).seal(done.session.as_json(), venue_id=venue.id, member=who)
         await desk.sessions.save(venue.id, who, sealed, version=None, within=desk.soon().remaining())
     say(f"{who} is logged in at {venue.name}. The login is kept sealed, the password is not kept.")
@@ -54,6 +53,14 @@ def _password(who: str) -> str:
     if not password:
         raise BadInput("There is no password: type it, or give it on standard input.")
     return password
+
+
+def _refuse(answer: BoxVerdict, venue: KnownVenue, who: str) -> None:
+    if answer.verdict == "box_taken":
+        cure = f'prebooking login "{answer.name}" --member {who}'
+        raise Impossible(f'{venue.name} is the same box as "{answer.name}": pause {venue.name}, and {cure}')
+    if answer.verdict == "other_box":
+        raise Impossible(f"{venue.name} has got another box meanwhile: look at `prebooking venue list --json`.")
 
 
 def _box_at(venue: KnownVenue, boxes: Sequence[Box]) -> str | None:

@@ -78,7 +78,7 @@ async def _add(
     if answer.verdict == "name_taken":
         raise Impossible(f'There is a venue "{answer.name}" already: give this one another name.')
     if answer.verdict == "box_taken":
-        raise Impossible(f'That box is here already, as "{answer.name}".')
+        raise Impossible(f'That box is here already, as "{answer.name}"; if it is another of that host, say --box.')
     say(f"Added {venue.name}" + (f": booking opens {rule}, by the clock of {venue.timezone}." if rule else "."))
     if provider is Provider.AIMHARDER:
         say(f'Next: prebooking login "{venue.name}" --member you@example.com')

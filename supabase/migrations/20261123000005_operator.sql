@@ -4,7 +4,8 @@
 
 -- {"verdict": "added" | "name_taken" | "box_taken", "id", "name"}: the venue's, or that of the one in its way. A venue is
 -- called by its name, and the same box twice would be two lines at one place: neither politeness nor order would hold there.
--- One venue is added at a time; what SQL in a browser adds is not looked at.
+-- Two of one host that both have no number yet could become the same box, too. One venue is added, or given its box, at a
+-- time; what SQL in a browser adds is not looked at.
 create function public.add_venue_v1(
   p_id uuid, p_name text, p_provider text, p_host text, p_box_id text, p_timezone text, p_opening_rule text)
 returns jsonb language plpgsql volatile security invoker set search_path = '' set lock_timeout = '1500ms' as $$
@@ -12,7 +13,8 @@ declare v public.venues; v_verdict text := 'added';
 begin
   perform pg_advisory_xact_lock(7301, 2);
   select * into v from public.venues
-  where id = p_id or lower(name) = lower(p_name) or (provider = p_provider and host = p_host and provider_box_id = p_box_id)
+  where id = p_id or lower(name) = lower(p_name) or (provider = p_provider and host = p_host
+    and (provider_box_id = p_box_id or (provider = 'aimharder' and provider_box_id is null and p_box_id is null)))
   order by id = p_id desc, lower(name) = lower(p_name) desc limit 1;
   if not found then
     insert into public.venues (id, name, provider, host, provider_box_id, timezone, opening_rule)
@@ -44,12 +46,22 @@ begin
   return found;
 end $$;
 
--- Gives a venue that was added without it the number of its box. Answers whether it has this one now.
+-- Gives a venue that was added without it the number of its box. {"verdict", "name"}: 'set' (it has this one now), or why
+-- not: 'box_taken' (another venue, the one named, is this box), 'other_box' (it has another, or is gone).
 create function public.set_venue_box_v1(p_id uuid, p_box_id text)
-returns boolean language plpgsql volatile security invoker set search_path = '' set lock_timeout = '1500ms' as $$
+returns jsonb language plpgsql volatile security invoker set search_path = '' set lock_timeout = '1500ms' as $$
+declare v_taken text;
 begin
+  perform pg_advisory_xact_lock(7301, 2);
+  select other.name into v_taken
+  from public.venues v join public.venues other on other.provider = v.provider and other.host = v.host and other.id <> v.id
+  where v.id = p_id and other.provider_box_id = p_box_id limit 1;
+  if found then
+    return jsonb_build_object('verdict', 'box_taken', 'name', v_taken);
+  end if;
   update public.venues set provider_box_id = p_box_id where id = p_id and provider_box_id is null;
-  return exists (select 1 from public.venues where id = p_id and provider_box_id = p_box_id);
+  return jsonb_build_object('verdict',
+    case when exists (select 1 from public.venues where id = p_id and provider_box_id = p_box_id) then 'set' else 'other_box' end);
 end $$;
 
 -- A member's logins (null: everybody's), sealed as they are kept, with when they are needed next.

@@ -85,6 +85,19 @@ def test_a_name_and_a_box_that_are_there_already_are_refused_by_their_names(term
     assert 'already, as "Box Centro"' in terminal.refuses("venue", "add", "Other", *words, HOST, "--box", "42")
 
 
+def test_the_same_box_by_two_names_is_refused_with_the_cure(terminal: Terminal) -> None:
+    terminal.with_a_member()
+    words = ["--zone", "Europe/Madrid", "--opens", RULE, "--host", HOST]
+    terminal.does("venue", "add", "Twice", *words)
+    assert "if it is another of that host, say --box" in terminal.refuses("venue", "add", "Thrice", *words)
+    said = terminal.refuses("login", "Twice", "-m", ANA, typed=f"{PASSWORD}\n")
+    assert said.endswith(
+        f'Twice is the same box as "Box Centro": pause Twice, and prebooking login "Box Centro" --member {ANA}'
+    )
+    assert terminal.rows("select provider_box_id from venues where name = 'Twice'") == [(None,)]
+    assert len(terminal.rows("select * from member_sessions")) == 1
+
+
 def test_a_webhook_venue_needs_no_host_and_no_rule_and_has_no_timetable(terminal: Terminal) -> None:
     terminal.does("venue", "add", "Mine", "--provider", "webhook", "--zone", "Europe/Madrid")
     assert "has no timetable to ask" in terminal.refuses("classes", "Mine", "today")

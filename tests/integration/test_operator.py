@@ -240,10 +240,28 @@ async def test_logins_are_listed_with_when_they_are_needed_next(
 async def test_a_venue_is_given_its_box_once(owner: Connection, store: OperatorStore) -> None:
     centro = box(provider_box_id=None)
     await store.add_venue(centro, None, until=soon())
-    assert await store.set_box(centro.id, "42", until=soon())
-    assert await store.set_box(centro.id, "42", until=soon())
-    assert not await store.set_box(centro.id, "43", until=soon())
+    verdicts = [(await store.set_box(centro.id, number, until=soon())).verdict for number in ("42", "42", "43")]
+    assert verdicts == ["set", "set", "other_box"]
     assert [venue.provider_box_id for venue in await store.venues(until=soon())] == ["42"]
+
+
+async def test_a_venue_cannot_become_a_box_that_is_here_already(owner: Connection, store: OperatorStore) -> None:
+    centro, other, norte = box(), box(name="Other", provider_box_id=None), box(name="Norte", host="norte.aimharder.com")
+    for venue in (centro, other, norte.model_copy(update={"provider_box_id": None})):
+        assert (await store.add_venue(venue, None, until=soon())).verdict == "added"
+    taken = await store.set_box(other.id, "42", until=soon())
+    assert (taken.verdict, taken.name) == ("box_taken", "Box Centro")
+    assert (await store.set_box(norte.id, "42", until=soon())).verdict == "set", "the same number at another host"
+    assert (await store.set_box(other.id, "43", until=soon())).verdict == "set"
+
+
+async def test_of_one_host_only_one_venue_waits_for_its_number(owner: Connection, store: OperatorStore) -> None:
+    await store.add_venue(box(provider_box_id=None), None, until=soon())
+    again = await store.add_venue(box("Other", provider_box_id=None), None, until=soon())
+    assert (again.verdict, again.name) == ("box_taken", "Box Centro")
+    for name in ("One of mine", "Another of mine"):
+        mine = box(name, provider="webhook", host="mine.example", provider_box_id=None)
+        assert (await store.add_venue(mine, None, until=soon())).verdict == "added"
 
 
 # the doctor's questions

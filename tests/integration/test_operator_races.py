@@ -6,7 +6,7 @@ from uuid import uuid4
 
 from tests.database import At, Connection, Database
 from tests.factories import add_venue as venue_of
-from tests.questions import add_venue, add_wish
+from tests.questions import add_venue, add_wish, ask
 from tests.races import at_the_same_time, wait_until_blocked
 
 
@@ -19,6 +19,17 @@ def test_a_name_that_somebody_is_taking_just_now_is_taken(database: Database, ow
             one.execute("commit; begin")
             assert answer.result()["verdict"] == "name_taken"
     assert len(owner.execute("select * from public.venues").fetchall()) == 1
+
+
+def test_two_venues_that_get_their_number_at_once_are_not_the_same_box(database: Database, owner: Connection) -> None:
+    one, other = database.connect("service_role"), database.connect("service_role")
+    first, second = (venue_of(owner, provider="aimharder", host="centro.aimharder.com") for _ in range(2))
+    with one.transaction():
+        assert ask(one, "set_venue_box_v1", first, "42") == {"verdict": "set"}
+        with at_the_same_time(lambda: ask(other, "set_venue_box_v1", second, "42")) as answer:
+            assert wait_until_blocked(owner, other, by=one) == "advisory"
+            one.execute("commit; begin")
+            assert answer.result()["verdict"] == "box_taken"
 
 
 def test_a_class_that_a_member_is_asking_for_just_now_waits_already(
