@@ -13,7 +13,9 @@ create table public.venues (
   provider        text not null check (provider in ('aimharder', 'webhook')),
   host            text check (host = lower(host) and host !~ '[/\s@]'),     -- the full host name, nothing round it
   provider_box_id text,
-  timezone        text not null,                                            -- IANA, "Europe/Madrid"
+  -- IANA, "Europe/Madrid": written as such, and known here. One that is not known raises 22023, 'time zone "..." not recognized'.
+  timezone        text not null check (
+    timezone ~ '^(UTC|[A-Za-z_]+(/[A-Za-z0-9_+-]+)+)$' and (timestamptz 'epoch' at time zone timezone) is not null),
   -- When booking opens, on the venue's own clock: "4 days before", "72 hours before" (elapsed), "3 days before at 20:00".
   opening_rule    text check (opening_rule ~ '^[1-9][0-9]{0,2} (days? before( at ([01][0-9]|2[0-3]):[0-5][0-9])?|hours? before)$'),
   enabled         boolean not null default true,

@@ -3,6 +3,7 @@ from __future__ import annotations
 from itertools import product
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
+from zoneinfo import available_timezones
 
 import psycopg
 import pytest
@@ -21,6 +22,10 @@ _BAD_VENUES: list[tuple[str, dict[str, Any]]] = [
     ("venues_host_check", {"host": "gym.example/path"}),
     ("venues_host_check", {"host": "user@gym.example"}),
     ("venues_host_check", {"host": "gym.example "}),
+    ("venues_timezone_check", {"timezone": ""}),
+    ("venues_timezone_check", {"timezone": "Madrid"}),
+    ("venues_timezone_check", {"timezone": "CEST-2"}),
+    ("venues_timezone_check", {"timezone": "Europe/Madrid "}),
     ("venues_opening_rule_check", {"opening_rule": "4 days"}),
     ("venues_opening_rule_check", {"opening_rule": "72 hours before at 20:00"}),
     ("aimharder_needs_host", {"provider": "aimharder", "host": None}),
@@ -61,6 +66,19 @@ def test_a_venue_that_breaks_a_rule_is_refused(owner: Connection, rule: str, ven
     with pytest.raises(psycopg.errors.CheckViolation) as refused:
         add_venue(owner, **venue)
     assert refused.value.diag.constraint_name == rule
+
+
+def test_a_venue_in_a_time_zone_that_nobody_knows_is_refused_by_its_name(owner: Connection) -> None:
+    with pytest.raises(psycopg.errors.InvalidParameterValue, match='time zone "Europe/Madird" not recognized'):
+        add_venue(owner, timezone="Europe/Madird")
+
+
+def test_every_time_zone_that_the_command_line_takes_is_taken_here(owner: Connection) -> None:
+    known = [zone for zone in available_timezones() if "/" in zone] + ["UTC"]
+    here = {name for (name,) in owner.execute("select name from pg_timezone_names").fetchall()}
+    for zone in here & set(known):
+        add_venue(owner, timezone=zone)
+    assert len(here & set(known)) > 500
 
 
 @pytest.mark.parametrize(("rule", "row"), _BAD_PREBOOKINGS)
