@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from datetime import date, datetime, time
 from typing import Annotated, Any
 from uuid import uuid4
-from zoneinfo import ZoneInfo
 
 import typer
 
@@ -18,7 +17,7 @@ from prebooking.cli.options import Day, Member, VenueName, some_member
 from prebooking.cli.perform import perform
 from prebooking.cli.site import Offer, offers, open_site, opened
 from prebooking.cli.terminal import Impossible, say
-from prebooking.cli.when import read_day, read_instant, read_time, show_instant
+from prebooking.cli.when import clock_of, read_day, read_instant, read_time, show_instant
 from prebooking.errors import BadInput
 from prebooking.operator import KnownSession, KnownVenue, WishVerdict
 from prebooking.settings import AccountSettings
@@ -85,7 +84,7 @@ async def _add(
     async with open_desk(settings) as desk:
         venue = the_venue(await desk.operator.venues(until=desk.soon()), name)
         now = desk.clock.now()
-        day = read_day(day_text, now=now, zone=ZoneInfo(venue.timezone))
+        day = read_day(day_text, now=now, zone=clock_of(venue))
         known = await _login_of(desk, venue, who)
         async with open_site(settings, venue) as site:
             found = await offers(site, venue, day, opened(settings, known))
@@ -140,7 +139,7 @@ def _opening(offer: Offer, venue: KnownVenue, given: str | None, now: datetime) 
     """Return when booking opens: as the member says, or else by the venue's rule."""
     if offer.begins <= now:
         raise BadInput(f"{offer.found.name} has begun: {show_instant(offer.begins, venue.timezone)} is over.")
-    opens = read_instant(given, ZoneInfo(venue.timezone)) if given else offer.opens
+    opens = read_instant(given, clock_of(venue)) if given else offer.opens
     if opens is None:
         raise BadInput(f'{venue.name} has no rule when booking opens: say --opens "2026-12-01 20:00".')
     if opens >= offer.begins:

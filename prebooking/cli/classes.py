@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from prebooking.cli.choice import the_venue
 from prebooking.cli.desk import Desk, open_desk
@@ -14,7 +13,7 @@ from prebooking.cli.options import AsJson, Day, Member, VenueName, member_of
 from prebooking.cli.perform import perform
 from prebooking.cli.site import Offer, offers, open_site, opened
 from prebooking.cli.terminal import say, show_json, show_table
-from prebooking.cli.when import read_day, show_instant, show_span
+from prebooking.cli.when import clock_of, read_day, show_instant, show_span
 from prebooking.operator import KnownSession, KnownVenue
 from prebooking.settings import AccountSettings
 
@@ -31,7 +30,7 @@ async def _classes(name: str, day: str, *, member: str | None, as_json: bool) ->
     async with open_desk(settings) as desk:
         venue = the_venue(await desk.operator.venues(until=desk.soon()), name)
         now = desk.clock.now()
-        wanted = read_day(day, now=now, zone=ZoneInfo(venue.timezone))
+        wanted = read_day(day, now=now, zone=clock_of(venue))
         session = opened(settings, await session_at(desk, venue, member_of(member)))
         async with open_site(settings, venue) as site:
             found = await offers(site, venue, wanted, session)

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from prebooking.bookers.aimharder_site import AimHarderSite, GymClass, Session
 from prebooking.cli.terminal import Impossible
+from prebooking.cli.when import clock_of
 from prebooking.http import isolated_client
 from prebooking.invocation import to_aimharder
 from prebooking.model import Kind, Outcome, Venue
@@ -61,7 +62,7 @@ async def offers(site: AimHarderSite, venue: KnownVenue, day: date, session: Ses
     found = await site.classes(session, day, timeout=PATIENCE)
     if isinstance(found, Outcome):
         raise Impossible(_no_timetable(venue, found))
-    zone = ZoneInfo(venue.timezone)
+    zone = clock_of(venue)
     rule = OpeningRule.parse(venue.opening_rule) if venue.opening_rule else None
     listed = [_offer(one, day, one.starts, zone, rule) for one in found if one.starts and one.class_id.isdecimal()]
     return sorted(listed, key=lambda offer: (offer.clock, offer.found.name))

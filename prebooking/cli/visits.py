@@ -11,6 +11,7 @@ import httpx
 from prebooking.bookers.call import HEADERS, Reply, ask
 from prebooking.cli.checks import Check, look_at_clock
 from prebooking.cli.site import open_site, opened
+from prebooking.cli.when import NO_ZONE, known_zone
 from prebooking.clock import Clock, Reading
 from prebooking.errors import SealBroken
 from prebooking.http import isolated_client
@@ -29,8 +30,10 @@ _BLOCKED = (httpx.codes.FORBIDDEN, httpx.codes.TOO_MANY_REQUESTS)
 async def look_at_venues(
     venues: Iterable[KnownVenue], settings: AccountSettings, endpoint: str | None, clock: Clock
 ) -> AsyncIterator[Check]:
-    """Visit each venue once, and say whether it answers and what time it has."""
+    """Visit each venue once, and say whether its time zone is known, whether it answers and what time it has."""
     for venue in venues:
+        if not known_zone(venue.timezone):
+            yield Check("venue", ok=False, said=f"{venue.name} {NO_ZONE}")
         url = f"https://{venue.host}/" if venue.provider == "aimharder" else endpoint
         if not venue.enabled:
             yield Check("venue", ok=True, said=f"{venue.name} is paused: not looked at")

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, date, datetime, time, timedelta
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from prebooking.cli.terminal import Impossible
 from prebooking.errors import BadInput
+from prebooking.model import Venue
 from prebooking.opening import instant
+
+NO_ZONE = "has a time zone that is not known here: set venues.timezone to a name like Europe/Madrid"
 
 
 def read_day(text: str, *, now: datetime, zone: ZoneInfo) -> date:
@@ -48,8 +52,25 @@ def read_instant(text: str, zone: ZoneInfo) -> datetime:
 
 
 def show_instant(when: datetime, zone: str, *, seconds: bool = False) -> str:
-    """Return an instant as the gym's clock shows it."""
-    return f"{when.astimezone(ZoneInfo(zone)):%a %d %b %H:%M{':%S' if seconds else ''}}"
+    """Return an instant as the gym's clock shows it; in UTC, and saying so, where that clock is not known."""
+    known = known_zone(zone)
+    return f"{when.astimezone(known or UTC):%a %d %b %H:%M{':%S' if seconds else ''}}{'' if known else ' UTC'}"
+
+
+def clock_of(venue: Venue) -> ZoneInfo:
+    """Return the time zone of a venue. Raises Impossible, if it is not known here: then no day can be read."""
+    zone = known_zone(venue.timezone)
+    if zone is None:
+        raise Impossible(f"{venue.name} {NO_ZONE}")
+    return zone
+
+
+def known_zone(name: str) -> ZoneInfo | None:
+    """Return a time zone by its name; None: it is not known here (whoever adds a venue by SQL may write anything)."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):  # not there, no name of a file, or that of a folder
+        return None
 
 
 def show_span(span: timedelta) -> str:

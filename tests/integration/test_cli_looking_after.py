@@ -25,6 +25,26 @@ def wish(terminal: Terminal, venue: Any, **overrides: Any) -> str:
     return str(add_prebooking(terminal.connection, venue, **overrides))[:8]
 
 
+# a venue that SQL added to an older database, in a time zone that is none
+
+
+def test_a_time_zone_that_is_not_known_hides_nothing_and_is_not_reckoned_with(terminal: Terminal) -> None:
+    terminal.with_a_member()
+    [(box,)] = terminal.rows("select id from venues")
+    row = wish(terminal, box, user_email=ANA, available_at=now(3600))
+    terminal.connection.execute("alter table venues drop constraint venues_timezone_check")
+    terminal.connection.execute(
+        "update venues set timezone = 'Europe/Madird', paused_until = now() + interval '1 hour'"
+    )
+    for words in (["venue", "list"], ["list"], ["status"]):
+        assert "UTC" in terminal.does(*words), words
+    for words in (["classes", "box", "today"], ["add", "box", str(day(4)), "19:30", "-m", ANA]):
+        assert "Box Centro has a time zone that is not known here: set venues.timezone" in terminal.refuses(*words)
+    ill = [check["said"] for check in terminal.type("doctor", "--json").json if not check["ok"]]
+    assert any("Box Centro has a time zone that is not known here" in said for said in ill)
+    assert "UTC" in terminal.does("cancel", row)
+
+
 # list and cancel
 
 

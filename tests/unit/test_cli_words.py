@@ -46,6 +46,11 @@ def test_an_instant_is_read_and_shown_on_the_gym_s_clock() -> None:
     assert show_instant(opens, "America/New_York", seconds=True) == "Tue 01 Dec 14:00:00"
 
 
+@pytest.mark.parametrize("zone", ["Europe/Madird", "", "Europe", "../passwd", "/etc/passwd", "\0"])
+def test_a_clock_that_is_not_known_is_shown_in_utc_and_says_so(zone: str) -> None:
+    assert show_instant(LATE, zone) == "Mon 23 Nov 23:30 UTC"
+
+
 @pytest.mark.parametrize(
     ("span", "shown"),
     [
