@@ -13,6 +13,8 @@ from prebooking.opening import instant
 
 NO_ZONE = "has a time zone that is not known here: set venues.timezone to a name like Europe/Madrid"
 
+_INSTANT = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d)?(Z|[+-]\d\d:\d\d)?", re.ASCII)
+
 
 def read_day(text: str, *, now: datetime, zone: ZoneInfo) -> date:
     """Read a day: 2026-12-04, "today" or "tomorrow" (where the gym is).
@@ -42,19 +44,19 @@ def read_instant(text: str, zone: ZoneInfo) -> datetime:
         BadInput: it is none. One with an offset of its own needs no zone.
 
     """
-    try:
-        local = datetime.fromisoformat(text.strip())
-    except ValueError:
-        raise BadInput(f'"{text}" is no instant: write it like "2026-12-01 20:00", on the gym\'s clock.') from None
-    if local.tzinfo is not None:
-        return local.astimezone(UTC)
-    return instant(local, zone)
+    if _INSTANT.fullmatch(text.strip()):
+        try:
+            local = datetime.fromisoformat(text.strip())
+            return instant(local, zone) if local.tzinfo is None else local.astimezone(UTC)
+        except (ValueError, OverflowError):  # no such day or hour, or one that is outside the calendar in UTC
+            pass
+    raise BadInput(f'"{text}" is no instant: write it like "2026-12-01 20:00", on the gym\'s clock.')
 
 
 def show_instant(when: datetime, zone: str, *, seconds: bool = False) -> str:
     """Return an instant as the gym's clock shows it; in UTC, and saying so, where that clock is not known."""
-    known = known_zone(zone)
-    return f"{when.astimezone(known or UTC):%a %d %b %H:%M{':%S' if seconds else ''}}{'' if known else ' UTC'}"
+    local = _on_clock(when, zone)
+    return f"{local or when.astimezone(UTC):%a %d %b %H:%M{':%S' if seconds else ''}}{'' if local else ' UTC'}"
 
 
 def clock_of(venue: Venue) -> ZoneInfo:
@@ -82,6 +84,14 @@ def show_span(span: timedelta) -> str:
             units.append(f"{count} {unit}")
         left %= size
     return " ".join(units[:2]) or "0 s"
+
+
+def _on_clock(when: datetime, zone: str) -> datetime | None:
+    known = known_zone(zone)
+    try:
+        return when.astimezone(known) if known else None
+    except OverflowError:  # the calendar's first or last day
+        return None
 
 
 def _date(text: str) -> date:

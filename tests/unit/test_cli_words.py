@@ -46,6 +46,32 @@ def test_an_instant_is_read_and_shown_on_the_gym_s_clock() -> None:
     assert show_instant(opens, "America/New_York", seconds=True) == "Tue 01 Dec 14:00:00"
 
 
+@pytest.mark.parametrize("text", ["2026-12-01T20:00:00", " 2026-12-01 19:00Z", "2026-12-01T14:00-05:00"])
+def test_an_instant_may_have_seconds_and_an_offset_of_its_own(text: str) -> None:
+    assert read_instant(text, MADRID) == datetime(2026, 12, 1, 19, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "tomorrow", "2026-12-01", "20261201", "20261201T2000", "2026-12-01 20", "2026-W49-2 20:00", "20:00"),
+        *("2026-12-01_20:00", "2026-13-01 20:00", "2026-02-30 20:00", "2026-12-01 25:00", "2026-12-01 20:00+99:00"),
+        *("0001-01-01T00:00+01:00", "9999-12-31T23:59-01:00"),
+    ],
+)
+def test_what_is_no_instant_is_said_to_be_none(text: str) -> None:
+    with pytest.raises(BadInput, match='is no instant: write it like "2026-12-01 20:00"'):
+        read_instant(text, MADRID)
+
+
+def test_the_ends_of_the_calendar_are_instants_only_where_utc_has_them() -> None:
+    first = datetime(1, 1, 1, tzinfo=UTC)
+    assert read_instant("0001-01-01T00:00Z", MADRID) == first
+    assert show_instant(first, "America/New_York") == "Mon 01 Jan 00:00 UTC"
+    with pytest.raises(BadInput, match="is no instant"):
+        read_instant("0001-01-01 00:00", ZoneInfo("Asia/Tokyo"))
+
+
 @pytest.mark.parametrize("zone", ["Europe/Madird", "", "Europe", "../passwd", "/etc/passwd", "\0"])
 def test_a_clock_that_is_not_known_is_shown_in_utc_and_says_so(zone: str) -> None:
     assert show_instant(LATE, zone) == "Mon 23 Nov 23:30 UTC"
