@@ -79,6 +79,15 @@ def test_a_file_beside_it_says_what_the_environment_does_not(stack: Stack, tmp_p
     assert run("list", folder=tmp_path, SUPABASE_URL=" ").returncode == 0, "a blank variable is none"
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "latin-1"])
+def test_a_file_that_is_not_utf_8_is_named_with_the_cure(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / ".env").write_text("PREBOOKING_MEMBER=señor@example.com\n", encoding=encoding)
+    cure = "Error: The .env in this folder is not in UTF-8: save it as that, or delete it.\n"
+    for words in (["list"], ["doctor"], ["run"], ["login", "box"], ["venue", "list"], ["bell", "off"]):
+        said = run(*words, folder=tmp_path)
+        assert (said.returncode, said.stdout, said.stderr) == (1, "", cure), words
+
+
 def test_a_reader_that_goes_away_is_no_traceback(stack: Stack, tmp_path: Path) -> None:
     venue = add_venue(stack.connection)
     for _ in range(200):

@@ -10,6 +10,7 @@ import typer
 
 from prebooking.cli import plot
 from prebooking.cli.choice import by_name
+from prebooking.cli.environment import environment
 from prebooking.cli.perform import perform, sentences
 from prebooking.cli.terminal import Impossible
 from prebooking.cli.when import read_day, read_instant, read_time, show_instant, show_span
@@ -130,6 +131,15 @@ def test_a_plot_of_nothing_late_is_empty_and_a_plain_terminal_gets_plain_charact
 def test_what_goes_wrong_is_one_sentence_with_the_cure(exc: PrebookingError, cure: str) -> None:
     [sentence] = sentences(exc)
     assert cure in sentence
+
+
+def test_a_file_that_may_not_be_read_is_named_with_the_cure(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object, **__: object) -> dict[str, str]:
+        raise PermissionError
+
+    monkeypatch.setattr("prebooking.cli.environment.dotenv_values", refused)  # root may read whatever it likes
+    with pytest.raises(Impossible, match="may not be read: give yourself the right"):
+        environment()
 
 
 async def _raises(exc: BaseException) -> None:
