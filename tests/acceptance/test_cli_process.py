@@ -128,6 +128,21 @@ def test_ctrl_c_ends_a_command_that_waits_with_130_and_no_traceback(tmp_path: Pa
     assert "Traceback" not in err
 
 
+@pytest.mark.parametrize("module", ["prebooking.cli.app", "typer", "httpx", "prebooking.cli.venues"])
+def test_ctrl_c_while_the_command_is_being_loaded_ends_it_with_130_and_no_word(module: str) -> None:
+    interrupted = (
+        "import sys, importlib.abc, signal\n"
+        "class CtrlC(importlib.abc.MetaPathFinder):\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        f"        if name == {module!r}:\n"
+        "            signal.raise_signal(signal.SIGINT)\n"
+        "sys.meta_path.insert(0, CtrlC())\n"
+    )
+    words = [sys.executable, "-c", f"{interrupted}{HEEDS_CTRL_C}", "list"]
+    said = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    assert (said.returncode, said.stdout, said.stderr) == (130, "", "")
+
+
 def at_a_terminal(stack: Stack, folder: Path, typed: bytes) -> tuple[int, str]:
     """Log in at a terminal, typing this when the password is asked for; return the exit code and all it showed."""
     ours, theirs = pty.openpty()
