@@ -63,13 +63,16 @@ create table public.prebookings (
       'conflict_same_hour', 'class_gone', 'session_expired', 'rejected', 'bad_data', 'expired', 'unknown'), false)
     else outcome is null end));
 
--- Every index but the key is over pending rows only: a million old rows cost the claim nothing.
+-- What the scheduler reads by is over pending rows only: a million old rows cost the claim nothing.
 create index prebookings_due on public.prebookings (venue_id, available_at, created_at, id) where status = 'pending';
 create index prebookings_expiring on public.prebookings (expires_at) where status = 'pending';
 create index prebookings_held on public.prebookings (claimed_by) where status = 'pending' and claimed_by is not null;
 -- One live prebooking per member and class: this prevents a double tap in a member's app from becoming two bookings.
 create unique index prebookings_one_live on public.prebookings
   (venue_id, lower(user_email), coalesce(booking_data ->> 'class_id', md5(booking_data::text))) where status = 'pending';
+-- What an operator reads by, of rows that have ended: is this booked for the member already, and what ended since.
+create index prebookings_booked on public.prebookings (venue_id, lower(user_email)) where status = 'completed';
+create index prebookings_settled on public.prebookings (settled_at) where settled_at is not null;
 
 -- A member's login at a venue where the member's own login books: sealed by the function's key, never a password.
 -- A refresh token is good for one refresh, so refreshing is leased, and every version but the newest is worthless.

@@ -118,8 +118,10 @@ end $$;
 -- A member's prebookings (null: everybody's) in the order of their classes: what waits, and what is wrong with the login
 -- it needs (one that nobody keeps alive yet lasts half an hour), and what ended in so many
 -- days. More than p_limit: what waits goes before, and then what is nearest.
+-- The clock is asked once, and days are a range with two ends: so the index serves, with and without statistics.
 create function public.list_prebookings_v1(p_user_email text, p_settled_days int, p_limit int)
 returns jsonb language sql volatile security invoker set search_path = '' as $$
+  with clock as materialized (select public.prebooking_clock() as t)
   select coalesce(jsonb_agg(x.row order by x.expires_at, x.created_at, x.id), '[]')
   from (
     select p.expires_at, p.created_at, p.id, jsonb_build_object(
@@ -130,15 +132,15 @@ returns jsonb language sql volatile security invoker set search_path = '' as $$
       'warning', case when p.status = 'pending' then coalesce(p.warning, case
         when v.provider <> 'aimharder' then null
         when s.sealed is null then 'session_expired: nobody has logged in: do so within the 24 hours before booking opens.'
-        when s.expired_at is not null or s.refreshed_at <= public.prebooking_clock() - interval '30 minutes'
+        when s.expired_at is not null or s.refreshed_at <= (select t from clock) - interval '30 minutes'
           then 'session_expired: log in again within the 24 hours before booking opens; from then on it is kept alive.' end) end,
       'error_message', p.error_message,
       'lateness_ms', p.lateness_ms, 'settled_at', p.settled_at) as row
     from public.prebookings p join public.venues v on v.id = p.venue_id
     left join public.member_sessions s on s.venue_id = p.venue_id and s.user_email = lower(p.user_email)
     where (p_user_email is null or lower(p.user_email) = lower(p_user_email))
-      and (p.status = 'pending' or p.settled_at >= public.prebooking_clock() - p_settled_days * interval '1 day')
-    order by p.status <> 'pending', abs(extract(epoch from p.expires_at - public.prebooking_clock()))
+      and (p.status = 'pending' or p.settled_at between (select t from clock) - p_settled_days * interval '1 day' and 'infinity')
+    order by p.status <> 'pending', abs(extract(epoch from p.expires_at - (select t from clock)))
     limit least(greatest(p_limit, 1), 1000)) x
 $$;
 
@@ -155,11 +157,14 @@ returns jsonb language sql volatile security invoker set search_path = '' as $$
            coalesce((summary #>> '{outcomes,not_sent}')::int, 0) + coalesce((summary #>> '{outcomes,unsure}')::int, 0) as errors
     from public.prebooking_runs
     where opened_at >= p_since and (closed_at is not null or opened_at < public.prebooking_clock() - interval '60 seconds')),
+  recent as materialized (                                 -- whom somebody called since then has ended since then, or waits
+    select venue_id, available_at, created_at, id, status, fired_at, lateness_ms from public.prebookings
+    where (status = 'pending' and fired_at is not null) or settled_at between p_since and 'infinity'),
   fired as (
     select lateness_ms, created_at < available_at as was_ahead,
            fired_at < lag(fired_at) over (partition by venue_id, available_at order by created_at, id) as overtook
-    from public.prebookings where fired_at >= p_since),
-  ended as (select status from public.prebookings where settled_at >= p_since and status in ('completed', 'failed'))
+    from recent where fired_at >= p_since),
+  ended as (select status from recent where status in ('completed', 'failed'))
   select jsonb_build_object(
     'execution_ms', (select jsonb_build_object('runs', count(*), 'cut_off', count(*) - count(closed_at),
       'p50', percentile_disc(0.5) within group (order by ms), 'p95', percentile_disc(0.95) within group (order by ms),
@@ -207,7 +212,8 @@ begin
       select coalesce(jsonb_agg(jsonb_build_object('fired_at', l.fired_at, 'lateness_ms', l.lateness_ms) order by l.fired_at), '[]')
       from (
         select fired_at, lateness_ms from public.prebookings
-        where fired_at >= t - interval '30 days' and created_at < available_at order by fired_at desc limit 60) l));
+        where (status = 'pending' or settled_at between t - interval '30 days' and 'infinity')
+          and fired_at >= t - interval '30 days' and created_at < available_at order by fired_at desc limit 60) l));
 end $$;
 
 -- What a claim would take right now: it is carried out, and undone to the last trace, heartbeat and lock included.

@@ -59,6 +59,20 @@ async def test_runs_that_are_open_and_the_last_tick_are_told(owner: Connection, 
     assert (status.day.execution_ms.runs, status.day.execution_ms.cut_off) == (1, 1)
 
 
+async def test_a_call_is_counted_when_it_was_made_and_an_end_when_it_was_found_out(
+    owner: Connection, at: At, store: OperatorStore
+) -> None:
+    venue, opens, day = add_venue(owner), noon(-600), 86400
+    waits = {"available_at": opens, "created_at": noon(-3 * day), "maybe_sent": True}
+    add_prebooking(owner, venue, **waits, fired_at=noon(-599))
+    called = noon(-day - 60)
+    doubt = {"available_at": called, "created_at": noon(-3 * day), "fired_at": called, "settled_at": noon(-day + 60)}
+    _ended(owner, venue, outcome="booked", **doubt)
+    status = await store.status(until=soon())
+    assert (status.day.lateness_ms.calls, status.day.lateness_ms.max, status.day.success.completed) == (1, 1000, 1)
+    assert [call.fired_at for call in status.recent] == [called, noon(-599)]
+
+
 async def test_the_five_figures_are_those_of_their_window(owner: Connection, at: At, store: OperatorStore) -> None:
     venue, opens = add_venue(owner), noon(-600)
     # In the order of the line: 100, 50 (overtook), 200 ms late, one that was asked for after the opening, one older.
