@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -49,7 +50,12 @@ class Terminal:
 
     def type(self, *words: str, typed: str = "") -> Said:
         """Run ``prebooking`` with these words, with something on standard input."""
-        result = CliRunner().invoke(app, list(words), input=typed, prog_name="prebooking")
+        ours = logging.getLogger("prebooking")
+        level = ours.level
+        try:
+            result = CliRunner().invoke(app, list(words), input=typed, prog_name="prebooking")
+        finally:
+            ours.setLevel(level)  # `run` keeps it to warnings, for as long as its process lasts
         if result.exception and not isinstance(result.exception, SystemExit):
             raise result.exception
         return Said(result.exit_code, result.stdout, result.stderr)
