@@ -16,7 +16,6 @@ from tests.doubles import VirtualClock
 from tests.world import World
 
 BOOKED = ("completed", "booked")
-SETTLED_OR_UNSURE = {BOOKED, ("pending", None)}
 
 
 def script(world: World, function: str, *losses: str) -> None:

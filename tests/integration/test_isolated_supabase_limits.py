@@ -10,8 +10,10 @@ import pytest
 from prebooking import supabase
 from prebooking.clock import Clock, Deadline, Reading
 from prebooking.errors import StoreUnavailable
+from prebooking.scheduler import CLAIM_LIMIT
 from prebooking.settings import Settings
 from prebooking.supabase import ANSWER_LIMIT, Answer, create_isolated_supabase
+from tests.database import Database
 from tests.peers import Script, answers, serve
 from tests.proof.hostile_replies import (
     MEBIBYTE,
@@ -68,11 +70,13 @@ async def test_the_limit_itself_may_be_reached(monkeypatch: pytest.MonkeyPatch) 
         await ask(answers(ok(b"123456")))
 
 
-def test_the_longest_claim_there_can_be_fits() -> None:
-    rows, escaped, sealed, everything_else = (
-        500,
-        2 * 6144,
-        8192,
-        2048,
-    )  # each character of the data may need a backslash
-    assert rows * (escaped + sealed + everything_else) <= ANSWER_LIMIT
+_LONGEST = r"""
+select conname, substring(pg_get_constraintdef(oid) from '<= (\d+)')::int from pg_constraint
+where conname in ('booking_data_is_short', 'member_sessions_sealed_check')
+"""
+
+
+def test_the_longest_claim_there_can_be_fits(database: Database) -> None:
+    longest = dict(database.connection.execute(_LONGEST).fetchall())
+    data = 2 * longest["booking_data_is_short"]  # each character of it may need a backslash
+    assert CLAIM_LIMIT * (data + longest["member_sessions_sealed_check"] + 2048) <= ANSWER_LIMIT

@@ -15,15 +15,9 @@ from prebooking.local.venue_aimharder import BOOK
 from tests import venues
 from tests.doubles import EPOCH, VirtualClock
 from tests.gym import BOX, DAY, EVENING, OPEN_BOX, WOD, Browser, email, gym
-from tests.venues import on_virtual_time, over_sockets
+from tests.venues import on_virtual_time
 
 Story = Callable[[httpx.AsyncClient], Coroutine[Any, Any, Any]]
-
-
-@pytest.fixture(params=[on_virtual_time, over_sockets])
-def carried(request: pytest.FixtureRequest) -> Any:
-    """Either way to reach the twin."""
-    return request.param
 
 
 def asks(who: str = "ana", **said: Any) -> Story:

@@ -10,13 +10,6 @@ import pytest
 from prebooking.local.venue_aimharder import BOOKINGS, LOGIN, WHOAMI
 from tests.doubles import EPOCH
 from tests.gym import BOX, DAY, EVENING, OPEN_BOX, WOD, Browser, email, gym
-from tests.venues import on_virtual_time, over_sockets
-
-
-@pytest.fixture(params=[on_virtual_time, over_sockets])
-def carried(request: pytest.FixtureRequest) -> Any:
-    """Either way to reach the twin."""
-    return request.param
 
 
 def test_the_schedule_shows_the_day_in_order_and_what_the_member_has(carried: Any) -> None:

@@ -12,7 +12,7 @@ import pytest
 from prebooking.local.venue import DROP, HANG, Act, Arrival, Canned, Fate, Ledger
 from prebooking.local.venue_server import TwinTransport, serve
 from tests.doubles import EPOCH, DeadlockError, VirtualClock, run_virtual
-from tests.venues import book, on_virtual_time, over_sockets, venue
+from tests.venues import book, on_virtual_time, venue
 
 
 class Watched(Ledger):
@@ -33,12 +33,6 @@ def seconds(entry: Arrival | Act) -> float:
 
 async def now() -> float:
     return asyncio.get_running_loop().time()
-
-
-@pytest.fixture(params=[on_virtual_time, over_sockets])
-def carried(request: pytest.FixtureRequest) -> Any:
-    """Either way to reach the twin."""
-    return request.param
 
 
 @pytest.mark.parametrize(("acts", "bookings"), [(False, 0), (True, 1)])

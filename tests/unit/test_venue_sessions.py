@@ -14,16 +14,10 @@ from prebooking.local.venue import DROP, Canned, Fate
 from prebooking.local.venue_aimharder import BOOK, BOOKINGS, LOGIN, OTHER_COOKIES, SESSION_COOKIE, TOKEN_UPDATE
 from tests.doubles import VirtualClock
 from tests.gym import BOX_ID, EVENING, FINGERPRINT, PASSWORD, WOD, Browser, email, gym
-from tests.venues import on_virtual_time, over_sockets
+from tests.venues import on_virtual_time
 
 MINUTES = 60
 RIGHT = {"username": email("ana"), "password": PASSWORD, "fingerprint": FINGERPRINT, "iniframe": 0}
-
-
-@pytest.fixture(params=[on_virtual_time, over_sockets])
-def carried(request: pytest.FixtureRequest) -> Any:
-    """Either way to reach the twin."""
-    return request.param
 
 
 def auth(answer: httpx.Response) -> dict[str, Any]:

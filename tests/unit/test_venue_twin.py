@@ -11,16 +11,10 @@ import pytest
 
 from prebooking.local.venue import DROP, HANG, Arrival, Canned, Fate, Protection
 from tests.doubles import EPOCH, VirtualClock
-from tests.venues import BEARER, book, confirm, on_virtual_time, over_sockets, venue
+from tests.venues import BEARER, book, confirm, on_virtual_time, venue
 
 if TYPE_CHECKING:
     import httpx
-
-
-@pytest.fixture(params=[on_virtual_time, over_sockets])
-def carried(request: pytest.FixtureRequest) -> Any:
-    """Either way to reach the twin."""
-    return request.param
 
 
 def test_members_get_the_places_then_the_waiting_list_then_nothing(carried: Any) -> None:

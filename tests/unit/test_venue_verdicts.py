@@ -11,13 +11,6 @@ import pytest
 from prebooking.local.venue import Fate
 from prebooking.local.venue_verdicts import VERDICTS
 from tests.gym import Browser, email, gym
-from tests.venues import on_virtual_time, over_sockets
-
-
-@pytest.fixture(params=[on_virtual_time, over_sockets])
-def carried(request: pytest.FixtureRequest) -> Any:
-    """Either way to reach the twin."""
-    return request.param
 
 
 async def asks_for_a_place(client: httpx.AsyncClient) -> httpx.Response:
