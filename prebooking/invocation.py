@@ -15,7 +15,7 @@ from prebooking.clock import Clock, Deadline
 from prebooking.connection import ConnectedBy, OpenedAhead
 from prebooking.http import CarriedTo, isolated_client
 from prebooking.log import Log
-from prebooking.model import Summary, Venue
+from prebooking.model import Provider, Summary, Venue
 from prebooking.scheduler import PrebookingScheduler
 from prebooking.settings import AccountSettings, Settings
 from prebooking.store import PrebookingStore
@@ -67,13 +67,14 @@ async def _bookers(
     """
     ours: dict[str, OpenBooker] = {}
     async with AsyncExitStack() as begun:
-        if settings.booking_webhook_url:
-            network = None if to_venues else await begun.enter_async_context(OpenedAhead(settings.booking_webhook_url))
-            ours["webhook"] = _webhook(settings, network, to_venues)
-        if settings.session_encryption_key:
+        if Provider.WEBHOOK in settings.providers:
+            ahead = OpenedAhead(settings.booking_webhook_url or "")
+            network = None if to_venues else await begun.enter_async_context(ahead)
+            ours[Provider.WEBHOOK] = _webhook(settings, network, to_venues)
+        if Provider.AIMHARDER in settings.providers:
             loading = asyncio.create_task(_load_aimharder())
             begun.push_async_callback(asyncio.wait, [loading])
-            ours["aimharder"] = _aimharder(
+            ours[Provider.AIMHARDER] = _aimharder(
                 settings, loading=loading, database=database, instance_id=instance_id, clock=clock, to_venues=to_venues
             )
         yield ours

@@ -106,6 +106,13 @@ def _read_json(value: object) -> object:
         raise ValueError("is no JSON that can be read") from None
 
 
+class Provider(StrEnum):
+    """The venue systems there are. The strings are those in the database."""
+
+    AIMHARDER = "aimharder"
+    WEBHOOK = "webhook"
+
+
 class _Row(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 

@@ -17,7 +17,7 @@ from prebooking.errors import SealBroken, StoreError
 from prebooking.http import isolated_client
 from prebooking.invocation import to_aimharder
 from prebooking.log import Log
-from prebooking.model import Kind, Outcome
+from prebooking.model import Kind, Outcome, Provider
 from prebooking.sessions import MemberSession, Seal, SessionStore
 from prebooking.settings import Settings
 from prebooking.store import PrebookingStore
@@ -117,7 +117,7 @@ class SessionKeeper:
     async def _old(self) -> list[MemberSession]:
         try:
             return await self._sessions.claim(
-                providers=["aimharder"], older_than=OLD, limit=AT_ONCE, until=self._last_start
+                providers=[Provider.AIMHARDER], older_than=OLD, limit=AT_ONCE, until=self._last_start
             )
         except StoreError as exc:
             self._fault(exc)

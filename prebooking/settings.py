@@ -22,6 +22,7 @@ from pydantic import (
 )
 
 from prebooking.errors import SettingsError
+from prebooking.model import Provider
 
 MAX_DURATION = 10.0  # seconds until the platform kills the function: maxDuration in vercel.json
 BUFFER = 2.0  # seconds between the guard and that: 1 for the last writes, 1 for the answer's way
@@ -32,6 +33,7 @@ CLOCK_SKEW = 5.0  # seconds by which two clocks may differ
 # A name whose last label is no number, four numbers, or IPv6 in brackets; perhaps a port.
 _HOST = re.compile(r"(([\w-]+\.)*[a-z][\w-]*\.?|\d+(\.\d+){3}|\[[\da-f:.]+\])(:\d*)?", re.ASCII)
 _PUBLIC_NAME = re.compile(r"([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+([a-z]{2,}|xn--[a-z0-9-]+)")
+_MISSING = "is missing: set it in the project's environment variables"
 _PRIVATE_ENDINGS = (".localhost", ".local", ".internal", ".lan", ".home.arpa")
 
 
@@ -135,11 +137,9 @@ class DatabaseSettings(BaseModel):
             SettingsError: with a sentence for each variable that is missing or unfit.
 
         """
-        given = {
-            name: environment[name.upper()] for name in cls.model_fields if environment.get(name.upper(), "").strip()
-        }
-        if secret_key := environment.get("SUPABASE_SECRET_KEY", "").strip() and environment["SUPABASE_SECRET_KEY"]:
-            given.setdefault("supabase_service_role_key", secret_key)
+        given = {name: value for name in cls.model_fields if (value := environment.get(name.upper(), "")).strip()}
+        if (newer_name := environment.get("SUPABASE_SECRET_KEY", "")).strip():
+            given.setdefault("supabase_service_role_key", newer_name)
         missing = cls._missing(given)
         try:
             settings = cls.model_validate(given)
@@ -194,7 +194,13 @@ class Settings(AccountSettings):
 
     @classmethod
     def _missing(cls, given: Mapping[str, str]) -> dict[str, str]:
-        return _no_venue_system(given)
+        """Say what is missing if nothing could be booked with this, or only half of what a webhook needs is there."""
+        if "session_encryption_key" in given and not any(name in given for name in WEBHOOK):
+            return {}
+        cure = (
+            "is missing: set it in the project's environment variables (or SESSION_ENCRYPTION_KEY alone, for AimHarder)"
+        )
+        return {name.upper(): cure for name in WEBHOOK if name not in given}
 
     @field_validator("booking_webhook_url")
     @classmethod
@@ -226,13 +232,11 @@ class Settings(AccountSettings):
         """Return the bearer secrets that are accepted."""
         return [s.get_secret_value() for s in (self.cron_secret, self.cron_secret_previous) if s]
 
-
-def _no_venue_system(given: Mapping[str, str]) -> dict[str, str]:
-    """Say what is missing if nothing could be booked with this, or only half of what a webhook needs is there."""
-    if "session_encryption_key" in given and not any(name in given for name in WEBHOOK):
-        return {}
-    cure = "is missing: set it in the project's environment variables (or SESSION_ENCRYPTION_KEY alone, for AimHarder)"
-    return {name.upper(): cure for name in WEBHOOK if name not in given}
+    @property
+    def providers(self) -> list[Provider]:
+        """Return the venue systems that this deployment can book."""
+        set_up = {Provider.WEBHOOK: self.booking_webhook_url, Provider.AIMHARDER: self.session_encryption_key}
+        return [provider for provider, given in set_up.items() if given]
 
 
 def _problems(exc: ValidationError) -> dict[str, str]:
@@ -244,5 +248,5 @@ def _problems(exc: ValidationError) -> dict[str, str]:
 
 def _sentence(error: Any) -> str:
     if error["type"] == "missing":
-        return "is missing: set it in the project's environment variables"
+        return _MISSING
     return str(error["msg"]).removeprefix("Value error, ")

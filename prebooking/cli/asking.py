@@ -19,6 +19,7 @@ from prebooking.cli.site import Offer, offers, open_site, opened
 from prebooking.cli.terminal import Impossible, say
 from prebooking.cli.when import clock_of, read_day, read_instant, read_time, show_instant
 from prebooking.errors import BadInput
+from prebooking.model import Provider
 from prebooking.operator import KnownSession, KnownVenue, WishVerdict
 from prebooking.settings import AccountSettings
 
@@ -101,7 +102,7 @@ async def _add(
 
 async def _login_of(desk: Desk, venue: KnownVenue, who: str) -> KnownSession | None:
     known = await session_at(desk, venue, who)
-    if venue.provider == "aimharder" and (known is None or known.expired_at):
+    if venue.provider == Provider.AIMHARDER and (known is None or known.expired_at):
         raise Impossible(f'{who} has no login here that works: prebooking login "{venue.name}" --member {who}')
     return known
 

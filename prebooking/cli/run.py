@@ -72,7 +72,7 @@ async def _preview(*, as_json: bool) -> None:
     settings = Settings.from_environment(environment())
     async with open_desk(settings) as desk:
         preview = await desk.operator.preview(
-            providers=_providers(settings),
+            providers=settings.providers,
             limit=CLAIM_LIMIT,
             fire_within=settings.execution_timeout_seconds - LAST_START,
             stagger=settings.stagger_ms / 1000,
@@ -101,8 +101,3 @@ def _row(row: ClaimableRow, now: datetime) -> tuple[str, ...]:
     first = "ask the venue" if row.maybe_sent else "book" if row.available_at <= now else "wait, then book"
     opens = show_instant(row.available_at, row.venue.timezone, seconds=True)
     return (str(row.id)[:SHORT], row.venue.name, row.user_email, opens, first)
-
-
-def _providers(settings: Settings) -> list[str]:
-    set_up = {"webhook": settings.booking_webhook_url, "aimharder": settings.session_encryption_key}
-    return [name for name, is_set_up in set_up.items() if is_set_up]

@@ -13,7 +13,7 @@ from prebooking.cli.terminal import Impossible
 from prebooking.cli.when import clock_of
 from prebooking.http import isolated_client
 from prebooking.invocation import to_aimharder
-from prebooking.model import Kind, Outcome, Venue
+from prebooking.model import Kind, Outcome, Provider, Venue
 from prebooking.opening import OpeningRule, instant
 from prebooking.operator import KnownSession, KnownVenue
 from prebooking.sessions import Seal
@@ -36,7 +36,7 @@ class Offer:
 @asynccontextmanager
 async def open_site(settings: AccountSettings, venue: Venue) -> AsyncIterator[AimHarderSite]:
     """Open a venue's pages. Raises Impossible, if it has none that we can read."""
-    if venue.provider != "aimharder":
+    if venue.provider != Provider.AIMHARDER:
         raise Impossible(
             f"{venue.name} is booked by your own endpoint, which has no timetable to ask: insert prebookings by SQL."
         )

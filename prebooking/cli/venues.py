@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from enum import StrEnum
 from typing import Annotated
 from uuid import uuid4
 
@@ -17,20 +16,13 @@ from prebooking.cli.perform import perform
 from prebooking.cli.terminal import Impossible, say, show_json, show_table
 from prebooking.cli.when import show_instant
 from prebooking.errors import BadInput
-from prebooking.model import Venue
+from prebooking.model import Provider, Venue
 from prebooking.opening import OpeningRule, zone_of
 from prebooking.operator import KnownVenue
 
 app = typer.Typer(help="Where one can book.", no_args_is_help=True, rich_markup_mode=None)
 
 NAME_LENGTH = 60  # characters: it has to fit into a table
-
-
-class Provider(StrEnum):
-    """The venue systems there are."""
-
-    AIMHARDER = "aimharder"
-    WEBHOOK = "webhook"
 
 
 @app.command("add")

@@ -16,7 +16,7 @@ from prebooking.clock import Clock, Reading
 from prebooking.errors import SealBroken
 from prebooking.http import isolated_client
 from prebooking.invocation import to_aimharder
-from prebooking.model import Kind
+from prebooking.model import Kind, Provider
 from prebooking.operator import KnownSession, KnownVenue
 from prebooking.settings import AccountSettings
 
@@ -34,7 +34,7 @@ async def look_at_venues(
     for venue in venues:
         if not known_zone(venue.timezone):
             yield Check("venue", ok=False, said=f"{venue.name} {NO_ZONE}")
-        url = f"https://{venue.host}/" if venue.provider == "aimharder" else endpoint
+        url = f"https://{venue.host}/" if venue.provider == Provider.AIMHARDER else endpoint
         if not venue.enabled:
             yield Check("venue", ok=True, said=f"{venue.name} is paused: not looked at")
         elif not url:
@@ -45,7 +45,7 @@ async def look_at_venues(
 
 
 async def _visit(venue: KnownVenue, url: str, settings: AccountSettings, clock: Clock) -> AsyncIterator[Check]:
-    theirs = venue.provider == "aimharder"
+    theirs = venue.provider == Provider.AIMHARDER
     asked = Reading.of(clock)
     async with isolated_client(connect_timeout=5, transport=to_aimharder(settings) if theirs else None) as client:
         request = client.build_request("GET" if theirs else "HEAD", url, headers=HEADERS)
