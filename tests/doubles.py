@@ -23,6 +23,10 @@ EPOCH = datetime(2030, 1, 7, 6, 0, tzinfo=UTC)
 _END = 7 * 86_400.0  # virtual seconds: a loop that still ticks then waits for nothing
 
 
+async def at_once() -> None:
+    """Be a gate that is open: let the first byte go."""
+
+
 class DeadlockError(AssertionError):
     """Everybody waits, and nothing will ever happen."""
 

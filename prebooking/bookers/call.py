@@ -47,7 +47,7 @@ async def call(
     classify: Callable[[Reply], Outcome],
     *,
     timeout: float,  # noqa: ASYNC109 - of the call as a whole: a read's own never fires on an answer that drips
-    gate: Gate | None = None,
+    gate: Gate,
 ) -> Outcome:
     """Send the request once and say what came of it, in at most ``timeout`` seconds.
 
@@ -62,8 +62,7 @@ async def call(
     async def trace(event: str, _info: dict[str, Any]) -> None:
         nonlocal left
         if event.endswith("send_request_headers.started"):
-            if gate:
-                await gate()
+            await gate()
             left = True
 
     request.extensions["trace"] = trace

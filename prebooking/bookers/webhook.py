@@ -10,11 +10,9 @@ from typing import Any
 import httpx
 
 from prebooking.bookers import Gate
-from prebooking.bookers.call import HEADERS, Reply, call
+from prebooking.bookers.call import HEADERS, Reply, ask, call
 from prebooking.errors import BadBookingData
 from prebooking.model import Kind, Outcome, Prebooking
-
-BODY_LIMIT = 65_536  # bytes of a prebooking that are sent
 
 _BLOCKED = frozenset({401, 403, 404, 405, 429})  # the endpoint's set-up or load, never the member's fault
 _NAMED_REFUSALS = frozenset(
@@ -60,8 +58,8 @@ class WebhookBooker:
         """GET what the endpoint knows of the prebooking."""
         url = self._url.copy_merge_params({"prebooking_id": str(row.id)})
         request = self._client.build_request("GET", url, headers=self._headers)
-        outcome = await call(self._client, request, classify_state, timeout=timeout)
-        return Outcome(Kind.UNKNOWN) if outcome.kind in (Kind.NOT_SENT, Kind.UNSURE) else outcome
+        reply = await ask(self._client, request, timeout=timeout)
+        return classify_state(reply) if reply else Outcome(Kind.UNKNOWN)
 
 
 def classify(reply: Reply) -> Outcome:
@@ -124,11 +122,8 @@ def _body(row: Prebooking) -> bytes:
         "expires_at": row.expires_at.isoformat(),
     }
     try:
-        body = json.dumps(message, allow_nan=False).encode()
+        return json.dumps(message, allow_nan=False).encode()
     except ValueError:
         raise BadBookingData("It holds a number that JSON does not have.") from None
     except RecursionError:
         raise BadBookingData("It is nested too deeply.") from None
-    if len(body) > BODY_LIMIT:
-        raise BadBookingData(f"It is longer than {BODY_LIMIT} bytes.")
-    return body

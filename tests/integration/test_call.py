@@ -12,6 +12,7 @@ from prebooking.bookers.call import HEADERS, REPLY_LIMIT, Reply, call
 from prebooking.bookers.webhook import classify
 from prebooking.http import isolated_client
 from prebooking.model import Kind, Outcome
+from tests.doubles import at_once
 from tests.peers import Peer, Script, answers, serve, silence, unused_port
 from tests.proof.hostile_replies import BROKEN, MEBIBYTE, SLOW, TOO_MUCH, after_a_request, storm_of_continues
 
@@ -22,7 +23,7 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 
 async def post(client: httpx.AsyncClient, url: str, *, timeout: float = 20) -> Outcome:  # noqa: ASYNC109 - as call's
     request = client.build_request("POST", url, content=b"{}", headers=HEADERS)
-    return await call(client, request, classify, timeout=timeout)
+    return await call(client, request, classify, timeout=timeout, gate=at_once)
 
 
 async def outcome_of(script: Script, *, timeout: float = 20) -> Outcome:  # noqa: ASYNC109 - as call's
@@ -102,7 +103,7 @@ async def test_an_answer_that_breaks_its_reader_leaves_the_call_unsure() -> None
         raise RecursionError("canary")
 
     async with serve(answers(OK)) as server, isolated_client() as client:
-        outcome = await call(client, client.build_request("POST", server.url), breaks, timeout=20)
+        outcome = await call(client, client.build_request("POST", server.url), breaks, timeout=20, gate=at_once)
     assert outcome == Outcome(Kind.UNSURE, detail="RecursionError")
 
 
@@ -144,5 +145,5 @@ async def test_a_body_is_read_up_to_the_limit(*, length: int, read: bool) -> Non
         serve(answers(f"HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n".encode() + b"x" * length)) as server,
         isolated_client() as client,
     ):
-        await call(client, client.build_request("GET", server.url), keep, timeout=5)
+        await call(client, client.build_request("GET", server.url), keep, timeout=5, gate=at_once)
     assert replies == [Reply(200, b"x" * length if read else None)]

@@ -15,6 +15,7 @@ from prebooking.bookers.webhook import classify
 from prebooking.errors import SendRefused
 from prebooking.http import isolated_client
 from prebooking.model import Kind, Outcome
+from tests.doubles import at_once
 from tests.peers import Peer, Server, answers, requests, serve, silence
 
 pytestmark = pytest.mark.anyio
@@ -42,7 +43,7 @@ async def client(anyio_backend: str) -> AsyncIterator[httpx.AsyncClient]:
 async def post(
     client: httpx.AsyncClient,
     url: str,
-    gate: Gate | None = None,
+    gate: Gate = at_once,
     *,
     timeout: float = 20,  # noqa: ASYNC109 - as call's
 ) -> Outcome:
@@ -132,11 +133,8 @@ async def test_a_call_whose_time_is_over_in_the_gate_was_not_sent(client: httpx.
 
 
 async def test_a_call_that_is_cancelled_after_the_gate_is_at_the_server(client: httpx.AsyncClient) -> None:
-    async def go() -> None:
-        """Open at once."""
-
     async with serve(silence) as server:
-        calling = asyncio.create_task(post(client, server.url, go))
+        calling = asyncio.create_task(post(client, server.url))
         await server.connected()
         await server.peers[0].request()
         calling.cancel()

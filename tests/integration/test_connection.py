@@ -14,6 +14,7 @@ from prebooking.bookers.webhook import classify
 from prebooking.connection import ConnectedBy, OpenedAhead
 from prebooking.http import isolated_client, tls_context
 from prebooking.model import Kind
+from tests.doubles import at_once
 from tests.peers import answers, serve, silence
 
 pytestmark = pytest.mark.anyio
@@ -25,7 +26,7 @@ async def posts(network: OpenedAhead, url: str) -> Kind:
     """Make a call, as a venue's first one: by a client that has no connection of its own yet."""
     async with isolated_client(transport=ConnectedBy(network)) as client:
         request = client.build_request("POST", f"{url}/book", content=b"{}", headers=HEADERS)
-        return (await call(client, request, classify, timeout=20)).kind
+        return (await call(client, request, classify, timeout=20, gate=at_once)).kind
 
 
 def a_certificate(name: str) -> ssl.SSLContext:

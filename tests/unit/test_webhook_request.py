@@ -12,7 +12,7 @@ from uuid import UUID
 import httpx
 import pytest
 
-from prebooking.bookers.webhook import BODY_LIMIT, WebhookBooker
+from prebooking.bookers.webhook import WebhookBooker
 from prebooking.errors import BadBookingData
 from prebooking.http import isolated_client
 from prebooking.model import Kind, Outcome, Prebooking, Venue
@@ -194,21 +194,3 @@ async def test_a_number_that_json_does_not_have_is_bad_data_and_nothing_is_sent(
     with pytest.raises(BadBookingData, match="JSON does not have"):
         await endpoint.book(having(deep=[{"number": number}]))
     assert endpoint.requests == []
-
-
-async def test_a_row_that_is_too_long_is_bad_data_and_nothing_is_sent() -> None:
-    endpoint = Endpoint()
-    with pytest.raises(BadBookingData, match="longer than 65536 bytes") as caught:
-        await endpoint.book(having(canary="x" * BODY_LIMIT))
-    assert endpoint.requests == []
-    assert "canary" not in str(caught.value)
-
-
-async def test_the_longest_body_that_is_sent_is_the_limit() -> None:
-    endpoint = Endpoint()
-    await endpoint.book(having(text=""))
-    room = BODY_LIMIT - len(endpoint.requests[0].content)
-    await endpoint.book(having(text="x" * room))
-    assert len(endpoint.requests[1].content) == BODY_LIMIT
-    with pytest.raises(BadBookingData):
-        await endpoint.book(having(text="x" * (room + 1)))
