@@ -44,7 +44,7 @@ class Answer(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Invocation:
+class Trigger:
     """One request that was let in."""
 
     settings: Settings
@@ -61,9 +61,7 @@ class Invocation:
         return Deadline(self.clock, self.started, seconds)
 
 
-def cron_app(
-    name: str, run: Callable[[Invocation], Awaitable[Answer]], failed: Callable[[Invocation], Answer]
-) -> FastAPI:
+def cron_app(name: str, run: Callable[[Trigger], Awaitable[Answer]], failed: Callable[[Trigger], Answer]) -> FastAPI:
     """Return the app of the function at ``/api/cron/<name>``: it runs for the cron alone, and answers 200 or 500.
 
     ``failed`` says what is answered when something happens that nobody foresaw.
@@ -84,7 +82,7 @@ def cron_app(
         if not is_authorised(request.headers.getlist("authorization"), settings.cron_secrets):
             events.warning("unauthorized")
             return _answer(401, {"success": False, "error": "unauthorized"}, {"WWW-Authenticate": "Bearer"})
-        return await _ran(Invocation(settings, instance_id, started, clock, events), run, failed)
+        return await _ran(Trigger(settings, instance_id, started, clock, events), run, failed)
 
     # The platform passes the path on as the caller wrote it, so both spellings arrive. Its own cron can only GET.
     for spelling in {name, name.replace("_", "-")}:
@@ -93,14 +91,14 @@ def cron_app(
 
 
 async def _ran(
-    invocation: Invocation, run: Callable[[Invocation], Awaitable[Answer]], failed: Callable[[Invocation], Answer]
+    trigger: Trigger, run: Callable[[Trigger], Awaitable[Answer]], failed: Callable[[Trigger], Answer]
 ) -> JSONResponse:
     try:
-        answer = await run(invocation)
+        answer = await run(trigger)
     except Exception as exc:  # noqa: BLE001 - the platform would log it without the request's id
-        invocation.log.unexpected("unexpected", exc)
-        answer = failed(invocation)
-    invocation.log.info("answered", success=answer.success, ms=answer.execution_time_ms, **answer.details)
+        trigger.log.unexpected("unexpected", exc)
+        answer = failed(trigger)
+    trigger.log.info("answered", success=answer.success, ms=answer.execution_time_ms, **answer.details)
     return _answer(200 if answer.success else 500, answer.as_json())
 
 

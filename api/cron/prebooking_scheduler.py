@@ -6,27 +6,27 @@ import gc
 
 gc.disable()  # while everything is loaded: looking for garbage, of which there is none, is a fifth of a cold start
 
-from prebooking.endpoint import Invocation, cron_app  # noqa: E402 - as above
+from prebooking.endpoint import Trigger, cron_app  # noqa: E402 - as above
 from prebooking.invocation import run_once  # noqa: E402 - as above
 from prebooking.model import Summary  # noqa: E402 - as above
 from prebooking.report import Report  # noqa: E402 - as above
 
 
-async def run(invocation: Invocation) -> Summary:
+async def run(trigger: Trigger) -> Summary:
     """Book what is due, once."""
     return await run_once(
-        invocation.settings,
-        instance_id=invocation.instance_id,
-        guard=invocation.guard(invocation.settings.execution_timeout_seconds),
-        clock=invocation.clock,
-        log=invocation.log,
+        trigger.settings,
+        instance_id=trigger.instance_id,
+        guard=trigger.guard(trigger.settings.execution_timeout_seconds),
+        clock=trigger.clock,
+        log=trigger.log,
     )
 
 
-def failed(invocation: Invocation) -> Summary:
+def failed(trigger: Trigger) -> Summary:
     """Say that it could not be done, when nobody foresaw why."""
-    report = Report(invocation.instance_id, broken=True)
-    return report.summary(now=invocation.clock.now(), execution_time=invocation.started.elapsed(invocation.clock))
+    report = Report(trigger.instance_id, broken=True)
+    return report.summary(now=trigger.clock.now(), execution_time=trigger.started.elapsed(trigger.clock))
 
 
 app = cron_app("prebooking_scheduler", run, failed)

@@ -6,25 +6,25 @@ import gc
 
 gc.disable()  # while everything is loaded: looking for garbage, of which there is none, is a fifth of a cold start
 
-from prebooking.endpoint import Invocation, cron_app  # noqa: E402 - as above
+from prebooking.endpoint import Trigger, cron_app  # noqa: E402 - as above
 from prebooking.session_keeper import Kept, keep_sessions  # noqa: E402 - as above
 from prebooking.settings import BUFFER, MAX_DURATION  # noqa: E402 - as above
 
 
-async def run(invocation: Invocation) -> Kept:
+async def run(trigger: Trigger) -> Kept:
     """Refresh what is old."""
     return await keep_sessions(
-        invocation.settings,
-        instance_id=invocation.instance_id,
-        guard=invocation.guard(MAX_DURATION - BUFFER),
-        clock=invocation.clock,
-        log=invocation.log,
+        trigger.settings,
+        instance_id=trigger.instance_id,
+        guard=trigger.guard(MAX_DURATION - BUFFER),
+        clock=trigger.clock,
+        log=trigger.log,
     )
 
 
-def failed(invocation: Invocation) -> Kept:
+def failed(trigger: Trigger) -> Kept:
     """Say that it could not be done, when nobody foresaw why."""
-    return Kept(invocation.instance_id, success=False, timestamp=invocation.clock.now())
+    return Kept(trigger.instance_id, success=False, timestamp=trigger.clock.now())
 
 
 app = cron_app("session_keeper", run, failed)
