@@ -143,16 +143,12 @@ def _number(value: object) -> int | None:
 
 
 def _place(classes: list[GymClass], class_id: str) -> Outcome:
-    """Return the member's place in a class, as the day's list shows it: only an empty mark at the class says no."""
+    """Return the member's place in a class, as the day's list shows it."""
     mine = [one for one in classes if one.class_id == class_id]
-    if not mine:
-        return Outcome(Kind.UNKNOWN)
-    states = {1: Kind.BOOKED, 0: Kind.WAITLISTED}
     for one in mine:
-        if one.state is not None:
-            kind = states.get(_number(one.state), Kind.UNKNOWN)  # type: ignore[arg-type]
-            return Outcome(kind, one.booking_id)
-    return Outcome(Kind.NOT_BOOKED)
+        if one.place is not Kind.NOT_BOOKED:
+            return Outcome(one.place, one.booking_id)
+    return Outcome(Kind.NOT_BOOKED if mine else Kind.UNKNOWN)
 
 
 def _told(found: Outcome) -> Outcome:

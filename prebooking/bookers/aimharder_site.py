@@ -20,7 +20,6 @@ from prebooking.bookers.call import HEADERS, Reply, ask
 from prebooking.errors import BadBookingData, VenueRefused
 from prebooking.model import Kind, Outcome
 
-UNMARKED = "unmarked"
 DAY_LIMIT = 1_048_576  # bytes of a day's classes that are read: some gyms have sixty, each with its pictures' addresses
 CLASSES = 500  # of a day that are looked at: a megabyte has room for three hundred thousand that are nothing
 
@@ -30,6 +29,8 @@ _COOKIE_VALUE = re.compile(r"[!#-+\--:<-\[\]-~]{1,4096}", re.ASCII)  # RFC 6265,
 _TIME = re.compile(r"\s*(\d{1,2}):(\d{2})", re.ASCII)
 _WRONG = "AimHarder refused the login: check the e-mail and the password. It locks the account after a few wrong ones."
 _LOCKED = "AimHarder refused the login after too many attempts: wait a quarter of an hour, then try once more."
+_PLACES = {"1": Kind.BOOKED, "0": Kind.WAITLISTED}  # of a member in a class, by its bookState
+_UNMARKED = "unmarked"
 _BLOCKED = (httpx.codes.FORBIDDEN, httpx.codes.TOO_MANY_REQUESTS)
 
 
@@ -75,8 +76,8 @@ class Login:
 class GymClass:
     """One class of a day.
 
-    ``state`` is the member's place in it: None, 1 booked, 0 waiting, or what cannot be read; UNMARKED is what the list
-    shows to somebody it does not know, and no answer.
+    ``place`` is the member's: booked, waitlisted, not_booked, or unknown. Only an empty mark says not_booked: a class
+    without any is what the list shows to somebody it does not know.
     """
 
     class_id: str
@@ -84,7 +85,7 @@ class GymClass:
     starts: time | None
     taken: int | None
     places: int | None
-    state: object = UNMARKED
+    place: Kind = Kind.UNKNOWN
     booking_id: str | None = None
 
 
@@ -235,15 +236,15 @@ def _box(role: Mapping[str, Any]) -> Box:
 
 
 def _gym_class(said: Mapping[str, Any]) -> GymClass:
-    state, idres = said.get("bookState", UNMARKED), said.get("idres")
+    mark = said.get("bookState", _UNMARKED)
     return GymClass(
         class_id=str(said.get("id", "")),
         name=str(said.get("className", ""))[:100],
         starts=_time(str(said.get("time", ""))),
         taken=_count(said.get("ocupation")),
         places=_count(said.get("limit")),
-        state=None if state == "" else state,
-        booking_id=plain_id(idres),
+        place=Kind.NOT_BOOKED if mark in (None, "") else _PLACES.get(str(mark), Kind.UNKNOWN),
+        booking_id=plain_id(said.get("idres")),
     )
 
 

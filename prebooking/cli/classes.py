@@ -14,10 +14,11 @@ from prebooking.cli.perform import perform
 from prebooking.cli.site import Offer, offers, open_site, opened
 from prebooking.cli.terminal import say, show_json, show_table
 from prebooking.cli.when import clock_of, read_day, show_instant, show_span
+from prebooking.model import Kind
 from prebooking.operator import KnownSession, KnownVenue
 from prebooking.settings import AccountSettings
 
-_YOURS = {1: "booked", "1": "booked", 0: "waiting list", "0": "waiting list"}
+_YOURS = {Kind.BOOKED: "booked", Kind.WAITLISTED: "waiting list"}
 
 
 def classes(venue: VenueName, day: Day, *, member: Member = None, as_json: AsJson = False) -> None:
@@ -51,8 +52,7 @@ async def session_at(desk: Desk, venue: KnownVenue, member: str | None) -> Known
 
 def yours(offer: Offer) -> str:
     """Say what place the member has in it, as far as the venue told."""
-    state = offer.found.state
-    return _YOURS.get(state, "") if isinstance(state, int | str) and not isinstance(state, bool) else ""
+    return _YOURS.get(offer.found.place, "")
 
 
 def places(offer: Offer) -> str:

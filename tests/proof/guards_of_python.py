@@ -145,7 +145,7 @@ GUARDS_OF_PYTHON = (
         (
             InPython(
                 "prebooking.bookers.aimharder_site:_gym_class",
-                'said.get("bookState", UNMARKED)',
+                'said.get("bookState", _UNMARKED)',
                 'said.get("bookState")',
             ),
         ),

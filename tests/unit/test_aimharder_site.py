@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from prebooking.bookers.aimharder import classify
-from prebooking.bookers.aimharder_site import CLASSES, UNMARKED, AimHarderSite, Session, fingerprint, host_problem
+from prebooking.bookers.aimharder_site import CLASSES, AimHarderSite, Session, fingerprint, host_problem
 from prebooking.bookers.call import Reply
 from prebooking.errors import BadBookingData, VenueRefused
 from prebooking.http import isolated_client
@@ -71,14 +71,14 @@ def test_a_day_s_classes_have_times_places_and_the_member_s_own_place() -> None:
         day = date.fromisoformat(DAY)
         classes = await site.classes(session, day, timeout=5)
         assert isinstance(classes, list)
-        assert [(one.class_id, one.starts, one.taken, one.places, one.state) for one in classes] == [
-            (WOD, time(7), 1, 2, 1),
-            (OPEN_BOX, time(7), 0, 9, None),
-            (EVENING, time(19, 30), 0, 9, None),
+        assert [(one.class_id, one.starts, one.taken, one.places, one.place) for one in classes] == [
+            (WOD, time(7), 1, 2, Kind.BOOKED),
+            (OPEN_BOX, time(7), 0, 9, Kind.NOT_BOOKED),
+            (EVENING, time(19, 30), 0, 9, Kind.NOT_BOOKED),
         ]
         public = await site.classes(None, day, timeout=5)
         assert isinstance(public, list)
-        assert [one.state for one in public] == [UNMARKED] * 3
+        assert [one.place for one in public] == [Kind.UNKNOWN] * 3
 
     on_virtual_time(gym(), story)
 
@@ -168,10 +168,31 @@ async def test_a_class_that_is_half_there_is_read_as_far_as_it_goes() -> None:
     odd = [1, None, {}, {"id": 7, "time": "25:99", "limit": "many", "ocupation": -1, "idres": [], "bookState": ""}]
     classes = await site_that_answers(said({"bookings": odd})).classes(None, date(2030, 1, 11), timeout=5)
     assert isinstance(classes, list)
-    assert [(one.class_id, one.starts, one.taken, one.places, one.state) for one in classes] == [
-        ("", None, None, None, UNMARKED),
-        ("7", None, None, None, None),
+    assert [(one.class_id, one.starts, one.taken, one.places, one.place) for one in classes] == [
+        ("", None, None, None, Kind.UNKNOWN),
+        ("7", None, None, None, Kind.NOT_BOOKED),
     ]
+
+
+@pytest.mark.parametrize(
+    ("marked", "place"),
+    [
+        ({"bookState": "1"}, Kind.BOOKED),
+        ({"bookState": 0}, Kind.WAITLISTED),
+        ({"bookState": ""}, Kind.NOT_BOOKED),
+        ({"bookState": None}, Kind.NOT_BOOKED),
+        ({"bookState": "None"}, Kind.UNKNOWN),
+        ({"bookState": 7}, Kind.UNKNOWN),
+        ({"bookState": [1]}, Kind.UNKNOWN),
+        ({"bookState": False}, Kind.UNKNOWN),
+        ({}, Kind.UNKNOWN),
+    ],
+)
+async def test_only_an_empty_mark_says_that_the_member_has_no_place(marked: dict[str, Any], place: Kind) -> None:
+    listed = said({"bookings": [{"id": 7, **marked}]})
+    classes = await site_that_answers(listed).classes(SESSION, date(2030, 1, 11), timeout=5)
+    assert isinstance(classes, list)
+    assert [one.place for one in classes] == [place]
 
 
 @pytest.mark.parametrize(
