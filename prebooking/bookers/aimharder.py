@@ -38,7 +38,6 @@ _BY_NUMBER = {
     # On the waiting list, say some clients; full, and only the list is open, say others.
     0: Outcome(Kind.UNSURE, if_booked=Kind.BOOKED, if_not_booked=Kind.FULL),
 }
-_REJECTED = Outcome(Kind.REJECTED)
 # Nobody knows what it means: only if the member has no place has the booking surely been refused.
 _UNREADABLE = Outcome(Kind.UNSURE, detail="unreadable", if_not_booked=Kind.REJECTED)
 
@@ -132,8 +131,6 @@ def _verdict(said: dict[str, Any]) -> Outcome:
         return Outcome(Kind.BOOKED, plain_id(said.get("id")))
     if number in _BY_NUMBER:
         return _BY_NUMBER[number]
-    if (number is not None and number < 0) or (number is None and said.get("errorMssg") and "bookState" not in said):
-        return _REJECTED
     return _UNREADABLE
 
 
