@@ -32,7 +32,7 @@ def cpu(statement: str) -> float:
 
 
 def python(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, *arguments], check=True, capture_output=True, text=True)  # noqa: S603
+    return subprocess.run([sys.executable, *arguments], check=True, capture_output=True, text=True)  # noqa: S603 - this interpreter
 
 
 def where() -> str:

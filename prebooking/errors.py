@@ -1,4 +1,4 @@
-"""Every exception of this package.
+"""Every exception that the functions raise on purpose; the command line adds ``Impossible``.
 
 PrebookingError
 ├── SettingsError          the environment does not say what is needed; names every variable, shows no value

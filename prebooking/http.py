@@ -66,7 +66,7 @@ class CarriedTo(httpx.AsyncHTTPTransport):
 def prime() -> None:
     """Load what a first request would otherwise import: do it while the process starts, not while a class opens."""
     import anyio._backends._asyncio  # noqa: PLC0415 - chosen by name at the first request
-    import anyio.streams.tls  # noqa: F401, PLC0415
-    import httpcore._backends.anyio  # noqa: F401, PLC0415
+    import anyio.streams.tls  # noqa: F401, PLC0415 - as above
+    import httpcore._backends.anyio  # noqa: F401, PLC0415 - as above
 
     tls_context()

@@ -102,7 +102,7 @@ def _aimharder(
     async def aimharder(venue: Venue) -> AsyncIterator[Booker]:
         await loading
         from prebooking.bookers.aimharder import AimHarderBooker  # noqa: PLC0415 - see _load_aimharder
-        from prebooking.sessions import Seal, SessionStore  # noqa: PLC0415
+        from prebooking.sessions import Seal, SessionStore  # noqa: PLC0415 - as above
 
         sessions = SessionStore(database, instance_id=instance_id, clock=clock)
         async with isolated_client(transport=to_venues or to_aimharder(settings)) as client:
@@ -113,15 +113,15 @@ def _aimharder(
 
 async def _load_aimharder() -> None:
     """Import what only AimHarder's venues need, in steps between which the claim goes on."""
-    import cryptography.hazmat.primitives.ciphers.aead  # noqa: F401, PLC0415
+    import cryptography.hazmat.primitives.ciphers.aead  # noqa: F401, PLC0415 - as said above
 
-    import prebooking.sessions  # noqa: PLC0415
-
-    await asyncio.sleep(0)
-    import prebooking.bookers.aimharder_site  # noqa: PLC0415
+    import prebooking.sessions  # noqa: PLC0415 - as said above
 
     await asyncio.sleep(0)
-    import prebooking.bookers.aimharder  # noqa: F401, PLC0415
+    import prebooking.bookers.aimharder_site  # noqa: PLC0415 - as said above
+
+    await asyncio.sleep(0)
+    import prebooking.bookers.aimharder  # noqa: F401, PLC0415 - as said above
 
 
 def _secret(settings: Settings) -> str:

@@ -57,7 +57,7 @@ class Seal:
 
         """
         from cryptography.exceptions import InvalidTag  # noqa: PLC0415 - as above
-        from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415 - as above
 
         for key in self._keys:
             try:

@@ -23,7 +23,7 @@ class Booker(Protocol):
     most_calls: float
 
     # A timeout is an argument because it differs from call to call: the time that is left.
-    async def warm(self, *, timeout: float) -> None:  # noqa: ASYNC109
+    async def warm(self, *, timeout: float) -> None:  # noqa: ASYNC109 - as said above
         """Open a connection before the instant, if that helps. Never raises."""
         ...
 
@@ -31,7 +31,7 @@ class Booker(Protocol):
         """Say whether the row can be booked as it is, or has to be prepared first."""
         ...
 
-    async def prepare(self, row: Prebooking, *, timeout: float, renew: bool = False) -> Outcome | None:  # noqa: ASYNC109
+    async def prepare(self, row: Prebooking, *, timeout: float, renew: bool = False) -> Outcome | None:  # noqa: ASYNC109 - as said above
         """See to whatever a booking of this row needs, a login most of all; None: it can be booked now.
 
         Otherwise why not: ``session_expired`` or ``bad_data`` if that is for certain, anything else if it may pass.
@@ -39,7 +39,7 @@ class Booker(Protocol):
         """
         ...
 
-    async def book(self, row: Prebooking, *, timeout: float, gate: Gate) -> Outcome:  # noqa: ASYNC109
+    async def book(self, row: Prebooking, *, timeout: float, gate: Gate) -> Outcome:  # noqa: ASYNC109 - as said above
         """Send exactly one booking call, after the gate has opened, and say what the answer means.
 
         Never retries, and never raises for an answer or for the lack of one: ``not_sent`` if the first byte did not
@@ -52,7 +52,7 @@ class Booker(Protocol):
         """
         ...
 
-    async def confirm(self, row: Prebooking, *, timeout: float) -> Outcome:  # noqa: ASYNC109
+    async def confirm(self, row: Prebooking, *, timeout: float) -> Outcome:  # noqa: ASYNC109 - as said above
         """Ask the venue whether the member has the place: booked, waitlisted, not_booked, or unknown. Books nothing.
 
         Also ``blocked``, and ``session_expired``: prepared anew, it may be asked again.

@@ -135,13 +135,13 @@ class AimHarderSite:
             return _no(reply)
         return [_gym_class(one) for one in listed[:CLASSES] if isinstance(one, dict)]
 
-    async def warm(self, *, timeout: float) -> None:  # noqa: ASYNC109
+    async def warm(self, *, timeout: float) -> None:  # noqa: ASYNC109 - as above
         """Open a connection to the box, and leave it open for whoever comes next."""
         await ask(self._client, self._client.build_request("GET", f"{self._box}/", headers=HEADERS), timeout=timeout)
 
     # sessions
 
-    async def login(self, email: str, password: str, *, timeout: float) -> Login:  # noqa: ASYNC109
+    async def login(self, email: str, password: str, *, timeout: float) -> Login:  # noqa: ASYNC109 - as above
         """Log in. The password is used for this one call and kept nowhere.
 
         Raises:
@@ -161,7 +161,7 @@ class AimHarderSite:
             raise VenueRefused(_LOCKED if "ATTEMPTS" in str(auth.get("error")).upper() else _WRONG)
         return Login(Session(str(token), _cookies(reply), browser), _boxes(data))
 
-    async def refresh(self, session: Session, *, timeout: float) -> Session | Outcome:  # noqa: ASYNC109
+    async def refresh(self, session: Session, *, timeout: float) -> Session | Outcome:  # noqa: ASYNC109 - as above
         """Exchange a session for a new one; the old one's token is used up then. Or say why that cannot be."""
         form = {"token": session.token, "ciclo": "1", "fingerprint": session.fingerprint}
         request = self._request("POST", f"https://{self._family}/api/tokenUpdate", session, data=form)
@@ -171,7 +171,7 @@ class AimHarderSite:
             return _no(reply)
         return Session(str(token), {**session.cookies, **_cookies(reply)}, session.fingerprint)
 
-    async def whoami(self, session: Session, *, timeout: float) -> Outcome | None:  # noqa: ASYNC109
+    async def whoami(self, session: Session, *, timeout: float) -> Outcome | None:  # noqa: ASYNC109 - as above
         """Say why this is no login that the venue knows; None: it is one, and somebody stands in ``data``."""
         request = self._request("GET", f"https://{self._family}/api/whoami", session)
         said = _said(reply := await ask(self._client, request, timeout=timeout)) or {}

@@ -11,7 +11,6 @@ from prebooking.cli import asking, bell, classes, doctor, login, prebookings, ru
 
 app = typer.Typer(
     name="prebooking",
-    help="Asks ahead for classes, and looks after the scheduler that books them.",
     no_args_is_help=True,
     rich_markup_mode=None,  # plain help and plain errors: they fit into any terminal, file and pipe
     pretty_exceptions_enable=False,

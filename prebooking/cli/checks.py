@@ -17,7 +17,7 @@ from prebooking.settings import CLOCK_SKEW, Settings, session_key
 RANDOM_BITS = 50  # a secret below that is a repetition; it cannot tell a passphrase from what a generator made
 RANDOM_BYTES = 16  # different bytes in a key of 32: a random one has about thirty
 
-# Every function that the scheduler, the keeper of sessions and the command line call.
+# Every function of the database that the two functions of the cron and the command line call.
 FUNCTIONS = (
     "claim_due_prebookings_v1",
     "complete_prebooking_v1",
@@ -41,6 +41,8 @@ FUNCTIONS = (
     "preview_claim_v1",
     "prebooking_doctor_v1",
     "prebooking_bell_status_v1",
+    "prebooking_bell_on",
+    "prebooking_bell_off",
 )
 
 
@@ -86,7 +88,7 @@ def look_at_database(facts: Facts) -> Iterator[Check]:
     missing = [name for name in FUNCTIONS if name not in facts.functions]
     forbidden = [name for name, may in facts.functions.items() if not may]
     if missing:
-        yield Check("migrations", ok=False, said=f"{len(missing)} functions are missing: run `supabase db push`")
+        yield Check("migrations", ok=False, said=f"functions that are missing: {len(missing)}: run `supabase db push`")
     else:
         yield Check("migrations", ok=True, said=f"all {len(FUNCTIONS)} functions are there")
     if forbidden or facts.role != "service_role":

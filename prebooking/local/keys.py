@@ -48,7 +48,7 @@ class Keys:
 
     def _verify(self, token: str) -> dict[str, Any]:
         parts = token.split(".")
-        if len(parts) != 3:  # noqa: PLR2004  header, claims, signature
+        if len(parts) != 3:  # noqa: PLR2004 - header, claims, signature
             message = f"JWSError (CompactDecodeError Invalid number of parts: Expected 3 parts; got {len(parts)})"
             raise BadToken("PGRST301", message)
         header, claims, signature = (_decode(part) for part in parts)

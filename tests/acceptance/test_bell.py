@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
+
 from prebooking.local.bell import bell_tower
 from prebooking.local.stack import Stack
 from tests.stacks import ends, opening
 
 _LEAD = 3.0  # seconds
+_PATIENCE = 20.0  # seconds; nobody waits so long unless something is broken
 _PROMISED = 2000  # milliseconds: the first forty of a venue
 
 
@@ -15,9 +18,10 @@ def test_the_bell_alone_books_what_is_open_and_what_opens(stack: Stack) -> None:
         function.ready()
         rows_open, rows_ahead = opening(stack, 3), opening(stack, 5, ahead=_LEAD + 1)
         with bell_tower(stack.postgres.dsn(), url=function.url, secret=stack.environment["CRON_SECRET"]):
-            assert stack.ledger.wait_for(lambda: len(stack.ledger.bookings()) == 8, seconds=20)
+            assert stack.ledger.wait_for(lambda: len(stack.ledger.bookings()) == 8, seconds=_PATIENCE)
+            give_up = time.monotonic() + _PATIENCE
             while ends(stack, rows_open + rows_ahead) != {("completed", "booked")}:
-                pass
+                assert time.monotonic() < give_up, "the outcomes were not written"
     query = "select lateness_ms from public.prebookings where id = any(%s) order by created_at"
     late = [ms for (ms,) in stack.connection.execute(query, [rows_ahead])]
     assert late == sorted(late)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -136,8 +137,9 @@ def test_a_function_that_works_on_is_not_waited_for(database: Database, owner: C
     with running(PgNet(database.dsn)):
         bell.minute()
         app.calls.get(timeout=_PATIENCE)
+        give_up = time.monotonic() + _PATIENCE
         while (answered := owner.execute("select status_code, timed_out from net._http_response").fetchone()) is None:
-            pass
+            assert time.monotonic() < give_up, "nobody has noted that it was not answered"
     app.answers.set()
     assert answered == (None, True)
 

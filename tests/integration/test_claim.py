@@ -1,3 +1,5 @@
+"""What a claim takes, leases and answers, and what it leaves to others."""
+
 from __future__ import annotations
 
 from datetime import timedelta

@@ -1,3 +1,5 @@
+"""Rows whose class has begun: who ends them, how, and how they are counted."""
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING

@@ -1,3 +1,5 @@
+"""Claims that meet each other, the end of a run, or somebody who edits a row."""
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING

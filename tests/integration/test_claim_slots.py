@@ -1,3 +1,5 @@
+"""How many rows a claim takes: a slot every stagger, forty of a venue before the forty-first of any."""
+
 from __future__ import annotations
 
 from collections import Counter

@@ -1,3 +1,5 @@
+"""One invocation at an opening: whose turn it is, and when it ends."""
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING

@@ -83,7 +83,7 @@ def test_a_database_that_is_away_is_said(well: Terminal) -> None:
 
 def test_a_database_of_an_older_version_is_to_be_migrated(well: Terminal) -> None:
     well.connection.execute("drop function preview_claim_v1")
-    assert fails(well) == ["migrations: 1 functions are missing: run `supabase db push`"]
+    assert fails(well) == ["migrations: functions that are missing: 1: run `supabase db push`"]
 
 
 def test_a_database_without_any_of_it_is_to_be_migrated(well: Terminal) -> None:
@@ -162,6 +162,6 @@ def test_a_webhook_venue_is_looked_at_where_its_endpoint_is(well: Terminal) -> N
 
 def test_the_doctor_asks_for_every_function_there_is(terminal: Terminal) -> None:
     there = terminal.rows(
-        "select proname from pg_proc where pronamespace = 'public'::regnamespace and proname ~ '_v1$'"
+        "select proname from pg_proc where pronamespace = 'public'::regnamespace and proname ~ '_v1$|_bell_(on|off)$'"
     )
     assert {name for (name,) in there} == set(FUNCTIONS)

@@ -1,3 +1,5 @@
+"""Giving back: releases, pauses of a venue, and the end of a run."""
+
 from __future__ import annotations
 
 from datetime import timedelta
@@ -107,7 +109,7 @@ def test_counts_what_goes_back_and_not_what_stays_leased(owner: Connection, serv
 
 
 @pytest.mark.parametrize("leased", [True, False])
-def test_keeps_what_is_known_of_the_calls(owner: Connection, service: Connection, at: At, leased: bool) -> None:  # noqa: FBT001  a case
+def test_keeps_what_is_known_of_the_calls(owner: Connection, service: Connection, at: At, leased: bool) -> None:  # noqa: FBT001 - a case
     row, _ = _finish_with_one_sent(owner, service, attempts=2, fired_at=noon(0.5).isoformat(), leased=leased)
     stored = prebooking(owner, row)
     assert (stored["attempts"], stored["fired_at"], stored["lateness_ms"]) == (2, noon(0.5), 1500)

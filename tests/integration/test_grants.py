@@ -1,3 +1,5 @@
+"""Who may do what in the database: the service role what it needs, and nobody anything else."""
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -112,7 +114,7 @@ _CALLS: dict[str, Callable[[Connection], object]] = {
     "claim_sessions_v1": lambda connection: claim_sessions(connection, uuid4()),
     "add_venue_v1": add_venue,
     "list_venues_v1": lambda connection: ask(connection, "list_venues_v1"),
-    "enable_venue_v1": lambda connection: ask(connection, "enable_venue_v1", uuid4(), False),  # noqa: FBT003
+    "enable_venue_v1": lambda connection: ask(connection, "enable_venue_v1", uuid4(), False),  # noqa: FBT003 - SQL has no keywords here
     "set_venue_box_v1": lambda connection: ask(connection, "set_venue_box_v1", uuid4(), "42"),
     "list_sessions_v1": lambda connection: ask(connection, "list_sessions_v1", None),
     "add_prebooking_v1": lambda connection: add_wish(connection, uuid4()),

@@ -1,3 +1,5 @@
+"""The migrations run on every server at hand, and need no superuser."""
+
 from __future__ import annotations
 
 from pathlib import Path

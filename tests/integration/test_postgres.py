@@ -1,3 +1,5 @@
+"""The local server: gone with its process, and plain about why it did not start."""
+
 from __future__ import annotations
 
 import os

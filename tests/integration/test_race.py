@@ -1,3 +1,5 @@
+"""Ten processes fight over ten thousand rows, and one run in five dies: judged by a witness in the database."""
+
 from __future__ import annotations
 
 import subprocess

@@ -1,3 +1,5 @@
+"""Every rule of the tables, broken once; and Python and SQL agree on the words."""
+
 from __future__ import annotations
 
 from itertools import product

@@ -1,3 +1,5 @@
+"""No call reads the rows of the past or of the future."""
+
 from __future__ import annotations
 
 from datetime import UTC, datetime

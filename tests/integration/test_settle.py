@@ -1,3 +1,5 @@
+"""Completing and failing: whose row it must be, what is kept, and what is refused."""
+
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta

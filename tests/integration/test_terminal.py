@@ -1,3 +1,5 @@
+"""A row that has ended stays as it is, and what may be at the venue is not cancelled."""
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any

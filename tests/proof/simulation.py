@@ -47,7 +47,7 @@ class Story:
         self._dice = dice = random.Random(seed)  # noqa: S311 - made to be played again
         self.ends = dice.uniform(60, 360)  # seconds; from then on nothing goes wrong any more
         self._kind = kind = KINDS[seed % len(KINDS)]
-        self.storm = Storm(random.Random(seed + 1), Weather.of(dice), ends=self.ends, refusal=kind.refusal)  # noqa: S311
+        self.storm = Storm(random.Random(seed + 1), Weather.of(dice), ends=self.ends, refusal=kind.refusal)  # noqa: S311 - as above
         skews = {"database_skew": dice.uniform(-2.5, 2.5), "venue_skew": dice.uniform(-2.5, 2.5)}
         self.world = Universe(ground, seed=seed, kind=kind, fates=self.storm, **skews)
         self.storm.now = self.world.now
