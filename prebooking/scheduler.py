@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine, Mapping
 from contextlib import AsyncExitStack
-from typing import Any
+from typing import Any, TypedDict
 from uuid import UUID
 
 from prebooking.bookers import OpenBooker
@@ -24,6 +24,27 @@ WRITES = 1.0  # seconds after the guard until which the database may be written 
 END_OF_RUN = 0.3  # ... of which the last are kept for the end of the run
 
 
+class ClaimTerms(TypedDict):
+    """What a claim goes by, but for the instant of its last slot: durations in seconds."""
+
+    limit: int
+    stagger: float
+    lead: float
+    lease: float
+    turn: float
+
+
+def claim_terms(settings: Settings) -> ClaimTerms:
+    """Return the terms on which a run claims: whoever shows what a run would do asks by the same."""
+    return {
+        "limit": CLAIM_LIMIT,
+        "stagger": settings.stagger_ms / 1000,
+        "lead": settings.lead_seconds,
+        "lease": settings.lease_seconds,
+        "turn": settings.execution_timeout_seconds,
+    }
+
+
 class PrebookingScheduler:
     """Books what is due, once. An object is one invocation: it is run and thrown away."""
 
@@ -37,11 +58,11 @@ class PrebookingScheduler:
         clock: Clock,
         log: Log,
     ) -> None:
-        self._store, self._bookers, self._settings = store, bookers, settings
+        self._store, self._bookers, self._terms = store, bookers, claim_terms(settings)
         self._guard, self._clock, self._log = guard, clock, log
         self._last_start = guard.later(-LAST_START)
         self._outcomes_until, self._end = guard.later(WRITES - END_OF_RUN), guard.later(WRITES)
-        self._stagger = settings.stagger_ms / 1000
+        self._stagger = self._terms["stagger"]
         self._report = Report(store.instance_id)
         self._lines: dict[UUID, VenueLine] = {}
         self._open_bookers = AsyncExitStack()
@@ -82,15 +103,7 @@ class PrebookingScheduler:
         if self._last_start.remaining() <= (CLAIM_TIME if self._report.endings else 0):
             return []
         had_rows, self._holds_rows = self._holds_rows, True
-        claim = await self._store.claim_due(
-            providers=self._bookers,
-            limit=CLAIM_LIMIT,
-            fire_within=self._last_start,
-            stagger=self._stagger,
-            lead=self._settings.lead_seconds,
-            lease=self._settings.lease_seconds,
-            turn=self._settings.execution_timeout_seconds,
-        )
+        claim = await self._store.claim_due(providers=self._bookers, fire_within=self._last_start, **self._terms)
         self._holds_rows = had_rows or claim.anything_happened
         self._report.expired, self._report.unknown = claim.expired, claim.unknown
         self._refuse_unreadable(claim)

@@ -23,7 +23,7 @@ from prebooking.clock import Clock, Deadline, Reading
 from prebooking.invocation import run_once
 from prebooking.model import Summary
 from prebooking.operator import ClaimableRow, Preview
-from prebooking.scheduler import CLAIM_LIMIT
+from prebooking.scheduler import claim_terms
 from prebooking.settings import LAST_START, Settings
 
 
@@ -73,13 +73,9 @@ async def _preview(*, as_json: bool) -> None:
     async with open_desk(settings) as desk:
         preview = await desk.operator.preview(
             providers=settings.providers,
-            limit=CLAIM_LIMIT,
             fire_within=settings.execution_timeout_seconds - LAST_START,
-            stagger=settings.stagger_ms / 1000,
-            lead=settings.lead_seconds,
-            lease=settings.lease_seconds,
-            turn=settings.execution_timeout_seconds,
             until=desk.soon(),
+            **claim_terms(settings),
         )
     if as_json:
         show_json(preview)

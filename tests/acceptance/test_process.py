@@ -77,15 +77,24 @@ def loaded(statement: str) -> set[str]:
     return {name for name in run.stdout.decode().split() if name.startswith("prebooking")}
 
 
-def test_the_function_imports_with_an_empty_environment_and_without_what_few_deployments_need() -> None:
-    modules = loaded("import api.cron.prebooking_scheduler")
-    assert "prebooking.scheduler" in modules
-    assert not {name for name in modules if "aimharder" in name or "session" in name or "local" in name}
+@pytest.mark.parametrize(
+    ("function", "needs", "never"),
+    [
+        ("prebooking_scheduler", "prebooking.scheduler", ("aimharder", "session", "local", "cli")),
+        ("session_keeper", "prebooking.session_keeper", ("local", "cli")),
+    ],
+)
+def test_a_function_imports_with_an_empty_environment_and_without_what_few_deployments_need(
+    function: str, needs: str, never: tuple[str, ...]
+) -> None:
+    modules = loaded(f"import api.cron.{function}")
+    assert needs in modules
+    assert not {name for name in modules if any(part in name for part in never)}
 
 
-def test_the_function_leaves_garbage_collection_as_it_found_it() -> None:
-    loaded("import api.cron.prebooking_scheduler, gc; assert gc.isenabled() and gc.get_freeze_count()")
-    loaded("import api.cron.session_keeper, gc; assert gc.isenabled() and gc.get_freeze_count()")
+@pytest.mark.parametrize("function", ["prebooking_scheduler", "session_keeper"])
+def test_a_function_leaves_garbage_collection_as_it_found_it(function: str) -> None:
+    loaded(f"import api.cron.{function}, gc; assert gc.isenabled() and gc.get_freeze_count()")
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts sockets in /proc, which this system has not")
