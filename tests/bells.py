@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, LiteralString
+from typing import Any, LiteralString
 
 from psycopg.types.json import Jsonb
 
 from prebooking.local.bell import SECRET_NAME, STAND_INS
-from tests.database import set_clock
+from tests.database import Connection, set_clock
 from tests.factories import noon
-
-if TYPE_CHECKING:
-    from tests.database import Connection
 
 URL = "https://app.example.com/api/cron/prebooking_scheduler"
 SECRET = "a secret of the tests"

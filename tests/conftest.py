@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,9 +14,6 @@ from prebooking.local.postgres import LocalPostgres, apply_migrations
 from prebooking.local.rest import serve
 from tests.database import Database, Rest
 from tests.postgrest import serve_postgrest
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
 
 _TEMPLATE = "migrated"
 _numbers = itertools.count(1)

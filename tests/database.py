@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from typing import Any
 
 import psycopg
 from psycopg import sql
 
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from prebooking.local.keys import Keys
-    from prebooking.local.postgres import LocalPostgres
+from prebooking.local.keys import Keys
+from prebooking.local.postgres import LocalPostgres
 
 Connection = psycopg.Connection[Any]
 At = Callable[[float], None]  # sets the database's clock to so many seconds after noon

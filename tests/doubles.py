@@ -7,14 +7,12 @@ import heapq
 import itertools
 import math
 import selectors
+from collections.abc import Callable, Coroutine
+from contextvars import Context
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple, Unpack
+from typing import Any, TypeVar, TypeVarTuple, Unpack
 
 from prebooking.clock import Clock
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
-    from contextvars import Context
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")

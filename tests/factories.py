@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import itertools
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, LiteralString
+from typing import Any, LiteralString
 from uuid import UUID, uuid4
 
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-if TYPE_CHECKING:
-    from tests.database import Connection
+from tests.database import Connection
 
 _numbers = itertools.count(1)
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import httpx
 
 from prebooking.local.venue import VenueTwin
 from prebooking.local.venue_aimharder import BOOK, BOOKINGS, CANCEL_BOOK, LOGIN, TOKEN_UPDATE, WHOAMI
 from tests.doubles import EPOCH
-
-if TYPE_CHECKING:
-    import httpx
 
 BOX, BOX_ID = "mybox.aimharder.com", 10_584
 DAY = "20300111"

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID, uuid4
 
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
+from tests.database import Connection
 from tests.factories import noon
-
-if TYPE_CHECKING:
-    from tests.database import Connection
 
 
 def ask(connection: Connection, function: str, *arguments: object) -> Any:

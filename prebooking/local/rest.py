@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, LiteralString
+from typing import Any, LiteralString
 
 import psycopg
 from aiohttp import web
@@ -20,9 +21,6 @@ from psycopg import sql
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from prebooking.local.keys import BadToken, Keys
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
 
 _CONNECTIONS = 20  # calls at once; further ones wait for a connection, as at PostgREST
 _PATIENCE = 10.0  # seconds they wait

@@ -7,19 +7,16 @@ is given. It forgives nothing: without a protection the same prebooking is booke
 from __future__ import annotations
 
 from collections import Counter, defaultdict, deque
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum, auto
 from itertools import product
-from typing import TYPE_CHECKING
+from uuid import UUID
 
 from prebooking.local.venue_fate import ANSWER, DROP, HANG, Call, Canned, Ending, Fate, Reply
 from prebooking.local.venue_ledger import Act, Arrival, Ledger, State
 from prebooking.local.venue_members import Members
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from uuid import UUID
 
 __all__ = [
     "ANSWER",

@@ -11,13 +11,10 @@ What is not known of the real service is decided the less forgiving way:
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 SESSION_LIFE = timedelta(minutes=30)  # about that, say all clients of AimHarder
 ATTEMPTS = 5

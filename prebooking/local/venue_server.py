@@ -6,18 +6,16 @@ The Host header decides what is spoken: AimHarder's protocol at its hosts, the w
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, TypeAlias
+from datetime import datetime
+from typing import TypeAlias
 
 import httpx
 from aiohttp import web
 
 from prebooking.local import venue_aimharder, venue_webhook
 from prebooking.local.venue import ANSWER, HANG, Call, Ending, Reply, VenueTwin
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
-    from datetime import datetime
 
 Latency: TypeAlias = "float | Callable[[httpx.Request], float]"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -15,11 +15,9 @@ from prebooking.local.venue_aimharder import BOOK, BOOKINGS, TOKEN_UPDATE, WHOAM
 from prebooking.local.venue_verdicts import VERDICTS
 from prebooking.sessions import Seal
 from tests.boxes import HOST, KEYS, SEAL, Gym
+from tests.database import Database
 from tests.doubles import EPOCH
 from tests.world import World
-
-if TYPE_CHECKING:
-    from tests.database import Database
 
 OLD = timedelta(minutes=21)
 

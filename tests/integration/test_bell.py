@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import uuid4
 
 import psycopg
@@ -10,11 +10,9 @@ import pytest
 
 from tests.bells import LEAD, SECRET, URL, Bell, add_rows
 from tests.calls import claim, complete, finish
+from tests.database import Connection, Database
 from tests.factories import add_prebooking, add_venue, noon
 from tests.races import at_the_same_time, wait_until_blocked
-
-if TYPE_CHECKING:
-    from tests.database import Connection, Database
 
 _LATE_WISH = """insert into public.prebookings (venue_id, user_email, booking_data, available_at)
 select id, 'late@example.com', '{{"class_id": "late"}}', timestamptz '{}' from public.venues"""

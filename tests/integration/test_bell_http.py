@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from queue import SimpleQueue
-from typing import TYPE_CHECKING
 
 import pytest
 from psycopg.types.json import Jsonb
@@ -16,12 +16,8 @@ from psycopg.types.json import Jsonb
 from prebooking.local.bell import PgCron, PgNet, bell_tower
 from tests.bells import SECRET, Bell, add_rows
 from tests.calls import prebooking
+from tests.database import Connection, Database
 from tests.factories import add_prebooking, add_venue
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.database import Connection, Database
 
 _PATH = "/api/cron/prebooking_scheduler"
 _PATIENCE = 10.0  # seconds; nobody waits so long unless something is broken

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 
 from tests.bells import Bell, add_rows
+from tests.database import Connection
 from tests.factories import add_prebooking, add_venue, noon
-
-if TYPE_CHECKING:
-    from tests.database import Connection
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -13,11 +13,8 @@ from prebooking.scheduler import CLAIM_LIMIT
 from prebooking.settings import LAST_START
 from tests.bells import LEAD, Bell, add_rows
 from tests.calls import claim
-from tests.database import set_clock
+from tests.database import Connection, set_clock
 from tests.factories import add_venue, noon
-
-if TYPE_CHECKING:
-    from tests.database import Connection
 
 _OPENS = 30.0
 _WARM = 0.5  # seconds from the bell to the claim

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator
 from uuid import uuid4
 
 import pytest
@@ -13,13 +13,9 @@ from prebooking.errors import StoreRefused
 from prebooking.settings import Settings
 from prebooking.supabase import create_isolated_supabase
 from tests.bells import URL, Bell, add_rows
+from tests.database import Connection, Rest
 from tests.factories import noon
 from tests.world import ENVIRONMENT
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from tests.database import Connection, Rest
 
 pytestmark = pytest.mark.anyio
 CLOCK = Clock()

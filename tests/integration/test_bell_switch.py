@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import psycopg
 import pytest
 
 from tests.bells import SECRET, URL, Bell, add_rows
-from tests.database import set_clock
+from tests.database import Connection, set_clock
 from tests.factories import noon
-
-if TYPE_CHECKING:
-    from tests.database import Connection
 
 _ON = "select public.prebooking_bell_on(%s)"
 _OFF = "select public.prebooking_bell_off()"

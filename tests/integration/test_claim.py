@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
 import psycopg
 import pytest
 
 from tests.calls import claim, claimed, finish, prebooking, release, run
+from tests.database import At, Connection
 from tests.factories import add_prebooking, add_venue, noon
-
-if TYPE_CHECKING:
-    from tests.database import At, Connection
 
 
 def test_takes_rows_that_are_due_and_no_others(owner: Connection, service: Connection, at: At) -> None:

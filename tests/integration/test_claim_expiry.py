@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from tests.calls import claim, claimed, prebooking, release, run
+from tests.database import At, Connection
 from tests.factories import add_prebooking, add_venue, noon
-
-if TYPE_CHECKING:
-    from tests.database import At, Connection
 
 
 def test_a_row_nobody_came_for_ends_as_expired(owner: Connection, service: Connection, at: At) -> None:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import psycopg
 import pytest
 
 from tests.calls import cancel, claim, claimed, finish, prebooking
+from tests.database import At, Connection, Database
 from tests.factories import add_prebooking, add_venue, noon
 from tests.races import at_the_same_time, wait_until_blocked
-
-if TYPE_CHECKING:
-    from tests.database import At, Connection, Database
 
 
 def test_a_claim_waits_for_the_one_before_it_and_sees_what_that_took(

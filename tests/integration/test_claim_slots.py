@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
 
 from tests.calls import claim, claimed
+from tests.database import At, Connection
 from tests.factories import add_prebooking, add_venue, noon
-
-if TYPE_CHECKING:
-    from tests.database import At, Connection
 
 
 def test_takes_of_a_venue_no_more_than_it_can_start_in_time(owner: Connection, service: Connection, at: At) -> None:

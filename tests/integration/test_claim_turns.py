@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from tests.calls import claim, claimed, complete, finish
+from tests.database import At, Connection
 from tests.factories import add_prebooking, add_venue, noon
-
-if TYPE_CHECKING:
-    from tests.database import At, Connection
 
 
 def test_nobody_else_starts_on_an_opening_while_its_turn_lasts(owner: Connection, service: Connection, at: At) -> None:

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
 from tests.calls import claim, claimed, complete, finish, prebooking, release, run
+from tests.database import At, Connection
 from tests.factories import add_prebooking, add_venue, noon
-
-if TYPE_CHECKING:
-    from uuid import UUID
-
-    from tests.database import At, Connection
 
 
 def test_a_released_row_is_free_at_once(owner: Connection, service: Connection) -> None:

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from typing import Any
 from uuid import uuid4
 
 import psycopg
 import pytest
 
-from prebooking.local.postgres import apply_migrations
+from prebooking.local.postgres import LocalPostgres, apply_migrations
 from tests.calls import cancel, claim, claim_sessions, complete, fail, finish, lease, release, save_session, warn
 from tests.database import Connection, Database
 from tests.factories import noon
 from tests.questions import add_venue, add_wish, ask, preview
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from prebooking.local.postgres import LocalPostgres
 
 # Projects made before autumn 2026 grant everything by name, before our migrations run.
 _OLD_DEFAULTS = b"""

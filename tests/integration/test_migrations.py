@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import psycopg
@@ -12,9 +12,6 @@ import pytest
 from prebooking.local.postgres import LocalPostgres, apply_migrations, bundled_servers, server_version
 from tests.calls import claimed, complete, finish
 from tests.factories import add_prebooking, add_venue
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _SERVERS = [*bundled_servers(), *Path("/usr/lib/postgresql").glob("*/bin")]
 

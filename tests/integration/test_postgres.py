@@ -7,17 +7,14 @@ import select
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
 
 from prebooking.local import postgres as module
 from prebooking.local.postgres import LocalPostgres, bundled_servers, server_version
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _PARENT = """
 import signal, sys

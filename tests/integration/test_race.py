@@ -5,14 +5,11 @@ from __future__ import annotations
 import subprocess
 import sys
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.database import Connection, Database
 from tests.factories import add_venue
-
-if TYPE_CHECKING:
-    from tests.database import Connection, Database
 
 _PROCESSES = 10
 _VENUES = 50

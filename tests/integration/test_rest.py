@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import uuid4
 
 import httpx
 import pytest
 
+from tests.database import Database, Rest
 from tests.factories import add_prebooking, add_venue
 from tests.races import wait_until_somebody_is_blocked
-
-if TYPE_CHECKING:
-    from tests.database import Database, Rest
 
 Ask = Callable[..., Coroutine[Any, Any, httpx.Response]]
 

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 
 from prebooking.local.keys import Keys
-
-if TYPE_CHECKING:
-    from tests.database import Database, Rest
+from tests.database import Database, Rest
 
 pytestmark = pytest.mark.anyio
 

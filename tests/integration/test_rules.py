@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import uuid4
 from zoneinfo import available_timezones
 
@@ -11,10 +11,8 @@ import psycopg
 import pytest
 
 from prebooking.model import COMPLETED, ENDED_BY_DATABASE, FAILED, Kind
+from tests.database import Connection
 from tests.factories import add_prebooking, add_session, add_venue, noon
-
-if TYPE_CHECKING:
-    from tests.database import Connection
 
 _HELD = {"claimed_by": uuid4(), "claimed_until": noon(30), "turn_until": noon(8)}
 

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
 import pytest
 
 from tests.calls import cancel, claim, claimed, complete, fail, finish, release
+from tests.database import Connection
 from tests.factories import add_prebooking, add_venue, noon
 from tests.questions import add_wish, ask
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tests.database import Connection
 
 _OLD_ROWS = b"""
 insert into public.prebookings

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -15,10 +14,8 @@ from prebooking.local.venue_aimharder import TOKEN_UPDATE
 from prebooking.local.venue_verdicts import VERDICTS
 from prebooking.sessions import Seal
 from tests.boxes import Gym
+from tests.database import Database
 from tests.world import World
-
-if TYPE_CHECKING:
-    from tests.database import Database
 
 OLD = timedelta(minutes=9)
 HOUR = 3600.0

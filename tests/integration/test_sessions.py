@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 
 from tests.calls import claim, claim_sessions, lease, prebooking, save_session, warn
+from tests.database import At, Connection, Database
 from tests.factories import add_prebooking, add_session, add_venue, noon
-
-if TYPE_CHECKING:
-    from tests.database import At, Connection, Database
 
 MEMBER = "ana@example.com"
 DAY = 86_400

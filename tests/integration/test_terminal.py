@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import uuid4
 
 import psycopg
 import pytest
 
 from tests.calls import cancel, claim, claimed, complete, fail, finish, prebooking, release
+from tests.database import At, Connection, Database
 from tests.factories import add_prebooking, add_venue, noon
 from tests.races import at_the_same_time, wait_until_blocked
-
-if TYPE_CHECKING:
-    from tests.database import At, Connection, Database
 
 _ENDS = {"completed": "booked", "failed": "full", "cancelled": None}
 

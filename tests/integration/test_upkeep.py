@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import uuid4
 
 from tests.calls import claim, finish
+from tests.database import At, Connection
 from tests.factories import add_prebooking, add_venue, noon
-
-if TYPE_CHECKING:
-    from tests.database import At, Connection
 
 _DAY = 86_400.0
 _RUNS_A_DAY = 8  # here; what matters is that every run adds a row, and forgets up to a hundred

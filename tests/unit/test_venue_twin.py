@@ -5,16 +5,14 @@ from __future__ import annotations
 import asyncio
 from dataclasses import FrozenInstanceError
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import httpx
 import pytest
 
 from prebooking.local.venue import DROP, HANG, Arrival, Canned, Fate, Protection
 from tests.doubles import EPOCH, VirtualClock
 from tests.venues import BEARER, book, confirm, on_virtual_time, venue
-
-if TYPE_CHECKING:
-    import httpx
 
 
 def test_members_get_the_places_then_the_waiting_list_then_nothing(carried: Any) -> None:
