@@ -115,7 +115,12 @@ def main() -> None:
 
     threading.Thread(target=_end_with_the_starter, daemon=True).start()
     with socket.socket(fileno=int(sys.argv[1])) as listening:
-        config = uvicorn.Config("api.cron.prebooking_scheduler:app", access_log=False, log_level="warning")
+        config = uvicorn.Config(
+            "api.cron.prebooking_scheduler:app",
+            loop="asyncio",  # as the platform has it, whatever else is installed here: another may wake up early
+            access_log=False,
+            log_level="warning",
+        )
         uvicorn.Server(config).run(sockets=[listening])
 
 
