@@ -7,7 +7,8 @@ the offset of *that* date. Twice a year a local clock has an hour that does not 
   02:30 on the night the clocks go from 02:00 to 03:00 is 03:30.
 - A time that comes twice is the first of the two: an opening that is early is asked about again, a late one is lost.
 
-Both are what calendars do (RFC 5545, 3.3.5), and what a fold of 0 means (PEP 495).
+Both are what calendars do (RFC 5545, 3.3.5), and what a fold of 0 means (PEP 495). SQL follows the same rule in
+``prebooking_local_instant``.
 """
 
 from __future__ import annotations

@@ -40,6 +40,7 @@ FUNCTIONS = (
     "prebooking_status_v1",
     "preview_claim_v1",
     "prebooking_doctor_v1",
+    "prebooking_local_instant",
     "prebooking_bell_status_v1",
     "prebooking_bell_on",
     "prebooking_bell_off",

@@ -2,6 +2,18 @@
 -- answer is a verdict; what time it is, prebooking_clock() alone says. What is added has an id of the caller's choice, so
 -- that asking again after a lost answer says 'added' again.
 
+-- The instant at which a venue's clock shows this time, by the rule of prebooking/opening.py. A time that occurs twice is
+-- the first of the two: "at time zone" alone takes the second. A time that a clock change leaves out is read with the
+-- offset from before the change, as "at time zone" reads it.
+create function public.prebooking_local_instant(p_local timestamp, p_zone text) returns timestamptz
+language sql stable security invoker set search_path = '' as $$
+  with second as (select p_local at time zone p_zone as t),
+  first as (                                               -- read with the offset of the day before
+    select t, (p_local - ((t - interval '1 day') at time zone p_zone - (t - interval '1 day') at time zone 'UTC')) at time zone 'UTC' as t1
+    from second)
+  select case when t1 at time zone p_zone = p_local then least(t1, t) else t end from first
+$$;
+
 -- {"verdict": "added" | "name_taken" | "box_taken", "id", "name"}: the venue's, or that of the one in its way. A venue is
 -- called by its name, and the same box twice would be two lines at one place: neither politeness nor order would hold there.
 -- Two of one host that both have no number yet could become the same box, too. One venue is added, or given its box, at a
@@ -249,11 +261,11 @@ $$;
 grant insert (id, name, provider, host, provider_box_id, timezone, opening_rule), update (enabled, provider_box_id)
   on public.venues to service_role;
 grant insert (id, venue_id, user_email, booking_data, available_at, expires_at) on public.prebookings to service_role;
-revoke all on function public.add_venue_v1, public.list_venues_v1, public.enable_venue_v1, public.set_venue_box_v1,
+revoke all on function public.prebooking_local_instant, public.add_venue_v1, public.list_venues_v1, public.enable_venue_v1, public.set_venue_box_v1,
   public.list_sessions_v1, public.add_prebooking_v1,
   public.list_prebookings_v1, public.prebooking_figures_v1, public.prebooking_status_v1, public.preview_claim_v1,
   public.prebooking_doctor_v1 from public, anon, authenticated, service_role;
-grant execute on function public.add_venue_v1, public.list_venues_v1, public.enable_venue_v1, public.set_venue_box_v1,
+grant execute on function public.prebooking_local_instant, public.add_venue_v1, public.list_venues_v1, public.enable_venue_v1, public.set_venue_box_v1,
   public.list_sessions_v1, public.add_prebooking_v1,
   public.list_prebookings_v1, public.prebooking_figures_v1, public.prebooking_status_v1, public.preview_claim_v1,
   public.prebooking_doctor_v1 to service_role;

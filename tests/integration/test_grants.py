@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
@@ -73,6 +74,7 @@ _EXPECTED = {
     ("prebooking_status_v1", "EXECUTE"),
     ("preview_claim_v1", "EXECUTE"),
     ("prebooking_doctor_v1", "EXECUTE"),
+    ("prebooking_local_instant", "EXECUTE"),
     ("set_venue_box_v1", "EXECUTE"),
     ("list_sessions_v1", "EXECUTE"),
     ("venues.enabled", "UPDATE"),
@@ -118,6 +120,9 @@ _CALLS: dict[str, Callable[[Connection], object]] = {
     "prebooking_status_v1": lambda connection: ask(connection, "prebooking_status_v1"),
     "preview_claim_v1": preview,
     "prebooking_doctor_v1": lambda connection: ask(connection, "prebooking_doctor_v1", ["cancel_prebooking_v1"]),
+    "prebooking_local_instant": lambda connection: ask(
+        connection, "prebooking_local_instant", datetime.fromisoformat("2026-10-25 02:30"), "Europe/Madrid"
+    ),
 }
 
 
@@ -188,4 +193,4 @@ def test_every_function_runs_as_its_caller_with_a_fixed_search_path(project: Dat
         "select proname, prosecdef, proconfig from pg_proc where pronamespace = 'public'::regnamespace"
     ).fetchall()
     loose = [name for name, definer, settings in rows if definer or 'search_path=""' not in (settings or [])]
-    assert (len(rows), loose) == (38, [])
+    assert (len(rows), loose) == (39, [])
