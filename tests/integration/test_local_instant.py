@@ -23,8 +23,10 @@ def clock_changes(zone: str, year: int) -> list[datetime]:
 
 
 def by_the_database(connection: Connection, local: list[datetime], zone: str) -> list[datetime]:
-    times = "unnest(%s::timestamp[]) with ordinality as times(local, number)"
-    query = f"select public.prebooking_local_instant(local, %s) from {times} order by number".encode()
+    query = (
+        "select public.prebooking_local_instant(local, %s)"
+        " from unnest(%s::timestamp[]) with ordinality as times(local, number) order by number"
+    )
     return [found for (found,) in connection.execute(query, [zone, local]).fetchall()]
 
 
