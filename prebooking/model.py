@@ -40,6 +40,8 @@ class Kind(StrEnum):
     BLOCKED = "blocked"
     UNSURE = "unsure"
     NOT_BOOKED = "not_booked"  # a venue that was asked says no
+    MISSING = "missing"  # the venue's whole list, seen with a living login, does not have the class
+    CANNOT_TELL = "cannot_tell"  # a venue that was asked gave no clear answer, or a row cannot be prepared now
     LOGGED_OUT = "logged_out"  # a call was answered "log in again": nothing was booked by it
 
 
@@ -151,6 +153,7 @@ class Prebooking(_Row):
     early_runs: int
     attempts: int = 0  # booking calls of earlier runs
     session: SealedSession | None = None  # for venues where the member's own login books
+    session_over: bool = False  # the venue has said that this login is over
 
     @property
     def order(self) -> tuple[datetime, datetime, UUID]:
