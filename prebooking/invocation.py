@@ -29,16 +29,20 @@ async def run_once(
     guard: Deadline,
     clock: Clock,
     log: Log,
+    by_hand: bool = False,
     to_database: httpx.AsyncBaseTransport | None = None,
     to_venues: httpx.AsyncBaseTransport | None = None,
 ) -> Summary:
-    """Book what is due, once, and answer what was done. The transports are the network's, if nobody brings others."""
+    """Book what is due, once, and answer what was done. The transports are the network's, if nobody brings others.
+
+    A run ``by_hand`` does not count as a tick of the trigger.
+    """
     async with (
         create_isolated_supabase(settings, instance_id, clock=clock, transport=to_database) as database,
         _bookers(settings, database, instance_id, clock, to_venues) as bookers,
     ):
         scheduler = PrebookingScheduler(
-            store=PrebookingStore(database, instance_id=instance_id, clock=clock),
+            store=PrebookingStore(database, instance_id=instance_id, clock=clock, by_hand=by_hand),
             bookers=bookers,
             settings=settings,
             guard=guard,

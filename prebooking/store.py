@@ -55,9 +55,9 @@ _cancellation = TypeAdapter[Cancellation](Cancellation).validate_python
 class PrebookingStore:
     """The prebookings as one invocation sees them. Every method raises a StoreError when there is no usable answer."""
 
-    def __init__(self, database: IsolatedSupabase, *, instance_id: UUID, clock: Clock) -> None:
+    def __init__(self, database: IsolatedSupabase, *, instance_id: UUID, clock: Clock, by_hand: bool = False) -> None:
         self.instance_id = instance_id
-        self._database, self._clock = database, clock
+        self._database, self._clock, self._by_hand = database, clock, by_hand
 
     async def claim_due(
         self,
@@ -76,7 +76,7 @@ class PrebookingStore:
         claiming it asks again; StoreBusy means that there was no time left for that.
         """
         fixed = {"p_providers": list(providers), "p_limit": limit, "p_stagger_ms": _ms(stagger)}
-        fixed |= {"p_lead_ms": _ms(lead), "p_lease_ms": _ms(lease), "p_turn_ms": _ms(turn)}
+        fixed |= {"p_lead_ms": _ms(lead), "p_lease_ms": _ms(lease), "p_turn_ms": _ms(turn), "p_by_hand": self._by_hand}
         tries = 0
         while True:
             asked = Reading.of(self._clock)

@@ -28,14 +28,20 @@ def add_venue(connection: Connection, **overrides: Any) -> UUID:
 
 
 def add_prebooking(connection: Connection, venue: UUID, **overrides: Any) -> UUID:
-    """Add a member's wish that has been due for a second on the database's clock, unless ``available_at`` says else."""
+    """Add a member's wish that has been due for a second on the database's clock, unless ``available_at`` says else.
+
+    It was asked for a day before its opening, and each one a millisecond after the one before.
+    """
     number = next(_numbers)
     wish = {"venue_id": venue, "user_email": f"member{number}@example.com", "booking_data": {"class_id": number}}
     if "available_at" not in overrides:
         (wish["available_at"],) = connection.execute(
             "select public.prebooking_clock() - interval '1 second'"
         ).fetchone() or (None,)
-    return _insert_with_id(connection, "prebookings", wish | overrides)
+    wish |= overrides
+    if isinstance(wish["available_at"], datetime):
+        wish.setdefault("created_at", wish["available_at"] - timedelta(days=1) + timedelta(milliseconds=number))
+    return _insert_with_id(connection, "prebookings", wish)
 
 
 def add_session(connection: Connection, venue: UUID, member: str, **overrides: Any) -> None:

@@ -55,7 +55,7 @@ async def _carry_out(settings: Settings) -> Summary:
     logging.getLogger("prebooking").setLevel(logging.WARNING)
     events = log.Log(instance_id=instance_id)
     with redirect_stdout(sys.stderr):
-        return await run_once(settings, instance_id=instance_id, guard=guard, clock=clock, log=events)
+        return await run_once(settings, instance_id=instance_id, guard=guard, clock=clock, log=events, by_hand=True)
 
 
 def _say_summary(summary: Summary) -> None:

@@ -47,7 +47,8 @@ create table public.prebookings (
   fired_at        timestamptz,                                              -- the first call's first byte, on this database's clock
   answered_at     timestamptz,
   settled_at      timestamptz,
-  lateness_ms     bigint generated always as ((extract(epoch from fired_at - available_at) * 1000)::bigint) stored,
+  -- From the opening, or from when it was asked for, if that was later.
+  lateness_ms     bigint generated always as ((extract(epoch from fired_at - greatest(available_at, created_at)) * 1000)::bigint) stored,
   created_at      timestamptz not null default clock_timestamp(),
   constraint opens_before_it_expires check (available_at < expires_at),
   -- A row is settled exactly when it is terminal: this prevents an end without an instant, and an instant without an end.
@@ -98,13 +99,15 @@ create table public.prebooking_runs (
   expired         int not null default 0,                                   -- ended unsent: nobody came before the class began
   unknown         int not null default 0,                                   -- ended in doubt: nobody could find out in time
   released        int not null default 0,
+  claim_ms        int,                                                      -- its slowest claim, without the wait for the lock
   summary         jsonb);
 create index prebooking_runs_opened on public.prebooking_runs (opened_at);
 
--- One row: "the trigger is dead" is its age.
+-- One row: "the trigger is dead" is the age of its instant. Null: it has never called.
 create table public.prebooking_heartbeat (
   only_one        boolean primary key default true check (only_one),
-  last_tick_at    timestamptz not null);
+  last_tick_at    timestamptz,                                              -- the scheduler's trigger
+  sessions_at     timestamptz);                                             -- the session keeper's trigger
 
 create function public.prebookings_fill() returns trigger language plpgsql set search_path = '' as $$
 begin

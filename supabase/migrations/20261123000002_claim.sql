@@ -18,6 +18,7 @@ language sql volatile security invoker set search_path = '' as 'select pg_adviso
 --   p_lead_ms         also rows that open within this time, to be held until they do
 --   p_lease_ms        until then nobody else touches the rows
 --   p_turn_ms         until then nobody else starts on their openings
+--   p_by_hand         a person runs it, not the trigger: so it is no sign that the trigger works
 --
 -- Answers {"now", "expired", "unknown", "rows": [...]}: one value, so no row limit between here and the caller cuts it.
 -- booking_data comes as text, to be read row by row: what no reader can take spoils its own row and not the answer.
@@ -28,7 +29,7 @@ language sql volatile security invoker set search_path = '' as 'select pg_adviso
 -- The same logic in a single statement decides by the snapshot from before its wait, and claims twice.
 create function public.claim_due_prebookings_v1(
   p_instance uuid, p_providers text[], p_limit int, p_fire_within_ms int, p_stagger_ms int,
-  p_lead_ms int, p_lease_ms int, p_turn_ms int)
+  p_lead_ms int, p_lease_ms int, p_turn_ms int, p_by_hand boolean default false)
 returns jsonb language plpgsql volatile security invoker set search_path = ''
 set lock_timeout = '1500ms'                                -- less than the caller's patience: "busy" must reach it as an answer
 set jit = off as $$                                        -- compiling the plan would cost a fresh connection 50 to 110 ms a call
@@ -42,6 +43,8 @@ declare
   v_turn       interval := least(greatest(coalesce(p_turn_ms, 8000), 0) * ms, v_lease);
   v_per_venue  int      := least(greatest(coalesce(p_fire_within_ms, 0), -1) / greatest(coalesce(p_stagger_ms, 50), 1) + 1, 200);
   t            timestamptz;
+  v_began      timestamptz;
+  v_claim_ms   int;
   n_expired    int;
   n_unknown    int;
   n_claimed    int;
@@ -54,8 +57,11 @@ begin
   end if;
   perform public.prebooking_lock();
   t := public.prebooking_clock();
-  insert into public.prebooking_heartbeat as h (last_tick_at) values (t)
-    on conflict (only_one) do update set last_tick_at = excluded.last_tick_at;
+  v_began := clock_timestamp();
+  if not p_by_hand then
+    insert into public.prebooking_heartbeat as h (last_tick_at) values (t)
+      on conflict (only_one) do update set last_tick_at = excluded.last_tick_at;
+  end if;
   if exists (select 1 from public.prebooking_runs where instance_id = p_instance and closed_at is not null) then
     return jsonb_build_object('now', t, 'expired', 0, 'unknown', 0, 'rows', '[]'::jsonb);  -- a late try of a claim given up long ago
   end if;
@@ -117,10 +123,12 @@ begin
   get diagnostics n_claimed = row_count;
 
   if n_claimed + n_expired + n_unknown > 0 then
-    insert into public.prebooking_runs as r (instance_id, opened_at, claimed, expired, unknown)
-      values (p_instance, t, n_claimed, n_expired, n_unknown)
+    v_claim_ms := extract(epoch from clock_timestamp() - v_began) * 1000;
+    insert into public.prebooking_runs as r (instance_id, opened_at, claimed, expired, unknown, claim_ms)
+      values (p_instance, t, n_claimed, n_expired, n_unknown, v_claim_ms)
       on conflict (instance_id) do update
-      set claimed = r.claimed + excluded.claimed, expired = r.expired + excluded.expired, unknown = r.unknown + excluded.unknown;
+      set claimed = r.claimed + excluded.claimed, expired = r.expired + excluded.expired, unknown = r.unknown + excluded.unknown,
+          claim_ms = greatest(r.claim_ms, excluded.claim_ms);
   end if;
   delete from public.prebooking_runs where instance_id in (  -- also when nothing is due: failures leave rows too
     select instance_id from public.prebooking_runs where opened_at < t - interval '30 days' order by opened_at limit 100);

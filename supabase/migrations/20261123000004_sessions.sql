@@ -109,6 +109,9 @@ begin
         'provider_box_id', v.provider_box_id, 'timezone', v.timezone, 'idempotent', v.idempotent))
     order by l.opens, l.venue_id, l.user_email), '[]')
   into v_sessions from leased l join public.venues v on v.id = l.venue_id;
+  -- Last, because a claim writes this row too: it is locked for as short as can be.
+  insert into public.prebooking_heartbeat as h (sessions_at) values (t)
+    on conflict (only_one) do update set sessions_at = excluded.sessions_at;
   return v_sessions;
 end $$;
 
