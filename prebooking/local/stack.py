@@ -22,7 +22,8 @@ from anyio.from_thread import start_blocking_portal
 from prebooking.local import rest, venue_server
 from prebooking.local.function import Function
 from prebooking.local.keys import Keys
-from prebooking.local.postgres import LocalPostgres, apply_migrations, bundled_servers
+from prebooking.local.postgres import LocalPostgres, apply_migrations
+from prebooking.local.servers import default_server
 from prebooking.local.venue import Act, Arrival, Ledger, Protection, VenueTwin
 
 
@@ -62,7 +63,7 @@ class Stack:
 
     def psql(self, statement: str) -> str:
         """Return a line for a shell that runs the statement. Double quotes go round it: it has none itself."""
-        program = bundled_servers()[-1] / "psql"
+        program = default_server() / "psql"
         return f'{shlex.quote(str(program))} -X {shlex.quote(self.postgres.dsn())} -c "{statement}"'
 
 

