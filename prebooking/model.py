@@ -79,6 +79,9 @@ SENTENCES = {
 }
 
 
+_DEEPEST = 100  # levels of brackets: how many Python reads and writes depends on its version
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What a venue's answer, or the lack of one, means. ``detail`` is our own wording, never the venue's text.
@@ -101,11 +104,27 @@ class Outcome:
 
 
 def _read_json(value: object) -> object:
-    """Read what comes as text; numbers of thousands of digits and thousands of brackets are refused like nonsense."""
+    """Read JSON text. Refuses numbers of thousands of digits, and more levels than every Python can read and write."""
     try:
-        return json.loads(value) if isinstance(value, str) else value
+        read = json.loads(value) if isinstance(value, str) else value
     except (ValueError, RecursionError):
         raise ValueError("is no JSON that can be read") from None
+    if _is_deeper(read, levels=_DEEPEST):
+        raise ValueError(f"has more than {_DEEPEST} levels of brackets")
+    return read
+
+
+def _is_deeper(value: object, *, levels: int) -> bool:
+    """Return whether a JSON value has more levels of brackets than this."""
+    level = [value]
+    for _ in range(levels + 1):
+        lists = [
+            list(each.values()) if isinstance(each, dict) else each for each in level if isinstance(each, dict | list)
+        ]
+        level = [inner for each in lists for inner in each]
+        if not lists:
+            return False
+    return True
 
 
 class Provider(StrEnum):

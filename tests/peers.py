@@ -54,6 +54,10 @@ class Peer:
     def close(self) -> None:
         self._writer.close()
 
+    def abort(self) -> None:
+        """Close at once, whatever is still to be sent."""
+        self._writer.transport.abort()
+
     async def listen(self) -> None:
         """Read until there is no more to read."""
         try:
@@ -147,7 +151,8 @@ async def serve(script: Script, *, tls: ssl.SSLContext | None = None) -> AsyncIt
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await listening.wait_closed()
+        for peer in server.peers:
+            peer.abort()  # not wait_closed(): since Python 3.12 it waits for bytes that nobody reads any more
 
 
 def unused_port() -> int:

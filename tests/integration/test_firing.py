@@ -287,7 +287,9 @@ def test_another_opening_may_follow_a_settled_call_only_after_the_stagger(databa
     assert gaps(world.sent())[0] >= 0.05 - 1e-9
 
 
-@pytest.mark.parametrize("poison", ['{"n": 1e5000}', '{"n": ' + "[" * 3000 + "]" * 3000 + "}"])
+@pytest.mark.parametrize(
+    "poison", ['{"n": 1e5000}', '{"n": ' + "[" * 3000 + "]" * 3000 + "}", '{"n":' * 101 + "1" + "}" * 101]
+)
 def test_data_that_no_reader_can_take_spoils_its_own_row_and_no_other(database: Database, poison: str) -> None:
     world = World(database)
     venue = add_venue(world.connection)
