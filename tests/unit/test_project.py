@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+import subprocess
 import tomllib
 from pathlib import Path
 from statistics import median
@@ -63,6 +64,29 @@ def test_the_bundle_leaves_out_what_is_never_deployed_in_one_glob_the_builder_ta
         assert {"tests/**", "prebooking/local/**", "prebooking/cli/**", ".env*"} <= set(
             how["excludeFiles"].strip("{}").split(",")
         )
+
+
+def uploaded(folder: Path) -> set[str]:
+    """Return what is left of a folder's files when git reads .vercelignore, whose format is .gitignore's."""
+    (folder / ".vercelignore").write_text((ROOT / ".vercelignore").read_text())
+    subprocess.run(["git", "init", "--quiet", folder], check=True)
+    listing = ["git", "-C", str(folder), "ls-files", "--others", "--exclude-from=.vercelignore"]
+    return set(subprocess.run(listing, check=True, capture_output=True, text=True).stdout.splitlines())
+
+
+def test_a_deployment_takes_the_functions_and_nothing_else_that_lies_in_the_folder(tmp_path: Path) -> None:
+    shipped = [path for path in SOURCES if not {"cli", "local"} & set(path.relative_to(ROOT).parts)]
+    needed = {str(path.relative_to(ROOT)) for path in shipped}
+    needed |= {"pyproject.toml", "vercel.json", "public/robots.txt", ".vercel/project.json"}
+    strays = "dump.sql key.pem .npmrc .env .env.local .vercel/.env.production.local uv.lock notes/x.py tests/x.py"
+    strays += (
+        " api/key.pem api/cron/.npmrc prebooking/dump.sql prebooking/.env prebooking/cli/app.py prebooking/local/x.py"
+    )
+    strays += " public/dump.sql prebooking/__pycache__/x.py supabase/config.toml prebooking.sql api.pem"
+    for name in [*needed, *strays.split()]:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("")
+    assert uploaded(tmp_path) == needed
 
 
 def test_no_preset_hides_the_functions_and_the_hyphen_url_leads_to_one() -> None:
