@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
+import socket
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -28,10 +31,17 @@ PAUSES = (0.1, 0.2)  # seconds before the second and the third try
 ANSWER_LIMIT = 12_582_912  # bytes of an answer that are read: 500 rows with the longest data need 11.3 million
 LOCK_WAIT = 1.5  # seconds a function waits for a lock before it answers "busy": lock_timeout in the migrations
 
+# Words for answers without a code, and for calls without an answer. Any other is the name of httpx's exception.
+UNREADABLE = "unreadable"  # JSON, but not what this version expects
+NO_JSON = "no_json"  # a success that is not the database's: a proxy, a login page
+UNKNOWN_HOST, CERTIFICATE = "unknown_host", "certificate"
+
 _LOCKED = "55P03"
-# Nothing a second try could change: bad input, wrong role, missing function, broken rule.
+_CODE = re.compile(r"[0-9A-Z]{5}|PGRST[0-9A-Z]{3}", re.ASCII)  # an SQLSTATE or PostgREST's; anything else is a text
+# Nothing a second try could change: bad input, wrong role, read-only, missing function, broken rule.
 _FINAL = re.compile(r"(22|23|25|42|P0|PT)\w{3}|PGRST[123]\w\w", re.ASCII)
-_FINAL_STATUS = frozenset(str(status) for status in range(400, 500) if status not in (408, 425, 429))
+_MAY_PASS = frozenset({408, 425, 429})
+PROJECT_PAUSED = 540  # Supabase's own: https://supabase.com/docs/guides/platform/http-status-codes
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +65,7 @@ class IsolatedSupabase:
         """Call a database function, and again after 100 ms and 200 ms if there was no usable answer.
 
         Every function of ours may be asked twice: each says what must still be true. ``read`` turns the answer into
-        what it means; what it refuses as a ValueError is no usable answer.
+        what it means; what it refuses as a ValueError is of another version, and not asked for again.
 
         Raises:
             StoreUnavailable: no usable answer, or no time left.
@@ -87,20 +97,52 @@ class IsolatedSupabase:
     async def _once(self, function: str, params: dict[str, Any], read: Callable[[Any], T], until: Deadline) -> T:
         try:
             async with asyncio.timeout(min(self._timeout, until.remaining())):
-                return read((await self.client.rpc(function, params).execute()).data)
-        except APIError as exc:
-            raise _meaning(function, exc.code) from None  # its text may hold a whole row
-        except (httpx.HTTPError, TimeoutError, ValueError, RecursionError) as exc:
-            raise StoreUnavailable(function, type(exc).__name__) from None
+                data = (await self.client.rpc(function, params).execute()).data
+        except _Refusal as exc:
+            raise _meaning(function, exc) from None
+        except (APIError, RecursionError):
+            raise StoreUnavailable(function, NO_JSON) from None
+        except (httpx.HTTPError, TimeoutError, ValueError) as exc:
+            raise StoreUnavailable(function, _word_for(exc)) from None
+        try:
+            return read(data)
+        except ValueError:  # its text may hold a whole row
+            if isinstance(data, str) or data == []:  # the library's value for what is no JSON, and for no body
+                raise StoreUnavailable(function, NO_JSON) from None
+            raise StoreRefused(function, UNREADABLE) from None
 
 
-def _meaning(function: str, code: str | None) -> StoreError:
-    code = code if code and re.fullmatch(r"[0-9A-Z]{3,10}", code) else None  # or else it is somebody's text
-    if code == _LOCKED:
-        return StoreBusy(function, code)
-    if code and (_FINAL.fullmatch(code) or code in _FINAL_STATUS):
-        return StoreRefused(function, code)
-    return StoreUnavailable(function, code or "no_code")
+class _Refusal(Exception):
+    """An answer that is no success: its HTTP status, and the database's code if the body has one."""
+
+    def __init__(self, status: int, code: str | None) -> None:
+        self.status, self.code = status, code
+        super().__init__()
+
+
+def _meaning(function: str, refusal: _Refusal) -> StoreError:
+    """Return what a refusal means. Where its body has no code, the HTTP status decides."""
+    if refusal.code == _LOCKED:
+        return StoreBusy(function, _LOCKED)
+    final = _FINAL.fullmatch(refusal.code) if refusal.code else _is_final(refusal.status)
+    return (StoreRefused if final else StoreUnavailable)(function, refusal.code or str(refusal.status))
+
+
+def _is_final(status: int) -> bool:
+    """Return whether asking again is in vain: a redirect, a refusal, a paused project; not an overload."""
+    return (status < httpx.codes.INTERNAL_SERVER_ERROR and status not in _MAY_PASS) or status == PROJECT_PAUSED
+
+
+def _word_for(exc: Exception) -> str:
+    """Return a word for a call that ended without an answer."""
+    cause: BaseException | None = exc
+    while cause:
+        if isinstance(cause, socket.gaierror):
+            return UNKNOWN_HOST
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return CERTIFICATE
+        cause = cause.__cause__ or cause.__context__
+    return type(exc).__name__
 
 
 class AnswerTooLong(httpx.ReadError):
@@ -125,10 +167,23 @@ class _Capped(httpx.AsyncByteStream):
 
 
 async def _cap(response: httpx.Response) -> None:
-    if response.headers.get("content-encoding", "identity").lower() != "identity":
+    """Limit what is read of an answer; one that is no success ends here."""
+    compressed = response.headers.get("content-encoding", "identity").lower() != "identity"
+    if compressed and response.is_success:
         raise httpx.DecodingError("compressed unasked", request=response.request)
     if isinstance(response.stream, httpx.AsyncByteStream):
         response.stream = _Capped(response.stream)
+    if not response.is_success:  # the library would lose the status where the body has no code
+        raise _Refusal(response.status_code, None if compressed else _code(await response.aread()))
+
+
+def _code(body: bytes) -> str | None:
+    try:
+        said = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    code = said.get("code") if isinstance(said, dict) else None
+    return code if isinstance(code, str) and _CODE.fullmatch(code) else None
 
 
 @asynccontextmanager

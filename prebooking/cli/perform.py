@@ -22,11 +22,51 @@ from prebooking.errors import (
     StoreError,
     StoreRefused,
 )
+from prebooking.supabase import CERTIFICATE, NO_JSON, UNKNOWN_HOST, UNREADABLE
 
 COULD_NOT, TYPED_WRONGLY, INTERRUPTED = 1, 2, 130
 
-_NO_RIGHT = frozenset({"42501", "PGRST301", "PGRST302", "PGRST303", "401", "403"})
-_NOT_THERE = frozenset({"PGRST202", "PGRST203", "42883", "42P01", "42703"})
+_MIGRATE = "The database is not migrated to this version: run `supabase db push`"
+_KEY = "Supabase refuses the key: set SUPABASE_SERVICE_ROLE_KEY to a secret key of this project that is not disabled"
+_ADDRESS = "There is no Supabase project at this address: set SUPABASE_URL to https://<project>.supabase.co"
+_SOON = "The database is overloaded or restarting: try again in a minute, and look at status.supabase.com"
+_SLOW = "The database does not answer in time: try again in a minute, and look at its load in Supabase's dashboard"
+_CUT = "The database's answer was cut off or garbled: look at the network and at proxies, and try again"
+
+# What to do about an answer of the database or its gateway: SQLSTATE, PostgREST's code, HTTP status, or our own word.
+_CURES: dict[str, str] = {
+    **dict.fromkeys(("PGRST202", "PGRST203", "PGRST204", "PGRST205", "42883", "42P01", "42703"), _MIGRATE),
+    UNREADABLE: "The database answered something this version cannot read: run `supabase db push`, and install the same"
+    " version here",
+    **dict.fromkeys(("401", "403", "PGRST300", "PGRST301", "PGRST302", "PGRST303"), _KEY),
+    "42501": "The key may not do this: set SUPABASE_SERVICE_ROLE_KEY to this project's secret key",
+    "402": "Supabase has restricted the project, because a quota is used up or a bill is overdue: look at Usage and"
+    " Billing in its dashboard",
+    "540": "The project is paused: restore it in Supabase's dashboard",
+    "404": _ADDRESS,
+    UNKNOWN_HOST: "The host of SUPABASE_URL is not known: look for a mistake in it, whether the project still exists,"
+    " and at the network",
+    CERTIFICATE: "The certificate of SUPABASE_URL's host is not valid: look at the address, at this machine's clock and"
+    " at proxies",
+    **dict.fromkeys(
+        ("301", "302", "303", "307", "308"), "SUPABASE_URL points to another address: set it to the project's own"
+    ),
+    NO_JSON: "What answers at SUPABASE_URL is not Supabase, perhaps a proxy or a login page: set it to"
+    " https://<project>.supabase.co",
+    **dict.fromkeys(
+        ("406", "PGRST106"), "The schema public is not exposed: add it in Supabase's API settings, Exposed schemas"
+    ),
+    "25006": "The database is read-only, perhaps because its disk is full: look at Database in Supabase's dashboard",
+    "53100": "The database's disk is full: enlarge it in Supabase's dashboard",
+    "429": "The database is asked too often: try again in a minute",
+    **dict.fromkeys(
+        ("500", "502", "503", "520", "521", "522", "523", "524", "530", "53000", "53200", "53300", "57P01", "57P02"),
+        _SOON,
+    ),
+    **dict.fromkeys(("57P03", "08000", "08006", "PGRST000", "PGRST001", "PGRST002", "PGRST003"), _SOON),
+    **dict.fromkeys(("504", "544", "57014", "TimeoutError", "ReadTimeout", "ConnectTimeout"), _SLOW),
+    **dict.fromkeys(("ReadError", "RemoteProtocolError", "DecodingError", "AnswerTooLong"), _CUT),
+}
 
 
 def perform(command: Coroutine[Any, Any, None]) -> None:
@@ -66,12 +106,10 @@ def sentences(exc: PrebookingError) -> list[str]:
 
 def _store_sentence(exc: StoreError) -> str:
     said = f"({exc.function}: {exc.code})"
-    if exc.code in _NOT_THERE:
-        return f"The database is not migrated to this version: run `supabase db push` {said}."
-    if exc.code in _NO_RIGHT:
-        return f"The key may not do this: set SUPABASE_SERVICE_ROLE_KEY to this project's secret key {said}."
-    if isinstance(exc, StoreRefused):
-        return f"The database refuses this {said}."
     if isinstance(exc, StoreBusy):
         return f"Another run holds what this needs: try again in a few seconds {said}."
+    if cure := _CURES.get(exc.code):
+        return f"{cure} {said}."
+    if isinstance(exc, StoreRefused):
+        return f"The database refuses this {said}."
     return f"The database cannot be reached: look at SUPABASE_URL and at the network, and try again {said}."

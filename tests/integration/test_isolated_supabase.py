@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import ssl
 import traceback
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -137,25 +139,49 @@ def test_an_answer_that_may_pass_is_asked_for_again(code: str | None) -> None:
     script = ScriptedTransport(refusal(code, 500))
     failed = failure(script)
     assert isinstance(failed, StoreUnavailable)
-    assert (failed.code, len(script.asked_at)) == (code or "no_code", 3)
+    assert (failed.code, len(script.asked_at)) == (code or "500", 3)
 
 
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 409, 413, 431, 451])
-@pytest.mark.parametrize("body", ["", "<html>no</html>", "{", "[]", "null"])
-def test_a_gateway_s_refusal_is_final(status: int, body: str) -> None:
-    script = ScriptedTransport(httpx.Response(status, text=body))
+SAID_WITHOUT_A_CODE = [
+    "",
+    "<html>no</html>",
+    "{",
+    "[]",
+    "null",
+    '{"message": "Legacy API keys are disabled", "hint": "Your legacy API keys were disabled on 2026-11-01."}',
+    '{"message": "Invalid API key", "hint": "Double check your API key."}',
+    '{"message": "exceed_egress_quota"}',
+    '{"code": 401, "message": "a number"}',
+    '{"code": "UNAUTHORIZED_LEGACY_KEY", "message": "a word"}',
+]
+
+
+@pytest.mark.parametrize("status", [301, 308, 307, 400, 401, 402, 403, 404, 405, 406, 409, 413, 431, 451, 540])
+@pytest.mark.parametrize("body", SAID_WITHOUT_A_CODE)
+def test_a_gateway_s_refusal_is_final_whatever_its_body_is(status: int, body: str) -> None:
+    script = ScriptedTransport(httpx.Response(status, text=body, headers={"location": "https://other.example/"}))
     assert isinstance(failed := failure(script), StoreRefused)
     assert (failed.code, len(script.asked_at)) == (str(status), 1)
 
 
-@pytest.mark.parametrize("status", [301, 302, 307, 308, 408, 425, 429, 500, 502, 503, 504, 520, 522, 544])
-def test_a_gateway_that_is_overloaded_or_points_elsewhere_is_asked_again(status: int) -> None:
-    script = ScriptedTransport(
-        httpx.Response(status, text="<html>wait</html>", headers={"location": "https://other.example/"})
-    )
+@pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, 520, 522, 530, 544])
+@pytest.mark.parametrize("body", ["<html>wait</html>", '{"message": "wait"}'])
+def test_a_gateway_that_is_overloaded_is_asked_again(status: int, body: str) -> None:
+    script = ScriptedTransport(httpx.Response(status, text=body))
     assert isinstance(failed := failure(script), StoreUnavailable)
     assert (failed.code, len(script.asked_at)) == (str(status), 3)
-    assert {request.url.host for request in script.requests} == {"127.0.0.1"}, "the key goes nowhere else"
+
+
+def test_a_redirect_is_not_followed_so_that_the_key_goes_nowhere_else() -> None:
+    script = ScriptedTransport(httpx.Response(302, headers={"location": "https://other.example/"}))
+    assert failure(script).code == "302"
+    assert [request.url.host for request in script.requests] == ["127.0.0.1"]
+
+
+@pytest.mark.parametrize("status", [401, 503])
+def test_a_refusal_that_is_compressed_still_has_its_status(status: int) -> None:
+    script = ScriptedTransport(httpx.Response(status, content=b"", headers={"content-encoding": "br"}))
+    assert failure(script).code == str(status)
 
 
 def _count(value: Any) -> int:
@@ -164,14 +190,35 @@ def _count(value: Any) -> int:
     return value
 
 
-@pytest.mark.parametrize(
-    "body",
-    [b"", b"<html>ok</html>", b"[]", b"{}", b'"1"', b"1 2", b"\xff\xfe", b"null", b"[1", b"\x00", b"[" * 100_000],
-)
-def test_a_success_that_cannot_be_read_is_asked_for_again(body: bytes) -> None:
+@pytest.mark.parametrize("body", [b"{}", b"[1]", b"1.5", b"null"])
+def test_an_answer_of_another_version_is_not_asked_for_again(body: bytes) -> None:
     script = ScriptedTransport(httpx.Response(200, content=body))
-    assert isinstance(failure(script, read=_count), StoreUnavailable)
-    assert len(script.asked_at) == 3
+    assert isinstance(failed := failure(script, read=_count), StoreRefused)
+    assert (failed.code, len(script.asked_at)) == ("unreadable", 1)
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"[]", b'"1"', b"<html>ok</html>", b"1 2", b"\xff\xfe", b"[1", b"\x00", b"[" * 100_000]
+)
+def test_a_success_that_is_no_json_is_asked_for_again(body: bytes) -> None:
+    script = ScriptedTransport(httpx.Response(200, content=body))
+    failed = failure(script, read=_count)
+    assert (failed.code, len(script.asked_at)) == ("no_json", 3)
+
+
+@pytest.mark.parametrize(
+    ("cause", "code"),
+    [
+        (socket.gaierror(-2, "canary"), "unknown_host"),
+        (ssl.SSLCertVerificationError(1, "canary"), "certificate"),
+        (ConnectionRefusedError("canary"), "ConnectError"),
+    ],
+)
+def test_why_nobody_could_be_reached_is_told(cause: Exception, code: str) -> None:
+    broken = httpx.ConnectError("canary")
+    broken.__cause__ = cause
+    failed = failure(ScriptedTransport(broken))
+    assert (failed.code, "canary" in shown(failed)) == (code, False)
 
 
 # While another invocation holds the lock.

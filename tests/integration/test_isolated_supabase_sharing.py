@@ -20,7 +20,7 @@ import yarl
 from pydantic import SecretStr
 
 from prebooking.clock import Clock, Deadline, Reading
-from prebooking.errors import StoreUnavailable
+from prebooking.errors import StoreRefused, StoreUnavailable
 from prebooking.http import tls_context
 from prebooking.settings import Settings
 from prebooking.supabase import create_isolated_supabase
@@ -90,7 +90,7 @@ async def test_a_redirect_is_not_followed_and_the_key_goes_nowhere_else() -> Non
             serve(answers(moved)) as server,
             create_isolated_supabase(settings(server.url), uuid4(), clock=CLOCK) as database,
         ):
-            with pytest.raises(StoreUnavailable, match="307"):
+            with pytest.raises(StoreRefused, match="307"):
                 await database.call("a_function_v1", {}, dict, until=soon())
         assert other.peers == []
 
