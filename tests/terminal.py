@@ -60,6 +60,14 @@ class Terminal:
             raise result.exception
         return Said(result.exit_code, result.stdout, result.stderr)
 
+    def shows(self, *words: str, columns: int = 80) -> str:
+        """Run a command that works on a terminal of so many columns, and return what it shows."""
+        with self.environment.context() as here:
+            here.setenv("COLUMNS", str(columns))
+            here.setenv("TERM", "dumb")
+            here.setattr("typer.testing._NamedTextIOWrapper.isatty", lambda _: True, raising=False)
+            return self.does(*words)
+
     def does(self, *words: str, typed: str = "") -> str:
         """Run a command that works, and return what it said."""
         said = self.type(*words, typed=typed)

@@ -80,7 +80,9 @@ def _show(found: Sequence[Offer], venue: KnownVenue, now: datetime) -> None:
     }
     if not any(cells["You"]):
         del cells["You"]
-    show_table(list(cells), zip(*cells.values(), strict=True), right=["Places"])
+    show_table(
+        list(cells), zip(*cells.values(), strict=True), right=["Places"], shrink={"Class": 12, "Booking opens": 16}
+    )
 
 
 def _plain(offer: Offer, now: datetime) -> dict[str, Any]:

@@ -12,13 +12,14 @@ from prebooking.cli.choice import SHORT, the_wish
 from prebooking.cli.desk import open_desk
 from prebooking.cli.options import AsJson, Member, member_of
 from prebooking.cli.perform import perform
-from prebooking.cli.terminal import Impossible, say, show_json, show_table
+from prebooking.cli.terminal import Impossible, at_terminal, say, show_json, show_table
 from prebooking.cli.when import show_instant
 from prebooking.operator import Wish
 
 LIMIT = 200  # rows shown
 SEARCHED = 1000  # rows among which one is found by its id
 A_MONTH, A_WEEK = 30, 7  # days
+_SHRINK = {"Class": 12, "Venue": 10, "Begins": 10, "Booking opens": 10, "State": 8}
 
 _NOT_CANCELLED = {
     "being_booked": "It is being booked just now, or may have been: look again when its run is over.",
@@ -77,7 +78,7 @@ async def _cancel(start: str, member: str | None) -> None:
 
 
 def _show(wishes: Sequence[Wish], now: datetime) -> None:
-    """Show them in 80 columns: what is the same in all rows is said once, above them."""
+    """Show them; on a terminal, which is narrow, what is the same in all rows is said once, above them."""
     cells = {
         "Id": [str(wish.id)[:SHORT] for wish in wishes],
         "Class": [_what(wish) for wish in wishes],
@@ -87,10 +88,10 @@ def _show(wishes: Sequence[Wish], now: datetime) -> None:
         "Member": [wish.user_email for wish in wishes],
         "State": [_state(wish, now) for wish in wishes],
     }
-    same = [column for column in ("Member", "Venue") if len(set(cells[column])) == 1]
+    same = [column for column in ("Member", "Venue") if at_terminal() and len(set(cells[column])) == 1]
     if same:
         say(" at ".join(cells.pop(column)[0] for column in same))
-    show_table(list(cells), zip(*cells.values(), strict=True))
+    show_table(list(cells), zip(*cells.values(), strict=True), shrink=_SHRINK)
     _say_more(wishes)
 
 

@@ -87,7 +87,9 @@ def _say_preview(preview: Preview) -> None:
     say(f"A run would claim {len(preview.rows)} now; nothing was claimed or sent.")
     if preview.rows:
         show_table(
-            ("Id", "Venue", "Member", "Opens", "First"), [_row(row, preview.now) for row in preview.rows], right=()
+            ("Id", "Venue", "Member", "Opens", "First"),
+            [_row(row, preview.now) for row in preview.rows],
+            shrink={"Venue": 10, "Opens": 10, "First": 8},
         )
     if ending := preview.expired + preview.unknown:
         say(f"It would end {ending} whose class has begun: {preview.expired} expired, {preview.unknown} unknown.")

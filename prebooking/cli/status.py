@@ -34,7 +34,7 @@ async def _status(*, as_json: bool) -> None:
     say(f"Last tick      {_tick(found)}", f"Open runs      {_runs(found)}", f"Prebookings    {_rows(found)}")
     _show_openings(found)
     say("")
-    show_table(("Figure", "24 hours", "30 days"), _figures(found), right=())
+    show_table(("Figure", "24 hours", "30 days"), _figures(found))
     _plot(found)
 
 

@@ -22,6 +22,7 @@ from prebooking.operator import KnownVenue
 
 app = typer.Typer(help="Where one can book.", no_args_is_help=True, rich_markup_mode=None)
 
+_SHRINK = {"State": 14, "Opens": 14, "Time zone": 13, "Where": 16, "Venue": 10}
 NAME_LENGTH = 60  # characters: it has to fit into a table
 
 
@@ -89,7 +90,7 @@ async def _list(*, as_json: bool) -> None:
         show_json(venues)
     elif venues:
         columns = ("Venue", "Where", "Time zone", "Opens", "State", "Waiting")
-        show_table(columns, [_row(venue) for venue in venues], right=["Waiting"])
+        show_table(columns, [_row(venue) for venue in venues], right=["Waiting"], shrink=_SHRINK)
     else:
         say("There is no venue yet: add one with `prebooking venue add`.")
 

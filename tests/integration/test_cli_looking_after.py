@@ -56,7 +56,7 @@ def test_a_list_fits_into_80_columns_and_says_how_each_stands(terminal: Terminal
     doubt = wish(terminal, box, **mine | {"available_at": now(-60)}, maybe_sent=True)
     full = {"status": "failed", "outcome": "full", "error_message": "The class was full.", "settled_at": now(-5)}
     ended = wish(terminal, box, **mine, **full)
-    said = terminal.does("list", "--member", ANA)
+    said = terminal.shows("list", "--member", ANA)
     assert max(map(len, said.splitlines())) <= 80
     lines = {line.split()[0]: line for line in said.splitlines() if line[:8] in {waiting, doubt, ended}}
     assert "WOD" in said
@@ -133,7 +133,7 @@ def test_a_venue_s_name_may_be_short_but_not_unclear(terminal: Terminal) -> None
 def test_the_venues_are_listed_for_people_and_for_programs(terminal: Terminal) -> None:
     assert "add one with" in terminal.does("venue", "list")
     terminal.with_a_venue()
-    said = terminal.does("venue", "list")
+    said = terminal.shows("venue", "list")
     assert "4 days before" in said
     assert max(map(len, said.splitlines())) <= 80
     [venue] = terminal.type("venue", "list", "--json").json
