@@ -29,19 +29,42 @@ begin
   end loop;
   update testing.clock set instant = greatest(instant, p_until);
 end $$;
-alter table net.http_request_queue add column at timestamptz default public.prebooking_clock();
+-- A pg_net that sends at once, and a function whose claim comes half a second after each post.
+create table testing.network (sends boolean not null, arrives boolean not null);
+create table testing.posts (id bigint, url text, headers jsonb, body text, timeout_milliseconds int, at timestamptz);
+create function testing.send() returns trigger language plpgsql as $$
+begin
+  insert into testing.posts
+    select id, url, headers, body, timeout_milliseconds, public.prebooking_clock()
+    from net.http_request_queue where id = new.id;
+  delete from net.http_request_queue where id = new.id and (select sends from testing.network);
+  insert into testing.plan select public.prebooking_clock() + interval '0.5 seconds',
+    $claim$select public.claim_due_prebookings_v1(
+      gen_random_uuid(), '{webhook,aimharder}', 500, 6000, 50, 3000, 30000, 8000)$claim$
+    from testing.network where arrives;
+  return null;
+end $$;
+create trigger send after insert on net.http_request_queue for each row execute function testing.send();
 """
 
 
 class Bell:
-    """The bell, driven by hand: no minute passes unless a test says so. ``owner`` is who switches it on."""
+    """The bell, driven by hand: no minute passes unless a test says so.
 
-    def __init__(self, owner: Connection) -> None:
+    Args:
+        owner: the connection that switches it on.
+        sends: its requests leave the queue at once, as if pg_net had sent them.
+        arrives: an invocation claims half a second after each request.
+
+    """
+
+    def __init__(self, owner: Connection, *, sends: bool = True, arrives: bool = True) -> None:
         self._owner = owner
         owner.execute(STAND_INS)
         owner.execute("select vault.create_secret(%s, %s)", [SECRET, SECRET_NAME])
         set_clock(owner, noon(0))
         owner.execute(_CLOCKWORK)
+        owner.execute("insert into testing.network values (%s, %s)", [sends, arrives])
 
     def on(self, url: str | None = URL) -> str:
         return str(self._value("select public.prebooking_bell_on(%s)", url))
@@ -64,14 +87,18 @@ class Bell:
         """Plan a statement of somebody else's for so many seconds after noon."""
         self._owner.execute("insert into testing.plan values (%s, %s)", [noon(seconds), statement])
 
+    def arrives(self, *, arrives: bool) -> None:
+        """Let an invocation come for each request from now on, or none."""
+        self._owner.execute("update testing.network set arrives = %s", [arrives])
+
     def posts(self) -> list[float]:
         """Return when it has rung, in seconds after noon, a number a post."""
-        rows = self._owner.execute("select at from net.http_request_queue order by id").fetchall()
+        rows = self._owner.execute("select at from testing.posts order by id").fetchall()
         return [(at - noon(0)).total_seconds() for (at,) in rows]
 
     def rung(self) -> int:
         """Return for how many rows it remembers to have rung."""
-        return int(self._value("select cardinality(rung) from public.prebooking_bell"))
+        return int(self._value("select count(*) from public.prebooking_bell_rung"))
 
     def status(self) -> dict[str, Any]:
         answer: dict[str, Any] = self._value("select public.prebooking_bell_status_v1()")

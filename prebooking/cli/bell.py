@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Annotated
 
 import typer
 
-from prebooking.bell import CANNOT, NO_ADDRESS, NOT_SCHEDULED, BellState
+from prebooking.bell import CANNOT, NO_ADDRESS, NOT_SCHEDULED, BellState, find_bell_faults
 from prebooking.cli.desk import Desk, open_desk
 from prebooking.cli.options import AsJson
-from prebooking.cli.perform import perform
+from prebooking.cli.perform import COULD_NOT, perform
 from prebooking.cli.terminal import Impossible, say, show_json
 from prebooking.cli.when import show_span
 from prebooking.errors import BadInput, StoreRefused
 
 app = typer.Typer(help="The trigger inside the database.", no_args_is_help=True, rich_markup_mode=None)
-
-SILENT = timedelta(seconds=90)  # pg_cron starts it every minute: from then on it does not
 
 
 @app.command()
@@ -81,11 +78,12 @@ async def _status(*, as_json: bool) -> None:
     if state.rung_at:
         answered = f", answered with HTTP {state.answer}" if state.answer else ""
         say(f"It rang {show_span(state.now - state.rung_at)} ago, {state.posts} calls{answered}.")
-    say(*(f"It needs: {missing}" for missing in state.missing))
+    if not state.on:
+        say(*(f"It needs: {missing}" for missing in state.missing))
+    if faults := list(find_bell_faults(state)):
+        say(*(f"Fault: {fault}" for fault in faults))
+        raise typer.Exit(COULD_NOT)
 
 
 def _ago(state: BellState) -> str:
-    if state.looked_at is None:
-        return "never yet: pg_cron starts it every minute"
-    silent = ": pg_cron does not run it" if state.now - state.looked_at > SILENT else ""
-    return f"{show_span(state.now - state.looked_at)} ago{silent}"
+    return f"{show_span(state.now - state.looked_at)} ago" if state.looked_at else "never yet"

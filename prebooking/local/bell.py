@@ -29,7 +29,8 @@ create table cron.job (
   jobid bigint generated always as identity primary key, jobname text unique,
   schedule text not null, command text not null);
 create table cron.job_run_details (
-  runid bigint generated always as identity primary key, jobid bigint, status text, end_time timestamptz);
+  runid bigint generated always as identity primary key, jobid bigint, command text, status text, return_message text,
+  start_time timestamptz, end_time timestamptz);
 create function cron.schedule(job_name text, schedule text, command text) returns bigint language sql as $$
   insert into cron.job (jobname, schedule, command) values (job_name, schedule, command)
   on conflict (jobname) do update set schedule = excluded.schedule, command = excluded.command returning jobid $$;
@@ -40,7 +41,8 @@ create schema net;
 create table net.http_request_queue (
   id bigint generated always as identity, url text not null, headers jsonb not null, body text,
   timeout_milliseconds int not null);
-create table net._http_response (id bigint, status_code int, timed_out boolean, error_msg text);
+create table net._http_response (
+  id bigint, status_code int, content_type text, content text, timed_out boolean, error_msg text);
 create function net.http_post(url text, body jsonb default '{}', params jsonb default '{}',
   headers jsonb default '{"Content-Type": "application/json"}', timeout_milliseconds int default 5000)
 returns bigint language sql as $$

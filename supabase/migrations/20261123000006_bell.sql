@@ -9,37 +9,94 @@
 -- A schedule every few seconds would drift and write two rows of log a run; a request from a trigger of the table would
 -- need a right to read the secret for everybody who may add a prebooking.
 --
--- A row is rung for once. What is left after that, or is in doubt, is for the second trigger, a cron outside, which stays.
--- Both at once are harmless: the claim gives no row to two invocations.
+-- A ring can fail to arrive: pg_net sends a request once and tells nobody. So the bell rings again, at most five times, while
+-- no invocation has claimed a row a second after the ring. Rows that were claimed and released again, and rows in doubt,
+-- are for the second trigger, a cron outside, which stays. Both at once are harmless: the claim gives no row to two invocations.
+
+-- Where an address points: 'public' (https and a public name), 'loopback' (this machine, for the local stack) or null (refused).
+create function public.prebooking_bell_place(p_url text) returns text
+language sql immutable security invoker set search_path = '' as $$
+  select case
+    when p_url !~ '^https?://[^/:@]+(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?/api/cron/prebooking[_-]scheduler$' then null
+    when p_url ~ '^http://(127\.0\.0\.1|localhost)[:/]' then 'loopback'
+    when p_url ~ '^https://[^/:]*\.(localhost|localdomain|local|internal|intranet|private|corp|home|lan|arpa)[:/]' then null
+    when p_url ~ '^https://([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+([a-z]{2,63}|xn--[a-z0-9-]{1,59})[:/]' then 'public'
+  end
+$$;
 
 create table public.prebooking_bell (
   only_one        boolean primary key default true check (only_one),
-  url             text,                                                     -- null: off
+  -- null: off. The secret goes to this address, so the table itself refuses any address that cannot be the function's.
+  url             text constraint bell_calls_the_function check (url is null or public.prebooking_bell_place(url) is not null),
   lead            interval not null default '3 seconds'                     -- the function's LEAD_SECONDS is the same number
     check (lead between '0 seconds' and '5 seconds'),
-  job_id          bigint,                                                   -- pg_cron's; null: nobody who may has scheduled it
-  looked_at       timestamptz,                                              -- written once a minute: "pg_cron is dead" is its age
+  job_id          bigint,                                                   -- pg_cron's; null: not scheduled
+  switched_at     timestamptz,                                              -- when it was last switched on
+  looked_at       timestamptz,                                              -- written by each run, once a minute
+  runs            jsonb not null default '[]',                              -- what pg_cron noted of the last runs, for service_role
+  queue_head      bigint,                                                   -- the oldest request in pg_net's queue at the last run
+  queue_head_at   timestamptz,                                              -- ... and the first run that saw it there
   rung_at         timestamptz,
   posts           int,                                                      -- of that ring
-  request_id      bigint,                                                   -- pg_net's, of the last of them
-  rung            uuid[] not null default '{}');                            -- due rows it was rung for, while they are pending
+  request_ids     bigint[] not null default '{}');                          -- pg_net's, of that ring
 insert into public.prebooking_bell default values;
+
+-- The due rows that the bell has rung for, while they are pending. No foreign key: its check would wait for row locks.
+create table public.prebooking_bell_rung (
+  id              uuid primary key,                                         -- the prebooking's
+  available_at    timestamptz not null,                                     -- a row with another opening is a new one
+  rings           int not null default 1,
+  rung_at         timestamptz not null,                                     -- the last time
+  claimed         boolean not null default false);                          -- an invocation has come for it
 
 -- Tests replace it, and move their clock instead. A statement for each sleep, and each at most half a second.
 create function public.prebooking_bell_sleep(p_until timestamptz) returns void
 language sql volatile security invoker set search_path = '' as
   'select pg_sleep(greatest(extract(epoch from p_until - public.prebooking_clock()), 0))';
 
--- The rows an invocation that comes now could fire first, in the claim's own words. The order is the index's and the limit
--- more than a venue can ever have sent, so that the index is taken, whatever the server thinks of how many rows are due.
-create function public.prebooking_bell_due(p_now timestamptz, p_lead interval) returns table (id uuid, venue_id uuid)
+-- The rows that an invocation could claim now and call without a question to the venue, in the claim's own words. The order is
+-- the index's and the limit more than a venue can ever have sent, so that the server uses the index however many rows are due.
+create function public.prebooking_bell_due(p_now timestamptz, p_lead interval)
+returns table (id uuid, available_at timestamptz)
 language sql stable security invoker set search_path = '' as $$
-  select due.id, v.id from public.venues v cross join lateral (
-    select p.id from public.prebookings p
+  with busy as materialized (                              -- openings where an invocation has its turn: it takes new rows itself
+    select b.venue_id, b.available_at from public.prebookings b
+    where b.status = 'pending' and b.claimed_by is not null and b.turn_until > p_now)
+  select due.id, due.available_at from public.venues v cross join lateral (
+    select p.id, p.available_at from public.prebookings p
     where p.status = 'pending' and p.venue_id = v.id and p.available_at <= p_now + p_lead and p.expires_at > p_now
       and p.claimed_by is null and not p.maybe_sent
+      and (p.venue_id, p.available_at) not in (select busy.venue_id, busy.available_at from busy)
     order by p.available_at, p.created_at, p.id limit 1000) due
   where v.enabled and (v.paused_until is null or v.paused_until <= p_now)
+$$;
+
+-- Whether the table exists and this role may read it: what an extension has, a project may lack or deny.
+create function public.prebooking_bell_may_read(p_schema text, p_table text) returns boolean
+language sql stable security invoker set search_path = '' as $$
+  select coalesce((
+    select has_schema_privilege(c.relnamespace, 'usage') and has_table_privilege(c.oid, 'select')
+    from pg_class c where c.relnamespace = to_regnamespace(p_schema) and c.relname = p_table), false)
+$$;
+
+-- How many requests of the bell wait in pg_net's queue, if this role can read it.
+create function public.prebooking_bell_unsent() returns int
+language plpgsql stable security invoker set search_path = '' as $$
+begin
+  if public.prebooking_bell_may_read('net', 'http_request_queue') then
+    return (select count(*) from net.http_request_queue q join public.prebooking_bell b on q.url = b.url);
+  end if;
+  return 0;
+end $$;
+
+-- The due rows to ring for now: those not rung for yet, and those that nobody has claimed a second after the last ring, at most
+-- five times again, and not while twenty requests wait, because more would only make one large batch of them.
+create function public.prebooking_bell_to_ring(p_now timestamptz, p_lead interval) returns table (id uuid, again boolean)
+language sql stable security invoker set search_path = '' as $$
+  select due.id, r.id is not null from public.prebooking_bell_due(p_now, p_lead) due
+  left join public.prebooking_bell_rung r on r.id = due.id and r.available_at = due.available_at
+  where r.id is null
+     or (not r.claimed and r.rings <= 5 and r.rung_at <= p_now - interval '1 second' and (select public.prebooking_bell_unsent()) < 20)
 $$;
 
 -- How many invocations it takes to begin with all of these rows at once.
@@ -55,8 +112,10 @@ declare
   v_forty int;
 begin
   for v_forty in
-    select least(count(*), 40) from public.prebookings where id = any (p_ids)
-    group by venue_id order by min(row(available_at, created_at, id))
+    select heads.forty from (
+      select distinct on (venue_id) available_at, created_at, id, least(count(*) over (partition by venue_id), 40) as forty
+      from public.prebookings where id = any (p_ids) order by venue_id, available_at, created_at, id) heads
+    order by heads.available_at, heads.created_at, heads.id
   loop
     if v_forty > v_room then
       v_posts := v_posts + 1;
@@ -67,59 +126,86 @@ begin
   return least(v_posts, 100);
 end $$;
 
--- Rings for what is due and was not rung for, if there is any; the posts leave when the caller commits.
+-- Rings for the rows that need it now, if there are any; the posts leave when the caller commits.
 --
--- All posts of one look are one transaction and so one batch of pg_net, sent side by side: it is deaf until a batch is
--- over. The second it waits for an answer is long enough to hand the request over; nobody needs the answer here.
+-- All posts of one ring are one transaction, and pg_net sends them side by side as one batch: it starts the next one when all
+-- are answered or have timed out, and a second later. One second is enough to hand a request over; nobody needs the answer here.
+-- A second try gets two, for a slow handshake, and ten posts at most: one thread does all handshakes, and with an old libcurl
+-- so few of a hundred end within the time that ten arrive sooner.
 create function public.prebooking_bell_ring() returns void
 language plpgsql volatile security invoker set search_path = '' as $$
 declare
-  bell     public.prebooking_bell;
-  t        timestamptz;
-  v_new    uuid[];
-  v_posts  int;
-  v_secret text;
+  bell       public.prebooking_bell;
+  t          timestamptz;
+  v_ids      uuid[];
+  v_again    boolean;
+  v_posts    int;
+  v_secret   text;
 begin
   select * into bell from public.prebooking_bell where url is not null for update;  -- two that ring at once: one after the other
   if not found then
     return;
   end if;
   t := public.prebooking_clock();
-  v_new := array(select id from public.prebooking_bell_due(t, bell.lead) where id not in (select unnest(bell.rung)));
-  v_posts := public.prebooking_bell_posts(v_new);
+  update public.prebooking_bell_rung r set claimed = true from public.prebookings p where p.id = r.id and not r.claimed
+    and (p.claimed_by is not null or p.maybe_sent or p.status <> 'pending');
+  select array_agg(ring.id), bool_or(ring.again) into v_ids, v_again from public.prebooking_bell_to_ring(t, bell.lead) ring;
+  v_posts := least(public.prebooking_bell_posts(v_ids), case when v_again then 10 else 100 end);
   if v_posts = 0 then
     return;
   end if;
+  perform public.prebooking_bell_check(bell.url);
   select decrypted_secret into v_secret from vault.decrypted_secrets where name = 'prebooking_cron_secret';
   if v_secret is null then
     raise exception 'the bell has no secret: %', (public.prebooking_bell_missing())[1];
   end if;
+  bell.request_ids := '{}';
   for n in 1 .. v_posts loop
-    bell.request_id := net.http_post(
-      url := bell.url, body := '{}', timeout_milliseconds := 1000,
+    bell.request_ids := bell.request_ids || net.http_post(
+      url := bell.url, body := '{}', timeout_milliseconds := case when v_again then 2000 else 1000 end,
       headers := jsonb_build_object('Content-Type', 'application/json', 'Authorization', 'Bearer ' || v_secret));
   end loop;
-  update public.prebooking_bell set rung = bell.rung || v_new, rung_at = t, posts = v_posts, request_id = bell.request_id;
+  insert into public.prebooking_bell_rung as r (id, available_at, rung_at)
+    select p.id, p.available_at, t from public.prebookings p where p.id = any (v_ids)
+    on conflict (id) do update set available_at = excluded.available_at, rung_at = t, claimed = false,
+      rings = case when r.available_at = excluded.available_at then r.rings + 1 else 1 end;
+  update public.prebooking_bell set rung_at = t, posts = v_posts, request_ids = bell.request_ids where only_one;
 end $$;
 
--- The beginning of a minute: forgets the rows that are settled or do not open yet (after all), and answers when its run has to
--- end: a quarter of a second before the minute does, because pg_cron starts no run beside another. Null: it is off.
+-- The beginning of a minute: keeps the state, forgets the rows that are settled or have another opening, and returns when the
+-- run has to end: a quarter of a second before the minute does, because pg_cron starts no run beside another. Null: it is off.
 create function public.prebooking_bell_begin() returns timestamptz
 language plpgsql volatile security invoker set search_path = '' as $$
 declare
-  t     timestamptz := public.prebooking_clock();
-  v_job bigint;
+  t      timestamptz := public.prebooking_clock();
+  v_head bigint      := (public.prebooking_bell_queue()).head;
+  v_job  bigint;
 begin
-  update public.prebooking_bell b set looked_at = t, rung = array(
-      select id from public.prebookings where id = any (b.rung) and status = 'pending' and available_at <= t + b.lead)
+  update public.prebooking_bell b set looked_at = t, runs = public.prebooking_bell_runs(t), queue_head = v_head,
+    queue_head_at = case when b.queue_head = v_head then b.queue_head_at when v_head is not null then t end
   where url is not null returning job_id into v_job;
   if not found then
     return null;
   end if;
+  delete from public.prebooking_bell_rung r where not exists (
+    select 1 from public.prebookings p where p.id = r.id and p.status = 'pending' and p.available_at = r.available_at);
   if extract(minute from t) = 0 and v_job is not null then  -- pg_cron keeps a row a run, and throws none away
-    delete from cron.job_run_details where jobid = v_job and end_time < t - interval '1 day';
+    perform public.prebooking_bell_forget(v_job, t - interval '1 day');
   end if;
   return date_trunc('minute', t) + interval '59.75 seconds';
+end $$;
+
+-- Removes what pg_cron has noted of the bell's runs before this instant, under this job's id or an earlier one. A run that was
+-- cut off by a restart has no end, and one that never started has no instant at all: those are as old as the runs beside them.
+create function public.prebooking_bell_forget(p_job bigint, p_before timestamptz) returns void
+language plpgsql volatile security invoker set search_path = '' as $$
+begin
+  with ours as materialized (
+    select runid, coalesce(end_time, start_time) as at from cron.job_run_details
+    where jobid = p_job or command like '%public.prebooking_bell_begin()%'),
+  old as materialized (select runid from ours where at < p_before)
+  delete from cron.job_run_details d using ours where d.runid = ours.runid
+    and (ours.runid in (select runid from old) or (ours.at is null and ours.runid < (select max(runid) from old)));
 end $$;
 
 -- One look: rings if there is anything to ring for, and answers when to look again. Null: the run is over, or the bell off.
@@ -134,7 +220,9 @@ begin
   if not found then
     return null;
   end if;
-  if exists (select 1 from public.prebooking_bell_due(t, bell.lead) where id not in (select unnest(bell.rung))) then
+  if exists (select 1 from public.prebooking_bell_to_ring(t, bell.lead)) or exists (
+      select 1 from public.prebooking_bell_rung r join public.prebookings p on p.id = r.id
+      where not r.claimed and (p.claimed_by is not null or p.maybe_sent or p.status <> 'pending')) then
     perform public.prebooking_bell_ring();                 -- looks again, alone: this one has locked nothing
   end if;
   if t >= p_end then
@@ -182,7 +270,7 @@ begin
     v_missing := v_missing || 'pg_cron is not enabled: create extension pg_cron'::text;
   end if;
   if not exists (select 1 from pg_proc where pronamespace = to_regnamespace('net') and proname = 'http_post') then
-    v_missing := v_missing || 'pg_net is not enabled: create extension pg_net'::text;
+    v_missing := v_missing || 'pg_net is not enabled: create extension pg_net with schema extensions'::text;
   end if;
   if v_vault is null then
     v_missing := v_missing || 'Vault is not enabled: create extension supabase_vault cascade'::text;
@@ -218,22 +306,19 @@ begin
     raise exception 'the bell has to be scheduled once by postgres: in the SQL editor, select prebooking_bell_on(%)', quote_literal(p_url)
       using errcode = '42501';
   end if;
-  update public.prebooking_bell set url = p_url, job_id = bell.job_id;
+  update public.prebooking_bell set url = p_url, job_id = bell.job_id, switched_at = public.prebooking_clock() where only_one;
   return format('The bell is on. Set LEAD_SECONDS=%s in the function''s environment and redeploy it. Leave the other trigger as it is.',
     extract(epoch from bell.lead)::float8);
 end $$;
 
--- A public https address of the function; one of this machine only where pg_net is the local stack's stand-in.
+-- Refuses an address that the secret must not go to. The table refuses most of them already; whether this machine may be
+-- called depends on whether pg_net is real (then it is refused) or the local stack's stand-in.
 create function public.prebooking_bell_check(p_url text) returns void
 language plpgsql stable security invoker set search_path = '' as $$
 declare
-  path constant text := '(:[0-9]{1,5})?/api/cron/prebooking[_-]scheduler$';
+  v_place text := public.prebooking_bell_place(p_url);
 begin
-  if p_url ~ ('^http://(127\.0\.0\.1|localhost)' || path) and not exists (select 1 from pg_extension where extname = 'pg_net') then
-    return;
-  end if;
-  if p_url is null or p_url !~ ('^https://([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z]{2,}' || path)
-      or p_url ~ '^https://[^/:]*\.(localhost|local|internal|lan|arpa)[:/]' then
+  if v_place is null or (v_place = 'loopback' and exists (select 1 from pg_extension where extname = 'pg_net')) then
     raise exception 'the address is not the function''s: it reads https://<app>/api/cron/prebooking_scheduler, with a public name'
       using errcode = '22023';
   end if;
@@ -243,46 +328,113 @@ end $$;
 create function public.prebooking_bell_off() returns text
 language plpgsql volatile security invoker set search_path = '' as $$
 begin
-  update public.prebooking_bell set url = null;
+  update public.prebooking_bell set url = null where only_one;
   if has_schema_privilege(to_regnamespace('cron')::oid, 'usage') then  -- null where there is none
     perform cron.unschedule(jobname) from cron.job where jobname = 'prebooking_bell';
-    update public.prebooking_bell set job_id = null;
+    update public.prebooking_bell set job_id = null where only_one;
   end if;
   return 'The bell is off. With LEAD_SECONDS set, the other trigger still works as before.';
 end $$;
 
--- How it stands. answer: the HTTP status of the last request, if the function answered within a second (401: the secret
--- in Vault is not the function's). queue_open: roles of the REST API could read pg_net's queue, where a request and its
--- secret lie for some milliseconds. pg_net's own grants are so, Supabase does not let them be changed, and the REST API
--- does not show that schema; all that the secret can do is to start a run.
+-- What pg_cron has noted of the last five runs that are over, newest first: {"at", "ended", "state", "message"}.
+-- state: ok, failed, cut (by a statement_timeout) or lost (it never ended: the server restarted). service_role may not read
+-- pg_cron's table, and gets what the last run of the bell has kept of it.
+create function public.prebooking_bell_runs(p_now timestamptz) returns jsonb
+language plpgsql stable security invoker set search_path = '' as $$
+declare
+  bell public.prebooking_bell;
+begin
+  select * into bell from public.prebooking_bell;
+  if not public.prebooking_bell_may_read('cron', 'job_run_details') then
+    return bell.runs;
+  end if;
+  return (
+    select coalesce(jsonb_agg(jsonb_build_object('at', d.start_time, 'ended', d.end_time, 'message', d.message, 'state', case
+      when d.status = 'succeeded' then 'ok'
+      when d.status <> 'failed' then 'lost'
+      when d.message like '%statement timeout%' then 'cut'
+      else 'failed' end) order by d.runid desc), '[]')
+    from (
+      select *, left(split_part(return_message, E'\n', 1), 200) as message from cron.job_run_details
+      where jobid = bell.job_id and (status in ('succeeded', 'failed') or start_time < p_now - interval '90 seconds')
+      order by runid desc limit 5) d);
+end $$;
+
+-- How many requests wait in pg_net's queue, anybody's, and the oldest. pg_net keeps those of the batch under way in it, too.
+create function public.prebooking_bell_queue(out waiting int, out head bigint)
+language plpgsql stable security invoker set search_path = '' as $$
+begin
+  if public.prebooking_bell_may_read('net', 'http_request_queue') then
+    select count(*), min(q.id) into waiting, head from net.http_request_queue q;
+  end if;
+end $$;
+
+-- What became of the requests of the last ring, the one that says most: {"answer", "answer_kind", "answer_error"}.
+-- answer is the HTTP status. answer_kind is what the body is (html, json, other); where there is no status: slow (handed over,
+-- and not answered within the second: a run takes longer, so this is how it should be) or unsent (answer_error says why).
+create function public.prebooking_bell_answer(p_requests bigint[]) returns jsonb
+language plpgsql stable security invoker set search_path = '' as $$
+begin
+  if not public.prebooking_bell_may_read('net', '_http_response') then
+    return '{}';
+  end if;
+  return coalesce((
+    select jsonb_build_object('answer', a.status_code, 'answer_error', left(a.error_msg, 200), 'answer_kind', case
+      when a.status_code is null and a.timed_out and a.error_msg !~ 'Response time: 0(\.0*)? ms' then 'slow'
+      when a.status_code is null then 'unsent'
+      when a.content_type ilike '%html%' or a.content ~ '^\s*<' then 'html'
+      when a.content_type ilike '%json%' or a.content ~ '^\s*[{\[]' then 'json'
+      else 'other' end)
+    from net._http_response a where a.id = any (p_requests)
+    order by a.status_code desc nulls last, a.timed_out, a.id limit 1), '{}');
+end $$;
+
+-- How it stands, for the operator's command. Beside the functions above:
+--   unclaimed      due rows that it has rung for at least a second ago and that no invocation has claimed
+--   waiting_since  since when pg_net's oldest request waits, as far as the bell has seen it; null: not for long, or nothing waits
+--   queue_open     roles of the REST API could read pg_net's queue, where a request and its secret lie for some milliseconds.
+--                  pg_net's own grants are so, Supabase does not let them be changed, and the REST API does not show that
+--                  schema; all that the secret can do is to start a run.
 create function public.prebooking_bell_status_v1() returns jsonb
 language plpgsql stable security invoker set search_path = '' as $$
 declare
-  bell     public.prebooking_bell;
-  v_queue  oid := (select c.oid from pg_class c where c.relnamespace = to_regnamespace('net') and c.relname = 'http_request_queue');
-  v_answer oid := (select c.oid from pg_class c where c.relnamespace = to_regnamespace('net') and c.relname = '_http_response');
-  v_status int;
+  bell    public.prebooking_bell;
+  t       timestamptz := public.prebooking_clock();
+  v_queue record;
 begin
   select * into bell from public.prebooking_bell;
-  if has_schema_privilege(to_regnamespace('net')::oid, 'usage') and has_table_privilege(v_answer, 'select') then
-    select status_code into v_status from net._http_response where id = bell.request_id;
-  end if;
+  select * into v_queue from public.prebooking_bell_queue();
   return jsonb_build_object(
     'on', bell.url is not null, 'url', bell.url, 'lead_seconds', extract(epoch from bell.lead), 'scheduled', bell.job_id is not null,
-    'missing', to_jsonb(public.prebooking_bell_missing()), 'now', public.prebooking_clock(), 'looked_at', bell.looked_at,
-    'rung_at', bell.rung_at, 'posts', bell.posts, 'answer', v_status,
-    'queue_open', coalesce(
-      has_schema_privilege('anon', to_regnamespace('net')::oid, 'usage') and has_table_privilege('anon', v_queue, 'select'), false));
+    'missing', to_jsonb(public.prebooking_bell_missing()), 'now', t, 'switched_at', bell.switched_at, 'looked_at', bell.looked_at,
+    'runs', public.prebooking_bell_runs(t), 'rung_at', bell.rung_at, 'posts', bell.posts,
+    'unclaimed', (
+      select count(*) from public.prebooking_bell_due(t, bell.lead) due join public.prebooking_bell_rung r using (id, available_at)
+      where not r.claimed and r.rung_at <= t - interval '1 second'),
+    'waiting', v_queue.waiting, 'waiting_since', case
+      when v_queue.head = bell.queue_head then bell.queue_head_at when v_queue.head = any (bell.request_ids) then bell.rung_at end,
+    'answer', null, 'answer_kind', null, 'answer_error', null,
+    'queue_open', coalesce((
+      select has_schema_privilege('anon', c.relnamespace, 'usage') and has_table_privilege('anon', c.oid, 'select')
+      from pg_class c where c.relnamespace = to_regnamespace('net') and c.relname = 'http_request_queue'), false))
+    || public.prebooking_bell_answer(bell.request_ids);
 end $$;
 
 -- The run itself is for its owner, as whom pg_cron starts it; the operator's command has the switch and the state.
-alter table public.prebooking_bell enable row level security, force row level security;
-revoke all on public.prebooking_bell from public, anon, authenticated, service_role;
-grant select, update on public.prebooking_bell to service_role;
-revoke all on function public.prebooking_bell_sleep, public.prebooking_bell_due, public.prebooking_bell_posts, public.prebooking_bell_ring,
-  public.prebooking_bell_begin, public.prebooking_bell_look, public.prebooking_bell_minute, public.prebooking_bell_missing,
-  public.prebooking_bell_check, public.prebooking_bell_on, public.prebooking_bell_off, public.prebooking_bell_status_v1
+alter table public.prebooking_bell      enable row level security, force row level security;
+alter table public.prebooking_bell_rung enable row level security, force row level security;
+revoke all on public.prebooking_bell, public.prebooking_bell_rung from public, anon, authenticated, service_role;
+grant select on public.prebooking_bell, public.prebooking_bell_rung to service_role;
+grant update (url, job_id, switched_at) on public.prebooking_bell to service_role;
+revoke all on function public.prebooking_bell_place, public.prebooking_bell_sleep, public.prebooking_bell_due,
+  public.prebooking_bell_to_ring, public.prebooking_bell_unsent, public.prebooking_bell_may_read, public.prebooking_bell_posts,
+  public.prebooking_bell_ring, public.prebooking_bell_begin, public.prebooking_bell_forget, public.prebooking_bell_look,
+  public.prebooking_bell_minute, public.prebooking_bell_missing, public.prebooking_bell_check, public.prebooking_bell_on,
+  public.prebooking_bell_off, public.prebooking_bell_runs, public.prebooking_bell_queue, public.prebooking_bell_answer,
+  public.prebooking_bell_status_v1
   from public, anon, authenticated, service_role;
-grant execute on function public.prebooking_bell_minute, public.prebooking_bell_missing, public.prebooking_bell_check, public.prebooking_bell_on,
-  public.prebooking_bell_off, public.prebooking_bell_status_v1 to service_role;
+grant execute on function public.prebooking_bell_place, public.prebooking_bell_due, public.prebooking_bell_may_read,
+  public.prebooking_bell_minute, public.prebooking_bell_missing, public.prebooking_bell_check, public.prebooking_bell_on,
+  public.prebooking_bell_off, public.prebooking_bell_runs, public.prebooking_bell_queue, public.prebooking_bell_answer,
+  public.prebooking_bell_status_v1 to service_role;
 notify pgrst, 'reload schema';

@@ -7,3 +7,4 @@ create policy service_role_only on public.member_sessions      to service_role u
 create policy service_role_only on public.prebooking_runs      to service_role using (true) with check (true);
 create policy service_role_only on public.prebooking_heartbeat to service_role using (true) with check (true);
 create policy service_role_only on public.prebooking_bell      to service_role using (true) with check (true);
+create policy service_role_only on public.prebooking_bell_rung to service_role using (true) with check (true);

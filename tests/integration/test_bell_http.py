@@ -76,7 +76,7 @@ def running(runner: PgNet | PgCron) -> Iterator[None]:
 
 
 def test_the_function_is_called_with_the_secret(database: Database, owner: Connection, app: App, url: str) -> None:
-    bell = Bell(owner)
+    bell = Bell(owner, sends=False)
     bell.on(url)
     add_rows(owner, 1, 1, opens=30)
     with running(PgNet(database.dsn)):
@@ -86,7 +86,7 @@ def test_the_function_is_called_with_the_secret(database: Database, owner: Conne
 
 
 def test_nothing_is_sent_before_the_commit(database: Database, owner: Connection, app: App, url: str) -> None:
-    bell = Bell(owner)
+    bell = Bell(owner, sends=False)
     bell.on(url)
     add_rows(owner, 1, 1, opens=0)
     ringer = database.connect()
@@ -99,7 +99,7 @@ def test_nothing_is_sent_before_the_commit(database: Database, owner: Connection
 
 
 def test_what_is_rolled_back_is_never_sent(database: Database, owner: Connection, app: App, url: str) -> None:
-    bell = Bell(owner)
+    bell = Bell(owner, sends=False)
     bell.on(url)
     add_rows(owner, 1, 1, opens=0)
     ringer = database.connect()
@@ -115,7 +115,7 @@ def test_all_invocations_of_an_opening_are_called_side_by_side(
     database: Database, owner: Connection, app: App, url: str
 ) -> None:
     app.answers.clear()  # nobody is answered before all have called
-    bell = Bell(owner)
+    bell = Bell(owner, sends=False)
     bell.on(url)
     add_rows(owner, 50, 40, opens=30)
     with running(PgNet(database.dsn)):
@@ -127,7 +127,7 @@ def test_all_invocations_of_an_opening_are_called_side_by_side(
 
 def test_a_function_that_works_on_is_not_waited_for(database: Database, owner: Connection, app: App, url: str) -> None:
     app.answers.clear()
-    bell = Bell(owner)
+    bell = Bell(owner, sends=False)
     bell.on(url)
     add_rows(owner, 1, 1, opens=30)
     with running(PgNet(database.dsn)):
@@ -142,7 +142,7 @@ def test_a_function_that_works_on_is_not_waited_for(database: Database, owner: C
 
 def test_a_run_that_fails_is_noted_and_stops_no_other(database: Database) -> None:
     owner = database.connection
-    Bell(owner)
+    Bell(owner, sends=False)
     owner.execute(
         "select cron.schedule('bad', '* * * * *', 'select 1/0'), cron.schedule('good', '* * * * *', 'select 1')"
     )

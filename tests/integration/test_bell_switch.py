@@ -17,6 +17,7 @@ _STATUS = "select public.prebooking_bell_status_v1()"
 _SUPABASE_GRANTS = b"""
 grant usage on schema vault, net to service_role;
 grant select on vault.decrypted_secrets to service_role;
+grant all on all tables in schema net to public;
 """
 
 
@@ -30,7 +31,8 @@ def test_without_its_extensions_it_names_the_cure_of_each(owner: Connection) -> 
         owner.execute(_ON, [URL])
     assert refused.value.diag.message_primary == (
         "the bell cannot be switched on: pg_cron is not enabled: create extension pg_cron; "
-        "pg_net is not enabled: create extension pg_net; Vault is not enabled: create extension supabase_vault cascade"
+        "pg_net is not enabled: create extension pg_net with schema extensions; "
+        "Vault is not enabled: create extension supabase_vault cascade"
     )
 
 
@@ -38,7 +40,7 @@ def test_without_its_extensions_it_names_the_cure_of_each(owner: Connection) -> 
     ("without", "cure"),
     [
         ("drop schema cron cascade", "create extension pg_cron"),
-        ("drop schema net cascade", "create extension pg_net"),
+        ("drop schema net cascade", "create extension pg_net with schema extensions"),
         ("drop schema vault cascade", "create extension supabase_vault"),
         (
             "delete from vault.secrets",
@@ -186,10 +188,17 @@ def test_the_state_tells_of_the_last_ring(owner: Connection, bell: Bell) -> None
         "scheduled": True,
         "missing": [],
         "now": noon(90).isoformat(),
+        "switched_at": noon(0).isoformat(),
         "looked_at": noon(0).isoformat(),
+        "runs": [],
         "rung_at": noon(27).isoformat(),
         "posts": 2,
+        "unclaimed": 0,
+        "waiting": 0,
+        "waiting_since": None,
         "answer": None,
+        "answer_kind": None,
+        "answer_error": None,
         "queue_open": False,
     }
 
@@ -198,7 +207,7 @@ def test_the_state_has_the_last_answer_if_there_was_one_in_time(owner: Connectio
     bell.on()
     add_rows(owner, 1, 1, opens=30)
     bell.minute()
-    owner.execute("insert into net._http_response (id, status_code) select id, 401 from net.http_request_queue")
+    owner.execute("insert into net._http_response (id, status_code) select id, 401 from testing.posts")
     assert bell.status()["answer"] == 401
 
 
