@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 _COARSE = 0.2  # seconds before the instant at which the coarse sleep ends: a sleep of 8 s wakes up to 10 ms late
 _FINE = 0.0012  # seconds before the instant from which on we only yield, which is CPU: a timer wakes up to 1.1 ms late
+
+_LAST_LOOK = 0.03  # seconds before the instant at which a new reading is last looked for: see tighten_while_held
 
 _ROUNDING = 0.00001  # seconds: a datetime counts whole microseconds, and rounding one down must not make anybody early
 
@@ -60,42 +63,103 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
-    """An instant until which something may be done, so many seconds after a reading of both clocks."""
+    """An instant until which something may be done: ``seconds`` after a reading of both clocks.
+
+    ``monotonic_only`` deadlines ignore the wall clock. They are for writes: the database refuses a late write itself,
+    and a wall clock that is set forward must not keep an outcome from being written.
+    """
 
     clock: Clock
     start: Reading
     seconds: float
+    monotonic_only: bool = False
 
     def remaining(self) -> float:
         """Return the seconds left, never below zero."""
-        return max(0.0, self.seconds - self.start.elapsed(self.clock))
+        if self.monotonic_only:
+            elapsed = self.clock.monotonic() - self.start.monotonic
+        else:
+            elapsed = self.start.elapsed(self.clock)
+        return max(0.0, self.seconds - elapsed)
 
     def passed(self) -> bool:
-        """Say whether the instant is over, by either clock."""
+        """Return whether the instant is over, by any clock that this deadline is judged by."""
         return self.remaining() <= 0
 
     def later(self, seconds: float) -> Deadline:
-        """Return the deadline so many seconds after this one (before it, if negative)."""
-        return Deadline(self.clock, self.start, self.seconds + seconds)
+        """Return the deadline that is this many seconds after this one."""
+        return replace(self, seconds=self.seconds + seconds)
+
+    def before(self, seconds: float) -> Deadline:
+        """Return the deadline that is this many seconds before this one."""
+        return replace(self, seconds=self.seconds - seconds)
+
+    def by_monotonic_clock(self) -> Deadline:
+        """Return the same deadline, judged by the monotonic clock alone."""
+        return replace(self, monotonic_only=True)
 
 
 @dataclass(frozen=True, slots=True)
-class DatabaseTime:
-    """What the database's clock says, known from one answer of it: bounds, because the answer took time to arrive."""
+class DatabaseReading:
+    """One answer of the database's clock, which read ``at`` at some instant between ``asked`` and ``received``."""
 
-    clock: Clock
     at: datetime
     asked: Reading
     received: Reading
 
+    def at_least(self, clock: Clock) -> datetime:
+        """Return an instant that the database's clock has surely reached."""
+        return self.at + timedelta(seconds=clock.monotonic() - self.received.monotonic)
+
+    def at_most(self, clock: Clock) -> datetime:
+        """Return an instant that the database's clock has surely not passed, even if this machine was frozen."""
+        return self.at + timedelta(seconds=self.asked.elapsed(clock))
+
+    def monotonic_at(self, instant: datetime) -> float:
+        """Return when, on our monotonic clock, the database's clock has surely reached the instant."""
+        return self.received.monotonic + (instant - self.at).total_seconds() + _ROUNDING
+
+
+class DatabaseTime:
+    """The database's clock, known between two bounds, because each answer took time to arrive.
+
+    Further readings tighten the bounds: the best of them counts for each bound.
+    """
+
+    def __init__(self, clock: Clock, at: datetime, asked: Reading, received: Reading) -> None:
+        self.clock = clock
+        self._readings = [DatabaseReading(at, asked, received)]
+        self._tightened = asyncio.Event()
+
+    def tighten(self, at: datetime, asked: Reading, received: Reading) -> None:
+        """Add a reading. If it contradicts the others, the database's clock was set: then only the new one counts."""
+        new = DatabaseReading(at, asked, received)
+        agrees = self.at_least() <= new.at_most(self.clock) and new.at_least(self.clock) <= self.at_most()
+        self._readings = [*self._readings, new] if agrees else [new]
+        self._tightened.set()
+        self._tightened = asyncio.Event()
+
     def at_least(self) -> datetime:
-        """Return an instant that the database's clock has surely reached: what opens by it has opened."""
-        return self.at + timedelta(seconds=self.clock.monotonic() - self.received.monotonic)
+        """Return an instant that the database's clock has surely reached: what opens by it has opened.
+
+        It is also what ages are judged by, because the function's own clock may be wrong by hours.
+        """
+        return max(reading.at_least(self.clock) for reading in self._readings)
 
     def at_most(self) -> datetime:
         """Return an instant that the database's clock has surely not passed: what ends after it has not ended."""
-        return self.at + timedelta(seconds=self.asked.elapsed(self.clock))
+        return min(reading.at_most(self.clock) for reading in self._readings)
 
     def monotonic_at(self, instant: datetime) -> float:
-        """Return when, on our monotonic clock, the database's clock will surely have reached the instant."""
-        return self.received.monotonic + (instant - self.at).total_seconds() + _ROUNDING
+        """Return when, on our monotonic clock, the database's clock has surely reached the instant."""
+        return min(reading.monotonic_at(instant) for reading in self._readings)
+
+    async def sleep_until(self, instant: datetime) -> None:
+        """Return once the database's clock has surely reached the instant; bounds tightened meanwhile count."""
+        while (left := self.monotonic_at(instant) - self.clock.monotonic()) > 0:
+            if left <= 2 * _LAST_LOOK:  # a wait has to be long enough to end: adding 1e-17 s changes no clock
+                await self.clock.sleep_until(self.monotonic_at(instant))
+                continue
+            with suppress(TimeoutError):
+                async with asyncio.timeout(left - _LAST_LOOK):
+                    await self._tightened.wait()

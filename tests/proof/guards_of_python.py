@@ -114,9 +114,11 @@ GUARDS_OF_PYTHON = (
     Guard(
         "the database's time is known as a lower bound",
         scenes_of_calls.a_trigger_comes_early_and_nobody_holds,
-        (InPython("prebooking.clock:DatabaseTime.at_least", "self.received.monotonic", "self.asked.monotonic"),),
+        (InPython("prebooking.clock:DatabaseReading.at_least", "self.received.monotonic", "self.asked.monotonic"),),
         first=(
-            InPython("prebooking.clock:DatabaseTime.monotonic_at", "self.received.monotonic", "self.asked.monotonic"),
+            InPython(
+                "prebooking.clock:DatabaseReading.monotonic_at", "self.received.monotonic", "self.asked.monotonic"
+            ),
         ),
     ),
     Guard(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
 from prebooking.clock import Clock, DatabaseTime, Deadline, Reading
-from tests.doubles import VirtualClock, run_virtual
+from tests.doubles import EPOCH, VirtualClock, run_virtual
 
 
 def test_the_real_clock_wakes_nobody_early() -> None:
@@ -64,3 +64,98 @@ def test_the_database_s_time_is_bounded_from_both_sides_whatever_our_wall_clock_
         assert opens <= time.at_least() <= database.now() <= opens + timedelta(seconds=0.08)
 
     run_virtual(ask())
+
+
+def test_a_deadline_for_writes_does_not_pass_because_the_wall_clock_was_set_forward() -> None:
+    async def set_forward() -> tuple[bool, float]:
+        clock = VirtualClock()
+        deadline = Deadline(clock, Reading.of(clock), 8)
+        clock.wall_skew += timedelta(hours=1)
+        await asyncio.sleep(3)
+        return deadline.passed(), deadline.by_monotonic_clock().remaining()
+
+    assert run_virtual(set_forward()) == (True, 5)
+
+
+def test_a_deadline_before_another_stays_of_its_kind() -> None:
+    async def compare() -> tuple[float, float, bool]:
+        clock = VirtualClock()
+        deadline = Deadline(clock, Reading.of(clock), 8).by_monotonic_clock()
+        before, later = deadline.before(3), deadline.later(1)
+        clock.wall_skew += timedelta(hours=1)
+        return before.remaining(), later.remaining(), later.before(9.5).passed()
+
+    assert run_virtual(compare()) == (5, 9, True)
+
+
+# The database's clock is ahead of the epoch by the loop's time: readings can be made up without a network.
+
+
+def reading(at: float, asked: float, received: float) -> tuple[datetime, Reading, Reading]:
+    """Return an answer that said ``at``, between two instants of our clocks; all in seconds after the epoch."""
+    instants = [EPOCH + timedelta(seconds=seconds) for seconds in (at, asked, received)]
+    return instants[0], Reading(instants[1], asked), Reading(instants[2], received)
+
+
+def test_the_best_reading_counts_for_each_bound() -> None:
+    async def tighten() -> tuple[float, float]:
+        clock = VirtualClock()
+        await asyncio.sleep(1)
+        time = DatabaseTime(clock, *reading(0.1, 0.0, 0.3))
+        time.tighten(*reading(0.5, 0.49, 0.9))  # the best way there
+        time.tighten(*reading(0.7, 0.2, 0.72))  # the best way back
+        bounds = time.at_least(), time.at_most()
+        return tuple(round((bound - EPOCH).total_seconds(), 6) for bound in bounds)  # type: ignore[return-value]
+
+    assert run_virtual(tighten()) == (0.98, 1.01)
+
+
+def test_a_freeze_widens_the_upper_bound_of_every_reading() -> None:
+    async def freeze() -> float:
+        clock = VirtualClock()
+        time = DatabaseTime(clock, *reading(0, 0, 0))
+        time.tighten(*reading(0, 0, 0))
+        clock.freeze(60, monotonic_stopped=True)
+        return (time.at_most() - EPOCH).total_seconds()
+
+    assert run_virtual(freeze()) == 60
+
+
+@pytest.mark.parametrize("step", [-3600.0, -0.5, 0.5, 3600.0])
+def test_when_the_database_s_clock_was_set_the_newest_reading_alone_counts(step: float) -> None:
+    async def set_it() -> tuple[float, float]:
+        clock = VirtualClock()
+        await asyncio.sleep(1)
+        time = DatabaseTime(clock, *reading(0.01, 0.0, 0.02))
+        time.tighten(*reading(1 + step, 0.99, 1.0))
+        bounds = time.at_least(), time.at_most()
+        return tuple(round((bound - EPOCH).total_seconds() - step, 6) for bound in bounds)  # type: ignore[return-value]
+
+    assert run_virtual(set_it()) == (1.0, 1.01)
+
+
+def test_who_sleeps_until_an_opening_wakes_by_a_bound_that_was_tightened_meanwhile() -> None:
+    async def sleep() -> float:
+        clock = VirtualClock()
+        await asyncio.sleep(1)
+        time = DatabaseTime(clock, *reading(0.0, 0.0, 1.0))
+        sleeping = asyncio.create_task(time.sleep_until(EPOCH + timedelta(seconds=3)))
+        await asyncio.sleep(1)
+        time.tighten(*reading(1.99, 1.98, 2.0))
+        await sleeping
+        return clock.monotonic()
+
+    assert run_virtual(sleep()) == pytest.approx(3.01, abs=0.001)
+
+
+def test_who_sleeps_until_an_opening_sleeps_on_when_the_database_s_clock_was_set_back() -> None:
+    async def sleep() -> float:
+        clock = VirtualClock()
+        time = DatabaseTime(clock, *reading(0.0, 0.0, 0.0))
+        sleeping = asyncio.create_task(time.sleep_until(EPOCH + timedelta(seconds=1)))
+        await asyncio.sleep(0.99)
+        time.tighten(*reading(-4.01, 0.99, 0.99))
+        await sleeping
+        return clock.monotonic()
+
+    assert run_virtual(sleep()) == pytest.approx(6, abs=0.001)
