@@ -3,14 +3,19 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+INSTALL = $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: demo dev test lint unit integration acceptance postgrest prove bench clean
+.PHONY: help demo dev test lint unit integration acceptance postgrest prove bench clean
 
+help:                     ## what there is to make
+	@awk -F ':.*## ' '/^[a-z ]+:.*## / { printf "make %-30s %s\n", $$1, $$2 }' Makefile
+
+# SIGINT is ignored until the program handles it, so that Ctrl-C in its first instant is no traceback of the interpreter.
 demo: $(READY)            ## the whole story on this machine, in under half a minute
-	$(BIN)/python -m prebooking.local.demo
+	@trap '' INT; exec $(BIN)/python -m prebooking.local.demo
 
-dev: $(READY)             ## the stack, left running, with a curl line and a ticker
-	$(BIN)/python -m prebooking.local.dev
+dev: $(READY)             ## the stack, left running, with lines to paste and a ticker
+	@trap '' INT; exec $(BIN)/python -m prebooking.local.dev
 
 test: lint                ## everything that must hold before a commit lands
 	$(BIN)/pytest -n 2 --dist worksteal --cov --cov-report=term
@@ -21,7 +26,7 @@ lint: $(READY)            ## style, types, layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-unit integration acceptance: $(READY)
+unit integration acceptance: $(READY)  ## one folder of tests
 	$(BIN)/pytest -n 2 --dist worksteal tests/$@
 
 postgrest: $(READY)       ## the store's suite once more, against the real PostgREST (wherever npm is)
@@ -31,14 +36,21 @@ prove: $(READY)           ## the whole battery, in under 12 minutes on two cores
 	$(BIN)/python -m tests.proof
 
 bench: $(READY)           ## what it costs, beside what people use today, in one table; ROUNDS=20 for figures to quote
-	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[bench]'
+	$(INSTALL) -e '.[bench]'
 	$(BIN)/python -m benchmarks
 
-clean:
+clean:                    ## remove what was set up
 	rm -rf $(VENV) .tools .coverage .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 
 $(READY): pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed, this is " + sys.version.split()[0] + ": make PYTHON=/path/to/python3.11")'
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[cli,local,dev]'
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed, this is " + sys.version.split()[0] + ": make PYTHON=/path/to/python3.11")'
+	@echo 'Setting up in $(VENV), about a minute, once:'
+	@echo '  1 of 4: a virtual environment'
+	@"$(PYTHON)" -m venv $(VENV)
+	@echo '  2 of 4: the functions and the command line'
+	@$(INSTALL) -e '.[cli]'
+	@echo '  3 of 4: the local stack, a real Postgres among it (some 50 MB)'
+	@$(INSTALL) -e '.[cli,local]'
+	@echo '  4 of 4: what the tests need'
+	@$(INSTALL) -e '.[cli,local,dev]'
 	@touch $@

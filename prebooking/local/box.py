@@ -15,16 +15,16 @@ from prebooking.settings import Settings
 PASSWORD = "open sesame"  # noqa: S105 - of everybody at the stand-in
 
 _VENUE = """
-insert into public.venues (name, provider, host, provider_box_id, timezone)
-values (%s, 'aimharder', %s, %s, 'Europe/Madrid') returning id
+insert into public.venues (name, provider, host, provider_box_id, timezone, opening_rule)
+values (%s, 'aimharder', %s, %s, 'Europe/Madrid', %s) returning id
 """
 _SAVE = "select public.save_session_v1(%s, %s, %s, null)"
 
 
-def add_box(stack: Stack, name: str, *, host: str, box_id: int) -> UUID:
-    """Open a box, and add it to the venues."""
+def add_box(stack: Stack, name: str, *, host: str, box_id: int, rule: str | None = None) -> UUID:
+    """Open a box, and add it to the venues, with its opening rule if it has one."""
     stack.twin.open_box(host, box_id=box_id, name=name)
-    (venue_id,) = stack.connection.execute(_VENUE, [name, host, str(box_id)]).fetchone() or (None,)
+    (venue_id,) = stack.connection.execute(_VENUE, [name, host, str(box_id), rule]).fetchone() or (None,)
     return UUID(str(venue_id))
 
 

@@ -1,4 +1,4 @@
-"""The function in a process of its own, as the platform runs it: it can be called, overlapped and killed.
+"""The functions in a process of their own, as the platform runs them: called, overlapped and killed.
 
 Run as a program this module is that process. It is handed a socket that listens already, so whoever calls before it is
 up waits and no port is lost to anybody else; and it ends with whoever holds the other end of its standard input.
@@ -6,6 +6,7 @@ up waits and no port is lost to anybody else; and it ends with whoever holds the
 
 from __future__ import annotations
 
+import importlib
 import os
 import socket
 import subprocess
@@ -16,10 +17,11 @@ from pathlib import Path
 from typing import Any, Self
 
 import httpx
+from starlette.types import Receive, Scope, Send
 
 from prebooking.settings import Settings
 
-PATH = "/api/cron/prebooking_scheduler"
+PATH, KEEPER = "/api/cron/prebooking_scheduler", "/api/cron/session_keeper"
 
 _ROOT = Path(__file__).parents[2]
 _ANSWER_SECONDS = 30.0  # as cron-job.org waits
@@ -63,10 +65,10 @@ class Function:
         httpx.get(f"{self.address}/ready", timeout=_ANSWER_SECONDS, trust_env=False)  # 404, but an answer
         return self
 
-    def trigger(self) -> httpx.Response:
+    def trigger(self, path: str = PATH) -> httpx.Response:
         """Call it as the cron does. Raises httpx.HTTPError if there is no answer."""
         bearer = {"Authorization": f"Bearer {self._environment['CRON_SECRET']}"}
-        return httpx.post(self.url, headers=bearer, timeout=_ANSWER_SECONDS, trust_env=False)
+        return httpx.post(f"{self.address}{path}", headers=bearer, timeout=_ANSWER_SECONDS, trust_env=False)
 
     def kill(self) -> None:
         """Kill it, wherever it is: no handler runs, no outcome is written."""
@@ -104,6 +106,12 @@ def told(summary: dict[str, Any]) -> str:
     return f"{said}, {total} prebooking{'s' * (total > 1)}: {outcomes}" if total else f"{said}, {summary['message']}"
 
 
+async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer as the function whose URL it is; the session keeper is imported at its first request."""
+    is_keeper = scope.get("path", "").replace("-", "_") == KEEPER
+    await importlib.import_module(f"api.cron.{Path(KEEPER if is_keeper else PATH).name}").app(scope, receive, send)
+
+
 def _end_with_the_starter() -> None:
     sys.stdin.buffer.read()  # ends when the starter does, kill -9 included
     os._exit(0)
@@ -113,10 +121,11 @@ def main() -> None:
     """Serve the function on the socket whose number is the first argument."""
     import uvicorn  # noqa: PLC0415 - only this process needs it
 
+    importlib.import_module(f"api.cron.{Path(PATH).name}")
     threading.Thread(target=_end_with_the_starter, daemon=True).start()
     with socket.socket(fileno=int(sys.argv[1])) as listening:
         config = uvicorn.Config(
-            "api.cron.prebooking_scheduler:app",
+            serve,
             loop="asyncio",  # as the platform has it, whatever else is installed here: another may wake up early
             access_log=False,
             log_level="warning",

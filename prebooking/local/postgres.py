@@ -16,6 +16,7 @@ from typing import Any, Self
 
 import psycopg
 from psycopg import sql
+from psycopg.conninfo import make_conninfo
 
 from prebooking.local.servers import default_server
 
@@ -119,7 +120,7 @@ class LocalPostgres:
 
     def dsn(self, database: str = "postgres", user: str = "postgres") -> str:
         """Return the connection string of a database."""
-        return f"host={self.folder} port=5432 dbname={database} user={user}"
+        return make_conninfo(host=str(self.folder), port=5432, dbname=database, user=user)
 
     def create_roles(self) -> None:
         """Create the roles that every Supabase project has; once for the whole server."""

@@ -6,7 +6,6 @@ Everything is gone when the block ends, and when this process does, in whatever 
 from __future__ import annotations
 
 import shlex
-import signal
 import threading
 from base64 import b64encode
 from collections.abc import Callable, Iterator
@@ -14,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from secrets import token_bytes, token_urlsafe
-from typing import Any, NoReturn
+from typing import Any
 
 import psycopg
 from anyio.from_thread import start_blocking_portal
@@ -65,16 +64,6 @@ class Stack:
         """Return a line for a shell that runs the statement. Double quotes go round it: it has none itself."""
         program = default_server() / "psql"
         return f'{shlex.quote(str(program))} -X {shlex.quote(self.postgres.dsn())} -c "{statement}"'
-
-
-def end_on_first_interrupt() -> None:
-    """Let the first Ctrl-C end this program, and no further one disturb its end."""
-
-    def interrupt(*_: object) -> NoReturn:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGINT, interrupt)
 
 
 @contextmanager

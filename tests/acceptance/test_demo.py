@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -21,9 +23,15 @@ VENUE = UUID(int=7)
 OPENS = datetime(2026, 10, 24, 6, tzinfo=UTC)
 
 
-def test_plays_the_whole_story_and_finds_ledger_and_database_in_agreement() -> None:
+def test_plays_the_whole_story_and_finds_ledger_and_database_in_agreement(tmp_path: Path) -> None:
+    """Where the project, the current folder and the folder for temporary files have a space in their paths."""
+    here, temporary = tmp_path / "my projects" / "the demo", tmp_path / "for a while"
+    for folder in ("prebooking", "api", "supabase"):
+        shutil.copytree(ROOT / folder, here / folder)
+    temporary.mkdir()
     command = [sys.executable, "-m", "prebooking.local.demo"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False)
+    environment = {**os.environ, "PYTHONPATH": str(here), "TMPDIR": str(temporary)}
+    done = subprocess.run(command, cwd=here, env=environment, capture_output=True, text=True, timeout=100, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     lines = done.stdout.splitlines()
     assert "They agree." in lines

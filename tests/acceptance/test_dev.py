@@ -12,15 +12,20 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from threading import Timer
 
 import httpx
 import pytest
+from psycopg.conninfo import conninfo_to_dict
+
+from prebooking.local.timetable import ZONE
 
 ROOT = Path(__file__).parents[2]
 NEVER = "86400"  # seconds from tick to tick: at midnight
-PATIENCE = 60.0  # seconds
+PATIENCE = 60.0  # seconds that one step may take
+TOGETHER = 240.0  # seconds that a test may take
 
 Start = Callable[..., "Dev"]
 
@@ -40,9 +45,9 @@ class Dev:
                 return
         pytest.fail(f"it ended before it said {text!r}:\n" + "\n".join(self.printed))
 
-    def line(self, text: str) -> str:
-        """Return the one line to paste that has the text in it."""
-        (found,) = [line for line in self.printed if text in line]
+    def line(self, text: str, *, of: str = "") -> str:
+        """Return the one line to paste that has the text in it, and begins so."""
+        (found,) = [line for line in self.printed if text in line and line.startswith(of)]
         return found
 
     def processes(self) -> list[int]:
@@ -63,7 +68,7 @@ def start() -> Iterator[Start]:
             process = subprocess.Popen(command, cwd=ROOT, stdout=pipe, stderr=subprocess.STDOUT, text=True)
             ends.enter_context(process)
             ends.callback(process.kill)
-            watchdog = Timer(PATIENCE, process.kill)
+            watchdog = Timer(TOGETHER, process.kill)
             watchdog.start()
             ends.callback(watchdog.cancel)
             return Dev(process)
@@ -74,7 +79,7 @@ def start() -> Iterator[Start]:
 def test_what_it_prints_books_a_class_when_it_is_pasted_and_ctrl_c_ends_it_all(start: Start) -> None:
     dev = start(every=NEVER)
     assert "INSERT 0 1" in paste(dev.line("'rowing'"))
-    assert json.loads(post(dev.line("curl")))["outcomes"] == {"booked": 1}
+    assert json.loads(post(dev.line("/prebooking_scheduler", of="curl")))["outcomes"] == {"booked": 1}
     assert "INSERT 0 1" in paste(dev.line("'spinning'"))
     seen = [[word.strip() for word in line.split("|")] for line in paste(dev.line("order by")).splitlines()]
     assert ["ada@example.com", "rowing", "completed", "booked"] in [line[:4] for line in seen]
@@ -83,11 +88,19 @@ def test_what_it_prints_books_a_class_when_it_is_pasted_and_ctrl_c_ends_it_all(s
     for words, told in [
         ("venue add", "Added Forge"),
         ("login", "is logged in at Forge"),
-        ("classes", "0/12"),
-        ("add Forge", "Asked for WOD at Forge"),
+        ("classes", "Sprint"),
+        ("add Forge", "Asked for Sprint at Forge"),
         ("list", "waiting"),
+        ("run --dry-run", "A run would claim"),
+        ("status", "Last tick"),
+        ("doctor", "settings: complete"),
     ]:
         assert told in paste(f"{settings}; {dev.line(f'prebooking {words}')}")
+    assert "prebooking" in paste(f"{settings}; prebooking run")
+    assert json.loads(post(dev.line("session_keeper")))["message"] == "Refreshed 0 sessions"
+    for box in ("Forge", "Granite"):
+        week = [paste(f"{settings}; prebooking classes {box} {day}") for day in days(8)[::7]]
+        assert all("WOD" in classes and "Gymnastics" in classes for classes in week)
     dev.process.send_signal(signal.SIGINT)
     dev.read_until("Stopped.")
     assert dev.process.wait(PATIENCE) == 0
@@ -109,7 +122,12 @@ def test_the_ticker_books_and_nothing_is_left_however_it_ends(start: Start, end:
     dev.process.send_signal(end)
     assert all(map(_has_ended, processes))
     _, dsn, *_ = paste_words(dev.line("order by"))
-    assert not Path(dsn.split()[0].removeprefix("host=")).exists()
+    assert not Path(str(conninfo_to_dict(dsn)["host"])).exists()
+
+
+def days(number: int) -> list[str]:
+    """Return today's date and those after it, at the boxes."""
+    return [f"{datetime.now(ZONE) + timedelta(days=ahead):%Y-%m-%d}" for ahead in range(number)]
 
 
 def paste(line: str) -> str:

@@ -7,6 +7,7 @@ import select
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -50,6 +51,14 @@ def test_the_server_and_its_folders_are_gone_however_its_process_ends(
     os.killpg(parent.pid, end)  # Ctrl-C reaches the whole group
     assert all(_has_ended(process) for process in processes)
     assert not any(Path(folder).exists() for folder in folders)
+
+
+def test_a_server_runs_in_a_folder_with_a_space_and_a_quote_in_its_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    mkdtemp = tempfile.mkdtemp
+    monkeypatch.setattr(tempfile, "mkdtemp", lambda **how: mkdtemp(**(how | {"prefix": "pg of Ana's - "})))
+    with LocalPostgres() as server, psycopg.connect(server.dsn()) as connection:
+        assert " of Ana's " in str(server.folder)
+        assert connection.execute("select 1").fetchone() == (1,)
 
 
 def test_leaving_the_block_leaves_nothing_behind() -> None:

@@ -98,6 +98,14 @@ def test_no_preset_hides_the_functions_and_the_hyphen_url_leads_to_one() -> None
     assert (ROOT / "public" / "robots.txt").exists(), "without it every source file would be published"
 
 
+def test_make_help_names_every_target() -> None:
+    targets = re.search(r"^\.PHONY: (.*)", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert targets is not None
+    told = subprocess.run(["make", "-s", "-C", ROOT, "help"], check=True, capture_output=True, text=True).stdout
+    named = {word for line in told.splitlines() for word in line[5:36].split()}
+    assert named == set(targets[1].split())
+
+
 def test_the_version_is_said_once_and_the_same() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert project["version"] == prebooking.__version__
