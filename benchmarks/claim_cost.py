@@ -20,7 +20,6 @@ TURNS = 40
 
 def figures() -> Iterator[tuple[str, str, str]]:
     with LocalPostgres() as postgres, ExitStack() as connections:
-        postgres.create_roles()
         tables = [connections.enter_context(table(postgres, size)) for size in SIZES]
         costs = list(zip(*([claim(one) for one in tables] for _ in range(TURNS)), strict=True))
     first, *_, last = typical = [median(cost[TURNS // 10 :]) for cost in costs]

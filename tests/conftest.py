@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import AsyncIterator, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from prebooking.local.keys import Keys
-from prebooking.local.postgres import LocalPostgres, apply_migrations
+from prebooking.local.postgres import OLD_DEFAULTS, LocalPostgres, apply_migrations
 from prebooking.local.rest import serve
 from tests.database import Database, Rest
 from tests.postgrest import serve_postgrest
 
 _TEMPLATE = "migrated"
+_OLD_TEMPLATE = "migrated_in_an_old_project"
 _numbers = itertools.count(1)
 
 
@@ -32,7 +34,6 @@ def anyio_backend() -> str:
 def postgres() -> Iterator[LocalPostgres]:
     """The server of this test process, with a database to copy: the migrations are in it, and no rows."""
     with LocalPostgres() as server:
-        server.create_roles()
         apply_migrations(server.create_database(_TEMPLATE))
         yield server
 
@@ -40,8 +41,31 @@ def postgres() -> Iterator[LocalPostgres]:
 @pytest.fixture
 def database(postgres: LocalPostgres) -> Iterator[Database]:
     """A migrated database of this test's own."""
+    with _copy(postgres, _TEMPLATE) as database:
+        yield database
+
+
+@pytest.fixture(scope="session")
+def old_template(postgres: LocalPostgres) -> str:
+    """A database to copy, migrated in a project that grants everything in advance."""
+    with psycopg.connect(postgres.create_database(_OLD_TEMPLATE), autocommit=True) as connection:
+        connection.execute(OLD_DEFAULTS)
+    apply_migrations(postgres.dsn(_OLD_TEMPLATE))
+    return _OLD_TEMPLATE
+
+
+@pytest.fixture(params=["new project", "old project"])
+def project(postgres: LocalPostgres, request: pytest.FixtureRequest) -> Iterator[Database]:
+    """A migrated database of this test's own, in both kinds of project: they differ in what they grant in advance."""
+    template = _TEMPLATE if request.param == "new project" else request.getfixturevalue("old_template")
+    with _copy(postgres, template) as database:
+        yield database
+
+
+@contextmanager
+def _copy(postgres: LocalPostgres, template: str) -> Iterator[Database]:
     name = f"test_{next(_numbers)}"
-    postgres.create_database(name, template=_TEMPLATE)
+    postgres.create_database(name, template=template)
     with closing(Database(postgres, name)) as database:
         yield database
     postgres.drop_database(name)

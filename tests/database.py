@@ -12,10 +12,12 @@ import psycopg
 from psycopg import sql
 
 from prebooking.local.keys import Keys
-from prebooking.local.postgres import LocalPostgres
+from prebooking.local.postgres import SUPERUSER, LocalPostgres
 
 Connection = psycopg.Connection[Any]
 At = Callable[[float], None]  # sets the database's clock to so many seconds after noon
+
+_LOGINS = {"postgres", "authenticator", SUPERUSER}  # the other roles are only ever assumed
 
 _CLOCK = """
 create schema testing;
@@ -30,7 +32,10 @@ as 'select coalesce((select instant from testing.clock), clock_timestamp())';
 
 
 class Database:
-    """One test's database. ``connection`` is a superuser's, each statement a transaction of its own."""
+    """One test's database. ``connection`` is the project's owner's, each statement a transaction of its own.
+
+    The owner is ``postgres``, who is no superuser.
+    """
 
     def __init__(self, postgres: LocalPostgres, name: str) -> None:
         self._postgres, self.name = postgres, name
@@ -39,7 +44,7 @@ class Database:
 
     @property
     def dsn(self) -> str:
-        """The superuser's connection string."""
+        """The owner's connection string."""
         return self.dsn_of("postgres")
 
     def dsn_of(self, user: str) -> str:
@@ -47,9 +52,15 @@ class Database:
 
     def connect(self, role: str = "postgres") -> Connection:
         """Return one more connection, closed with the test, in the role."""
-        connection = self._open.enter_context(psycopg.connect(self.dsn, autocommit=True))
-        connection.execute(sql.SQL("set role {}").format(sql.Identifier(role)))
+        user = role if role in _LOGINS else "postgres"
+        connection = self._open.enter_context(psycopg.connect(self.dsn_of(user), autocommit=True))
+        if role != user:
+            connection.execute(sql.SQL("set role {}").format(sql.Identifier(role)))
         return connection
+
+    def superuser(self) -> Connection:
+        """Return one more connection, closed with the test, of the only role that may do everything."""
+        return self.connect(SUPERUSER)
 
     def close(self) -> None:
         self._open.close()
@@ -66,7 +77,7 @@ class Rest:
 
 
 def set_clock(connection: Connection, instant: datetime | None) -> None:
-    """Make it this instant in a superuser's database, for every connection, until it is set again; None: real time."""
+    """Make it this instant in the owner's database, for every connection, until it is set again; None: real time."""
     if connection.execute("select to_regclass('testing.clock')").fetchone() == (None,):
         connection.execute(_CLOCK)
     connection.execute("update testing.clock set instant = %s", [instant])

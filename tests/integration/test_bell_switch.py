@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from tests.bells import SECRET, URL, Bell, add_rows
-from tests.database import Connection, set_clock
+from tests.database import Connection, Database, set_clock
 from tests.factories import noon
 
 _ON = "select public.prebooking_bell_on(%s)"
@@ -94,17 +94,17 @@ def test_refuses_any_other_address(bell: Bell, url: str | None) -> None:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:8000", "localhost"])
-def test_takes_an_address_of_this_machine_only_from_stand_ins(owner: Connection, bell: Bell, host: str) -> None:
+def test_takes_an_address_of_this_machine_only_from_stand_ins(database: Database, bell: Bell, host: str) -> None:
     url = f"http://{host}/api/cron/prebooking_scheduler"
     bell.on(url)
-    _pretend_that_pg_net_is_real(owner)
+    _pretend_that_pg_net_is_real(database.superuser())
     with pytest.raises(psycopg.errors.InvalidParameterValue):
         bell.on(url)
 
 
-def _pretend_that_pg_net_is_real(owner: Connection) -> None:
-    owner.execute("set allow_system_table_mods = on")
-    owner.execute("update pg_extension set extname = 'pg_net' where extname = 'plpgsql'")
+def _pretend_that_pg_net_is_real(superuser: Connection) -> None:
+    superuser.execute("set allow_system_table_mods = on")
+    superuser.execute("update pg_extension set extname = 'pg_net' where extname = 'plpgsql'")
 
 
 def test_says_what_is_left_to_do(bell: Bell) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 from uuid import uuid4
@@ -10,18 +10,11 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from prebooking.local.postgres import LocalPostgres, apply_migrations
+from prebooking.local.postgres import LocalPostgres
 from tests.calls import cancel, claim, claim_sessions, complete, fail, finish, lease, release, save_session, warn
 from tests.database import Connection, Database
 from tests.factories import noon
 from tests.questions import add_venue, add_wish, ask, preview
-
-# Projects made before autumn 2026 grant everything by name, before our migrations run.
-_OLD_DEFAULTS = b"""
-alter default privileges in schema public grant all on tables to anon, authenticated, service_role;
-alter default privileges in schema public grant all on functions to anon, authenticated, service_role;
-alter default privileges in schema public grant all on sequences to anon, authenticated, service_role;
-"""
 
 _TABLES = ["venues", "prebookings", "member_sessions", "prebooking_runs", "prebooking_heartbeat", "prebooking_bell"]
 _TABLES += ["prebooking_bell_rung"]
@@ -136,19 +129,6 @@ _CALLS: dict[str, Callable[[Connection], object]] = {
 }
 
 
-@pytest.fixture(params=[b"", _OLD_DEFAULTS], ids=["no default grants", "old default grants"])
-def project(postgres: LocalPostgres, request: pytest.FixtureRequest) -> Iterator[Database]:
-    """A project whose defaults were as they may be when the migrations came."""
-    name = "project"
-    with psycopg.connect(postgres.create_database(name), autocommit=True) as connection:
-        connection.execute(request.param)
-    apply_migrations(postgres.dsn(name))
-    database = Database(postgres, name)
-    yield database
-    database.close()
-    postgres.drop_database(name)
-
-
 def test_the_service_role_has_what_it_needs_and_nobody_has_anything_else(project: Database) -> None:
     granted = project.connection.execute(_GRANTED).fetchall()
     assert {(what, grantee, privilege) for what, grantee, privilege in granted} == {
@@ -205,3 +185,25 @@ def test_every_function_runs_as_its_caller_with_a_fixed_search_path(project: Dat
     loose = [name for name, definer, settings in rows if definer or 'search_path=""' not in (settings or [])]
     assert rows
     assert loose == []
+
+
+def test_an_old_project_grants_to_members_what_our_migrations_do_not_take_back(
+    postgres: LocalPostgres, old_template: str
+) -> None:
+    """The old defaults are really in force: a table that revokes nothing is open to everybody."""
+    with psycopg.connect(postgres.dsn(old_template)) as connection:
+        connection.execute("create table public.careless (id int)")
+        privileges = "select, insert, update, delete, truncate"
+        row = connection.execute("select has_table_privilege('anon', 'public.careless', %s)", [privileges]).fetchone()
+        connection.rollback()
+    assert row == (True,)
+
+
+def test_the_owner_of_everything_is_no_superuser(project: Database) -> None:
+    owners = project.connection.execute(
+        """select distinct rolname, rolsuper, rolcreaterole, rolbypassrls from pg_roles r join (
+          select relowner as owner from pg_class where relnamespace = 'public'::regnamespace
+          union select proowner from pg_proc where pronamespace = 'public'::regnamespace
+          union select datdba from pg_database where datname = current_database()) o on o.owner = r.oid"""
+    ).fetchall()
+    assert owners == [("postgres", False, True, True)]

@@ -17,7 +17,6 @@ from tests.factories import add_prebooking, add_venue
 @pytest.fixture(params=servers_by_major().values(), ids=lambda bin_dir: f"Postgres {server_version(bin_dir)[0]}")
 def server(request: pytest.FixtureRequest) -> Iterator[LocalPostgres]:
     with LocalPostgres(request.param) as server:
-        server.create_roles()
         yield server
 
 
@@ -30,16 +29,3 @@ def test_the_migrations_run_and_their_functions_work(server: LocalPostgres) -> N
         assert claimed(connection, me) == [row]
         assert complete(connection, row, me)
         assert finish(connection, me) == 0
-
-
-def test_the_migrations_need_no_superuser(postgres: LocalPostgres) -> None:
-    dsn = postgres.create_database("modest")
-    with psycopg.connect(dsn, autocommit=True) as connection:
-        connection.execute("create role modest login bypassrls; alter database modest owner to modest")
-    apply_migrations(postgres.dsn("modest", "modest"))
-    with psycopg.connect(dsn) as connection:
-        owners = connection.execute(
-            "select distinct proowner::regrole::text from pg_proc where pronamespace = 'public'::regnamespace"
-        )
-        assert owners.fetchall() == [("modest",)]
-    postgres.drop_database("modest")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import pwd
 import select
 import signal
+import stat
 import subprocess
 import sys
 import tempfile
@@ -15,7 +17,7 @@ import psycopg
 import pytest
 
 from prebooking.local import servers
-from prebooking.local.postgres import LocalPostgres
+from prebooking.local.postgres import SUPERUSER, LocalPostgres
 from prebooking.local.servers import SUPABASE_MAJOR, bundled_servers, default_server, server_version, servers_by_major
 
 _PARENT = """
@@ -112,6 +114,38 @@ def test_runs_from_an_environment_in_a_private_home(tmp_path: Path, bin_dir: Pat
     ):
         assert connection.execute("select 1").fetchone() == (1,)
     assert home.stat().st_mode & 0o777 == 0o700
+
+
+def test_nobody_else_can_connect_to_the_socket(postgres: LocalPostgres) -> None:
+    socket = postgres.folder / ".s.PGSQL.5432"
+    assert (stat.S_IMODE(socket.stat().st_mode), socket.stat().st_uid) == (0o700, os.geteuid())
+    assert stat.S_IMODE(postgres.folder.stat().st_mode) == stat.S_IMODE(postgres.data.stat().st_mode) == 0o700
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can start a process as nobody")
+@pytest.mark.parametrize("restarted", [False, True])
+def test_another_process_of_nobody_is_refused_by_a_server_that_root_started(*, restarted: bool) -> None:
+    user = pwd.getpwnam("nobody").pw_uid
+    with LocalPostgres() as server:
+        if restarted:
+            server.restart()
+        command = [str(server._bin / "psql"), "-X", server.dsn(user=SUPERUSER), "-Atc", "select 1"]
+        [ours, theirs] = [
+            subprocess.run(command, capture_output=True, text=True, check=False, cwd="/", user=as_user)
+            for as_user in (None, user)
+        ]
+    assert ours.stdout == "1\n"
+    assert (theirs.returncode, theirs.stdout) == (2, "")
+    assert "Permission denied" in theirs.stderr
+
+
+def test_the_projects_owner_is_no_superuser(postgres: LocalPostgres) -> None:
+    with psycopg.connect(postgres.dsn()) as connection:
+        roles = connection.execute("select rolname::text from pg_roles where rolsuper").fetchall()
+        owner = connection.execute(
+            "select current_user, rolsuper from pg_roles where rolname = current_user"
+        ).fetchone()
+    assert (roles, owner) == ([(SUPERUSER,)], ("postgres", False))
 
 
 def test_says_why_the_server_did_not_start_and_leaves_nothing_behind() -> None:

@@ -138,7 +138,6 @@ class Ground:
 def _postgres() -> LocalPostgres:
     """Return this process's server; it ends with the process."""
     postgres = LocalPostgres().start()
-    postgres.create_roles()
     dsn = postgres.create_database(_TEMPLATE)
     apply_migrations(dsn)
     with psycopg.connect(dsn, autocommit=True) as connection:

@@ -17,17 +17,17 @@ from tests.proof.linter import CHECKS, Check
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.name)
-def test_nothing_is_found_until_a_fault_is_planted(database: Database, check: Check) -> None:
-    assert findings(database.connection, check) == []
-    assert finds_its_fault(database.connection, check)
-    assert findings(database.connection, check) == [], "and nothing of it is left"
+def test_nothing_is_found_until_a_fault_is_planted(project: Database, check: Check) -> None:
+    assert findings(project.connection, check) == []
+    assert finds_its_fault(project, check)
+    assert findings(project.connection, check) == [], "and nothing of it is left"
 
 
 @pytest.mark.parametrize("role", STRANGERS)
-def test_strangers_are_refused_every_table_and_every_function(database: Database, role: str) -> None:
-    ways = attempts(database)
+def test_strangers_are_refused_every_table_and_every_function(project: Database, role: str) -> None:
+    ways = attempts(project)
     assert len(ways) >= 4 * 5 + 10
-    assert got_through(database, role, ways) == []
+    assert got_through(project, role, ways) == []
 
 
 def test_a_stranger_who_was_granted_something_is_seen(database: Database) -> None:
