@@ -132,6 +132,7 @@ begin
   end if;
   delete from public.prebooking_runs where instance_id in (  -- also when nothing is due: failures leave rows too
     select instance_id from public.prebooking_runs where opened_at < t - interval '30 days' order by opened_at limit 100);
+  perform public.prebooking_prune(t);
 
   return (                                                 -- first answer and repeated answer are the same query
     select jsonb_build_object(
