@@ -6,7 +6,7 @@ import asyncio
 import heapq
 from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -19,7 +19,7 @@ from prebooking.model import COMPLETED, FAILED, Attempt, Kind, Outcome
 
 EARLY = 1.0  # seconds before an opening at which the first calls connect, to wait for it at their first byte
 AHEAD = 4  # calls that connect or wait for their slots: a connection may take three slots; each costs the venue one
-EARLY_RUNS = 3  # runs that may end with "too early" before the opening is taken to be wrong
+EARLY_TIME = timedelta(minutes=15)  # for which the venue may say "too early" before the opening is taken to be wrong
 
 
 class VenueLine:
@@ -211,7 +211,8 @@ class VenueLine:
     def _conclude(self, attempt: Attempt, outcome: Outcome) -> None:
         attempt.outcome = outcome
         attempt.answered_at = self._time.at_least() if attempt.calls else None
-        early = outcome.kind is Kind.TOO_EARLY and attempt.row.early_runs + 1 < EARLY_RUNS
+        now = self._time.at_least()
+        early = outcome.kind is Kind.TOO_EARLY and now < (attempt.row.early_since or now) + EARLY_TIME
         if outcome.kind in COMPLETED | FAILED and not early:
             self._settle(attempt, outcome)
         elif outcome.kind is Kind.BLOCKED:

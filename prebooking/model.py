@@ -24,7 +24,7 @@ class Kind(StrEnum):
     FULL = "full"
     NO_CREDIT = "no_credit"
     LIMIT_REACHED = "limit_reached"
-    TOO_EARLY = "too_early"  # final only after it was said in three runs: the opening was computed wrong
+    TOO_EARLY = "too_early"  # final only after it was said for a quarter of an hour: the opening was computed wrong
     PAYMENT_DUE = "payment_due"
     TOO_LATE = "too_late"
     CONFLICT_SAME_HOUR = "conflict_same_hour"
@@ -68,7 +68,7 @@ SENTENCES = {
     Kind.FULL: "The class was full.",
     Kind.NO_CREDIT: "There was no credit left for this class.",
     Kind.LIMIT_REACHED: "The limit of bookings was reached.",
-    Kind.TOO_EARLY: "The venue said in three runs that booking is not open yet: the opening is wrong.",
+    Kind.TOO_EARLY: "The venue said for 15 minutes that booking is not open yet: the opening is wrong.",
     Kind.PAYMENT_DUE: "The venue waits for a payment.",
     Kind.TOO_LATE: "The venue does not take bookings for this class any more.",
     Kind.CONFLICT_SAME_HOUR: "Another class at the same hour is booked.",
@@ -169,15 +169,46 @@ class Prebooking(_Row):
     expires_at: AwareDatetime
     created_at: AwareDatetime
     maybe_sent: bool  # an earlier claim may have sent it: ask the venue before anything is sent again
-    early_runs: int
     attempts: int = 0  # booking calls of earlier runs
+    unclear: int = 0  # of these, calls without a clear answer
+    early_since: AwareDatetime | None = None  # the venue's first "too early"
+    missing_since: AwareDatetime | None = None  # the venue's full list did not have the class
+    setbacks: int = 0  # runs in a row in which the row could not get on
+    if_not_booked: Kind | None = None  # its outcome, if the venue is asked after the lease and says no
+    blocks: int = 0  # calls of this row that were answered "blocked" ...
+    alone: bool = False  # ... while the venue has answered others since
     session: SealedSession | None = None  # for venues where the member's own login books
-    session_over: bool = False  # the venue has said that this login is over
+    session_over: bool = False  # the venue has ended the member's login
 
     @property
     def order(self) -> tuple[datetime, datetime, UUID]:
         """First come, first served."""
         return (self.available_at, self.created_at, self.id)
+
+
+class Verdict(StrEnum):
+    """What the end of a run makes of a row that is not settled. The strings are those in the database."""
+
+    UNSURE = "unsure"  # sent, no clear answer: stays leased, then the venue is asked
+    BLOCKED = "blocked"  # sent, the venue blocks us: stays leased, and is counted
+    TOO_EARLY = "too_early"
+    LOGGED_OUT = "logged_out"
+    NOT_READY = "not_ready"  # nothing sent, because the row could not be prepared
+    CANNOT_TELL = "cannot_tell"  # the venue was asked about an earlier call, and nothing was sent
+    MISSING = "missing"  # the same, because the venue's full list does not have the class
+    NOT_BOOKED = "not_booked"  # asked after the lease, and nothing was sent since
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What the end of a run says about one row that is not settled; ``attempts`` and ``unclear`` count all runs."""
+
+    id: UUID
+    attempts: int
+    fired_at: datetime | None  # the first call's first byte, on the database's clock
+    verdict: Verdict
+    unclear: int = 0
+    if_not_booked: Kind | None = None
 
 
 @dataclass(slots=True)

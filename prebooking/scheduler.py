@@ -13,7 +13,7 @@ from prebooking.clock import Clock, Deadline
 from prebooking.errors import StoreBusy, StoreError
 from prebooking.line import VenueLine
 from prebooking.log import Log
-from prebooking.model import COMPLETED, Attempt, Ending, Kind, Outcome, Summary, Venue
+from prebooking.model import COMPLETED, Attempt, Ending, Kind, Outcome, Sent, Summary, Venue, Verdict
 from prebooking.report import Report
 from prebooking.settings import LAST_START, Settings
 from prebooking.store import Claim, PrebookingStore
@@ -205,8 +205,9 @@ class PrebookingScheduler:
         await self._stagger_over(max((line.sent_at for line in self._lines.values()), default=None))
         unsettled = [ending for ending in self._report.endings.values() if ending.settled is None]
         try:
-            released = await self._store.finish_run(unsettled, self._summary().as_json(), until=self._end)
-            self._log.info("finished", released=released)
+            sent = [_sent(ending) for ending in unsettled if ending.calls]
+            finished = await self._store.finish_run(sent, self._summary().as_json(), until=self._end)
+            self._log.info("finished", released=finished.released, locked=finished.locked)
         except StoreError as exc:
             if self._report.endings or not isinstance(exc, StoreBusy):
                 self._fault("the end of the run could not be written", exc)
@@ -217,3 +218,18 @@ class PrebookingScheduler:
 
     def _summary(self) -> Summary:
         return self._report.summary(now=self._clock.now(), execution_time=self._guard.start.elapsed(self._clock))
+
+
+_VERDICTS = {
+    Kind.TOO_EARLY: Verdict.TOO_EARLY,
+    Kind.LOGGED_OUT: Verdict.LOGGED_OUT,
+    Kind.BLOCKED: Verdict.BLOCKED,
+}
+
+
+def _sent(ending: Ending) -> Sent:
+    """Return what is known of a row that was called; only after a clear answer nothing is under way any more."""
+    earlier = ending.row if isinstance(ending, Attempt) else None
+    verdict = _VERDICTS.get(ending.outcome.kind, Verdict.UNSURE) if ending.outcome else Verdict.UNSURE
+    unclear = (earlier.unclear if earlier else 0) + (verdict is Verdict.UNSURE)
+    return Sent(ending.id, (earlier.attempts if earlier else 0) + ending.calls, ending.fired_at, verdict, unclear)

@@ -12,12 +12,16 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, TypeAdapter, Validati
 
 from prebooking.clock import Clock, DatabaseTime, Deadline, Reading
 from prebooking.errors import StoreBusy
-from prebooking.model import Ending, Kind, Outcome, Prebooking
+from prebooking.model import Ending, Outcome, Prebooking, Sent
 from prebooking.supabase import LOCK_WAIT, IsolatedSupabase
 
 Cancellation = Literal["cancelled", "being_booked", "settled", "not_found"]
 
+BLOCKED_PAUSE = 300.0  # seconds for which a venue that blocks us is left alone
+
 _BUSY_PAUSE = 0.1  # seconds before a claim that waited for the lock in vain asks again
+_LOCKED_PAUSE = 0.1  # seconds before the end of a run asks again for rows that another transaction holds ...
+_LOCKED_TRIES = 5  # ... at most so often
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,8 @@ class Claim:
     held: int  # rows held in all: what cannot be read and may have been sent is for nobody to judge but time
     expired: int  # rows this invocation's claims have ended unsent, because the class has begun
     unknown: int  # the same, in doubt
+    locked: int  # due rows that were passed over, because another transaction holds them just now
+    no_login: int  # due rows that were left, because this deployment cannot open their member's login
     time: DatabaseTime
     tries: int
 
@@ -38,12 +44,32 @@ class Claim:
         return bool(self.held or self.expired or self.unknown) or self.tries > 1
 
 
+class Finished(BaseModel):
+    """How many rows the end of a run gave back, and how many another transaction still keeps from it."""
+
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
+
+    released: int
+    locked: int
+
+
+class ClaimsSince(BaseModel):
+    """When somebody has claimed last, on the database's clock; None: nobody ever has."""
+
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
+
+    now: AwareDatetime
+    last_claim_at: AwareDatetime | None
+
+
 class _ClaimAnswer(BaseModel):
     model_config = ConfigDict(hide_input_in_errors=True)
 
     now: AwareDatetime
     expired: int
     unknown: int
+    locked: int
+    no_login: int
     rows: list[dict[str, Any]]
 
 
@@ -69,14 +95,18 @@ class PrebookingStore:
         lead: float,
         lease: float,
         turn: float,
+        keys: Iterable[str] | None = None,
     ) -> Claim:
         """Lease the oldest due rows whose slots lie before ``fire_within`` to this invocation; durations in seconds.
+
+        ``keys`` are the ids of the keys that open logins here: rows whose login needs another one are left. None: any.
 
         Asked again it answers with the rows that are still held, and with new ones. While another invocation is
         claiming it asks again; StoreBusy means that there was no time left for that.
         """
         fixed = {"p_providers": list(providers), "p_limit": limit, "p_stagger_ms": _ms(stagger)}
         fixed |= {"p_lead_ms": _ms(lead), "p_lease_ms": _ms(lease), "p_turn_ms": _ms(turn), "p_by_hand": self._by_hand}
+        fixed |= {"p_keys": None if keys is None else list(keys)}
         tries = 0
         while True:
             asked = Reading.of(self._clock)
@@ -104,15 +134,33 @@ class PrebookingStore:
         params = _settlement(ending, outcome) | {"p_error_message": outcome.sentence}
         return (await self._database.call("fail_prebooking_v1", self._mine(params), _yes_or_no, until=until)).value
 
-    async def release(self, row_ids: Sequence[UUID], *, blocked_venue: UUID, until: Deadline) -> int:
-        """Give unsent rows back at once, and leave their venue alone for five minutes; return how many were ours."""
-        params = {"p_ids": [str(row_id) for row_id in row_ids], "p_blocked_venue": str(blocked_venue)}
+    async def release(
+        self, row_ids: Sequence[UUID], *, blocked_venue: UUID, until: Deadline, pause: float = BLOCKED_PAUSE
+    ) -> int:
+        """Give unsent rows back at once, and leave their venue alone for so many seconds; return how many were ours."""
+        params = {
+            "p_ids": [str(row_id) for row_id in row_ids],
+            "p_blocked_venue": str(blocked_venue),
+            "p_pause_seconds": round(pause),
+        }
         return (await self._database.call("release_prebookings_v1", self._mine(params), _count, until=until)).value
 
-    async def finish_run(self, unsettled: Iterable[Ending], summary: Mapping[str, Any], *, until: Deadline) -> int:
-        """End the run: everything held goes back, but for rows that may be at the venue; return how many rows did."""
-        params = {"p_sent": [_sent(ending) for ending in unsettled if ending.calls], "p_summary": dict(summary)}
-        return (await self._database.call("finish_run_v1", self._mine(params), _count, until=until)).value
+    async def finish_run(self, sent: Iterable[Sent], summary: Mapping[str, Any], *, until: Deadline) -> Finished:
+        """End the run: everything held goes back, but for rows that may be at the venue.
+
+        Rows that another transaction has locked are asked for again, a few times, while there is time.
+        """
+        params = self._mine({"p_sent": [_sent(row) for row in sent], "p_summary": dict(summary)})
+        for _ in range(_LOCKED_TRIES):
+            answer = await self._database.call("finish_run_v1", params, Finished.model_validate, until=until)
+            if not answer.value.locked or until.remaining() <= 2 * _LOCKED_PAUSE:
+                break
+            await self._clock.sleep(_LOCKED_PAUSE)
+        return answer.value
+
+    async def claims_since(self, *, until: Deadline) -> ClaimsSince:
+        """Return when somebody has claimed last: it needs no lock, so it answers while nobody can claim."""
+        return (await self._database.call("claims_since_v1", {}, ClaimsSince.model_validate, until=until)).value
 
     async def cancel(self, row_id: UUID, user_email: str, *, until: Deadline) -> Cancellation:
         """Cancel a member's prebooking, unless its request may be at the venue already."""
@@ -141,15 +189,14 @@ def _settlement(ending: Ending, outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def _sent(ending: Ending) -> dict[str, Any]:
-    """Say what is known of a row that was called; only after an answer that is clear is nothing under way any more."""
-    kind = ending.outcome.kind if ending.outcome else None
+def _sent(row: Sent) -> dict[str, Any]:
     return {
-        "id": str(ending.id),
-        "attempts": ending.calls,
-        "fired_at": _instant(ending.fired_at),
-        "too_early": kind is Kind.TOO_EARLY,
-        "leased": kind not in (Kind.TOO_EARLY, Kind.LOGGED_OUT),
+        "id": str(row.id),
+        "attempts": row.attempts,
+        "fired_at": _instant(row.fired_at),
+        "verdict": row.verdict.value,
+        "unclear": row.unclear,
+        "if_not_booked": row.if_not_booked.value if row.if_not_booked else None,
     }
 
 
@@ -161,4 +208,14 @@ def _claim(answer: _ClaimAnswer, time: DatabaseTime, tries: int) -> Claim:
         except ValidationError:
             if not raw["maybe_sent"]:
                 unreadable.append(UUID(raw["id"]))
-    return Claim(tuple(rows), tuple(unreadable), len(answer.rows), answer.expired, answer.unknown, time, tries)
+    return Claim(
+        rows=tuple(rows),
+        unreadable=tuple(unreadable),
+        held=len(answer.rows),
+        expired=answer.expired,
+        unknown=answer.unknown,
+        locked=answer.locked,
+        no_login=answer.no_login,
+        time=time,
+        tries=tries,
+    )

@@ -24,10 +24,12 @@ def claim(
     lead_ms: int | None = 0,
     lease_ms: int | None = 30_000,
     turn_ms: int | None = 8000,
+    keys: Sequence[str] | None = None,
 ) -> dict[str, Any]:
     """Claim as an invocation; the answer as it comes, ids and instants as text."""
     arguments = [instance, list(providers), limit, fire_within_ms, stagger_ms, lead_ms, lease_ms, turn_ms]
-    query = "select public.claim_due_prebookings_v1(%s, %s, %s, %s, %s, %s, %s, %s)"
+    arguments.append(None if keys is None else list(keys))
+    query = "select public.claim_due_prebookings_v1(%s, %s, %s, %s, %s, %s, %s, %s, p_keys => %s)"
     answer: dict[str, Any] = _value(connection, query, arguments)
     return answer
 
@@ -67,17 +69,29 @@ def fail(
     return bool(_value(connection, "select public.fail_prebooking_v1(%s, %s, %s, %s, %s, %s, %s)", arguments))
 
 
-def release(connection: Connection, instance: UUID, rows: Sequence[UUID], blocked_venue: UUID | None = None) -> int:
-    return int(
-        _value(connection, "select public.release_prebookings_v1(%s, %s, %s)", [instance, list(rows), blocked_venue])
-    )
+def release(
+    connection: Connection, instance: UUID, rows: Sequence[UUID], blocked_venue: UUID | None = None, pause: int = 300
+) -> int:
+    arguments = [instance, list(rows), blocked_venue, pause]
+    return int(_value(connection, "select public.release_prebookings_v1(%s, %s, %s, %s)", arguments))
 
 
 def finish(
     connection: Connection, instance: UUID, sent: Sequence[dict[str, Any]] = (), summary: dict[str, Any] | None = None
 ) -> int:
+    """End a run, and return how many rows went back; nothing may be locked."""
+    answer = try_to_finish(connection, instance, sent, summary)
+    assert answer["locked"] == 0
+    return answer["released"]
+
+
+def try_to_finish(
+    connection: Connection, instance: UUID, sent: Sequence[dict[str, Any]] = (), summary: dict[str, Any] | None = None
+) -> dict[str, int]:
+    """End a run, as far as that is possible."""
     arguments = [instance, Jsonb([{**row, "id": str(row["id"])} for row in sent]), Jsonb(summary or {})]
-    return int(_value(connection, "select public.finish_run_v1(%s, %s, %s)", arguments))
+    answer: dict[str, int] = _value(connection, "select public.finish_run_v1(%s, %s, %s)", arguments)
+    return answer
 
 
 def cancel(connection: Connection, row: UUID, user_email: str) -> str:

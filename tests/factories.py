@@ -33,7 +33,8 @@ def add_prebooking(connection: Connection, venue: UUID, **overrides: Any) -> UUI
     It was asked for a day before its opening, and each one a millisecond after the one before.
     """
     number = next(_numbers)
-    wish = {"venue_id": venue, "user_email": f"member{number}@example.com", "booking_data": {"class_id": number}}
+    data = {"class_id": number, "day": "20261123"}
+    wish = {"venue_id": venue, "user_email": f"member{number}@example.com", "booking_data": data}
     if "available_at" not in overrides:
         (wish["available_at"],) = connection.execute(
             "select public.prebooking_clock() - interval '1 second'"

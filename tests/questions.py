@@ -32,7 +32,7 @@ def add_venue(connection: Connection, **overrides: Any) -> dict[str, Any]:
 
 def add_wish(connection: Connection, venue: UUID, **overrides: Any) -> dict[str, Any]:
     """Add a prebooking that opens at one and whose class begins at two; the answer as it comes."""
-    wish = {"id": uuid4(), "venue": venue, "email": "ana@example.com", "data": {"class_id": "4711"}}
+    wish = {"id": uuid4(), "venue": venue, "email": "ana@example.com", "data": {"class_id": "4711", "day": "20261123"}}
     wish |= {"available_at": noon(3600), "expires_at": noon(7200), "again": False}
     answer: dict[str, Any] = ask(connection, "add_prebooking_v1", *(wish | overrides).values())
     return answer

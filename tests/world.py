@@ -140,3 +140,10 @@ class World:
     def sent(self) -> list[float]:
         """Return when first calls arrived at the venue, in seconds since the epoch."""
         return [(arrival.at - EPOCH).total_seconds() for arrival in self.twin.ledger.first_calls()]
+
+
+async def minutes(world: World, runs: int) -> None:
+    """Trigger once a minute."""
+    for _ in range(runs):
+        await world.invoke()
+        await asyncio.sleep(60)

@@ -13,10 +13,8 @@ T = TypeVar("T")
 SHORT = 8  # characters of an id that are shown
 
 
-def the_venue(venues: Sequence[KnownVenue], name: str, *, whole: bool = False) -> KnownVenue:
+def the_venue(venues: Sequence[KnownVenue], name: str) -> KnownVenue:
     """Return the venue of this name, or the only one whose name begins so; case does not matter.
-
-    ``whole``: a part of the name is not enough, because what is done cannot be undone.
 
     Raises:
         Impossible: there is none, or there are several; the message names them.
@@ -24,10 +22,7 @@ def the_venue(venues: Sequence[KnownVenue], name: str, *, whole: bool = False) -
     """
     if not venues:
         raise Impossible("There is no venue yet: add one with `prebooking venue add`.")
-    found = _the_one(venues, name, lambda venue: venue.name, "venue")
-    if whole and found.name.casefold() != " ".join(name.split()).casefold():
-        raise Impossible(f'Write the whole name to do this: "{found.name}".')
-    return found
+    return _the_one(venues, name, lambda venue: venue.name, "venue")
 
 
 def the_wish(wishes: Sequence[Wish], start: str) -> Wish:

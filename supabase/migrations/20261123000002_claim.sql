@@ -19,35 +19,57 @@ language sql volatile security invoker set search_path = '' as 'select pg_adviso
 --   p_lease_ms        until then nobody else touches the rows
 --   p_turn_ms         until then nobody else starts on their openings
 --   p_by_hand         a person runs it, not the trigger: so it is no sign that the trigger works
+--   p_keys            ids of the keys that this deployment opens logins with; null: whichever there are
 --
--- Answers {"now", "expired", "unknown", "rows": [...]}: one value, so no row limit between here and the caller cuts it.
--- booking_data comes as text, to be read row by row: what no reader can take spoils its own row and not the answer.
--- session is the member's login at the venue, sealed, where there is one: so nobody has to ask for it while a class opens.
--- expired and unknown count what this invocation's claims have ended because the class has begun.
+-- Answers {"now", "expired", "unknown", "locked", "no_login", "rows": [...]}: one value, so no row limit between here and the
+-- caller cuts it.
+--   expired, unknown  rows that this invocation's claims have ended because the class has begun
+--   locked            due rows that were passed over because another transaction holds them just now
+--   no_login          due rows that were left, with a warning, because this deployment cannot open their member's login
+--   rows              booking_data comes as text, to be read row by row: what no reader can take spoils its own row and not
+--                     the answer. session is the member's login, sealed, where there is one, so that nobody has to ask for
+--                     it while a class opens; session_over: the venue has ended it. alone: calls of this row were answered
+--                     "blocked", and since then the venue has answered others.
+--
+-- Fresh rows of healthy venues come first. Behind them come rows that could not get on before, and rows of troubled venues:
+-- ten of a venue and a hundred in all at a time, so that they take no slot from rows that can be booked.
 --
 -- Lock, then clock, then new statements: what an earlier claim did is seen only by a snapshot taken after the lock.
 -- The same logic in a single statement decides by the snapshot from before its wait, and claims twice.
+-- Behind the lock nothing waits: a row that somebody has locked is passed over, and those behind it are taken.
 create function public.claim_due_prebookings_v1(
   p_instance uuid, p_providers text[], p_limit int, p_fire_within_ms int, p_stagger_ms int,
-  p_lead_ms int, p_lease_ms int, p_turn_ms int, p_by_hand boolean default false)
+  p_lead_ms int, p_lease_ms int, p_turn_ms int, p_by_hand boolean default false, p_keys text[] default null)
 returns jsonb language plpgsql volatile security invoker set search_path = ''
-set lock_timeout = '1500ms'                                -- less than the caller's patience: "busy" must reach it as an answer
-set jit = off as $$                                        -- compiling the plan would cost a fresh connection 50 to 110 ms a call
+-- Less than the caller's patience: "busy" must reach it as an answer.
+set lock_timeout = '1500ms'
+-- Compiling the plan would cost a fresh connection 50 to 110 ms per call.
+set jit = off as $$
 declare
-  ms           constant interval := '1 millisecond';
-  v_limit      int      := least(greatest(coalesce(p_limit, 0), 0), 500);
-  v_stagger    interval := greatest(coalesce(p_stagger_ms, 50), 1) * ms;
-  v_within     interval := coalesce(p_fire_within_ms, 0) * ms;
-  v_lead       interval := least(greatest(coalesce(p_lead_ms, 0), 0), 30000) * ms;
-  v_lease      interval := least(greatest(coalesce(p_lease_ms, 30000), 1000), 300000) * ms;
-  v_turn       interval := least(greatest(coalesce(p_turn_ms, 8000), 0) * ms, v_lease);
-  v_per_venue  int      := least(greatest(coalesce(p_fire_within_ms, 0), -1) / greatest(coalesce(p_stagger_ms, 50), 1) + 1, 200);
-  t            timestamptz;
-  v_began      timestamptz;
-  v_claim_ms   int;
-  n_expired    int;
-  n_unknown    int;
-  n_claimed    int;
+  ms            constant interval := '1 millisecond';
+  v_limit       constant int      := least(greatest(coalesce(p_limit, 0), 0), 500);
+  v_stagger     constant interval := greatest(coalesce(p_stagger_ms, 50), 1) * ms;
+  v_within      constant interval := coalesce(p_fire_within_ms, 0) * ms;
+  v_lead        constant interval := least(greatest(coalesce(p_lead_ms, 0), 0), 30000) * ms;
+  v_lease       constant interval := least(greatest(coalesce(p_lease_ms, 30000), 1000), 300000) * ms;
+  v_turn        constant interval := least(greatest(coalesce(p_turn_ms, 8000), 0) * ms, v_lease);
+  v_per_venue   constant int      :=
+    least(greatest(coalesce(p_fire_within_ms, 0), -1) / greatest(coalesce(p_stagger_ms, 50), 1) + 1, 200);
+  v_behind      constant int      := 10;
+  v_behind_all  constant int      := 100;
+  v_with_logins constant text[]   := array['aimharder'];
+  t             timestamptz;
+  v_began       timestamptz;
+  v_claim_ms    int;
+  v_longest     timestamptz;
+  v_back_off    timestamptz;
+  v_missed      uuid[];
+  v_passed      uuid[] := '{}';
+  n_expired     int;
+  n_unknown     int;
+  n_no_login    int;
+  n_taken       int;
+  n_claimed     int := 0;
 begin
   if p_instance is null then
     raise exception 'p_instance is missing: every invocation claims under an id of its own' using errcode = '22004';
@@ -58,18 +80,28 @@ begin
   perform public.prebooking_lock();
   t := public.prebooking_clock();
   v_began := clock_timestamp();
+  -- No lease, turn or back-off ends later. One that does was written while the database's clock was ahead, and is none.
+  v_longest := t + interval '300 seconds';
+  v_back_off := t + interval '15 minutes';
+
+  -- The heartbeat. A row that somebody holds is not waited for: the next claim writes it.
   if not p_by_hand then
-    insert into public.prebooking_heartbeat as h (last_tick_at) values (t)
-      on conflict (only_one) do update set last_tick_at = excluded.last_tick_at;
+    update public.prebooking_heartbeat set last_tick_at = t
+    where only_one in (select h.only_one from public.prebooking_heartbeat h for no key update skip locked);
+    if not found then
+      insert into public.prebooking_heartbeat (last_tick_at) values (t) on conflict (only_one) do nothing;
+    end if;
   end if;
+  -- This run is closed: a delayed retry of its claim takes nothing.
   if exists (select 1 from public.prebooking_runs where instance_id = p_instance and closed_at is not null) then
-    return jsonb_build_object('now', t, 'expired', 0, 'unknown', 0, 'rows', '[]'::jsonb);  -- a late try of a claim given up long ago
+    return jsonb_build_object('now', t, 'expired', 0, 'unknown', 0, 'locked', 0, 'no_login', 0, 'rows', '[]'::jsonb);
   end if;
 
   with late as materialized (
     select id from public.prebookings
-    where status = 'pending' and expires_at <= t and (claimed_until is null or claimed_until <= t)
-    order by expires_at limit 500 for no key update skip locked),
+    where status = 'pending' and expires_at <= t
+      and (claimed_until is null or claimed_until <= t or claimed_until > v_longest)
+    order by expires_at limit 5000 for no key update skip locked),
   ended as (
     update public.prebookings p
     set status = 'failed', settled_at = t, claimed_by = null, claimed_until = null, turn_until = null,
@@ -81,46 +113,130 @@ begin
   select count(*) filter (where outcome = 'expired'), count(*) filter (where outcome = 'unknown')
   into n_expired, n_unknown from ended;
 
-  with held as materialized (                              -- what it has already stands before what it takes now
-    select venue_id, count(*) as n from public.prebookings
-    where status = 'pending' and claimed_by = p_instance and claimed_until > t group by venue_id),
-  busy as materialized (                                   -- openings where another invocation has its turn
-    select venue_id, available_at from public.prebookings
-    where status = 'pending' and claimed_by is not null and claimed_by <> p_instance and turn_until > t),
-  line as materialized (                                   -- each venue's line: who stands where
-    select x.*, coalesce(h.n, 0) + row_number() over (partition by v.id order by x.available_at, x.created_at, x.id) as place
-    from public.venues v left join held h on h.venue_id = v.id cross join lateral (
-      select p.id, p.venue_id, p.available_at, p.created_at from public.prebookings p
+  -- Due rows whose member's login this deployment cannot open. They are left to a deployment that can, and say so.
+  with unopened as materialized (
+    select p.id, p.warning as old_warning, case when s.venue_id is null
+        then 'no_login: the venue has opened, and there is no login for this member. The member has to log in.'
+        else 'other_key: the venue has opened, and the login was sealed with another key than this deployment has.' end as warning
+    from public.venues v cross join lateral (
+      select p.id, p.venue_id, lower(p.user_email) as user_email, p.warning from public.prebookings p
       where p.status = 'pending' and p.venue_id = v.id and p.available_at <= t + v_lead and p.expires_at > t
-        and (p.claimed_until is null or p.claimed_until <= t)
-        and (p.venue_id, p.available_at) not in (select b.venue_id, b.available_at from busy b)
-      order by p.available_at, p.created_at, p.id limit v_per_venue) x
-    where v.enabled and (v.paused_until is null or v.paused_until <= t) and v.provider = any (p_providers)),
-  slots as (                                               -- max(available_at, the slot before + stagger), the first from t on
-    select l.*, place * v_stagger + greatest(t - v_stagger, max(l.available_at - place * v_stagger) over venue) as slot,
-           first_value(row(l.available_at, l.created_at, l.id)) over venue as head
-    from line l window venue as (partition by venue_id order by place)),
-  turns as (                                               -- forty of every venue first, then forty more: no venue starves another;
-    select *, (place - 1) / 40 as forty, row_number() over (order by (place - 1) / 40, head, place) as nth
-    from slots where slot <= t + v_within),                -- venue after venue, so that other invocations find openings nobody fires at
-  wholes as (                                              -- the first forty are taken whole or left to others, who come at once: half
-    select *, min(nth) over forties as first, max(nth) over forties as last  -- of them would own the opening, and the rest wait for
-    from turns window forties as (partition by venue_id, forty)),            -- the end of this run
-  due as materialized (
-    select w.* from wholes w, (select greatest(v_limit - coalesce(sum(n), 0), 0) as room from held) h
-    where w.nth <= h.room and (w.last <= h.room or w.first = 1 or w.forty > 0)),
-  free as materialized (                                   -- waits for nobody who edits a row just now
-    select p.id from public.prebookings p
-    where p.id = any (array(select id from due)) and p.status = 'pending' and (p.claimed_until is null or p.claimed_until <= t)
-    for no key update skip locked),
-  stop as (                                                -- ... and takes nothing behind such a row
-    select venue_id, min(place) as place from due where id not in (select id from free) group by venue_id)
-  update public.prebookings p
-  set maybe_sent = p.maybe_sent or p.claimed_by is not null,  -- an expired claim: its holder died, perhaps after sending
-      claimed_by = p_instance, claimed_until = t + v_lease, turn_until = t + v_turn
-  from due d join free f on f.id = d.id left join stop s on s.venue_id = d.venue_id
-  where p.id = d.id and (s.place is null or d.place < s.place);
-  get diagnostics n_claimed = row_count;
+        and (p.claimed_until is null or p.claimed_until <= t or p.claimed_until > v_longest)
+        and (p.venue_id, lower(p.user_email)) not in (
+          select s.venue_id, s.user_email from public.member_sessions s
+          where p_keys is null or s.key_id is null or s.key_id = any (p_keys) or s.expired_at is not null)
+      order by p.available_at, p.created_at, p.id limit 200) p
+    left join public.member_sessions s on s.venue_id = p.venue_id and s.user_email = p.user_email
+    where v.enabled and v.provider = any (v_with_logins) and v.provider = any (p_providers)),
+  warned as (
+    update public.prebookings p set warning = u.warning
+    from unopened u
+    where p.id = u.id and p.id in (
+      select w.id from public.prebookings w
+      where w.id = any (array(
+          select id from unopened where warning is distinct from old_warning and coalesce(old_warning, '') not like 'bad\_data: %'))
+        and w.status = 'pending'
+      for no key update skip locked))
+  select count(*) into n_no_login from unopened;
+
+  -- A row that somebody holds is passed over, and the next round takes what is behind it.
+  for round in 1 .. 3 loop
+    with held as materialized (
+      -- What this invocation holds already keeps its slots, and its share of what may stand behind.
+      select venue_id, count(*) as n, count(*) filter (where maybe_sent or retry_after is not null or blocks > 0) as behind
+      from public.prebookings
+      where status = 'pending' and claimed_by = p_instance and claimed_until > t and claimed_until <= v_longest group by venue_id),
+    busy as materialized (
+      -- Openings where another invocation has its turn.
+      select venue_id, available_at from public.prebookings
+      where status = 'pending' and claimed_by is not null and claimed_by <> p_instance and turn_until > t and turn_until <= v_longest),
+    openable as materialized (
+      -- Members whose login this deployment can open, or the venue has ended: that is an answer, too.
+      select venue_id, user_email from public.member_sessions
+      where p_keys is null or key_id is null or key_id = any (p_keys) or expired_at is not null),
+    ready as materialized (
+      -- Venues that can be called now.
+      select v.id, v.troubled_since is not null as is_troubled, v.provider = any (v_with_logins) as has_logins,
+             coalesce(h.n, 0) as held,
+             greatest(v_behind - case when v.troubled_since is null then coalesce(h.behind, 0) else coalesce(h.n, 0) end, 0) as share
+      from public.venues v left join held h on h.venue_id = v.id
+      where v.enabled and (v.paused_until is null or v.paused_until <= t) and v.provider = any (p_providers)),
+    due as materialized (
+      -- The oldest fresh rows of each venue.
+      select row.*, r.held, r.share, r.is_troubled as is_behind, false as was_held_back
+      from ready r cross join lateral (
+        select p.id, p.venue_id, p.available_at, p.created_at from public.prebookings p
+        where p.status = 'pending' and p.venue_id = r.id and p.fresh and p.available_at <= t + v_lead and p.expires_at > t
+          and (p.venue_id, p.available_at) not in (select b.venue_id, b.available_at from busy b)
+          and (not r.has_logins or (p.venue_id, lower(p.user_email)) in (select o.venue_id, o.user_email from openable o))
+          and p.id <> all (v_passed)
+        order by p.available_at, p.created_at, p.id limit v_per_venue) row
+      union all
+      -- The oldest rows of each venue that could not get on before.
+      select row.*, r.held, r.share, true, true
+      from ready r cross join lateral (
+        select p.id, p.venue_id, p.available_at, p.created_at from public.prebookings p
+        where p.status = 'pending' and p.venue_id = r.id and not p.fresh and p.available_at <= t + v_lead and p.expires_at > t
+          and (p.claimed_until is null or p.claimed_until <= t or p.claimed_until > v_longest)
+          and (p.retry_after is null or p.retry_after <= t or p.retry_after > v_back_off)
+          and (p.venue_id, p.available_at) not in (select b.venue_id, b.available_at from busy b)
+          and (not r.has_logins or (p.venue_id, lower(p.user_email)) in (select o.venue_id, o.user_email from openable o))
+          and p.id <> all (v_passed)
+        order by p.available_at, p.created_at, p.id limit v_behind) row),
+    shared as (
+      -- Each row's number among what stands in front or behind at its venue, and what is behind within its venue's share.
+      select d.* from (
+        select due.*, row_number() over (
+          partition by venue_id, is_behind order by was_held_back, available_at, created_at, id) as number
+        from due) d
+      where not d.is_behind or d.number <= d.share),
+    queue as (
+      -- Each venue's queue, after what is held already. Of what is behind, every venue's first comes before any second.
+      select s.*, s.held + row_number() over (
+          partition by s.venue_id order by s.is_behind, s.was_held_back, s.available_at, s.created_at, s.id) as position
+      from (
+        select shared.*, row_number() over (partition by is_behind order by number, available_at, created_at, id) as number_of_all
+        from shared) s
+      where not s.is_behind or s.number_of_all <= v_behind_all - (select coalesce(sum(behind), 0) from held)),
+    slots as (
+      -- max(available_at, the slot before + stagger), the first from t on.
+      select q.*, position * v_stagger + greatest(t - v_stagger, max(q.available_at - position * v_stagger) over so_far) as slot,
+             first_value(row(q.available_at, q.created_at, q.id)) over so_far as opening_key
+      from queue q window so_far as (partition by venue_id order by position)),
+    batches as (
+      -- Forty of every venue first, then forty more: no venue starves another. Venue after venue, so that other invocations
+      -- find openings that nobody fires at.
+      select s.*, (position - 1) / 40 as batch, row_number() over (
+        order by is_behind, (position - 1) / 40, opening_key, position) as nth
+      from slots s where slot <= t + v_within),
+    whole_batches as (
+      -- A venue's first forty are taken whole or left to another invocation, which comes at once: half of them would own the
+      -- opening, and the rest would wait for the end of this run.
+      select b.*, h.room, nth <= h.room and (
+          batch > 0 or is_behind or max(nth) over batch <= h.room or min(nth) over batch = 1) as fits
+      from batches b, (select greatest(v_limit - coalesce(sum(n), 0), 0) as room from held) h
+      window batch as (partition by venue_id, is_behind, (position - 1) / 40)),
+    chosen as materialized (
+      -- For the same reason nothing behind is taken where fresh rows of its venue are left.
+      select id from (select w.*, bool_and(fits or is_behind) over (partition by venue_id) as with_fresh from whole_batches w) w
+      where fits and (with_fresh or not is_behind)),
+    free as materialized (
+      select p.id from public.prebookings p
+      where p.id = any (array(select id from chosen)) and p.status = 'pending'
+        and (p.claimed_until is null or p.claimed_until <= t or p.claimed_until > v_longest)
+      for no key update skip locked),
+    taken as (
+      -- An expired claim: its holder died, perhaps after sending.
+      update public.prebookings p
+      set maybe_sent = p.maybe_sent or p.claimed_by is not null,
+          claimed_by = p_instance, claimed_until = t + v_lease, turn_until = t + v_turn,
+          warning = case when p.warning not like 'no\_login: %' and p.warning not like 'other\_key: %' then p.warning end
+      from free f where p.id = f.id returning p.id)
+    select array(select id from chosen except select id from taken), (select count(*) from taken) into v_missed, n_taken;
+    n_claimed := n_claimed + n_taken;
+    v_passed := v_passed || v_missed;
+    exit when v_missed = '{}';
+  end loop;
 
   if n_claimed + n_expired + n_unknown > 0 then
     v_claim_ms := extract(epoch from clock_timestamp() - v_began) * 1000;
@@ -130,29 +246,46 @@ begin
       set claimed = r.claimed + excluded.claimed, expired = r.expired + excluded.expired, unknown = r.unknown + excluded.unknown,
           claim_ms = greatest(r.claim_ms, excluded.claim_ms);
   end if;
-  delete from public.prebooking_runs where instance_id in (  -- also when nothing is due: failures leave rows too
-    select instance_id from public.prebooking_runs where opened_at < t - interval '30 days' order by opened_at limit 100);
-  perform public.prebooking_prune(t);
+  -- Also when nothing is due: failures leave rows too.
+  delete from public.prebooking_runs where instance_id in (
+    select instance_id from public.prebooking_runs where opened_at < t - interval '30 days'
+    order by opened_at limit 100 for update skip locked);
 
-  return (                                                 -- first answer and repeated answer are the same query
+  -- First answer and repeated answer are the same query.
+  return (
     select jsonb_build_object(
       'now', public.prebooking_clock(),
       'expired', coalesce((select r.expired from public.prebooking_runs r where r.instance_id = p_instance), 0),
       'unknown', coalesce((select r.unknown from public.prebooking_runs r where r.instance_id = p_instance), 0),
+      -- A row that was cancelled or settled meanwhile is not counted.
+      'locked', (select count(*) from public.prebookings p where p.id = any (v_passed) and p.status = 'pending'),
+      'no_login', n_no_login,
       'rows', coalesce(jsonb_agg(jsonb_build_object(
         'id', p.id, 'user_email', p.user_email, 'booking_data', p.booking_data::text, 'available_at', p.available_at,
-        'expires_at', p.expires_at, 'created_at', p.created_at, 'maybe_sent', p.maybe_sent, 'early_runs', p.early_runs, 'attempts', p.attempts,
+        'expires_at', p.expires_at, 'created_at', p.created_at, 'maybe_sent', p.maybe_sent, 'attempts', p.attempts,
+        'unclear', p.unclear, 'early_since', p.early_since, 'missing_since', p.missing_since, 'setbacks', p.setbacks,
+        'if_not_booked', p.if_not_booked, 'blocks', p.blocks, 'alone', p.blocks > 0 and coalesce(v.answered_at > p.blocked_at, false),
         'venue', jsonb_build_object('id', v.id, 'name', v.name, 'provider', v.provider, 'host', v.host,
           'provider_box_id', v.provider_box_id, 'timezone', v.timezone, 'idempotent', v.idempotent),
-        'session', case when s.sealed is not null then
+        'session_over', s.expired_at is not null,
+        'session', case when s.sealed is not null and s.expired_at is null then
           jsonb_build_object('sealed', s.sealed, 'version', s.version, 'refreshed_at', s.refreshed_at) end)
         order by p.available_at, p.created_at, p.id), '[]'))
     from public.prebookings p join public.venues v on v.id = p.venue_id
-    left join public.member_sessions s on s.venue_id = p.venue_id and s.user_email = lower(p.user_email) and s.expired_at is null
-    where p.status = 'pending' and p.claimed_by = p_instance and p.claimed_until > t);
+    left join public.member_sessions s on s.venue_id = p.venue_id and s.user_email = lower(p.user_email)
+    where p.status = 'pending' and p.claimed_by = p_instance and p.claimed_until > t and p.claimed_until <= v_longest);
 end $$;
 
-revoke all on function public.prebooking_clock, public.prebooking_lock, public.claim_due_prebookings_v1
+-- For how long nobody could claim, asked without the lock: {"now", "last_claim_at"}, null if there was never a claim. A claim
+-- by hand is known by its run, if it had work.
+create function public.claims_since_v1()
+returns jsonb language sql volatile security invoker set search_path = '' as $$
+  select jsonb_build_object('now', public.prebooking_clock(), 'last_claim_at', greatest(
+    (select last_tick_at from public.prebooking_heartbeat), (select max(opened_at) from public.prebooking_runs)))
+$$;
+
+revoke all on function public.prebooking_clock, public.prebooking_lock, public.claim_due_prebookings_v1, public.claims_since_v1
   from public, anon, authenticated, service_role;
-grant execute on function public.prebooking_clock, public.prebooking_lock, public.claim_due_prebookings_v1 to service_role;
+grant execute on function public.prebooking_clock, public.prebooking_lock, public.claim_due_prebookings_v1, public.claims_since_v1
+  to service_role;
 notify pgrst, 'reload schema';

@@ -2,5 +2,4 @@
 -- to 12 MiB. Without this, one wish of some megabytes would be in every claim's answer, and nobody would be booked any more.
 
 alter table public.prebookings
-  add constraint booking_data_is_short check (octet_length(booking_data::text) <= 6144),
-  add constraint user_email_is_short check (octet_length(user_email) <= 320);
+  add constraint booking_data_is_short check (octet_length(booking_data::text) <= 6144);

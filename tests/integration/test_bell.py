@@ -129,7 +129,7 @@ def test_a_row_that_is_added_for_later_in_the_minute_is_rung_for_in_time(owner: 
 @pytest.mark.parametrize("sentence", ["paused_until = null", "enabled = true, paused_until = null"])
 def test_a_venue_that_comes_back_is_rung_for(owner: Connection, bell: Bell, sentence: str) -> None:
     add_rows(owner, 1, 1, opens=5)
-    owner.execute("update public.venues set paused_until = 'infinity', enabled = %s", ["enabled" not in sentence])
+    owner.execute("update public.venues set paused_until = '2100-01-01', enabled = %s", ["enabled" not in sentence])
     bell.during(20.1, f"update public.venues set {sentence}")  # noqa: S608 - a sentence of this file
     bell.minute()
     assert bell.posts() == [20.5]

@@ -10,7 +10,7 @@ import pytest
 
 from tests.calls import claim, claimed, finish, prebooking, release, run
 from tests.database import At, Connection
-from tests.factories import add_prebooking, add_venue, noon
+from tests.factories import add_prebooking, add_session, add_venue, noon
 
 
 def test_takes_rows_that_are_due_and_no_others(owner: Connection, service: Connection, at: At) -> None:
@@ -46,22 +46,31 @@ def test_answers_oldest_first_by_opening_then_creation_then_id(owner: Connection
 def test_answers_everything_the_scheduler_needs_to_book(owner: Connection, service: Connection, at: At) -> None:
     now = noon(0)
     venue = add_venue(owner, name="Gym", provider="aimharder", host="gym.example", provider_box_id="7")
-    row = add_prebooking(owner, venue, user_email="a@b.example", booking_data={"class_id": "x"}, created_at=now)
+    row = add_prebooking(owner, venue, user_email="A@b.example", booking_data={"class_id": "x"}, created_at=now)
+    add_session(owner, venue, "a@b.example")
     assert claim(service, uuid4()) == {
         "now": now.isoformat(),
         "expired": 0,
         "unknown": 0,
+        "locked": 0,
+        "no_login": 0,
         "rows": [
             {
                 "id": str(row),
-                "user_email": "a@b.example",
+                "user_email": "A@b.example",
                 "booking_data": '{"class_id": "x"}',  # text: read row by row
                 "available_at": (now - timedelta(seconds=1)).isoformat(),
                 "expires_at": (now + timedelta(hours=24, seconds=-1)).isoformat(),
                 "created_at": now.isoformat(),
                 "maybe_sent": False,
-                "early_runs": 0,
                 "attempts": 0,
+                "unclear": 0,
+                "early_since": None,
+                "missing_since": None,
+                "setbacks": 0,
+                "if_not_booked": None,
+                "blocks": 0,
+                "alone": False,
                 "venue": {
                     "id": str(venue),
                     "name": "Gym",
@@ -71,7 +80,8 @@ def test_answers_everything_the_scheduler_needs_to_book(owner: Connection, servi
                     "timezone": "Europe/Madrid",
                     "idempotent": False,
                 },
-                "session": None,
+                "session": {"sealed": "sealed", "version": 1, "refreshed_at": now.isoformat()},
+                "session_over": False,
             }
         ],
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import psycopg
 import pytest
@@ -65,16 +65,21 @@ def test_a_claim_that_comes_after_the_end_of_its_run_takes_nothing(database: Dat
     assert prebooking(owner, row)["claimed_by"] is None
 
 
-def test_takes_nothing_behind_a_row_that_somebody_edits_just_now(
+def test_takes_what_is_behind_a_row_that_somebody_edits_just_now_and_says_so(
     database: Database, owner: Connection, service: Connection, at: At
 ) -> None:
-    venue, opening = add_venue(owner), noon(0)
-    before, edited, _behind = (add_prebooking(owner, venue, available_at=opening) for _ in range(3))
+    venue, opening, me = add_venue(owner), noon(0), uuid4()
+    before, edited, behind = (add_prebooking(owner, venue, available_at=opening) for _ in range(3))
     elsewhere = add_prebooking(owner, add_venue(owner), available_at=opening)
     editor = database.connect()
     with editor.transaction():
         editor.execute("update public.prebookings set user_email = 'new@example.com' where id = %s", [edited])
-        assert claimed(service, uuid4()) == [before, elsewhere]
+        answer = claim(service, me)
+        assert [UUID(row["id"]) for row in answer["rows"]] == [before, behind, elsewhere]
+        assert answer["locked"] == 1
+    answer = claim(service, me)
+    assert [UUID(row["id"]) for row in answer["rows"]] == [before, edited, behind, elsewhere]
+    assert answer["locked"] == 0
 
 
 # Venues that are seen only when a lock is free: a claim waits there, after its snapshot and before it locks its rows.
@@ -83,26 +88,26 @@ alter table public.venues rename to real_venues;
 create function public.wait() returns boolean language plpgsql volatile as $$
   begin perform pg_advisory_xact_lock_shared(9); return true; end $$;
 create view public.venues as
-  select id, name, provider, host, provider_box_id, timezone, idempotent, paused_until,
+  select id, name, provider, host, provider_box_id, timezone, idempotent, paused_until, troubled_since, answered_at,
     enabled and public.wait() as enabled from public.real_venues;
 grant select on public.venues to service_role;
 """
 
 
-def test_takes_nothing_that_was_cancelled_while_it_looked_and_nothing_behind_it(
+def test_takes_nothing_that_was_cancelled_while_it_looked(
     database: Database, owner: Connection, service: Connection, at: At
 ) -> None:
     venue, gate = add_venue(owner), database.connect()
-    before, cancelled, _behind = (
-        add_prebooking(owner, venue, available_at=noon(0), user_email=f"{n}@x") for n in "abc"
-    )
+    before, cancelled, behind = (add_prebooking(owner, venue, available_at=noon(0), user_email=f"{n}@x") for n in "abc")
     owner.execute(_WAIT_AT_VENUES)
     gate.execute("select pg_advisory_lock(9)")
-    with at_the_same_time(lambda: claimed(service, uuid4())) as answer:
+    with at_the_same_time(lambda: claim(service, uuid4())) as answer:
         assert wait_until_blocked(owner, service, by=gate) == "advisory"
         assert cancel(owner, cancelled, "b@x") == "cancelled"
         gate.execute("select pg_advisory_unlock(9)")
-        assert answer.result() == [before]
+        taken = answer.result()
+    assert [UUID(row["id"]) for row in taken["rows"]] == [before, behind]
+    assert taken["locked"] == 0
 
 
 def test_an_expired_row_that_somebody_edits_just_now_is_not_waited_for(

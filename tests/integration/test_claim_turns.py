@@ -80,5 +80,5 @@ def test_the_end_of_a_run_ends_its_turn_even_where_rows_stay_leased(
     sent = add_prebooking(owner, venue, available_at=opening)
     claim(service, me)
     behind = add_prebooking(owner, venue, available_at=opening)
-    finish(service, me, [{"id": sent, "attempts": 1, "leased": True}])
+    finish(service, me, [{"id": sent, "attempts": 1, "verdict": "unsure"}])
     assert claimed(service, uuid4()) == [behind]

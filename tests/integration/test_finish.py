@@ -81,7 +81,7 @@ def _finish_with_one_sent(owner: Connection, service: Connection, **sent: object
 
 
 def test_a_row_that_may_have_been_sent_stays_leased(owner: Connection, service: Connection, at: At) -> None:
-    row, me = _finish_with_one_sent(owner, service, attempts=1, leased=True)
+    row, me = _finish_with_one_sent(owner, service, attempts=1, verdict="unsure")
     stored = prebooking(owner, row)
     assert (stored["claimed_by"], stored["claimed_until"]) == (me, noon(30))
 
@@ -89,7 +89,7 @@ def test_a_row_that_may_have_been_sent_stays_leased(owner: Connection, service: 
 def test_a_leased_row_is_taken_over_as_maybe_sent_after_its_lease(
     owner: Connection, service: Connection, at: At
 ) -> None:
-    row, _ = _finish_with_one_sent(owner, service, attempts=1, leased=True)
+    row, _ = _finish_with_one_sent(owner, service, attempts=1, verdict="unsure")
     at(29.999)
     assert claimed(service, uuid4()) == []
     at(30)
@@ -100,28 +100,33 @@ def test_a_leased_row_is_taken_over_as_maybe_sent_after_its_lease(
 def test_counts_what_goes_back_and_not_what_stays_leased(owner: Connection, service: Connection) -> None:
     me, rows = uuid4(), [add_prebooking(owner, add_venue(owner)) for _ in range(3)]
     claim(service, me)
-    assert finish(service, me, [{"id": rows[1], "attempts": 1, "leased": True}]) == 2
+    assert finish(service, me, [{"id": rows[1], "attempts": 1, "verdict": "unsure"}]) == 2
 
 
-@pytest.mark.parametrize("leased", [True, False])
-def test_keeps_what_is_known_of_the_calls(owner: Connection, service: Connection, at: At, leased: bool) -> None:  # noqa: FBT001 - a case
-    row, _ = _finish_with_one_sent(owner, service, attempts=2, fired_at=noon(0.5).isoformat(), leased=leased)
+@pytest.mark.parametrize("verdict", ["unsure", "blocked", "too_early", "logged_out"])
+def test_keeps_what_is_known_of_the_calls(owner: Connection, service: Connection, at: At, verdict: str) -> None:
+    row, _ = _finish_with_one_sent(owner, service, attempts=2, fired_at=noon(0.5).isoformat(), verdict=verdict)
     stored = prebooking(owner, row)
     assert (stored["attempts"], stored["fired_at"], stored["lateness_ms"]) == (2, noon(0.5), 1500)
 
 
-def test_counts_a_run_in_which_the_venue_said_too_early(owner: Connection, service: Connection) -> None:
-    row, _ = _finish_with_one_sent(owner, service, attempts=3, too_early=True)
+def test_too_early_is_asked_again_after_a_minute_and_remembers_since_when(
+    owner: Connection, service: Connection, at: At
+) -> None:
+    row, _ = _finish_with_one_sent(owner, service, attempts=3, verdict="too_early")
+    at(54.999)
+    assert claimed(service, uuid4()) == []
+    at(55)
     (again,) = claim(service, uuid4())["rows"]
-    assert (again["id"], again["early_runs"], again["maybe_sent"]) == (str(row), 1, False)
+    assert (again["id"], again["early_since"], again["maybe_sent"]) == (str(row), noon(0).isoformat(), False)
 
 
 def test_an_unsent_row_keeps_its_counts(owner: Connection, service: Connection) -> None:
-    row, me = add_prebooking(owner, add_venue(owner), attempts=1, early_runs=2, maybe_sent=True), uuid4()
+    row, me = add_prebooking(owner, add_venue(owner), attempts=1, setbacks=2, maybe_sent=True), uuid4()
     claim(service, me)
     finish(service, me)
     stored = prebooking(owner, row)
-    assert (stored["attempts"], stored["early_runs"], stored["maybe_sent"]) == (1, 2, True)
+    assert (stored["attempts"], stored["setbacks"], stored["maybe_sent"]) == (1, 2, True)
 
 
 def test_what_is_said_of_settled_rows_and_of_others_rows_changes_nothing(
@@ -133,14 +138,14 @@ def test_what_is_said_of_settled_rows_and_of_others_rows_changes_nothing(
     claim(service, you)
     complete(service, mine, me)
     before = [prebooking(owner, row) for row in (mine, yours)]
-    assert finish(service, me, [{"id": row, "attempts": 5, "too_early": True} for row in (mine, yours)]) == 0
+    assert finish(service, me, [{"id": row, "attempts": 5, "verdict": "too_early"} for row in (mine, yours)]) == 0
     assert [prebooking(owner, row) for row in (mine, yours)] == before
 
 
 def test_finishing_twice_says_the_same_and_changes_nothing(owner: Connection, service: Connection) -> None:
     row, me = add_prebooking(owner, add_venue(owner)), uuid4()
     claim(service, me)
-    said = [{"id": row, "attempts": 1, "too_early": True}]
+    said = [{"id": row, "attempts": 1, "verdict": "too_early"}]
     assert finish(service, me, said, {"message": "first"}) == 1
     before = prebooking(owner, row)
     assert finish(service, me, said, {"message": "second"}) == 1

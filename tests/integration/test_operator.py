@@ -32,7 +32,8 @@ def box(name: str = "Box Centro", **overrides: Any) -> Venue:
 
 
 async def ask_for(store: OperatorStore, venue: UUID, **overrides: Any) -> WishVerdict:
-    wish: dict[str, Any] = {"user_email": "ana@example.com", "booking_data": {"class_id": "4711"}, "again": False}
+    data = {"class_id": "4711", "day": "20261123"}
+    wish: dict[str, Any] = {"user_email": "ana@example.com", "booking_data": data, "again": False}
     wish |= {"available_at": noon(3600), "expires_at": noon(7200)}
     row_id = overrides.pop("row_id", None) or uuid4()
     return await store.add_prebooking(row_id, venue_id=venue, until=soon(), **(wish | overrides))

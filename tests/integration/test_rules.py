@@ -16,12 +16,36 @@ from tests.factories import add_prebooking, add_session, add_venue, noon
 
 _HELD = {"claimed_by": uuid4(), "claimed_until": noon(30), "turn_until": noon(8)}
 
+_NO_INSTANTS = [
+    "infinity",
+    "-infinity",
+    "4714-11-24 00:00+00 BC",
+    "1999-12-31 23:59:59+00",
+    "2200-01-01",
+    "20000-01-01",
+]
+
 _BAD_VENUES: list[tuple[str, dict[str, Any]]] = [
     ("venues_provider_check", {"provider": "carrier_pigeon"}),
     ("venues_host_check", {"host": "Gym.example"}),
     ("venues_host_check", {"host": "gym.example/path"}),
     ("venues_host_check", {"host": "user@gym.example"}),
     ("venues_host_check", {"host": "gym.example "}),
+    ("venues_host_check", {"host": ""}),
+    ("venues_host_check", {"host": "gym.example:8443"}),
+    ("venues_host_check", {"host": "gym..example"}),
+    ("venues_host_check", {"host": "gym.example."}),
+    ("venues_host_check", {"host": "-gym.example"}),
+    ("venues_host_check", {"host": "gym-.example"}),
+    ("venues_host_check", {"host": "g_m.example"}),
+    ("venues_host_check", {"host": "gym.example\n"}),
+    ("venues_host_check", {"host": "gímnasio.example"}),
+    ("venues_host_check", {"host": "xn--x.aimharder.com"}),
+    ("venues_host_check", {"host": "gym.xn--zz"}),
+    ("venues_host_check", {"host": f"{'x' * 64}.example"}),
+    ("venues_host_check", {"host": ".".join(["x" * 50] * 6)}),
+    *[("prebooking_instant_check", {"paused_until": instant}) for instant in _NO_INSTANTS],
+    *[("prebooking_instant_check", {"troubled_since": instant}) for instant in _NO_INSTANTS],
     ("venues_timezone_check", {"timezone": ""}),
     ("venues_timezone_check", {"timezone": "Madrid"}),
     ("venues_timezone_check", {"timezone": "CEST-2"}),
@@ -35,9 +59,17 @@ _BAD_PREBOOKINGS: list[tuple[str, dict[str, Any]]] = [
     ("prebookings_booking_data_check", {"booking_data": psycopg.types.json.Jsonb(["a list"])}),
     ("booking_data_is_short", {"booking_data": {"note": "x" * 6140}}),
     ("booking_data_is_short", {"booking_data": {"note": "ñ" * 3070}}),
-    ("user_email_is_short", {"user_email": f"{'x' * 309}@example.com"}),
-    ("prebookings_available_at_check", {"available_at": "-infinity", "expires_at": noon()}),
-    ("prebookings_expires_at_check", {"expires_at": "infinity"}),
+    ("prebookings_user_email_check", {"user_email": f"{'x' * 309}@example.com"}),
+    ("prebookings_user_email_check", {"user_email": ""}),
+    ("prebookings_user_email_check", {"user_email": "ana @example.com"}),
+    ("prebookings_user_email_check", {"user_email": "an\n@example.com"}),
+    ("prebookings_user_email_check", {"user_email": "\u212aate@example.com"}),  # the sign of kelvin lowers to a k
+    ("prebookings_user_email_check", {"user_email": "k\u0131m@example.com"}),
+    *[("prebooking_instant_check", {"available_at": instant, "expires_at": noon()}) for instant in _NO_INSTANTS],
+    *[("prebooking_instant_check", {"expires_at": instant}) for instant in _NO_INSTANTS],
+    *[("prebooking_instant_check", {"created_at": instant}) for instant in _NO_INSTANTS],
+    *[("prebooking_instant_check", {"retry_after": instant}) for instant in _NO_INSTANTS],
+    *[("prebooking_instant_check", {**_HELD, "claimed_until": instant}) for instant in _NO_INSTANTS],
     ("opens_before_it_expires", {"available_at": noon(), "expires_at": noon()}),
     ("prebookings_status_check", {"status": "booking", "settled_at": noon()}),
     ("prebookings_error_message_check", {"error_message": "x" * 301}),
@@ -55,6 +87,10 @@ _BAD_PREBOOKINGS: list[tuple[str, dict[str, Any]]] = [
 ]
 _BAD_SESSIONS: list[tuple[str, dict[str, Any]]] = [
     ("member_sessions_user_email_check", {"user_email": "Ana@example.com"}),
+    ("member_sessions_user_email_check", {"user_email": "an\u212a@example.com"}),
+    ("member_sessions_user_email_check", {"user_email": f"{'x' * 309}@example.com"}),
+    ("member_sessions_key_id_check", {"key_id": "not a key's"}),
+    *[("prebooking_instant_check", {"expired_at": instant}) for instant in _NO_INSTANTS],
     ("member_sessions_sealed_check", {"sealed": "x" * 20_001}),
     ("lease_is_whole", {"leased_by": uuid4()}),
     ("lease_is_whole", {"leased_until": noon()}),
@@ -110,6 +146,12 @@ def test_the_bell_has_a_lead_that_the_function_can_have_too(owner: Connection, l
     assert refused.value.diag.constraint_name == "prebooking_bell_lead_check"
 
 
+def test_the_bell_takes_no_address_but_the_function_s(owner: Connection) -> None:
+    with pytest.raises(psycopg.errors.CheckViolation) as refused:
+        owner.execute("update public.prebooking_bell set url = 'http://10.0.0.1/'")
+    assert refused.value.diag.constraint_name == "bell_calls_the_function"
+
+
 def test_there_is_one_bell(owner: Connection) -> None:
     with pytest.raises(psycopg.errors.CheckViolation) as refused:
         owner.execute("insert into public.prebooking_bell (only_one) values (false)")
@@ -121,7 +163,12 @@ def test_every_rule_of_the_database_is_broken_here(owner: Connection) -> None:
         "select conname from pg_constraint where contype = 'c' and connamespace = 'public'::regnamespace"
     ).fetchall()
     broken = {rule for rule, _ in _BAD_VENUES + _BAD_PREBOOKINGS + _BAD_SESSIONS}
-    broken |= {"prebooking_heartbeat_only_one_check", "prebooking_bell_only_one_check", "prebooking_bell_lead_check"}
+    broken |= {
+        "bell_calls_the_function",
+        "prebooking_heartbeat_only_one_check",
+        "prebooking_bell_only_one_check",
+        "prebooking_bell_lead_check",
+    }
     assert broken == {rule for (rule,) in rules}
 
 

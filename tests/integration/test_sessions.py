@@ -150,9 +150,9 @@ def test_some_sessions_are_nobody_s_to_refresh(
     owner.execute(
         {
             "expired": b"update public.member_sessions set expired_at = now()",
-            "leased": b"update public.member_sessions set leased_by = gen_random_uuid(), leased_until = 'infinity'",
+            "leased": b"update public.member_sessions set leased_by = gen_random_uuid(), leased_until = '2100-01-01'",
             "settled": b"update public.prebookings set status = 'cancelled', settled_at = now()",
-            "paused": b"update public.venues set paused_until = 'infinity'",
+            "paused": b"update public.venues set paused_until = '2100-01-01'",
             "disabled": b"update public.venues set enabled = false",
             "provider": b"",
         }[why_not]

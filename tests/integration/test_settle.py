@@ -175,7 +175,8 @@ def test_the_first_call_of_an_earlier_run_stays_the_first(
 ) -> None:
     row, first, second = add_prebooking(owner, add_venue(owner)), uuid4(), uuid4()
     claim(service, first)
-    finish(service, first, [{"id": row, "attempts": 1, "fired_at": noon(1).isoformat(), "too_early": True}])
+    finish(service, first, [{"id": row, "attempts": 1, "fired_at": noon(1).isoformat(), "verdict": "too_early"}])
+    at(60)
     claim(service, second)
     settle(service, row, second, fired_at=noon(60))
     assert prebooking(owner, row)["fired_at"] == noon(1)

@@ -11,9 +11,9 @@ from pydantic import SecretStr
 
 from prebooking.clock import Clock, Deadline, Reading
 from prebooking.errors import StoreBusy, StoreRefused, StoreUnavailable
-from prebooking.model import COMPLETED, FAILED, Ending, Kind, Outcome
+from prebooking.model import COMPLETED, FAILED, Ending, Kind, Outcome, Sent, Verdict
 from prebooking.settings import Settings
-from prebooking.store import Claim, PrebookingStore
+from prebooking.store import Claim, Finished, PrebookingStore
 from prebooking.supabase import create_isolated_supabase
 from tests.calls import prebooking, run
 from tests.database import Database, Rest
@@ -65,7 +65,7 @@ async def test_a_claim_brings_the_rows_as_they_are_in_their_order(database: Data
     row = claimed.rows[0]
     assert (row.booking_data, row.available_at, row.expires_at) == (data, opens, opens + timedelta(hours=24))
     assert (row.venue.id, row.venue.timezone, row.venue.idempotent) == (venue, "Europe/Madrid", True)
-    assert (row.maybe_sent, row.early_runs, claimed.tries, claimed.unreadable) == (False, 0, 1, ())
+    assert (row.maybe_sent, row.early_since, claimed.tries, claimed.unreadable) == (False, None, 1, ())
 
 
 async def test_the_claim_tells_the_database_s_time_between_two_bounds(
@@ -118,7 +118,10 @@ async def test_a_row_of_another_claim_is_not_settled(
 async def test_a_row_that_cannot_be_read_is_told_apart(database: Database, store: PrebookingStore) -> None:
     venue = add_venue(database.connection)
     good = add_prebooking(database.connection, venue)
-    bad = add_prebooking(database.connection, venue, expires_at="20000-01-01")
+    bad = add_prebooking(database.connection, venue)
+    database.connection.execute(
+        "update public.prebookings set booking_data = %s::jsonb where id = %s", ['{"n": 1e5000}', bad]
+    )
     claimed = await claim(store)
     assert ([row.id for row in claimed.rows], claimed.unreadable) == ([good], (bad,))
 
@@ -142,16 +145,17 @@ async def test_the_end_of_a_run_frees_what_was_not_sent_and_keeps_what_may_have_
     await claim(store)
     now = datetime.now(UTC)
     sent = [
-        Ending(unsure, Outcome(Kind.UNSURE), calls=1, fired_at=now),
-        Ending(early, Outcome(Kind.TOO_EARLY), calls=4, fired_at=now),
-        Ending(unsent),
+        Sent(unsure, attempts=1, fired_at=now, verdict=Verdict.UNSURE, unclear=1),
+        Sent(early, attempts=4, fired_at=now, verdict=Verdict.TOO_EARLY),
     ]
-    assert await store.finish_run(sent, {"message": "done"}, until=soon()) == 2
+    assert await store.finish_run(sent, {"message": "done"}, until=soon()) == Finished(released=2, locked=0)
     rows = [prebooking(database.connection, row) for row in (unsent, unsure, early)]
     assert [row["claimed_by"] for row in rows] == [None, store.instance_id, None]
-    assert [(row["attempts"], row["early_runs"]) for row in rows] == [(0, 0), (1, 0), (4, 1)]
+    assert [(row["attempts"], row["unclear"]) for row in rows] == [(0, 0), (1, 1), (4, 0)]
+    assert [row["early_since"] is None for row in rows] == [True, True, False]
     assert run(database.connection, store.instance_id)["summary"] == {"message": "done"}
-    assert await store.finish_run([], {}, until=soon()) == 2, "asked again it answers the same"
+    again = await store.finish_run([], {}, until=soon())
+    assert again == Finished(released=2, locked=0), "asked again it answers the same"
 
 
 async def test_expired_rows_are_counted_for_the_run_that_ended_them(database: Database, store: PrebookingStore) -> None:

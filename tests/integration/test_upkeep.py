@@ -58,7 +58,7 @@ def test_the_heartbeat_stays_one_row_on_one_page(owner: Connection, service: Con
 
 
 def test_the_bell_stays_one_row_on_one_page(owner: Connection) -> None:
-    owner.execute("update public.prebooking_bell set url = 'https://app.example.com'")
+    owner.execute("update public.prebooking_bell set url = 'https://app.example.com/api/cron/prebooking_scheduler'")
     for _ in range(500):
         owner.execute("select public.prebooking_bell_begin()")
     row = owner.execute(

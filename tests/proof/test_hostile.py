@@ -58,7 +58,13 @@ def test_a_row_that_is_more_certain_than_its_answer_is_complained_of() -> None:
     [
         Case("a code that is asked about again", claim=refusal("57014"), code="22P02"),
         Case(
-            "a clear answer", claim=says(ok(b'{"now": "2030-01-01T00:00:00Z", "expired": 0, "unknown": 0, "rows": []}'))
+            "a clear answer",
+            claim=says(
+                ok(
+                    b'{"now": "2030-01-01T00:00:00Z", "expired": 0, "unknown": 0, "locked": 0, "no_login": 0,'
+                    b' "rows": []}'
+                )
+            ),
         ),
     ],
     ids=lambda case: case.name,

@@ -40,7 +40,6 @@ def attempt(late: float) -> Attempt:
         expires_at=OPENS + timedelta(hours=1),
         created_at=OPENS,
         maybe_sent=False,
-        early_runs=0,
     )
     attempt = Attempt.of(row)
     attempt.fired_at, attempt.calls = OPENS + timedelta(milliseconds=late), 1

@@ -38,7 +38,6 @@ ROW = Prebooking(
     expires_at=OPENS.replace(day=8),
     created_at=OPENS.replace(day=1),
     maybe_sent=False,
-    early_runs=0,
 )
 
 
