@@ -6,6 +6,7 @@ from typing import Any, LiteralString
 
 from psycopg.types.json import Jsonb
 
+from prebooking.bell import BellState, find_bell_faults
 from prebooking.local.bell import SECRET_NAME, STAND_INS
 from tests.database import Connection, set_clock
 from tests.factories import noon
@@ -99,6 +100,10 @@ class Bell:
     def rung(self) -> int:
         """Return for how many rows it remembers to have rung."""
         return int(self._value("select count(*) from public.prebooking_bell_rung"))
+
+    def faults(self) -> str:
+        """Return what is wrong with it, one line per fault, as the operator's commands say it."""
+        return "\n".join(find_bell_faults(BellState.model_validate(self.status())))
 
     def status(self) -> dict[str, Any]:
         answer: dict[str, Any] = self._value("select public.prebooking_bell_status_v1()")

@@ -70,9 +70,49 @@ def test_switched_off_its_run_does_nothing(owner: Connection, bell: Bell) -> Non
 
 
 def test_throws_away_what_pg_cron_has_noted_of_its_runs_after_a_day(owner: Connection, bell: Bell) -> None:
-    (job,) = owner.execute("select jobid from cron.job").fetchone() or (0,)
+    job = _job(owner)
     for jobid, age in ((job, -86_401), (job, -86_399), (job + 1, -90_000)):
-        owner.execute("insert into cron.job_run_details (jobid, end_time) values (%s, %s)", [jobid, noon(age)])
+        _note(owner, jobid, start=age - 60, end=age)
     bell.minute()
-    kept = owner.execute("select jobid, end_time from cron.job_run_details order by runid").fetchall()
-    assert kept == [(job, noon(-86_399)), (job + 1, noon(-90_000))]
+    assert _noted(owner) == [(job, noon(-86_399)), (job + 1, noon(-90_000))]
+
+
+def test_throws_away_runs_that_have_no_end_or_never_started(owner: Connection, bell: Bell) -> None:
+    job = _job(owner)
+    _note(owner, job)
+    _note(owner, job, start=-86_401)
+    _note(owner, job, start=-90_000, end=-80_000)  # over for less than a day
+    _note(owner, job, start=-86_399)
+    _note(owner, job)  # may have been noted just now
+    bell.minute()
+    assert _noted(owner) == [(job, noon(-80_000)), (job, None), (job, None)]
+
+
+def test_throws_away_what_was_noted_under_earlier_numbers_of_its_job(owner: Connection, bell: Bell) -> None:
+    earlier, (block,) = _job(owner), owner.execute("select command from cron.job").fetchone() or ("",)
+    _note(owner, earlier, start=-90_000, end=-90_000, command=block)
+    _note(owner, earlier + 7, start=-90_000, end=-90_000, command="select 1")
+    bell.off()
+    bell.on()
+    assert _job(owner) != earlier
+    bell.minute()
+    assert _noted(owner) == [(earlier + 7, noon(-90_000))]
+
+
+def _job(owner: Connection) -> int:
+    (job,) = owner.execute("select jobid from cron.job").fetchone() or (0,)
+    return int(job)
+
+
+def _note(
+    owner: Connection, jobid: int, *, start: float | None = None, end: float | None = None, command: str = ""
+) -> None:
+    instants = [None if at is None else noon(at) for at in (start, end)]
+    owner.execute(
+        "insert into cron.job_run_details (jobid, command, start_time, end_time) values (%s, %s, %s, %s)",
+        [jobid, command, *instants],
+    )
+
+
+def _noted(owner: Connection) -> list[tuple[int, object]]:
+    return owner.execute("select jobid, end_time from cron.job_run_details order by runid").fetchall()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import psycopg
 import pytest
 
@@ -85,12 +87,59 @@ def test_takes_a_public_address_of_the_function(bell: Bell, url: str) -> None:
         "https://db.internal/api/cron/prebooking_scheduler",
         "https://app.localhost:8000/api/cron/prebooking_scheduler",
         "http://localhost.example.com/api/cron/prebooking_scheduler",
+        "https://app.corp/api/cron/prebooking_scheduler",
+        "https://app.home.arpa/api/cron/prebooking_scheduler",
+        "https://app.example.com:0/api/cron/prebooking_scheduler",
+        "https://app.example.com:65536/api/cron/prebooking_scheduler",
+        "https://app.example.com./api/cron/prebooking_scheduler",
+        "https://2130706433/api/cron/prebooking_scheduler",
+        "https://0x7f000001/api/cron/prebooking_scheduler",
+        "https://app.example.com@10.0.0.1/api/cron/prebooking_scheduler",
+        "https://app.example.com/x/api/cron/prebooking_scheduler",
+        "https://app.example.com/api/cron/upkeep",
+        "https://app.example.com/api/cron/prebooking_scheduler#x",
+        "https://10.0.0.1#.example.com/api/cron/prebooking_scheduler",
+        "http://127.0.0.2/api/cron/prebooking_scheduler",
+        "https://app.example.com\n/api/cron/prebooking_scheduler",
     ],
 )
-def test_refuses_any_other_address(bell: Bell, url: str | None) -> None:
+def test_refuses_any_other_address_to_whoever_writes_it(
+    owner: Connection, service: Connection, bell: Bell, url: str | None
+) -> None:
     with pytest.raises(psycopg.errors.InvalidParameterValue, match="https://<app>/api/cron/prebooking_scheduler"):
         bell.on(url)
+    if url is not None:
+        for connection in (owner, service):
+            with pytest.raises(psycopg.errors.CheckViolation):
+                connection.execute("update public.prebooking_bell set url = %s", [url])
     assert not bell.status()["on"]
+
+
+def test_the_operator_s_key_cannot_point_a_real_pg_net_at_this_machine(
+    owner: Connection, service: Connection, bell: Bell
+) -> None:
+    bell.on()
+    add_rows(owner, 1, 1, opens=30)
+    service.execute("update public.prebooking_bell set url = 'http://127.0.0.1/api/cron/prebooking_scheduler'")
+    _pretend_that_pg_net_is_real(owner)
+    with pytest.raises(psycopg.errors.InvalidParameterValue):
+        bell.minute()
+    assert bell.posts() == []
+
+
+@pytest.mark.parametrize("statement", ["lead = '1 second'", "rung_at = now()", "runs = '[]'"])
+def test_the_operator_s_key_can_change_the_switch_alone(service: Connection, bell: Bell, statement: str) -> None:
+    bell.on()
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        service.execute(f"update public.prebooking_bell set {statement}".encode())  # noqa: S608 - of this test
+
+
+def test_every_update_and_delete_of_the_bell_has_a_where(owner: Connection) -> None:
+    """Supabase's REST API loads safeupdate, which refuses any other."""
+    sources = owner.execute("select proname, prosrc from pg_proc where proname like 'prebooking_bell%'").fetchall()
+    for name, source in sources:
+        for statement in re.findall(r"^\s*(?:update|delete from) [^;]*", source, re.MULTILINE):
+            assert " where " in statement.replace("\n", " "), f"{name}: {statement}"
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:8000", "localhost"])

@@ -27,6 +27,18 @@ def test_what_it_needs_is_said_with_the_cure(terminal: Terminal) -> None:
     assert missing[0] in terminal.refuses("bell", "on", URL)
 
 
+def test_a_fault_is_said_with_its_cure_and_a_code_of_its_own(terminal: Terminal) -> None:
+    Bell(terminal.connection).on()
+    terminal.connection.execute(
+        """insert into cron.job_run_details (jobid, status, return_message, start_time, end_time)
+        select jobid, 'failed', 'ERROR:  canceling statement due to statement timeout', now(), now() from cron.job"""
+    )
+    terminal.connection.execute("select public.prebooking_bell_begin()")
+    said = terminal.type("bell", "status")
+    assert said.code == 1
+    assert "alter role postgres set statement_timeout = '2min'" in said.out
+
+
 def test_an_address_that_is_not_the_function_s_is_typed_wrongly(terminal: Terminal) -> None:
     Bell(terminal.connection)
     assert "not the function's address" in terminal.refuses("bell", "on", "https://evil.example", code=2)

@@ -1,0 +1,153 @@
+"""A ring that no invocation answers is repeated, and only such a ring."""
+
+from __future__ import annotations
+
+import pytest
+
+from prebooking.scheduler import CLAIM_LIMIT
+from tests.bells import URL, Bell, add_rows
+from tests.database import Connection, Database
+from tests.factories import noon
+from tests.races import at_the_same_time, wait_until_blocked
+
+_CLAIM = """select public.claim_due_prebookings_v1(
+  gen_random_uuid(), '{webhook}', 500, 6000, 50, 3000, 30000, 8000)"""
+
+
+@pytest.fixture
+def bell(owner: Connection) -> Bell:
+    bell = Bell(owner, arrives=False)
+    bell.on()
+    return bell
+
+
+def test_rows_that_nobody_claims_are_rung_for_again_each_second_at_most_five_times(
+    owner: Connection, bell: Bell
+) -> None:
+    add_rows(owner, 1, 1, opens=30)
+    for start in (0, 60, 120):
+        bell.minute(start)
+    assert bell.posts() == [27, 28, 29, 30, 31, 32]
+
+
+def test_the_first_ring_that_arrives_is_the_last(owner: Connection, bell: Bell) -> None:
+    add_rows(owner, 1, 3, opens=30)
+    bell.during(28.2, "update testing.network set arrives = true")
+    bell.minute()
+    assert bell.posts() == [27, 28, 29]
+
+
+def test_a_second_ring_calls_only_for_what_the_first_did_not_bring(owner: Connection, bell: Bell) -> None:
+    add_rows(owner, 2 * CLAIM_LIMIT + 1, 1, opens=61.5)
+    bell.during(58.7, _CLAIM)  # one of three arrives
+    bell.minute()
+    assert bell.posts() == [58.5] * 3 + [59.5] * 2
+
+
+def test_a_second_ring_is_a_small_batch_with_more_time_for_the_handshake(owner: Connection, bell: Bell) -> None:
+    add_rows(owner, 11 * 12 + 1, 40, opens=61.5)  # twelve venues each
+    bell.minute()
+    counted = owner.execute("select timeout_milliseconds, count(*) from testing.posts group by 1 order by 1").fetchall()
+    assert counted == [(1000, 12), (2000, 10)]
+
+
+def test_rows_that_come_due_meanwhile_are_rung_for_in_time(owner: Connection, bell: Bell) -> None:
+    add_rows(owner, 1, 1, opens=30)
+    add_rows(owner, 1, 1, opens=30.3)
+    bell.minute()
+    assert bell.posts()[:3] == [27, 27.3, 28.3]
+
+
+def test_a_row_that_is_moved_after_the_ring_is_rung_for_at_its_new_opening(owner: Connection, bell: Bell) -> None:
+    add_rows(owner, 1, 1, opens=5)
+    bell.during(8.2, "update public.prebookings set available_at = available_at + interval '30 seconds'")
+    bell.minute()
+    assert bell.posts() == [2, 3, 4, 5, 6, 7, 32, 33, 34, 35, 36, 37]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "update public.venues set paused_until = public.prebooking_clock() + interval '300 seconds'",
+        "update public.venues set enabled = false",
+        "update public.prebookings set expires_at = public.prebooking_clock()",
+        "update public.prebookings set status = 'cancelled', settled_at = public.prebooking_clock()",
+        "delete from public.prebookings",
+    ],
+    ids=["paused", "disabled", "over soon", "cancelled", "deleted"],
+)
+def test_what_cannot_be_claimed_any_more_is_not_rung_for_again(owner: Connection, bell: Bell, statement: str) -> None:
+    add_rows(owner, 1, 1, opens=30)
+    bell.during(31.2, statement)
+    bell.minute()
+    assert bell.posts() == [27, 28, 29, 30, 31]
+
+
+def test_a_venue_that_was_paused_after_the_ring_is_rung_for_when_the_pause_ends(owner: Connection, bell: Bell) -> None:
+    add_rows(owner, 1, 1, opens=30)
+    bell.during(27.2, "update public.venues set paused_until = public.prebooking_clock() + interval '12.8 seconds'")
+    bell.minute()
+    assert bell.posts()[:2] == [27, 40]
+
+
+def test_a_row_at_an_opening_that_an_invocation_serves_is_left_to_it(owner: Connection, bell: Bell) -> None:
+    add_rows(owner, 1, 1, opens=10)
+    bell.during(7.2, _CLAIM)  # has its turn for eight seconds
+    bell.during(
+        9.1,
+        """insert into public.prebookings (venue_id, user_email, booking_data, available_at)
+        select venue_id, 'late@example.com', booking_data, available_at from public.prebookings""",
+    )
+    bell.minute()
+    assert bell.posts()[0] == 7
+    assert 15.2 <= bell.posts()[1] <= 15.7
+
+
+def test_a_row_that_was_claimed_and_given_back_is_not_rung_for_again(owner: Connection, bell: Bell) -> None:
+    add_rows(owner, 1, 1, opens=30)
+    bell.during(27.2, _CLAIM)
+    bell.during(
+        28.7,
+        """update public.prebookings set claimed_by = null, claimed_until = null, turn_until = null
+        where claimed_by is not null""",
+    )
+    bell.minute()
+    assert bell.posts() == [27]
+
+
+def test_requests_that_pg_net_does_not_send_are_not_piled_up(owner: Connection) -> None:
+    bell = Bell(owner, sends=False, arrives=False)
+    bell.on()
+    owner.execute(
+        """insert into net.http_request_queue (url, headers, timeout_milliseconds)
+        select %s, '{}', 1000 from generate_series(1, 20)""",
+        [URL],
+    )
+    add_rows(owner, 1, 1, opens=10)
+    add_rows(owner, 1, 1, opens=30)
+    bell.minute()
+    assert [at for at in bell.posts() if at > 0] == [7, 27]  # a first ring always
+
+
+def test_two_bells_at_once_repeat_a_ring_once(database: Database, owner: Connection, bell: Bell) -> None:
+    add_rows(owner, 1, 1, opens=0)
+    owner.execute("select public.prebooking_bell_ring()")
+    owner.execute("update testing.clock set instant = instant + interval '1 second'")
+    first, second = database.connect(), database.connect()
+    with first.transaction():
+        first.execute("select public.prebooking_bell_ring()")
+        with at_the_same_time(lambda: second.execute("select public.prebooking_bell_look(%s)", [noon(0)])) as other:
+            wait_until_blocked(owner, second, by=first)
+            first.execute("commit")
+            other.result()
+    assert bell.posts() == [0, 1]
+
+
+def test_a_row_that_somebody_has_locked_holds_up_no_ring(database: Database, owner: Connection, bell: Bell) -> None:
+    add_rows(owner, 1, 2, opens=30)
+    somebody = database.connect()
+    with somebody.transaction():
+        somebody.execute("select from public.prebookings for update")
+        owner.execute("set lock_timeout = '1s'")
+        bell.minute()
+    assert len(bell.posts()) == 6
