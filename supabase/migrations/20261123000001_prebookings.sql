@@ -115,7 +115,7 @@ create index prebookings_settled on public.prebookings (settled_at) where settle
 create table public.member_sessions (
   venue_id        uuid not null references public.venues,
   user_email      text not null check (user_email ~ '^[!-~]+$' and length(user_email) <= 320 and user_email = lower(user_email)),
-  sealed          text not null check (length(sealed) <= 8192),
+  sealed          text not null check (length(sealed) <= 16384),
   key_id          text check (key_id ~ '^[0-9a-f]{16}$'),                   -- which key has sealed it; null: unknown
   version         int not null default 1,
   refreshed_at    public.prebooking_instant not null,
