@@ -165,8 +165,8 @@ def _told(found: Outcome) -> Outcome:
 
 
 def _wish(row: Prebooking) -> dict[str, str]:
-    insist = row.booking_data.get("insist") or 0
-    insist = 1 if insist is True else read_number(insist)
+    said = row.booking_data.get("insist")
+    insist = int(said or 0) if said in (None, "", True, False) else read_number(said)
     family_id = row.booking_data.get("family_id")
     if insist not in (0, 1):
         raise BadBookingData("Its insist is neither 0 nor 1 (join the waiting list).")

@@ -2,8 +2,7 @@
 -- The database never sees what is sealed. Every write says which version it replaces, and answers whether it did.
 
 -- Writes a warning on a member's prebookings, or removes it (null). It leaves alone rows that are held or open within a
--- minute, except for rows that no claim takes because of their warning. It waits for no lock, and "bad_data" stays, because
--- no login cures that.
+-- minute, except for rows that no claim takes because of their warning. It waits for no lock.
 create function public.warn_prebookings(p_venue_id uuid, p_email text, p_warning text)
 returns void language sql volatile security invoker set search_path = '' as $$
   update public.prebookings set warning = p_warning
@@ -11,7 +10,7 @@ returns void language sql volatile security invoker set search_path = '' as $$
     select id from public.prebookings
     where venue_id = p_venue_id and lower(user_email) = p_email and status = 'pending' and claimed_by is null
       and (available_at > public.prebooking_clock() + interval '1 minute' or warning ~ '^(no_login|other_key):')
-      and warning is distinct from p_warning and coalesce(warning, '') !~ '^bad_data:'
+      and warning is distinct from p_warning
     for no key update skip locked);
 $$;
 
