@@ -11,7 +11,7 @@ from pydantic import AwareDatetime, TypeAdapter
 
 from prebooking.clock import Deadline
 from prebooking.model import SealedSession, Venue
-from prebooking.overview import Answer, Status
+from prebooking.overview import Answer, Rows, Status, Watch, read_each
 from prebooking.supabase import IsolatedSupabase
 
 
@@ -105,9 +105,9 @@ class Facts(Answer):
     functions: dict[str, bool]
 
 
-_venues = TypeAdapter(list[KnownVenue]).validate_python
-_wishes = TypeAdapter(list[Wish]).validate_python
-_sessions = TypeAdapter(list[KnownSession]).validate_python
+_venues = read_each(KnownVenue)
+_wishes = read_each(Wish)
+_sessions = read_each(KnownSession)
 _yes_or_no = TypeAdapter(bool).validate_python
 
 
@@ -130,7 +130,7 @@ class OperatorStore:
         }
         return (await self._database.call("add_venue_v1", params, VenueVerdict.model_validate, until=until)).value
 
-    async def venues(self, *, until: Deadline) -> list[KnownVenue]:
+    async def venues(self, *, until: Deadline) -> Rows[KnownVenue]:
         """Return every venue, by its name."""
         return (await self._database.call("list_venues_v1", {}, _venues, until=until)).value
 
@@ -144,7 +144,7 @@ class OperatorStore:
         params = {"p_id": str(venue_id), "p_box_id": box_id}
         return (await self._database.call("set_venue_box_v1", params, BoxVerdict.model_validate, until=until)).value
 
-    async def sessions(self, user_email: str | None, *, until: Deadline) -> list[KnownSession]:
+    async def sessions(self, user_email: str | None, *, until: Deadline) -> Rows[KnownSession]:
         """Return a member's logins, or everybody's."""
         params = {"p_user_email": user_email}
         return (await self._database.call("list_sessions_v1", params, _sessions, until=until)).value
@@ -175,7 +175,7 @@ class OperatorStore:
 
     async def prebookings(
         self, user_email: str | None, *, settled_days: int, limit: int, until: Deadline
-    ) -> list[Wish]:
+    ) -> Rows[Wish]:
         """Return a member's prebookings, or everybody's: what waits, and what has ended in so many days."""
         params = {"p_user_email": user_email, "p_settled_days": settled_days, "p_limit": limit}
         return (await self._database.call("list_prebookings_v1", params, _wishes, until=until)).value
@@ -183,6 +183,10 @@ class OperatorStore:
     async def status(self, *, until: Deadline) -> Status:
         """Return how it stands."""
         return (await self._database.call("prebooking_status_v1", {}, Status.model_validate, until=until)).value
+
+    async def watch(self, *, until: Deadline) -> Watch:
+        """Return what tells whether prebookings will be booked."""
+        return (await self._database.call("prebooking_watch_v1", {}, Watch.model_validate, until=until)).value
 
     async def preview(
         self,

@@ -1,4 +1,4 @@
-"""``prebooking status``: is it alive, what waits, and the five figures an operator watches."""
+"""``prebooking status``: is it alive, what waits, what needs a person, and the five figures an operator watches."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ import sys
 from collections.abc import Iterator
 from datetime import timedelta
 
+import typer
+
 from prebooking.cli import plot
 from prebooking.cli.desk import open_desk
+from prebooking.cli.doctor.running import needs_somebody
 from prebooking.cli.options import AsJson
-from prebooking.cli.perform import perform
+from prebooking.cli.perform import COULD_NOT, perform
 from prebooking.cli.terminal import say, show_json, show_table
 from prebooking.cli.when import show_instant, show_span
 from prebooking.overview import Figures, Spread, Status
 
-TICK = timedelta(seconds=60)  # the cron's interval
-LATE_TICK = timedelta(seconds=90)  # from then on the trigger is taken for dead: one tick has surely been missed
 LONGEST_RUN = timedelta(seconds=60)  # an open run that is older was cut off
 NOTHING = "-"
 
@@ -28,22 +29,26 @@ def status(*, as_json: AsJson = False) -> None:
 async def _status(*, as_json: bool) -> None:
     async with open_desk() as desk:
         found = await desk.operator.status(until=desk.soon())
+    needs = needs_somebody(found)
     if as_json:
-        show_json(found)
-        return
+        show_json(found.model_dump(mode="json") | {"needs": needs})
+    else:
+        _show(found, needs)
+    if needs:
+        raise typer.Exit(COULD_NOT)
+
+
+def _show(found: Status, needs: list[str]) -> None:
     say(f"Last tick      {_tick(found)}", f"Open runs      {_runs(found)}", f"Prebookings    {_rows(found)}")
     _show_openings(found)
+    say(*(f"Needs you      {sentence}" for sentence in needs))
     say("")
     show_table(("Figure", "24 hours", "30 days"), _figures(found))
     _plot(found)
 
 
 def _tick(found: Status) -> str:
-    if found.last_tick_at is None:
-        return "never: set up the trigger (README, Deploy)"
-    age = found.now - found.last_tick_at
-    dead = ": the trigger is dead, look at the cron" if age > LATE_TICK else ""
-    return f"{show_span(age)} ago{dead}"
+    return f"{show_span(found.now - found.last_tick_at)} ago" if found.last_tick_at else "never"
 
 
 def _runs(found: Status) -> str:
@@ -66,12 +71,14 @@ def _show_openings(found: Status) -> None:
         span = show_span(opening.available_at - found.now)
         title = "Next openings" if number == 0 else ""
         say(f"{title:<15}{when} (in {span}), {opening.venue}: {opening.prebookings}")
+    say(*(f"               {sentence}" for sentence in found.next_openings.unreadable))
 
 
 def _figures(found: Status) -> Iterator[tuple[str, ...]]:
     for title, tell in (
         ("Execution time", _execution),
         ("Success rate", _success),
+        ("Failed", _reasons),
         ("Connection errors", _errors),
         ("Order kept", _order),
         ("Lateness", _lateness),
@@ -88,6 +95,11 @@ def _execution(figures: Figures) -> str:
 def _success(figures: Figures) -> str:
     ended = figures.success.completed + figures.success.failed
     return f"{_share(figures.success.completed, ended)} ({figures.success.completed} of {ended})"
+
+
+def _reasons(figures: Figures) -> str:
+    most_first = sorted(figures.success.reasons.items(), key=lambda reason: (-reason[1], reason[0]))
+    return ", ".join(f"{count} {outcome}" for outcome, count in most_first) or NOTHING
 
 
 def _errors(figures: Figures) -> str:

@@ -156,78 +156,6 @@ returns jsonb language sql volatile security invoker set search_path = '' as $$
     limit least(greatest(p_limit, 1), 1000)) x
 $$;
 
--- The five figures an operator watches, of what has happened since an instant:
---   execution_ms       how long runs that had work took, and how many were cut off before their end
---   success            prebookings that ended, and how
---   connection_errors  calls in those runs that could not be sent, or brought no clear answer
---   order              pairs of neighbours in the line of an opening, and how many of them were called the wrong way round
---   lateness_ms        the first byte after the opening, of those who had asked before it
-create function public.prebooking_figures_v1(p_since timestamptz)
-returns jsonb language sql volatile security invoker set search_path = '' as $$
-  with runs as (
-    select closed_at, (summary ->> 'execution_time_ms')::numeric as ms,
-           coalesce((summary #>> '{outcomes,not_sent}')::int, 0) + coalesce((summary #>> '{outcomes,unsure}')::int, 0) as errors
-    from public.prebooking_runs
-    where opened_at >= p_since and (closed_at is not null or opened_at < public.prebooking_clock() - interval '60 seconds')),
-  recent as materialized (                                 -- whom somebody called since then has ended since then, or waits
-    select venue_id, available_at, created_at, id, status, fired_at, lateness_ms from public.prebookings
-    where (status = 'pending' and fired_at is not null) or settled_at between p_since and 'infinity'),
-  fired as (
-    select lateness_ms, created_at < available_at as was_ahead,
-           fired_at < lag(fired_at) over (partition by venue_id, available_at order by created_at, id) as overtook
-    from recent where fired_at >= p_since),
-  ended as (select status from recent where status in ('completed', 'failed'))
-  select jsonb_build_object(
-    'execution_ms', (select jsonb_build_object('runs', count(*), 'cut_off', count(*) - count(closed_at),
-      'p50', percentile_disc(0.5) within group (order by ms), 'p95', percentile_disc(0.95) within group (order by ms),
-      'max', max(ms)) from runs),
-    'success', (select jsonb_build_object('completed', count(*) filter (where status = 'completed'),
-      'failed', count(*) filter (where status = 'failed')) from ended),
-    'connection_errors', (select coalesce(sum(errors), 0) from runs),
-    'order', (select jsonb_build_object('pairs', count(overtook), 'overtaken', count(*) filter (where overtook)) from fired),
-    'lateness_ms', (select jsonb_build_object('calls', count(*),
-      'p50', percentile_disc(0.5) within group (order by lateness_ms), 'p95', percentile_disc(0.95) within group (order by lateness_ms),
-      'max', max(lateness_ms)) from fired where was_ahead))
-$$;
-
--- How it stands. overdue: due for longer than every row should take to its end once faults stop, 105 s.
-create function public.prebooking_status_v1()
-returns jsonb language plpgsql volatile security invoker set search_path = '' as $$
-declare t timestamptz := public.prebooking_clock();
-begin
-  return jsonb_build_object(
-    'now', t,
-    'last_tick_at', (select last_tick_at from public.prebooking_heartbeat),
-    'open_runs', (select coalesce(jsonb_agg(opened_at order by opened_at), '[]') from public.prebooking_runs where closed_at is null),
-    'rows', (
-      select jsonb_build_object(
-        'pending', count(*),
-        'due', count(*) filter (where r.is_due and not r.stopped),
-        'overdue', count(*) filter (where r.is_due and not r.stopped and r.since < t - interval '105 seconds'),
-        'stopped', count(*) filter (where r.is_due and r.stopped),
-        'in_doubt', count(*) filter (where r.maybe_sent))
-      from (
-        select p.available_at <= t as is_due, greatest(p.available_at, p.created_at) as since, p.maybe_sent,
-               not v.enabled or coalesce(v.paused_until > t, false) as stopped
-        from public.prebookings p join public.venues v on v.id = p.venue_id where p.status = 'pending') r),
-    'next_openings', (
-      select coalesce(jsonb_agg(jsonb_build_object('venue', o.name, 'timezone', o.timezone, 'available_at', o.available_at,
-        'prebookings', o.n) order by o.available_at, o.name), '[]')
-      from (
-        select v.name, v.timezone, p.available_at, count(*) as n
-        from public.prebookings p join public.venues v on v.id = p.venue_id
-        where p.status = 'pending' and p.available_at > t
-        group by v.id, p.available_at order by p.available_at, v.name limit 5) o),
-    'day', public.prebooking_figures_v1(t - interval '24 hours'),
-    'month', public.prebooking_figures_v1(t - interval '30 days'),
-    'recent', (
-      select coalesce(jsonb_agg(jsonb_build_object('fired_at', l.fired_at, 'lateness_ms', l.lateness_ms) order by l.fired_at), '[]')
-      from (
-        select fired_at, lateness_ms from public.prebookings
-        where (status = 'pending' or settled_at between t - interval '30 days' and 'infinity')
-          and fired_at >= t - interval '30 days' and created_at < available_at order by fired_at desc limit 60) l));
-end $$;
-
 -- What a claim would take right now: it is carried out, and undone to the last trace, heartbeat and lock included.
 create function public.preview_claim_v1(
   p_instance uuid, p_providers text[], p_limit int, p_fire_within_ms int, p_stagger_ms int,
@@ -247,26 +175,13 @@ begin
     from jsonb_array_elements(answer -> 'rows') with ordinality as r(row, place)));
 end $$;
 
--- What a caller has here: {"now", "role", "functions": {name: may it execute this}}; what is not migrated is left out.
-create function public.prebooking_doctor_v1(p_functions text[])
-returns jsonb language sql volatile security invoker set search_path = '' as $$
-  select jsonb_build_object('now', public.prebooking_clock(), 'role', current_user,
-    'functions', coalesce(jsonb_object_agg(f.proname, f.may), '{}'))
-  from (
-    select p.proname, bool_and(has_function_privilege(p.oid, 'execute')) as may
-    from pg_catalog.pg_proc p
-    where p.pronamespace = 'public'::regnamespace and p.proname = any (p_functions) group by p.proname) f
-$$;
-
 grant insert (id, name, provider, host, provider_box_id, timezone, opening_rule), update (enabled, provider_box_id)
   on public.venues to service_role;
 grant insert (id, venue_id, user_email, booking_data, available_at, expires_at) on public.prebookings to service_role;
 revoke all on function public.prebooking_local_instant, public.add_venue_v1, public.list_venues_v1, public.enable_venue_v1, public.set_venue_box_v1,
   public.list_sessions_v1, public.add_prebooking_v1,
-  public.list_prebookings_v1, public.prebooking_figures_v1, public.prebooking_status_v1, public.preview_claim_v1,
-  public.prebooking_doctor_v1 from public, anon, authenticated, service_role;
+  public.list_prebookings_v1, public.preview_claim_v1 from public, anon, authenticated, service_role;
 grant execute on function public.prebooking_local_instant, public.add_venue_v1, public.list_venues_v1, public.enable_venue_v1, public.set_venue_box_v1,
   public.list_sessions_v1, public.add_prebooking_v1,
-  public.list_prebookings_v1, public.prebooking_figures_v1, public.prebooking_status_v1, public.preview_claim_v1,
-  public.prebooking_doctor_v1 to service_role;
+  public.list_prebookings_v1, public.preview_claim_v1 to service_role;
 notify pgrst, 'reload schema';

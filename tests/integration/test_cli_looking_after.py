@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import uuid4
 
 import pytest
 
 from prebooking.local.venue import State
-from tests.calls import finish
+from tests.breakages import triggers_call
 from tests.factories import add_prebooking, add_venue
 from tests.terminal import ANA, Terminal, day
 
@@ -30,6 +29,7 @@ def wish(terminal: Terminal, venue: Any, **overrides: Any) -> str:
 
 def test_a_time_zone_that_is_not_known_hides_nothing_and_is_not_reckoned_with(terminal: Terminal) -> None:
     terminal.with_a_member()
+    triggers_call(terminal)
     [(box,)] = terminal.rows("select id from venues")
     row = wish(terminal, box, user_email=ANA, available_at=now(3600))
     terminal.connection.execute("alter table venues drop constraint venues_timezone_check")
@@ -183,46 +183,6 @@ def test_a_run_that_cannot_work_fails_and_says_why_on_the_other_stream(terminal:
     assert said.json["success"] is False
     assert "42501" in said.err
     assert "Traceback" not in said.err
-
-
-# status
-
-
-def test_a_status_says_whether_the_trigger_lives(terminal: Terminal) -> None:
-    assert "never: set up the trigger" in terminal.does("status")
-    terminal.connection.execute(
-        "insert into prebooking_heartbeat (last_tick_at) values (now() - interval '10 minutes')"
-    )
-    assert "10 min ago: the trigger is dead" in terminal.does("status")
-    terminal.connection.execute("update prebooking_heartbeat set last_tick_at = now() - interval '30 seconds'")
-    assert "dead" not in terminal.does("status")
-
-
-def test_a_status_has_rows_openings_figures_and_a_plot_in_80_columns(terminal: Terminal) -> None:
-    box = add_venue(terminal.connection, name="Box Centro")
-    opens = now(-600)
-    for place, late in enumerate((100, 50, 1200)):
-        asked, fired = opens - timedelta(minutes=5 - place), opens + timedelta(milliseconds=late)
-        ends = {"status": "completed", "outcome": "booked", "settled_at": fired, "fired_at": fired}
-        add_prebooking(terminal.connection, box, available_at=opens, created_at=asked, **ends)
-    wish(terminal, box, available_at=now(7200))
-    wish(terminal, box, available_at=now(-300), created_at=now(-300))
-    finish(terminal.connection, uuid4(), summary={"execution_time_ms": 812, "outcomes": {"unsure": 2}})
-    said = terminal.does("status")
-    assert max(map(len, said.splitlines())) <= 80
-    lines = {line.split("  ")[0]: line for line in said.splitlines()}
-    assert "2 waiting, 1 due, 1 overdue" in lines["Prebookings"]
-    assert "Box Centro: 1" in lines["Next openings"]
-    assert "812/812/812 ms (1 run)" in lines["Execution time"]
-    assert "100.0 % (3 of 3)" in lines["Success rate"]
-    assert "50.0 % (1 of 2)" in lines["Order kept"]
-    assert "100/1200/1200 ms (3 calls)" in lines["Lateness"]
-    assert lines["Connection errors"].split()[2:] == ["2", "2"]
-    plotted = [line for line in said.splitlines() if "|" in line]
-    assert plotted[0].startswith("1200 ms |")
-    assert len(plotted[0].split("|")[1]) == 3
-    found = terminal.type("status", "--json").json
-    assert (found["day"]["success"]["completed"], found["rows"]["overdue"]) == (3, 1)
 
 
 # the database

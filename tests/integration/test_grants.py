@@ -11,19 +11,7 @@ import psycopg
 import pytest
 
 from prebooking.local.postgres import LocalPostgres
-from tests.calls import (
-    cancel,
-    claim,
-    claim_sessions,
-    complete,
-    fail,
-    finish,
-    lease,
-    release,
-    save_session,
-    warn,
-    warn_about_logins,
-)
+from tests.calls import cancel, claim, claim_sessions, complete, fail, finish, lease, release, save_session, warn
 from tests.database import Connection, Database
 from tests.factories import noon
 from tests.questions import add_venue, add_wish, ask, preview
@@ -71,8 +59,6 @@ _EXPECTED = {
     ("finish_run_v1", "EXECUTE"),
     ("cancel_prebooking_v1", "EXECUTE"),
     ("save_session_v1", "EXECUTE"),
-    ("session_key_ids_v1", "EXECUTE"),
-    ("warn_about_logins_v1", "EXECUTE"),
     ("warn_prebookings", "EXECUTE"),
     ("warn_about_session_v1", "EXECUTE"),
     ("lease_session_v1", "EXECUTE"),
@@ -96,6 +82,10 @@ _EXPECTED = {
     ("list_prebookings_v1", "EXECUTE"),
     ("prebooking_figures_v1", "EXECUTE"),
     ("prebooking_status_v1", "EXECUTE"),
+    ("prebooking_watch_v1", "EXECUTE"),
+    ("prebooking_logins", "EXECUTE"),
+    ("prebooking_locks", "EXECUTE"),
+    ("prebooking_lock_holders", "EXECUTE"),
     ("preview_claim_v1", "EXECUTE"),
     ("prebooking_doctor_v1", "EXECUTE"),
     ("prebooking_local_instant", "EXECUTE"),
@@ -131,8 +121,6 @@ _CALLS: dict[str, Callable[[Connection], object]] = {
     "finish_run_v1": lambda connection: finish(connection, uuid4()),
     "cancel_prebooking_v1": lambda connection: cancel(connection, uuid4(), "me@example.com"),
     "save_session_v1": lambda connection: save_session(connection, uuid4(), "me@example.com", "sealed", 1),
-    "session_key_ids_v1": lambda connection: ask(connection, "session_key_ids_v1"),
-    "warn_about_logins_v1": lambda connection: warn_about_logins(connection, ["0123456789abcdef"]),
     "warn_about_session_v1": lambda connection: warn(connection, uuid4(), "me@example.com", 1),
     "lease_session_v1": lambda connection: lease(connection, uuid4(), uuid4(), "me@example.com", 1),
     "claim_sessions_v1": lambda connection: claim_sessions(connection, uuid4()),
@@ -145,6 +133,10 @@ _CALLS: dict[str, Callable[[Connection], object]] = {
     "list_prebookings_v1": lambda connection: ask(connection, "list_prebookings_v1", None, 7, 100),
     "prebooking_figures_v1": lambda connection: ask(connection, "prebooking_figures_v1", noon()),
     "prebooking_status_v1": lambda connection: ask(connection, "prebooking_status_v1"),
+    "prebooking_watch_v1": lambda connection: ask(connection, "prebooking_watch_v1"),
+    "prebooking_logins": lambda connection: ask(connection, "prebooking_logins", noon()),
+    "prebooking_locks": lambda connection: ask(connection, "prebooking_locks"),
+    "prebooking_lock_holders": lambda connection: ask(connection, "prebooking_lock_holders"),
     "preview_claim_v1": preview,
     "prebooking_doctor_v1": lambda connection: ask(connection, "prebooking_doctor_v1", ["cancel_prebooking_v1"]),
     "prebooking_local_instant": lambda connection: ask(

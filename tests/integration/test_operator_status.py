@@ -87,7 +87,7 @@ async def test_the_five_figures_are_those_of_their_window(owner: Connection, at:
     status = await store.status(until=soon())
     assert status.day.model_dump() == {
         "execution_ms": {"p50": 900, "p95": 4000, "max": 4000, "runs": 3, "cut_off": 0},
-        "success": {"completed": 3, "failed": 1},
+        "success": {"completed": 3, "failed": 1, "reasons": {"full": 1}},
         "connection_errors": 3,
         "order": {"pairs": 3, "overtaken": 1},
         "lateness_ms": {"p50": 100, "p95": 200, "max": 200, "calls": 3},

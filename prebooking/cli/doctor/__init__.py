@@ -1,0 +1,39 @@
+"""``prebooking doctor``: is everything as it must be? One line for each finding, with its cure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+
+from prebooking.cli.doctor.check import Check, Finding
+from prebooking.cli.doctor.gather import gather
+from prebooking.cli.doctor.running import BELL, WATCHES
+from prebooking.cli.doctor.setup import SETUP
+from prebooking.cli.doctor.venues import VENUES
+from prebooking.cli.environment import environment
+from prebooking.cli.options import AsJson
+from prebooking.cli.perform import COULD_NOT, perform
+from prebooking.cli.terminal import say, show_json
+
+CHECKS: tuple[Check[Any], ...] = (*SETUP, *WATCHES, BELL, *VENUES)
+
+
+def doctor(*, as_json: AsJson = False) -> None:
+    """Check that everything is as it must be."""
+    perform(_doctor(as_json=as_json))
+
+
+async def _doctor(*, as_json: bool) -> None:
+    evidence = await gather(environment())
+    found = [finding for check in CHECKS for finding in check.findings(evidence)]
+    if as_json:
+        show_json([_as_json(finding) for finding in found])
+    else:
+        say(*(f"{finding.mark:<4} {finding.name}: {finding.said}" for finding in found))
+    if not all(finding.ok for finding in found):
+        raise typer.Exit(COULD_NOT)
+
+
+def _as_json(finding: Finding) -> dict[str, Any]:
+    return {"name": finding.name, "ok": finding.ok, "said": finding.said, "way": finding.way}

@@ -1,0 +1,144 @@
+"""Gathers what the doctor judges: from the environment, the database and the venues. Nothing is changed anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Mapping
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import TypeVar
+
+import httpx
+
+from prebooking.bookers.call import HEADERS, Reply, ask
+from prebooking.cli.desk import Desk, open_desk
+from prebooking.cli.doctor.evidence import ClockOffset, EndpointVisit, Evidence, SessionLook, Visit
+from prebooking.cli.doctor.setup import FUNCTIONS
+from prebooking.cli.doctor.venues import NOBODY
+from prebooking.cli.perform import sentences
+from prebooking.cli.site import open_site, opened
+from prebooking.cli.terminal import Impossible
+from prebooking.clock import Clock, Reading
+from prebooking.errors import SealBroken, SettingsError, StoreError
+from prebooking.http import isolated_client
+from prebooking.invocation import to_aimharder
+from prebooking.model import Kind, Outcome, Provider
+from prebooking.operator import KnownSession, KnownVenue
+from prebooking.settings import WEBHOOK, AccountSettings, Settings
+
+T = TypeVar("T")
+
+PATIENCE = 10.0  # seconds for one answer of a venue
+SOON = timedelta(hours=24)  # logins are kept alive for prebookings that open within that
+_DATE_GRAIN = 1.0  # seconds: the smallest step of a Date header
+
+
+async def gather(environment: Mapping[str, str]) -> Evidence:
+    """Return everything that can be had."""
+    found = Evidence(environment)
+    try:
+        Settings.from_environment(environment)
+    except SettingsError as exc:
+        found.problems = exc.problems
+    try:
+        found.settings = AccountSettings.from_environment(environment)
+    except SettingsError:
+        return found
+    async with open_desk(found.settings) as desk:
+        await _gather_from_database(found, desk)
+        for venue in found.venues or []:
+            if venue.enabled and venue.provider == Provider.AIMHARDER:
+                found.visits.append(await _visit_page(venue, found.settings, desk.clock))
+        found.endpoint = await _visit_endpoint(found, desk.clock)
+        await _gather_sessions(found, desk, found.settings)
+    return found
+
+
+async def _gather_from_database(found: Evidence, desk: Desk) -> None:
+    asked = Reading.of(desk.clock)
+    found.caller = await _or_error(found, desk.operator.facts(FUNCTIONS, until=desk.soon()))
+    if found.caller is None:
+        return
+    found.clock = ClockOffset.of("the database's clock", found.caller.now, asked, desk.clock, grain=0)
+    found.watch = await _or_error(found, desk.operator.watch(until=desk.soon()))
+    found.bell = await _or_error(found, desk.bell.state(until=desk.soon()))
+    found.venues = await _or_error(found, desk.operator.venues(until=desk.soon()))
+
+
+async def _or_error(found: Evidence, answer: Awaitable[T]) -> T | None:
+    """Return the database's answer, or note why there is none."""
+    try:
+        return await answer
+    except StoreError as exc:
+        found.database_errors += sentences(exc)
+        return None
+
+
+async def _visit_page(venue: KnownVenue, settings: AccountSettings, clock: Clock) -> Visit:
+    async with isolated_client(connect_timeout=5, transport=to_aimharder(settings)) as client:
+        return await _visit(venue.name, client, client.build_request("GET", f"https://{venue.host}/"), clock)
+
+
+async def _visit_endpoint(found: Evidence, clock: Clock) -> EndpointVisit | None:
+    """Ask the endpoint about a prebooking that does not exist, as the scheduler asks about one in doubt."""
+    venues = [venue for venue in found.venues or [] if venue.enabled and venue.provider == Provider.WEBHOOK]
+    url, secret = (found.environment.get(name.upper(), "").strip() for name in WEBHOOK)
+    if not venues or not url or {name.upper() for name in WEBHOOK} & found.problems.keys():
+        return None
+    headers = {"Authorization": f"Bearer {secret}"}
+    async with isolated_client(connect_timeout=5) as client:
+        address = httpx.URL(url).copy_merge_params({"prebooking_id": str(NOBODY)})
+        visit = await _visit("the endpoint's", client, client.build_request("GET", address, headers=headers), clock)
+        options = await ask(client, client.build_request("OPTIONS", url, headers=headers), timeout=PATIENCE)
+    needed = not all(venue.idempotent for venue in venues)
+    return EndpointVisit(visit, takes_posts=_takes_posts(options), question_needed=needed)
+
+
+def _takes_posts(options: Reply | None) -> bool:
+    """Return whether there is something that takes POST. Express answers 404 to a GET there, and 200 to OPTIONS."""
+    if options is None:
+        return False
+    exists = httpx.codes.is_success(options.status) or options.status == httpx.codes.METHOD_NOT_ALLOWED
+    return exists or "POST" in options.headers.get("allow", "").upper()
+
+
+async def _visit(name: str, client: httpx.AsyncClient, request: httpx.Request, clock: Clock) -> Visit:
+    request.headers.update(HEADERS)
+    asked = Reading.of(clock)
+    reply = await ask(client, request, timeout=PATIENCE)
+    at = _date(reply)
+    offset = ClockOffset.of(f"{name} clock", at, asked, clock, grain=_DATE_GRAIN) if at else None
+    return Visit(name, reply, offset)
+
+
+def _date(reply: Reply | None) -> datetime | None:
+    try:
+        return parsedate_to_datetime(reply.headers.get("date", "")).astimezone(UTC) if reply else None
+    except ValueError:
+        return None
+
+
+async def _gather_sessions(found: Evidence, desk: Desk, settings: AccountSettings) -> None:
+    """Ask about the logins that are needed within a day; others may rest, and are renewed when their day comes."""
+    if found.caller is None:
+        return
+    stored = await _or_error(found, desk.operator.sessions(None, until=desk.soon()))
+    if stored is None:
+        return
+    until = found.caller.now + SOON
+    found.unreadable_sessions = stored.unreadable
+    needed = [known for known in stored if known.next_opening and known.next_opening <= until]
+    found.sessions = [await _look_at_session(known, settings) for known in needed]
+
+
+async def _look_at_session(known: KnownSession, settings: AccountSettings) -> SessionLook:
+    try:
+        session = opened(settings, known)
+    except SealBroken:
+        session = None
+    if session is None or known.expired_at:
+        return SessionLook(known, opens=session is not None)
+    try:
+        async with open_site(settings, known.venue) as site:
+            return SessionLook(known, opens=True, answer=await site.whoami(session, timeout=PATIENCE))
+    except Impossible as exc:
+        return SessionLook(known, opens=True, answer=Outcome(Kind.UNKNOWN, detail=str(exc)))

@@ -1,0 +1,183 @@
+"""Checks of what runs: the triggers, the bell, the locks and the claims. ``prebooking status`` judges by them too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+from prebooking.bell import BellState, find_bell_faults
+from prebooking.cli.doctor.check import Check, Fine, Found, fault
+from prebooking.cli.doctor.evidence import Evidence
+from prebooking.cli.when import show_instant, show_span
+from prebooking.overview import Watch
+from prebooking.session_keeper import EVERY
+from prebooking.settings import Settings
+
+LATE_TICK = timedelta(seconds=90)  # the cron calls every minute: one tick has surely been missed
+LATE_UPKEEP = timedelta(seconds=2 * EVERY + 300)  # two of the keeper's ticks have been missed
+SLOW_CLAIM = 500  # milliseconds from which on claims, one after the other, cost openings their first second
+_SHOWN = 5  # members who are named
+
+
+def _since(watch: Watch, instant: datetime) -> str:
+    return f"{show_span(watch.now - instant)} ago"
+
+
+def _look_at_trigger(watch: Watch) -> Iterator[Found]:
+    alive = watch.last_tick_at is not None and watch.now - watch.last_tick_at <= LATE_TICK
+    if watch.last_tick_at is None:
+        yield fault("never")
+    elif not alive and watch.locks.claims_pid:
+        yield fault("held_up", since=_since(watch, watch.last_tick_at))
+    elif not alive:
+        yield fault("dead", since=_since(watch, watch.last_tick_at), overdue=watch.rows.overdue)
+    elif watch.rows.overdue:
+        yield fault("overdue", overdue=watch.rows.overdue)
+    else:
+        yield Fine(f"called {_since(watch, watch.last_tick_at)}")
+
+
+def _look_at_upkeep(watch: Watch) -> Iterator[Found]:
+    if not watch.logins:
+        yield Fine("no login has to be kept alive now")
+    elif watch.sessions_at is None:
+        yield fault("never", logins=watch.logins)
+    elif watch.now - watch.sessions_at > LATE_UPKEEP:
+        yield fault("dead", since=_since(watch, watch.sessions_at), logins=watch.logins)
+    else:
+        yield Fine(f"called {_since(watch, watch.sessions_at)}")
+
+
+def _look_at_logins(watch: Watch) -> Iterator[Found]:
+    yield from (fault("unreadable", sentence=sentence) for sentence in watch.no_login.unreadable)
+    for one in watch.no_login[:_SHOWN]:
+        opens = show_instant(one.opens, one.timezone)
+        yield fault("none", member=one.user_email, venue=one.venue, opens=opens)
+    if len(watch.no_login) > _SHOWN:
+        yield fault("more", more=len(watch.no_login) - _SHOWN)
+    if watch.other_key:
+        yield fault("other_key", rows=watch.other_key)
+    if not watch.no_login and not watch.no_login.unreadable and not watch.other_key:
+        yield Fine("there is one for every class that opens within a day and needs it")
+
+
+def _look_at_locks(watch: Watch) -> Iterator[Found]:
+    locks = watch.locks
+    if locks.claims_pid:
+        yield fault("claims", pid=locks.claims_pid)
+    if locks.rows:
+        ends = "; ".join(f"select pg_terminate_backend({pid})" for pid in locks.row_pids)
+        yield fault("rows", rows=locks.rows, are="row is" if locks.rows == 1 else "rows are", ends=ends)
+    if not locks.claims_pid and not locks.rows:
+        yield Fine("no session of the database holds up claims")
+
+
+def _look_at_claims(watch: Watch) -> Iterator[Found]:
+    cost = watch.claim_ms
+    if cost.p50 is not None and cost.p50 > SLOW_CLAIM:
+        yield fault("slow", p50=cost.p50, max=cost.max, runs=cost.runs)
+    elif cost.p50 is not None:
+        yield Fine(f"took {cost.p50} ms in the middle of the last {cost.runs}, {cost.max} ms at most")
+
+
+def _look_at_bell(given: tuple[BellState, str]) -> Iterator[Found]:
+    bell, lead = given
+    faults = list(find_bell_faults(bell))
+    if bell.on and not _same(lead, bell.lead_seconds):
+        yield fault("lead", rings=f"{bell.lead_seconds:g}", lead=lead or "not set")
+    yield from (fault("fault", what=what) for what in faults)
+    if not bell.on:
+        yield Fine("is off: the cron alone triggers")
+    elif not faults and _same(lead, bell.lead_seconds):
+        rang = f", rang {show_span(bell.now - bell.rung_at)} ago" if bell.rung_at else ""
+        yield Fine(f"is on, {bell.lead_seconds:g} s ahead, as LEAD_SECONDS says{rang}")
+
+
+def _same(lead: str, seconds: float) -> bool:
+    try:
+        return float(lead or Settings.model_fields["lead_seconds"].default) == seconds
+    except ValueError:  # a finding of the settings
+        return True
+
+
+def _bell(evidence: Evidence) -> tuple[BellState, str] | None:
+    return (evidence.bell, evidence.environment.get("LEAD_SECONDS", "").strip()) if evidence.bell else None
+
+
+_END = "end it in the SQL editor"
+WATCHES: tuple[Check[Watch], ...] = (
+    Check(
+        "trigger",
+        lambda evidence: evidence.watch,
+        _look_at_trigger,
+        {
+            "never": "has never called the function: set it up (README, Deploy)",
+            "dead": "called {since}, {overdue} overdue: the trigger is dead: look at the cron's log, and whether it has"
+            " the function's address and CRON_SECRET",
+            "held_up": "could claim last {since}, because a lock is held: see locks",
+            "overdue": "calls, but {overdue} prebookings are overdue: look at the function's log, and at the other"
+            " lines here",
+        },
+    ),
+    Check(
+        "upkeep",
+        lambda evidence: evidence.watch,
+        _look_at_upkeep,
+        {
+            "never": "the trigger of /api/cron/session_keeper has never called, and {logins} logins die within half an"
+            " hour: set it up (README, Deploy)",
+            "dead": "the trigger of /api/cron/session_keeper called {since}, and {logins} logins die without it: look"
+            " at the cron's log",
+        },
+    ),
+    Check(
+        "login",
+        lambda evidence: evidence.watch,
+        _look_at_logins,
+        {
+            "none": "{member} has none at {venue}, where a class opens {opens}:"
+            ' prebooking login "{venue}" --member {member}',
+            "more": "{more} more members have none: prebooking list shows them",
+            "other_key": "{rows} prebookings wait for a deployment with another SESSION_ENCRYPTION_KEY: set the key"
+            " that has sealed their logins, or log in again",
+            "unreadable": "{sentence}",
+        },
+    ),
+    Check(
+        "locks",
+        lambda evidence: evidence.watch,
+        _look_at_locks,
+        {
+            "claims": "a forgotten session holds the lock of all claims, and nothing is booked until it ends: "
+            + _END
+            + ": select pg_terminate_backend({pid})",
+            "rows": "{rows} {are} locked by another transaction, and passed over until it ends: " + _END + ": {ends}",
+        },
+    ),
+    Check(
+        "claims",
+        lambda evidence: evidence.watch,
+        _look_at_claims,
+        {
+            "slow": "take {p50} ms in the middle of the last {runs}, {max} ms at most: look for a transaction that has"
+            " been open for hours, and run `vacuum analyze prebookings` in the SQL editor"
+        },
+        warnings=frozenset({"slow"}),
+    ),
+)
+BELL: Check[tuple[BellState, str]] = Check(
+    "bell",
+    _bell,
+    _look_at_bell,
+    {
+        "fault": "{what}",
+        "lead": "rings {rings} s ahead, LEAD_SECONDS is {lead}: set it to {rings} and redeploy",
+    },
+)
+
+
+def needs_somebody(watch: Watch) -> list[str]:
+    """Return a sentence for each thing that nobody but a person can cure."""
+    checks: tuple[Check[Any], ...] = WATCHES
+    return [f"{found.name}: {found.said}" for check in checks for found in check.judge(watch) if not found.ok]

@@ -1,0 +1,138 @@
+"""Checks of what was set up: the environment, the database's functions and rights, and the clocks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from prebooking.cli.doctor.check import Check, Fine, Found, fault
+from prebooking.cli.doctor.evidence import ClockOffset, Evidence
+from prebooking.operator import Facts
+from prebooking.settings import CLOCK_SKEW
+
+# Every function of the database that the two functions of the cron and the command line call.
+FUNCTIONS = (
+    "claim_due_prebookings_v1",
+    "claims_since_v1",
+    "complete_prebooking_v1",
+    "fail_prebooking_v1",
+    "release_prebookings_v1",
+    "finish_run_v1",
+    "cancel_prebooking_v1",
+    "save_session_v1",
+    "warn_about_session_v1",
+    "lease_session_v1",
+    "claim_sessions_v1",
+    "add_venue_v1",
+    "list_venues_v1",
+    "enable_venue_v1",
+    "set_venue_box_v1",
+    "list_sessions_v1",
+    "add_prebooking_v1",
+    "list_prebookings_v1",
+    "prebooking_figures_v1",
+    "prebooking_watch_v1",
+    "prebooking_status_v1",
+    "preview_claim_v1",
+    "prebooking_doctor_v1",
+    "prebooking_bell_status_v1",
+    "prebooking_bell_on",
+    "prebooking_bell_off",
+)
+_SECRETS = ("CRON_SECRET", "CRON_SECRET_PREVIOUS", "BOOKING_WEBHOOK_SECRET")
+_KEYS = ("SESSION_ENCRYPTION_KEY", "SESSION_ENCRYPTION_KEY_PREVIOUS")
+
+
+def _look_at_settings(evidence: Evidence) -> Iterator[Found]:
+    for name, problem in evidence.problems.items():
+        missing = not evidence.environment.get(name, "").strip()
+        yield fault("missing" if missing else "unfit", name=name, problem=problem)
+    if not evidence.problems:
+        yield Fine("complete, as the function needs them")
+
+
+def _look_at_secrets(evidence: Evidence) -> Iterator[Found]:
+    secrets, keys = _equal(evidence, _SECRETS), _equal(evidence, _KEYS)
+    if secrets:
+        yield fault("equal", names=" and ".join(secrets))
+    if keys:
+        yield fault("equal_keys", name=_KEYS[1])
+    if not secrets and not keys:
+        yield Fine("differ from each other")
+
+
+def _equal(evidence: Evidence, names: tuple[str, ...]) -> list[str]:
+    """Return the names of the variables that have the same value as another one."""
+    values = {name: evidence.environment.get(name, "").strip() for name in names}
+    return [name for name, value in values.items() if value and list(values.values()).count(value) > 1]
+
+
+def _look_at_database(evidence: Evidence) -> Iterator[Found]:
+    if evidence.settings is None:
+        yield fault("settings_first")
+    for sentence in dict.fromkeys(evidence.database_errors):
+        yield fault("no_answer", sentence=sentence)
+    if evidence.settings and not evidence.database_errors:
+        yield Fine("answers")
+
+
+def _look_at_functions(caller: Facts) -> Iterator[Found]:
+    missing = [name for name in FUNCTIONS if name not in caller.functions]
+    if missing:
+        yield fault("missing", names=", ".join(missing))
+    else:
+        yield Fine(f"all {len(FUNCTIONS)} functions are there")
+
+
+def _look_at_role(caller: Facts) -> Iterator[Found]:
+    if forbidden := [name for name, may in caller.functions.items() if not may]:
+        yield fault("forbidden", role=caller.role, names=", ".join(forbidden))
+    else:
+        yield Fine(f"{caller.role}, and it may execute them all")
+
+
+def look_at_clock(clock: ClockOffset) -> Iterator[Found]:
+    """Yield whether a clock agrees with ours."""
+    if clock.seconds - clock.give_or_take > CLOCK_SKEW:
+        yield fault("off", whose=clock.whose, seconds=f"{clock.seconds:.0f}")
+    else:
+        yield Fine(f"{clock.whose} differs from ours by {clock.seconds:.1f} s, give or take {clock.give_or_take:.1f} s")
+
+
+CLOCK_OFF = "{whose} differs from ours by {seconds} s: set the clock of this machine (NTP), or that one"
+
+SETUP: tuple[Check[Evidence] | Check[Facts] | Check[ClockOffset], ...] = (
+    Check(
+        "settings", lambda all_: all_, _look_at_settings, {"missing": "{name} {problem}", "unfit": "{name} {problem}"}
+    ),
+    Check(
+        "secrets",
+        lambda all_: all_,
+        _look_at_secrets,
+        {
+            "equal": "{names} are the same: give each a secret of its own, from `openssl rand -hex 32`",
+            "equal_keys": "{name} is the same as the current key: remove it, or set it to the key before this one",
+        },
+    ),
+    Check(
+        "database",
+        lambda all_: all_,
+        _look_at_database,
+        {"settings_first": "not looked at: correct the settings first", "no_answer": "{sentence}"},
+    ),
+    Check(
+        "migrations",
+        lambda all_: all_.caller,
+        _look_at_functions,
+        {"missing": "functions are missing ({names}): run `supabase db push`"},
+    ),
+    Check(
+        "role",
+        lambda all_: all_.caller,
+        _look_at_role,
+        {
+            "forbidden": "the key is of the role {role}, which may not execute {names}: set SUPABASE_SERVICE_ROLE_KEY"
+            " to the project's secret key, or grant it",
+        },
+    ),
+    Check("clock", lambda all_: all_.clock, look_at_clock, {"off": CLOCK_OFF}),
+)

@@ -1,0 +1,154 @@
+"""Checks of the venues: do they answer, do their clocks agree, do they know the members."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from uuid import UUID
+
+import httpx
+
+from prebooking.bookers.call import Reply
+from prebooking.bookers.webhook import classify_state
+from prebooking.cli.doctor.check import Check, Fine, Found, fault
+from prebooking.cli.doctor.evidence import EndpointVisit, Evidence, Visit
+from prebooking.cli.doctor.setup import CLOCK_OFF, look_at_clock
+from prebooking.cli.when import NO_ZONE, known_zone
+from prebooking.model import Kind, Provider
+from prebooking.operator import KnownVenue
+from prebooking.overview import Rows
+
+NOBODY = UUID(int=0)  # the id of no prebooking
+_FAULTS = {401: "refused", 403: "refused", 429: "too_often"}
+_STATES = (Kind.BOOKED, Kind.WAITLISTED, Kind.NOT_BOOKED)
+
+
+def _look_at_venues(evidence: Evidence) -> Iterator[Found]:
+    venues = evidence.venues if evidence.venues is not None else Rows[KnownVenue]()  # all unreadable: an empty list
+    yield from (fault("unreadable", sentence=sentence) for sentence in venues.unreadable)
+    for venue in venues:
+        if not known_zone(venue.timezone):
+            yield fault("zone", name=venue.name, problem=NO_ZONE)
+        if not venue.enabled:
+            yield Fine(f"{venue.name} is paused: not looked at")
+        elif venue.provider == Provider.WEBHOOK and not evidence.environment.get("BOOKING_WEBHOOK_URL", "").strip():
+            yield fault("no_endpoint", name=venue.name)
+    for visit in evidence.visits:
+        yield _judge_page(visit)
+
+
+def _judge_page(visit: Visit) -> Found:
+    status = visit.reply.status if visit.reply else 0
+    if not visit.reply:
+        return fault("no_answer", name=visit.name)
+    if status in (httpx.codes.FORBIDDEN, httpx.codes.TOO_MANY_REQUESTS):
+        return fault("blocked", name=visit.name, status=status)
+    if status in (httpx.codes.NOT_FOUND, httpx.codes.GONE):
+        return fault("gone", name=visit.name, status=status)
+    if httpx.codes.is_server_error(status):
+        return fault("trouble", name=visit.name, status=status)
+    return Fine(f"{visit.name} answers from here (HTTP {status})")
+
+
+def _look_at_endpoint(endpoint: EndpointVisit) -> Iterator[Found]:
+    reply = endpoint.visit.reply
+    if reply is None:
+        yield fault("no_answer")
+    else:
+        yield _judge_endpoint(endpoint, reply)
+
+
+def _judge_endpoint(endpoint: EndpointVisit, reply: Reply) -> Found:
+    if way := _endpoint_fault(reply.status, takes_posts=endpoint.takes_posts):
+        return fault(way, status=reply.status)
+    if classify_state(reply).kind not in _STATES and endpoint.question_needed:
+        return fault("no_question", status=reply.status)
+    return Fine(f"answers from here (HTTP {reply.status})")
+
+
+def _endpoint_fault(status: int, *, takes_posts: bool) -> str | None:
+    """Return what a status says about the set-up, or None. A healthy one that takes only POST may answer 404 or 405."""
+    if httpx.codes.is_redirect(status):
+        return "redirect"
+    if httpx.codes.is_server_error(status) and status != httpx.codes.NOT_IMPLEMENTED:
+        return "trouble"
+    if status in (httpx.codes.NOT_FOUND, httpx.codes.GONE):
+        return None if takes_posts else "missing"
+    return _FAULTS.get(status)
+
+
+def _look_at_clocks(evidence: Evidence) -> Iterator[Found]:
+    visits = [*evidence.visits, *([evidence.endpoint.visit] if evidence.endpoint else [])]
+    for visit in visits:
+        if visit.clock:
+            yield from look_at_clock(visit.clock)
+
+
+def _look_at_sessions(evidence: Evidence) -> Iterator[Found]:
+    yield from (fault("unreadable", sentence=sentence) for sentence in evidence.unreadable_sessions)
+    for look in evidence.sessions or []:
+        known, whose = look.known, f"{look.known.user_email} at {look.known.venue.name}"
+        words = {"whose": whose, "venue": known.venue.name, "member": known.user_email}
+        if known.expired_at:
+            yield fault("over", **words)
+        elif not look.opens:
+            yield fault("key", **words)
+        elif look.answer is None:
+            yield Fine(f"{whose} is logged in")
+        elif look.answer.kind is Kind.SESSION_EXPIRED:
+            yield fault("unknown", **words)
+        else:
+            yield fault("cannot_tell", detail=look.answer.detail, **words)
+    if not evidence.sessions and not evidence.unreadable_sessions:
+        yield Fine("no stored login is needed within a day")
+
+
+_LOGIN = ': prebooking login "{venue}" --member {member}'
+VENUES: tuple[Check[Evidence] | Check[EndpointVisit], ...] = (
+    Check(
+        "venue",
+        lambda all_: all_ if all_.venues is not None else None,
+        _look_at_venues,
+        {
+            "unreadable": "{sentence}",
+            "zone": "{name} {problem}",
+            "no_endpoint": "{name} is booked at BOOKING_WEBHOOK_URL, which is not set",
+            "no_answer": "{name} does not answer from here: look at its host and the network",
+            "blocked": "{name} blocks this address (HTTP {status}): wait, or ask from a European connection",
+            "gone": "{name} has no page at its host (HTTP {status}): correct the host of the venue",
+            "trouble": "{name} has trouble (HTTP {status}): try again later, and open its page in a browser",
+        },
+    ),
+    Check(
+        "endpoint",
+        lambda all_: all_.endpoint,
+        _look_at_endpoint,
+        {
+            "no_answer": "BOOKING_WEBHOOK_URL does not answer from here: look at its host and the network",
+            "redirect": "BOOKING_WEBHOOK_URL answers with a redirect (HTTP {status}), which is not followed: set it to"
+            " the final address",
+            "refused": "BOOKING_WEBHOOK_URL refuses the secret (HTTP {status}): give both sides the same"
+            " BOOKING_WEBHOOK_SECRET, and let no login page or firewall stand before it",
+            "too_often": "BOOKING_WEBHOOK_URL says that it is asked too often (HTTP 429): raise its limit",
+            "missing": "there is nothing at BOOKING_WEBHOOK_URL (HTTP {status}): correct its path, or deploy it",
+            "trouble": "BOOKING_WEBHOOK_URL fails (HTTP {status}): look at the endpoint's log",
+            "no_question": "BOOKING_WEBHOOK_URL does not answer GET ?prebooking_id=... with a state (HTTP {status}), so"
+            " nobody can find out about a call without a clear answer: add that (README, Your booking endpoint), or set"
+            " the venue to idempotent",
+        },
+        warnings=frozenset({"no_question"}),
+    ),
+    Check("venue clock", lambda all_: all_, _look_at_clocks, {"off": CLOCK_OFF}),
+    Check(
+        "session",
+        lambda all_: all_ if all_.sessions is not None else None,
+        _look_at_sessions,
+        {
+            "unreadable": "{sentence}",
+            "over": "{whose}: the venue asks for a new login" + _LOGIN,
+            "key": "{whose}: no key here opens the login: set SESSION_ENCRYPTION_KEY as the function has it, or"
+            + _LOGIN[1:],
+            "unknown": "{whose}: the venue does not know the login" + _LOGIN,
+            "cannot_tell": "{whose}: cannot tell ({detail}): try again in a minute",
+        },
+    ),
+)
