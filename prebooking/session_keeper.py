@@ -18,7 +18,7 @@ from prebooking.http import isolated_client
 from prebooking.invocation import to_aimharder
 from prebooking.log import Log
 from prebooking.model import Kind, Outcome, Provider
-from prebooking.sessions import MemberSession, Seal, SessionStore
+from prebooking.sessions import ClaimedSessions, MemberSession, Seal, SessionStore
 from prebooking.settings import Settings
 from prebooking.store import PrebookingStore
 from prebooking.supabase import create_isolated_supabase
@@ -39,7 +39,7 @@ class Kept:
     timed_out: bool = False
     execution_time_ms: int = 0
     timestamp: datetime | None = None
-    details: dict[str, int] = field(default_factory=lambda: {"refreshed": 0, "expired": 0, "failed": 0})
+    details: dict[str, int] = field(default_factory=lambda: {"refreshed": 0, "expired": 0, "failed": 0, "no_login": 0})
 
     def as_json(self) -> dict[str, Any]:
         """Return what is answered."""
@@ -103,25 +103,51 @@ class SessionKeeper:
         self._blocked: set[UUID] = set()
 
     async def run(self) -> Kept:
-        """Go through them, and answer what has become of how many. One that fails stops no other."""
-        async with asyncio.TaskGroup() as refreshes:
-            while not self._last_start.passed() and (old := await self._old()):
-                for one in old:
-                    if not self._last_start.passed() and one.venue.id not in self._blocked:
-                        refreshes.create_task(self._keep(one))
-                        await self._clock.sleep(APART)
+        """Warn members without a login, and refresh old sessions. One that fails stops no other."""
+        if self._seal.key_ids:  # a deployment without a key opens no login, so it says nothing about any
+            await self._warn_about_logins()
+            await self._refresh_old()
         self._kept.timed_out, self._kept.timestamp = self._last_start.passed(), self._clock.now()
         self._kept.execution_time_ms = round(self._guard.start.elapsed(self._clock) * 1000)
         return self._kept
 
-    async def _old(self) -> list[MemberSession]:
+    async def _refresh_old(self) -> None:
+        async with asyncio.TaskGroup() as refreshes:
+            while not self._last_start.passed() and (old := await self._old()) is not None:
+                self._note_unreadable(old.unreadable)
+                for one in old.sessions:
+                    if not self._last_start.passed() and one.venue.id not in self._blocked:
+                        refreshes.create_task(self._keep(one))
+                        await self._clock.sleep(APART)
+
+    async def _warn_about_logins(self) -> None:
         try:
-            return await self._sessions.claim(
-                providers=[Provider.AIMHARDER], older_than=OLD, limit=AT_ONCE, until=self._last_start
+            self._kept.details["no_login"] = await self._sessions.warn_about_logins(
+                providers=[Provider.AIMHARDER], keys=self._seal.key_ids, until=self._last_start
             )
         except StoreError as exc:
             self._fault(exc)
-            return []
+
+    async def _old(self) -> ClaimedSessions | None:
+        """Lease the next sessions that are old; None: there is none, or they cannot be had."""
+        try:
+            old = await self._sessions.claim(
+                providers=[Provider.AIMHARDER],
+                keys=self._seal.key_ids,
+                older_than=OLD,
+                limit=AT_ONCE,
+                until=self._last_start,
+            )
+        except StoreError as exc:
+            self._fault(exc)
+            return None
+        return old if old.sessions or old.unreadable else None
+
+    def _note_unreadable(self, count: int) -> None:
+        if count:
+            self._kept.success = False
+            self._kept.details["failed"] += count
+            self._log.error("sessions cannot be read", count=count)
 
     async def _keep(self, one: MemberSession) -> None:
         try:

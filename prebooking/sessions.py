@@ -7,14 +7,16 @@ else's row, or changed in any way, does not open.
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from prebooking.clock import Clock, Deadline, Reading
 from prebooking.errors import SealBroken
@@ -22,7 +24,8 @@ from prebooking.model import Kind, Outcome, SealedSession, Venue
 from prebooking.settings import AccountSettings, session_key
 from prebooking.supabase import IsolatedSupabase
 
-_NONCE = 12  # bytes, as the mode asks for
+_NONCE, _TAG = 12, 16  # bytes that the mode adds
+SEALED_LIMIT = 16_384  # characters: the column member_sessions.sealed takes no more
 WARNINGS = {
     Kind.SESSION_EXPIRED: "session_expired: the venue asks the member to log in again.",
     Kind.BAD_DATA: "session_unreadable: the stored login cannot be opened: log in again.",
@@ -40,6 +43,11 @@ class Seal:
         """Return the seal that the settings describe; without a key it opens nothing."""
         given = (settings.session_encryption_key, settings.session_encryption_key_previous)
         return cls(*(session_key(key.get_secret_value()) for key in given if key))
+
+    @property
+    def key_ids(self) -> list[str]:
+        """Return what names each key without showing it; the first is that of the key that seals."""
+        return [hashlib.sha256(key).hexdigest()[:16] for key in self._keys]
 
     def seal(self, content: dict[str, Any], *, venue_id: UUID, member: str) -> str:
         """Return what the database may keep, as text."""
@@ -70,16 +78,32 @@ class Seal:
         raise SealBroken("The stored login cannot be opened: log in again.")
 
 
+def sealed_size(content: dict[str, Any]) -> int:
+    """Return the length that this content has when it is sealed."""
+    return 4 * -(-(len(json.dumps(content)) + _NONCE + _TAG) // 3)
+
+
 def _whose(venue_id: UUID, member: str) -> bytes:
     return f"{venue_id}:{member.lower()}".encode()
 
 
 @dataclass(frozen=True, slots=True)
 class SessionLease:
-    """Whether this invocation may refresh a session: ``newer`` brings the one that somebody else has refreshed."""
+    """Whether this invocation may refresh a session: ``newer`` brings the one that another has refreshed.
 
-    state: Literal["leased", "newer", "busy", "gone"]
+    ``over``: the venue has said that this login is over; ``gone``: it is stored no more.
+    """
+
+    state: Literal["leased", "newer", "busy", "over", "gone"]
     session: SealedSession | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedSessions:
+    """The sessions that one claim has leased; ``unreadable`` counts those whose rows cannot be read."""
+
+    sessions: list[MemberSession]
+    unreadable: int
 
 
 class MemberSession(BaseModel):
@@ -95,7 +119,10 @@ class MemberSession(BaseModel):
 _version = TypeAdapter(int | None).validate_python
 _yes_or_no = TypeAdapter(bool).validate_python
 _lease = TypeAdapter(SessionLease).validate_python
-_sessions = TypeAdapter(list[MemberSession]).validate_python
+_strings = TypeAdapter(list[str]).validate_python
+_count = TypeAdapter(int).validate_python
+_raw = TypeAdapter(list[Any]).validate_python
+_session = TypeAdapter(MemberSession).validate_python
 
 
 class SessionStore:
@@ -105,12 +132,15 @@ class SessionStore:
         self.instance_id = instance_id
         self._database, self._clock = database, clock
 
-    async def save(self, venue_id: UUID, member: str, sealed: str, *, version: int | None, within: float) -> int | None:
+    async def save(
+        self, venue_id: UUID, member: str, sealed: str, *, key_id: str, version: int | None, within: float
+    ) -> int | None:
         """Keep a session instead of this version (None: a new login, instead of any); return the new version.
 
-        None means that somebody else has replaced it meanwhile, and nothing was touched. ``within`` in seconds.
+        None means that somebody else has replaced it meanwhile, and nothing was touched. ``key_id`` names the key that
+        sealed it; ``within`` in seconds.
         """
-        params = _key(venue_id, member) | {"p_sealed": sealed, "p_version": version}
+        params = _key(venue_id, member) | {"p_sealed": sealed, "p_version": version, "p_key_id": key_id}
         return (await self._database.call("save_session_v1", params, _version, until=self._until(within))).value
 
     async def warn(self, venue_id: UUID, member: str, why: Outcome, *, version: int, within: float) -> bool:
@@ -131,15 +161,39 @@ class SessionStore:
         return (await self._database.call("lease_session_v1", params, _lease, until=self._until(within))).value
 
     async def claim(
-        self, *, providers: Iterable[str], older_than: float, limit: int, until: Deadline
-    ) -> list[MemberSession]:
-        """Lease the sessions older than so many seconds whose members have an opening within a day, soonest first."""
+        self, *, providers: Iterable[str], keys: Iterable[str], older_than: float, limit: int, until: Deadline
+    ) -> ClaimedSessions:
+        """Lease the sessions older than so many seconds whose members have an opening within a day, soonest first.
+
+        Sessions that none of these keys opens are left alone. The age counts on the database's clock.
+        """
         params: dict[str, Any] = {"p_instance": str(self.instance_id), "p_providers": list(providers)}
-        params |= {"p_age_ms": int(older_than * 1000), "p_limit": limit}
-        return (await self._database.call("claim_sessions_v1", params, _sessions, until=until)).value
+        params |= {"p_age_ms": int(older_than * 1000), "p_limit": limit, "p_keys": list(keys)}
+        return _claimed((await self._database.call("claim_sessions_v1", params, _raw, until=until)).value)
+
+    async def warn_about_logins(self, *, providers: Iterable[str], keys: Iterable[str], until: Deadline) -> int:
+        """Write on prebookings that open within a day that no login is stored for them, or none that these keys open.
+
+        Warnings that are no longer true are removed. Return how many prebookings lack a login.
+        """
+        params = {"p_providers": list(providers), "p_keys": list(keys)}
+        return (await self._database.call("warn_about_logins_v1", params, _count, until=until)).value
+
+    async def key_ids(self, *, until: Deadline) -> list[str]:
+        """Return which keys have sealed the logins that are stored."""
+        return (await self._database.call("session_key_ids_v1", {}, _strings, until=until)).value
 
     def _until(self, seconds: float) -> Deadline:
         return Deadline(self._clock, Reading.of(self._clock), seconds)
+
+
+def _claimed(rows: list[Any]) -> ClaimedSessions:
+    """Read the rows one by one, so that one that cannot be read spoils no other."""
+    sessions = []
+    for row in rows:
+        with suppress(ValidationError):
+            sessions.append(_session(row))
+    return ClaimedSessions(sessions, len(rows) - len(sessions))
 
 
 def _key(venue_id: UUID, member: str) -> dict[str, Any]:

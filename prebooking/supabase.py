@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 TRY_TIMEOUT = 2.0  # seconds a try may take; nearer to a deadline, what is left
 PAUSES = (0.1, 0.2)  # seconds before the second and the third try
-ANSWER_LIMIT = 12_582_912  # bytes of an answer that are read: 500 rows with the longest data need 11.3 million
+ANSWER_LIMIT = 16_777_216  # bytes of an answer that are read: 500 rows with the longest data need 15.4 million
 LOCK_WAIT = 1.5  # seconds a function waits for a lock before it answers "busy": lock_timeout in the migrations
 
 # Words for answers without a code, and for calls without an answer. Any other is the name of httpx's exception.

@@ -56,7 +56,8 @@ class Gym:
 
     def keep(self, email: str, session: Session, *, old: timedelta = timedelta(0), seal: Seal = SEAL) -> None:
         sealed = seal.seal(session.as_json(), venue_id=self.venue, member=email)
-        add_session(self.connection, self.venue, email, sealed=sealed, refreshed_at=EPOCH - old)
+        kept = {"sealed": sealed, "key_id": seal.key_ids[0], "refreshed_at": EPOCH - old}
+        add_session(self.connection, self.venue, email, **kept)
 
     def gym_class(self, *, at: float = 0.0, capacity: int = 100, waiting: int = 0, time: str = "07:00") -> str:
         """Offer a class that opens so many seconds after the epoch; return its number."""
@@ -78,9 +79,9 @@ class Gym:
         """Be the function that books, once."""
         return await self.world.invoke(**KEYS | how)
 
-    async def keep_sessions(self, **environment: str) -> Kept:
+    async def keep_sessions(self, *, clock: VirtualClock | None = None, **environment: str) -> Kept:
         """Be the function that keeps sessions alive, once."""
-        clock, instance_id = VirtualClock(), uuid4()
+        clock, instance_id = clock or VirtualClock(), uuid4()
         return await keep_sessions(
             Settings.from_environment(ENVIRONMENT | KEYS | environment),
             instance_id=instance_id,

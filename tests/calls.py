@@ -98,9 +98,11 @@ def cancel(connection: Connection, row: UUID, user_email: str) -> str:
     return str(_value(connection, "select public.cancel_prebooking_v1(%s, %s)", [row, user_email]))
 
 
-def save_session(connection: Connection, venue: UUID, member: str, sealed: str, version: int | None) -> int | None:
-    query = "select public.save_session_v1(%s, %s, %s, %s)"
-    saved: int | None = _value(connection, query, [venue, member, sealed, version])
+def save_session(
+    connection: Connection, venue: UUID, member: str, sealed: str, version: int | None, *, key_id: str | None = None
+) -> int | None:
+    query = "select public.save_session_v1(%s, %s, %s, %s, %s)"
+    saved: int | None = _value(connection, query, [venue, member, sealed, version, key_id])
     return saved
 
 
@@ -125,10 +127,17 @@ def claim_sessions(
     providers: Sequence[str] = ("aimharder",),
     age_ms: int = 480_000,
     limit: int = 100,
+    keys: Sequence[str] | None = None,
 ) -> list[dict[str, Any]]:
-    arguments = [instance, list(providers), age_ms, limit]
-    leased: list[dict[str, Any]] = _value(connection, "select public.claim_sessions_v1(%s, %s, %s, %s)", arguments)
+    arguments = [instance, list(providers), age_ms, limit, None if keys is None else list(keys)]
+    query = "select public.claim_sessions_v1(%s, %s, %s, %s, %s::text[])"
+    leased: list[dict[str, Any]] = _value(connection, query, arguments)
     return leased
+
+
+def warn_about_logins(connection: Connection, keys: Sequence[str], providers: Sequence[str] = ("aimharder",)) -> int:
+    query = "select public.warn_about_logins_v1(%s, %s::text[])"
+    return int(_value(connection, query, [list(providers), list(keys)]))
 
 
 def prebooking(connection: Connection, row: UUID) -> dict[str, Any]:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import re
-from datetime import date, datetime
+from datetime import date
 from typing import Any
 from uuid import UUID
 
 import httpx
 
 from prebooking.bookers import Gate
+from prebooking.bookers.aimharder_classes import GymClass
 from prebooking.bookers.aimharder_sessions import MemberSessions
-from prebooking.bookers.aimharder_site import AimHarderSite, GymClass, Session, plain_id
+from prebooking.bookers.aimharder_site import CLASSES, AimHarderSite, Session
 from prebooking.bookers.call import Reply, call
 from prebooking.clock import Clock, Deadline, Reading
 from prebooking.errors import BadBookingData, SealBroken, SendRefused
+from prebooking.foreign import read_day, read_id, read_number
 from prebooking.model import Kind, Outcome, Prebooking, Venue
 from prebooking.sessions import Seal, SessionStore
 
@@ -38,8 +39,7 @@ _BY_NUMBER = {
     # On the waiting list, say some clients; full, and only the list is open, say others.
     0: Outcome(Kind.UNSURE, if_booked=Kind.BOOKED, if_not_booked=Kind.FULL),
 }
-# Nobody knows what it means: only if the member has no place has the booking surely been refused.
-_UNREADABLE = Outcome(Kind.UNSURE, detail="unreadable", if_not_booked=Kind.REJECTED)
+_UNREADABLE = Outcome(Kind.UNSURE, detail="unreadable")  # the box may still act on the call
 
 
 class AimHarderBooker:
@@ -62,20 +62,32 @@ class AimHarderBooker:
             await self._site.warm(timeout=timeout)
 
     def is_ready(self, row: Prebooking) -> bool:
-        """Say whether the member's session is there and fresh."""
+        """Say whether a session of the member's is there that opens. Its age does not count: the venue judges that."""
         try:
-            held = self._members.of(row.user_email, row.session)
+            return not self._site.problem and self._members.of(row.user_email, row.session) is not None
         except SealBroken:
             return False
-        return not self._site.problem and held is not None and self._members.is_fresh(held)
 
     async def prepare(self, row: Prebooking, *, timeout: float, renew: bool = False) -> Outcome | None:  # noqa: ASYNC109 - see Booker
-        """Refresh the member's session if it is old."""
+        """Return why the row cannot be booked, or None; ``renew`` refreshes the session that its last call used.
+
+        ``session_expired`` only if the venue said so, now or to an earlier run. ``cannot_tell``: this deployment has no
+        login for the row that it can use, or a refresh could not be tried, was not answered or not kept.
+        """
+        if row.session_over:
+            return Outcome(Kind.SESSION_EXPIRED)
         if self._site.problem:
-            return Outcome(Kind.BAD_DATA, detail=self._site.problem)
-        over = self._used.get(row.id) if renew else None
+            return Outcome(Kind.CANNOT_TELL, detail=self._site.problem)
+        try:
+            held = self._members.of(row.user_email, row.session)
+        except SealBroken as exc:
+            return Outcome(Kind.CANNOT_TELL, detail=str(exc))
+        if held is None:
+            return Outcome(Kind.CANNOT_TELL, detail="No login is stored.")
+        if not renew:
+            return None
         until = Deadline(self._clock, Reading.of(self._clock), timeout)
-        return await self._members.prepare(row.user_email, row.session, over=over, until=until)
+        return await self._members.renew(row.user_email, over=self._used.get(row.id, held.version), until=until)
 
     async def book(self, row: Prebooking, *, timeout: float, gate: Gate) -> Outcome:  # noqa: ASYNC109 - see Booker
         """POST the form, once."""
@@ -83,12 +95,15 @@ class AimHarderBooker:
         return await call(self._client, request, classify, timeout=timeout, gate=gate)
 
     async def confirm(self, row: Prebooking, *, timeout: float) -> Outcome:  # noqa: ASYNC109 - see Booker
-        """Look at the member's day. A dead session is shown the same day without a place in it: so it is proved."""
+        """Look at the member's day: booked, waitlisted, not_booked, missing, or why nobody can tell.
+
+        A dead session is shown the same day without a place in it, so the answer "no place" needs a living one.
+        """
         try:
             session, day = self._session(row), _day(row)
         except (SendRefused, BadBookingData):
-            return Outcome(Kind.UNKNOWN)
-        family_id = plain_id(row.booking_data.get("family_id")) or ""
+            return Outcome(Kind.CANNOT_TELL)
+        family_id = read_id(row.booking_data.get("family_id")) or ""
         found = await self._site.classes(session, day, family_id=family_id, timeout=timeout / 2)
         if isinstance(found, Outcome):
             return _told(found)
@@ -124,19 +139,14 @@ def classify(reply: Reply) -> Outcome:
 
 
 def _verdict(said: dict[str, Any]) -> Outcome:
-    key, number = said.get("errorMssgLang"), _number(said.get("bookState"))
+    key, number = said.get("errorMssgLang"), read_number(said.get("bookState"))
     if isinstance(key, str) and key in _BY_KEY:
         return _BY_KEY[key]
     if number == 1:
-        return Outcome(Kind.BOOKED, plain_id(said.get("id")))
+        return Outcome(Kind.BOOKED, read_id(said.get("id")))
     if number in _BY_NUMBER:
         return _BY_NUMBER[number]
     return _UNREADABLE
-
-
-def _number(value: object) -> int | None:
-    text = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
-    return int(text) if re.fullmatch(r"-?\d{1,9}", text, re.ASCII) else None
 
 
 def _place(classes: list[GymClass], class_id: str) -> Outcome:
@@ -145,42 +155,40 @@ def _place(classes: list[GymClass], class_id: str) -> Outcome:
     for one in mine:
         if one.place is not Kind.NOT_BOOKED:
             return Outcome(one.place, one.booking_id)
-    return Outcome(Kind.NOT_BOOKED if mine else Kind.UNKNOWN)
+    is_whole = len(classes) < CLASSES and all(one.class_id for one in classes)
+    return Outcome(Kind.NOT_BOOKED if mine else Kind.MISSING if is_whole else Kind.CANNOT_TELL)
 
 
 def _told(found: Outcome) -> Outcome:
-    """Return what a question has brought: a place, "leave us alone", "log in again", or that nobody can tell."""
-    tells = found.kind in (Kind.BOOKED, Kind.WAITLISTED, Kind.BLOCKED, Kind.SESSION_EXPIRED)
-    return found if tells else Outcome(Kind.UNKNOWN)
+    """Return why a question brought no list: "leave us alone", "log in again", or no clear answer."""
+    return found if found.kind in (Kind.BLOCKED, Kind.SESSION_EXPIRED) else Outcome(Kind.CANNOT_TELL)
 
 
 def _wish(row: Prebooking) -> dict[str, str]:
-    insist = row.booking_data.get("insist", 0)
+    said = row.booking_data.get("insist")
+    insist = int(said or 0) if said in (None, "", True, False) else read_number(said)
     family_id = row.booking_data.get("family_id")
     if insist not in (0, 1):
         raise BadBookingData("Its insist is neither 0 nor 1 (join the waiting list).")
-    if family_id is not None and plain_id(family_id) is None:
+    if family_id not in (None, "") and read_id(family_id) is None:
         raise BadBookingData("Its family_id is no number of AimHarder's.")
     return {
         "id": _class_id(row),
         "day": f"{_day(row):%Y%m%d}",
-        "insist": str(int(insist)),
-        "familyId": plain_id(family_id) or "",
+        "insist": str(insist),
+        "familyId": read_id(family_id) or "",
     }
 
 
 def _class_id(row: Prebooking) -> str:
-    class_id = plain_id(row.booking_data.get("class_id"))
+    class_id = read_id(row.booking_data.get("class_id"))
     if class_id is None:
         raise BadBookingData("Its class_id is no number of AimHarder's.")
     return class_id
 
 
 def _day(row: Prebooking) -> date:
-    day = row.booking_data.get("day")
-    try:
-        if isinstance(day, str) and re.fullmatch(r"\d{8}", day, re.ASCII):
-            return datetime.strptime(day, "%Y%m%d").date()  # noqa: DTZ007 - a day of the gym's calendar
-    except ValueError:
-        pass
-    raise BadBookingData("Its day is not written as YYYYMMDD.")
+    day = read_day(row.booking_data.get("day"))
+    if day is None:
+        raise BadBookingData("Its day is not written as YYYYMMDD.")
+    return day

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 
 from prebooking.bookers.aimharder_site import AimHarderSite, Session
 from prebooking.clock import Clock, Deadline
@@ -17,11 +16,11 @@ from prebooking.errors import SealBroken, StoreError
 from prebooking.model import Kind, Outcome, SealedSession, Venue
 from prebooking.sessions import Seal, SessionStore
 
-REFRESH_AFTER = timedelta(minutes=20)  # a session lives about thirty
 ANSWER_TIME = 4.0  # seconds there must be for the answer of a refresh, or it is not begun
 WRITE_TIME = 1.5  # seconds kept for the database after it
 REFRESH_TIME = ANSWER_TIME + WRITE_TIME
 _BUSY_PAUSES = (0.25,) * 8  # seconds before one asks again whether somebody else has refreshed a session
+_NOT_RENEWED = {"busy": "The login is being refreshed by another run.", "gone": "The login was removed."}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +29,6 @@ class Held:
 
     session: Session
     version: int
-    refreshed_at: datetime
 
 
 class MemberSessions:
@@ -49,28 +47,23 @@ class MemberSessions:
             held = self._hold(member.lower(), stored)
         return held
 
-    def is_fresh(self, held: Held) -> bool:
-        """Say whether it will live through this invocation."""
-        return self._clock.now() - held.refreshed_at < REFRESH_AFTER
+    async def renew(self, member: str, *, over: int, until: Deadline) -> Outcome | None:
+        """Replace a session that the venue did not accept, whose version was ``over``; None: there is a newer one.
 
-    async def prepare(
-        self, member: str, stored: SealedSession | None, *, over: int | None, until: Deadline
-    ) -> Outcome | None:
-        """See that there is a session to book with; None: there is. ``over``: a version that a call has shown to be."""
+        ``session_expired``: the venue refused to refresh it, and the end of that login is written down. ``blocked``:
+        the venue blocks us. ``cannot_tell``: it could not be tried, was not answered, or could not be written down.
+        """
         member = member.lower()
         async with self._one_at_a_time[member]:
+            held = self._held[member]
+            if held.version > over:
+                return None
             try:
-                held = self.of(member, stored)
-                if held is None:
-                    return Outcome(Kind.SESSION_EXPIRED, detail="No login is stored.")
-                if held.version > over if over else self.is_fresh(held):
-                    return None
-                return await self._renewed(member, held, is_over=over is not None, until=until)
-            except SealBroken as exc:
-                return Outcome(Kind.SESSION_EXPIRED, detail=str(exc))
-            except StoreError as exc:  # what the venue has given us is good, also where it could not be kept
-                is_newer = held is not None and self._held[member].version > held.version
-                return None if is_newer else Outcome(Kind.UNKNOWN, detail=exc.code)
+                return await self._renewed(member, held, until=until)
+            except (SealBroken, StoreError) as exc:
+                # A session that the venue gave us is good for this run, also where it could not be kept.
+                code = exc.code if isinstance(exc, StoreError) else str(exc)
+                return None if self._held[member].version > held.version else Outcome(Kind.CANNOT_TELL, detail=code)
 
     async def refresh(self, member: str, stored: SealedSession, *, until: Deadline) -> Outcome | None:
         """Refresh a session that this invocation has leased, and keep the new one; None: done.
@@ -82,34 +75,36 @@ class MemberSessions:
         """
         return await self._refreshed(member, self._hold(member, stored), until=until)
 
-    async def _renewed(self, member: str, held: Held, *, is_over: bool, until: Deadline) -> Outcome | None:
+    async def _renewed(self, member: str, held: Held, *, until: Deadline) -> Outcome | None:
         for pause in (*_BUSY_PAUSES, None):
             lease = await self._sessions.lease(self._venue.id, member, version=held.version, within=WRITE_TIME)
             if lease.state != "busy" or pause is None or until.remaining() <= pause:
                 break
-            if not is_over:
-                return None  # whoever has it in hand keeps it alive, and until then the old one may do
             await self._clock.sleep(pause)
         if lease.session:
             self._hold(member, lease.session)
             return None
         if lease.state == "leased":
             return await self._refreshed(member, held, until=until)
-        return Outcome(Kind.SESSION_EXPIRED if lease.state == "gone" else Kind.UNKNOWN)
+        if lease.state == "over":
+            return Outcome(Kind.SESSION_EXPIRED)
+        return Outcome(Kind.CANNOT_TELL, detail=_NOT_RENEWED[lease.state])
 
     async def _refreshed(self, member: str, held: Held, *, until: Deadline) -> Outcome | None:
         if member in self._unanswered or until.remaining() < REFRESH_TIME:
-            return Outcome(Kind.UNKNOWN, detail="no time for a refresh")
+            return Outcome(Kind.CANNOT_TELL, detail="There was no time for a refresh, or one was not answered.")
         self._unanswered.add(member)
         fresh = await self._site.refresh(held.session, timeout=until.remaining() - WRITE_TIME)
         if isinstance(fresh, Outcome):
             return await self._given_up(member, held, fresh)
         self._unanswered.discard(member)
-        self._held[member] = Held(fresh, held.version + 1, self._clock.now())
+        self._held[member] = Held(fresh, held.version + 1)
         sealed = self._seal.seal(fresh.as_json(), venue_id=self._venue.id, member=member)
-        if await self._sessions.save(self._venue.id, member, sealed, version=held.version, within=WRITE_TIME) is None:
-            return await self._newer(member, held)
-        return None
+        key_id, version = self._seal.key_ids[0], held.version
+        saved = await self._sessions.save(
+            self._venue.id, member, sealed, key_id=key_id, version=version, within=WRITE_TIME
+        )
+        return await self._newer(member, held) if saved is None else None
 
     async def _given_up(self, member: str, held: Held, why: Outcome) -> Outcome | None:
         if why.kind is not Kind.SESSION_EXPIRED:
@@ -122,7 +117,7 @@ class MemberSessions:
         """Take the session with which the member has logged in meanwhile; ours is no more than a guest's."""
         lease = await self._sessions.lease(self._venue.id, member, version=held.version, within=WRITE_TIME)
         if lease.session is None:
-            return Outcome(Kind.UNKNOWN, detail="being replaced")
+            return Outcome(Kind.CANNOT_TELL, detail="The login is being replaced.")
         self._hold(member, lease.session)
         return None
 
@@ -132,5 +127,5 @@ class MemberSessions:
             session = Session.from_json(kept)
         except (KeyError, TypeError, ValueError):
             raise SealBroken("The stored login is of another kind: log in again.") from None
-        held = self._held[member] = Held(session, stored.version, stored.refreshed_at)
+        held = self._held[member] = Held(session, stored.version)
         return held

@@ -10,27 +10,28 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date, time
-from http.cookies import CookieError, SimpleCookie
+from datetime import date
 from typing import Any, Self
 
 import httpx
 
+from prebooking.bookers.aimharder_classes import GymClass, read_class
 from prebooking.bookers.call import HEADERS, Reply, ask
 from prebooking.errors import BadBookingData, VenueRefused
+from prebooking.foreign import fits, is_set, read_cookies, read_host, read_id, read_list, read_name
 from prebooking.model import Kind, Outcome
+from prebooking.sessions import SEALED_LIMIT, sealed_size
 
 DAY_LIMIT = 1_048_576  # bytes of a day's classes that are read: some gyms have sixty, each with its pictures' addresses
 CLASSES = 500  # of a day that are looked at: a megabyte has room for three hundred thousand that are nothing
 
-_HOST = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.aimharder\.(com|es)", re.ASCII)
-_COOKIES = ("amhrdrauth", "PHPSESSID", "AWSALB", "AWSALBCORS")  # the session, and which of their machines has it
-_COOKIE_VALUE = re.compile(r"[!#-+\--:<-\[\]-~]{1,4096}", re.ASCII)  # RFC 6265, 4.1.1
-_TIME = re.compile(r"\s*(\d{1,2}):(\d{2})", re.ASCII)
+# A label in Punycode ("xn--") may be no name at all, and then no URL can be made of it.
+_HOST = re.compile(r"(?!xn--)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.aimharder\.(com|es)", re.ASCII)
+SESSION_COOKIE = "amhrdrauth"
+_COOKIES = (SESSION_COOKIE, "PHPSESSID", "AWSALB", "AWSALBCORS")  # the others name the machine that has the session
 _WRONG = "AimHarder refused the login: check the e-mail and the password. It locks the account after a few wrong ones."
 _LOCKED = "AimHarder refused the login after too many attempts: wait a quarter of an hour, then try once more."
-_PLACES = {"1": Kind.BOOKED, "0": Kind.WAITLISTED}  # of a member in a class, by its bookState
-_UNMARKED = "unmarked"
+_NO_SESSION = "AimHarder accepted the password, but not the login: "
 _BLOCKED = (httpx.codes.FORBIDDEN, httpx.codes.TOO_MANY_REQUESTS)
 
 
@@ -49,10 +50,21 @@ class Session:
     @classmethod
     def from_json(cls, kept: Mapping[str, Any]) -> Self:
         """Return the session that was kept. Raises KeyError, TypeError or ValueError if it is none."""
-        cookies = {name: value for name, value in dict(kept["cookies"]).items() if name in _COOKIES}
-        if not (_is_token(kept["token"]) and all(_COOKIE_VALUE.fullmatch(value) for value in cookies.values())):
+        if not _is_token(kept["token"]):
             raise ValueError("no session")
-        return cls(kept["token"], cookies, str(kept["fingerprint"]))
+        lines = [f"{name}={value}" for name, value in dict(kept["cookies"]).items()]
+        return cls(kept["token"], read_cookies(lines, _COOKIES), str(kept["fingerprint"]))
+
+    @classmethod
+    def that_fits(cls, token: str, cookies: Mapping[str, str], fingerprint: str) -> Self:
+        """Return a session that can be kept: without the least important cookies, if all of them are too long.
+
+        The token and the session's cookie always fit, so that a refresh never spends a token for nothing.
+        """
+        kept = {name: cookies[name] for name in _COOKIES if name in cookies}
+        while sealed_size((session := cls(token, kept, fingerprint)).as_json()) > SEALED_LIMIT:
+            kept.popitem()
+        return session
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,29 +84,10 @@ class Login:
     boxes: list[Box]
 
 
-@dataclass(frozen=True, slots=True)
-class GymClass:
-    """One class of a day.
-
-    ``place`` is the member's: booked, waitlisted, not_booked, or unknown. Only an empty mark says not_booked: a class
-    without any is what the list shows to somebody it does not know.
-    """
-
-    class_id: str
-    name: str
-    starts: time | None
-    taken: int | None
-    places: int | None
-    place: Kind = Kind.UNKNOWN
-    booking_id: str | None = None
-
-
 def host_problem(host: str | None) -> str | None:
     """Say what is wrong with a venue's host: a session may go to AimHarder's own machines only."""
     if host and _HOST.fullmatch(host):
-        url = httpx.URL(f"https://{host}/")
-        if (url.host, url.port, url.userinfo, url.path) == (host, None, b"", "/"):
-            return None
+        return None
     return "The venue's host is none of AimHarder's: it is <box>.aimharder.com or <box>.aimharder.es."
 
 
@@ -130,10 +123,11 @@ class AimHarderSite:
         params = {"day": f"{day:%Y%m%d}", "box": self._box_id, "familyId": family_id}
         request = self._request("GET", f"{self._box}/api/bookings", session, params=params)
         reply = await ask(self._client, request, timeout=timeout, limit=DAY_LIMIT)
-        listed = (_said(reply) or {}).get("bookings")
-        if not isinstance(listed, list):
+        said = _said(reply) or {}
+        listed = read_list(said["bookings"]) if "bookings" in said else None
+        if listed is None:
             return _no(reply)
-        return [_gym_class(one) for one in listed[:CLASSES] if isinstance(one, dict)]
+        return [read_class(one) for one in listed[:CLASSES] if isinstance(one, dict)]
 
     async def warm(self, *, timeout: float) -> None:  # noqa: ASYNC109 - as above
         """Open a connection to the box, and leave it open for whoever comes next."""
@@ -142,10 +136,10 @@ class AimHarderSite:
     # sessions
 
     async def login(self, email: str, password: str, *, timeout: float) -> Login:  # noqa: ASYNC109 - as above
-        """Log in. The password is used for this one call and kept nowhere.
+        """Log in, and have AimHarder say whose login it is. The password is used for this one call and kept nowhere.
 
         Raises:
-            VenueRefused: wrong, too often, blocked, or no answer.
+            VenueRefused: wrong, too often, blocked, no answer, or a login that is not known as anybody's.
 
         """
         browser = fingerprint(email)
@@ -159,7 +153,12 @@ class AimHarderSite:
         token = auth.get("refreshToken")
         if auth.get("authOK") is not True or not _is_token(token):
             raise VenueRefused(_LOCKED if "ATTEMPTS" in str(auth.get("error")).upper() else _WRONG)
-        return Login(Session(str(token), _cookies(reply), browser), _boxes(data))
+        session = Session.that_fits(str(token), _cookies(reply), browser)
+        if SESSION_COOKIE not in session.cookies:
+            raise VenueRefused(f"{_NO_SESSION}there is no cookie {SESSION_COOKIE} in its answer that can be read.")
+        if nobody := await self.whoami(session, timeout=timeout):
+            raise VenueRefused(_NO_SESSION + _no_member(nobody))
+        return Login(session, _boxes(data))
 
     async def refresh(self, session: Session, *, timeout: float) -> Session | Outcome:  # noqa: ASYNC109 - as above
         """Exchange a session for a new one; the old one's token is used up then. Or say why that cannot be."""
@@ -169,13 +168,13 @@ class AimHarderSite:
         token = (_said(reply) or {}).get("newToken")
         if reply is None or not _is_token(token):
             return _no(reply)
-        return Session(str(token), {**session.cookies, **_cookies(reply)}, session.fingerprint)
+        return Session.that_fits(str(token), {**session.cookies, **_cookies(reply)}, session.fingerprint)
 
     async def whoami(self, session: Session, *, timeout: float) -> Outcome | None:  # noqa: ASYNC109 - as above
-        """Say why this is no login that the venue knows; None: it is one, and somebody stands in ``data``."""
+        """Say why this is no login that the venue knows; None: it is one, and ``data`` names a member."""
         request = self._request("GET", f"https://{self._family}/api/whoami", session)
         said = _said(reply := await ask(self._client, request, timeout=timeout)) or {}
-        if said.get("data") and not said.get("logout"):
+        if not said.get("logout") and _names_somebody(said.get("data")):
             return None
         return Outcome(Kind.SESSION_EXPIRED) if "data" in said else _no(reply)
 
@@ -189,7 +188,15 @@ class AimHarderSite:
 
 
 def _is_token(value: object) -> bool:
-    return isinstance(value, str) and re.fullmatch(r"[!-~]{1,4096}", value) is not None
+    return isinstance(value, str) and fits(value) and re.fullmatch(r"[!-~]+", value) is not None
+
+
+def _names_somebody(data: object) -> bool:
+    """Say whether an object with any value but "nothing" is in it: what its fields are called is not documented."""
+    people = read_list(data) or [data]
+    return any(
+        isinstance(one, dict) and any(isinstance(v, str | int) and is_set(v) for v in one.values()) for one in people
+    )
 
 
 def _said(reply: Reply | None) -> dict[str, Any] | None:
@@ -202,7 +209,7 @@ def _no(reply: Reply | None) -> Outcome:
         return Outcome(Kind.BLOCKED, detail=f"HTTP {reply.status}")
     if (_said(reply) or {}).get("logout"):
         return Outcome(Kind.SESSION_EXPIRED)
-    return Outcome(Kind.UNKNOWN, detail=f"HTTP {reply.status}" if reply else "no answer")
+    return Outcome(Kind.CANNOT_TELL, detail=f"HTTP {reply.status}" if reply else "no answer")
 
 
 def _no_login(reply: Reply | None) -> str:
@@ -213,58 +220,26 @@ def _no_login(reply: Reply | None) -> str:
     return f"AimHarder's answer to the login cannot be read (HTTP {reply.status}): its login may have changed."
 
 
+def _no_member(why: Outcome) -> str:
+    if why.kind is Kind.SESSION_EXPIRED:
+        return "asked whose it is, it names nobody. Its login may have changed."
+    if why.kind is Kind.BLOCKED:
+        return f"it blocks this address ({why.detail}): wait, or log in from a European connection."
+    return f"asked whose it is, it gave no clear answer ({why.detail}): try again later."
+
+
 def _cookies(reply: Reply) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for line in reply.headers.get_list("set-cookie"):
-        try:
-            morsels = SimpleCookie(line).items()
-        except CookieError:
-            continue
-        found |= {name: one.value for name, one in morsels if name in _COOKIES and _COOKIE_VALUE.fullmatch(one.value)}
-    return found
+    return read_cookies(reply.headers.get_list("set-cookie"), _COOKIES)
 
 
 def _boxes(data: Mapping[str, Any]) -> list[Box]:
-    roles = _mapping(data.get("userData")).get("roles")
-    found = [_box(role) for role in roles if isinstance(role, dict)] if isinstance(roles, list) else []
+    roles = read_list(_mapping(data.get("userData")).get("roles")) or []
+    found = [_box(role) for role in roles if isinstance(role, dict)]
     return [box for box in found if not host_problem(box.host)]
 
 
 def _box(role: Mapping[str, Any]) -> Box:
-    host = re.sub(r"^https?://|/.*$", "", str(role.get("centre_url", "")).lower())
-    return Box(str(role.get("boid", "")), host, str(role.get("gym", ""))[:100])
-
-
-def _gym_class(said: Mapping[str, Any]) -> GymClass:
-    mark = said.get("bookState", _UNMARKED)
-    return GymClass(
-        class_id=str(said.get("id", "")),
-        name=str(said.get("className", ""))[:100],
-        starts=_time(str(said.get("time", ""))),
-        taken=_count(said.get("ocupation")),
-        places=_count(said.get("limit")),
-        place=Kind.NOT_BOOKED if mark in (None, "") else _PLACES.get(str(mark), Kind.UNKNOWN),
-        booking_id=plain_id(said.get("idres")),
-    )
-
-
-def plain_id(value: object) -> str | None:
-    """Return a number of the venue's, if it is one: short and plain."""
-    number = isinstance(value, str | int) and not isinstance(value, bool)
-    return str(value) if number and re.fullmatch(r"\w{1,40}", str(value), re.ASCII) else None
-
-
-def _time(text: str) -> time | None:
-    found = _TIME.match(text)
-    try:
-        return time(int(found[1]), int(found[2])) if found else None
-    except ValueError:
-        return None
-
-
-def _count(value: object) -> int | None:
-    text = str(value)
-    return int(text) if re.fullmatch(r"\d{1,6}", text, re.ASCII) else None
+    return Box(read_id(role.get("boid")) or "", read_host(role.get("centre_url")), read_name(role.get("gym")))
 
 
 def _mapping(value: object) -> dict[str, Any]:

@@ -15,10 +15,11 @@ from prebooking.cli.desk import Desk, open_desk
 from prebooking.cli.environment import environment
 from prebooking.cli.options import Day, Member, VenueName, some_member
 from prebooking.cli.perform import perform
-from prebooking.cli.site import Offer, offers, open_site, opened
+from prebooking.cli.site import Offer, open_site, opened, timetable
 from prebooking.cli.terminal import Impossible, say
 from prebooking.cli.when import clock_of, read_day, read_instant, read_time, show_instant
 from prebooking.errors import BadInput
+from prebooking.foreign import read_id
 from prebooking.model import Provider
 from prebooking.operator import KnownSession, KnownVenue, WishVerdict
 from prebooking.settings import AccountSettings
@@ -40,6 +41,7 @@ Opens = Annotated[
     ),
 ]
 WaitingList = Annotated[bool, typer.Option("--waiting-list", help="Join the waiting list, if the class is full.")]
+Anyway = Annotated[bool, typer.Option("--anyway", help="Although the venue shows the class as closed.")]
 Again = Annotated[bool, typer.Option("--again", help="Although it was booked before: the place was given back.")]
 
 
@@ -53,6 +55,7 @@ def add(
     opens: Opens = None,
     waiting_list: WaitingList = False,
     again: Again = False,
+    anyway: Anyway = False,
 ) -> None:
     """Ask for a class: it is booked the moment its booking opens."""
     perform(
@@ -65,6 +68,7 @@ def add(
             opens=opens,
             insist=waiting_list,
             again=again,
+            anyway=anyway,
         )
     )
 
@@ -79,6 +83,7 @@ async def _add(
     opens: str | None,
     insist: bool,
     again: bool,
+    anyway: bool,
 ) -> None:
     who, clock = some_member(member), read_time(hour)
     settings = AccountSettings.from_environment(environment())
@@ -88,8 +93,9 @@ async def _add(
         day = read_day(day_text, now=now, zone=clock_of(venue))
         known = await _login_of(desk, venue, who)
         async with open_site(settings, venue) as site:
-            found = await offers(site, venue, day, opened(settings, known))
-        offer = the_offer(found, day, clock, class_name)
+            found = await timetable(site, venue, day, opened(settings, known))
+        offer = the_offer(found.offers, day, clock, class_name)
+        _refuse_closed(offer, anyway=anyway)
         opens_at = _opening(offer, venue, opens, now)
         if yours(offer) == "booked" and not again:
             raise Impossible(f"{who} has a place in {offer.found.name} already.")
@@ -128,12 +134,19 @@ def the_offer(found: Sequence[Offer], day: date, clock: time, name: str | None) 
 
 def _meant(then: Sequence[Offer], name: str) -> list[Offer]:
     names = by_name([offer.found.name for offer in then], name)
-    numbered = [offer for offer in then if offer.found.class_id == name.strip()]
+    numbered = [offer for offer in then if offer.found.class_id == read_id(name)]
     return numbered or [offer for offer in then if offer.found.name in names]
 
 
 def _names(several: Sequence[Offer]) -> str:
     return ", ".join(f"{offer.found.name} ({offer.found.class_id})" for offer in several)
+
+
+def _refuse_closed(offer: Offer, *, anyway: bool) -> None:
+    if offer.found.cancelled:
+        raise Impossible(f"{offer.found.name} is cancelled at the venue.")
+    if offer.found.closed and not anyway:
+        raise Impossible(f"{offer.found.name} is closed for bookings at the venue: say --anyway if it will be opened.")
 
 
 def _opening(offer: Offer, venue: KnownVenue, given: str | None, now: datetime) -> datetime:

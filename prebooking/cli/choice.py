@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from prebooking.cli.terminal import Impossible
+from prebooking.foreign import name_key
 from prebooking.operator import KnownVenue, Wish
 
 T = TypeVar("T")
@@ -31,16 +32,16 @@ def the_wish(wishes: Sequence[Wish], start: str) -> Wish:
 
 
 def by_name(names: Sequence[str], wanted: str) -> list[str]:
-    """Return the names that are meant: the one that is equal, or else those that have it in them; without case."""
-    told = wanted.strip().casefold()
-    equal = [name for name in names if name.casefold() == told]
-    return equal or [name for name in names if told in name.casefold()]
+    """Return the names that are meant: those that are equal but for spelling, or else those that have it in them."""
+    told = name_key(wanted)
+    equal = [name for name in names if name_key(name) == told]
+    return equal or [name for name in names if told in name_key(name)]
 
 
 def _the_one(things: Sequence[T], wanted: str, name_of: Callable[[T], str], what: str, *, shown: int = 100) -> T:
-    told = wanted.strip().casefold()
-    equal = [thing for thing in things if name_of(thing).casefold() == told]
-    found = equal or [thing for thing in things if told and name_of(thing).casefold().startswith(told)]
+    told = name_key(wanted)
+    equal = [thing for thing in things if name_key(name_of(thing)) == told]
+    found = equal or [thing for thing in things if told and name_key(name_of(thing)).startswith(told)]
     if len(found) == 1:
         return found[0]
     names = ", ".join(name_of(thing)[:shown] for thing in (found or things)[:10])

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from prebooking.bookers.aimharder_classes import GymClass
 from prebooking.cli.choice import the_venue
 from prebooking.cli.desk import Desk, open_desk
 from prebooking.cli.environment import environment
 from prebooking.cli.options import AsJson, Day, Member, VenueName, member_of
 from prebooking.cli.perform import perform
-from prebooking.cli.site import Offer, offers, open_site, opened
+from prebooking.cli.site import Offer, open_site, opened, timetable
 from prebooking.cli.terminal import say, show_json, show_table
 from prebooking.cli.when import clock_of, read_day, show_instant, show_span
 from prebooking.model import Kind
@@ -34,14 +35,18 @@ async def _classes(name: str, day: str, *, member: str | None, as_json: bool) ->
         wanted = read_day(day, now=now, zone=clock_of(venue))
         session = opened(settings, await session_at(desk, venue, member_of(member)))
         async with open_site(settings, venue) as site:
-            found = await offers(site, venue, wanted, session)
+            found = await timetable(site, venue, wanted, session)
     if as_json:
-        show_json([_plain(offer, now) for offer in found])
-    elif found:
+        show_json([_plain(offer, now) for offer in found.offers] + [_plain_unread(one) for one in found.unread])
+        return
+    if found.offers:
         say(f"{venue.name}, {wanted:%A %d %B %Y} ({venue.timezone})")
-        _show(found, venue, now)
-    else:
+        _show(found.offers, venue, now)
+    elif not found.unread:
         say(f"{venue.name} has no classes on {wanted:%A %d %B %Y}.")
+    for one in found.unread:
+        what = "time" if one.starts is None else "number"
+        say(f'Its {what} cannot be read: "{one.name}" at "{one.hours}", number "{one.class_id}".')
 
 
 async def session_at(desk: Desk, venue: KnownVenue, member: str | None) -> KnownSession | None:
@@ -68,14 +73,18 @@ def opening(opens: datetime | None, zone: str, now: datetime) -> str:
     return "is open" if opens <= now else f"{show_instant(opens, zone)} (in {show_span(opens - now)})"
 
 
+def _when(offer: Offer, venue: KnownVenue, now: datetime) -> str:
+    if offer.found.cancelled or offer.found.closed:
+        return "cancelled" if offer.found.cancelled else "closed"
+    return "has begun" if offer.begins <= now else opening(offer.opens, venue.timezone, now)
+
+
 def _show(found: Sequence[Offer], venue: KnownVenue, now: datetime) -> None:
     cells = {
         "Time": [f"{offer.clock:%H:%M}" for offer in found],
         "Class": [offer.found.name for offer in found],
         "Places": [places(offer) for offer in found],
-        "Booking opens": [
-            "has begun" if offer.begins <= now else opening(offer.opens, venue.timezone, now) for offer in found
-        ],
+        "Booking opens": [_when(offer, venue, now) for offer in found],
         "You": [yours(offer) for offer in found],
     }
     if not any(cells["You"]):
@@ -91,8 +100,14 @@ def _plain(offer: Offer, now: datetime) -> dict[str, Any]:
         "name": offer.found.name,
         "starts_at": offer.begins.isoformat(),
         "opens_at": offer.opens.isoformat() if offer.opens else None,
-        "is_open": bool(offer.opens and offer.opens <= now < offer.begins),
+        "is_open": bool(offer.opens and offer.opens <= now < offer.begins and not offer.found.takes_nobody),
+        "closed": offer.found.closed,
+        "cancelled": offer.found.cancelled,
         "taken": offer.found.taken,
         "places": offer.found.places,
         "yours": yours(offer) or None,
     }
+
+
+def _plain_unread(one: GymClass) -> dict[str, Any]:
+    return {"class_id": one.class_id, "name": one.name, "starts_at": None, "time_as_written": one.hours}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from typing import Annotated
 
 import typer
 
@@ -20,8 +21,12 @@ from prebooking.operator import BoxVerdict, KnownVenue
 from prebooking.sessions import Seal
 from prebooking.settings import AccountSettings
 
+NewKey = Annotated[
+    bool, typer.Option("--new-key", help="Although the stored logins were sealed with another key, which is lost.")
+]
 
-def login(venue: VenueName, *, member: Member = None) -> None:
+
+def login(venue: VenueName, *, member: Member = None, new_key: NewKey = False) -> None:
     """Log a member in. The password is asked for, or read from standard input, and never kept."""
     with in_sentences():
         who, settings = some_member(member), AccountSettings.from_environment(environment())
@@ -29,19 +34,37 @@ def login(venue: VenueName, *, member: Member = None) -> None:
             cure = "is missing: it seals the login; make one with `openssl rand -base64 32`, the same for the function"
             raise SettingsError({"SESSION_ENCRYPTION_KEY": cure})
         password = _password(who)  # before there is an event loop, which would not let go at the first Ctrl-C
-    perform(_login(venue, who, password, settings))
+    perform(_login(venue, who, password, settings, new_key=new_key))
 
 
-async def _login(name: str, who: str, password: str, settings: AccountSettings) -> None:
+async def _login(name: str, who: str, password: str, settings: AccountSettings, *, new_key: bool) -> None:
+    seal = Seal.of(settings)
     async with open_desk(settings) as desk:
         venue = the_venue(await desk.operator.venues(until=desk.soon()), name)
+        if not new_key:
+            _refuse_other_key(seal, await desk.sessions.key_ids(until=desk.soon()))
         async with open_site(settings, venue) as site:
             done = await site.login(who, password, timeout=PATIENCE)
         if box_id := _box_at(venue, done.boxes):
             _refuse(await desk.operator.set_box(venue.id, box_id, until=desk.soon()), venue, who)
-        sealed = Seal.of(settings).seal(done.session.as_json(), venue_id=venue.id, member=who)
-        await desk.sessions.save(venue.id, who, sealed, version=None, within=desk.soon().remaining())
+        sealed, key_id = seal.seal(done.session.as_json(), venue_id=venue.id, member=who), seal.key_ids[0]
+        within = desk.soon().remaining()
+        await desk.sessions.save(venue.id, who, sealed, key_id=key_id, version=None, within=within)
     say(f"{who} is logged in at {venue.name}. The login is kept sealed, the password is not kept.")
+
+
+def _refuse_other_key(seal: Seal, stored: Sequence[str]) -> None:
+    """Refuse a key that none of the stored logins was sealed with: the function would not have it either.
+
+    Raises:
+        Impossible: another key has sealed them.
+
+    """
+    if stored and not set(stored) & set(seal.key_ids):
+        raise Impossible(
+            "SESSION_ENCRYPTION_KEY is not the key that sealed the stored logins: set the function's key here too, or"
+            " say --new-key if you have replaced it there (everybody logs in again then)."
+        )
 
 
 def _password(who: str) -> str:

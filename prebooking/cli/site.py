@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from datetime import date, datetime, time
 from zoneinfo import ZoneInfo
 
-from prebooking.bookers.aimharder_site import AimHarderSite, GymClass, Session
+from prebooking.bookers.aimharder_classes import GymClass
+from prebooking.bookers.aimharder_site import AimHarderSite, Session
 from prebooking.cli.terminal import Impossible
 from prebooking.cli.when import clock_of
 from prebooking.http import isolated_client
@@ -55,8 +56,16 @@ def opened(settings: AccountSettings, known: KnownSession | None) -> Session | N
     return Session.from_json(kept)
 
 
-async def offers(site: AimHarderSite, venue: KnownVenue, day: date, session: Session | None) -> Sequence[Offer]:
-    """Return a day's classes in the order of their times. Raises Impossible, if they cannot be read."""
+@dataclass(frozen=True, slots=True)
+class Timetable:
+    """A day's classes in the order of their times, and those whose time or number cannot be read."""
+
+    offers: Sequence[Offer]
+    unread: Sequence[GymClass]
+
+
+async def timetable(site: AimHarderSite, venue: KnownVenue, day: date, session: Session | None) -> Timetable:
+    """Return a day's classes. Raises Impossible, if the list cannot be read."""
     if venue.provider_box_id is None:
         raise Impossible(f'The box of {venue.name} is not known yet: prebooking login "{venue.name}" finds it.')
     found = await site.classes(session, day, timeout=PATIENCE)
@@ -64,8 +73,9 @@ async def offers(site: AimHarderSite, venue: KnownVenue, day: date, session: Ses
         raise Impossible(_no_timetable(venue, found))
     zone = clock_of(venue)
     rule = OpeningRule.parse(venue.opening_rule) if venue.opening_rule else None
-    listed = [_offer(one, day, one.starts, zone, rule) for one in found if one.starts and one.class_id.isdecimal()]
-    return sorted(listed, key=lambda offer: (offer.clock, offer.found.name))
+    offers = [_offer(one, day, one.starts, zone, rule) for one in found if one.starts and one.class_id.isdecimal()]
+    unread = [one for one in found if one.starts is None or not one.class_id.isdecimal()]
+    return Timetable(sorted(offers, key=lambda offer: (offer.clock, offer.found.name)), unread)
 
 
 def _offer(found: GymClass, day: date, clock: time, zone: ZoneInfo, rule: OpeningRule | None) -> Offer:

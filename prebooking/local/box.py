@@ -18,7 +18,7 @@ _VENUE = """
 insert into public.venues (name, provider, host, provider_box_id, timezone, opening_rule)
 values (%s, 'aimharder', %s, %s, 'Europe/Madrid', %s) returning id
 """
-_SAVE = "select public.save_session_v1(%s, %s, %s, null)"
+_SAVE = "select public.save_session_v1(%s, %s, %s, null, %s)"
 
 
 def add_box(stack: Stack, name: str, *, host: str, box_id: int, rule: str | None = None) -> UUID:
@@ -35,7 +35,7 @@ def log_in(stack: Stack, venue_id: UUID, host: str, emails: Sequence[str]) -> No
     seal = Seal.of(Settings.from_environment(stack.environment))
     for email, login in zip(emails, asyncio.run(_logins(stack, host, emails)), strict=True):
         sealed = seal.seal(login.session.as_json(), venue_id=venue_id, member=email)
-        stack.connection.execute(_SAVE, [venue_id, email, sealed])
+        stack.connection.execute(_SAVE, [venue_id, email, sealed, seal.key_ids[0]])
 
 
 async def _logins(stack: Stack, host: str, emails: Sequence[str]) -> list[Login]:

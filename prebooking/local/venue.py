@@ -17,6 +17,7 @@ from uuid import UUID
 from prebooking.local.venue_fate import ANSWER, DROP, HANG, Call, Canned, Ending, Fate, Reply
 from prebooking.local.venue_ledger import Act, Arrival, Ledger, State
 from prebooking.local.venue_members import Members
+from prebooking.local.venue_page import Page
 
 __all__ = [
     "ANSWER",
@@ -66,12 +67,6 @@ class GymClass:
     time: str = "07:00"
     box: str = ""
 
-    @property
-    def hours(self) -> str:
-        """Return from when to when it is, as the schedule says it: an hour."""
-        hour, minute = self.time.split(":")
-        return f"{self.time} - {(int(hour) + 1) % 24:02}:{minute}"
-
     def is_at_the_hour_of(self, other: GymClass) -> bool:
         """Say whether nobody can be in both; a class without a day is not known to be at any hour."""
         return bool(self.day) and (self.day, self.time, self.box) == (other.day, other.time, other.box)
@@ -112,6 +107,7 @@ class VenueTwin:
         self.classes: dict[str, GymClass] = {}
         self.members = Members(now=lambda: self.now())  # noqa: PLW0108 - a test may give the twin another clock
         self.ledger = Ledger()
+        self.page = Page()
         self._scripts: defaultdict[tuple[str, str, str], deque[Fate]] = defaultdict(deque)
         self._said: dict[str, Verdict] = {}
 
@@ -169,8 +165,12 @@ class VenueTwin:
 
     def look(self, prebooking_id: UUID | str) -> Verdict:
         """Say whether a prebooking has a place."""
-        acts = self.ledger.bookings_of(prebooking_id)
+        acts = [act for act in self.shown() if act.prebooking_id == str(prebooking_id)]
         return Verdict(acts[0].state, acts[0].booking_id) if acts else Verdict(State.NOT_BOOKED)
+
+    def shown(self) -> list[Act]:
+        """Return the places that its pages show, which may be behind the ledger."""
+        return self.ledger.bookings(by=self.now() - timedelta(seconds=self.page.behind))
 
     def cancel(self, booking_id: str, member: str) -> bool:
         """Take a place back, if the member has it."""

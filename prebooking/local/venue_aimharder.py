@@ -25,6 +25,7 @@ from urllib.parse import parse_qsl
 
 from prebooking.local.venue import Arrival, Box, Call, GymClass, Reply, State, VenueTwin
 from prebooking.local.venue_members import LoginRefused, Session
+from prebooking.local.venue_page import COOKIES, LISTS, NAMES, NUMBERS
 from prebooking.local.venue_verdicts import HOME, NOT_FOUND, STRANGER, VERDICTS, json_reply
 
 LOGIN, TOKEN_UPDATE, WHOAMI = "/api/login", "/api/tokenUpdate", "/api/whoami"
@@ -86,7 +87,7 @@ def _log_in(twin: VenueTwin, call: Call, _arrival: Arrival) -> Reply:
     if isinstance(session, LoginRefused):
         return VERDICTS["login_locked" if session is LoginRefused.LOCKED else "login_refused"]
     auth = {"authOK": True, "refreshToken": session.token}
-    return json_reply({"data": {"auth": auth, "userData": _person(twin, session)}}, cookies=_cookies(session))
+    return json_reply({"data": {"auth": auth, "userData": _person(twin, session)}}, cookies=_cookies(twin, session))
 
 
 def _refresh(twin: VenueTwin, call: Call, _arrival: Arrival) -> Reply:
@@ -95,18 +96,19 @@ def _refresh(twin: VenueTwin, call: Call, _arrival: Arrival) -> Reply:
         return HOME
     token, fingerprint = _text(said, "token"), _text(said, "fingerprint")
     session = twin.members.refresh(token, family=_family(call), fingerprint=fingerprint)
-    return json_reply({"newToken": session.token}, cookies=_cookies(session)) if session else VERDICTS["logout"]
+    return json_reply({"newToken": session.token}, cookies=_cookies(twin, session)) if session else VERDICTS["logout"]
 
 
 def _whoami(twin: VenueTwin, call: Call, _arrival: Arrival) -> Reply:
     session = _session(twin, call)
-    return json_reply({"data": [_person(twin, session)] if session else []})
+    return json_reply({"data": LISTS[twin.page.lists]([_person(twin, session)] if session else [])})
 
 
 def _person(twin: VenueTwin, session: Session) -> dict[str, Any]:
     boxes = [box for box in twin.boxes.values() if box.host.endswith(f".{session.family}")]
     roles = [{"role": "client", "boid": box.box_id, "centre_url": box.host, "gym": box.name} for box in boxes]
-    return {"id": twin.members.number_of(session.email), "name": session.email.partition("@")[0], "roles": roles}
+    about = {"id": twin.members.number_of(session.email), "name": session.email.partition("@")[0]}
+    return about | {"roles": LISTS[twin.page.lists](roles)}
 
 
 def _schedule(twin: VenueTwin, call: Call, _arrival: Arrival) -> Reply:
@@ -121,26 +123,28 @@ def _schedule(twin: VenueTwin, call: Call, _arrival: Arrival) -> Reply:
         classes = {}
     in_order = sorted(classes.items(), key=lambda item: (item[1].time, item[0]))
     lines = [_line(twin, class_id, gym_class, box, session) for class_id, gym_class in in_order]
-    return json_reply({"day": day, "clasesDisp": "", "timetable": [], "bookings": lines})
+    return json_reply({"day": day, "clasesDisp": "", "timetable": [], "bookings": LISTS[twin.page.lists](lines)})
 
 
 def _line(twin: VenueTwin, class_id: str, gym_class: GymClass, box: Box, session: Session | None) -> dict[str, Any]:
-    acts = [act for act in twin.ledger.bookings() if act.class_id == class_id]
+    page, acts = twin.page, [act for act in twin.shown() if act.class_id == class_id]
+    own = next((act for act in acts if session and (act.member, act.venue) == (session.email, box.host)), None)
+    given_back = twin.ledger.given_back(session.email, class_id) if session and own is None else []
     line = {
-        "id": int(class_id),
+        "id": NUMBERS[page.numbers](int(class_id)),
         "classId": zlib.crc32(gym_class.name.encode()),
-        "className": gym_class.name,
-        "time": gym_class.hours,
+        "className": NAMES[page.names](gym_class.name),
+        "time": page.label(gym_class.time),
         "timeid": gym_class.time.replace(":", "") + "_60",
-        "enabled": 1,
-        "ocupation": sum(act.state is State.BOOKED for act in acts),
-        "limit": gym_class.capacity,
+        "ocupation": NUMBERS[page.numbers](sum(act.state is State.BOOKED for act in acts)),
+        "limit": NUMBERS[page.numbers](gym_class.capacity),
+        **page.flags(class_id, given_back=bool(given_back)),
     }
     if session is None:
         return line
-    own = next((act for act in acts if (act.member, act.venue) == (session.email, box.host)), None)
-    state = None if own is None else int(own.state is State.BOOKED)
-    return line | {"bookState": state, "idres": int(own.booking_id) if own else None}
+    marked = own or (given_back[0] if given_back and page.keeps_marks else None)
+    state = None if marked is None else int(marked.state is not State.WAITLISTED)
+    return line | {"bookState": state, "idres": int(marked.booking_id) if marked else None}
 
 
 def _write(twin: VenueTwin, call: Call, arrival: Arrival) -> Reply:
@@ -182,8 +186,8 @@ def _session(twin: VenueTwin, call: Call) -> Session | None:
     return twin.members.alive(_cookie(call), family=_family(call))
 
 
-def _cookies(session: Session) -> list[str]:
-    about = f"Domain=.aimharder.{session.family}; Path=/; Secure; HttpOnly"
+def _cookies(twin: VenueTwin, session: Session) -> list[str]:
+    about = f"Domain=.aimharder.{session.family}; {COOKIES[twin.page.cookies]}"
     values = {name: f"{name.lower()}-{session.cookie[:8]}" for name in OTHER_COOKIES}
     return [f"{name}={value}; {about}" for name, value in {SESSION_COOKIE: session.cookie, **values}.items()]
 

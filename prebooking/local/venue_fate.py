@@ -49,14 +49,20 @@ ANSWER, DROP, HANG = Ending.ANSWER, Ending.DROP, Ending.HANG
 
 @dataclass(frozen=True, slots=True)
 class Fate:
-    """What becomes of a call once it has arrived; delays in seconds, before and after the venue acts on it."""
+    """What becomes of a call once it has arrived; delays in seconds, before and after the venue acts on it.
+
+    With ``acts_after`` the venue acts so many seconds after its answer, which it must give without knowing the result.
+    """
 
     delay_before: float = 0.0
     acts: bool = True
     delay_after: float = 0.0
     answer: Ending | Reply = Ending.ANSWER
+    acts_after: float | None = None
 
     def __post_init__(self) -> None:
         """Refuse what no venue can do."""
+        if self.acts_after is not None and (self.answer is ANSWER or not self.acts):
+            raise ValueError("a venue that acts after its answer says DROP, HANG or Canned(...), and acts")
         if not self.acts and self.answer is ANSWER:
             raise ValueError("a venue that does not act has nothing to answer: say DROP, HANG or Canned(...)")

@@ -94,11 +94,16 @@ class Ledger:
                 firsts.setdefault(arrival.wish, arrival)
         return list(firsts.values())
 
-    def bookings(self) -> list[Act]:
-        """Return every place given and not given back."""
-        acts = [entry for entry in self.entries if isinstance(entry, Act)]
+    def bookings(self, *, by: datetime | None = None) -> list[Act]:
+        """Return every place given and not given back, now or by an earlier instant."""
+        acts = [entry for entry in self.entries if isinstance(entry, Act) and (by is None or entry.at <= by)]
         given_back = {act.booking_id for act in acts if act.state is State.CANCELLED}
         return [act for act in acts if act.booking_id not in given_back]
+
+    def given_back(self, member: str, class_id: str) -> list[Act]:
+        """Return the places of a member in a class that were given back."""
+        acts = [entry for entry in self.entries if isinstance(entry, Act) and entry.state is State.CANCELLED]
+        return [act for act in acts if (act.member, act.class_id) == (member, class_id)]
 
     def bookings_of(self, prebooking_id: UUID | str) -> list[Act]:
         """Return the places one prebooking got: none, one, or proof of a fault."""

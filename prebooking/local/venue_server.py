@@ -9,27 +9,44 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import httpx
 from aiohttp import web
 
 from prebooking.local import venue_aimharder, venue_webhook
-from prebooking.local.venue import ANSWER, HANG, Call, Ending, Reply, VenueTwin
+from prebooking.local.venue import ANSWER, HANG, Call, Ending, Fate, Reply, VenueTwin
 
 Latency: TypeAlias = "float | Callable[[httpx.Request], float]"
 
 
-async def play(twin: VenueTwin, call: Call) -> Reply | Ending:
+Later: TypeAlias = "set[asyncio.Task[Any]]"  # calls that are still acted on, though they may be answered already
+
+
+async def play(twin: VenueTwin, call: Call, later: Later) -> Reply | Ending:
     """Let a call that has arrived meet its fate; return the reply, or DROP or HANG."""
     is_aimharder = venue_aimharder.is_meant(call)
     arrival = venue_aimharder.hear(twin, call) if is_aimharder else venue_webhook.hear(call)
     answer = venue_aimharder.answer if is_aimharder else venue_webhook.answer
     fate = twin.arrive(arrival)
     await asyncio.sleep(fate.delay_before)
-    said = answer(twin, call, arrival) if fate.acts else None
+    said = None
+    if fate.acts_after is not None:
+        _keep(later, asyncio.create_task(_act_later(lambda: answer(twin, call, arrival), fate)))
+    elif fate.acts:
+        said = answer(twin, call, arrival)
     await asyncio.sleep(fate.delay_after)
     return said if said and fate.answer is ANSWER else fate.answer
+
+
+async def _act_later(act: Callable[[], Reply], fate: Fate) -> None:
+    await asyncio.sleep(fate.delay_after + (fate.acts_after or 0.0))
+    act()
+
+
+def _keep(tasks: Later, task: asyncio.Task[Any]) -> None:
+    tasks.add(task)
+    task.add_done_callback(tasks.discard)
 
 
 @asynccontextmanager
@@ -38,13 +55,12 @@ async def serve(twin: VenueTwin, *, port: int = 0) -> AsyncIterator[str]:
 
     What hangs or is still slow at the end is cut off at once.
     """
-    calls: set[asyncio.Task[web.StreamResponse]] = set()
+    calls: Later = set()
 
     async def handle(request: web.BaseRequest) -> web.StreamResponse:
         at = twin.now()
-        task = asyncio.ensure_future(_respond(twin, request, at))
-        calls.add(task)
-        task.add_done_callback(calls.discard)
+        task = asyncio.ensure_future(_respond(twin, request, at, calls))
+        _keep(calls, task)
         return await task
 
     runner = web.ServerRunner(web.Server(handle, access_log=None), shutdown_timeout=1)
@@ -58,9 +74,10 @@ async def serve(twin: VenueTwin, *, port: int = 0) -> AsyncIterator[str]:
         await runner.cleanup()
 
 
-async def _respond(twin: VenueTwin, request: web.BaseRequest, at: datetime) -> web.StreamResponse:
+async def _respond(twin: VenueTwin, request: web.BaseRequest, at: datetime, later: Later) -> web.StreamResponse:
     headers = {name.lower(): value for name, value in request.headers.items()}
-    ending = await play(twin, Call(at, request.method, headers, request.query, await request.read(), request.path))
+    call = Call(at, request.method, headers, request.query, await request.read(), request.path)
+    ending = await play(twin, call, later)
     if isinstance(ending, Reply):
         response = web.Response(status=ending.status, headers=ending.headers, body=ending.body)
         for cookie in ending.cookies:
@@ -91,7 +108,7 @@ class TwinTransport(httpx.AsyncBaseTransport):
         refuses: Callable[[httpx.Request], bool] = lambda _: False,
     ) -> None:
         self.twin, self.connect, self.there, self.back, self.refuses = twin, connect, there, back, refuses
-        self._under_way: set[asyncio.Task[Reply | Ending]] = set()
+        self._under_way: Later = set()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request; the ``trace`` extension may stop it right before its first byte."""
@@ -121,14 +138,13 @@ class TwinTransport(httpx.AsyncBaseTransport):
     def _send(self, request: httpx.Request, body: bytes) -> asyncio.Task[Reply | Ending]:
         """Let the request go: from here on its sender's end does not stop it."""
         task = asyncio.create_task(self._travel(request, body), name="a call at the venue")
-        self._under_way.add(task)
-        task.add_done_callback(self._under_way.discard)
+        _keep(self._under_way, task)
         return task
 
     async def _travel(self, request: httpx.Request, body: bytes) -> Reply | Ending:
         await asyncio.sleep(_seconds(self.there, request))
         call = Call(self.twin.now(), request.method, request.headers, request.url.params, body, request.url.path)
-        ending = await play(self.twin, call)
+        ending = await play(self.twin, call, self._under_way)
         await asyncio.sleep(_seconds(self.back, request))
         return ending
 

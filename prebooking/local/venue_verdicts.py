@@ -12,9 +12,9 @@ from typing import Any
 from prebooking.local.venue import Reply
 
 
-def json_reply(value: Any, *, cookies: Sequence[str] = ()) -> Reply:
-    """Return a 200 with JSON: what this service says to almost everything."""
-    return Reply(200, {"content-type": "application/json; charset=utf-8"}, json.dumps(value).encode(), cookies)
+def json_reply(value: Any, *, cookies: Sequence[str] = (), status: int = 200) -> Reply:
+    """Return JSON, with 200: this service's answer to almost everything."""
+    return Reply(status, {"content-type": "application/json; charset=utf-8"}, json.dumps(value).encode(), cookies)
 
 
 def page(status: int, text: str) -> Reply:
@@ -66,6 +66,8 @@ _ANY = {
     "gateway_timeout": page(504, "Gateway timeout"),
     "page": HOME,
     "empty": Reply(200),
+    "accepted": Reply(202),
+    "bad_request": json_reply({}, status=400),
     "redirect": Reply(302, {"location": "https://login.aimharder.com/"}),
     "cut_json": Reply(200, {"content-type": "application/json"}, b'{"bookState": 1, "id'),
     "list": json_reply([]),

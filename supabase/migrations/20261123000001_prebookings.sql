@@ -115,7 +115,7 @@ create index prebookings_settled on public.prebookings (settled_at) where settle
 create table public.member_sessions (
   venue_id        uuid not null references public.venues,
   user_email      text not null check (user_email ~ '^[!-~]+$' and length(user_email) <= 320 and user_email = lower(user_email)),
-  sealed          text not null check (length(sealed) <= 8192),
+  sealed          text not null check (length(sealed) <= 16384),
   key_id          text check (key_id ~ '^[0-9a-f]{16}$'),                   -- which key has sealed it; null: unknown
   version         int not null default 1,
   refreshed_at    public.prebooking_instant not null,
@@ -149,23 +149,23 @@ create table public.prebooking_heartbeat (
 create function public.prebooking_bad_data(p_booking_data jsonb) returns text
 language plpgsql immutable security invoker set search_path = '' as $$
 declare
-  v_day constant text := p_booking_data ->> 'day';
+  v_day constant text := btrim(p_booking_data ->> 'day', E' \t\n\x0b\f\r\u00a0');
   v_digits constant text := replace(v_day, '-', '');
 begin
   if public.prebooking_plain_id(p_booking_data -> 'class_id') is not true then
     return 'bad_data: class_id is not the number of a class at AimHarder. Cancel this prebooking and add it again.';
   end if;
   -- The first of the month and so many days: a date that does not exist ends in another month.
-  if jsonb_typeof(p_booking_data -> 'day') is distinct from 'string'
+  if coalesce(jsonb_typeof(p_booking_data -> 'day'), '') not in ('string', 'number')
       or v_day !~ '^[12][0-9]{3}(-?)(0[1-9]|1[0-2])\1(0[1-9]|[12][0-9]|3[01])$'
       or extract(month from make_date(left(v_digits, 4)::int, substr(v_digits, 5, 2)::int, 1) + right(v_digits, 2)::int - 1)
          <> substr(v_digits, 5, 2)::int then
     return 'bad_data: day is not a date written as YYYYMMDD or YYYY-MM-DD. Cancel this prebooking and add it again.';
   end if;
-  if coalesce(p_booking_data -> 'insist', '0') not in ('0', '1', 'true', 'false') then
+  if coalesce(p_booking_data -> 'insist', '0') not in ('0', '1', 'true', 'false', 'null', '""', '"0"', '"1"') then
     return 'bad_data: insist is neither 0 nor 1 (join the waiting list). Cancel this prebooking and add it again.';
   end if;
-  if coalesce(p_booking_data -> 'family_id', 'null') <> 'null'
+  if coalesce(p_booking_data -> 'family_id', 'null') not in ('null', '""')
       and not public.prebooking_plain_id(p_booking_data -> 'family_id') then
     return 'bad_data: family_id is not a number of AimHarder''s. Cancel this prebooking and add it again.';
   end if;

@@ -1,5 +1,5 @@
 -- How long what a member's app writes may be: an answer to the claim has up to 500 rows with their logins, and is read up
--- to 12 MiB. Without this, one wish of some megabytes would be in every claim's answer, and nobody would be booked any more.
+-- to 16 MiB. Without this, one wish of some megabytes would be in every claim's answer, and nobody would be booked any more.
 
 alter table public.prebookings
   add constraint booking_data_is_short check (octet_length(booking_data::text) <= 6144);

@@ -60,7 +60,8 @@ def test_a_session_that_has_died_is_renewed_once_for_all_of_a_member_s_rows(gym:
 
 
 def test_an_address_in_another_case_is_the_same_member(gym: Gym) -> None:
-    email = gym.member("ana", old=OLD)
+    email = gym.member("ana")
+    gym.twin.expire(email)
     rows = [gym.wish(who, gym.gym_class(time=time)) for who, time in ((email, "07:00"), ("Ana@example.com", "09:00"))]
     gym.twin.script(email, Fate(delay_after=0.3), path=TOKEN_UPDATE)
     gym.world.play(gym.invoke())
@@ -68,8 +69,9 @@ def test_an_address_in_another_case_is_the_same_member(gym: Gym) -> None:
 
 
 def test_a_token_that_may_be_used_up_is_not_sent_again_for_the_member_s_other_rows(gym: Gym) -> None:
-    email = gym.member("ana", old=OLD)
+    email = gym.member("ana")
     rows = [gym.wish(email, gym.gym_class(time=time)) for time in ("07:00", "08:00", "09:00")]
+    gym.twin.expire(email)
     gym.twin.script(email, Fate(delay_before=9), path=TOKEN_UPDATE)
     gym.world.play(gym.invoke())
     assert gym.calls(TOKEN_UPDATE) == [email]
@@ -80,7 +82,8 @@ def test_a_token_that_may_be_used_up_is_not_sent_again_for_the_member_s_other_ro
 
 
 def test_a_refresh_is_not_begun_without_the_time_to_hear_its_answer(gym: Gym) -> None:
-    email = gym.member("ana", old=OLD)
+    email = gym.member("ana")
+    gym.twin.expire(email)
     gym.wish(email, gym.gym_class())
     gym.world.play(gym.invoke(guard=5.0))
     assert gym.calls(TOKEN_UPDATE) == []
@@ -133,7 +136,8 @@ def test_a_second_claim_of_the_keeper_that_fails_costs_nobody_their_login(gym: G
 
 
 def test_a_login_that_could_not_be_kept_books_all_the_same(gym: Gym) -> None:
-    email = gym.member("ana", old=OLD)
+    email = gym.member("ana")
+    gym.twin.expire(email)
     row = gym.wish(email, gym.gym_class())
     loses(gym, "save_session_v1", ["before"] * 3)
     gym.world.play(gym.invoke())
@@ -142,7 +146,8 @@ def test_a_login_that_could_not_be_kept_books_all_the_same(gym: Gym) -> None:
 
 @pytest.mark.parametrize("dead", [True, False])
 def test_a_login_made_while_the_old_one_is_refreshed_is_the_one_that_counts(gym: Gym, *, dead: bool) -> None:
-    email = gym.member("ana", old=OLD)
+    email = gym.member("ana")
+    gym.twin.expire(email)
     row = gym.wish(email, gym.gym_class())
     if dead:
         gym.twin.members.log_out(email)
@@ -157,7 +162,8 @@ def test_a_login_made_while_the_old_one_is_refreshed_is_the_one_that_counts(gym:
 
 
 def test_a_login_made_while_the_old_one_is_refreshed_is_never_ended_by_us(gym: Gym) -> None:
-    email = gym.member("ana", old=OLD)
+    email = gym.member("ana")
+    gym.twin.expire(email)
     row = gym.wish(email, gym.gym_class())
     gym.twin.script(email, Fate(delay_after=1.0), path=TOKEN_UPDATE)
 

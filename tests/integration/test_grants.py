@@ -11,7 +11,19 @@ import psycopg
 import pytest
 
 from prebooking.local.postgres import LocalPostgres
-from tests.calls import cancel, claim, claim_sessions, complete, fail, finish, lease, release, save_session, warn
+from tests.calls import (
+    cancel,
+    claim,
+    claim_sessions,
+    complete,
+    fail,
+    finish,
+    lease,
+    release,
+    save_session,
+    warn,
+    warn_about_logins,
+)
 from tests.database import Connection, Database
 from tests.factories import noon
 from tests.questions import add_venue, add_wish, ask, preview
@@ -59,6 +71,8 @@ _EXPECTED = {
     ("finish_run_v1", "EXECUTE"),
     ("cancel_prebooking_v1", "EXECUTE"),
     ("save_session_v1", "EXECUTE"),
+    ("session_key_ids_v1", "EXECUTE"),
+    ("warn_about_logins_v1", "EXECUTE"),
     ("warn_prebookings", "EXECUTE"),
     ("warn_about_session_v1", "EXECUTE"),
     ("lease_session_v1", "EXECUTE"),
@@ -121,6 +135,8 @@ _CALLS: dict[str, Callable[[Connection], object]] = {
     "finish_run_v1": lambda connection: finish(connection, uuid4()),
     "cancel_prebooking_v1": lambda connection: cancel(connection, uuid4(), "me@example.com"),
     "save_session_v1": lambda connection: save_session(connection, uuid4(), "me@example.com", "sealed", 1),
+    "session_key_ids_v1": lambda connection: ask(connection, "session_key_ids_v1"),
+    "warn_about_logins_v1": lambda connection: warn_about_logins(connection, ["0123456789abcdef"]),
     "warn_about_session_v1": lambda connection: warn(connection, uuid4(), "me@example.com", 1),
     "lease_session_v1": lambda connection: lease(connection, uuid4(), uuid4(), "me@example.com", 1),
     "claim_sessions_v1": lambda connection: claim_sessions(connection, uuid4()),

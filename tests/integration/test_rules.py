@@ -92,6 +92,7 @@ _BAD_SESSIONS: list[tuple[str, dict[str, Any]]] = [
     ("member_sessions_key_id_check", {"key_id": "not a key's"}),
     *[("prebooking_instant_check", {"expired_at": instant}) for instant in _NO_INSTANTS],
     ("member_sessions_sealed_check", {"sealed": "x" * 20_001}),
+    ("member_sessions_key_id_check", {"key_id": "0123456789ABCDEF"}),
     ("lease_is_whole", {"leased_by": uuid4()}),
     ("lease_is_whole", {"leased_until": noon()}),
 ]

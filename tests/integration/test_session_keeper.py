@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from datetime import timedelta
 from itertools import pairwise
 
+import psycopg
 import pytest
 
 from prebooking.bookers.aimharder_site import Session
@@ -13,8 +15,9 @@ from prebooking.local.venue import DROP, Fate
 from prebooking.local.venue_aimharder import TOKEN_UPDATE
 from prebooking.local.venue_verdicts import VERDICTS
 from prebooking.sessions import Seal
-from tests.boxes import Gym
+from tests.boxes import KEYS, Gym
 from tests.database import Database
+from tests.doubles import VirtualClock
 from tests.world import World
 
 OLD = timedelta(minutes=9)
@@ -59,7 +62,7 @@ def test_it_answers_how_many_were_refreshed_and_touches_no_young_one(gym: Gym) -
     member(gym, "cleo", old=timedelta(minutes=7))
     kept = gym.world.play(gym.keep_sessions())
     assert kept.as_json()["message"] == "Refreshed 2 sessions"
-    assert (kept.success, kept.details) == (True, {"refreshed": 2, "expired": 0, "failed": 0})
+    assert (kept.success, kept.details) == (True, {"refreshed": 2, "expired": 0, "failed": 0, "no_login": 0})
     assert gym.calls(TOKEN_UPDATE) == old
 
 
@@ -91,6 +94,7 @@ def test_a_session_that_could_not_be_refreshed_is_said_and_tried_again(gym: Gym,
 def test_a_session_that_does_not_open_is_said_and_left_as_it_is(gym: Gym) -> None:
     email, session = "ana@example.com", Session("token", {}, "f" * 50)
     gym.keep(email, session, old=OLD, seal=Seal(bytes(32)))
+    gym.connection.execute("update public.member_sessions set key_id = null")  # it may be ours
     gym.wish(email, gym.gym_class(at=HOUR))
     kept = gym.world.play(gym.keep_sessions())
     assert (kept.details["failed"], gym.twin.ledger.arrivals(None)) == (1, [])
@@ -120,6 +124,7 @@ def test_two_rounds_at_once_refresh_each_session_once(gym: Gym) -> None:
 def test_a_round_and_a_booking_at_once_refresh_the_session_once(gym: Gym) -> None:
     email = gym.member("ana", old=timedelta(minutes=21))
     row = gym.wish(email, gym.gym_class())
+    gym.twin.expire(email)
 
     async def story() -> None:
         await asyncio.gather(gym.keep_sessions(), gym.invoke())
@@ -144,3 +149,72 @@ def test_a_database_that_is_out_of_reach_is_a_failure(gym: Gym, function: str) -
     member(gym, "ana")
     gym.world.wire.loses = lambda called: "before" if called == function else ""
     assert not gym.world.play(gym.keep_sessions()).success
+
+
+# one bad login or venue
+
+
+@pytest.mark.parametrize(
+    "spoils",
+    [
+        "update public.venues set host = 'xn--x.aimharder.com' where id = %s",
+        "update public.venues set timezone = 'UTC', host = 'a..b' where id = %s",
+        "update public.member_sessions set refreshed_at = '4000-01-01 BC' where venue_id = %s",
+        "update public.member_sessions set sealed = '?' where venue_id = %s",
+    ],
+)
+def test_a_bad_login_or_venue_costs_nobody_else_their_login(database: Database, spoils: str) -> None:
+    world = World(database)
+    bad, good = Gym(world), Gym(world, host="good.aimharder.com")
+    for number in range(12):  # more than are leased at once, and those of the bad venue first
+        member(bad, f"member{number}", opens=HOUR)
+    email = member(good, "ana", opens=HOUR + 60)
+    with suppress(psycopg.IntegrityError):  # what the table refuses spoils nothing
+        world.connection.execute(spoils.encode(), [bad.venue])
+    kept = world.play(good.keep_sessions())
+    assert good.calls(TOKEN_UPDATE)[-1:] == [email]
+    assert good.session(email)["version"] == 2
+    assert kept.details["refreshed"] + kept.details["failed"] == 13
+
+
+# warned hours before
+
+
+def test_a_member_without_a_login_is_warned_by_the_keeper(gym: Gym) -> None:
+    gym.wish("ana@example.com", gym.gym_class(at=23 * HOUR))
+    kept = gym.world.play(gym.keep_sessions())
+    assert kept.details["no_login"] == 1
+    assert (warning(gym, "ana@example.com") or "").startswith("no_login: ")
+
+
+def test_a_login_under_another_key_is_left_alone_and_the_member_warned(gym: Gym) -> None:
+    email = member(gym, "ana")
+    kept = gym.world.play(gym.keep_sessions(SESSION_ENCRYPTION_KEY="A" * 43 + "="))
+    assert (kept.success, kept.details["failed"], gym.calls(TOKEN_UPDATE)) == (True, 0, [])
+    assert (warning(gym, email) or "").startswith("other_key: ")
+
+    gym.world.play(gym.keep_sessions())
+    assert (warning(gym, email), gym.session(email)["version"]) == (None, 2)
+
+
+def test_a_keeper_without_a_key_says_nothing_about_logins(gym: Gym) -> None:
+    email = member(gym, "ana")
+    kept = gym.world.play(gym.keep_sessions(SESSION_ENCRYPTION_KEY=""))
+    assert (kept.success, warning(gym, email), gym.session(email)["version"]) == (True, None, 1)
+
+
+def test_a_function_clock_that_is_an_hour_ahead_makes_no_login_old(gym: Gym) -> None:
+    member(gym, "ana", old=timedelta(minutes=7))
+    gym.world.play(gym.keep_sessions(clock=VirtualClock(wall_skew=timedelta(hours=1))))
+    assert gym.calls(TOKEN_UPDATE) == []
+
+
+def test_a_refreshed_login_is_sealed_with_the_current_key_and_says_so(gym: Gym) -> None:
+    member(gym, "ana")
+    gym.world.play(
+        gym.keep_sessions(
+            SESSION_ENCRYPTION_KEY="A" * 43 + "=", SESSION_ENCRYPTION_KEY_PREVIOUS=KEYS["SESSION_ENCRYPTION_KEY"]
+        )
+    )
+    row = gym.connection.execute("select version, key_id from public.member_sessions").fetchone()
+    assert row == (2, Seal(bytes(32)).key_ids[0])

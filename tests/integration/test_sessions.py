@@ -7,12 +7,13 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from tests.calls import claim, claim_sessions, lease, prebooking, save_session, warn
+from tests.calls import claim, claim_sessions, lease, prebooking, save_session, warn, warn_about_logins
 from tests.database import At, Connection, Database
 from tests.factories import add_prebooking, add_session, add_venue, noon
 
 MEMBER = "ana@example.com"
 DAY = 86_400
+OURS, THEIRS = "0123456789abcdef", "fedcba9876543210"  # ids of keys
 
 
 @pytest.fixture
@@ -117,7 +118,7 @@ def test_there_is_nothing_to_refresh_where_nobody_is_logged_in(service: Connecti
     assert lease(service, uuid4(), venue, MEMBER, 1) == {"state": "gone"}
     save_session(service, venue, MEMBER, "sealed", None)
     warn(service, venue, MEMBER, 1)
-    assert lease(service, uuid4(), venue, MEMBER, 1) == {"state": "gone"}
+    assert lease(service, uuid4(), venue, MEMBER, 1) == {"state": "over"}, "the venue said so"
 
 
 @pytest.mark.parametrize(
@@ -150,7 +151,7 @@ def test_some_sessions_are_nobody_s_to_refresh(
     owner.execute(
         {
             "expired": b"update public.member_sessions set expired_at = now()",
-            "leased": b"update public.member_sessions set leased_by = gen_random_uuid(), leased_until = '2100-01-01'",
+            "leased": b"update public.member_sessions set leased_by = venue_id, leased_until = '2026-11-23 12:01Z'",
             "settled": b"update public.prebookings set status = 'cancelled', settled_at = now()",
             "paused": b"update public.venues set paused_until = '2100-01-01'",
             "disabled": b"update public.venues set enabled = false",
@@ -184,3 +185,141 @@ def test_a_warning_waits_for_nobody_and_nobody_for_it(
     with service.transaction():
         assert save_session(service, venue, MEMBER, "sealed 2", 1) == 2
         assert [row["id"] for row in claim(database.connect("service_role"), uuid4())["rows"]] == [str(due)]
+
+
+# keys
+
+
+def test_a_login_says_which_key_has_sealed_it(owner: Connection, service: Connection, venue: UUID, at: At) -> None:
+    def key_ids() -> Any:
+        return owner.execute("select key_id from public.member_sessions").fetchall()
+
+    save_session(service, venue, MEMBER, "sealed 1", None, key_id=THEIRS)
+    assert key_ids() == [(THEIRS,)]
+    save_session(service, venue, MEMBER, "sealed 2", 1, key_id=OURS)
+    assert key_ids() == [(OURS,)]
+    save_session(service, venue, MEMBER, "sealed 3", None)
+    assert key_ids() == [(None,)], "a caller of before says nothing"
+
+
+def test_the_keys_of_the_stored_logins_can_be_asked_for(service: Connection, venue: UUID, at: At) -> None:
+    def key_ids() -> Any:
+        return service.execute("select public.session_key_ids_v1()").fetchone()
+
+    assert key_ids() == ([],)
+    for member, key_id in (("ana", OURS), ("ben", THEIRS), ("cleo", OURS), ("dan", None)):
+        save_session(service, venue, f"{member}@example.com", "sealed", None, key_id=key_id)
+    assert key_ids() == ([OURS, THEIRS],)
+
+
+@pytest.mark.parametrize(
+    ("sealed_by", "keys", "refreshed"),
+    [
+        (OURS, [OURS], [MEMBER]),
+        (OURS, [THEIRS, OURS], [MEMBER]),
+        (None, [OURS], [MEMBER]),
+        (OURS, None, [MEMBER]),
+        (THEIRS, [OURS], []),
+        (THEIRS, [], []),
+    ],
+)
+@pytest.mark.usefixtures("at")
+def test_a_login_is_refreshed_by_a_deployment_that_can_open_it(
+    owner: Connection,
+    service: Connection,
+    venue: UUID,
+    *,
+    sealed_by: str | None,
+    keys: list[str] | None,
+    refreshed: list[str],
+) -> None:
+    wish(owner, venue)
+    add_session(owner, venue, MEMBER, refreshed_at=noon(-900), key_id=sealed_by)
+    assert leased(service, keys=keys) == refreshed
+
+
+def test_a_lease_of_a_clock_that_was_ahead_is_none(owner: Connection, service: Connection, venue: UUID, at: At) -> None:
+    wish(owner, venue)
+    add_session(owner, venue, MEMBER, refreshed_at=noon(-900), leased_by=uuid4(), leased_until=noon(3600))
+    assert leased(service) == [MEMBER]
+    owner.execute("update public.member_sessions set leased_until = %s", [noon(3600)])
+    assert lease(service, uuid4(), venue, MEMBER, 1) == {"state": "leased"}
+
+
+# warnings hours before
+
+
+@pytest.mark.parametrize(
+    ("login", "warning"),
+    [
+        (None, "no_login: "),
+        ({"key_id": THEIRS}, "other_key: "),
+        ({"expired_at": noon(-60)}, "session_expired: "),
+        ({"expired_at": noon(-60), "key_id": THEIRS}, "session_expired: "),
+        ({"key_id": OURS}, None),
+        ({"key_id": None}, None),
+    ],
+    ids=str,
+)
+@pytest.mark.usefixtures("at")
+def test_a_member_without_a_login_is_warned_hours_before(
+    owner: Connection, service: Connection, venue: UUID, *, login: dict[str, Any] | None, warning: str | None
+) -> None:
+    row = wish(owner, venue, opens=23 * 3600)
+    if login is not None:
+        add_session(owner, venue, MEMBER, **login)
+    assert warn_about_logins(service, [OURS]) == int(warning is not None)
+    said = prebooking(owner, row)["warning"]
+    assert said is None if warning is None else said.startswith(warning)
+
+
+@pytest.mark.parametrize("why_not", ["too far ahead", "opens now", "held", "ended", "webhook"])
+def test_nobody_else_is_warned(owner: Connection, service: Connection, venue: UUID, at: At, why_not: str) -> None:
+    held: dict[str, Any] = {"claimed_by": uuid4(), "claimed_until": noon(30), "turn_until": noon(8)}
+    row = {
+        "too far ahead": lambda: wish(owner, venue, opens=DAY + 1),
+        "opens now": lambda: wish(owner, venue, opens=30),
+        "held": lambda: wish(owner, venue, **held),
+        "ended": lambda: wish(owner, venue, status="cancelled", settled_at=noon()),
+        "webhook": lambda: wish(owner, add_venue(owner)),
+    }[why_not]()
+    assert warn_about_logins(service, [OURS]) == 0
+    assert prebooking(owner, row)["warning"] is None
+
+
+def test_a_warning_about_a_login_goes_when_the_login_is_there(
+    owner: Connection, service: Connection, venue: UUID, at: At
+) -> None:
+    rows = [wish(owner, venue), wish(owner, venue, warning="other_key: x"), wish(owner, venue, warning="another")]
+    add_session(owner, venue, MEMBER, key_id=OURS)
+    assert warn_about_logins(service, [OURS]) == 0
+    assert [prebooking(owner, row)["warning"] for row in rows] == [None, None, "another"]
+
+
+def test_no_login_hides_that_the_data_is_bad(owner: Connection, service: Connection, venue: UUID, at: At) -> None:
+    row = wish(owner, venue, booking_data={"class_id": "4711", "day": "soon"})
+    bad = prebooking(owner, row)["warning"]
+    assert bad.startswith("bad_data: ")
+    assert warn_about_logins(service, [OURS]) == 1
+    save_session(service, venue, MEMBER, "sealed", None)
+    warn(service, venue, MEMBER, 1)
+    assert prebooking(owner, row)["warning"] == bad
+
+
+def test_a_login_takes_away_the_warning_of_a_row_that_nobody_could_claim(
+    owner: Connection, service: Connection, venue: UUID, at: At
+) -> None:
+    row = wish(owner, venue, opens=-600, warning="no_login: the venue has opened")
+    save_session(service, venue, MEMBER, "sealed", None)
+    assert prebooking(owner, row)["warning"] is None
+
+
+def test_a_warning_about_logins_waits_for_nobody(
+    database: Database, owner: Connection, service: Connection, venue: UUID, at: At
+) -> None:
+    edited, other = wish(owner, venue), wish(owner, venue)
+    editor = database.connect()
+    with editor.transaction():
+        editor.execute("select from public.prebookings where id = %s for update", [edited])
+        assert warn_about_logins(service, [OURS]) == 2
+    assert [prebooking(owner, row)["warning"] is None for row in (edited, other)] == [True, False]

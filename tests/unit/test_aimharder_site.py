@@ -14,12 +14,15 @@ from prebooking.bookers.aimharder_site import CLASSES, AimHarderSite, Session, f
 from prebooking.bookers.call import Reply
 from prebooking.errors import BadBookingData, VenueRefused
 from prebooking.http import isolated_client
+from prebooking.local.venue_verdicts import VERDICTS
 from prebooking.model import Kind, Outcome
+from prebooking.sessions import SEALED_LIMIT, sealed_size
 from tests.gym import BOX, BOX_ID, DAY, EVENING, OPEN_BOX, PASSWORD, WOD, email, gym
 from tests.venues import on_virtual_time
 
 pytestmark = pytest.mark.anyio
 
+UNREADABLE = Outcome(Kind.UNSURE, detail="unreadable")
 SESSION = Session("token-canary", {"amhrdrauth": "cookie-canary"}, "f" * 50)
 
 
@@ -78,7 +81,7 @@ def test_a_day_s_classes_have_times_places_and_the_member_s_own_place() -> None:
         ]
         public = await site.classes(None, day, timeout=5)
         assert isinstance(public, list)
-        assert [one.place for one in public] == [Kind.UNKNOWN] * 3
+        assert [one.place for one in public] == [Kind.CANNOT_TELL] * 3
 
     on_virtual_time(gym(), story)
 
@@ -121,20 +124,96 @@ async def test_a_login_that_brings_nothing_is_one_sentence(reply: httpx.Response
         await site_that_answers(reply).login("ana@example.com", "password", timeout=5)
 
 
-async def test_a_login_is_one_call_to_its_family_and_keeps_only_the_cookies_that_are_it() -> None:
+ANSWERED = {"data": {"auth": {"authOK": True, "refreshToken": "t"}, "userData": {"roles": [1, {}, {"boid": 7}]}}}
+ANA = {"data": [{"id": 500_001, "name": "ana"}]}
+
+
+def logged_in(*cookies: str) -> httpx.Response:
+    """What AimHarder says to the right password, with these Set-Cookie lines."""
+    return httpx.Response(200, content=json.dumps(ANSWERED).encode(), headers=[("set-cookie", one) for one in cookies])
+
+
+async def test_a_login_is_a_call_and_a_question_and_keeps_only_the_cookies_that_are_it() -> None:
     asked: list[httpx.Request] = []
-    cookies = [
-        ("set-cookie", "amhrdrauth=abc; Domain=.aimharder.com; Secure"),
-        ("set-cookie", "evil=1"),
-        ("set-cookie", "PHPSESSID=a b"),
-        ("set-cookie", 'AWSALB="x;y"'),
+    reply = logged_in("amhrdrauth=abc; Domain=.aimharder.com; Secure", "evil=1", "PHPSESSID=a b", "AWSALB=\x01")
+    login = await site_that_answers(reply, said(ANA), asked=asked).login("Ana@example.com", "password", timeout=5)
+    assert (dict(login.session.cookies), login.boxes) == ({"amhrdrauth": "abc", "PHPSESSID": "a b"}, [])
+    assert [str(request.url) for request in asked] == [
+        "https://login.aimharder.com/api/login",
+        "https://aimharder.com/api/whoami",
     ]
-    body = {"data": {"auth": {"authOK": True, "refreshToken": "t"}, "userData": {"roles": [1, {}, {"boid": 7}]}}}
-    reply = httpx.Response(200, content=json.dumps(body).encode(), headers=cookies)
-    login = await site_that_answers(reply, asked=asked).login("Ana@example.com", "password", timeout=5)
-    assert (dict(login.session.cookies), login.boxes) == ({"amhrdrauth": "abc"}, [])
-    assert [str(request.url) for request in asked] == ["https://login.aimharder.com/api/login"]
     assert json.loads(asked[0].content)["fingerprint"] == fingerprint("ana@EXAMPLE.com ")
+    assert asked[1].headers["cookie"] == "amhrdrauth=abc; PHPSESSID=a b"
+
+
+@pytest.mark.parametrize("attributes", ["; Path=/; Secure; SameSite=None; Partitioned", "; Priority=High", ";a=b;;=;"])
+async def test_a_session_s_cookie_is_kept_whatever_its_attributes_are(attributes: str) -> None:
+    site = site_that_answers(logged_in(f"amhrdrauth=abc{attributes}"), said(ANA))
+    login = await site.login("ana@example.com", "password", timeout=5)
+    assert login.session.cookies == {"amhrdrauth": "abc"}
+
+
+@pytest.mark.parametrize(
+    "cookies",
+    [[], ["PHPSESSID=x"], ["amhrdrauth="], ["amhrdrauth=x; Max-Age=0"], ["amhrdrauth=" + "x" * 5000]],
+    ids=["none", "another", "empty", "deleted", "too long"],
+)
+async def test_a_login_without_the_session_s_cookie_is_refused(cookies: list[str]) -> None:
+    with pytest.raises(VenueRefused, match="amhrdrauth"):
+        await site_that_answers(logged_in(*cookies)).login("ana@example.com", "password", timeout=5)
+
+
+@pytest.mark.parametrize(
+    ("answer", "sentence"),
+    [
+        (said({"data": []}), "names nobody"),
+        (said({"data": [{}]}), "names nobody"),
+        (said({"data": [{"id": 0, "name": ""}]}), "names nobody"),
+        (said({"data": {"0": None}}), "names nobody"),
+        (said({"data": {"logged": False}}), "names nobody"),
+        (said({"logout": 1}), "names nobody"),
+        (httpx.Response(403), "blocks this address"),
+        (httpx.Response(503), "no clear answer"),
+        (httpx.Response(200, text="<html>"), "no clear answer"),
+    ],
+)
+async def test_a_login_that_names_nobody_is_refused(answer: httpx.Response, sentence: str) -> None:
+    with pytest.raises(VenueRefused, match=sentence):
+        await site_that_answers(logged_in("amhrdrauth=abc"), answer).login("ana@example.com", "password", timeout=5)
+
+
+@pytest.mark.parametrize("data", [[{"id": 7}], {"id": 7}, {"0": {"name": "ana"}}, {"1": {"id": "7"}}], ids=str)
+async def test_a_member_is_named_in_every_shape_of_the_answer(data: object) -> None:
+    assert await site_that_answers(said({"data": data})).whoami(SESSION, timeout=5) is None
+
+
+async def test_a_session_always_fits_into_the_database_however_long_its_parts_are() -> None:
+    """I9 aside: a refresh uses the old token up, so what it brings must be kept."""
+    token, cookie = "\\" * 2048, "x" * 4096
+    reply = httpx.Response(
+        200,
+        content=json.dumps({"newToken": token}).encode(),
+        headers=[("set-cookie", f"{name}={cookie}") for name in ("AWSALBCORS", "AWSALB", "PHPSESSID", "amhrdrauth")],
+    )
+    fresh = await site_that_answers(reply).refresh(SESSION, timeout=5)
+    assert isinstance(fresh, Session)
+    assert (fresh.token, fresh.cookies["amhrdrauth"]) == (token, cookie)
+    assert sealed_size(fresh.as_json()) <= SEALED_LIMIT
+    assert Session.from_json(fresh.as_json()) == fresh
+
+
+async def test_a_token_and_cookies_of_twelve_thousand_characters_are_kept_whole() -> None:
+    cookies = {"amhrdrauth": "a" * 3874, "PHPSESSID": "p" * 3874}
+    session = Session.that_fits("t" * 4096, cookies, "f" * 50)
+    assert session.cookies == cookies
+
+
+@pytest.mark.parametrize("sent", ["amhrdrauth=; Max-Age=0", "PHPSESSID=new"])
+async def test_a_refresh_that_brings_no_session_cookie_leaves_the_one_there_is(sent: str) -> None:
+    reply = httpx.Response(200, content=b'{"newToken": "t"}', headers=[("set-cookie", sent)])
+    fresh = await site_that_answers(reply).refresh(SESSION, timeout=5)
+    assert isinstance(fresh, Session)
+    assert fresh.cookies["amhrdrauth"] == "cookie-canary"
 
 
 @pytest.mark.parametrize(
@@ -143,12 +222,12 @@ async def test_a_login_is_one_call_to_its_family_and_keeps_only_the_cookies_that
         (said({"logout": 1}), Kind.SESSION_EXPIRED),
         (httpx.Response(403), Kind.BLOCKED),
         (httpx.Response(429), Kind.BLOCKED),
-        (httpx.Response(500), Kind.UNKNOWN),
-        (httpx.Response(302, headers={"location": "https://evil.example"}), Kind.UNKNOWN),
-        (httpx.Response(200, text="<html>"), Kind.UNKNOWN),
-        (said([]), Kind.UNKNOWN),
-        (said({}), Kind.UNKNOWN),
-        (said({"newToken": None, "bookings": {}, "data": 0}, status=201), Kind.UNKNOWN),
+        (httpx.Response(500), Kind.CANNOT_TELL),
+        (httpx.Response(302, headers={"location": "https://evil.example"}), Kind.CANNOT_TELL),
+        (httpx.Response(200, text="<html>"), Kind.CANNOT_TELL),
+        (said([]), Kind.CANNOT_TELL),
+        (said({}), Kind.CANNOT_TELL),
+        (said({"newToken": None, "bookings": {}, "data": 0}, status=201), Kind.CANNOT_TELL),
     ],
 )
 async def test_an_answer_that_does_not_bring_it_says_why_not(reply: httpx.Response, kind: Kind) -> None:
@@ -169,8 +248,55 @@ async def test_a_class_that_is_half_there_is_read_as_far_as_it_goes() -> None:
     classes = await site_that_answers(said({"bookings": odd})).classes(None, date(2030, 1, 11), timeout=5)
     assert isinstance(classes, list)
     assert [(one.class_id, one.starts, one.taken, one.places, one.place) for one in classes] == [
-        ("", None, None, None, Kind.UNKNOWN),
+        ("", None, None, None, Kind.CANNOT_TELL),
         ("7", None, None, None, Kind.NOT_BOOKED),
+    ]
+
+
+@pytest.mark.parametrize(
+    "shape", [[{"id": 7}], {"0": {"id": 7}}, {"3": {"id": 7}, "9": None}, [None, {"id": 7}]], ids=str
+)
+async def test_a_day_s_list_is_read_in_every_shape_in_which_php_writes_it(shape: object) -> None:
+    classes = await site_that_answers(said({"bookings": shape})).classes(None, date(2030, 1, 11), timeout=5)
+    assert isinstance(classes, list)
+    assert [one.class_id for one in classes] == ["7"]
+
+
+@pytest.mark.parametrize("shape", [None, {}, []], ids=str)
+async def test_a_day_without_classes_is_an_empty_list(shape: object) -> None:
+    assert await site_that_answers(said({"bookings": shape})).classes(None, date(2030, 1, 11), timeout=5) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "closed", "cancelled", "place"),
+    [
+        ({"enabled": 1, "cancelledId": None, "bookState": None}, False, False, Kind.NOT_BOOKED),
+        ({"enabled": 0, "bookState": None}, True, False, Kind.NOT_BOOKED),
+        ({"enabled": "0", "bookState": 1}, True, False, Kind.BOOKED),
+        ({"cancelledId": 77, "bookState": None}, False, True, Kind.NOT_BOOKED),
+        ({"cancelledId": "77", "bookState": 1, "idres": 5}, False, True, Kind.NOT_BOOKED),
+        ({"cancelledId": 77, "bookState": 0}, False, True, Kind.NOT_BOOKED),
+        ({"cancelledId": 0, "bookState": 0}, False, False, Kind.WAITLISTED),
+        ({"enabled": 0, "cancelledId": 77}, True, True, Kind.CANNOT_TELL),
+    ],
+    ids=str,
+)
+async def test_a_class_may_be_closed_or_cancelled_and_a_cancelled_place_is_none(
+    line: dict[str, Any], *, closed: bool, cancelled: bool, place: Kind
+) -> None:
+    listed = said({"bookings": [{"id": 7, **line}]})
+    classes = await site_that_answers(listed).classes(SESSION, date(2030, 1, 11), timeout=5)
+    assert isinstance(classes, list)
+    assert [(one.closed, one.cancelled, one.place) for one in classes] == [(closed, cancelled, place)]
+
+
+async def test_a_class_keeps_its_time_as_it_is_written_also_where_it_cannot_be_read() -> None:
+    lines = [{"id": "7 ", "className": "WOD &amp; more ", "time": "6:00 pm - 7:00 pm"}, {"id": 8, "time": "soon"}]
+    classes = await site_that_answers(said({"bookings": lines})).classes(None, date(2030, 1, 11), timeout=5)
+    assert isinstance(classes, list)
+    assert [(one.class_id, one.name, one.starts, one.hours) for one in classes] == [
+        ("7", "WOD & more", time(18), "6:00 pm - 7:00 pm"),
+        ("8", "", None, "soon"),
     ]
 
 
@@ -181,11 +307,11 @@ async def test_a_class_that_is_half_there_is_read_as_far_as_it_goes() -> None:
         ({"bookState": 0}, Kind.WAITLISTED),
         ({"bookState": ""}, Kind.NOT_BOOKED),
         ({"bookState": None}, Kind.NOT_BOOKED),
-        ({"bookState": "None"}, Kind.UNKNOWN),
-        ({"bookState": 7}, Kind.UNKNOWN),
-        ({"bookState": [1]}, Kind.UNKNOWN),
-        ({"bookState": False}, Kind.UNKNOWN),
-        ({}, Kind.UNKNOWN),
+        ({"bookState": "None"}, Kind.CANNOT_TELL),
+        ({"bookState": 7}, Kind.CANNOT_TELL),
+        ({"bookState": [1]}, Kind.CANNOT_TELL),
+        ({"bookState": False}, Kind.CANNOT_TELL),
+        ({}, Kind.CANNOT_TELL),
     ],
 )
 async def test_only_an_empty_mark_says_that_the_member_has_no_place(marked: dict[str, Any], place: Kind) -> None:
@@ -215,8 +341,20 @@ async def test_only_an_empty_mark_says_that_the_member_has_no_place(marked: dict
 def test_a_key_counts_before_a_number_and_what_nobody_knows_is_made_sure_of(
     said: dict[str, Any], outcome: Outcome | None
 ) -> None:
-    unreadable = Outcome(Kind.UNSURE, detail="unreadable", if_not_booked=Kind.REJECTED)
-    assert classify(Reply(200, json.dumps(said).encode())) == (outcome or unreadable)
+    assert classify(Reply(200, json.dumps(said).encode())) == (outcome or UNREADABLE)
+
+
+@pytest.mark.parametrize("status", [200, 202, 302, 400, 404])
+@pytest.mark.parametrize("body", [b"<html>", b"{}", b"null", b"[]", b"", b'{"bookState": 1, "id'])
+def test_an_answer_that_cannot_be_read_says_nothing_about_the_booking(status: int, body: bytes) -> None:
+    """The box may act on the call later, so not even a question at once makes a refusal of it (I4)."""
+    assert classify(Reply(status, body)) == UNREADABLE
+
+
+def test_a_disputed_answer_is_a_refusal_only_if_a_later_question_says_so() -> None:
+    waiting, same_hour = (Reply(200, VERDICTS[said].body) for said in ("waiting_list_offered", "same_hour"))
+    assert classify(waiting) == Outcome(Kind.UNSURE, if_booked=Kind.BOOKED, if_not_booked=Kind.FULL)
+    assert classify(same_hour).if_not_booked is Kind.CONFLICT_SAME_HOUR
 
 
 @pytest.mark.parametrize(
@@ -238,7 +376,10 @@ def test_a_box_of_aimharder_s_is_one(host: str) -> None:
 
 @pytest.mark.parametrize(
     "host",
-    [None, "", "aimharder.com", "a.b.aimharder.com", "a.aimharder.com:1", "a@b.aimharder.com", "A.aimharder.com"],
+    [
+        *(None, "", "aimharder.com", "a.b.aimharder.com", "a.aimharder.com:1", "a@b.aimharder.com", "A.aimharder.com"),
+        *("xn--x.aimharder.com", "xn--80ak6aa92e.aimharder.com", "-a.aimharder.com"),
+    ],
 )
 async def test_nothing_can_be_asked_of_any_other_host(host: str | None) -> None:
     asked: list[httpx.Request] = []

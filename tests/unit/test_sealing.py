@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import base64
+from pathlib import Path
 from uuid import UUID
 
 import pytest
 
 from prebooking.errors import SealBroken
-from prebooking.sessions import Seal
+from prebooking.sessions import SEALED_LIMIT, Seal, sealed_size
 
+MIGRATIONS = Path(__file__).parents[2] / "supabase" / "migrations"
 OLD, NEW = bytes(32), bytes(range(32))
 VENUE, OTHER = UUID(int=1), UUID(int=2)
 SECRET = {"token": "canary"}
@@ -60,3 +62,20 @@ def test_what_was_never_sealed_does_not_open_and_is_not_shown(text: str) -> None
 def test_without_a_key_nothing_opens() -> None:
     with pytest.raises(SealBroken):
         Seal().open(sealed(), venue_id=VENUE, member="ana@example.com")
+
+
+def test_a_key_has_an_id_that_does_not_show_it() -> None:
+    assert Seal(NEW, OLD).key_ids == [Seal(NEW).key_ids[0], Seal(OLD).key_ids[0]]
+    assert Seal(OLD).key_ids == ["66687aadf862bd77"], "the first 16 digits of SHA-256"
+    assert Seal().key_ids == []
+
+
+@pytest.mark.parametrize("length", [0, 1, 2, 3, 4096, 9000])
+def test_the_sealed_size_is_known_before_anything_is_sealed(length: int) -> None:
+    content = {"token": "x" * length}
+    assert len(Seal(NEW).seal(content, venue_id=VENUE, member="ana@example.com")) == sealed_size(content)
+
+
+def test_the_limit_of_a_sealed_login_is_that_of_its_column() -> None:
+    [schema] = MIGRATIONS.glob("*_prebookings.sql")
+    assert f"check (length(sealed) <= {SEALED_LIMIT})" in schema.read_text()

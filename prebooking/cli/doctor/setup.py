@@ -19,6 +19,8 @@ FUNCTIONS = (
     "finish_run_v1",
     "cancel_prebooking_v1",
     "save_session_v1",
+    "session_key_ids_v1",
+    "warn_about_logins_v1",
     "warn_about_session_v1",
     "lease_session_v1",
     "claim_sessions_v1",

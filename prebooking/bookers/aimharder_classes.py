@@ -1,0 +1,66 @@
+"""The classes of a day at a box, as its list shows them to a member."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import time
+from typing import Any
+
+from prebooking.foreign import is_off, is_set, read_count, read_id, read_name, read_number, read_time
+from prebooking.model import Kind
+
+_PLACES = {1: Kind.BOOKED, 0: Kind.WAITLISTED}  # of a member in a class, by its bookState
+
+
+@dataclass(frozen=True, slots=True)
+class GymClass:
+    """One class of a day. ``hours`` is its time as the venue writes it; ``starts`` is None if that cannot be read.
+
+    ``place`` is the member's: booked, waitlisted, not_booked, or cannot_tell. Only an empty mark says not_booked: the
+    list has no marks for somebody it does not know. ``closed``: it takes no bookings; ``cancelled``: it does not happen
+    for this member, who has no place in it then.
+    """
+
+    class_id: str
+    name: str
+    starts: time | None
+    taken: int | None
+    places: int | None
+    place: Kind = Kind.CANNOT_TELL
+    booking_id: str | None = None
+    hours: str = ""
+    closed: bool = False
+    cancelled: bool = False
+
+    @property
+    def takes_nobody(self) -> bool:
+        """Say whether it is closed or cancelled."""
+        return self.closed or self.cancelled
+
+
+def read_class(said: Mapping[str, Any]) -> GymClass:
+    """Return one line of a day's list; what cannot be read in it is empty."""
+    return GymClass(
+        class_id=read_id(said.get("id")) or "",
+        name=read_name(said.get("className")),
+        starts=read_time(said.get("time")),
+        taken=read_count(said.get("ocupation")),
+        places=read_count(said.get("limit")),
+        place=_place(said),
+        booking_id=read_id(said.get("idres")),
+        hours=read_name(said.get("time")),
+        closed=is_off(said.get("enabled")),
+        cancelled=is_set(said.get("cancelledId")),
+    )
+
+
+def _place(said: Mapping[str, Any]) -> Kind:
+    """Return the member's place: a mark beside a cancellation is that of a place given back."""
+    if "bookState" not in said:
+        return Kind.CANNOT_TELL
+    mark = said["bookState"]
+    if mark in (None, "") or is_set(said.get("cancelledId")):
+        return Kind.NOT_BOOKED
+    number = read_number(mark)
+    return Kind.CANNOT_TELL if number is None else _PLACES.get(number, Kind.CANNOT_TELL)
