@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 
-from benchmarks.peers import Task, replaced
+from benchmarks.peers import Task, plain_cron
 from benchmarks.run import opening
 from benchmarks.venue_socket import venue_socket
 from prebooking.local.stack import Stack
@@ -19,7 +19,7 @@ OPENINGS, MEMBERS = 5, 20
 
 def figures(stack: Stack) -> Iterator[tuple[str, str, str]]:
     wishes = OPENINGS * MEMBERS
-    for name, doubles in (("ours", ours(stack)), ("the design we replaced", theirs(stack))):
+    for name, doubles in (("ours", ours(stack)), ("a plain cron job", theirs(stack))):
         yield f"double bookings under two overlapping triggers, {name}", f"{doubles}", f"of {wishes} prebookings"
 
 
@@ -39,15 +39,15 @@ def theirs(stack: Stack) -> int:
     beyond = 0
     with venue_socket() as (venue, url):
         for number in range(OPENINGS):
-            dsn = stack.postgres.create_database(f"replaced_{number}")
+            dsn = stack.postgres.create_database(f"plain_{number}")
             venue.arrivals.clear()
             asyncio.run(_twice(Task(dsn, url, time.time(), MEMBERS, "staggered")))
             beyond += len(venue.arrivals) - MEMBERS
-            stack.postgres.drop_database(f"replaced_{number}")
+            stack.postgres.drop_database(f"plain_{number}")
     return beyond
 
 
 async def _twice(task: Task) -> None:
     with psycopg.connect(task.dsn, autocommit=True) as connection:
-        replaced.add_wishes(connection, task)
-    await asyncio.gather(replaced.invocation(task), replaced.invocation(task))
+        plain_cron.add_wishes(connection, task)
+    await asyncio.gather(plain_cron.invocation(task), plain_cron.invocation(task))

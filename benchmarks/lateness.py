@@ -1,4 +1,4 @@
-"""How late requests reach the venue after their opening: ours, of the design we replaced, of what people use today.
+"""How late requests reach the venue after their opening: ours, of a plain cron job, of what people use today.
 
 ``python -m benchmarks.lateness --rounds 1`` is a look, three minutes; figures to quote take twenty rounds, an hour.
 """
@@ -39,7 +39,7 @@ PEERS = {
     "with_apscheduler": ("defaults", "best", "warm"),
     "with_pgqueuer": ("defaults", "best", "warm"),
     "with_procrastinate": ("defaults", "best", "warm"),
-    "replaced": ("one by one", "staggered"),
+    "plain_cron": ("one by one", "staggered"),
 }
 
 _numbers = itertools.count(1)
@@ -97,7 +97,9 @@ def systems(url: str) -> Iterator[dict[str, System]]:
             OURS: partial(_rung, rung),
             "us, a cron at :00": partial(_called, called, with_cron),
             **{
-                f"{peer.removeprefix('with_')}, {how}": partial(_peer, called.postgres, url, peer=peer, how=how)
+                f"{peer.removeprefix('with_').replace('_', ' ')}, {how}": partial(
+                    _peer, called.postgres, url, peer=peer, how=how
+                )
                 for peer, hows in PEERS.items()
                 for how in hows
             },

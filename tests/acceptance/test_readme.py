@@ -38,7 +38,9 @@ def test_a_venue_and_a_prebooking_are_added(database: Database) -> None:
 
 
 def test_what_waits_in_an_old_table_comes_along(postgres: LocalPostgres) -> None:
-    moves_aside, maps = blocks("Coming from an existing `prebookings` table")[0].split("-- then: supabase db push")
+    moves_aside, maps = blocks("Coming from an existing `prebookings` table")[0].split(
+        "-- then: supabase db push --linked"
+    )
     dsn = postgres.create_database("with_an_old_table")
     database = Database(postgres, "with_an_old_table")
     try:
@@ -53,18 +55,25 @@ def test_what_waits_in_an_old_table_comes_along(postgres: LocalPostgres) -> None
     assert emails == [("ana@example.com", "pending")]
 
 
-def test_members_are_told_when_a_row_ends_and_only_then(database: Database) -> None:
-    database.connection.execute("create schema supabase_functions; create table told (outcome text)")
-    database.connection.execute(
-        "create function supabase_functions.http_request() returns trigger language plpgsql as $$"
-        " begin insert into public.told values (new.outcome); return new; end $$"
-    )
-    [tells] = blocks("Telling members of the outcome")
-    database.connection.execute(tells)
+def test_an_app_reads_what_has_ended_and_nothing_else(database: Database) -> None:
+    [reads] = blocks("Telling members of the outcome")
     database.connection.execute(blocks("Deploy in ten minutes")[0])
-    database.connection.execute("update prebookings set attempts = 1")
-    assert database.connection.execute("select * from told").fetchall() == []
+    assert database.connection.execute(reads).fetchall() == []
     database.connection.execute(
         "update prebookings set status = 'failed', outcome = 'full', settled_at = clock_timestamp()"
     )
-    assert database.connection.execute("select * from told").fetchall() == [("full",)]
+    [(_, member, _, status, outcome, *_)] = database.connection.execute(reads).fetchall()
+    assert (member, status, outcome) == ("ana@example.com", "failed", "full")
+
+
+def test_migrations_are_pushed_to_the_project_and_not_to_a_local_database() -> None:
+    """Version 3 of the supabase command pushes to a local database unless it is told otherwise."""
+    pushes = re.findall(r"supabase db push.*", README.read_text())
+    assert pushes
+    assert all(push.startswith("supabase db push --linked") for push in pushes)
+
+
+def test_no_extension_is_created_in_the_schema_that_the_api_shows() -> None:
+    creates = [line for line in README.read_text().splitlines() if line.startswith("create extension")]
+    homes = {"pg_cron": "", "pg_net": " with schema extensions"}  # pg_cron's own control file says pg_catalog
+    assert creates == [f"create extension if not exists {name}{home};" for name, home in homes.items()]

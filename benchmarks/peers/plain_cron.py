@@ -1,4 +1,4 @@
-"""The design this project replaced: a cron at second 0; select what is due, fire, mark, one row after the other.
+"""A plain cron job at second 0: select what is due, fire, mark, one row after the other.
 
 A warm process that talks to Postgres directly: the design alone is measured, without a cold start and Supabase's REST.
 Staggered, the calls leave 50 ms apart, and overlap.
