@@ -29,7 +29,7 @@ from tests.proof.watch import Memory, Watch, watching
 from tests.world import ENVIRONMENT
 
 MEMORY = 32 * MEBIBYTE
-IN_TIME = GUARD + 2.0  # seconds: the guard, a second for the last writes, and one for a machine full of storms
+IN_TIME = GUARD + 3.0  # seconds: the guard, a second for the last writes, and two for a machine full of storms
 _AT_ONCE = 6  # triggers
 _ROUNDS = 4
 _CLAIM, _COMPLETE, _FINISH = "claim_due_prebookings_v1", "complete_prebooking_v1", "finish_run_v1"
