@@ -41,7 +41,10 @@ def migrated_database() -> Iterator[Database]:
 
 def findings(connection: Connection, check: Check) -> list[str]:
     """Return what the check finds, a line each."""
-    return [f"{check.name}: {finding}" for (finding,) in connection.execute(check.query).fetchall()]
+    rows = connection.execute(check.query).fetchall()
+    if check.within:
+        rows = [(f"{name}: {finding}",) for name, text in rows for finding in check.within(text)]
+    return [f"{check.name}: {finding}" for (finding,) in rows]
 
 
 def finds_its_fault(database: Database, check: Check) -> bool:

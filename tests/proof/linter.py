@@ -6,17 +6,24 @@ those about parts of Supabase that are not used here (storage, queues, sign-in s
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import LiteralString
+
+from tests.proof.safeupdate import unguarded
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A question to the catalog, whose rows are findings; and a change of the schema after which there is one."""
+    """A question to the catalog, whose rows are findings; and a change of the schema after which there is one.
+
+    With ``within``, a row is a name and a text, and what that function returns of the text are the findings.
+    """
 
     name: str
     query: LiteralString
     fault: LiteralString
+    within: Callable[[str], list[str]] | None = None
 
 
 _AUTH: LiteralString = """
@@ -259,5 +266,17 @@ CHECKS = [
         where has_schema_privilege(role, 'public', 'create')
         """,
         "grant create on schema public to authenticated",
+    ),
+    Check(
+        "UPDATE and DELETE that safeupdate refuses",
+        """
+        select oid::regprocedure::text, coalesce(nullif(prosrc, ''), pg_get_function_sqlbody(oid)) from pg_proc
+        where pronamespace = 'public'::regnamespace
+        """,
+        """
+        create function public.planted() returns void language plpgsql as
+          'begin update public.venues set enabled = true; end'
+        """,
+        within=unguarded,
     ),
 ]
