@@ -70,6 +70,22 @@ class BoxVerdict(Answer):
     name: str | None = None
 
 
+class EditVerdict(Answer):
+    """Whether a venue was changed; ``name`` is that of the venue in its way."""
+
+    verdict: Literal["changed", "name_taken", "box_taken", "no_venue"]
+    name: str | None = None
+
+
+class RemovalVerdict(Answer):
+    """Whether a venue was removed, and what with it: prebookings that have ended, and logins."""
+
+    verdict: Literal["removed", "waiting", "no_venue"]
+    pending: int = 0
+    settled: int = 0
+    logins: int = 0
+
+
 class WishVerdict(Answer):
     """What became of a prebooking that was to be added; ``id`` is its own, or of the one in its way."""
 
@@ -143,6 +159,33 @@ class OperatorStore:
         """Give a venue its box, if it has none and no other venue is this one."""
         params = {"p_id": str(venue_id), "p_box_id": box_id}
         return (await self._database.call("set_venue_box_v1", params, BoxVerdict.model_validate, until=until)).value
+
+    async def edit_venue(
+        self,
+        venue_id: UUID,
+        *,
+        name: str | None,
+        timezone: str | None,
+        opening_rule: str | None,
+        box_id: str | None,
+        idempotent: bool | None,
+        until: Deadline,
+    ) -> EditVerdict:
+        """Change what is not None of a venue."""
+        params = {
+            "p_id": str(venue_id),
+            "p_name": name,
+            "p_timezone": timezone,
+            "p_opening_rule": opening_rule,
+            "p_box_id": box_id,
+            "p_idempotent": idempotent,
+        }
+        return (await self._database.call("edit_venue_v1", params, EditVerdict.model_validate, until=until)).value
+
+    async def remove_venue(self, venue_id: UUID, *, until: Deadline) -> RemovalVerdict:
+        """Remove a venue at which nothing waits, with its logins and what has ended there."""
+        params = {"p_id": str(venue_id)}
+        return (await self._database.call("remove_venue_v1", params, RemovalVerdict.model_validate, until=until)).value
 
     async def sessions(self, user_email: str | None, *, until: Deadline) -> Rows[KnownSession]:
         """Return a member's logins, or everybody's."""

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import prebooking
-from prebooking.cli import asking, bell, classes, doctor, login, prebookings, run, status, venues
+from prebooking.cli import asking, bell, classes, doctor, login, members, prebookings, run, status, venues
 
 app = typer.Typer(
     name="prebooking",
@@ -19,6 +19,8 @@ app = typer.Typer(
 app.add_typer(venues.app, name="venue")
 app.add_typer(bell.app, name="bell")
 app.command("login")(login.login)
+app.command("logout")(members.logout)
+app.command("forget")(members.forget)
 app.command("classes")(classes.classes)
 app.command("add")(asking.add)
 app.command("list")(prebookings.list_prebookings)

@@ -14,8 +14,10 @@ T = TypeVar("T")
 SHORT = 8  # characters of an id that are shown
 
 
-def the_venue(venues: Sequence[KnownVenue], name: str) -> KnownVenue:
+def the_venue(venues: Sequence[KnownVenue], name: str, *, whole: bool = False) -> KnownVenue:
     """Return the venue of this name, or the only one whose name begins so; case does not matter.
+
+    ``whole``: a part of the name is not enough, because what is done cannot be undone.
 
     Raises:
         Impossible: there is none, or there are several; the message names them.
@@ -23,7 +25,10 @@ def the_venue(venues: Sequence[KnownVenue], name: str) -> KnownVenue:
     """
     if not venues:
         raise Impossible("There is no venue yet: add one with `prebooking venue add`.")
-    return _the_one(venues, name, lambda venue: venue.name, "venue")
+    found = _the_one(venues, name, lambda venue: venue.name, "venue")
+    if whole and found.name.casefold() != " ".join(name.split()).casefold():
+        raise Impossible(f'Write the whole name to do this: "{found.name}".')
+    return found
 
 
 def the_wish(wishes: Sequence[Wish], start: str) -> Wish:

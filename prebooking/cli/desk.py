@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from uuid import uuid4
 
+from prebooking.accounts import AccountStore
 from prebooking.bell import BellStore
 from prebooking.cli.environment import environment
 from prebooking.clock import Clock, Deadline, Reading
@@ -28,6 +29,7 @@ class Desk:
     prebookings: PrebookingStore
     sessions: SessionStore
     bell: BellStore
+    accounts: AccountStore
     clock: Clock
 
     def soon(self) -> Deadline:
@@ -43,4 +45,4 @@ async def open_desk(settings: DatabaseSettings | None = None) -> AsyncIterator[D
     async with create_isolated_supabase(settings, instance_id, clock=clock, timeout=TRY) as database:
         store = PrebookingStore(database, instance_id=instance_id, clock=clock)
         sessions = SessionStore(database, instance_id=instance_id, clock=clock)
-        yield Desk(OperatorStore(database), store, sessions, BellStore(database), clock)
+        yield Desk(OperatorStore(database), store, sessions, BellStore(database), AccountStore(database), clock)

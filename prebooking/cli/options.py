@@ -24,10 +24,19 @@ AsJson = Annotated[bool, typer.Option("--json", help="Answer in JSON, for progra
 
 
 def member_of(named: str | None) -> str | None:
-    """Return the member that is named, here or in the environment; None: nobody is. Raises BadInput for no e-mail."""
+    """Return the member that is named, here or in the environment; None: nobody is.
+
+    Only ASCII is taken, because other characters can look like an address of somebody else's, or become one in lower
+    case. Case is the database's to fold.
+
+    Raises:
+        BadInput: it is no e-mail address.
+
+    """
     member = (named or environment().get("PREBOOKING_MEMBER", "")).strip()
-    if member and not re.fullmatch(r"[^@\s]+@[^@\s]+", member):
-        raise BadInput("The member is no e-mail address: give the one they log in with at the venue.")
+    if member and not re.fullmatch(r"[!-?A-~]+@[!-?A-~]+", member):
+        plain = "" if member.isascii() else " in plain ASCII characters"
+        raise BadInput(f"The member is no e-mail address{plain}: give the one they log in with at the venue.")
     return member or None
 
 

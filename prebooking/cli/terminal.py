@@ -87,6 +87,11 @@ def clean(text: str) -> str:
     return "".join(character if character.isprintable() else "�" for character in text)
 
 
+def counted(number: int, noun: str) -> str:
+    """Return how many there are of something: "1 login", "2 logins"."""
+    return f"{number} {noun}{'s' * (number != 1)}"
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json")

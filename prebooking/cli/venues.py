@@ -13,7 +13,7 @@ from prebooking.cli.choice import the_venue
 from prebooking.cli.desk import open_desk
 from prebooking.cli.options import AsJson, VenueName
 from prebooking.cli.perform import perform
-from prebooking.cli.terminal import Impossible, say, show_json, show_table
+from prebooking.cli.terminal import Impossible, counted, say, show_json, show_table
 from prebooking.cli.when import show_instant
 from prebooking.errors import BadInput
 from prebooking.model import Provider, Venue
@@ -23,30 +23,40 @@ from prebooking.operator import KnownVenue
 app = typer.Typer(help="Where one can book.", no_args_is_help=True, rich_markup_mode=None)
 
 _SHRINK = {"State": 14, "Opens": 14, "Time zone": 13, "Where": 16, "Venue": 10}
+_WHY_NOT = {
+    "name_taken": 'There is a venue "{name}" already: give this one another name.',
+    "box_taken": 'That box is here already, as "{name}".',
+    "no_venue": "The venue is gone.",
+}
 NAME_LENGTH = 60  # characters: it has to fit into a table
+
+
+_ZONE = typer.Option("--zone", help="Its time zone, like Europe/Madrid.", show_default=False)
+Rule = Annotated[
+    str | None,
+    typer.Option(
+        "--opens",
+        metavar="RULE",
+        help='When booking opens: "4 days before", "72 hours before", "3 days before at 20:00".',
+        show_default=False,
+    ),
+]
+BoxNumber = Annotated[
+    str | None,
+    typer.Option("--box", help="AimHarder's number of the box; the first login finds it.", show_default=False),
+]
 
 
 @app.command("add")
 def add(
     *,
     name: Annotated[str, typer.Argument(help="What you will call it.", show_default=False)],
-    zone: Annotated[str, typer.Option("--zone", help="Its time zone, like Europe/Madrid.", show_default=False)],
+    zone: Annotated[str, _ZONE],
     host: Annotated[
         str | None, typer.Option("--host", help="AimHarder: <box>.aimharder.com or .es.", show_default=False)
     ] = None,
-    opens: Annotated[
-        str | None,
-        typer.Option(
-            "--opens",
-            metavar="RULE",
-            help='When booking opens: "4 days before", "72 hours before", "3 days before at 20:00".',
-            show_default=False,
-        ),
-    ] = None,
-    box: Annotated[
-        str | None,
-        typer.Option("--box", help="AimHarder's number of the box; the first login finds it.", show_default=False),
-    ] = None,
+    opens: Rule = None,
+    box: BoxNumber = None,
     provider: Annotated[Provider, typer.Option("--provider", help="Which system books there.")] = Provider.AIMHARDER,
 ) -> None:
     """Add a venue."""
@@ -61,7 +71,7 @@ async def _add(
         name=_name(name),
         provider=provider.value,
         host=_host(host, provider),
-        provider_box_id=_box(box),
+        provider_box_id=_box(box, provider),
         timezone=zone_of(zone).key,
         idempotent=False,
     )
@@ -75,6 +85,75 @@ async def _add(
     say(f"Added {venue.name}" + (f": booking opens {rule}, by the clock of {venue.timezone}." if rule else "."))
     if provider is Provider.AIMHARDER:
         say(f'Next: prebooking login "{venue.name}" --member you@example.com')
+
+
+@app.command()
+def edit(
+    venue: VenueName,
+    *,
+    name: Annotated[str | None, typer.Option("--name", help="What you will call it.", show_default=False)] = None,
+    zone: Annotated[str | None, _ZONE] = None,
+    opens: Rule = None,
+    box: BoxNumber = None,
+    idempotent: Annotated[
+        bool | None,
+        typer.Option(
+            "--idempotent/--no-idempotent",
+            help="Your endpoint books once for one Idempotency-Key, however often it comes.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Change a venue. Its host stays: another host is another venue."""
+    perform(_edit(venue, name=name, zone=zone, opens=opens, box=box, idempotent=idempotent))
+
+
+async def _edit(
+    venue_name: str,
+    *,
+    name: str | None,
+    zone: str | None,
+    opens: str | None,
+    box: str | None,
+    idempotent: bool | None,
+) -> None:
+    if all(one is None for one in (name, zone, opens, box, idempotent)):
+        raise BadInput("Say what to change: --name, --zone, --opens, --box or --idempotent.")
+    async with open_desk() as desk:
+        venue = the_venue(await desk.operator.venues(until=desk.soon()), venue_name)
+        if idempotent and venue.provider != Provider.WEBHOOK:
+            raise BadInput("--idempotent is for venues that your own endpoint books: AimHarder knows no keys.")
+        answer = await desk.operator.edit_venue(
+            venue.id,
+            name=None if name is None else _name(name),
+            timezone=None if zone is None else zone_of(zone).key,
+            opening_rule=None if opens is None else str(OpeningRule.parse(opens)),
+            box_id=_box(box, Provider(venue.provider)),
+            idempotent=idempotent,
+            until=desk.soon(),
+        )
+    if answer.verdict != "changed":
+        raise Impossible(_WHY_NOT[answer.verdict].format(name=answer.name))
+    say(f"Changed {venue.name if name is None else _name(name)}.")
+    if venue.pending and (opens or zone):
+        say(f"{venue.pending} waiting keep their openings: cancel and add again those that open at another time.")
+
+
+@app.command()
+def remove(venue: VenueName) -> None:
+    """Remove a venue at which nothing waits, with its logins and the prebookings that have ended there."""
+    perform(_remove(venue))
+
+
+async def _remove(name: str) -> None:
+    async with open_desk() as desk:
+        venue = the_venue(await desk.operator.venues(until=desk.soon()), name, whole=True)
+        answer = await desk.operator.remove_venue(venue.id, until=desk.soon())
+    if answer.verdict == "waiting":
+        cure = "cancel them first, or pause the venue: prebooking venue pause"
+        raise Impossible(f"{counted(answer.pending, 'prebooking')} still to be booked at {venue.name}: {cure}")
+    with_it = f"{counted(answer.logins, 'login')} and {counted(answer.settled, 'prebooking')}"
+    say(f"Removed {venue.name}, with {with_it} that had ended.")
 
 
 @app.command("list")
@@ -145,12 +224,16 @@ def _name(text: str) -> str:
 
 def _host(text: str | None, provider: Provider) -> str | None:
     host = re.sub(r"^https?://|/+$", "", (text or "").strip().lower()) or None
+    if provider is Provider.WEBHOOK and host:
+        raise BadInput("--host is for AimHarder: a webhook venue is booked at BOOKING_WEBHOOK_URL. Leave --host out.")
     if provider is Provider.AIMHARDER and (problem := host_problem(host)):
         raise BadInput(f"{problem} Say it with --host.")
     return host
 
 
-def _box(text: str | None) -> str | None:
+def _box(text: str | None, provider: Provider) -> str | None:
+    if text is not None and provider is Provider.WEBHOOK:
+        raise BadInput("--box is for AimHarder: a webhook venue has none. Leave --box out.")
     if text is not None and not re.fullmatch(r"\d{1,12}", text, re.ASCII):
         raise BadInput("AimHarder's number of a box is a number: leave --box out, and the first login finds it.")
     return text

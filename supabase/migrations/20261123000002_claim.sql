@@ -250,6 +250,7 @@ begin
   delete from public.prebooking_runs where instance_id in (
     select instance_id from public.prebooking_runs where opened_at < t - interval '30 days'
     order by opened_at limit 100 for update skip locked);
+  perform public.prebooking_prune(t);
 
   -- First answer and repeated answer are the same query.
   return (

@@ -76,6 +76,48 @@ begin
     case when exists (select 1 from public.venues where id = p_id and provider_box_id = p_box_id) then 'set' else 'other_box' end);
 end $$;
 
+-- Changes what is not null. {"verdict", "name"}: 'changed', or why not: 'name_taken' or 'box_taken' (by the venue named), 'no_venue'.
+-- Prebookings that wait keep the openings that they were added with.
+create function public.edit_venue_v1(p_id uuid, p_name text, p_timezone text, p_opening_rule text, p_box_id text, p_idempotent boolean)
+returns jsonb language plpgsql volatile security invoker set search_path = '' set lock_timeout = '1500ms' as $$
+declare v_taken public.venues;
+begin
+  perform pg_advisory_xact_lock(7301, 2);
+  select other.* into v_taken
+  from public.venues v join public.venues other on other.id <> v.id and (lower(other.name) = lower(p_name)
+    or (other.provider = v.provider and other.host = v.host and other.provider_box_id = p_box_id))
+  where v.id = p_id order by lower(other.name) = lower(p_name) desc nulls last limit 1;
+  if found then
+    return jsonb_build_object('name', v_taken.name,
+      'verdict', case when lower(v_taken.name) = lower(p_name) then 'name_taken' else 'box_taken' end);
+  end if;
+  update public.venues
+  set name = coalesce(p_name, name), timezone = coalesce(p_timezone, timezone), opening_rule = coalesce(p_opening_rule, opening_rule),
+      provider_box_id = coalesce(p_box_id, provider_box_id), idempotent = coalesce(p_idempotent, idempotent)
+  where id = p_id;
+  return jsonb_build_object('verdict', case when found then 'changed' else 'no_venue' end);
+end $$;
+
+-- Removes a venue with its logins and the prebookings that have ended there. {"verdict", "pending", "settled", "logins"}:
+-- 'removed', or why not: 'waiting' (for so many pending prebookings), 'no_venue'.
+create function public.remove_venue_v1(p_id uuid)
+returns jsonb language plpgsql volatile security invoker set search_path = '' set lock_timeout = '1500ms' as $$
+declare v_pending bigint; v_settled bigint; v_logins bigint;
+begin
+  perform from public.venues where id = p_id for update;    -- until the end of this, nobody adds a prebooking or a login there
+  if not found then
+    return jsonb_build_object('verdict', 'no_venue');
+  end if;
+  select count(*) filter (where status = 'pending'), count(*) filter (where status <> 'pending') into v_pending, v_settled
+  from public.prebookings where venue_id = p_id;
+  if v_pending > 0 then
+    return jsonb_build_object('verdict', 'waiting', 'pending', v_pending);
+  end if;
+  select count(*) into v_logins from public.member_sessions where venue_id = p_id;
+  delete from public.venues where id = p_id;
+  return jsonb_build_object('verdict', 'removed', 'settled', v_settled, 'logins', v_logins);
+end $$;
+
 -- A member's logins (null: everybody's), sealed as they are kept, with when they are needed next.
 create function public.list_sessions_v1(p_user_email text)
 returns jsonb language sql volatile security invoker set search_path = '' as $$
@@ -175,13 +217,15 @@ begin
     from jsonb_array_elements(answer -> 'rows') with ordinality as r(row, place)));
 end $$;
 
-grant insert (id, name, provider, host, provider_box_id, timezone, opening_rule), update (enabled, provider_box_id)
-  on public.venues to service_role;
+grant insert (id, name, provider, host, provider_box_id, timezone, opening_rule),
+  update (name, timezone, opening_rule, enabled, provider_box_id, idempotent), delete on public.venues to service_role;
 grant insert (id, venue_id, user_email, booking_data, available_at, expires_at) on public.prebookings to service_role;
 revoke all on function public.prebooking_local_instant, public.add_venue_v1, public.list_venues_v1, public.enable_venue_v1, public.set_venue_box_v1,
+  public.edit_venue_v1, public.remove_venue_v1,
   public.list_sessions_v1, public.add_prebooking_v1,
   public.list_prebookings_v1, public.preview_claim_v1 from public, anon, authenticated, service_role;
 grant execute on function public.prebooking_local_instant, public.add_venue_v1, public.list_venues_v1, public.enable_venue_v1, public.set_venue_box_v1,
+  public.edit_venue_v1, public.remove_venue_v1,
   public.list_sessions_v1, public.add_prebooking_v1,
   public.list_prebookings_v1, public.preview_claim_v1 to service_role;
 notify pgrst, 'reload schema';

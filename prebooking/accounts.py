@@ -1,0 +1,40 @@
+"""What is kept of a member, and removing it."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from pydantic import TypeAdapter
+
+from prebooking.clock import Deadline
+from prebooking.overview import Answer
+from prebooking.supabase import IsolatedSupabase
+
+
+class Forgotten(Answer):
+    """What was removed of a member; ``being_booked`` prebookings are left as they are until they end."""
+
+    logins: int
+    cancelled: int
+    anonymised: int
+    being_booked: int
+
+
+_yes_or_no = TypeAdapter(bool).validate_python
+
+
+class AccountStore:
+    """Members' data. Every method raises a StoreError when there is no usable answer."""
+
+    def __init__(self, database: IsolatedSupabase) -> None:
+        self._database = database
+
+    async def logout(self, venue_id: UUID, user_email: str, *, until: Deadline) -> bool:
+        """Remove a member's login at a venue; False: there is none."""
+        params = {"p_venue_id": str(venue_id), "p_user_email": user_email}
+        return (await self._database.call("logout_v1", params, _yes_or_no, until=until)).value
+
+    async def forget(self, user_email: str, *, until: Deadline) -> Forgotten:
+        """Remove a member's logins, cancel what waits, and make anonymous what has ended."""
+        params = {"p_user_email": user_email}
+        return (await self._database.call("forget_member_v1", params, Forgotten.model_validate, until=until)).value

@@ -1,0 +1,56 @@
+"""``prebooking logout`` and ``forget``: what is kept of a member is removed."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from prebooking.accounts import Forgotten
+from prebooking.cli.choice import the_venue
+from prebooking.cli.desk import open_desk
+from prebooking.cli.options import Member, VenueName, member_of, some_member
+from prebooking.cli.perform import perform
+from prebooking.cli.terminal import Impossible, counted, say
+from prebooking.errors import BadInput
+
+Email = Annotated[str, typer.Argument(metavar="MEMBER", help="The member's e-mail address.", show_default=False)]
+
+
+def logout(venue: VenueName, *, member: Member = None) -> None:
+    """Remove a member's login at a venue. What waits there cannot be booked until the next login."""
+    perform(_logout(venue, member))
+
+
+async def _logout(name: str, member: str | None) -> None:
+    who = some_member(member)
+    async with open_desk() as desk:
+        venue = the_venue(await desk.operator.venues(until=desk.soon()), name)
+        if not await desk.accounts.logout(venue.id, who, until=desk.soon()):
+            raise Impossible(f"{who} has no login at {venue.name}.")
+    say(f"{who} is logged out at {venue.name}: the login is removed.")
+
+
+def forget(member: Email) -> None:
+    """Remove a member's logins, cancel what waits, and make anonymous what has ended."""
+    perform(_forget(member))
+
+
+async def _forget(member: str) -> None:
+    if not (who := member_of(member)) or not member.strip():
+        raise BadInput("Who is to be forgotten? Give the member's e-mail address.")
+    async with open_desk() as desk:
+        done = await desk.accounts.forget(who, until=desk.soon())
+    if not any(done.model_dump().values()):
+        raise Impossible(f"Nothing is kept of {who}.")
+    say(
+        f"Removed of {who}: {counted(done.logins, 'login')}, {counted(done.cancelled, 'prebooking')} that waited;"
+        f" {counted(done.anonymised, 'prebooking')} without a name are left."
+    )
+    if done.being_booked:
+        say(_left(done))
+
+
+def _left(done: Forgotten) -> str:
+    left = counted(done.being_booked, "prebooking")
+    return f"Kept until it ends, because it may be at the venue already: {left}. Repeat this command then."
