@@ -204,7 +204,7 @@ create trigger prebookings_terminal before update on public.prebookings
 -- A claimed or doubtful row is neither cancelled nor made into another one: its request may be at the venue, and first that
 -- has to be found out. This prevents two places for one prebooking, and a call at the opening from before the change.
 create trigger prebookings_being_booked before update on public.prebookings
-  for each row when ((old.claimed_by is not null or old.maybe_sent) and (new.status = 'cancelled'
+  for each row when (old.status = 'pending' and (old.claimed_by is not null or old.maybe_sent) and (new.status = 'cancelled'
     or (new.id, new.venue_id, new.user_email, new.booking_data, new.available_at, new.expires_at)
       is distinct from (old.id, old.venue_id, old.user_email, old.booking_data, old.available_at, old.expires_at)))
   execute function public.prebookings_refuse();
