@@ -20,7 +20,8 @@ from tests.proof.wish import Wish
 _FRESH = timedelta(minutes=20, seconds=-5)  # from then on a session is refreshed first; clocks differ by up to 5 s
 
 _ROWS = """
-select id, status, outcome, booking_id, error_message, settled_at, settled_by, maybe_sent, claimed_by
+select id, status, outcome, booking_id, error_message, settled_at, settled_by, maybe_sent, claimed_by,
+  retry_after
 from public.prebookings
 """
 
@@ -38,6 +39,7 @@ class Row:
     settled_by: UUID | None
     maybe_sent: bool
     claimed_by: UUID | None
+    retry_after: datetime | None
 
 
 @dataclass(slots=True)
@@ -49,7 +51,7 @@ class Claim:
     took: set[UUID] = field(default_factory=set)
     held: dict[UUID, UUID] = field(default_factory=dict)  # rows in another's lease
     turns: dict[UUID, UUID] = field(default_factory=dict)  # rows whose holder has its turn
-    doubtful: set[UUID] = field(default_factory=set)
+    held_back: set[UUID] = field(default_factory=set)  # rows that may have been sent, or could not get on before
 
 
 class Case:
@@ -111,8 +113,16 @@ class Case:
         if not self.world.system.can_ask(self.world.connection, wish.venue, wish.member):
             return max(self.world.database_time(self.quiet_from), wish.expires_at) + timedelta(seconds=within)
         able = max(wish.available_at, self.world.database_time(wish.made), self.paused.get(wish.venue, wish.created_at))
+        able = max(able, self.rows[row].retry_after or able)
         quiet = self.world.database_time(self.quiet_from)
-        return max(quiet, min(able, wish.expires_at)) + timedelta(seconds=within)
+        return max(quiet, min(able, wish.expires_at)) + timedelta(seconds=within) + self._others_first(row)
+
+    def _others_first(self, row: UUID) -> timedelta:
+        """Return for how long others of its venue may come first: ten are taken per minute once they are behind."""
+        venue = self.wish(row).venue
+        is_behind = venue in self.paused or any(change.held_back for change in self.history if change.id == row)
+        others = sum(wish.venue == venue for wish in self.world.wishes.values())
+        return timedelta(minutes=others // 10) if is_behind else timedelta(0)
 
 
 def _claims(history: list[Change]) -> Iterator[Claim]:
@@ -139,6 +149,7 @@ def _claim(at: datetime, by: UUID, took: set[UUID], state: dict[UUID, Change]) -
                 claim.held[row] = change.claimed_by
             if change.turn_until is not None and change.turn_until > at:
                 claim.turns[row] = change.claimed_by
-        if change.maybe_sent or (row in took and change.claimed_by is not None):
-            claim.doubtful.add(row)
+        is_held = change.claimed_until is not None and change.claimed_until > at
+        if change.held_back or (change.claimed_by is not None and not is_held):
+            claim.held_back.add(row)
     return claim

@@ -23,7 +23,7 @@ GUARDS_OF_PYTHON = (
         scenes_of_settling.a_call_is_cut_off,
         (
             InPython(
-                "prebooking.store:_sent", '"leased": kind not in (Kind.TOO_EARLY, Kind.LOGGED_OUT)', '"leased": False'
+                "prebooking.scheduler:_sent", "_VERDICTS.get(ending.outcome.kind, Verdict.UNSURE)", "Verdict.NOT_BOOKED"
             ),
         ),
     ),
@@ -134,7 +134,11 @@ GUARDS_OF_PYTHON = (
     Guard(
         "too early is not final",
         scenes_of_calls.a_venue_whose_clock_is_behind,
-        (InPython("prebooking.line:VenueLine._conclude", "attempt.row.early_runs + 1 < EARLY_RUNS", "False"),),
+        (
+            InPython(
+                "prebooking.line:VenueLine._conclude", "now < (attempt.row.early_since or now) + EARLY_TIME", "False"
+            ),
+        ),
     ),
     Guard(
         "a login that is missing fails nothing in doubt",

@@ -11,31 +11,28 @@ COMPLETE, FAIL = "complete_prebooking_v1", "fail_prebooking_v1"
 
 _MINE = "where p.id = p_id and p.claimed_by = p_instance and p.status = 'pending'"
 _UNFENCED = "where p.id = p_id and p.status = 'pending'"
-_NEVER = "and p.claimed_until is null\n        and (p.v"
+_LEASE_OVER = "(p.claimed_until is null or p.claimed_until <= t or p.claimed_until > v_longest)"
+_TURN = "claimed_by is not null and claimed_by <> p_instance and turn_until > t and turn_until <= v_longest)"
 
 GUARDS_OF_SQL = (
     Guard(
         "a live claim is respected",
         scenes.two_at_once,
         (
-            InSql(CLAIM, "and (p.claimed_until is null or p.claimed_until <= t)\n        and (p.venue", "and (p.venue"),
-            InSql(CLAIM, "and (p.venue_id, p.available_at) not in (select b.venue_id, b.available_at from busy b)", ""),
-            InSql(CLAIM, "and (p.claimed_until is null or p.claimed_until <= t)\n    for no key", "for no key"),
+            InSql(CLAIM, "and p.fresh and", "and"),
+            InSql(CLAIM, _TURN, "false)"),
+            InSql(CLAIM, f"and {_LEASE_OVER}\n      for no key", "for no key"),
         ),
     ),
     Guard(
         "one invocation at an opening: the turn",
         scenes.one_joins_during_a_turn,
-        (InSql(CLAIM, "and (p.venue_id, p.available_at) not in (select b.venue_id, b.available_at from busy b)", ""),),
+        (InSql(CLAIM, _TURN, "false)"),),
     ),
     Guard(
         "the turn is not as long as the lease",
         scenes.one_joins_behind_a_dead_holder,
-        (
-            InSql(
-                CLAIM, "claimed_by <> p_instance and turn_until > t)", "claimed_by <> p_instance and claimed_until > t)"
-            ),
-        ),
+        (InSql(CLAIM, _TURN, _TURN.replace("turn_until", "claimed_until")),),
     ),
     Guard(
         "the lease is longer than the turn",
@@ -50,7 +47,13 @@ GUARDS_OF_SQL = (
     Guard(
         "whose lease is over is taken over",
         scenes_of_settling.a_call_is_cut_off_and_then_all_goes_well,
-        (InSql(CLAIM, "and (p.claimed_until is null or p.claimed_until <= t)\n        and (p.v", _NEVER),),
+        (
+            InSql(
+                CLAIM,
+                f"and {_LEASE_OVER}\n          and (p.retry",
+                "and p.claimed_until is null\n          and (p.retry",
+            ),
+        ),
     ),
     Guard(
         "a claim answers what is held already",
@@ -58,7 +61,7 @@ GUARDS_OF_SQL = (
         (
             InSql(
                 CLAIM,
-                "p.claimed_by = p_instance and p.claimed_until > t);\nend",
+                "p.claimed_by = p_instance and p.claimed_until > t and p.claimed_until <= v_longest);\nend",
                 "p.claimed_until = t + v_lease);\nend",
             ),
         ),
@@ -72,24 +75,22 @@ GUARDS_OF_SQL = (
         "claims come one after the other: the lock",
         scenes_of_locks.two_claims_meet,
         (InSql(CLAIM, "perform public.prebooking_lock();", ""),),
-        first=(
-            InSql(
-                CLAIM,
-                "on conflict (only_one) do update set last_tick_at = excluded.last_tick_at",
-                "on conflict do nothing",
-            ),
-            InSql(CLAIM, "where p.id = d.id and (s.place is null or d.place < s.place);", "where p.id = d.id;"),
-        ),
     ),
     Guard(
-        "nothing is taken behind a locked row",
+        "a locked row is passed over",
         scenes_of_locks.a_row_is_edited_just_now,
-        (InSql(CLAIM, "where p.id = d.id and (s.place is null or d.place < s.place);", "where p.id = d.id;"),),
+        (InSql(CLAIM, "skip locked),\n    taken", "),\n    taken"),),
     ),
     Guard(
         "the expiry respects a live claim",
         scenes.a_class_begins_while_an_answer_is_under_way,
-        (InSql(CLAIM, "expires_at <= t and (claimed_until is null or claimed_until <= t)", "expires_at <= t"),),
+        (
+            InSql(
+                CLAIM,
+                "and (claimed_until is null or claimed_until <= t or claimed_until > v_longest)\n    order",
+                "order",
+            ),
+        ),
     ),
     Guard(
         "what expires in doubt is unknown",
@@ -123,15 +124,15 @@ GUARDS_OF_SQL = (
         "only what is surely unsent goes back",
         scenes_of_settling.a_call_is_cut_off,
         (
-            InSql(FINISH, "case when s.leased then p.claimed_by end", "null"),
-            InSql(FINISH, "case when s.leased then p.claimed_until end", "null"),
-            InSql(FINISH, "case when s.leased then least(p.turn_until, t) end", "null"),
+            InSql(FINISH, "case when s.stays then p.claimed_by end", "null"),
+            InSql(FINISH, "case when s.stays then p.claimed_until end", "null"),
+            InSql(FINISH, "case when s.stays then least(p.turn_until, t) end", "null"),
         ),
     ),
     Guard(
         "giving back never clears a doubt",
         scenes_of_settling.a_venue_cannot_tell,
-        (InSql(FINISH, "set attempts =", "set maybe_sent = false, attempts ="),),
+        (InSql(FINISH, "p.maybe_sent and s.verdict <> 'not_booked'", "false"),),
     ),
     Guard(
         "what is in doubt cannot be cancelled by writing",

@@ -85,7 +85,7 @@ def _interleaved(case: Case) -> Iterator[str]:
 
 
 def in_order(case: Case) -> Iterator[str]:
-    """I6: first calls leave in order; but for who is in doubt, in a dead holder's lease, new, or logged out."""
+    """I6: first calls leave in order; but for who was held back, in a dead holder's lease, new, or logged out."""
     claims = {(claim.by, row): claim for claim in case.claims for row in claim.took}
     firsts: dict[UUID, tuple[UUID, float]] = {}
     for by, row, sent in case.posts:
@@ -101,7 +101,7 @@ def in_order(case: Case) -> Iterator[str]:
 def _excused(case: Case, row: UUID, claim: Claim) -> bool:
     """Say whether a claim of others could not have taken this row too, to stand in line before them."""
     is_new = case.world.database_time(case.wish(row).made) > claim.at
-    return row in claim.held or row in claim.doubtful or is_new or case.must_log_in(row, claim.at)
+    return row in claim.held or row in claim.held_back or is_new or case.must_log_in(row, claim.at)
 
 
 def _in_line(case: Case, claims: dict[tuple[UUID, UUID], Claim]) -> Iterator[str]:
