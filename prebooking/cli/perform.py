@@ -1,11 +1,13 @@
 """Carrying out a command: one event loop, and one sentence for whatever goes wrong.
 
-Exit codes: 0 done, 1 could not be done, 2 typed wrongly, 130 interrupted.
+Exit codes: 0 done, 1 could not be done, 2 typed wrongly, 130 interrupted, 141 nobody reads the output any more.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 import traceback
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
@@ -24,7 +26,7 @@ from prebooking.errors import (
 )
 from prebooking.supabase import CERTIFICATE, NO_JSON, UNKNOWN_HOST, UNREADABLE
 
-COULD_NOT, TYPED_WRONGLY, INTERRUPTED = 1, 2, 130
+COULD_NOT, TYPED_WRONGLY, INTERRUPTED, ENDED_BY_A_PIPE = 1, 2, 130, 141
 
 _MIGRATE = "The database is not migrated to this version: run `supabase db push`"
 _KEY = "Supabase refuses the key: set SUPABASE_SERVICE_ROLE_KEY to a secret key of this project that is not disabled"
@@ -88,8 +90,9 @@ def in_sentences() -> Iterator[None]:
         for sentence in sentences(exc):
             complain(sentence)
         raise typer.Exit(TYPED_WRONGLY if isinstance(exc, BadInput) else COULD_NOT) from None
-    except BrokenPipeError:  # who read us has gone
-        raise
+    except BrokenPipeError:  # the program that reads the output has ended, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or else Python tries once more at its end
+        raise typer.Exit(ENDED_BY_A_PIPE) from None
     except Exception as exc:  # noqa: BLE001 - nobody who types a command is helped by a traceback; its text may hold anything
         frame = traceback.extract_tb(exc.__traceback__)[-1]
         where = f"{frame.filename.rpartition('/')[2]}:{frame.lineno}"

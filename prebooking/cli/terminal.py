@@ -107,9 +107,17 @@ def _width() -> int:
     return shutil.get_terminal_size().columns if at_terminal() else _WIDE
 
 
+class _Console(Console):
+    """A console that lets its caller handle a broken pipe; rich's own ends the process with 1, like a failure."""
+
+    def on_broken_pipe(self) -> None:
+        """Raise the BrokenPipeError again that is being handled."""
+        raise  # noqa: PLE0704 - rich calls this while it handles the error
+
+
 def _print(*things: Table | Text) -> None:
     """Print as the terminal is now: NO_COLOR, its width, and whether it is one at all."""
-    console = Console(highlight=False, width=_width(), height=25)  # rich takes a width only with a height
+    console = _Console(highlight=False, width=_width(), height=25)  # rich takes a width only with a height
     with _writing():
         for thing in things:
             console.print(thing)

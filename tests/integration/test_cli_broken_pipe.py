@@ -1,0 +1,63 @@
+"""What a command does when the program that reads its output has ended, as `head` does."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from prebooking.cli.perform import ENDED_BY_A_PIPE
+from tests.breakages import all_well
+from tests.terminal import Terminal
+
+COMMANDS = [
+    ["doctor"],
+    ["doctor", "--json"],
+    ["status"],
+    ["status", "--json"],
+    ["list"],
+    ["list", "--json"],
+    ["venue", "list"],
+    ["run", "--dry-run"],
+    ["bell", "status"],
+]
+
+
+def into_a_closed_pipe(*words: str) -> subprocess.CompletedProcess[str]:
+    """Run a command whose output nobody reads any more."""
+    reads, writes = os.pipe()
+    os.close(reads)
+    with os.fdopen(writes, "w") as closed:
+        return subprocess.run(
+            [sys.executable, "-m", "prebooking.cli", *words],
+            env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+            stdout=closed,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_a_command_whose_reader_has_ended_ends_quietly(terminal: Terminal, words: list[str]) -> None:
+    all_well(terminal)
+    said = into_a_closed_pipe(*words)
+    assert (said.stderr, said.returncode) == ("", ENDED_BY_A_PIPE)
+
+
+def test_a_help_text_whose_reader_has_ended_ends_quietly(terminal: Terminal) -> None:
+    assert into_a_closed_pipe("--help").stderr == ""
+
+
+def test_a_complaint_whose_reader_has_ended_ends_quietly_too(terminal: Terminal) -> None:
+    reads, writes = os.pipe()
+    os.close(reads)
+    with os.fdopen(writes, "w") as closed:
+        command = [sys.executable, "-m", "prebooking.cli", "cancel", "zzz"]
+        env = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+        said = subprocess.run(command, env=env, stdout=closed, stderr=closed, timeout=60, check=False)
+    assert said.returncode in (1, ENDED_BY_A_PIPE)
