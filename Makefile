@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 INSTALL = $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo dev test lint unit integration acceptance postgrest prove bench clean
+.PHONY: help demo dev test lint unit integration acceptance postgres postgrest prove bench clean
 
 help:                     ## what there is to make
 	@awk -F ':.*## ' '/^[a-z ]+:.*## / { printf "make %-30s %s\n", $$1, $$2 }' Makefile
@@ -28,6 +28,9 @@ lint: $(READY)            ## style, types, layers
 
 unit integration acceptance: $(READY)  ## one folder of tests
 	$(BIN)/pytest -n 2 --dist worksteal tests/$@
+
+postgres: $(READY)        ## the database's suites on every major version of Postgres that this machine has
+	BIN=$(BIN) tests/integration/postgres.sh
 
 postgrest: $(READY)       ## the store's suite once more, against the real PostgREST (wherever npm is)
 	BIN=$(BIN) tests/integration/postgrest.sh

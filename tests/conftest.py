@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import AsyncIterator, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import psycopg
@@ -13,16 +13,30 @@ import pytest
 from prebooking.local.keys import Keys
 from prebooking.local.postgres import OLD_DEFAULTS, LocalPostgres, apply_migrations
 from prebooking.local.rest import serve
+from prebooking.local.servers import servers_by_major
+from tests import called
+from tests.called import CalledFunctions
 from tests.database import Database, Rest
 from tests.postgrest import serve_postgrest
 
 _TEMPLATE = "migrated"
 _OLD_TEMPLATE = "migrated_in_an_old_project"
+_CALLED = "called functions"
 _numbers = itertools.count(1)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--postgrest", type=Path, help="a PostgREST to stand where local/rest.py stands otherwise")
+    parser.addoption("--postgres-major", type=int, help="the major version of Postgres (Supabase's when left out)")
+    parser.addoption("--every-function", action="store_true", help="fail if a function of the database is never called")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    major = config.getoption("--postgres-major")
+    if major and major not in (majors := servers_by_major()):
+        raise pytest.UsageError(f"there is no Postgres {major} on this machine, only {', '.join(map(str, majors))}")
+    if config.getoption("--every-function"):
+        config.pluginmanager.register(CalledFunctions(), _CALLED)
 
 
 @pytest.fixture(scope="session")
@@ -31,18 +45,22 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[LocalPostgres]:
+def called_functions(pytestconfig: pytest.Config) -> CalledFunctions | None:
+    """Where the calls of functions are counted, if they are."""
+    plugin: CalledFunctions | None = pytestconfig.pluginmanager.get_plugin(_CALLED)
+    return plugin
+
+
+@pytest.fixture(scope="session")
+def postgres(pytestconfig: pytest.Config, called_functions: CalledFunctions | None) -> Iterator[LocalPostgres]:
     """The server of this test process, with a database to copy: the migrations are in it, and no rows."""
-    with LocalPostgres() as server:
+    major = pytestconfig.getoption("--postgres-major")
+    bin_dir = servers_by_major()[major] if major else None
+    with LocalPostgres(bin_dir, called.SETTINGS if called_functions else None) as server:
         apply_migrations(server.create_database(_TEMPLATE))
+        if called_functions:
+            called_functions.expect(server.dsn(_TEMPLATE))
         yield server
-
-
-@pytest.fixture
-def database(postgres: LocalPostgres) -> Iterator[Database]:
-    """A migrated database of this test's own."""
-    with _copy(postgres, _TEMPLATE) as database:
-        yield database
 
 
 @pytest.fixture(scope="session")
@@ -54,21 +72,32 @@ def old_template(postgres: LocalPostgres) -> str:
     return _OLD_TEMPLATE
 
 
+@pytest.fixture
+def _copy(postgres: LocalPostgres, called_functions: CalledFunctions | None) -> Iterator[Callable[[str], Database]]:
+    """Makes the test's database, as a copy of a template."""
+    with ExitStack() as stack:
+
+        def copy(template: str) -> Database:
+            name = f"test_{next(_numbers)}"
+            dsn = postgres.create_database(name, template=template)
+            stack.callback(postgres.drop_database, name)
+            if called_functions:
+                stack.callback(called_functions.note, dsn)
+            return stack.enter_context(closing(Database(postgres, name)))
+
+        yield copy
+
+
+@pytest.fixture
+def database(_copy: Callable[[str], Database]) -> Database:
+    """A migrated database of this test's own."""
+    return _copy(_TEMPLATE)
+
+
 @pytest.fixture(params=["new project", "old project"])
-def project(postgres: LocalPostgres, request: pytest.FixtureRequest) -> Iterator[Database]:
+def project(_copy: Callable[[str], Database], request: pytest.FixtureRequest) -> Database:
     """A migrated database of this test's own, in both kinds of project: they differ in what they grant in advance."""
-    template = _TEMPLATE if request.param == "new project" else request.getfixturevalue("old_template")
-    with _copy(postgres, template) as database:
-        yield database
-
-
-@contextmanager
-def _copy(postgres: LocalPostgres, template: str) -> Iterator[Database]:
-    name = f"test_{next(_numbers)}"
-    postgres.create_database(name, template=template)
-    with closing(Database(postgres, name)) as database:
-        yield database
-    postgres.drop_database(name)
+    return _copy(_TEMPLATE if request.param == "new project" else request.getfixturevalue("old_template"))
 
 
 @pytest.fixture

@@ -116,12 +116,12 @@ def test_refuses_any_other_address_to_whoever_writes_it(
 
 
 def test_the_operator_s_key_cannot_point_a_real_pg_net_at_this_machine(
-    owner: Connection, service: Connection, bell: Bell
+    database: Database, owner: Connection, service: Connection, bell: Bell
 ) -> None:
     bell.on()
     add_rows(owner, 1, 1, opens=30)
     service.execute("update public.prebooking_bell set url = 'http://127.0.0.1/api/cron/prebooking_scheduler'")
-    _pretend_that_pg_net_is_real(owner)
+    _pretend_that_pg_net_is_real(database.superuser())
     with pytest.raises(psycopg.errors.InvalidParameterValue):
         bell.minute()
     assert bell.posts() == []

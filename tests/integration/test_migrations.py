@@ -1,4 +1,4 @@
-"""The migrations run on every server at hand, and need no superuser."""
+"""The migrations run on every server at hand, and the tests notice a function that none of them has called."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 
 from prebooking.local.postgres import LocalPostgres, apply_migrations
 from prebooking.local.servers import server_version, servers_by_major
+from tests.called import SETTINGS, CalledFunctions
 from tests.calls import claimed, complete, finish
 from tests.factories import add_prebooking, add_venue
 
@@ -29,3 +30,21 @@ def test_the_migrations_run_and_their_functions_work(server: LocalPostgres) -> N
         assert claimed(connection, me) == [row]
         assert complete(connection, row, me)
         assert finish(connection, me) == 0
+
+
+def test_a_function_counts_as_called_when_its_own_text_has_run() -> None:
+    calls = CalledFunctions()
+    with LocalPostgres(settings=SETTINGS) as server:
+        dsn = server.create_database("project")
+        apply_migrations(dsn)
+        calls.expect(dsn)
+        with psycopg.connect(dsn, autocommit=True) as connection:
+            connection.execute("select public.prebooking_clock(), public.prebooking_lock()")
+            connection.execute(
+                "create or replace function public.prebooking_lock() returns void "
+                "language sql set search_path = '' as 'select'"
+            )
+        calls.note(dsn)
+    assert "prebooking_clock()" not in calls.missing
+    assert "prebooking_lock()" in calls.missing, "it was replaced: what ran may have been the test's own text"
+    assert "list_venues_v1()" in calls.missing
