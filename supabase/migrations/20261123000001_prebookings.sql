@@ -41,7 +41,7 @@ create table public.venues (
 
 create table public.prebookings (
   id              uuid primary key default gen_random_uuid(),
-  venue_id        uuid not null references public.venues,
+  venue_id        uuid not null references public.venues on delete cascade,
   -- Printable ASCII, compared by lower(). This prevents two addresses that look alike from becoming one member.
   user_email      text not null check (user_email ~ '^[!-~]+$' and length(user_email) <= 320),
   booking_data    jsonb not null check (jsonb_typeof(booking_data) = 'object'),
@@ -113,7 +113,7 @@ create index prebookings_settled on public.prebookings (settled_at) where settle
 -- A member's login at a venue where the member's own login books: sealed by the function's key, never a password.
 -- A refresh token is good for one refresh, so refreshing is leased, and every version but the newest is worthless.
 create table public.member_sessions (
-  venue_id        uuid not null references public.venues,
+  venue_id        uuid not null references public.venues on delete cascade,
   user_email      text not null check (user_email ~ '^[!-~]+$' and length(user_email) <= 320 and user_email = lower(user_email)),
   sealed          text not null check (length(sealed) <= 16384),
   key_id          text check (key_id ~ '^[0-9a-f]{16}$'),                   -- which key has sealed it; null: unknown
@@ -199,8 +199,6 @@ create function public.prebookings_refuse() returns trigger language plpgsql set
 begin
   raise exception 'prebooking % is settled, or is being booked', old.id using errcode = 'PT409';
 end $$;
-create trigger prebookings_terminal before update on public.prebookings
-  for each row when (old.status <> 'pending') execute function public.prebookings_refuse();
 -- A claimed or doubtful row is neither cancelled nor made into another one: its request may be at the venue, and first that
 -- has to be found out. This prevents two places for one prebooking, and a call at the opening from before the change.
 create trigger prebookings_being_booked before update on public.prebookings

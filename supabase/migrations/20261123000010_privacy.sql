@@ -24,11 +24,10 @@ begin
   new.warning := null;
   return new;
 end $$;
-drop trigger prebookings_terminal on public.prebookings;
 create trigger prebookings_terminal before update on public.prebookings
   for each row when (old.status <> 'pending') execute function public.prebookings_keep();
 
--- Only rows that have ended can be deleted: with their venue, or by the service role once they are old enough.
+-- Only rows that have ended are deleted: with their venue, which takes them with it, or by the service role when they are old.
 create function public.prebookings_retain() returns trigger language plpgsql set search_path = '' as $$
 begin
   raise exception 'prebooking % is kept: only those that ended 400 days ago are deleted', old.id using errcode = 'PT409';
@@ -75,12 +74,6 @@ begin
   return jsonb_build_object(
     'logins', v_logins, 'cancelled', v_cancelled, 'anonymised', v_anonymised, 'being_booked', v_left);
 end $$;
-
--- A venue takes its logins and its prebookings with it; the trigger above keeps those that wait.
-alter table public.prebookings drop constraint prebookings_venue_id_fkey,
-  add constraint prebookings_venue_id_fkey foreign key (venue_id) references public.venues on delete cascade;
-alter table public.member_sessions drop constraint member_sessions_venue_id_fkey,
-  add constraint member_sessions_venue_id_fkey foreign key (venue_id) references public.venues on delete cascade;
 
 grant delete on public.prebookings, public.member_sessions to service_role;
 revoke all on function public.prebooking_anonymous, public.prebookings_keep, public.prebookings_retain, public.prebooking_prune,
