@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from prebooking.bookers import Booker, Gate
+from prebooking.bookers import STALE_CONNECTION, Booker, Gate
 from prebooking.clock import Clock, DatabaseTime, Deadline
 from prebooking.errors import SendRefused
 from prebooking.model import COMPLETED, FAILED, Attempt, Kind, Outcome
 
 NOT_SENT_PAUSES = (0.1, 0.2)  # seconds before a call that could not be sent is tried again
+STALE_CONNECTIONS = 4  # connections in a row that may be closed before their slot: each is made anew at once
 RE_ASKS = 3  # calls after an explicit "too early" ...
 RE_ASK_PAUSE = 0.25  # ... so many seconds apart
 CONFIRM_TIME = 2.0  # seconds a question to the venue may take
@@ -38,10 +39,6 @@ class Calls:
         """Say whether the venue was called about this row as often as it may be."""
         return attempt.row.attempts >= self._booker.most_calls
 
-    async def warm(self) -> None:
-        """Open a connection before the instant."""
-        await self._booker.warm(timeout=CONFIRM_TIME)
-
     async def prepare(self, attempt: Attempt, *, renew: bool = False) -> Outcome | None:
         """See to what a call of this row needs; None: it is there, otherwise why it is not."""
         if not renew and self.is_ready(attempt):
@@ -53,11 +50,11 @@ class Calls:
     ) -> Outcome:
         """Make the row's first call, ``in_turn``, and say when it ``has_left``; if it could not be sent, twice more."""
 
-        async def gate() -> None:
-            await in_turn()
+        def mark_sent() -> None:
             self._let_go(attempt)
             has_left()
 
+        gate = Gate(mark_sent, in_turn)
         outcome = await self._call(attempt, gate)
         for pause in NOT_SENT_PAUSES:
             if outcome.kind is not Kind.NOT_SENT:
@@ -81,19 +78,19 @@ class Calls:
     # one call
 
     async def _call(self, attempt: Attempt, gate: Gate) -> Outcome:
-        outcome = await self._booker.book(attempt.row, timeout=self._guard.remaining(), gate=gate)
+        outcome = STALE_CONNECTION
+        for _ in range(STALE_CONNECTIONS):
+            if outcome != STALE_CONNECTION:
+                break
+            outcome = await self._booker.book(attempt.row, timeout=self._guard.remaining(), gate=gate)
         if outcome.kind is not Kind.NOT_SENT:
             attempt.outcome = outcome
         return outcome
 
     async def _again(self, attempt: Attempt, instead: Outcome) -> Outcome:
         """Call once more, at once; what was clear ``instead`` stands if that does not leave."""
-
-        async def at_once() -> None:
-            self._let_go(attempt)
-
         try:
-            again = await self._call(attempt, at_once)
+            again = await self._call(attempt, Gate(lambda: self._let_go(attempt)))
         except SendRefused:
             return instead
         return instead if again.kind is Kind.NOT_SENT else again

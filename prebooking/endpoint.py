@@ -67,7 +67,7 @@ def cron_app(name: str, run: Callable[[Trigger], Awaitable[Answer]], failed: Cal
     ``failed`` says what is answered when something happens that nobody foresaw.
     """
     log.set_up()
-    http.prime()
+    http.preload_http()
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
 
     async def invoke(request: Request) -> JSONResponse:

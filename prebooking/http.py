@@ -6,12 +6,16 @@ So the context is shared, and nothing else is: no pool, no cookie, no header eve
 
 from __future__ import annotations
 
+import os
 import ssl
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import httpx
+
+from prebooking.errors import SettingsError
 
 CONNECT_TIME = 2.0  # seconds a connection may take
 KEPT = 30.0  # seconds a connection is kept for the next request: longer than any invocation
@@ -19,8 +23,19 @@ KEPT = 30.0  # seconds a connection is kept for the next request: longer than an
 
 @cache
 def tls_context() -> ssl.SSLContext:
-    """Return the process's one TLS context (HTTP/1.1 only: a context carries the protocols it offers)."""
-    context = httpx.create_ssl_context()
+    """Return the process's one TLS context (HTTP/1.1 only: a context carries the protocols it offers).
+
+    Raises:
+        SettingsError: a variable names authorities that cannot be loaded.
+
+    """
+    try:
+        context = httpx.create_ssl_context()
+    except OSError:  # of which SSLError is one
+        name = next((name for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(name)), None)
+        if name is None:
+            raise
+        raise SettingsError({name: "names certificates that cannot be loaded: correct it, or remove it"}) from None
     context.set_alpn_protocols(["http/1.1"])
     return context
 
@@ -29,18 +44,21 @@ def isolated_client(
     *,
     headers: Mapping[str, str] | None = None,
     connect_timeout: float = CONNECT_TIME,
+    keep_connections: bool = False,
     transport: httpx.AsyncBaseTransport | None = None,
 ) -> httpx.AsyncClient:
     """Return a client with a pool of its own that follows no redirect, keeps no cookie and reads no proxy setting.
 
-    Only connecting has a timeout here, in seconds; a whole call is timed by its caller, because a timeout a read never
-    fires on an answer that drips. The pool has no limit: cancelling calls that wait for a connection would kill it.
+    Every request has a connection of its own, closed after the answer, unless connections are kept: an idle one could
+    be closed by the other side just when it is needed, and it holds up others at a server with one worker.
+    Only connecting has a timeout here, in seconds. The caller times the whole call, because httpx's read timeout
+    restarts with every byte. The pool has no limit: cancelling calls that wait for a connection would kill it.
     """
     return httpx.AsyncClient(
         headers=headers,
         verify=tls_context(),
         timeout=httpx.Timeout(None, connect=connect_timeout),
-        limits=httpx.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=KEPT),
+        limits=_limits(keep_connections=keep_connections),
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         follow_redirects=False,
         http2=False,
@@ -49,24 +67,33 @@ def isolated_client(
     )
 
 
-class CarriedTo(httpx.AsyncHTTPTransport):
-    """Carries every request to one address, whatever host it names and still says: to a stand-in on this machine."""
+class RewriteHostTransport(httpx.AsyncHTTPTransport):
+    """Sends every request to one address, whatever host it names: to a stand-in on this machine."""
 
     def __init__(self, address: str) -> None:
-        super().__init__(verify=tls_context(), trust_env=False)
+        super().__init__(verify=tls_context(), trust_env=False, limits=_limits(keep_connections=False))
         self._address = httpx.URL(address)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send it there; its Host header is of the host it was made for."""
+        """Send the request there. Its Host header still names the host it was made for."""
         there = self._address
         request.url = request.url.copy_with(scheme=there.scheme, host=there.host, port=there.port)
         return await super().handle_async_request(request)
 
 
-def prime() -> None:
+def preload_http() -> None:
     """Load what a first request would otherwise import: do it while the process starts, not while a class opens."""
     import anyio._backends._asyncio  # noqa: PLC0415 - chosen by name at the first request
     import anyio.streams.tls  # noqa: F401, PLC0415 - as above
     import httpcore._backends.anyio  # noqa: F401, PLC0415 - as above
 
-    tls_context()
+    with suppress(SettingsError):  # the first request names the variable
+        tls_context()
+
+
+def _limits(*, keep_connections: bool) -> httpx.Limits:
+    return httpx.Limits(
+        max_connections=None,
+        max_keepalive_connections=None if keep_connections else 0,
+        keepalive_expiry=KEPT,
+    )

@@ -12,8 +12,7 @@ import httpx
 from prebooking.bookers import Booker, OpenBooker
 from prebooking.bookers.webhook import WebhookBooker
 from prebooking.clock import Clock, Deadline
-from prebooking.connection import ConnectedBy, OpenedAhead
-from prebooking.http import CarriedTo, isolated_client
+from prebooking.http import RewriteHostTransport, isolated_client
 from prebooking.log import Log
 from prebooking.model import Provider, Summary, Venue
 from prebooking.scheduler import PrebookingScheduler
@@ -54,7 +53,7 @@ async def run_once(
 
 def to_aimharder(settings: AccountSettings) -> httpx.AsyncBaseTransport | None:
     """Return the way to AimHarder: the network, but on the local stack, which has a stand-in for it."""
-    return CarriedTo(settings.aimharder_twin_url) if settings.aimharder_twin_url else None
+    return RewriteHostTransport(settings.aimharder_twin_url) if settings.aimharder_twin_url else None
 
 
 @asynccontextmanager
@@ -72,9 +71,7 @@ async def _bookers(
     ours: dict[str, OpenBooker] = {}
     async with AsyncExitStack() as begun:
         if Provider.WEBHOOK in settings.providers:
-            ahead = OpenedAhead(settings.booking_webhook_url or "")
-            network = None if to_venues else await begun.enter_async_context(ahead)
-            ours[Provider.WEBHOOK] = _webhook(settings, network, to_venues)
+            ours[Provider.WEBHOOK] = _webhook(settings, to_venues)
         if Provider.AIMHARDER in settings.providers:
             loading = asyncio.create_task(_load_aimharder())
             begun.push_async_callback(asyncio.wait, [loading])
@@ -84,10 +81,10 @@ async def _bookers(
         yield ours
 
 
-def _webhook(settings: Settings, network: OpenedAhead | None, to_venues: httpx.AsyncBaseTransport | None) -> OpenBooker:
+def _webhook(settings: Settings, to_venues: httpx.AsyncBaseTransport | None) -> OpenBooker:
     @asynccontextmanager
     async def webhook(_venue: Venue) -> AsyncIterator[Booker]:
-        async with isolated_client(transport=ConnectedBy(network) if network else to_venues) as client:
+        async with isolated_client(transport=to_venues) as client:
             yield WebhookBooker(client, url=settings.booking_webhook_url or "", secret=_secret(settings))
 
     return webhook

@@ -17,7 +17,7 @@ from prebooking.errors import BadBookingData, SendRefused
 from prebooking.log import Log
 from prebooking.model import COMPLETED, FAILED, Attempt, Kind, Outcome
 
-EARLY = 1.0  # seconds before an opening at which the first calls connect, to wait for it at their first byte
+EARLY = 0.6  # seconds before an opening at which the first calls connect, to wait for it at their first byte
 AHEAD = 4  # calls that connect or wait for their slots: a connection may take three slots; each costs the venue one
 EARLY_TIME = timedelta(minutes=15)  # for which the venue may say "too early" before the opening is taken to be wrong
 
@@ -64,7 +64,6 @@ class VenueLine:
         self._last_left = asyncio.Event()
         self._last_left.set()
         self._asked = 0  # questions about doubtful rows, and refreshed logins: they too leave one stagger apart
-        self._is_warm = False
         self.walk: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -77,9 +76,6 @@ class VenueLine:
                 self._asked += 1
             else:
                 self._stand(attempt)
-        if not self._is_warm and any(self._opens_in(attempt) > EARLY for attempt in self.attempts):
-            self._is_warm = True
-            self._spawn(self._calls.warm())
 
     def planned(self) -> float:
         """Return in how many seconds the last who stands in line should have left, if the venue is quick."""
@@ -111,7 +107,7 @@ class VenueLine:
     async def _call_in_turn(self) -> None:
         while self._waiting and not self._calls.stopped and not self._last_start.passed():
             early = self._opens_in(self._waiting[0][1]) - EARLY
-            if early > 0:
+            if early > EARLY / 1000:  # less could be rounded to nothing, for ever
                 await self._somebody_comes(early)
                 continue
             await self._seats.acquire()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import ipaddress
 import json
+import os.path
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Self
@@ -35,6 +36,7 @@ _HOST = re.compile(r"(([\w-]+\.)*[a-z][\w-]*\.?|\d+(\.\d+){3}|\[[\da-f:.]+\])(:\
 _PUBLIC_NAME = re.compile(r"([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+([a-z]{2,}|xn--[a-z0-9-]+)")
 _MISSING = "is missing: set it in the project's environment variables"
 _PRIVATE_ENDINGS = (".localhost", ".local", ".internal", ".lan", ".home.arpa")
+_QUOTES = frozenset("\"'`\u00b4\u2018\u2019\u201a\u201b\u201c\u201d\u201e\u201f\u2032\u2033\u2039\u203a\u00ab\u00bb")
 
 
 def _secret(value: str) -> str:
@@ -140,19 +142,27 @@ class DatabaseSettings(BaseModel):
         given = {name: value for name in cls.model_fields if (value := environment.get(name.upper(), "")).strip()}
         if (newer_name := environment.get("SUPABASE_SECRET_KEY", "")).strip():
             given.setdefault("supabase_service_role_key", newer_name)
-        missing = cls._missing(given)
+        problems = cls._missing(given) | _certificates(environment)
         try:
             settings = cls.model_validate(given)
         except ValidationError as exc:
-            raise SettingsError(_problems(exc) | missing) from None
-        if missing:
-            raise SettingsError(missing)
+            raise SettingsError(_problems(exc) | problems) from None
+        if problems:
+            raise SettingsError(problems)
         return settings
 
     @classmethod
     def _missing(cls, given: Mapping[str, str]) -> dict[str, str]:  # noqa: ARG003 - for Settings, which needs one of two
         """Say what is missing that no single field can tell."""
         return {}
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _without_quotes(cls, value: object) -> object:
+        """Refuse quotes round a value, as some shells and dashboards leave them: they would be part of it."""
+        if isinstance(value, str) and len(text := value.strip()) > 1 and _QUOTES.issuperset((text[0], text[-1])):
+            raise ValueError("has quotes round it: set the value without them")
+        return value
 
     @field_validator("supabase_url")
     @classmethod
@@ -189,7 +199,7 @@ class Settings(AccountSettings):
     booking_webhook_secret: Secret | None = None
     execution_timeout_seconds: float = Field(8, ge=3, le=MAX_DURATION - BUFFER, allow_inf_nan=False)
     stagger_ms: int = Field(50, ge=10, le=1000)
-    lead_seconds: float = Field(0, ge=0, le=5, allow_inf_nan=False)
+    lead_seconds: float = Field(1, ge=0, le=5, allow_inf_nan=False)
     lease_seconds: float = Field(30, le=300, allow_inf_nan=False)
 
     @classmethod
@@ -237,6 +247,16 @@ class Settings(AccountSettings):
         """Return the venue systems that this deployment can book."""
         set_up = {Provider.WEBHOOK: self.booking_webhook_url, Provider.AIMHARDER: self.session_encryption_key}
         return [provider for provider, given in set_up.items() if given]
+
+
+def _certificates(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the problems of the two variables that name certificates for the whole process."""
+    kinds = {"SSL_CERT_FILE": ("file", os.path.isfile), "SSL_CERT_DIR": ("folder", os.path.isdir)}
+    return {
+        name: f"names a {kind} that is not there: correct it, or remove it"
+        for name, (kind, is_there) in kinds.items()
+        if (path := environment.get(name)) and not is_there(path)
+    }
 
 
 def _problems(exc: ValidationError) -> dict[str, str]:

@@ -19,6 +19,7 @@ from supabase.lib.client_options import AsyncClientOptions
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_chain, wait_fixed
 
 from prebooking.clock import Clock, Deadline
+from prebooking.content_coding import Undecodable, decoded
 from prebooking.errors import StoreBusy, StoreError, StoreRefused, StoreUnavailable
 from prebooking.http import isolated_client
 from prebooking.settings import DatabaseSettings
@@ -150,17 +151,22 @@ class AnswerTooLong(httpx.ReadError):
 
 
 class _Capped(httpx.AsyncByteStream):
-    """An answer's bytes, up to the limit: the library reads everything there is, and there may be no end to it."""
+    """An answer's decoded bytes, up to the limit: the library reads everything, and there may be no end to it."""
 
-    def __init__(self, stream: httpx.AsyncByteStream) -> None:
-        self._stream, self._left = stream, ANSWER_LIMIT
+    def __init__(self, stream: httpx.AsyncByteStream, content_encoding: str) -> None:
+        self._stream, self._content_encoding = stream, content_encoding
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
+        body = bytearray()
         async for chunk in self._stream:
-            self._left -= len(chunk)
-            if self._left < 0:
+            body += chunk
+            if len(body) > ANSWER_LIMIT:
                 raise AnswerTooLong("")
-            yield chunk
+        try:
+            whole = decoded(bytes(body), self._content_encoding, ANSWER_LIMIT)
+        except Undecodable as exc:
+            raise httpx.DecodingError(str(exc)) from None
+        yield whole
 
     async def aclose(self) -> None:
         await self._stream.aclose()
@@ -168,19 +174,17 @@ class _Capped(httpx.AsyncByteStream):
 
 async def _cap(response: httpx.Response) -> None:
     """Limit what is read of an answer; one that is no success ends here."""
-    compressed = response.headers.get("content-encoding", "identity").lower() != "identity"
-    if compressed and response.is_success:
-        raise httpx.DecodingError("compressed unasked", request=response.request)
+    content_encoding = response.headers.pop("content-encoding", "")  # httpx would decode without a limit
     if isinstance(response.stream, httpx.AsyncByteStream):
-        response.stream = _Capped(response.stream)
+        response.stream = _Capped(response.stream, content_encoding)
     if not response.is_success:  # the library would lose the status where the body has no code
-        raise _Refusal(response.status_code, None if compressed else _code(await response.aread()))
+        raise _Refusal(response.status_code, await _code(response))
 
 
-def _code(body: bytes) -> str | None:
+async def _code(response: httpx.Response) -> str | None:
     try:
-        said = json.loads(body)
-    except (ValueError, RecursionError):
+        said = json.loads(await response.aread())
+    except (httpx.DecodingError, ValueError, RecursionError):
         return None
     code = said.get("code") if isinstance(said, dict) else None
     return code if isinstance(code, str) and _CODE.fullmatch(code) else None
@@ -199,11 +203,13 @@ async def create_isolated_supabase(
 
     It shares no pool, session or mutable state with any other: overlapping invocations live in one process. It neither
     keeps nor refreshes a session (the key is the identity), follows no redirect (the key would go along), leaves
-    retries to us (the library's own take seven seconds, and only for reads), and reads no answer that is compressed
-    (a few hundred bytes can become 200 MB) or has no end.
+    retries to us (the library's own take seven seconds, and only for reads), and reads of an answer, decoded, no more
+    than ANSWER_LIMIT.
     """
     plain = {"Accept-Encoding": "identity"}
-    async with isolated_client(headers=plain, connect_timeout=timeout, transport=transport) as http:
+    async with isolated_client(
+        headers=plain, connect_timeout=timeout, keep_connections=True, transport=transport
+    ) as http:
         http.event_hooks = {"response": [_cap]}
         options = AsyncClientOptions(
             httpx_client=http,

@@ -12,17 +12,15 @@ from contextvars import Context
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar, TypeVarTuple, Unpack
 
+from prebooking.bookers import Gate
 from prebooking.clock import Clock
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 EPOCH = datetime(2030, 1, 7, 6, 0, tzinfo=UTC)
+at_once = Gate(lambda: None)  # lets the first byte go
 _END = 7 * 86_400.0  # virtual seconds: a loop that still ticks then waits for nothing
-
-
-async def at_once() -> None:
-    """Be a gate that is open: let the first byte go."""
 
 
 class DeadlockError(AssertionError):

@@ -4,12 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from typing import Protocol
 
-from prebooking.model import Outcome, Prebooking, Venue
+from prebooking.model import Kind, Outcome, Prebooking, Venue
 
-# Awaited right before a call's first byte leaves: returns when it may leave, raises SendRefused if it may not.
-Gate = Callable[[], Awaitable[None]]
+
+async def no_wait() -> None:
+    """Be the wait of a call that may leave at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """What a call passes right before its first byte.
+
+    First ``wait`` returns when the call's slot has come. Then the call checks its connection. Only then ``mark_sent``
+    notes that the first byte leaves now, or raises SendRefused if it may not.
+    """
+
+    mark_sent: Callable[[], None]
+    wait: Callable[[], Awaitable[None]] = no_wait
+
+
+# Returned when a call's connection was closed, or had grown old, before its slot came: it may be made again at once.
+STALE_CONNECTION = Outcome(Kind.NOT_SENT, detail="stale connection")
 
 
 class Booker(Protocol):
@@ -22,15 +40,11 @@ class Booker(Protocol):
 
     most_calls: float
 
-    # A timeout is an argument because it differs from call to call: the time that is left.
-    async def warm(self, *, timeout: float) -> None:  # noqa: ASYNC109 - as said above
-        """Open a connection before the instant, if that helps. Never raises."""
-        ...
-
     def is_ready(self, row: Prebooking) -> bool:
         """Say whether the row can be booked as it is, or has to be prepared first."""
         ...
 
+    # A timeout is an argument because it differs from call to call: the time that is left.
     async def prepare(self, row: Prebooking, *, timeout: float, renew: bool = False) -> Outcome | None:  # noqa: ASYNC109 - as said above
         """See to whatever a booking of this row needs, a login most of all; None: it can be booked now.
 

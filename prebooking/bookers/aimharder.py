@@ -56,11 +56,6 @@ class AimHarderBooker:
         self._clock = clock
         self._used: dict[UUID, int] = {}  # by row: the version of the session in its last call or question
 
-    async def warm(self, *, timeout: float) -> None:  # noqa: ASYNC109 - see Booker
-        """Open a connection to the box."""
-        if not self._site.problem:
-            await self._site.warm(timeout=timeout)
-
     def is_ready(self, row: Prebooking) -> bool:
         """Say whether a session of the member's is there that opens. Its age does not count: the venue judges that."""
         try:

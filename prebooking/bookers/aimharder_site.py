@@ -129,10 +129,6 @@ class AimHarderSite:
             return _no(reply)
         return [read_class(one) for one in listed[:CLASSES] if isinstance(one, dict)]
 
-    async def warm(self, *, timeout: float) -> None:  # noqa: ASYNC109 - as above
-        """Open a connection to the box, and leave it open for whoever comes next."""
-        await ask(self._client, self._client.build_request("GET", f"{self._box}/", headers=HEADERS), timeout=timeout)
-
     # sessions
 
     async def login(self, email: str, password: str, *, timeout: float) -> Login:  # noqa: ASYNC109 - as above

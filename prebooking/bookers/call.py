@@ -8,23 +8,26 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import httpcore
 import httpx
 
 from prebooking import __version__
-from prebooking.bookers import Gate
+from prebooking.bookers import STALE_CONNECTION, Gate
+from prebooking.content_coding import Undecodable, decoded
 from prebooking.model import Kind, Outcome
 
 REPLY_LIMIT = 65_536  # bytes of an answer that are read; a booking needs a hundred
+FRESH = 1.0  # seconds for which a connection may be open before its first byte; some servers close it after two
 HEADERS = {
     "User-Agent": f"prebooking-scheduler/{__version__}",
     "Accept": "application/json",
-    "Accept-Encoding": "identity",  # 272 compressed bytes can become 200 MB
+    "Accept-Encoding": "identity",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A venue's answer. ``body`` is None when it was longer than we read, or compressed unasked."""
+    """A venue's answer. ``body`` is None when it was longer than we read, or in a coding that cannot be undone."""
 
     status: int
     body: bytes | None
@@ -41,38 +44,78 @@ class Reply:
         return value if isinstance(value, dict) else None
 
 
+class _StaleConnection(Exception):
+    """The connection is not fit for the first byte any more."""
+
+
+class _FirstByte:
+    """A call's first byte: the connection that it is to leave on, and whether it has ``left``."""
+
+    def __init__(self, gate: Gate) -> None:
+        self.left = False
+        self._gate = gate
+        self._stream: httpcore.AsyncNetworkStream | None = None  # None: a transport without a network
+        self._opened_at = 0.0
+
+    async def trace(self, event: str, info: dict[str, Any]) -> None:
+        """Be httpcore's trace extension, which is awaited between a connection's opening and the first byte."""
+        if event in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
+            self._stream, self._opened_at = info["return_value"], asyncio.get_running_loop().time()
+        elif event.endswith("send_request_headers.started"):
+            await self._wait()
+            self._gate.mark_sent()
+            self.left = True
+
+    async def _wait(self) -> None:
+        """Wait for the call's slot.
+
+        Raises:
+            _StaleConnection: meanwhile the connection was closed, something was said on it, or it has grown old.
+
+        """
+        if self._stream is None:
+            return await self._gate.wait()
+        # A read sees what a look at the socket cannot: over TLS 1.3 servers send tickets, which mean nothing.
+        said = asyncio.create_task(self._stream.read(1))
+        try:
+            await self._gate.wait()
+            for _ in range(3):  # what has arrived by now is read now
+                await asyncio.sleep(0)
+            if said.done() or asyncio.get_running_loop().time() - self._opened_at > FRESH:
+                raise _StaleConnection
+        finally:
+            said.cancel()
+            await asyncio.gather(said, return_exceptions=True)
+
+
 async def call(
     client: httpx.AsyncClient,
     request: httpx.Request,
     classify: Callable[[Reply], Outcome],
     *,
-    timeout: float,  # noqa: ASYNC109 - of the call as a whole: a read's own never fires on an answer that drips
+    timeout: float,  # noqa: ASYNC109 - of the call as a whole: httpx's read timeout restarts with every byte
     gate: Gate,
 ) -> Outcome:
-    """Send the request once and say what came of it, in at most ``timeout`` seconds.
+    """Send the request once and return what came of it, in at most ``timeout`` seconds.
 
-    Whether a failure is ``not_sent`` or ``unsure`` is decided by one fact, whether the first byte was let go.
+    Whether a failure is ``not_sent`` or ``unsure`` is decided by one fact, whether the gate was passed. If the
+    connection did not outlast the wait for the slot, nothing was sent: STALE_CONNECTION.
 
     Raises:
         SendRefused: the gate did not open.
 
     """
-    left = False
-
-    async def trace(event: str, _info: dict[str, Any]) -> None:
-        nonlocal left
-        if event.endswith("send_request_headers.started"):
-            await gate()
-            left = True
-
-    request.extensions["trace"] = trace
+    first_byte = _FirstByte(gate)
+    request.extensions["trace"] = first_byte.trace
     try:
         async with asyncio.timeout(timeout):
             return classify(await _exchange(client, request))
+    except _StaleConnection:
+        return STALE_CONNECTION
     except (httpx.HTTPError, httpx.StreamError, OSError) as exc:
-        return Outcome(Kind.UNSURE if left else Kind.NOT_SENT, detail=type(exc).__name__)
+        return Outcome(Kind.UNSURE if first_byte.left else Kind.NOT_SENT, detail=type(exc).__name__)
     except Exception as exc:
-        if not left:  # no fault of the venue's: the gate has refused, or the mistake is ours
+        if not first_byte.left:  # no fault of the venue's: the gate has refused, or the mistake is ours
             raise
         return Outcome(Kind.UNSURE, detail=type(exc).__name__)  # an answer can break any parser
 
@@ -95,28 +138,18 @@ async def ask(
 async def _exchange(client: httpx.AsyncClient, request: httpx.Request, limit: int = REPLY_LIMIT) -> Reply:
     response = await client.send(request, stream=True)
     try:
-        return Reply(response.status_code, await _capped(response, limit), response.headers)
+        return Reply(response.status_code, await _body(response, limit), response.headers)
     finally:
-        if _said_more(response):
-            await response.extensions["network_stream"].aclose()
         await response.aclose()
 
 
-def _said_more(response: httpx.Response) -> bool:
-    """Say whether bytes came after the answer: the next call on this connection would take them for its own."""
-    stream: Any = response.stream
-    while stream is not None and not hasattr(stream, "_connection"):
-        stream = getattr(stream, "_stream", None) or getattr(stream, "_httpcore_stream", None)
-    state = getattr(getattr(stream, "_connection", None), "_h11_state", None)
-    return state is not None and bool(state.trailing_data[0])
-
-
-async def _capped(response: httpx.Response, limit: int) -> bytes | None:
-    if response.headers.get("content-encoding", "identity").lower() != "identity":
-        return None
+async def _body(response: httpx.Response, limit: int) -> bytes | None:
     body = bytearray()
     async for chunk in response.aiter_raw():
         body += chunk
         if len(body) > limit:
             return None
-    return bytes(body)
+    try:
+        return decoded(bytes(body), response.headers.get("content-encoding", ""), limit)
+    except Undecodable:
+        return None

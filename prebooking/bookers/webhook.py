@@ -37,9 +37,6 @@ class WebhookBooker:
         self._client, self._url = client, httpx.URL(url)  # read once, not for every call
         self._headers = {**HEADERS, "Authorization": f"Bearer {secret}"}
 
-    async def warm(self, *, timeout: float) -> None:  # noqa: ASYNC109 - see Booker
-        """Do nothing: a call connects early by itself."""
-
     def is_ready(self, row: Prebooking) -> bool:  # noqa: ARG002 - see Booker
         """Say yes: the secret is the deployment's."""
         return True

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from prebooking.bookers.aimharder_site import AimHarderSite, Login
-from prebooking.http import CarriedTo, isolated_client
+from prebooking.http import RewriteHostTransport, isolated_client
 from prebooking.local.stack import Stack
 from prebooking.sessions import Seal
 from prebooking.settings import Settings
@@ -39,6 +39,6 @@ def log_in(stack: Stack, venue_id: UUID, host: str, emails: Sequence[str]) -> No
 
 
 async def _logins(stack: Stack, host: str, emails: Sequence[str]) -> list[Login]:
-    async with isolated_client(transport=CarriedTo(stack.environment["AIMHARDER_TWIN_URL"])) as client:
+    async with isolated_client(transport=RewriteHostTransport(stack.environment["AIMHARDER_TWIN_URL"])) as client:
         site = AimHarderSite(client, host=host, box_id=None)
         return [await site.login(email, PASSWORD, timeout=10) for email in emails]

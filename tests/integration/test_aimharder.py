@@ -394,10 +394,10 @@ def test_too_early_is_asked_three_times_more_and_no_more(gym: Gym) -> None:
     assert (end(gym, row), gym.world.row(row)["attempts"]) == (("pending", None), 4)
 
 
-def test_the_box_is_called_once_to_open_a_connection_while_an_opening_is_awaited(gym: Gym) -> None:
+def test_the_box_is_called_only_to_book_while_an_opening_is_awaited(gym: Gym) -> None:
     row = gym.wish(gym.member("ana"), gym.gym_class(at=3))
     gym.world.play(gym.invoke(LEAD_SECONDS="4"))
-    assert [arrival.path for arrival in gym.twin.ledger.arrivals(None)] == ["/", BOOK]
+    assert [arrival.path for arrival in gym.twin.ledger.arrivals(None)] == [BOOK]
     assert end(gym, row) == ("completed", "booked")
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gzip
 import time
 import tracemalloc
+import zlib
 
 import httpx
 import pytest
 
+from prebooking.bookers import Gate
 from prebooking.bookers.call import HEADERS, REPLY_LIMIT, Reply, call
 from prebooking.bookers.webhook import classify
 from prebooking.http import isolated_client
@@ -88,11 +91,10 @@ async def test_a_connection_that_breaks_off_leaves_the_call_unsure(text: bytes) 
 async def test_a_connection_that_breaks_off_as_the_first_byte_leaves_is_unsure() -> None:
     async with serve(silence) as server, isolated_client() as client:
 
-        async def gate() -> None:
-            await server.connected()
+        def break_off() -> None:
             server.peers[0].reset()
-            await server.left()
 
+        gate = Gate(break_off, server.connected)
         request = client.build_request("POST", server.url, content=b"{}")
         assert (await call(client, request, classify, timeout=20, gate=gate)).kind is Kind.UNSURE
         assert server.requests() == []
@@ -147,3 +149,27 @@ async def test_a_body_is_read_up_to_the_limit(*, length: int, read: bool) -> Non
     ):
         await call(client, client.build_request("GET", server.url), keep, timeout=5, gate=at_once)
     assert replies == [Reply(200, b"x" * length if read else None)]
+
+
+# A coding that was not asked for is undone; a name that is no coding changes nothing.
+
+
+@pytest.mark.parametrize(
+    ("coding", "body"),
+    [
+        (b"utf-8", b'{"state": "full"}'),
+        (b"gzip", gzip.compress(b'{"state": "full"}')),
+        (b"deflate", zlib.compress(b'{"state": "full"}')),
+        (b"GZIP, utf-8", gzip.compress(b'{"state": "full"}')),
+    ],
+)
+async def test_an_answer_in_a_coding_that_was_not_asked_for_is_read(coding: bytes, body: bytes) -> None:
+    head = b"HTTP/1.1 422 No\r\nContent-Encoding: %b\r\nContent-Length: %d\r\n\r\n" % (coding, len(body))
+    assert await outcome_of(answers(head + body)) == Outcome(Kind.FULL)
+
+
+@pytest.mark.parametrize("coding", [b"br", b"gzip", b"deflate"])
+async def test_an_answer_in_a_coding_that_cannot_be_undone_is_unsure(coding: bytes) -> None:
+    body = gzip.compress(b'{"state": "booked"}')[:-4]
+    head = b"HTTP/1.1 201 Made\r\nContent-Encoding: %b\r\nContent-Length: %d\r\n\r\n" % (coding, len(body))
+    assert (await outcome_of(answers(head + body))).kind is Kind.UNSURE

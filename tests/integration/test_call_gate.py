@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import contextlib
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import httpx
 import pytest
+import trustme
 
-from prebooking.bookers import Gate
+from prebooking.bookers import STALE_CONNECTION, Gate
+from prebooking.bookers import call as call_module
 from prebooking.bookers.call import HEADERS, call
 from prebooking.bookers.webhook import classify
 from prebooking.errors import SendRefused
-from prebooking.http import isolated_client
+from prebooking.http import isolated_client, tls_context
 from prebooking.model import Kind, Outcome
 from tests.doubles import at_once
 from tests.peers import Peer, Server, answers, requests, serve, silence
@@ -24,14 +28,19 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 
 
 class Held:
-    """A gate that stays closed until it is opened, and says when a call has come to it."""
+    """A gate that stays closed until it is opened. ``reached``: a call has come to it; ``sent``: one has passed it."""
 
     def __init__(self) -> None:
         self.reached, self.opened = asyncio.Event(), asyncio.Event()
+        self.sent = 0
+        self.gate = Gate(self._mark_sent, self._wait)
 
-    async def __call__(self) -> None:
+    async def _wait(self) -> None:
         self.reached.set()
         await self.opened.wait()
+
+    def _mark_sent(self) -> None:
+        self.sent += 1
 
 
 @pytest.fixture
@@ -68,7 +77,7 @@ async def waits_in(gate: Held, server: Server, call: asyncio.Task[Any]) -> None:
 async def test_while_the_gate_is_closed_the_connection_is_open_and_no_byte_has_left(client: httpx.AsyncClient) -> None:
     gate = Held()
     async with serve(answers(OK)) as server, asyncio.TaskGroup() as group:
-        calling = group.create_task(post(client, server.url, gate))
+        calling = group.create_task(post(client, server.url, gate.gate))
         await waits_in(gate, server, calling)
         assert server.received == [b""]
         assert not server.peers[0].ended.is_set()
@@ -77,26 +86,13 @@ async def test_while_the_gate_is_closed_the_connection_is_open_and_no_byte_has_l
         assert len(server.requests()) == 1
 
 
-async def test_on_a_connection_that_is_warm_no_byte_leaves_either(client: httpx.AsyncClient) -> None:
-    gate = Held()
-    async with serve(answers(OK)) as server, asyncio.TaskGroup() as group:
-        await post(client, server.url)
-        before = server.received
-        calling = group.create_task(post(client, server.url, gate))
-        await waits_in(gate, server, calling)
-        assert server.received == before
-        gate.opened.set()
-        assert await calling == Outcome(Kind.BOOKED)
-        assert [len(requests(received)) for received in server.received] == [2]
-
-
 async def test_a_gate_that_refuses_lets_no_byte_out(client: httpx.AsyncClient) -> None:
-    async def refuse() -> None:
+    def refuse() -> None:
         raise SendRefused("too late")
 
     async with serve(silence) as server:
         with pytest.raises(SendRefused, match="too late"):
-            await post(client, server.url, refuse)
+            await post(client, server.url, Gate(refuse))
         await server.left()
         assert server.received == [b""]
 
@@ -105,9 +101,12 @@ async def test_a_gate_that_goes_wrong_lets_no_byte_out(client: httpx.AsyncClient
     async def go_wrong() -> None:
         raise LookupError
 
+    def no_mark() -> None:
+        raise AssertionError("nothing leaves")
+
     async with serve(silence) as server:
         with pytest.raises(LookupError):
-            await post(client, server.url, go_wrong)
+            await post(client, server.url, Gate(no_mark, go_wrong))
         await server.left()
         assert server.received == [b""]
 
@@ -115,7 +114,7 @@ async def test_a_gate_that_goes_wrong_lets_no_byte_out(client: httpx.AsyncClient
 async def test_a_call_that_is_cancelled_in_the_gate_lets_no_byte_out(client: httpx.AsyncClient) -> None:
     gate = Held()
     async with serve(silence) as server:
-        calling = asyncio.create_task(post(client, server.url, gate))
+        calling = asyncio.create_task(post(client, server.url, gate.gate))
         await waits_in(gate, server, calling)
         calling.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -126,7 +125,7 @@ async def test_a_call_that_is_cancelled_in_the_gate_lets_no_byte_out(client: htt
 
 async def test_a_call_whose_time_is_over_in_the_gate_was_not_sent(client: httpx.AsyncClient) -> None:
     async with serve(silence) as server:
-        outcome = await post(client, server.url, Held(), timeout=0.1)
+        outcome = await post(client, server.url, Held().gate, timeout=0.1)
         assert outcome == Outcome(Kind.NOT_SENT, detail="TimeoutError")
         await server.left()
         assert server.received == [b""]
@@ -147,7 +146,7 @@ async def test_a_call_that_is_cancelled_after_the_gate_is_at_the_server(client: 
 async def test_calls_leave_in_the_order_of_their_gates_not_of_their_connections(client: httpx.AsyncClient) -> None:
     gates = [Held() for _ in range(5)]
     async with serve(answers(OK)) as server, asyncio.TaskGroup() as group:
-        calls = [group.create_task(post(client, f"{server.url}/{n}", gate)) for n, gate in enumerate(gates)]
+        calls = [group.create_task(post(client, f"{server.url}/{n}", gate.gate)) for n, gate in enumerate(gates)]
         await server.connected(5)
         for n in (3, 0, 4, 2, 1):
             gates[n].opened.set()
@@ -219,56 +218,93 @@ async def test_what_comes_after_an_answer_is_not_the_next_call_s_answer(client: 
         assert len(server.peers) == 3, "the connection is thrown away with what was said"
 
 
-async def test_what_a_server_says_unasked_is_not_the_next_call_s_answer(client: httpx.AsyncClient) -> None:
-    async with serve(answers(OK)) as server:
-        assert await post(client, server.url) == Outcome(Kind.BOOKED)
-        await server.peers[0].say(b"HTTP/1.1 409 Conflict\r\nContent-Length: 0\r\n\r\n")
-        assert await post(client, server.url) == Outcome(Kind.BOOKED)
-        assert len(server.peers) == 2, "the connection is thrown away with what was said"
-
-
-async def test_a_connection_that_was_closed_meanwhile_is_not_used_again(client: httpx.AsyncClient) -> None:
-    async def script(peer: Peer) -> None:
-        await peer.request()
-        await peer.say(OK)
-        peer.close()
-
-    async with serve(script) as server:
-        for _ in range(3):
-            assert await post(client, server.url) == Outcome(Kind.BOOKED)
-            await server.left()
-        assert len(server.requests()) == 3
-
-
-async def test_a_call_that_fails_on_a_warm_connection_is_not_sent_again_by_itself(client: httpx.AsyncClient) -> None:
-    async def script(peer: Peer) -> None:
-        await peer.request(1)
-        await peer.say(OK)
-        await peer.request(2)
-        peer.reset()
-
-    async with serve(script) as server:
-        assert await post(client, server.url) == Outcome(Kind.BOOKED)
-        assert (await post(client, server.url)).kind is Kind.UNSURE
-        await server.left()
-        assert len(server.requests()) == 2
-
-
 async def test_a_connection_whose_answer_is_too_long_is_closed_at_once(client: httpx.AsyncClient) -> None:
     async with serve(answers(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n" + b"x" * 99_999)) as server:
         assert (await post(client, server.url)).kind is Kind.UNSURE
         await server.left()
 
 
-async def test_a_client_that_is_closed_leaves_no_connection_open() -> None:
-    gates = [Held() for _ in range(3)]
+async def test_every_call_has_a_connection_of_its_own_which_is_closed_after_its_answer(
+    client: httpx.AsyncClient,
+) -> None:
     async with serve(answers(OK)) as server:
-        async with isolated_client() as client, asyncio.TaskGroup() as group:
-            calls = [group.create_task(post(client, server.url, gate)) for gate in gates]
-            await server.connected(3)
-            for gate in gates:
-                gate.opened.set()
-            await asyncio.wait(calls)
-            assert not any(peer.ended.is_set() for peer in server.peers)
+        for calls in (1, 2, 3):
+            assert await post(client, server.url) == Outcome(Kind.BOOKED)
+            await server.left()
+            assert [len(requests(received)) for received in server.received] == [1] * calls
+
+
+# Between its opening and its slot a connection may be lost. Then nothing is sent on it.
+
+
+async def close(peer: Peer) -> None:
+    peer.close()
+
+
+async def reset(peer: Peer) -> None:
+    peer.reset()
+
+
+async def time_out(peer: Peer) -> None:
+    await peer.say(b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n")
+
+
+@contextlib.asynccontextmanager
+async def held_call(server: Server, url: str) -> AsyncIterator[tuple[Held, asyncio.Task[Outcome]]]:
+    """Make a call whose connection is open and that waits for its slot."""
+    held = Held()
+    async with isolated_client() as client, asyncio.TaskGroup() as group:
+        calling = group.create_task(post(client, url, held.gate))
+        await waits_in(held, server, calling)
+        yield held, calling
+
+
+@pytest.mark.parametrize("ends", [close, reset, time_out])
+@pytest.mark.parametrize("secure", [False, True])
+async def test_no_first_byte_leaves_on_a_connection_that_the_server_has_ended(
+    ends: Callable[[Peer], Awaitable[None]], *, secure: bool
+) -> None:
+    async with serve(silence, tls=certificate("localhost") if secure else None) as server:
+        url = server.url.replace("http://127.0.0.1", "https://localhost") if secure else server.url
+        async with held_call(server, url) as (held, calling):
+            await ends(server.peers[0])
+            await everything_arrives()
+            held.opened.set()
+            assert await calling == STALE_CONNECTION
         await server.left()
-        assert [len(requests(received)) for received in server.received] == [1, 1, 1]
+        assert (held.sent, server.received) == (0, [b""])
+
+
+async def test_what_tls_says_by_itself_ends_no_connection() -> None:
+    """TLS 1.3 servers send tickets after the handshake: a socket that can be read is not one that was closed."""
+    async with serve(answers(OK), tls=certificate("localhost")) as server:
+        async with held_call(server, server.url.replace("http://127.0.0.1", "https://localhost")) as (held, calling):
+            held.opened.set()
+            assert await calling == Outcome(Kind.BOOKED)
+        assert (held.sent, len(server.requests()), len(server.peers)) == (1, 1, 1)
+
+
+@pytest.mark.parametrize(("age", "sent"), [(0.0, 0), (20.0, 1)])
+async def test_no_first_byte_leaves_on_a_connection_that_is_too_old(
+    monkeypatch: pytest.MonkeyPatch, age: float, sent: int
+) -> None:
+    monkeypatch.setattr(call_module, "FRESH", age)
+    async with serve(answers(OK)) as server:
+        async with held_call(server, server.url) as (held, calling):
+            held.opened.set()
+            assert (await calling == STALE_CONNECTION) is (sent == 0)
+        assert (held.sent, len(server.requests())) == (sent, sent)
+
+
+async def test_a_certificate_of_somebody_else_is_refused_and_nothing_sent() -> None:
+    async with serve(answers(OK), tls=certificate("elsewhere.example")) as server, isolated_client() as client:
+        outcome = await post(client, server.url.replace("http://127.0.0.1", "https://localhost"))
+        assert (outcome.kind, server.requests()) == (Kind.NOT_SENT, [])
+
+
+def certificate(name: str) -> ssl.SSLContext:
+    """Return a server's side of TLS, with a certificate that this process trusts."""
+    authority, context = trustme.CA(), ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.configure_trust(tls_context())
+    authority.issue_cert(name).configure_cert(context)
+    return context

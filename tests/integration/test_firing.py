@@ -86,7 +86,7 @@ def test_rows_within_the_lead_are_held_and_leave_at_their_opening(database: Data
 def test_without_a_lead_nothing_is_taken_before_its_opening(database: Database) -> None:
     world = World(database)
     rows = world.opening(2, at=0.5)
-    summary = world.play(world.invoke())
+    summary = world.play(world.invoke(LEAD_SECONDS="0"))
     assert (world.sent(), world.ends(rows)) == ([], [("pending", None)] * 2)
     assert summary.message == "No prebookings ready"
     assert world.wire.calls == ["claim_due_prebookings_v1"]

@@ -1,8 +1,10 @@
-"""What the database's client reads of an answer: nothing compressed, and nothing without end."""
+"""What the database's client reads of an answer: decoded with a limit, and nothing without end."""
 
 from __future__ import annotations
 
+import gzip
 import tracemalloc
+import zlib
 from uuid import uuid4
 
 import pytest
@@ -45,10 +47,23 @@ async def test_an_answer_is_asked_for_as_it_is() -> None:
     assert b"accept-encoding: identity\r\n" in request.lower()
 
 
+@pytest.mark.parametrize(
+    ("coding", "body"), [("gzip", gzip.compress(b"12")), ("deflate", zlib.compress(b"12")), ("utf-8", b"12")]
+)
+async def test_an_answer_in_a_coding_that_was_not_asked_for_is_read(coding: str, body: bytes) -> None:
+    assert (await ask(answers(ok(body, f"Content-Encoding: {coding}"))))[0].value == "12"
+
+
 @pytest.mark.parametrize("script", [bomb, bomb_in_capitals])
-async def test_an_answer_that_is_compressed_all_the_same_is_not_unpacked(script: Script) -> None:
-    with pytest.raises(StoreUnavailable, match="DecodingError"):
-        await ask(script)
+async def test_an_answer_that_is_compressed_is_unpacked_up_to_the_limit(script: Script) -> None:
+    tracemalloc.start()
+    try:
+        with pytest.raises(StoreUnavailable, match="DecodingError"):
+            await ask(script)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 48 * MEBIBYTE
 
 
 @pytest.mark.parametrize("script", [endless_body, endless_body_without_a_length])

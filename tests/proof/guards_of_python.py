@@ -61,7 +61,11 @@ GUARDS_OF_PYTHON = (
     Guard(
         "what has left was perhaps sent",
         scenes_of_calls.a_connection_breaks_after_the_venue_has_acted,
-        (InPython("prebooking.bookers.call:call", "Kind.UNSURE if left else Kind.NOT_SENT", "Kind.NOT_SENT"),),
+        (
+            InPython(
+                "prebooking.bookers.call:call", "Kind.UNSURE if first_byte.left else Kind.NOT_SENT", "Kind.NOT_SENT"
+            ),
+        ),
     ),
     Guard(
         "the clocks are looked at right before the first byte",

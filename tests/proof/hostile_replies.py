@@ -126,6 +126,7 @@ async def bomb_in_capitals(peer: Peer) -> None:
     await peer.request()
     await peer.say(b"HTTP/1.1 200 OK\r\ncontent-encoding: GZIP\r\nContent-Encoding: gzip\r\nConnection: close\r\n\r\n")
     await peer.say(BOMB)
+    peer.close()
 
 
 TOO_MUCH = [endless_body, endless_body_without_a_length, endless_header, endless_headers, bomb, bomb_in_capitals]

@@ -50,7 +50,7 @@ def jwt(**claims: Any) -> str:
 def test_what_is_not_said_has_a_default() -> None:
     settings = read()
     assert (settings.execution_timeout_seconds, settings.lease_seconds) == (8, 30)
-    assert (settings.stagger_ms, settings.lead_seconds, settings.cron_secret_previous) == (50, 0, None)
+    assert (settings.stagger_ms, settings.lead_seconds, settings.cron_secret_previous) == (50, 1, None)
 
 
 def test_what_is_said_is_read() -> None:
@@ -275,3 +275,44 @@ def test_a_secret_that_is_taken_is_shown_nowhere(name: str) -> None:
 
 def test_the_tests_own_environment_is_one_that_is_taken() -> None:
     assert Settings.from_environment(LOCAL).supabase_url == LOCAL["SUPABASE_URL"]
+
+
+QUOTED = "has quotes round it: set the value without them"
+
+
+@pytest.mark.parametrize(
+    "quotes", ['""', "''", "``", "\u201c\u201d", "\u201e\u201c", "\u2018\u2019", "\u00ab\u00bb", "\u201d\u201d", "\"'"]
+)
+@pytest.mark.parametrize("name", [name.upper() for name in Settings.model_fields])
+def test_quotes_round_a_value_are_refused_by_name(name: str, quotes: str) -> None:
+    value = ENVIRONMENT.get(name) or {"CRON_SECRET_PREVIOUS": "the-secret-before-it"}.get(name, KEY)
+    assert problems(**{name: f" {quotes[0]}{value}{quotes[1]}\n"})[name] == QUOTED
+
+
+def test_quotes_round_the_newer_name_of_the_key_are_refused_too() -> None:
+    unset = {"SUPABASE_SERVICE_ROLE_KEY": "", "SUPABASE_SECRET_KEY": '"sb_secret_of_the_tests"'}
+    assert problems(**unset) == {"SUPABASE_SERVICE_ROLE_KEY": QUOTED}
+
+
+@pytest.mark.parametrize("secret", ['"the-secret-of-the-cron', "the-secret's-of-the-cron", "the-secret-of-the-cron`"])
+def test_a_secret_may_hold_a_quote(secret: str) -> None:
+    assert problems(CRON_SECRET=secret) == {}
+
+
+def test_certificates_that_are_not_there_are_named_with_everything_else(tmp_path: Path) -> None:
+    missing = str(tmp_path / "missing")
+    assert problems(SSL_CERT_FILE=missing, SSL_CERT_DIR=missing, STAGGER_MS="5").keys() == {
+        "SSL_CERT_FILE",
+        "SSL_CERT_DIR",
+        "STAGGER_MS",
+    }
+    assert problems(SSL_CERT_FILE=missing) == {
+        "SSL_CERT_FILE": "names a file that is not there: correct it, or remove it"
+    }
+    assert set(problems(SSL_CERT_FILE=str(tmp_path))) == {"SSL_CERT_FILE"}, "a folder is no file"
+
+
+def test_certificates_that_are_there_are_no_problem(tmp_path: Path) -> None:
+    (tmp_path / "authorities.pem").touch()
+    assert problems(SSL_CERT_FILE=str(tmp_path / "authorities.pem"), SSL_CERT_DIR=str(tmp_path)) == {}
+    assert problems(SSL_CERT_FILE="", SSL_CERT_DIR="") == {}

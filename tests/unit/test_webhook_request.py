@@ -16,6 +16,7 @@ from prebooking.bookers.webhook import WebhookBooker
 from prebooking.errors import BadBookingData
 from prebooking.http import isolated_client
 from prebooking.model import Kind, Outcome, Prebooking, Venue
+from tests.doubles import at_once
 
 pytestmark = pytest.mark.anyio
 
@@ -41,10 +42,6 @@ ROW = Prebooking(
 )
 
 
-async def _open() -> None:
-    """Let the first byte go."""
-
-
 class Endpoint:
     """Keeps what it is sent, and answers all of it alike."""
 
@@ -58,7 +55,7 @@ class Endpoint:
 
     async def book(self, row: Prebooking = ROW, url: str = "https://book.example.com/wod") -> Outcome:
         async with isolated_client(transport=httpx.MockTransport(self)) as client:
-            return await WebhookBooker(client, url=url, secret="the-secret").book(row, timeout=1, gate=_open)
+            return await WebhookBooker(client, url=url, secret="the-secret").book(row, timeout=1, gate=at_once)
 
     async def confirm(self, url: str = "https://book.example.com/wod") -> Outcome:
         async with isolated_client(transport=httpx.MockTransport(self)) as client:
