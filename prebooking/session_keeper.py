@@ -39,7 +39,8 @@ class Kept:
     timed_out: bool = False
     execution_time_ms: int = 0
     timestamp: datetime | None = None
-    details: dict[str, int] = field(default_factory=lambda: {"refreshed": 0, "expired": 0, "failed": 0, "no_login": 0})
+    details: dict[str, int] = field(default_factory=lambda: {"refreshed": 0, "expired": 0, "failed": 0})
+    no_login: int = 0  # prebookings that open within a day and have no login to be booked with
 
     def as_json(self) -> dict[str, Any]:
         """Return what is answered."""
@@ -52,6 +53,7 @@ class Kept:
             "timestamp": self.timestamp.isoformat() if self.timestamp else None,
             "timed_out": self.timed_out,
             "details": self.details,
+            "no_login": self.no_login,
         }
 
 
@@ -122,7 +124,7 @@ class SessionKeeper:
 
     async def _warn_about_logins(self) -> None:
         try:
-            self._kept.details["no_login"] = await self._sessions.warn_about_logins(
+            self._kept.no_login = await self._sessions.warn_about_logins(
                 providers=[Provider.AIMHARDER], keys=self._seal.key_ids, until=self._last_start
             )
         except StoreError as exc:

@@ -175,7 +175,7 @@ def test_a_login_that_is_not_needed_within_a_day_is_not_asked_about(scene: Scene
 
 def test_a_login_sealed_with_another_key_is_well_again_after_a_new_login(scene: Scene) -> None:
     BREAKAGES["session", "key", ""][0](scene)
-    scene.terminal.does("login", "box", "-m", ANA, typed=f"{PASSWORD}\n")
+    scene.terminal.does("login", "box", "--new-key", "-m", ANA, typed=f"{PASSWORD}\n")
     assert found(scene) == []
 
 
