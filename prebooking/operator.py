@@ -87,10 +87,13 @@ class RemovalVerdict(Answer):
 
 
 class WishVerdict(Answer):
-    """What became of a prebooking that was to be added; ``id`` is its own, or of the one in its way."""
+    """What became of a prebooking that was to be added; the rest is about it, or about the one in its way."""
 
-    verdict: Literal["added", "waiting", "booked", "begun", "no_venue"]
+    verdict: Literal["added", "waiting", "booked", "same_hour", "too_many", "begun", "no_venue", "bad_data"]
     id: UUID | None = None
+    venue: str | None = None
+    class_name: str | None = None
+    why: str | None = None  # the data cannot be read
 
 
 class ClaimableRow(Answer):
@@ -124,6 +127,7 @@ class Facts(Answer):
 _venues = read_each(KnownVenue)
 _wishes = read_each(Wish)
 _sessions = read_each(KnownSession)
+_counts = TypeAdapter(dict[str, int]).validate_python
 _yes_or_no = TypeAdapter(bool).validate_python
 
 
@@ -202,9 +206,14 @@ class OperatorStore:
         available_at: datetime,
         expires_at: datetime,
         again: bool,
+        anyway: bool,
         until: Deadline,
     ) -> WishVerdict:
-        """Add a member's wish under an id; ``again``: also if the class was booked for the member once."""
+        """Add a member's wish under an id.
+
+        ``again``: also if the class was booked for the member once. ``anyway``: also if the member has a class at the
+        same hour.
+        """
         params = {
             "p_id": str(row_id),
             "p_venue": str(venue_id),
@@ -213,6 +222,7 @@ class OperatorStore:
             "p_available_at": available_at.isoformat(),
             "p_expires_at": expires_at.isoformat(),
             "p_again": again,
+            "p_anyway": anyway,
         }
         return (await self._database.call("add_prebooking_v1", params, WishVerdict.model_validate, until=until)).value
 
@@ -222,6 +232,11 @@ class OperatorStore:
         """Return a member's prebookings, or everybody's: what waits, and what has ended in so many days."""
         params = {"p_user_email": user_email, "p_settled_days": settled_days, "p_limit": limit}
         return (await self._database.call("list_prebookings_v1", params, _wishes, until=until)).value
+
+    async def due_elsewhere(self, providers: Iterable[str], *, until: Deadline) -> dict[str, int]:
+        """Return how many due prebookings a deployment with these providers does not book now, by the reason."""
+        params = {"p_providers": list(providers)}
+        return (await self._database.call("due_elsewhere_v1", params, _counts, until=until)).value
 
     async def status(self, *, until: Deadline) -> Status:
         """Return how it stands."""

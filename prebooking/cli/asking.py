@@ -185,6 +185,7 @@ async def _ask(
         available_at=opens_at,
         expires_at=offer.begins,
         again=again,
+        anyway=True,
         until=desk.soon(),
     )
 

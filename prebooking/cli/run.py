@@ -13,7 +13,7 @@ import typer
 
 from prebooking import log
 from prebooking.cli.choice import SHORT
-from prebooking.cli.desk import open_desk
+from prebooking.cli.desk import Desk, open_desk
 from prebooking.cli.environment import environment
 from prebooking.cli.options import AsJson
 from prebooking.cli.perform import perform
@@ -25,6 +25,12 @@ from prebooking.model import Summary
 from prebooking.operator import ClaimableRow, Preview
 from prebooking.scheduler import claim_terms
 from prebooking.settings import LAST_START, Settings
+
+_WAITS_FOR = {
+    "paused": "a venue that is paused, blocks us or cannot be reached: look at `prebooking venue list`",
+    "no_login": "a login: look at `prebooking list`",
+    "other_key": "a deployment whose SESSION_ENCRYPTION_KEY opens the login, or for a new login",
+}
 
 
 def run(
@@ -43,6 +49,9 @@ async def _run(*, as_json: bool) -> None:
         show_json(summary.as_json())
     else:
         _say_summary(summary)
+        if summary.success:
+            async with open_desk(settings) as desk:
+                await _say_elsewhere(desk, settings)
     if not summary.success:
         raise Impossible("The run did not do all of its work: the log above says why.")
 
@@ -77,10 +86,19 @@ async def _preview(*, as_json: bool) -> None:
             until=desk.soon(),
             **claim_terms(settings),
         )
-    if as_json:
-        show_json(preview)
-    else:
-        _say_preview(preview)
+        if as_json:
+            show_json(preview)
+        else:
+            _say_preview(preview)
+            await _say_elsewhere(desk, settings)
+
+
+async def _say_elsewhere(desk: Desk, settings: Settings) -> None:
+    """Say of the due prebookings that are not for this deployment, or not now, what they wait for."""
+    counts = await desk.operator.due_elsewhere(settings.providers, until=desk.soon())
+    for reason, count in sorted(counts.items()):
+        rows = "1 due row waits" if count == 1 else f"{count} due rows wait"
+        say(f"{rows} for {_WAITS_FOR.get(reason, f'a deployment that has {reason} venues')}.")
 
 
 def _say_preview(preview: Preview) -> None:

@@ -14,6 +14,12 @@ language sql stable security invoker set search_path = '' as $$
   select case when t1 at time zone p_zone = p_local then least(t1, t) else t end from first
 $$;
 
+-- The address of a member as it is compared everywhere; null, which equals none, for one that is not printable ASCII.
+create function public.prebooking_member(p_user_email text) returns text
+language sql immutable security invoker set search_path = '' as $$
+  select case when p_user_email ~ '^[!-~]+$' then lower(p_user_email) end
+$$;
+
 -- {"verdict": "added" | "name_taken" | "box_taken", "id", "name"}: the venue's, or that of the one in its way. A venue is
 -- called by its name, and the same box twice would be two lines at one place: neither politeness nor order would hold there.
 -- Two of one host that both have no number yet could become the same box, too. One venue is added, or given its box, at a
@@ -130,18 +136,25 @@ returns jsonb language sql volatile security invoker set search_path = '' as $$
       'provider_box_id', v.provider_box_id, 'timezone', v.timezone, 'idempotent', v.idempotent))
     order by lower(v.name), s.user_email), '[]')
   from public.member_sessions s join public.venues v on v.id = s.venue_id
-  where p_user_email is null or s.user_email = lower(p_user_email)
+  where p_user_email is null or s.user_email = public.prebooking_member(p_user_email)
 $$;
 
--- A member's wish. {"verdict", "id"}: 'added', or why not, with the row in its way: 'waiting' (this member and class wait
--- already), 'booked' (that class is booked for the member; p_again asks for it nonetheless: the place was given back),
--- 'begun' (the class has), 'no_venue'.
+-- A member's prebooking. {"verdict", "id"}: 'added', or why not, with the row in its way: 'waiting' (for this
+-- class already), 'booked' (the class is booked for the member; p_again adds it nonetheless: the place was given back),
+-- 'same_hour' (another class, "class_name" at "venue", begins then and is pending or booked; p_anyway adds it nonetheless), 'too_many'
+-- (five of the member are pending at this opening), 'begun' (the class has), 'no_venue', 'bad_data' (with "why").
 create function public.add_prebooking_v1(
   p_id uuid, p_venue uuid, p_user_email text, p_booking_data jsonb, p_available_at timestamptz, p_expires_at timestamptz,
-  p_again boolean)
+  p_again boolean, p_anyway boolean default true)
 returns jsonb language plpgsql volatile security invoker set search_path = '' set lock_timeout = '1500ms' as $$
-declare v_id uuid;
+declare
+  v_member constant text := public.prebooking_member(p_user_email);
+  v_class constant text := public.prebooking_class_key(p_booking_data);
+  v_verdict text; v_id uuid; v_warning text;
 begin
+  if v_member is null then
+    raise exception 'a member is an e-mail address in ASCII' using errcode = '22023';
+  end if;
   if exists (select 1 from public.prebookings where id = p_id) then
     return jsonb_build_object('verdict', 'added', 'id', p_id);
   end if;
@@ -151,22 +164,43 @@ begin
   if p_expires_at <= public.prebooking_clock() then
     return jsonb_build_object('verdict', 'begun');
   end if;
-  select id into v_id from public.prebookings
-  where venue_id = p_venue and lower(user_email) = lower(p_user_email) and status = 'completed' and not p_again
-    and booking_data ->> 'class_id' = p_booking_data ->> 'class_id' and expires_at = p_expires_at;
-  if found then
-    return jsonb_build_object('verdict', 'booked', 'id', v_id);
+  select x.verdict, x.id into v_verdict, v_id from (
+    select p.id, p.status, case
+      when v.id = p_venue and public.prebooking_class_key(p.booking_data) = v_class and p.status = 'pending' then 'waiting'
+      when v.id = p_venue and public.prebooking_class_key(p.booking_data) = v_class and p.expires_at = p_expires_at then 'booked'
+      when p.expires_at = p_expires_at then 'same_hour' end as verdict
+    from public.venues v cross join lateral (              -- so that there is an index for each of the two
+      select * from public.prebookings where venue_id = v.id and lower(user_email) = v_member and status = 'pending'
+      union all
+      select * from public.prebookings where venue_id = v.id and lower(user_email) = v_member and status = 'completed') p) x
+  where x.verdict = 'waiting' or (x.verdict = 'booked' and not p_again) or (x.verdict = 'same_hour' and not p_anyway)
+  order by x.verdict = 'waiting' desc, x.verdict = 'booked' desc, x.status = 'completed' desc limit 1;
+  if not found and 5 <= (
+    select count(*) from public.prebookings p
+    where p.venue_id = p_venue and lower(p.user_email) = v_member and p.status = 'pending' and p.available_at = p_available_at) then
+    v_verdict := 'too_many';
   end if;
-  insert into public.prebookings (id, venue_id, user_email, booking_data, available_at, expires_at)
-    values (p_id, p_venue, p_user_email, p_booking_data, p_available_at, p_expires_at)
-    on conflict do nothing returning id into v_id;
-  if found then
-    return jsonb_build_object('verdict', 'added', 'id', v_id);
+  if v_verdict is null then
+    begin
+      insert into public.prebookings (id, venue_id, user_email, booking_data, available_at, expires_at)
+        values (p_id, p_venue, p_user_email, p_booking_data, p_available_at, p_expires_at)
+        on conflict do nothing returning id, warning into v_id, v_warning;
+      v_verdict := case when found then 'added' else 'waiting' end;
+      if v_warning like 'bad\_data: %' then
+        raise exception 'this is not added' using errcode = 'PV000';
+      end if;
+    exception when sqlstate 'PV000' then                   -- the row is gone again; the variables stay
+      return jsonb_build_object('verdict', 'bad_data', 'why', v_warning);
+    end;
   end if;
-  select id into v_id from public.prebookings
-  where venue_id = p_venue and lower(user_email) = lower(p_user_email) and status = 'pending'
-    and booking_data ->> 'class_id' is not distinct from p_booking_data ->> 'class_id';
-  return jsonb_build_object('verdict', 'waiting', 'id', v_id);
+  if v_verdict = 'waiting' and v_id is null then            -- somebody else has added it just now
+    select id into v_id from public.prebookings
+    where venue_id = p_venue and lower(user_email) = v_member and status = 'pending'
+      and public.prebooking_class_key(booking_data) = v_class;
+  end if;
+  return jsonb_build_object('verdict', v_verdict, 'id', v_id) || coalesce((
+    select jsonb_build_object('venue', v.name, 'class_name', p.booking_data ->> 'class_name')
+    from public.prebookings p join public.venues v on v.id = p.venue_id where p.id = v_id and v_verdict = 'same_hour'), '{}');
 end $$;
 
 -- A member's prebookings (null: everybody's) in the order of their classes: what waits, and what is wrong with the login
@@ -192,10 +226,26 @@ returns jsonb language sql volatile security invoker set search_path = '' as $$
       'lateness_ms', p.lateness_ms, 'settled_at', p.settled_at) as row
     from public.prebookings p join public.venues v on v.id = p.venue_id
     left join public.member_sessions s on s.venue_id = p.venue_id and s.user_email = lower(p.user_email)
-    where (p_user_email is null or lower(p.user_email) = lower(p_user_email))
+    where (p_user_email is null or lower(p.user_email) = public.prebooking_member(p_user_email))
       and (p.status = 'pending' or p.settled_at between (select t from clock) - p_settled_days * interval '1 day' and 'infinity')
-    order by p.status <> 'pending', abs(extract(epoch from p.expires_at - (select t from clock)))
+    order by p.status <> 'pending', abs(extract(epoch from p.expires_at) - extract(epoch from (select t from clock)))
     limit least(greatest(p_limit, 1), 1000)) x
+$$;
+
+-- Due prebookings that a deployment with these providers does not book now, by the reason: a provider that it lacks, 'paused'
+-- (the venue is stopped, blocks us or cannot be reached), 'no_login' and 'other_key' (as the claim has found).
+create function public.due_elsewhere_v1(p_providers text[])
+returns jsonb language sql volatile security invoker set search_path = '' as $$
+  select coalesce(jsonb_object_agg(r.reason, r.n), '{}')
+  from (
+    select case
+        when v.provider <> all (p_providers) then v.provider
+        when not v.enabled or coalesce(v.paused_until > public.prebooking_clock(), false) then 'paused'
+        when p.warning like 'no\_login: %' then 'no_login'
+        when p.warning like 'other\_key: %' then 'other_key' end as reason, count(*) as n
+    from public.prebookings p join public.venues v on v.id = p.venue_id
+    where p.status = 'pending' and p.claimed_by is null and p.available_at <= public.prebooking_clock() group by 1) r
+  where r.reason is not null
 $$;
 
 -- What a claim would take right now: it is carried out, and undone to the last trace, heartbeat and lock included.
@@ -221,11 +271,11 @@ grant insert (id, name, provider, host, provider_box_id, timezone, opening_rule)
   update (name, timezone, opening_rule, enabled, provider_box_id, idempotent), delete on public.venues to service_role;
 grant insert (id, venue_id, user_email, booking_data, available_at, expires_at) on public.prebookings to service_role;
 revoke all on function public.prebooking_local_instant, public.add_venue_v1, public.list_venues_v1, public.enable_venue_v1, public.set_venue_box_v1,
-  public.edit_venue_v1, public.remove_venue_v1,
+  public.edit_venue_v1, public.remove_venue_v1, public.prebooking_member, public.due_elsewhere_v1,
   public.list_sessions_v1, public.add_prebooking_v1,
   public.list_prebookings_v1, public.preview_claim_v1 from public, anon, authenticated, service_role;
 grant execute on function public.prebooking_local_instant, public.add_venue_v1, public.list_venues_v1, public.enable_venue_v1, public.set_venue_box_v1,
-  public.edit_venue_v1, public.remove_venue_v1,
+  public.edit_venue_v1, public.remove_venue_v1, public.prebooking_member, public.due_elsewhere_v1,
   public.list_sessions_v1, public.add_prebooking_v1,
   public.list_prebookings_v1, public.preview_claim_v1 to service_role;
 notify pgrst, 'reload schema';

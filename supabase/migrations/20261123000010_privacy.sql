@@ -49,7 +49,7 @@ $$;
 create function public.logout_v1(p_venue_id uuid, p_user_email text) returns boolean
 language plpgsql volatile security invoker set search_path = '' set lock_timeout = '1500ms' as $$
 begin
-  delete from public.member_sessions where venue_id = p_venue_id and user_email = lower(p_user_email);
+  delete from public.member_sessions where venue_id = p_venue_id and user_email = public.prebooking_member(p_user_email);
   return found;
 end $$;
 
@@ -58,7 +58,7 @@ end $$;
 -- then ask again.
 create function public.forget_member_v1(p_user_email text) returns jsonb
 language plpgsql volatile security invoker set search_path = '' set lock_timeout = '1500ms' as $$
-declare v_email constant text := lower(p_user_email); v_logins int; v_cancelled int; v_anonymised int; v_left int;
+declare v_email constant text := public.prebooking_member(p_user_email); v_logins int; v_cancelled int; v_anonymised int; v_left int;
 begin
   delete from public.member_sessions where user_email = v_email;
   get diagnostics v_logins = row_count;

@@ -175,6 +175,30 @@ def test_a_dry_run_takes_only_venues_that_this_machine_could_book(terminal: Term
     assert "would claim 0" in terminal.does("run", "--dry-run")
 
 
+@pytest.mark.parametrize("words", [["run"], ["run", "--dry-run"]])
+def test_a_run_says_what_the_due_rows_wait_for_that_it_does_not_book(terminal: Terminal, words: list[str]) -> None:
+    terminal.environment.setenv("CRON_SECRET", CRON_SECRET)
+    mine = add_venue(terminal.connection)
+    for _ in range(2):
+        wish(terminal, mine)
+    box = add_venue(terminal.connection, provider="aimharder", host="box.aimharder.com", enabled=False)
+    wish(terminal, box)
+    said = terminal.does(*words)
+    assert "2 due rows wait for a deployment that has webhook venues." in said
+    assert "1 due row waits for a venue that is paused" in said
+
+
+def test_a_run_of_a_machine_that_books_only_at_an_endpoint_says_that_a_box_waits(terminal: Terminal) -> None:
+    terminal.environment.setenv("CRON_SECRET", CRON_SECRET)
+    box = add_venue(terminal.connection, provider="aimharder", host="box.aimharder.com")
+    wish(terminal, box, warning="other_key: sealed elsewhere.", maybe_sent=False, available_at=now(-1))
+    terminal.environment.setenv("SESSION_ENCRYPTION_KEY", "")
+    for name in ("BOOKING_WEBHOOK_URL", "BOOKING_WEBHOOK_SECRET"):
+        terminal.environment.setenv(name, "https://book.example.com/at-my-gym")
+    said = terminal.does("run", "--dry-run")
+    assert "1 due row waits for a deployment that has aimharder venues." in said
+
+
 def test_a_run_that_cannot_work_fails_and_says_why_on_the_other_stream(terminal: Terminal) -> None:
     terminal.environment.setenv("CRON_SECRET", CRON_SECRET)
     terminal.connection.execute("revoke execute on function claim_due_prebookings_v1 from service_role")

@@ -104,6 +104,8 @@ _EXPECTED = {
     ("prebooking_doctor_v1", "EXECUTE"),
     ("prebooking_local_instant", "EXECUTE"),
     ("edit_venue_v1", "EXECUTE"),
+    ("due_elsewhere_v1", "EXECUTE"),
+    ("prebooking_member", "EXECUTE"),
     ("remove_venue_v1", "EXECUTE"),
     ("logout_v1", "EXECUTE"),
     ("forget_member_v1", "EXECUTE"),
@@ -153,6 +155,8 @@ _CALLS: dict[str, Callable[[Connection], object]] = {
     "add_venue_v1": add_venue,
     "list_venues_v1": lambda connection: ask(connection, "list_venues_v1"),
     "enable_venue_v1": lambda connection: ask(connection, "enable_venue_v1", uuid4(), False),  # noqa: FBT003 - SQL has no keywords here
+    "due_elsewhere_v1": lambda connection: ask(connection, "due_elsewhere_v1", ["webhook"]),
+    "prebooking_member": lambda connection: ask(connection, "prebooking_member", "me@example.com"),
     "edit_venue_v1": lambda connection: ask(connection, "edit_venue_v1", uuid4(), *[None] * 5),
     "remove_venue_v1": lambda connection: ask(connection, "remove_venue_v1", uuid4()),
     "logout_v1": lambda connection: ask(connection, "logout_v1", uuid4(), "me@example.com"),

@@ -15,6 +15,7 @@ from tests.calls import claim, complete, prebooking, save_session
 from tests.database import At, Connection, Rest
 from tests.factories import add_prebooking, add_session, add_venue, noon
 from tests.operators import soon, store_of
+from tests.questions import ask
 
 pytestmark = pytest.mark.anyio
 
@@ -34,6 +35,7 @@ def box(name: str = "Box Centro", **overrides: Any) -> Venue:
 async def ask_for(store: OperatorStore, venue: UUID, **overrides: Any) -> WishVerdict:
     data = {"class_id": "4711", "day": "20261123"}
     wish: dict[str, Any] = {"user_email": "ana@example.com", "booking_data": data, "again": False}
+    wish |= {"anyway": True}
     wish |= {"available_at": noon(3600), "expires_at": noon(7200)}
     row_id = overrides.pop("row_id", None) or uuid4()
     return await store.add_prebooking(row_id, venue_id=venue, until=soon(), **(wish | overrides))
@@ -168,6 +170,89 @@ async def test_a_class_that_has_begun_and_a_venue_that_is_not_there_are_refused(
     assert begun == WishVerdict(verdict="begun")
     assert await ask_for(store, uuid4()) == WishVerdict(verdict="no_venue")
     assert owner.execute("select * from public.prebookings").fetchall() == []
+
+
+@pytest.mark.parametrize("other", [{"class_id": "4711 "}, {"class_id": " 4711"}, {"class_id": 4711}])
+async def test_a_class_is_one_class_however_its_number_is_written(
+    owner: Connection, at: At, store: OperatorStore, other: dict[str, Any]
+) -> None:
+    venue, me = add_venue(owner), uuid4()
+    first = await ask_for(store, venue, available_at=noon(-1))
+    assert await ask_for(store, venue, booking_data=other) == WishVerdict(verdict="waiting", id=first.id)
+    claim(owner, me)
+    assert first.id is not None
+    assert complete(owner, first.id, me)
+    assert (await ask_for(store, venue, booking_data=other)).verdict == "booked"
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+@pytest.mark.parametrize("booked", [False, True])
+async def test_a_second_class_at_one_hour_is_taken_only_expressly(
+    owner: Connection, at: At, store: OperatorStore, *, elsewhere: bool, booked: bool
+) -> None:
+    venue = add_venue(owner, name="Centro")
+    first = await ask_for(store, venue, available_at=noon(-1), booking_data={"class_id": "1", "class_name": "WOD"})
+    if booked:
+        assert first.id is not None
+        claim(owner, me := uuid4())
+        assert complete(owner, first.id, me)
+    there = add_venue(owner) if elsewhere else venue
+    refused = await ask_for(store, there, booking_data={"class_id": "2"}, anyway=False)
+    assert (refused.verdict, refused.id, refused.venue, refused.class_name) == ("same_hour", first.id, "Centro", "WOD")
+    another_hour: dict[str, Any] = {"booking_data": {"class_id": "2"}, "expires_at": noon(7201), "anyway": False}
+    assert (await ask_for(store, there, **another_hour)).verdict == "added"
+    assert (await ask_for(store, there, booking_data={"class_id": "3"})).verdict == "added"
+
+
+async def test_a_member_has_at_most_five_prebookings_at_one_opening(
+    owner: Connection, at: At, store: OperatorStore
+) -> None:
+    venue = add_venue(owner)
+    for number in range(5):
+        at_another_hour = noon(7200 + number)
+        added = await ask_for(store, venue, booking_data={"class_id": number}, expires_at=at_another_hour)
+        assert added.verdict == "added"
+    sixth: dict[str, Any] = {"booking_data": {"class_id": "6"}, "expires_at": noon(9000)}
+    assert (await ask_for(store, venue, **sixth)).verdict == "too_many"
+    assert (await ask_for(store, venue, **sixth, available_at=noon(3601))).verdict == "added"
+    assert (await ask_for(store, add_venue(owner), **sixth)).verdict == "added"
+    assert (await ask_for(store, venue, **sixth, user_email="ben@example.com")).verdict == "added"
+
+
+async def test_an_address_that_lowers_to_another_member_s_reaches_nothing_of_theirs(
+    owner: Connection, at: At, store: OperatorStore
+) -> None:
+    venue, kelvin = add_venue(owner), "\u212aim@example.com"
+    add_session(owner, venue, "kim@example.com")
+    await ask_for(store, venue, user_email="Kim@example.com")
+    with pytest.raises(StoreRefused, match="22023"):
+        await ask_for(store, venue, user_email=kelvin)
+    assert await store.sessions(kelvin, until=soon()) == []
+    assert await store.prebookings(kelvin, settled_days=7, limit=10, until=soon()) == []
+    for function, arguments in (("logout_v1", [venue, kelvin]), ("forget_member_v1", [kelvin])):
+        ask(owner, function, *arguments)
+    assert owner.execute("select count(*) from public.member_sessions").fetchone() == (1,)
+    assert owner.execute("select status from public.prebookings").fetchall() == [("pending",)]
+
+
+async def test_due_rows_that_wait_for_another_deployment_are_counted_by_the_reason(
+    owner: Connection, at: At, store: OperatorStore
+) -> None:
+    mine, box = add_venue(owner), add_venue(owner, provider="aimharder", host="box.aimharder.com")
+    paused, blocked = add_venue(owner, enabled=False), add_venue(owner, paused_until=noon(60))
+    for venue in (mine, mine, paused, blocked, box):
+        add_prebooking(owner, venue)
+    add_prebooking(owner, mine, available_at=noon(60))
+    for number, warning in enumerate(("no_login: log in.", "other_key: another key.", "other_key: another key.")):
+        add_prebooking(owner, box, warning=warning, booking_data={"class_id": number, "day": "20261123"})
+    owner.execute("update public.prebookings set warning = 'no_login: x' where venue_id = %s", [mine])
+    assert await store.due_elsewhere(["aimharder", "webhook"], until=soon()) == {
+        "paused": 2,
+        "no_login": 3,
+        "other_key": 2,
+    }
+    assert await store.due_elsewhere(["aimharder"], until=soon()) == {"webhook": 4, "no_login": 1, "other_key": 2}
+    assert await store.due_elsewhere(["webhook"], until=soon()) == {"aimharder": 4, "paused": 2, "no_login": 2}
 
 
 @pytest.mark.parametrize(

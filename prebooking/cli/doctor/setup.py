@@ -28,6 +28,7 @@ FUNCTIONS = (
     "list_venues_v1",
     "enable_venue_v1",
     "set_venue_box_v1",
+    "due_elsewhere_v1",
     "edit_venue_v1",
     "remove_venue_v1",
     "logout_v1",
