@@ -12,10 +12,10 @@ import httpx
 
 from prebooking.bookers.aimharder_sessions import REFRESH_TIME, WRITE_TIME, MemberSessions
 from prebooking.bookers.aimharder_site import AimHarderSite
+from prebooking.bookers.aimharder_system import to_aimharder
 from prebooking.clock import Clock, Deadline
 from prebooking.errors import SealBroken, StoreError
 from prebooking.http import isolated_client
-from prebooking.invocation import to_aimharder
 from prebooking.log import Log
 from prebooking.model import Kind, Outcome, Provider
 from prebooking.sessions import ClaimedSessions, MemberSession, Seal, SessionStore

@@ -16,14 +16,16 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    PrivateAttr,
     SecretStr,
     ValidationError,
     ValidationInfo,
     field_validator,
 )
 
+from prebooking import systems
 from prebooking.errors import SettingsError
-from prebooking.model import Provider
+from prebooking.systems import SYSTEMS
 
 MAX_DURATION = 10.0  # seconds until the platform kills the function: maxDuration in vercel.json
 BUFFER = 2.0  # seconds between the guard and that: 1 for the last writes, 1 for the answer's way
@@ -142,7 +144,7 @@ class DatabaseSettings(BaseModel):
         given = {name: value for name in cls.model_fields if (value := environment.get(name.upper(), "")).strip()}
         if (newer_name := environment.get("SUPABASE_SECRET_KEY", "")).strip():
             given.setdefault("supabase_service_role_key", newer_name)
-        problems = cls._missing(given) | _certificates(environment)
+        problems = cls._missing(environment) | _certificates(environment)
         try:
             settings = cls.model_validate(given)
         except ValidationError as exc:
@@ -152,7 +154,7 @@ class DatabaseSettings(BaseModel):
         return settings
 
     @classmethod
-    def _missing(cls, given: Mapping[str, str]) -> dict[str, str]:  # noqa: ARG003 - for Settings, which needs one of two
+    def _missing(cls, environment: Mapping[str, str]) -> dict[str, str]:  # noqa: ARG003 - for Settings
         """Say what is missing that no single field can tell."""
         return {}
 
@@ -193,6 +195,9 @@ class AccountSettings(DatabaseSettings):
 class Settings(AccountSettings):
     """What the operator decides, checked."""
 
+    _systems: tuple[str, ...] = PrivateAttr(())  # the names of the venue systems that can be booked
+    _variables: dict[str, str] = PrivateAttr(default_factory=dict)  # of venue systems that have none of the fields
+
     cron_secret: Secret
     cron_secret_previous: Secret | None = None
     booking_webhook_url: Annotated[str, AfterValidator(_web_address)] | None = Field(None, repr=False)
@@ -203,14 +208,19 @@ class Settings(AccountSettings):
     lease_seconds: float = Field(30, le=300, allow_inf_nan=False)
 
     @classmethod
-    def _missing(cls, given: Mapping[str, str]) -> dict[str, str]:
-        """Say what is missing if nothing could be booked with this, or only half of what a webhook needs is there."""
-        if "session_encryption_key" in given and not any(name in given for name in WEBHOOK):
-            return {}
-        cure = (
-            "is missing: set it in the project's environment variables (or SESSION_ENCRYPTION_KEY alone, for AimHarder)"
-        )
-        return {name.upper(): cure for name in WEBHOOK if name not in given}
+    def from_environment(cls, environment: Mapping[str, str]) -> Self:
+        """Read and check everything, and what the venue systems need. Raises SettingsError."""
+        settings = super().from_environment(environment)
+        names = systems.set_up(environment)
+        settings._systems = tuple(names)  # noqa: SLF001 - our own
+        own = {name for system in names for name in SYSTEMS[system].variables if name.lower() not in cls.model_fields}
+        settings._variables = {name: environment[name].strip() for name in own}  # noqa: SLF001 - our own
+        return settings
+
+    @classmethod
+    def _missing(cls, environment: Mapping[str, str]) -> dict[str, str]:
+        """Return one message per variable that is missing for the venue systems."""
+        return systems.problems(environment)
 
     @field_validator("booking_webhook_url")
     @classmethod
@@ -243,10 +253,13 @@ class Settings(AccountSettings):
         return [s.get_secret_value() for s in (self.cron_secret, self.cron_secret_previous) if s]
 
     @property
-    def providers(self) -> list[Provider]:
-        """Return the venue systems that this deployment can book."""
-        set_up = {Provider.WEBHOOK: self.booking_webhook_url, Provider.AIMHARDER: self.session_encryption_key}
-        return [provider for provider, given in set_up.items() if given]
+    def systems(self) -> tuple[str, ...]:
+        """Return the names of the venue systems that this deployment can book."""
+        return self._systems
+
+    def variable(self, name: str) -> str:
+        """Return a variable of a venue system's own, which is no field here; empty if it is not set."""
+        return self._variables.get(name, "")
 
 
 def _certificates(environment: Mapping[str, str]) -> dict[str, str]:

@@ -81,7 +81,7 @@ async def _preview(*, as_json: bool) -> None:
     settings = Settings.from_environment(environment())
     async with open_desk(settings) as desk:
         preview = await desk.operator.preview(
-            providers=settings.providers,
+            providers=settings.systems,
             fire_within=settings.execution_timeout_seconds - LAST_START,
             until=desk.soon(),
             **claim_terms(settings),

@@ -10,10 +10,10 @@ from zoneinfo import ZoneInfo
 
 from prebooking.bookers.aimharder_classes import GymClass
 from prebooking.bookers.aimharder_site import AimHarderSite, Session
+from prebooking.bookers.aimharder_system import to_aimharder
 from prebooking.cli.terminal import Impossible
 from prebooking.cli.when import clock_of
 from prebooking.http import isolated_client
-from prebooking.invocation import to_aimharder
 from prebooking.model import Kind, Outcome, Provider, Venue
 from prebooking.opening import OpeningRule, instant
 from prebooking.operator import KnownSession, KnownVenue

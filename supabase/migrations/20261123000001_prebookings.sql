@@ -12,10 +12,24 @@
 create domain public.prebooking_instant as timestamptz
   check (value >= timestamptz '2000-01-01 00:00:00+00' and value < timestamptz '2200-01-01 00:00:00+00');
 
+-- The venue systems, and what each can do: as prebooking/systems.py has it. A new one is one more line, in a migration that
+-- replaces this function.
+create function public.prebooking_systems() returns jsonb language sql immutable security invoker set search_path = '' as $$
+  select jsonb_build_object(
+    'webhook', '["idempotency"]'::jsonb,
+    'aimharder', '["timetable", "logins"]'::jsonb)
+$$;
+
+-- The names of the venue systems that can do this.
+create function public.prebooking_systems_with(p_ability text)
+returns text[] language sql immutable security invoker set search_path = '' as $$
+  select array(select key from jsonb_each(public.prebooking_systems()) where value ? p_ability)
+$$;
+
 create table public.venues (
   id              uuid primary key default gen_random_uuid(),
   name            text not null,
-  provider        text not null check (provider in ('aimharder', 'webhook')),
+  provider        text not null check (public.prebooking_systems() ? provider),
   -- The full host name in ASCII, nothing round it. No label may begin with xn--: what httpx cannot decode there it raises.
   host            text check (
     host ~ '^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$'
@@ -37,7 +51,7 @@ create table public.venues (
   idempotent      boolean not null default false,
   constraint aimharder_needs_host check (provider <> 'aimharder' or host is not null),
   -- Only an endpoint of one's own can know a key: anywhere else this would let a row in doubt be sent blindly.
-  constraint aimharder_knows_no_keys check (provider <> 'aimharder' or not idempotent));
+  constraint aimharder_knows_no_keys check (not idempotent or public.prebooking_systems() -> provider ? 'idempotency'));
 
 create table public.prebookings (
   id              uuid primary key default gen_random_uuid(),
@@ -245,6 +259,8 @@ grant select, update on public.prebookings to service_role;
 grant select, insert, update on public.member_sessions to service_role;
 grant select, insert, update, delete on public.prebooking_runs to service_role;
 grant select, insert, update on public.prebooking_heartbeat to service_role;
+revoke all on function public.prebooking_systems, public.prebooking_systems_with from public, anon, authenticated;
+grant execute on function public.prebooking_systems, public.prebooking_systems_with to service_role;
 revoke all on function public.prebooking_class_key, public.prebooking_bad_data, public.prebooking_plain_id, public.prebookings_fill,
   public.prebookings_refuse, public.prebookings_limit from public, anon, authenticated, service_role;
 -- Whoever writes a row computes these, the index's key included.

@@ -57,7 +57,7 @@ declare
     least(greatest(coalesce(p_fire_within_ms, 0), -1) / greatest(coalesce(p_stagger_ms, 50), 1) + 1, 200);
   v_behind      constant int      := 10;
   v_behind_all  constant int      := 100;
-  v_with_logins constant text[]   := array['aimharder'];
+  v_with_logins constant text[]   := public.prebooking_systems_with('logins');
   t             timestamptz;
   v_began       timestamptz;
   v_claim_ms    int;

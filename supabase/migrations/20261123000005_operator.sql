@@ -218,7 +218,7 @@ returns jsonb language sql volatile security invoker set search_path = '' as $$
       'available_at', p.available_at, 'expires_at', p.expires_at, 'status', p.status, 'outcome', p.outcome,
       'being_booked', p.status = 'pending' and (p.claimed_by is not null or p.maybe_sent),
       'warning', case when p.status = 'pending' then coalesce(p.warning, case
-        when v.provider <> 'aimharder' then null
+        when v.provider <> all (public.prebooking_systems_with('logins')) then null
         when s.sealed is null then 'session_expired: nobody has logged in: do so within the 24 hours before booking opens.'
         when s.expired_at is not null or s.refreshed_at <= (select t from clock) - interval '30 minutes'
           then 'session_expired: log in again within the 24 hours before booking opens; from then on it is kept alive.' end) end,

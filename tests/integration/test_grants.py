@@ -59,6 +59,8 @@ _EXPECTED = {
     ("prebooking_bell_rung", "SELECT"),
     ("prebooking_clock", "EXECUTE"),
     ("prebooking_lock", "EXECUTE"),
+    ("prebooking_systems", "EXECUTE"),
+    ("prebooking_systems_with", "EXECUTE"),
     ("prebooking_class_key", "EXECUTE"),
     ("prebooking_bad_data", "EXECUTE"),
     ("prebooking_plain_id", "EXECUTE"),

@@ -1,0 +1,52 @@
+"""Boxes at AimHarder, booked with the member's own login: see ``bookers.adapter``."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+
+from prebooking.bookers import Booker
+from prebooking.bookers.adapter import Invocation
+from prebooking.http import RewriteHostTransport, isolated_client
+from prebooking.model import Venue
+from prebooking.settings import AccountSettings
+
+
+def to_aimharder(settings: AccountSettings) -> httpx.AsyncBaseTransport | None:
+    """Return the way to AimHarder: the network, but on the local stack, which has a stand-in for it."""
+    return RewriteHostTransport(settings.aimharder_twin_url) if settings.aimharder_twin_url else None
+
+
+async def load() -> None:
+    """Import what only these venues need, a little at a time."""
+    import cryptography.hazmat.primitives.ciphers.aead  # noqa: F401, PLC0415 - a cold start does without it
+
+    import prebooking.sessions  # noqa: PLC0415 - as above
+
+    await asyncio.sleep(0)
+    import prebooking.bookers.aimharder_site  # noqa: PLC0415 - as above
+
+    await asyncio.sleep(0)
+    import prebooking.bookers.aimharder  # noqa: F401, PLC0415 - as above
+
+
+@asynccontextmanager
+async def open_booker(invocation: Invocation, venue: Venue) -> AsyncIterator[Booker]:
+    """Open a box, with a client of its own."""
+    from prebooking.bookers.aimharder import AimHarderBooker  # noqa: PLC0415 - see load
+    from prebooking.sessions import Seal, SessionStore  # noqa: PLC0415 - as above
+
+    settings, clock = invocation.settings, invocation.clock
+    sessions = SessionStore(invocation.database, instance_id=invocation.instance_id, clock=clock)
+    async with isolated_client(transport=invocation.to_venues or to_aimharder(settings)) as client:
+        yield AimHarderBooker(client, venue=venue, seal=Seal.of(settings), sessions=sessions, clock=clock)
+
+
+def host_problem(host: str | None) -> str | None:
+    """Refuse what is no box of AimHarder's."""
+    from prebooking.bookers import aimharder_site  # noqa: PLC0415 - as above
+
+    return aimharder_site.host_problem(host)

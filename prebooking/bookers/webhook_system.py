@@ -1,0 +1,30 @@
+"""Venues that the operator's own HTTPS endpoint books: see ``bookers.adapter``."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from prebooking.bookers import Booker
+from prebooking.bookers.adapter import Invocation
+from prebooking.bookers.webhook import WebhookBooker
+from prebooking.http import isolated_client
+from prebooking.model import Venue
+
+
+async def load() -> None:
+    """Do nothing: it is small enough to be imported with this module."""
+
+
+@asynccontextmanager
+async def open_booker(invocation: Invocation, venue: Venue) -> AsyncIterator[Booker]:  # noqa: ARG001 - see Adapter
+    """Open the operator's endpoint: the same for every venue."""
+    settings = invocation.settings
+    secret = settings.booking_webhook_secret.get_secret_value() if settings.booking_webhook_secret else ""
+    async with isolated_client(transport=invocation.to_venues) as client:
+        yield WebhookBooker(client, url=settings.booking_webhook_url or "", secret=secret)
+
+
+def host_problem(host: str | None) -> str | None:
+    """Refuse a host: all these venues are booked at one address."""
+    return "A webhook venue is booked at BOOKING_WEBHOOK_URL: it has no host." if host else None
