@@ -10,18 +10,19 @@ from uuid import UUID
 
 import httpx
 
+from prebooking.bookers import aimharder_system
 from prebooking.bookers.aimharder_sessions import REFRESH_TIME, WRITE_TIME, MemberSessions
 from prebooking.bookers.aimharder_site import AimHarderSite
-from prebooking.bookers.aimharder_system import to_aimharder
 from prebooking.clock import Clock, Deadline
 from prebooking.errors import SealBroken, StoreError
 from prebooking.http import isolated_client
 from prebooking.log import Log
-from prebooking.model import Kind, Outcome, Provider
+from prebooking.model import Kind, Outcome
 from prebooking.sessions import ClaimedSessions, MemberSession, Seal, SessionStore
 from prebooking.settings import Settings
 from prebooking.store import PrebookingStore
 from prebooking.supabase import create_isolated_supabase
+from prebooking.systems import Ability, able
 
 EVERY = 20 * 60.0  # seconds from one run to the next
 LIFE = 30 * 60.0  # seconds a session lives, as public clients have seen it
@@ -70,7 +71,7 @@ async def keep_sessions(
     """Refresh old sessions of members with an opening within a day, one after the other, until the guard is near."""
     async with (
         create_isolated_supabase(settings, instance_id, clock=clock, transport=to_database) as database,
-        isolated_client(transport=to_venues or to_aimharder(settings)) as client,
+        isolated_client(transport=to_venues or aimharder_system.transport(settings)) as client,
     ):
         keeper = SessionKeeper(
             client,
@@ -125,7 +126,7 @@ class SessionKeeper:
     async def _warn_about_logins(self) -> None:
         try:
             self._kept.no_login = await self._sessions.warn_about_logins(
-                providers=[Provider.AIMHARDER], keys=self._seal.key_ids, until=self._last_start
+                providers=able(Ability.LOGINS), keys=self._seal.key_ids, until=self._last_start
             )
         except StoreError as exc:
             self._fault(exc)
@@ -134,7 +135,7 @@ class SessionKeeper:
         """Lease the next sessions that are old; None: there is none, or they cannot be had."""
         try:
             old = await self._sessions.claim(
-                providers=[Provider.AIMHARDER],
+                providers=able(Ability.LOGINS),
                 keys=self._seal.key_ids,
                 older_than=OLD,
                 limit=AT_ONCE,

@@ -34,7 +34,7 @@ def _(scene: Scene) -> None:
     scene.sql("update venues set timezone = 'Europe/Madird'")
 
 
-@breaks("venue", "no_endpoint", "Mine is booked at BOOKING_WEBHOOK_URL, which is not set")
+@breaks("venue", "not_set_up", "Mine is booked with BOOKING_WEBHOOK_URL and BOOKING_WEBHOOK_SECRET, not set here")
 def _(scene: Scene) -> None:
     add_venue(scene.terminal.connection, name="Mine")
 

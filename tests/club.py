@@ -6,9 +6,12 @@ import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import httpx
+
 from prebooking.bookers import Booker, Gate
 from prebooking.bookers.adapter import Invocation
 from prebooking.model import Kind, Outcome, Prebooking, Venue
+from prebooking.settings import AccountSettings
 from prebooking.systems import VenueSystem
 
 TOKEN = "the-token-of-the-club"
@@ -43,7 +46,8 @@ class ClubBooker:
         return None
 
     async def book(self, row: Prebooking, *, timeout: float, gate: Gate) -> Outcome:
-        await gate()
+        await gate.wait()
+        gate.mark_sent()
         ledger.append((self._token, row.user_email, str(row.booking_data["class_id"])))
         return Outcome(Kind.BOOKED, booking_id=str(len(ledger)))
 
@@ -59,6 +63,10 @@ async def load() -> None:
 async def open_booker(invocation: Invocation, venue: Venue) -> AsyncIterator[Booker]:
     assert loaded
     yield ClubBooker(invocation.settings.variable("CLUB_TOKEN"))
+
+
+def transport(settings: AccountSettings) -> httpx.AsyncBaseTransport | None:
+    return None
 
 
 def host_problem(host: str | None) -> str | None:

@@ -15,7 +15,7 @@ import httpx
 from prebooking.bookers import Booker, OpenBooker
 from prebooking.clock import Clock
 from prebooking.model import Venue
-from prebooking.settings import Settings
+from prebooking.settings import AccountSettings, Settings
 from prebooking.supabase import IsolatedSupabase
 from prebooking.systems import SYSTEMS
 
@@ -40,6 +40,10 @@ class Adapter(Protocol):
 
     def open_booker(self, invocation: Invocation, venue: Venue) -> AbstractAsyncContextManager[Booker]:
         """Open a venue for one invocation, with connections of its own, which are closed at the end."""
+        ...
+
+    def transport(self, settings: AccountSettings) -> httpx.AsyncBaseTransport | None:
+        """Return the way to its venues; None: the network."""
         ...
 
     def host_problem(self, host: str | None) -> str | None:

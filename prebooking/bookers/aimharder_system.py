@@ -15,7 +15,7 @@ from prebooking.model import Venue
 from prebooking.settings import AccountSettings
 
 
-def to_aimharder(settings: AccountSettings) -> httpx.AsyncBaseTransport | None:
+def transport(settings: AccountSettings) -> httpx.AsyncBaseTransport | None:
     """Return the way to AimHarder: the network, but on the local stack, which has a stand-in for it."""
     return RewriteHostTransport(settings.aimharder_twin_url) if settings.aimharder_twin_url else None
 
@@ -41,7 +41,7 @@ async def open_booker(invocation: Invocation, venue: Venue) -> AsyncIterator[Boo
 
     settings, clock = invocation.settings, invocation.clock
     sessions = SessionStore(invocation.database, instance_id=invocation.instance_id, clock=clock)
-    async with isolated_client(transport=invocation.to_venues or to_aimharder(settings)) as client:
+    async with isolated_client(transport=invocation.to_venues or transport(settings)) as client:
         yield AimHarderBooker(client, venue=venue, seal=Seal.of(settings), sessions=sessions, clock=clock)
 
 

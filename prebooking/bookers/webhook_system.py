@@ -10,6 +10,11 @@ from prebooking.bookers.adapter import Invocation
 from prebooking.bookers.webhook import WebhookBooker
 from prebooking.http import isolated_client
 from prebooking.model import Venue
+from prebooking.settings import AccountSettings
+
+
+def transport(settings: AccountSettings) -> None:
+    """Take the network."""
 
 
 async def load() -> None:

@@ -20,9 +20,9 @@ from prebooking.cli.terminal import Impossible, say
 from prebooking.cli.when import clock_of, read_day, read_instant, read_time, show_instant
 from prebooking.errors import BadInput
 from prebooking.foreign import read_id
-from prebooking.model import Provider
 from prebooking.operator import KnownSession, KnownVenue, WishVerdict
 from prebooking.settings import AccountSettings
+from prebooking.systems import Ability, can
 
 Hour = Annotated[str, typer.Argument(metavar="HH:MM", help="When it begins.", show_default=False)]
 ClassName = Annotated[
@@ -108,7 +108,7 @@ async def _add(
 
 async def _login_of(desk: Desk, venue: KnownVenue, who: str) -> KnownSession | None:
     known = await session_at(desk, venue, who)
-    if venue.provider == Provider.AIMHARDER and (known is None or known.expired_at):
+    if can(venue.provider, Ability.LOGINS) and (known is None or known.expired_at):
         raise Impossible(f'{who} has no login here that works: prebooking login "{venue.name}" --member {who}')
     return known
 

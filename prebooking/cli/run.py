@@ -95,7 +95,7 @@ async def _preview(*, as_json: bool) -> None:
 
 async def _say_elsewhere(desk: Desk, settings: Settings) -> None:
     """Say of the due prebookings that are not for this deployment, or not now, what they wait for."""
-    counts = await desk.operator.due_elsewhere(settings.providers, until=desk.soon())
+    counts = await desk.operator.due_elsewhere(settings.systems, until=desk.soon())
     for reason, count in sorted(counts.items()):
         rows = "1 due row waits" if count == 1 else f"{count} due rows wait"
         say(f"{rows} for {_WAITS_FOR.get(reason, f'a deployment that has {reason} venues')}.")

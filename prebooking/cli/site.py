@@ -8,17 +8,18 @@ from dataclasses import dataclass
 from datetime import date, datetime, time
 from zoneinfo import ZoneInfo
 
+from prebooking.bookers.adapter import adapter
 from prebooking.bookers.aimharder_classes import GymClass
 from prebooking.bookers.aimharder_site import AimHarderSite, Session
-from prebooking.bookers.aimharder_system import to_aimharder
 from prebooking.cli.terminal import Impossible
 from prebooking.cli.when import clock_of
 from prebooking.http import isolated_client
-from prebooking.model import Kind, Outcome, Provider, Venue
+from prebooking.model import Kind, Outcome, Venue
 from prebooking.opening import OpeningRule, instant
 from prebooking.operator import KnownSession, KnownVenue
 from prebooking.sessions import Seal
 from prebooking.settings import AccountSettings
+from prebooking.systems import Ability, can
 
 PATIENCE = 15.0  # seconds: under a rush AimHarder's pages take up to thirteen
 
@@ -37,11 +38,11 @@ class Offer:
 @asynccontextmanager
 async def open_site(settings: AccountSettings, venue: Venue) -> AsyncIterator[AimHarderSite]:
     """Open a venue's pages. Raises Impossible, if it has none that we can read."""
-    if venue.provider != Provider.AIMHARDER:
+    if not can(venue.provider, Ability.TIMETABLE):
         raise Impossible(
             f"{venue.name} is booked by your own endpoint, which has no timetable to ask: insert prebookings by SQL."
         )
-    async with isolated_client(connect_timeout=5, transport=to_aimharder(settings)) as client:
+    async with isolated_client(connect_timeout=5, transport=adapter(venue.provider).transport(settings)) as client:
         site = AimHarderSite(client, host=venue.host, box_id=venue.provider_box_id)
         if site.problem:
             raise Impossible(site.problem)

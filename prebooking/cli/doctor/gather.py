@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import httpx
 
+from prebooking.bookers.adapter import adapter
 from prebooking.bookers.call import HEADERS, Reply, ask
 from prebooking.cli.desk import Desk, open_desk
 from prebooking.cli.doctor.evidence import ClockOffset, EndpointVisit, Evidence, SessionLook, Visit
@@ -20,10 +21,10 @@ from prebooking.cli.terminal import Impossible
 from prebooking.clock import Clock, Reading
 from prebooking.errors import SealBroken, SettingsError, StoreError
 from prebooking.http import isolated_client
-from prebooking.invocation import to_aimharder
-from prebooking.model import Kind, Outcome, Provider
+from prebooking.model import Kind, Outcome
 from prebooking.operator import KnownSession, KnownVenue
-from prebooking.settings import WEBHOOK, AccountSettings, Settings
+from prebooking.settings import AccountSettings, Settings
+from prebooking.systems import SYSTEMS
 
 T = TypeVar("T")
 
@@ -46,8 +47,10 @@ async def gather(environment: Mapping[str, str]) -> Evidence:
     async with open_desk(found.settings) as desk:
         await _gather_from_database(found, desk)
         for venue in found.venues or []:
-            if venue.enabled and venue.provider == Provider.AIMHARDER:
-                found.visits.append(await _visit_page(venue, found.settings, desk.clock))
+            system = SYSTEMS.get(venue.provider)
+            if venue.enabled and system and system.page:
+                page = system.page.format(host=venue.host)
+                found.visits.append(await _visit_page(venue, page, found.settings, desk.clock))
         found.endpoint = await _visit_endpoint(found, desk.clock)
         await _gather_sessions(found, desk, found.settings)
     return found
@@ -73,16 +76,18 @@ async def _or_error(found: Evidence, answer: Awaitable[T]) -> T | None:
         return None
 
 
-async def _visit_page(venue: KnownVenue, settings: AccountSettings, clock: Clock) -> Visit:
-    async with isolated_client(connect_timeout=5, transport=to_aimharder(settings)) as client:
-        return await _visit(venue.name, client, client.build_request("GET", f"https://{venue.host}/"), clock)
+async def _visit_page(venue: KnownVenue, page: str, settings: AccountSettings, clock: Clock) -> Visit:
+    transport = adapter(venue.provider).transport(settings)
+    async with isolated_client(connect_timeout=5, transport=transport) as client:
+        return await _visit(venue.name, client, client.build_request("GET", page), clock)
 
 
 async def _visit_endpoint(found: Evidence, clock: Clock) -> EndpointVisit | None:
     """Ask the endpoint about a prebooking that does not exist, as the scheduler asks about one in doubt."""
-    venues = [venue for venue in found.venues or [] if venue.enabled and venue.provider == Provider.WEBHOOK]
-    url, secret = (found.environment.get(name.upper(), "").strip() for name in WEBHOOK)
-    if not venues or not url or {name.upper() for name in WEBHOOK} & found.problems.keys():
+    venues = [venue for venue in found.venues or [] if venue.enabled and venue.provider == "webhook"]
+    variables = SYSTEMS["webhook"].variables
+    url, secret = (found.environment.get(name, "").strip() for name in variables)
+    if not venues or not url or set(variables) & found.problems.keys():
         return None
     headers = {"Authorization": f"Bearer {secret}"}
     async with isolated_client(connect_timeout=5) as client:

@@ -13,9 +13,10 @@ from prebooking.cli.doctor.check import Check, Fine, Found, fault
 from prebooking.cli.doctor.evidence import EndpointVisit, Evidence, Visit
 from prebooking.cli.doctor.setup import CLOCK_OFF, look_at_clock
 from prebooking.cli.when import NO_ZONE, known_zone
-from prebooking.model import Kind, Provider
+from prebooking.model import Kind
 from prebooking.operator import KnownVenue
 from prebooking.overview import Rows
+from prebooking.systems import SYSTEMS
 
 NOBODY = UUID(int=0)  # the id of no prebooking
 _FAULTS = {401: "refused", 403: "refused", 429: "too_often"}
@@ -30,8 +31,8 @@ def _look_at_venues(evidence: Evidence) -> Iterator[Found]:
             yield fault("zone", name=venue.name, problem=NO_ZONE)
         if not venue.enabled:
             yield Fine(f"{venue.name} is paused: not looked at")
-        elif venue.provider == Provider.WEBHOOK and not evidence.environment.get("BOOKING_WEBHOOK_URL", "").strip():
-            yield fault("no_endpoint", name=venue.name)
+        elif missing := SYSTEMS[venue.provider].missing(evidence.environment):
+            yield fault("not_set_up", name=venue.name, variables=" and ".join(missing))
     for visit in evidence.visits:
         yield _judge_page(visit)
 
@@ -111,7 +112,7 @@ VENUES: tuple[Check[Evidence] | Check[EndpointVisit], ...] = (
         {
             "unreadable": "{sentence}",
             "zone": "{name} {problem}",
-            "no_endpoint": "{name} is booked at BOOKING_WEBHOOK_URL, which is not set",
+            "not_set_up": "{name} is booked with {variables}, not set here: set it, as the function has it",
             "no_answer": "{name} does not answer from here: look at its host and the network",
             "blocked": "{name} blocks this address (HTTP {status}): wait, or ask from a European connection",
             "gone": "{name} has no page at its host (HTTP {status}): correct the host of the venue",
