@@ -18,6 +18,7 @@ from prebooking.model import Kind, Outcome
 
 REPLY_LIMIT = 65_536  # bytes of an answer that are read; a booking needs a hundred
 FRESH = 1.0  # seconds for which a connection may be open before its first byte; some servers close it after two
+NEW = 0.002  # seconds for which a connection is watched at least; some servers close it right after accepting it
 HEADERS = {
     "User-Agent": f"prebooking-scheduler/{__version__}",
     "Accept": "application/json",
@@ -79,13 +80,17 @@ class _FirstByte:
         said = asyncio.create_task(self._stream.read(1))
         try:
             await self._gate.wait()
+            await asyncio.wait([said], timeout=max(0.0, NEW - self._age()))
             for _ in range(3):  # what has arrived by now is read now
                 await asyncio.sleep(0)
-            if said.done() or asyncio.get_running_loop().time() - self._opened_at > FRESH:
+            if said.done() or self._age() > FRESH:
                 raise _StaleConnection
         finally:
             said.cancel()
             await asyncio.gather(said, return_exceptions=True)
+
+    def _age(self) -> float:
+        return asyncio.get_running_loop().time() - self._opened_at
 
 
 async def call(
