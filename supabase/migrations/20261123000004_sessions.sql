@@ -38,6 +38,14 @@ begin
   if v_version is not null then
     perform public.warn_prebookings(p_venue_id, v_email, null);
   end if;
+  if p_version is null then                                -- rows that were put off for want of a login wait no longer
+    update public.prebookings set retry_after = null, setbacks = 0
+    where id in (
+      select id from public.prebookings
+      where venue_id = p_venue_id and lower(user_email) = v_email and status = 'pending' and claimed_by is null
+        and retry_after > t and not maybe_sent and early_since is null
+      for no key update skip locked);
+  end if;
   return v_version;
 end $$;
 

@@ -293,6 +293,15 @@ def test_without_a_login_that_opens_nothing_is_sent_and_nothing_is_final(gym: Gy
     assert end(gym, row) == ("completed", "booked")
 
 
+def test_a_login_that_the_venue_has_ended_before_is_final_without_a_call(gym: Gym) -> None:
+    email = gym.member("ana")
+    row = gym.wish(email, gym.gym_class())
+    gym.connection.execute("update public.member_sessions set expired_at = refreshed_at")
+    gym.world.play(gym.invoke())
+    assert end(gym, row) == ("failed", "session_expired")
+    assert gym.twin.ledger.arrivals(None) == []
+
+
 def test_a_previous_key_opens_what_it_has_sealed(gym: Gym) -> None:
     row = gym.wish(gym.member("ana"), gym.gym_class())
     ours = KEYS["SESSION_ENCRYPTION_KEY"]

@@ -314,6 +314,17 @@ def test_a_login_takes_away_the_warning_of_a_row_that_nobody_could_claim(
     assert prebooking(owner, row)["warning"] is None
 
 
+def test_a_new_login_ends_the_wait_of_rows_that_had_none_that_worked(
+    owner: Connection, service: Connection, venue: UUID, at: At
+) -> None:
+    put_off: dict[str, Any] = {"opens": -600, "retry_after": noon(900), "setbacks": 4}
+    mine, theirs = wish(owner, venue, **put_off), wish(owner, venue, user_email="ben@example.com", **put_off)
+    in_doubt, early = wish(owner, venue, maybe_sent=True, **put_off), wish(owner, venue, early_since=noon(), **put_off)
+    save_session(service, venue, MEMBER, "sealed", None)
+    waits = [prebooking(owner, row)["retry_after"] is not None for row in (mine, theirs, in_doubt, early)]
+    assert waits == [False, True, True, True]
+
+
 def test_a_warning_about_logins_waits_for_nobody(
     database: Database, owner: Connection, service: Connection, venue: UUID, at: At
 ) -> None:

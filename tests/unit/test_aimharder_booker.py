@@ -1,0 +1,192 @@
+"""One row at a box: what it lacks, what a renewed login comes to, and what a question tells."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import httpx
+import pytest
+
+from prebooking.bookers.aimharder import AimHarderBooker
+from prebooking.bookers.aimharder_site import CLASSES, Session
+from prebooking.clock import Clock
+from prebooking.errors import StoreError, StoreUnavailable
+from prebooking.http import isolated_client
+from prebooking.model import Kind, Outcome, Prebooking, SealedSession, Venue
+from prebooking.sessions import Seal, SessionLease, SessionStore
+from tests.doubles import EPOCH
+
+pytestmark = pytest.mark.anyio
+
+KEY, ANA = bytes(32), "ana@example.com"
+VENUE = Venue(
+    id=UUID(int=1),
+    name="Box",
+    provider="aimharder",
+    host="mybox.aimharder.com",
+    provider_box_id="7",
+    timezone="Europe/Madrid",
+    idempotent=False,
+)
+SESSION = Session("token", {"amhrdrauth": "cookie"}, "f" * 50)
+LOST = StoreUnavailable("a function", "lost")
+ANA_SAYS = {"data": [{"id": 1, "name": "ana"}]}
+
+
+class ScriptedStore(SessionStore):
+    """Answers each kind of question of the database as the test says."""
+
+    def __init__(self, *, lease: Any = "leased", save: Any = 2, warn: Any = True) -> None:
+        self.says = {"lease": lease, "save": save, "warn": warn}
+
+    def _said(self, what: str) -> Any:
+        said = next(self.says[what]) if isinstance(self.says[what], Iterator) else self.says[what]
+        if isinstance(said, StoreError):
+            raise said
+        return said
+
+    async def lease(self, *_: object, **__: object) -> SessionLease:
+        state = self._said("lease")
+        return SessionLease(state, sealed(version=3) if state == "newer" else None)
+
+    async def save(self, *_: object, **__: object) -> int | None:
+        return self._said("save")  # type: ignore[no-any-return]
+
+    async def warn(self, *_: object, **__: object) -> bool:
+        return self._said("warn")  # type: ignore[no-any-return]
+
+
+def sealed(*, version: int = 1, seal: Seal | None = None) -> SealedSession:
+    text = (seal or Seal(KEY)).seal(SESSION.as_json(), venue_id=VENUE.id, member=ANA)
+    return SealedSession(sealed=text, version=version, refreshed_at=EPOCH)
+
+
+def row(*, session: SealedSession | None, **about: Any) -> Prebooking:
+    data = {"class_id": "7", "day": "20300107"}
+    opens = {"available_at": EPOCH, "expires_at": EPOCH + timedelta(hours=1), "created_at": EPOCH}
+    known: dict[str, Any] = {"id": UUID(int=2), "venue": VENUE, "user_email": ANA, "booking_data": data, **opens}
+    return Prebooking.model_validate(known | {"maybe_sent": False, "early_runs": 0, "session": session} | about)
+
+
+def booker(*replies: Any, store: ScriptedStore | None = None, venue: Venue = VENUE) -> AimHarderBooker:
+    left = list(replies)
+
+    def answer(_request: httpx.Request) -> httpx.Response:
+        said = left.pop(0)
+        status = said if isinstance(said, int) else 200
+        return httpx.Response(status, stream=httpx.ByteStream(json.dumps(said).encode()))
+
+    client = isolated_client(transport=httpx.MockTransport(answer))
+    return AimHarderBooker(client, venue=venue, seal=Seal(KEY), sessions=store or ScriptedStore(), clock=Clock())
+
+
+# what is missing
+
+
+async def test_a_row_with_a_login_that_opens_is_ready_whatever_its_age() -> None:
+    with_a_login = row(session=sealed())
+    assert booker().is_ready(with_a_login)
+    assert await booker().prepare(with_a_login, timeout=8) is None
+
+
+@pytest.mark.parametrize("session", [None, sealed(seal=Seal(bytes([1] * 32)))], ids=["no login", "another key's"])
+async def test_what_this_deployment_lacks_is_never_final(session: SealedSession | None) -> None:
+    without = row(session=session)
+    assert not booker().is_ready(without)
+    for renew in (False, True):
+        outcome = await booker().prepare(without, timeout=8, renew=renew)
+        assert outcome is not None
+        assert outcome.kind is Kind.CANNOT_TELL
+
+
+async def test_a_host_that_is_not_aimharder_s_is_the_operator_s_fault_and_not_final() -> None:
+    outcome = await booker(venue=VENUE.model_copy(update={"host": "xn--x.aimharder.com"})).prepare(
+        row(session=sealed()), timeout=8
+    )
+    assert outcome is not None
+    assert outcome.kind is Kind.CANNOT_TELL
+
+
+async def test_a_login_that_the_venue_has_ended_is_over() -> None:
+    assert await booker().prepare(row(session=None, session_over=True), timeout=8) == Outcome(Kind.SESSION_EXPIRED)
+
+
+# a login that the venue did not accept
+
+
+@pytest.mark.parametrize(
+    ("reply", "store", "kind"),
+    [
+        ({"newToken": "t"}, {}, None),
+        ({"newToken": "t"}, {"save": LOST}, None),  # it is good for this run
+        ({"newToken": "t"}, {"save": None, "lease": iter(["leased", "newer"])}, None),  # the member logged in meanwhile
+        ({"newToken": "t"}, {"lease": "newer"}, None),  # another run has renewed it
+        ({"logout": 1}, {}, Kind.SESSION_EXPIRED),
+        ({"logout": 1}, {"warn": False, "lease": iter(["leased", "newer"])}, None),  # that was of an older login
+        ({"logout": 1}, {"lease": "over"}, Kind.SESSION_EXPIRED),
+        ({"logout": 1}, {"warn": LOST}, Kind.CANNOT_TELL),
+        (403, {}, Kind.BLOCKED),
+        (503, {}, Kind.CANNOT_TELL),
+        ({}, {}, Kind.CANNOT_TELL),
+        ({}, {"lease": "gone"}, Kind.CANNOT_TELL),
+        ({}, {"lease": LOST}, Kind.CANNOT_TELL),
+    ],
+    ids=str,
+)
+async def test_a_refresh_worked_or_the_venue_said_no_or_it_could_not_be_tried(
+    reply: Any, store: dict[str, Any], kind: Kind | None
+) -> None:
+    outcome = await booker(reply, store=ScriptedStore(**store)).prepare(row(session=sealed()), timeout=8, renew=True)
+    assert (outcome.kind if outcome else None) is kind
+
+
+async def test_a_refresh_is_not_begun_without_time_for_its_answer() -> None:
+    outcome = await booker().prepare(row(session=sealed()), timeout=2, renew=True)
+    assert outcome is not None
+    assert outcome.kind is Kind.CANNOT_TELL
+
+
+async def test_a_second_log_in_again_after_a_refresh_that_worked_refreshes_once_more() -> None:
+    box, one = booker({"newToken": "a"}, {"newToken": "b"}), row(session=sealed())
+    assert await box.prepare(one, timeout=8, renew=True) is None
+    assert box._session(one).token == "a"
+    assert await box.prepare(one, timeout=8, renew=True) is None
+    assert box._session(one).token == "b"
+
+
+# what a question tells
+
+MINE = {"id": 7, "bookState": 1, "idres": 5}
+
+
+@pytest.mark.parametrize(
+    ("day", "whoami", "found"),
+    [
+        ([MINE], ANA_SAYS, Outcome(Kind.BOOKED, "5")),
+        ([MINE | {"bookState": 0}], ANA_SAYS, Outcome(Kind.WAITLISTED, "5")),
+        ([MINE | {"cancelledId": 77}], ANA_SAYS, Outcome(Kind.NOT_BOOKED)),
+        ([MINE | {"bookState": None}], ANA_SAYS, Outcome(Kind.NOT_BOOKED)),
+        ([MINE | {"bookState": None}], {"data": []}, Outcome(Kind.SESSION_EXPIRED)),
+        ([{"id": 7}], ANA_SAYS, Outcome(Kind.CANNOT_TELL)),
+        ([{"id": 7}], {"logout": 1}, Outcome(Kind.SESSION_EXPIRED)),
+        ([], ANA_SAYS, Outcome(Kind.MISSING)),
+        ([{"id": 8, "bookState": None}], ANA_SAYS, Outcome(Kind.MISSING)),
+        ({"1": {"id": 8}}, ANA_SAYS, Outcome(Kind.MISSING)),
+        ([{"id": 8}], {"data": []}, Outcome(Kind.SESSION_EXPIRED)),
+        ([{"id": 8}], 503, Outcome(Kind.CANNOT_TELL)),
+        ([{"id": 8}], 403, Outcome(Kind.BLOCKED, detail="HTTP 403")),
+        ([{"id": "?"}], ANA_SAYS, Outcome(Kind.CANNOT_TELL)),
+        ([{"id": 8}] * CLASSES, ANA_SAYS, Outcome(Kind.CANNOT_TELL)),
+        ("none", ANA_SAYS, Outcome(Kind.CANNOT_TELL)),
+    ],
+    ids=lambda value: str(value)[:60],
+)
+async def test_a_place_is_told_from_no_place_a_missing_class_and_a_dead_login(
+    day: Any, whoami: Any, found: Outcome
+) -> None:
+    """K7: only the whole list, seen with a living login, says that the class is missing."""
+    assert await booker({"bookings": day}, whoami).confirm(row(session=sealed()), timeout=2) == found
