@@ -54,19 +54,24 @@ create function public.prebooking_bell_sleep(p_until timestamptz) returns void
 language sql volatile security invoker set search_path = '' as
   'select pg_sleep(greatest(extract(epoch from p_until - public.prebooking_clock()), 0))';
 
--- The rows that an invocation could claim now and call without a question to the venue, in the claim's own words. The order is
--- the index's and the limit more than a venue can ever have sent, so that the server uses the index however many rows are due.
+-- The fresh rows that an invocation could claim now, in the claim's own words. Rows that could not get on before are for the
+-- second trigger. again: a second ring may help. It does not where a claim has left the row for want of a login or its key, nor
+-- at a troubled venue, of which a claim takes a few at a time. The order is the index's and the limit more than a venue can
+-- ever have sent, so that the server uses the index however many rows are due.
 create function public.prebooking_bell_due(p_now timestamptz, p_lead interval)
-returns table (id uuid, available_at timestamptz)
+returns table (id uuid, available_at timestamptz, again boolean)
 language sql stable security invoker set search_path = '' as $$
   with busy as materialized (                              -- openings where an invocation has its turn: it takes new rows itself
     select b.venue_id, b.available_at from public.prebookings b
-    where b.status = 'pending' and b.claimed_by is not null and b.turn_until > p_now)
-  select due.id, due.available_at from public.venues v cross join lateral (
-    select p.id, p.available_at from public.prebookings p
-    where p.status = 'pending' and p.venue_id = v.id and p.available_at <= p_now + p_lead and p.expires_at > p_now
-      and p.claimed_by is null and not p.maybe_sent
+    where b.status = 'pending' and b.claimed_by is not null and b.turn_until > p_now and b.turn_until <= p_now + interval '300 seconds')
+  select due.id, due.available_at, v.troubled_since is null and due.can_log_in
+  from public.venues v cross join lateral (
+    select p.id, p.available_at, coalesce(p.warning !~ '^(no_login|other_key): ', true) as can_log_in from public.prebookings p
+    where p.status = 'pending' and p.fresh and p.venue_id = v.id and p.available_at <= p_now + p_lead
+      and (p.expires_at > p_now) is true                   -- written so that the index on expires_at is no choice
       and (p.venue_id, p.available_at) not in (select busy.venue_id, busy.available_at from busy)
+      and (v.provider <> 'aimharder' or exists (
+        select 1 from public.member_sessions s where s.venue_id = v.id and s.user_email = lower(p.user_email)))
     order by p.available_at, p.created_at, p.id limit 1000) due
   where v.enabled and (v.paused_until is null or v.paused_until <= p_now)
 $$;
@@ -77,6 +82,12 @@ language sql stable security invoker set search_path = '' as $$
   select coalesce((
     select has_schema_privilege(c.relnamespace, 'usage') and has_table_privilege(c.oid, 'select')
     from pg_class c where c.relnamespace = to_regnamespace(p_schema) and c.relname = p_table), false)
+$$;
+
+-- Whether an invocation has come for the row. A function, and no join, so that the server looks up each row by its id.
+create function public.prebooking_bell_is_claimed(p_id uuid) returns boolean
+language sql stable security invoker set search_path = '' as $$
+  select p.claimed_by is not null or p.maybe_sent or p.status <> 'pending' from public.prebookings p where p.id = p_id
 $$;
 
 -- How many requests of the bell wait in pg_net's queue, if this role can read it.
@@ -96,7 +107,7 @@ language sql stable security invoker set search_path = '' as $$
   select due.id, r.id is not null from public.prebooking_bell_due(p_now, p_lead) due
   left join public.prebooking_bell_rung r on r.id = due.id and r.available_at = due.available_at
   where r.id is null
-     or (not r.claimed and r.rings <= 5 and r.rung_at <= p_now - interval '1 second' and (select public.prebooking_bell_unsent()) < 20)
+     or (due.again and not r.claimed and r.rings <= 5 and r.rung_at <= p_now - interval '1 second' and (select public.prebooking_bell_unsent()) < 20)
 $$;
 
 -- How many invocations it takes to begin with all of these rows at once.
@@ -147,8 +158,7 @@ begin
     return;
   end if;
   t := public.prebooking_clock();
-  update public.prebooking_bell_rung r set claimed = true from public.prebookings p where p.id = r.id and not r.claimed
-    and (p.claimed_by is not null or p.maybe_sent or p.status <> 'pending');
+  update public.prebooking_bell_rung r set claimed = true where not r.claimed and public.prebooking_bell_is_claimed(r.id);
   select array_agg(ring.id), bool_or(ring.again) into v_ids, v_again from public.prebooking_bell_to_ring(t, bell.lead) ring;
   v_posts := least(public.prebooking_bell_posts(v_ids), case when v_again then 10 else 100 end);
   if v_posts = 0 then
@@ -187,8 +197,8 @@ begin
   if not found then
     return null;
   end if;
-  delete from public.prebooking_bell_rung r where not exists (
-    select 1 from public.prebookings p where p.id = r.id and p.status = 'pending' and p.available_at = r.available_at);
+  delete from public.prebooking_bell_rung r where r.available_at is distinct from (
+    select p.available_at from public.prebookings p where p.id = r.id and p.status = 'pending');
   if extract(minute from t) = 0 and v_job is not null then  -- pg_cron keeps a row a run, and throws none away
     perform public.prebooking_bell_forget(v_job, t - interval '1 day');
   end if;
@@ -221,8 +231,7 @@ begin
     return null;
   end if;
   if exists (select 1 from public.prebooking_bell_to_ring(t, bell.lead)) or exists (
-      select 1 from public.prebooking_bell_rung r join public.prebookings p on p.id = r.id
-      where not r.claimed and (p.claimed_by is not null or p.maybe_sent or p.status <> 'pending')) then
+      select 1 from public.prebooking_bell_rung r where not r.claimed and public.prebooking_bell_is_claimed(r.id)) then
     perform public.prebooking_bell_ring();                 -- looks again, alone: this one has locked nothing
   end if;
   if t >= p_end then
@@ -230,7 +239,7 @@ begin
   end if;
   select min(coming.available_at) - bell.lead into v_next from public.venues v cross join lateral (
     select p.available_at from public.prebookings p
-    where p.status = 'pending' and p.venue_id = v.id and p.available_at > t + bell.lead
+    where p.status = 'pending' and p.fresh and p.venue_id = v.id and p.available_at > t + bell.lead
     order by p.available_at limit 1) coming;
   return least(v_next, t + interval '0.5 seconds', p_end);
 end $$;
@@ -427,11 +436,11 @@ revoke all on public.prebooking_bell, public.prebooking_bell_rung from public, a
 grant select on public.prebooking_bell, public.prebooking_bell_rung to service_role;
 grant update (url, job_id, switched_at) on public.prebooking_bell to service_role;
 revoke all on function public.prebooking_bell_place, public.prebooking_bell_sleep, public.prebooking_bell_due,
-  public.prebooking_bell_to_ring, public.prebooking_bell_unsent, public.prebooking_bell_may_read, public.prebooking_bell_posts,
-  public.prebooking_bell_ring, public.prebooking_bell_begin, public.prebooking_bell_forget, public.prebooking_bell_look,
-  public.prebooking_bell_minute, public.prebooking_bell_missing, public.prebooking_bell_check, public.prebooking_bell_on,
-  public.prebooking_bell_off, public.prebooking_bell_runs, public.prebooking_bell_queue, public.prebooking_bell_answer,
-  public.prebooking_bell_status_v1
+  public.prebooking_bell_may_read, public.prebooking_bell_is_claimed, public.prebooking_bell_unsent,
+  public.prebooking_bell_to_ring, public.prebooking_bell_posts, public.prebooking_bell_ring, public.prebooking_bell_begin,
+  public.prebooking_bell_forget, public.prebooking_bell_look, public.prebooking_bell_minute, public.prebooking_bell_missing,
+  public.prebooking_bell_check, public.prebooking_bell_on, public.prebooking_bell_off, public.prebooking_bell_runs,
+  public.prebooking_bell_queue, public.prebooking_bell_answer, public.prebooking_bell_status_v1
   from public, anon, authenticated, service_role;
 grant execute on function public.prebooking_bell_place, public.prebooking_bell_due, public.prebooking_bell_may_read,
   public.prebooking_bell_minute, public.prebooking_bell_missing, public.prebooking_bell_check, public.prebooking_bell_on,

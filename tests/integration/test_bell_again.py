@@ -7,7 +7,7 @@ import pytest
 from prebooking.scheduler import CLAIM_LIMIT
 from tests.bells import URL, Bell, add_rows
 from tests.database import Connection, Database
-from tests.factories import noon
+from tests.factories import add_prebooking, add_session, add_venue, noon
 from tests.races import at_the_same_time, wait_until_blocked
 
 _CLAIM = """select public.claim_due_prebookings_v1(
@@ -72,9 +72,8 @@ def test_a_row_that_is_moved_after_the_ring_is_rung_for_at_its_new_opening(owner
         "update public.venues set enabled = false",
         "update public.prebookings set expires_at = public.prebooking_clock()",
         "update public.prebookings set status = 'cancelled', settled_at = public.prebooking_clock()",
-        "delete from public.prebookings",
     ],
-    ids=["paused", "disabled", "over soon", "cancelled", "deleted"],
+    ids=["paused", "disabled", "over soon", "cancelled"],
 )
 def test_what_cannot_be_claimed_any_more_is_not_rung_for_again(owner: Connection, bell: Bell, statement: str) -> None:
     add_rows(owner, 1, 1, opens=30)
@@ -151,3 +150,58 @@ def test_a_row_that_somebody_has_locked_holds_up_no_ring(database: Database, own
         owner.execute("set lock_timeout = '1s'")
         bell.minute()
     assert len(bell.posts()) == 6
+
+
+# rows that a claim leaves, or takes a few at a time
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "maybe_sent = true",
+        "retry_after = available_at - interval '1 minute', setbacks = 1",
+        "retry_after = available_at + interval '55 seconds', early_since = available_at",
+        "blocks = 1, blocked_at = available_at - interval '10 minutes'",
+    ],
+)
+def test_a_row_that_could_not_get_on_before_is_for_the_second_trigger(
+    owner: Connection, bell: Bell, change: str
+) -> None:
+    add_rows(owner, 1, 1, opens=30)
+    owner.execute(f"update public.prebookings set {change}".encode())  # noqa: S608 - of this test
+    for start in (0, 60):
+        bell.minute(start)
+    assert bell.posts() == []
+
+
+def test_a_troubled_venue_is_rung_for_once_per_row(owner: Connection, bell: Bell) -> None:
+    add_rows(owner, 1, 2, opens=30)
+    owner.execute("update public.venues set troubled_since = %s", [noon(-600)])
+    bell.minute()
+    assert bell.posts() == [27]
+
+
+def test_a_member_without_a_login_is_not_rung_for_until_there_is_one(owner: Connection, bell: Bell) -> None:
+    venue = add_venue(owner, provider="aimharder")
+    add_prebooking(owner, venue, user_email="Ana@example.com", available_at=noon(30))
+    bell.during(
+        35.2,
+        """insert into public.member_sessions (venue_id, user_email, sealed, refreshed_at)
+        select venue_id, lower(user_email), 'sealed', public.prebooking_clock() from public.prebookings""",
+    )
+    bell.minute()
+    assert bell.posts()[0] == 35.5
+
+
+def test_a_login_that_this_deployment_cannot_open_is_rung_for_once(owner: Connection, bell: Bell) -> None:
+    venue = add_venue(owner, provider="aimharder")
+    row = add_prebooking(owner, venue, available_at=noon(30))
+    (email,) = owner.execute("select user_email from public.prebookings where id = %s", [row]).fetchone() or ("",)
+    add_session(owner, venue, email, key_id="0123456789abcdef")
+    bell.during(
+        27.2,
+        """select public.claim_due_prebookings_v1(
+          gen_random_uuid(), '{aimharder}', 500, 6000, 50, 3000, 30000, 8000, false, '{fedcba9876543210}')""",
+    )
+    bell.minute()
+    assert bell.posts() == [27]
