@@ -82,6 +82,36 @@ def test_takes_what_is_behind_a_row_that_somebody_edits_just_now_and_says_so(
     assert answer["locked"] == 0
 
 
+def test_takes_what_is_behind_many_locked_rows(
+    database: Database, owner: Connection, service: Connection, at: At
+) -> None:
+    venue = add_venue(owner)
+    rows = [add_prebooking(owner, venue, available_at=noon(0)) for _ in range(25)]
+    editor = database.connect()
+    with editor.transaction():
+        editor.execute("select from public.prebookings where id = any(%s) for update", [rows[:12]])
+        answer = claim(service, uuid4(), fire_within_ms=250, stagger_ms=50)  # six slots
+        assert [UUID(row["id"]) for row in answer["rows"]] == rows[12:18]
+        assert answer["locked"] == 12
+
+
+@pytest.mark.parametrize("held", ["prebooking_heartbeat", "prebooking_runs", "venues", "member_sessions"])
+def test_a_claim_waits_for_nobody_who_has_other_rows_locked(
+    database: Database, owner: Connection, service: Connection, at: At, held: str
+) -> None:
+    row = add_prebooking(owner, add_venue(owner))
+    owner.execute(
+        "insert into public.prebooking_runs (instance_id, opened_at) values (gen_random_uuid(), %s)", [noon(-1e7)]
+    )
+    claim(service, uuid4(), limit=0)
+    editor = database.connect()
+    with editor.transaction():
+        editor.execute(f"select from public.{held} for update")
+        editor.execute("update public.prebooking_heartbeat set sessions_at = now() where only_one")
+        service.execute("set statement_timeout = '1s'")
+        assert claimed(service, uuid4()) == [row]
+
+
 # Venues that are seen only when a lock is free: a claim waits there, after its snapshot and before it locks its rows.
 _WAIT_AT_VENUES = b"""
 alter table public.venues rename to real_venues;

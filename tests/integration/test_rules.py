@@ -184,6 +184,23 @@ def test_a_member_has_one_live_prebooking_for_a_class(owner: Connection, again: 
         add_prebooking(owner, venue, **(wish | again))
 
 
+def test_the_same_class_written_in_another_way_is_the_same_class(owner: Connection) -> None:
+    """I1: the venue sees one class, so one member has one place in it."""
+    written = [4711, "4711", " 4711 ", "4711 ", "\t4711\n", "\u00a04711", "4711\ufeff"]
+    for first, again in product(written, written):
+        venue = add_venue(owner)
+        add_prebooking(owner, venue, user_email="me@example.com", booking_data={"class_id": first})
+        with pytest.raises(psycopg.errors.UniqueViolation, match="prebookings_one_live"):
+            add_prebooking(owner, venue, user_email="ME@example.com", booking_data={"class_id": again, "note": "x"})
+
+
+@pytest.mark.parametrize("other", ["47 11", "4711a", "04711", "", None, {"a": 1}])
+def test_a_class_id_that_differs_by_more_than_space_is_another_class(owner: Connection, other: Any) -> None:
+    venue = add_venue(owner)
+    add_prebooking(owner, venue, user_email="me@example.com", booking_data={"class_id": "4711"})
+    add_prebooking(owner, venue, user_email="me@example.com", booking_data={"class_id": other})
+
+
 @pytest.mark.parametrize("other", [{"user_email": "you@example.com"}, {"booking_data": {"class_id": "c2"}}])
 def test_another_member_or_another_class_is_another_prebooking(owner: Connection, other: dict[str, Any]) -> None:
     venue, wish = add_venue(owner), {"user_email": "me@example.com", "booking_data": {"class_id": "c1"}}
