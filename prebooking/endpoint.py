@@ -54,11 +54,13 @@ class Trigger:
     log: log.Log
 
     def guard(self, seconds: float) -> Deadline:
-        """Return when its calls are cut off: sooner if the platform's own deadline is (a cold start eats of it)."""
+        """Return when its calls are cut off: after ``seconds``, or sooner if the platform ends the function sooner.
+
+        That is after a cold start, or when this machine's clock is ahead; then nothing may be left, or less.
+        """
         platform = _platform_deadline()
-        if platform:
-            seconds = min(seconds, (platform - self.started.wall).total_seconds() - BUFFER)
-        return Deadline(self.clock, self.started, seconds)
+        left = (platform - self.started.wall).total_seconds() - BUFFER if platform else seconds
+        return Deadline(self.clock, self.started, min(seconds, left))
 
 
 def cron_app(name: str, run: Callable[[Trigger], Awaitable[Answer]], failed: Callable[[Trigger], Answer]) -> FastAPI:
@@ -76,6 +78,7 @@ def cron_app(name: str, run: Callable[[Trigger], Awaitable[Answer]], failed: Cal
         events = log.Log(instance_id=instance_id, vercel_id=_request_id(request))
         try:
             settings = Settings.from_environment(os.environ)
+            http.tls_context()
         except SettingsError as exc:
             events.error("server_not_configured", problems=exc.problems)
             return _answer(500, {"success": False, "error": "server_not_configured"})
@@ -107,8 +110,11 @@ def _platform_deadline() -> datetime | None:
         from vercel_runtime import get_deadline  # noqa: PLC0415 - there only while the platform runs us
     except ImportError:
         return None
-    deadline = get_deadline()
-    return deadline.astimezone(UTC) if isinstance(deadline, datetime) else None
+    try:
+        deadline = get_deadline()
+        return deadline.astimezone(UTC) if isinstance(deadline, datetime) else None
+    except Exception:  # noqa: BLE001 - the platform's own code; without its deadline the setting counts
+        return None
 
 
 def _request_id(request: Request) -> str | None:

@@ -8,14 +8,20 @@ import sys
 import types
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
 
+from api.cron import prebooking_scheduler
 from api.cron.prebooking_scheduler import app
-from prebooking.settings import Settings
+from prebooking.clock import Clock, Reading
+from prebooking.endpoint import Trigger, cron_app
+from prebooking.http import tls_context
+from prebooking.log import Log
+from prebooking.settings import BUFFER, Settings
 from tests.calls import prebooking
 from tests.database import Database, Rest
 from tests.factories import add_prebooking, add_venue
@@ -145,13 +151,36 @@ def platform(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]]
     return offer
 
 
-@pytest.mark.parametrize("deadline", [None, 1_900_000_000.0, "soon"])
+@pytest.mark.parametrize("deadline", [None, 1_900_000_000.0, float("nan"), "soon", datetime.max.replace(tzinfo=UTC)])
 async def test_a_deadline_that_the_platform_does_not_tell_leaves_the_guard_as_it_is(
     database: Database, function: httpx.AsyncClient, platform: Callable[..., None], deadline: object
 ) -> None:
     add_prebooking(database.connection, add_venue(database.connection))
     platform(lambda: deadline)
     assert (await function.post(PATH, headers=BEARER)).json()["details"]["completed"] == 1
+
+
+async def test_a_deadline_that_the_platform_fails_to_tell_leaves_the_guard_as_it_is(
+    database: Database, function: httpx.AsyncClient, platform: Callable[..., None]
+) -> None:
+    def fail() -> None:
+        raise LookupError
+
+    add_prebooking(database.connection, add_venue(database.connection))
+    platform(fail)
+    assert (await function.post(PATH, headers=BEARER)).json()["details"]["completed"] == 1
+
+
+@pytest.mark.parametrize("platform_seconds", [-3600.0, 2.0, 5.0, 12.0, 3600.0])
+@pytest.mark.parametrize("setting", [3.0, 8.0])
+def test_the_guard_is_never_later_than_the_setting(
+    platform: Callable[..., None], setting: float, platform_seconds: float
+) -> None:
+    started = Reading.of(Clock())
+    platform(lambda: started.wall + timedelta(seconds=platform_seconds))
+    settings, instance_id = Settings.from_environment(ENVIRONMENT), uuid4()
+    trigger = Trigger(settings, instance_id, started, Clock(), Log(instance_id=instance_id))
+    assert trigger.guard(setting).seconds == pytest.approx(min(setting, platform_seconds - BUFFER))
 
 
 async def test_with_the_platform_s_deadline_near_nothing_is_begun(
@@ -165,12 +194,12 @@ async def test_with_the_platform_s_deadline_near_nothing_is_begun(
 
 
 async def test_what_nobody_foresaw_is_a_500_with_the_summary_and_its_text_stays_inside(
-    function: httpx.AsyncClient, platform: Callable[..., None], capsys: pytest.CaptureFixture[str]
+    function: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def fail() -> None:
+    def fail(*_: object, **__: object) -> None:
         raise LookupError("canary")
 
-    platform(fail)
+    monkeypatch.setattr(prebooking_scheduler, "run_once", fail)
     answer = await function.post(PATH, headers=BEARER)
     assert answer.status_code == 500
     assert (answer.json()["success"], answer.json()["details"]["total"]) == (False, 0)
@@ -178,3 +207,28 @@ async def test_what_nobody_foresaw_is_a_500_with_the_summary_and_its_text_stays_
     assert (unexpected["event"], unexpected["exception"]) == ("unexpected", "LookupError")
     assert answered["event"] == "answered"
     assert "canary" not in answer.text + json.dumps(unexpected)
+
+
+# Certificates that the environment names.
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [("SSL_CERT_FILE", None), ("SSL_CERT_FILE", "none"), ("SSL_CERT_DIR", None)]
+)
+@pytest.mark.usefixtures("environment")
+async def test_certificates_that_cannot_be_loaded_are_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, content: str | None
+) -> None:
+    """The function starts all the same: the variable is named in its log, at the first request."""
+    path = tmp_path / "authorities"
+    if content:
+        path.write_text(content)
+    monkeypatch.setenv(name, str(path))
+    tls_context.cache_clear()
+    app = cron_app("anew", prebooking_scheduler.run, prebooking_scheduler.failed)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="https://function.example") as client:
+        answer = await client.post("/api/cron/anew", headers=BEARER)
+    assert (answer.status_code, answer.json()["error"]) == (500, "server_not_configured")
+    [logged_problem] = logged(capsys)
+    assert list(logged_problem["problems"]) == [name]
+    assert str(path) not in json.dumps(logged_problem)
