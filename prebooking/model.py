@@ -127,13 +127,6 @@ def _is_deeper(value: object, *, levels: int) -> bool:
     return True
 
 
-class Provider(StrEnum):
-    """The venue systems there are. The strings are those in the database."""
-
-    AIMHARDER = "aimharder"
-    WEBHOOK = "webhook"
-
-
 class _Row(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 

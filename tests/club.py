@@ -15,7 +15,7 @@ from prebooking.settings import AccountSettings
 from prebooking.systems import VenueSystem
 
 TOKEN = "the-token-of-the-club"
-CLUB = VenueSystem(name="club", title="The Club", module=__name__, variables=("CLUB_TOKEN",))
+CLUB = VenueSystem(name="club", title="The Club", module=__name__, variables=("CLUB_TOKEN",), page="https://{host}/")
 
 # What a deployment's migration says, besides the entry in Python.
 IN_SQL = """

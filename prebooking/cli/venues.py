@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Annotated
 from uuid import uuid4
 
 import typer
 
-from prebooking.bookers.aimharder_site import host_problem
+from prebooking.bookers.adapter import adapter
 from prebooking.cli.choice import the_venue
 from prebooking.cli.desk import open_desk
 from prebooking.cli.options import AsJson, VenueName
@@ -16,9 +17,10 @@ from prebooking.cli.perform import perform
 from prebooking.cli.terminal import Impossible, counted, say, show_json, show_table
 from prebooking.cli.when import show_instant
 from prebooking.errors import BadInput
-from prebooking.model import Provider, Venue
+from prebooking.model import Venue
 from prebooking.opening import OpeningRule, zone_of
 from prebooking.operator import KnownVenue
+from prebooking.systems import SYSTEMS, Ability, VenueSystem
 
 app = typer.Typer(help="Where one can book.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -57,25 +59,26 @@ def add(
     ] = None,
     opens: Rule = None,
     box: BoxNumber = None,
-    provider: Annotated[Provider, typer.Option("--provider", help="Which system books there.")] = Provider.AIMHARDER,
+    provider: Annotated[
+        str, typer.Option("--provider", metavar="|".join(SYSTEMS), help="Which system books there.")
+    ] = "aimharder",
 ) -> None:
     """Add a venue."""
     perform(_add(name, zone=zone, host=host, opens=opens, box=box, provider=provider))
 
 
-async def _add(
-    name: str, *, zone: str, host: str | None, opens: str | None, box: str | None, provider: Provider
-) -> None:
+async def _add(name: str, *, zone: str, host: str | None, opens: str | None, box: str | None, provider: str) -> None:
+    system = _system(provider)
     venue = Venue(
         id=uuid4(),
         name=_name(name),
-        provider=provider.value,
-        host=_host(host, provider),
-        provider_box_id=_box(box, provider),
+        provider=system.name,
+        host=_host(host, system),
+        provider_box_id=_box(box, system),
         timezone=zone_of(zone).key,
         idempotent=False,
     )
-    rule = _rule(opens, provider)
+    rule = _rule(opens, system)
     async with open_desk() as desk:
         answer = await desk.operator.add_venue(venue, str(rule) if rule else None, until=desk.soon())
     if answer.verdict == "name_taken":
@@ -83,7 +86,7 @@ async def _add(
     if answer.verdict == "box_taken":
         raise Impossible(f'That box is here already, as "{answer.name}"; if it is another of that host, say --box.')
     say(f"Added {venue.name}" + (f": booking opens {rule}, by the clock of {venue.timezone}." if rule else "."))
-    if provider is Provider.AIMHARDER:
+    if Ability.LOGINS in system.can:
         say(f'Next: prebooking login "{venue.name}" --member you@example.com')
 
 
@@ -121,14 +124,15 @@ async def _edit(
         raise BadInput("Say what to change: --name, --zone, --opens, --box or --idempotent.")
     async with open_desk() as desk:
         venue = the_venue(await desk.operator.venues(until=desk.soon()), venue_name)
-        if idempotent and venue.provider != Provider.WEBHOOK:
-            raise BadInput("--idempotent is for venues that your own endpoint books: AimHarder knows no keys.")
+        system = _system(venue.provider)
+        if idempotent and Ability.IDEMPOTENCY not in system.can:
+            raise BadInput(f"--idempotent is for venues that your own endpoint books: {system.title} knows no keys.")
         answer = await desk.operator.edit_venue(
             venue.id,
             name=None if name is None else _name(name),
             timezone=None if zone is None else zone_of(zone).key,
             opening_rule=None if opens is None else str(OpeningRule.parse(opens)),
-            box_id=_box(box, Provider(venue.provider)),
+            box_id=_box(box, system),
             idempotent=idempotent,
             until=desk.soon(),
         )
@@ -222,26 +226,39 @@ def _name(text: str) -> str:
     return name
 
 
-def _host(text: str | None, provider: Provider) -> str | None:
+def _system(name: str) -> VenueSystem:
+    """Return the venue system of this name. Raises BadInput."""
+    if name not in SYSTEMS:
+        raise BadInput(f'There is no venue system "{name}": say --provider {" or ".join(SYSTEMS)}.')
+    return SYSTEMS[name]
+
+
+def _host(text: str | None, system: VenueSystem) -> str | None:
     host = re.sub(r"^https?://|/+$", "", (text or "").strip().lower()) or None
-    if provider is Provider.WEBHOOK and host:
-        raise BadInput("--host is for AimHarder: a webhook venue is booked at BOOKING_WEBHOOK_URL. Leave --host out.")
-    if provider is Provider.AIMHARDER and (problem := host_problem(host)):
+    problem = adapter(system.name).host_problem(host)
+    if problem and system.page is None:
+        raise BadInput(f"--host is for {_titles(lambda each: each.page is not None)}: {problem} Leave --host out.")
+    if problem:
         raise BadInput(f"{problem} Say it with --host.")
     return host
 
 
-def _box(text: str | None, provider: Provider) -> str | None:
-    if text is not None and provider is Provider.WEBHOOK:
-        raise BadInput("--box is for AimHarder: a webhook venue has none. Leave --box out.")
+def _titles(where: Callable[[VenueSystem], bool]) -> str:
+    return " and ".join(system.title for system in SYSTEMS.values() if where(system))
+
+
+def _box(text: str | None, system: VenueSystem) -> str | None:
+    if text is not None and Ability.LOGINS not in system.can:
+        boxes = _titles(lambda each: Ability.LOGINS in each.can)
+        raise BadInput(f"--box is for {boxes}: a venue of {system.title} has none. Leave --box out.")
     if text is not None and not re.fullmatch(r"\d{1,12}", text, re.ASCII):
         raise BadInput("AimHarder's number of a box is a number: leave --box out, and the first login finds it.")
     return text
 
 
-def _rule(text: str | None, provider: Provider) -> OpeningRule | None:
+def _rule(text: str | None, system: VenueSystem) -> OpeningRule | None:
     if text:
         return OpeningRule.parse(text)
-    if provider is Provider.AIMHARDER:
+    if Ability.TIMETABLE in system.can:
         raise BadInput('When does booking open there? Say --opens "4 days before", "72 hours before" or the like.')
     return None
