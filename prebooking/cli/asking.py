@@ -1,26 +1,30 @@
-"""``prebooking add``: a class by its day and hour, found at the venue, with the instant its booking opens."""
+"""``prebooking add``: a class by its day and hour, with the instant its booking opens.
+
+At AimHarder the class is found in the venue's timetable. For a webhook venue ``--data`` says which class it is.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date, datetime, time
 from typing import Annotated, Any
-from uuid import uuid4
 
 import typer
 
-from prebooking.cli.choice import SHORT, by_name, the_venue
+from prebooking.cli.asked import Asked, ask, opening_of, read_data
+from prebooking.cli.choice import the_venue
 from prebooking.cli.classes import opening, session_at, yours
 from prebooking.cli.desk import Desk, open_desk
 from prebooking.cli.environment import environment
+from prebooking.cli.offered import refuse_closed, the_offer
 from prebooking.cli.options import Day, Member, VenueName, some_member
 from prebooking.cli.perform import perform
-from prebooking.cli.site import Offer, open_site, opened, timetable
+from prebooking.cli.site import open_site, opened, timetable
 from prebooking.cli.terminal import Impossible, say
-from prebooking.cli.when import clock_of, read_day, read_instant, read_time, show_instant
+from prebooking.cli.when import clock_of, read_day, read_time, show_instant
 from prebooking.errors import BadInput
-from prebooking.foreign import read_id
-from prebooking.operator import KnownSession, KnownVenue, WishVerdict
+from prebooking.opening import OpeningRule, instant
+from prebooking.operator import KnownSession, KnownVenue
 from prebooking.settings import AccountSettings
 from prebooking.systems import Ability, can
 
@@ -40,9 +44,35 @@ Opens = Annotated[
         show_default=False,
     ),
 ]
+Data = Annotated[
+    str | None,
+    typer.Option(
+        "--data",
+        metavar="JSON",
+        help='For a webhook venue: what your endpoint needs to know, like \'{"class_id": "4711"}\'.',
+        show_default=False,
+    ),
+]
 WaitingList = Annotated[bool, typer.Option("--waiting-list", help="Join the waiting list, if the class is full.")]
-Anyway = Annotated[bool, typer.Option("--anyway", help="Although the venue shows the class as closed.")]
 Again = Annotated[bool, typer.Option("--again", help="Although it was booked before: the place was given back.")]
+Anyway = Annotated[
+    bool,
+    typer.Option("--anyway", help="Although the member has a class at that hour, or the venue shows it as closed."),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class _Typed:
+    """What was typed: for whom, and which class."""
+
+    who: str
+    day: str
+    clock: time
+    class_name: str | None
+    data: str | None
+    insist: bool
+    again: bool
+    anyway: bool
 
 
 def add(
@@ -53,57 +83,73 @@ def add(
     class_name: ClassName = None,
     member: Member = None,
     opens: Opens = None,
+    data: Data = None,
     waiting_list: WaitingList = False,
     again: Again = False,
     anyway: Anyway = False,
 ) -> None:
     """Ask for a class: it is booked the moment its booking opens."""
-    perform(
-        _add(
-            venue,
-            day,
-            hour,
-            class_name=class_name,
-            member=member,
-            opens=opens,
-            insist=waiting_list,
-            again=again,
-            anyway=anyway,
-        )
-    )
+
+    async def _read_and_add() -> None:
+        who, clock = some_member(member), read_time(hour)
+        await _add(venue, opens, _Typed(who, day, clock, class_name, data, waiting_list, again, anyway))
+
+    perform(_read_and_add())
 
 
-async def _add(
-    name: str,
-    day_text: str,
-    hour: str,
-    *,
-    class_name: str | None,
-    member: str | None,
-    opens: str | None,
-    insist: bool,
-    again: bool,
-    anyway: bool,
-) -> None:
-    who, clock = some_member(member), read_time(hour)
+async def _add(name: str, opens: str | None, typed: _Typed) -> None:
     settings = AccountSettings.from_environment(environment())
     async with open_desk(settings) as desk:
         venue = the_venue(await desk.operator.venues(until=desk.soon()), name)
         now = desk.clock.now()
-        day = read_day(day_text, now=now, zone=clock_of(venue))
-        known = await _login_of(desk, venue, who)
-        async with open_site(settings, venue) as site:
-            found = await timetable(site, venue, day, opened(settings, known))
-        offer = the_offer(found.offers, day, clock, class_name)
-        _refuse_closed(offer, anyway=anyway)
-        opens_at = _opening(offer, venue, opens, now)
-        if yours(offer) == "booked" and not again:
-            raise Impossible(f"{who} has a place in {offer.found.name} already.")
-        verdict = await _ask(desk, venue, who, offer, opens_at, insist=insist, again=again)
-    _refuse(verdict, offer, who)
-    say(f"Asked for {offer.found.name} at {venue.name}, {show_instant(offer.begins, venue.timezone)}, for {who}.")
+        day = read_day(typed.day, now=now, zone=clock_of(venue))
+        if can(venue.provider, Ability.TIMETABLE):
+            asked = await _from_timetable(desk, settings, venue, day, typed)
+        else:
+            asked = _from_data(venue, day, typed)
+        opens_at = opening_of(asked, venue, opens, now)
+        short = await ask(desk, venue, typed.who, asked, opens_at, again=typed.again, anyway=typed.anyway)
+    say(f"Asked for {asked.name} at {venue.name}, {show_instant(asked.begins, venue.timezone)}, for {typed.who}.")
     ahead = f"opens {opening(opens_at, venue.timezone, now)}"
-    say(f"Booking {ahead if opens_at > now else 'is open: the next run books it'}. Id {str(verdict.id)[:SHORT]}.")
+    say(f"Booking {ahead if opens_at > now else 'is open: the next run books it'}. Id {short}.")
+
+
+def _from_data(venue: KnownVenue, day: date, typed: _Typed) -> Asked:
+    """Return the class that ``--data`` describes."""
+    if typed.data is None:
+        raise Impossible(
+            f"{venue.name} is booked by your own endpoint, which has no timetable to ask: say which class it is with"
+            ' --data \'{"class_id": "4711"}\'.'
+        )
+    if typed.insist:
+        raise BadInput("--waiting-list is for AimHarder: leave it out, and write what your endpoint needs into --data.")
+    data = read_data(typed.data)
+    if typed.class_name:
+        data["class_name"] = typed.class_name
+    zone, starts = clock_of(venue), datetime.combine(day, typed.clock)
+    rule = OpeningRule.parse(venue.opening_rule) if venue.opening_rule else None
+    opens = rule.opening(starts, zone) if rule else None
+    return Asked(str(data.get("class_name") or f"class {data['class_id']}"), data, instant(starts, zone), opens)
+
+
+async def _from_timetable(desk: Desk, settings: AccountSettings, venue: KnownVenue, day: date, typed: _Typed) -> Asked:
+    """Return the class that the venue's timetable has at that hour."""
+    if typed.data is not None:
+        raise BadInput("--data is for venues that your own endpoint books: leave it out.")
+    known = await _login_of(desk, venue, typed.who)
+    async with open_site(settings, venue) as site:
+        found = await timetable(site, venue, day, opened(settings, known))
+    offer = the_offer(found.offers, day, typed.clock, typed.class_name)
+    refuse_closed(offer, anyway=typed.anyway)
+    if yours(offer) == "booked" and not typed.again and offer.begins > desk.clock.now():
+        raise Impossible(f"{typed.who} has a place in {offer.found.name} already.")
+    data: dict[str, Any] = {
+        "class_id": offer.found.class_id,
+        "day": f"{offer.day:%Y%m%d}",
+        "class_name": offer.found.name,
+        "starts_at": offer.begins.isoformat(),
+    }
+    return Asked(offer.found.name, data | ({"insist": 1} if typed.insist else {}), offer.begins, offer.opens)
 
 
 async def _login_of(desk: Desk, venue: KnownVenue, who: str) -> KnownSession | None:
@@ -111,92 +157,3 @@ async def _login_of(desk: Desk, venue: KnownVenue, who: str) -> KnownSession | N
     if can(venue.provider, Ability.LOGINS) and (known is None or known.expired_at):
         raise Impossible(f'{who} has no login here that works: prebooking login "{venue.name}" --member {who}')
     return known
-
-
-def the_offer(found: Sequence[Offer], day: date, clock: time, name: str | None) -> Offer:
-    """Return the class that is meant: by its name, a part of that, or its number.
-
-    Raises:
-        Impossible: it is none of those that begin then, or may be several; the message names them.
-
-    """
-    then = [offer for offer in found if offer.clock == clock]
-    if not then:
-        there = ", ".join(f"{offer.clock:%H:%M} {offer.found.name}" for offer in found) or "nothing"
-        raise Impossible(f"No class begins at {clock:%H:%M} on {day:%a %d %b}: there is {there}.")
-    left = _meant(then, name) if name else then
-    if len(left) == 1:
-        return left[0]
-    if not left:
-        raise Impossible(f'No class "{name}" begins at {clock:%H:%M} on {day:%a %d %b}: there is {_names(then)}.')
-    raise Impossible(f"Several begin at {clock:%H:%M}: {_names(left)}. Say which with --class and its name or number.")
-
-
-def _meant(then: Sequence[Offer], name: str) -> list[Offer]:
-    names = by_name([offer.found.name for offer in then], name)
-    numbered = [offer for offer in then if offer.found.class_id == read_id(name)]
-    return numbered or [offer for offer in then if offer.found.name in names]
-
-
-def _names(several: Sequence[Offer]) -> str:
-    return ", ".join(f"{offer.found.name} ({offer.found.class_id})" for offer in several)
-
-
-def _refuse_closed(offer: Offer, *, anyway: bool) -> None:
-    if offer.found.cancelled:
-        raise Impossible(f"{offer.found.name} is cancelled at the venue.")
-    if offer.found.closed and not anyway:
-        raise Impossible(f"{offer.found.name} is closed for bookings at the venue: say --anyway if it will be opened.")
-
-
-def _opening(offer: Offer, venue: KnownVenue, given: str | None, now: datetime) -> datetime:
-    """Return when booking opens: as the member says, or else by the venue's rule."""
-    if offer.begins <= now:
-        raise BadInput(f"{offer.found.name} has begun: {show_instant(offer.begins, venue.timezone)} is over.")
-    opens = read_instant(given, clock_of(venue)) if given else offer.opens
-    if opens is None:
-        raise BadInput(f'{venue.name} has no rule when booking opens: say --opens "2026-12-01 20:00".')
-    if opens >= offer.begins:
-        raise BadInput("Booking cannot open when the class has begun already: look at --opens.")
-    return opens
-
-
-async def _ask(
-    desk: Desk,
-    venue: KnownVenue,
-    who: str,
-    offer: Offer,
-    opens_at: datetime,
-    *,
-    insist: bool,
-    again: bool,
-) -> WishVerdict:
-    data: dict[str, Any] = {
-        "class_id": offer.found.class_id,
-        "day": f"{offer.day:%Y%m%d}",
-        "class_name": offer.found.name,
-        "starts_at": offer.begins.isoformat(),
-    }
-    return await desk.operator.add_prebooking(
-        uuid4(),
-        venue_id=venue.id,
-        user_email=who,
-        booking_data=data | ({"insist": 1} if insist else {}),
-        available_at=opens_at,
-        expires_at=offer.begins,
-        again=again,
-        anyway=True,
-        until=desk.soon(),
-    )
-
-
-def _refuse(verdict: WishVerdict, offer: Offer, who: str) -> None:
-    short = str(verdict.id)[:SHORT]
-    reasons = {
-        "waiting": f"{who} waits for this class already ({short}): cancel it first to ask in another way.",
-        "booked": f"This class is booked for {who} already ({short}): say --again if the place was given back.",
-        "begun": f"{offer.found.name} has begun, by the database's clock.",
-        "no_venue": "The venue is gone.",
-    }
-    if verdict.verdict != "added":
-        raise Impossible(reasons[verdict.verdict])

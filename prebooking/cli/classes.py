@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from datetime import datetime
 from typing import Any
 
@@ -33,15 +34,19 @@ async def _classes(name: str, day: str, *, member: str | None, as_json: bool) ->
         venue = the_venue(await desk.operator.venues(until=desk.soon()), name)
         now = desk.clock.now()
         wanted = read_day(day, now=now, zone=clock_of(venue))
-        session = opened(settings, await session_at(desk, venue, member_of(member)))
+        who = member_of(member)
+        session = opened(settings, await session_at(desk, venue, who))
+        waiting = await _waiting(desk, venue, who)
         async with open_site(settings, venue) as site:
             found = await timetable(site, venue, wanted, session)
     if as_json:
-        show_json([_plain(offer, now) for offer in found.offers] + [_plain_unread(one) for one in found.unread])
+        show_json(
+            [_plain(offer, now, waiting) for offer in found.offers] + [_plain_unread(one) for one in found.unread]
+        )
         return
     if found.offers:
         say(f"{venue.name}, {wanted:%A %d %B %Y} ({venue.timezone})")
-        _show(found.offers, venue, now)
+        _show(found.offers, venue, now, waiting)
     elif not found.unread:
         say(f"{venue.name} has no classes on {wanted:%A %d %B %Y}.")
     for one in found.unread:
@@ -53,6 +58,16 @@ async def session_at(desk: Desk, venue: KnownVenue, member: str | None) -> Known
     """Return a member's login at a venue, if there is one."""
     known = await desk.operator.sessions(member, until=desk.soon()) if member else []
     return next((one for one in known if one.venue.id == venue.id), None)
+
+
+async def _waiting(desk: Desk, venue: KnownVenue, member: str | None) -> AbstractSet[str]:
+    """Return the numbers of the classes that a member waits for at a venue."""
+    if member is None:
+        return frozenset()
+    known = await desk.operator.prebookings(member, settled_days=0, limit=1000, until=desk.soon())
+    return {
+        one.class_id.strip() for one in known if one.status == "pending" and one.venue == venue.name and one.class_id
+    }
 
 
 def yours(offer: Offer) -> str:
@@ -79,13 +94,13 @@ def _when(offer: Offer, venue: KnownVenue, now: datetime) -> str:
     return "has begun" if offer.begins <= now else opening(offer.opens, venue.timezone, now)
 
 
-def _show(found: Sequence[Offer], venue: KnownVenue, now: datetime) -> None:
+def _show(found: Sequence[Offer], venue: KnownVenue, now: datetime, waiting: AbstractSet[str]) -> None:
     cells = {
         "Time": [f"{offer.clock:%H:%M}" for offer in found],
         "Class": [offer.found.name for offer in found],
         "Places": [places(offer) for offer in found],
         "Booking opens": [_when(offer, venue, now) for offer in found],
-        "You": [yours(offer) for offer in found],
+        "You": [yours(offer) or ("asked for" if offer.found.class_id in waiting else "") for offer in found],
     }
     if not any(cells["You"]):
         del cells["You"]
@@ -94,7 +109,7 @@ def _show(found: Sequence[Offer], venue: KnownVenue, now: datetime) -> None:
     )
 
 
-def _plain(offer: Offer, now: datetime) -> dict[str, Any]:
+def _plain(offer: Offer, now: datetime, waiting: AbstractSet[str]) -> dict[str, Any]:
     return {
         "class_id": offer.found.class_id,
         "name": offer.found.name,
@@ -106,6 +121,7 @@ def _plain(offer: Offer, now: datetime) -> dict[str, Any]:
         "taken": offer.found.taken,
         "places": offer.found.places,
         "yours": yours(offer) or None,
+        "asked_for": offer.found.class_id in waiting,
     }
 
 

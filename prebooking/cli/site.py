@@ -40,7 +40,7 @@ async def open_site(settings: AccountSettings, venue: Venue) -> AsyncIterator[Ai
     """Open a venue's pages. Raises Impossible, if it has none that we can read."""
     if not can(venue.provider, Ability.TIMETABLE):
         raise Impossible(
-            f"{venue.name} is booked by your own endpoint, which has no timetable to ask: insert prebookings by SQL."
+            f"{venue.name} is booked by your own endpoint, which has no timetable to ask: use `prebooking add --data`."
         )
     async with isolated_client(connect_timeout=5, transport=adapter(venue.provider).transport(settings)) as client:
         site = AimHarderSite(client, host=venue.host, box_id=venue.provider_box_id)

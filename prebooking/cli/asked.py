@@ -1,0 +1,101 @@
+"""A class that is asked for: what is kept of it, and why it may be refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import uuid4
+
+from prebooking.cli.choice import SHORT
+from prebooking.cli.desk import Desk
+from prebooking.cli.terminal import Impossible
+from prebooking.cli.when import clock_of, read_instant, show_instant
+from prebooking.errors import BadInput
+from prebooking.operator import KnownVenue, WishVerdict
+
+DATA_LIMIT = 6144  # bytes: booking_data_is_short in the migrations
+_EXAMPLE = '{"class_id": "4711"}'
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A class, when it begins, and when its booking opens by the venue's rule; None: there is no rule."""
+
+    name: str
+    data: Mapping[str, Any]
+    begins: datetime
+    opens: datetime | None
+
+
+def read_data(text: str) -> dict[str, Any]:
+    """Read what an endpoint is to know of a class.
+
+    Raises:
+        BadInput: it is no JSON object with a class_id that the database can keep.
+
+    """
+    try:
+        data = json.loads(text, parse_constant=_refuse_constant)
+        kept = json.dumps(data, ensure_ascii=False).encode()
+    except (ValueError, RecursionError):  # UnicodeEncodeError is a ValueError: half a character
+        data, kept = None, b""
+    if not isinstance(data, dict) or "\\u0000" in json.dumps(data):
+        raise BadInput(f"--data is no JSON object: write it like '{_EXAMPLE}'.")
+    class_id = data.get("class_id")
+    if isinstance(class_id, bool) or not isinstance(class_id, str | int) or not str(class_id).strip():
+        raise BadInput(f"--data needs a class_id, by which a class is recognised: write it like '{_EXAMPLE}'.")
+    if len(kept) > DATA_LIMIT:
+        raise BadInput(f"--data is too long: at most {DATA_LIMIT} bytes.")
+    return data
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
+
+
+def opening_of(asked: Asked, venue: KnownVenue, given: str | None, now: datetime) -> datetime:
+    """Return when booking opens: as the member says, or else by the venue's rule. Raises BadInput."""
+    if asked.begins <= now:
+        raise BadInput(f"{asked.name} has begun: {show_instant(asked.begins, venue.timezone)} is over.")
+    opens = read_instant(given, clock_of(venue)) if given else asked.opens
+    if opens is None:
+        raise BadInput(f'{venue.name} has no rule when booking opens: say --opens "2026-12-01 20:00".')
+    if opens >= asked.begins:
+        raise BadInput("Booking cannot open when the class has begun already: look at --opens.")
+    return opens
+
+
+async def ask(
+    desk: Desk, venue: KnownVenue, who: str, asked: Asked, opens_at: datetime, *, again: bool, anyway: bool
+) -> str:
+    """Add the prebooking, and return the beginning of its id. Raises Impossible, if it is refused."""
+    verdict = await desk.operator.add_prebooking(
+        uuid4(),
+        venue_id=venue.id,
+        user_email=who,
+        booking_data=asked.data,
+        available_at=opens_at,
+        expires_at=asked.begins,
+        again=again,
+        anyway=anyway,
+        until=desk.soon(),
+    )
+    if verdict.verdict != "added":
+        raise Impossible(_why_not(verdict, asked, who))
+    return str(verdict.id)[:SHORT]
+
+
+def _why_not(verdict: WishVerdict, asked: Asked, who: str) -> str:
+    short, other = str(verdict.id)[:SHORT], verdict.class_name or "another class"
+    return {
+        "waiting": f"{who} waits for this class already ({short}): cancel it first to ask in another way.",
+        "booked": f"This class is booked for {who} already ({short}): say --again if the place was given back.",
+        "same_hour": f"{who} has {other} at {verdict.venue} at that hour ({short}): say --anyway to ask for both.",
+        "too_many": f"{who} has five prebookings for this opening already: cancel one of them first.",
+        "begun": f"{asked.name} has begun, by the database's clock.",
+        "no_venue": "The venue is gone.",
+        "bad_data": f"This class cannot be booked: {verdict.why}",
+    }[verdict.verdict]

@@ -1,0 +1,48 @@
+"""Which class of a day's timetable is meant."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, time
+
+from prebooking.cli.choice import by_name
+from prebooking.cli.site import Offer
+from prebooking.cli.terminal import Impossible
+from prebooking.foreign import read_id
+
+
+def the_offer(found: Sequence[Offer], day: date, clock: time, name: str | None) -> Offer:
+    """Return the class that is meant: by its name, a part of that, or its number.
+
+    Raises:
+        Impossible: it is none of those that begin then, or may be several; the message names them.
+
+    """
+    then = [offer for offer in found if offer.clock == clock]
+    if not then:
+        there = ", ".join(f"{offer.clock:%H:%M} {offer.found.name}" for offer in found) or "nothing"
+        raise Impossible(f"No class begins at {clock:%H:%M} on {day:%a %d %b}: there is {there}.")
+    left = _meant(then, name) if name else then
+    if len(left) == 1:
+        return left[0]
+    if not left:
+        raise Impossible(f'No class "{name}" begins at {clock:%H:%M} on {day:%a %d %b}: there is {_names(then)}.')
+    raise Impossible(f"Several begin at {clock:%H:%M}: {_names(left)}. Say which with --class and its name or number.")
+
+
+def refuse_closed(offer: Offer, *, anyway: bool) -> None:
+    """Refuse a class that takes no bookings. Raises Impossible."""
+    if offer.found.cancelled:
+        raise Impossible(f"{offer.found.name} is cancelled at the venue.")
+    if offer.found.closed and not anyway:
+        raise Impossible(f"{offer.found.name} is closed for bookings at the venue: say --anyway if it will be opened.")
+
+
+def _meant(then: Sequence[Offer], name: str) -> list[Offer]:
+    names = by_name([offer.found.name for offer in then], name)
+    numbered = [offer for offer in then if offer.found.class_id == read_id(name)]
+    return numbered or [offer for offer in then if offer.found.name in names]
+
+
+def _names(several: Sequence[Offer]) -> str:
+    return ", ".join(f"{offer.found.name} ({offer.found.class_id})" for offer in several)
