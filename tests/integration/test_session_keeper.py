@@ -10,7 +10,7 @@ from itertools import pairwise
 import psycopg
 import pytest
 
-from prebooking.bookers.aimharder_site import Session
+from prebooking.bookers.aimharder.site import Session
 from prebooking.local.venue import DROP, Fate
 from prebooking.local.venue_aimharder import TOKEN_UPDATE
 from prebooking.local.venue_verdicts import VERDICTS

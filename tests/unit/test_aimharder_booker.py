@@ -11,8 +11,8 @@ from uuid import UUID
 import httpx
 import pytest
 
-from prebooking.bookers.aimharder import AimHarderBooker
-from prebooking.bookers.aimharder_site import CLASSES, Session
+from prebooking.bookers.aimharder.booker import AimHarderBooker
+from prebooking.bookers.aimharder.site import CLASSES, Session
 from prebooking.clock import Clock
 from prebooking.errors import StoreError, StoreUnavailable
 from prebooking.http import isolated_client

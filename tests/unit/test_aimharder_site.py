@@ -9,8 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
-from prebooking.bookers.aimharder import classify
-from prebooking.bookers.aimharder_site import CLASSES, AimHarderSite, Session, fingerprint, host_problem
+from prebooking.bookers.aimharder.booker import classify
+from prebooking.bookers.aimharder.site import CLASSES, AimHarderSite, Session, fingerprint, host_problem
 from prebooking.bookers.call import Reply
 from prebooking.errors import BadBookingData, VenueRefused
 from prebooking.http import isolated_client

@@ -9,9 +9,9 @@ from uuid import UUID
 import httpx
 
 from prebooking.bookers import Gate
-from prebooking.bookers.aimharder_classes import GymClass
-from prebooking.bookers.aimharder_sessions import MemberSessions
-from prebooking.bookers.aimharder_site import CLASSES, AimHarderSite, Session
+from prebooking.bookers.aimharder.classes import GymClass
+from prebooking.bookers.aimharder.sessions import MemberSessions
+from prebooking.bookers.aimharder.site import CLASSES, AimHarderSite, Session
 from prebooking.bookers.call import Reply, call
 from prebooking.clock import Clock, Deadline, Reading
 from prebooking.errors import BadBookingData, SealBroken, SendRefused

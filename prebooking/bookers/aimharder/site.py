@@ -15,7 +15,7 @@ from typing import Any, Self
 
 import httpx
 
-from prebooking.bookers.aimharder_classes import GymClass, read_class
+from prebooking.bookers.aimharder.classes import GymClass, read_class
 from prebooking.bookers.call import HEADERS, Reply, ask
 from prebooking.errors import BadBookingData, VenueRefused
 from prebooking.foreign import fits, is_set, read_cookies, read_host, read_id, read_list, read_name
