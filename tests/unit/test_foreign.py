@@ -16,6 +16,7 @@ from prebooking.foreign import (
     COOKIE_LIMIT,
     NAME_LIMIT,
     is_off,
+    is_on,
     is_set,
     name_key,
     read_cookies,
@@ -186,6 +187,15 @@ def test_a_count_is_never_below_zero(written: object, count: int | None) -> None
 )
 def test_only_a_clear_flag_is_off(written: object, *, off: bool) -> None:
     assert is_off(written) is off
+
+
+@pytest.mark.parametrize(
+    ("written", "on"),
+    [(1, True), ("1", True), (True, True), (0, False), ("yes", False), (None, False), (False, False)],
+    ids=repr,
+)
+def test_only_a_clear_flag_is_on(written: object, *, on: bool) -> None:
+    assert is_on(written) is on
 
 
 @pytest.mark.parametrize(
