@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 INSTALL = $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo dev test lint unit integration acceptance postgres postgrest prove bench clean
+.PHONY: help demo dev test lint unit integration acceptance postgres postgrest bell prove bench clean
 
 help:                     ## what there is to make
 	@awk -F ':.*## ' '/^[a-z ]+:.*## / { printf "make %-30s %s\n", $$1, $$2 }' Makefile
@@ -34,6 +34,9 @@ postgres: $(READY)        ## the database's suites on every major version of Pos
 
 postgrest: $(READY)       ## the store's suite once more, against the real PostgREST (wherever npm is)
 	BIN=$(BIN) tests/integration/postgrest.sh
+
+bell: $(READY)            ## the bell on the real pg_cron, for two minutes (wherever postgresql-15-cron is installed)
+	$(BIN)/python -m tests.bell_on_pg_cron
 
 prove: $(READY)           ## the whole battery, in under 12 minutes on two cores; SEEDS=3000 for more, SEED=17 shows one
 	$(BIN)/python -m tests.proof

@@ -1,14 +1,15 @@
-"""Stand-ins for what the bell stands on in production: pg_cron, pg_net and Vault.
+"""Stand-ins for the extensions that the bell uses in production: pg_cron, pg_net and Vault.
 
-They keep what the bell depends on: nothing is sent before COMMIT, each request once, in batches that nobody can join;
-and of one job only one run at a time.
+They keep the rules that the bell depends on. pg_net sends nothing before COMMIT and nothing a second time; it sends a
+batch side by side in one transaction, and looks into its queue again a second after the batch is over. pg_cron never
+runs one job twice at the same time.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -19,11 +20,12 @@ import psycopg
 SECRET_NAME = "prebooking_cron_secret"  # noqa: S105 - its name in Vault
 
 _MINUTE = 60.0
-_LOOKS_SECONDS = 0.2  # from look to look at a queue that nobody has announced anything in
+_LOOKS_SECONDS = 0.2  # from look to look at a queue while no request is announced
+_DEAF_SECONDS = 1.0  # after each batch
 _BATCH = 200  # requests sent side by side, as pg_net does
 
 # As the extensions have them, as far as the bell sees.
-STAND_INS = """
+_PG_CRON = """
 create schema cron;
 create table cron.job (
   jobid bigint generated always as identity primary key, jobname text unique,
@@ -37,6 +39,8 @@ create function cron.schedule(job_name text, schedule text, command text) return
 create function cron.unschedule(job_name text) returns boolean language sql as $$
   delete from cron.job where jobname = job_name returning true $$;
 
+"""
+_PG_NET = """
 create schema net;
 create table net.http_request_queue (
   id bigint generated always as identity, url text not null, headers jsonb not null, body text,
@@ -50,12 +54,17 @@ returns bigint language sql as $$
   insert into net.http_request_queue (url, headers, body, timeout_milliseconds)
   values (url, headers, body::text, timeout_milliseconds) returning id $$;
 
+"""
+_VAULT = """
 create schema vault;
 create table vault.secrets (name text unique, secret text not null);
 create view vault.decrypted_secrets as select name, secret as decrypted_secret from vault.secrets;
 create function vault.create_secret(new_secret text, new_name text) returns void language sql as $$
   insert into vault.secrets (name, secret) values (new_name, new_secret) $$;
 """
+
+STAND_INS = _PG_CRON + _PG_NET + _VAULT
+STAND_INS_BUT_PG_CRON = _PG_NET + _VAULT
 
 _TAKE = """
 with batch as (select id from net.http_request_queue order by id limit %s for update skip locked)
@@ -69,18 +78,21 @@ Answer = tuple[int, int | None, bool, str | None]
 
 
 class PgNet:
-    """Sends what has been committed to the queue, a batch after the other."""
+    """Sends what has been committed to the queue, one batch after the other.
 
-    def __init__(self, dsn: str) -> None:
-        self._dsn, self._stopped = dsn, threading.Event()
+    ``deliveries`` is asked for each request how often it is to arrive: 0 is a lost one.
+    """
+
+    def __init__(self, dsn: str, *, deliveries: Callable[[], int] = lambda: 1) -> None:
+        self._dsn, self._deliveries, self._stopped = dsn, deliveries, threading.Event()
 
     def run(self) -> None:
         """Send until it is stopped."""
         with psycopg.connect(self._dsn, autocommit=True) as connection, ThreadPoolExecutor(_BATCH) as senders:
             connection.execute("listen pg_net")
             while not self._stopped.is_set():
-                while batch := connection.execute(_TAKE, [_BATCH]).fetchall():
-                    self._send(connection, batch, senders)
+                while self._send_batch(connection, senders):
+                    self._stopped.wait(_DEAF_SECONDS)
                 for _ in connection.notifies(timeout=_LOOKS_SECONDS, stop_after=1):
                     pass
 
@@ -88,10 +100,13 @@ class PgNet:
         """Let it end, as soon as its batch is over."""
         self._stopped.set()
 
-    def _send(self, connection: psycopg.Connection[Any], batch: list[Request], senders: ThreadPoolExecutor) -> None:
-        """Return when the last of them is answered, or has timed out."""
-        for answer in senders.map(_post, batch):
-            connection.execute(_ANSWERED, answer)
+    def _send_batch(self, connection: psycopg.Connection[Any], senders: ThreadPoolExecutor) -> bool:
+        """Return when each request is answered, or has timed out: whether there were any."""
+        with connection.transaction():
+            batch = connection.execute(_TAKE, [_BATCH]).fetchall()
+            for answer in senders.map(_post, batch, [self._deliveries() for _ in batch]):
+                connection.execute(_ANSWERED, answer)
+        return bool(batch)
 
 
 class PgCron:
@@ -149,12 +164,15 @@ def bell_tower(dsn: str, *, url: str, secret: str) -> Iterator[None]:
                 thread.join(0.1)
 
 
-def _post(request: Request) -> Answer:
+def _post(request: Request, times: int) -> Answer:
     number, url, headers, body, milliseconds = request
-    try:
-        answer = httpx.post(url, headers=headers, content=body, timeout=milliseconds / 1000, trust_env=False)
-    except httpx.TimeoutException:
-        return number, None, True, "timed out"
-    except httpx.HTTPError as exc:
-        return number, None, False, type(exc).__name__
-    return number, answer.status_code, False, None
+    answer: Answer = (number, None, False, "the stand-in has lost it")
+    for _ in range(times):
+        try:
+            reply = httpx.post(url, headers=headers, content=body, timeout=milliseconds / 1000, trust_env=False)
+            answer = number, reply.status_code, False, None
+        except httpx.TimeoutException:
+            answer = number, None, True, "Timeout was reached"
+        except httpx.HTTPError as exc:
+            answer = number, None, False, type(exc).__name__
+    return answer

@@ -67,13 +67,16 @@ class Stack:
 
 
 @contextmanager
-def local_stack(*, protection: Protection = Protection.NONE) -> Iterator[Stack]:
-    """Run everything but the function, which is started by ``Stack.function`` as often as one likes."""
+def local_stack(*, protection: Protection = Protection.NONE, server: LocalPostgres | None = None) -> Iterator[Stack]:
+    """Run everything but the function, which is started by ``Stack.function`` as often as one likes.
+
+    ``server`` is the database's, one with the default settings when left out.
+    """
     keys, secret = Keys(), token_urlsafe(24)
     twin = VenueTwin(now=lambda: datetime.now(UTC), secret=secret, protection=protection)
     twin.ledger = ledger = WatchedLedger()
     # The servers have a thread and a loop of their own: whatever the caller does, they answer in time.
-    with LocalPostgres() as postgres, start_blocking_portal() as portal:
+    with server or LocalPostgres() as postgres, start_blocking_portal() as portal:
         apply_migrations(postgres.dsn())
         with (
             portal.wrap_async_context_manager(rest.serve(postgres.dsn(user="authenticator"), keys)) as supabase,

@@ -139,13 +139,15 @@ def test_the_operator_s_key_sees_the_runs_that_the_bell_has_kept(
 # pg_net
 
 
-def test_requests_that_wait_are_said_with_since_when(owner: Connection) -> None:
-    bell = Bell(owner, sends=False)
+@pytest.mark.parametrize("arrives", [True, False], ids=["one ring", "several rings"])
+def test_requests_that_wait_are_said_with_since_when(owner: Connection, *, arrives: bool) -> None:
+    bell = Bell(owner, sends=False, arrives=arrives)
     bell.on()
     add_rows(owner, 1, 1, opens=30)
     bell.minute()
-    assert (bell.status()["waiting"], bell.status()["waiting_since"]) == (1, noon(27).isoformat())
-    assert "1 requests wait in pg_net's queue since 2026-11-23 12:00:27 UTC" in bell.faults()
+    waiting = 1 if arrives else 6
+    assert (bell.status()["waiting"], bell.status()["waiting_since"]) == (waiting, noon(27).isoformat())
+    assert f"{waiting} requests wait in pg_net's queue since 2026-11-23 12:00:27 UTC" in bell.faults()
     assert "net.worker_restart()" in bell.faults()
 
 
