@@ -72,6 +72,11 @@ def is_off(value: object) -> bool:
     return value is False or read_number(value) == 0
 
 
+def is_on(value: object) -> bool:
+    """Say whether a flag is clearly on. One that is missing or cannot be read is not."""
+    return value is True or read_number(value) == 1
+
+
 def is_set(value: object) -> bool:
     """Say whether a reference to something names anything: PHP writes "nothing" as null, 0, "", false or []."""
     return bool(value) and read_number(value) != 0

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import httpx
 
-from prebooking.bookers.adapter import Invocation, open_systems
+from prebooking.bookers.adapter import Invocation, open_systems, preload
 from prebooking.clock import Clock, Deadline
 from prebooking.log import Log
 from prebooking.model import Summary
@@ -14,6 +14,8 @@ from prebooking.scheduler import PrebookingScheduler
 from prebooking.settings import Settings
 from prebooking.store import PrebookingStore
 from prebooking.supabase import create_isolated_supabase
+
+preload()
 
 
 async def run_once(

@@ -108,6 +108,7 @@ class Waiting(Answer):
     overdue: int
     stopped: int
     in_doubt: int
+    bad_data: int
 
 
 class NextOpening(Answer):
@@ -158,6 +159,7 @@ class Watch(Answer):
     last_tick_at: AwareDatetime | None
     sessions_at: AwareDatetime | None
     rows: Waiting
+    overdue: dict[str, int]
     locks: Locks
     claim_ms: ClaimCost
     logins: int

@@ -10,9 +10,9 @@ from uuid import UUID
 
 import httpx
 
-from prebooking.bookers import aimharder_system
-from prebooking.bookers.aimharder_sessions import REFRESH_TIME, WRITE_TIME, MemberSessions
-from prebooking.bookers.aimharder_site import AimHarderSite
+from prebooking.bookers import aimharder
+from prebooking.bookers.aimharder.sessions import REFRESH_TIME, WRITE_TIME, MemberSessions
+from prebooking.bookers.aimharder.site import AimHarderSite
 from prebooking.clock import Clock, Deadline
 from prebooking.errors import SealBroken, StoreError
 from prebooking.http import isolated_client
@@ -71,7 +71,7 @@ async def keep_sessions(
     """Refresh old sessions of members with an opening within a day, one after the other, until the guard is near."""
     async with (
         create_isolated_supabase(settings, instance_id, clock=clock, transport=to_database) as database,
-        isolated_client(transport=to_venues or aimharder_system.transport(settings)) as client,
+        isolated_client(transport=to_venues or aimharder.transport(settings)) as client,
     ):
         keeper = SessionKeeper(
             client,

@@ -30,6 +30,7 @@ class VenueSystem:
         variables: the environment variables that a deployment needs, all of them, to book there.
         can: what it can do besides booking.
         page: the address of a venue's public page, for the doctor; None: it has none.
+        is_small: its package is imported when the process starts, and not beside the first claim.
 
     """
 
@@ -39,6 +40,7 @@ class VenueSystem:
     variables: tuple[str, ...]
     can: frozenset[Ability] = frozenset()
     page: str | None = None
+    is_small: bool = False
 
     def missing(self, environment: Mapping[str, str]) -> list[str]:
         """Return the variables that are not set."""
@@ -51,14 +53,15 @@ SYSTEMS: dict[str, VenueSystem] = {
         VenueSystem(
             name="webhook",
             title="your own endpoint",
-            module="prebooking.bookers.webhook_system",
+            module="prebooking.bookers.webhook",
             variables=("BOOKING_WEBHOOK_URL", "BOOKING_WEBHOOK_SECRET"),
             can=frozenset({Ability.IDEMPOTENCY}),
+            is_small=True,
         ),
         VenueSystem(
             name="aimharder",
             title="AimHarder",
-            module="prebooking.bookers.aimharder_system",
+            module="prebooking.bookers.aimharder",
             variables=("SESSION_ENCRYPTION_KEY",),
             can=frozenset({Ability.TIMETABLE, Ability.LOGINS}),
             page="https://{host}/",

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from prebooking.bookers.aimharder_site import Session, fingerprint
+from prebooking.bookers.aimharder.site import Session, fingerprint
 from prebooking.clock import Deadline, Reading
 from prebooking.local.venue_members import LoginRefused
 from prebooking.log import Log

@@ -13,6 +13,11 @@ from tests.terminal import ANA
 _THREE_HOURS_AGO = "update prebooking_heartbeat set last_tick_at = now() - interval '3 hours'"
 
 
+def _soon(scene: Scene) -> object:
+    [(opens,)] = scene.terminal.rows("select now() + interval '5 hours'")
+    return opens
+
+
 @breaks("trigger", "never", "has never called the function: set it up")
 def _(scene: Scene) -> None:
     scene.sql("delete from prebooking_heartbeat")
@@ -29,7 +34,7 @@ def _(scene: Scene) -> None:
     scene.sql(_THREE_HOURS_AGO)
 
 
-@breaks("trigger", "overdue", "calls, but 1 prebookings are overdue: look at the function's log")
+@breaks("trigger", "overdue", "calls, but 1 prebookings are overdue (1 aimharder): look at the other lines here")
 def _(scene: Scene) -> None:
     scene.overdue()
 
@@ -71,6 +76,12 @@ def _(scene: Scene) -> None:
     scene.allow_any_instant()
     row = add_member(scene, "ben@example.com")
     scene.sql("update prebookings set available_at = '4714-11-24 00:00+00 BC' where id = %s", row)
+
+
+@breaks("data", "unreadable", "of 1 prebookings cannot be read, and their venue will not get them: prebooking list")
+def _(scene: Scene) -> None:
+    data = {"class_id": "4711", "day": "11 January 2030"}
+    add_prebooking(scene.terminal.connection, scene.box(), user_email=ANA, booking_data=data, available_at=_soon(scene))
 
 
 @breaks("locks", "claims", "nothing is booked until it ends: end it in the SQL editor: select pg_terminate_backend(")

@@ -56,6 +56,13 @@ def adapter(name: str) -> Adapter:
     return cast("Adapter", import_module(SYSTEMS[name].module))
 
 
+def preload() -> None:
+    """Import the packages of the systems that are small: the first request has less to do then."""
+    for system in SYSTEMS.values():
+        if system.is_small:
+            import_module(system.module)
+
+
 @asynccontextmanager
 async def open_systems(names: Iterable[str], invocation: Invocation) -> AsyncIterator[dict[str, OpenBooker]]:
     """Begin to load these venue systems; return how each opens its venues, by its name. Loading goes on meanwhile."""

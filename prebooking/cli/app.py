@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import prebooking
-from prebooking.cli import asking, bell, classes, doctor, login, members, prebookings, run, status, venues
+from prebooking.cli import asking, bell, classes, doctor, logins, members, prebookings, run, status, venues
 
 app = typer.Typer(
     name="prebooking",
@@ -18,7 +18,7 @@ app = typer.Typer(
 )
 app.add_typer(venues.app, name="venue")
 app.add_typer(bell.app, name="bell")
-app.command("login")(login.login)
+app.add_typer(logins.app, name="login")
 app.command("logout")(members.logout)
 app.command("forget")(members.forget)
 app.command("classes")(classes.classes)

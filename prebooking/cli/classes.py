@@ -7,7 +7,7 @@ from collections.abc import Set as AbstractSet
 from datetime import datetime
 from typing import Any
 
-from prebooking.bookers.aimharder_classes import GymClass
+from prebooking.bookers.aimharder.classes import GymClass
 from prebooking.cli.choice import the_venue
 from prebooking.cli.desk import Desk, open_desk
 from prebooking.cli.environment import environment

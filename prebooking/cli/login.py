@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from prebooking.bookers.aimharder_site import Box
+from prebooking.bookers.aimharder.site import Box
 from prebooking.cli.choice import the_venue
 from prebooking.cli.desk import open_desk
 from prebooking.cli.environment import environment

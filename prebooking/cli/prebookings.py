@@ -12,7 +12,7 @@ from prebooking.cli.choice import SHORT, the_wish
 from prebooking.cli.desk import open_desk
 from prebooking.cli.options import AsJson, Member, member_of
 from prebooking.cli.perform import perform
-from prebooking.cli.terminal import Impossible, at_terminal, say, show_json, show_table
+from prebooking.cli.terminal import Impossible, at_terminal, refuse_unreadable, say, show_json, show_table
 from prebooking.cli.when import show_instant
 from prebooking.operator import Wish
 
@@ -45,13 +45,13 @@ async def _list(member: str | None, *, days: int, as_json: bool) -> None:
         now = desk.clock.now()
     if as_json:
         show_json(wishes)
-        return
-    if not wishes:
+    elif wishes:
+        _show(wishes, now)
+        if len(wishes) + len(wishes.unreadable) == LIMIT:
+            say(f"These are the nearest {LIMIT}: say --member for all of one.")
+    elif not wishes.unreadable:
         say(f"No prebookings{' for ' + whose if whose else ''}: ask for a class with `prebooking add`.")
-        return
-    _show(wishes, now)
-    if len(wishes) == LIMIT:
-        say(f"These are the nearest {LIMIT}: say --member for all of one.")
+    refuse_unreadable(wishes.unreadable)
 
 
 def cancel(

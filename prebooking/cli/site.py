@@ -9,8 +9,8 @@ from datetime import date, datetime, time
 from zoneinfo import ZoneInfo
 
 from prebooking.bookers.adapter import adapter
-from prebooking.bookers.aimharder_classes import GymClass
-from prebooking.bookers.aimharder_site import AimHarderSite, Session
+from prebooking.bookers.aimharder.classes import GymClass
+from prebooking.bookers.aimharder.site import AimHarderSite, Session
 from prebooking.cli.terminal import Impossible
 from prebooking.cli.when import clock_of
 from prebooking.http import isolated_client

@@ -87,6 +87,12 @@ def clean(text: str) -> str:
     return "".join(character if character.isprintable() else "�" for character in text)
 
 
+def refuse_unreadable(sentences: Sequence[str]) -> None:
+    """Say which rows of a list are missing in what was shown. Raises Impossible, if any is."""
+    if sentences:
+        raise Impossible(f"Not shown: {'; '.join(sentences)}.")
+
+
 def counted(number: int, noun: str) -> str:
     """Return how many there are of something: "1 login", "2 logins"."""
     return f"{number} {noun}{'s' * (number != 1)}"

@@ -14,7 +14,7 @@ from prebooking.cli.choice import the_venue
 from prebooking.cli.desk import open_desk
 from prebooking.cli.options import AsJson, VenueName
 from prebooking.cli.perform import perform
-from prebooking.cli.terminal import Impossible, counted, say, show_json, show_table
+from prebooking.cli.terminal import Impossible, counted, refuse_unreadable, say, show_json, show_table
 from prebooking.cli.when import show_instant
 from prebooking.errors import BadInput
 from prebooking.model import Venue
@@ -174,8 +174,9 @@ async def _list(*, as_json: bool) -> None:
     elif venues:
         columns = ("Venue", "Where", "Time zone", "Opens", "State", "Waiting")
         show_table(columns, [_row(venue) for venue in venues], right=["Waiting"], shrink=_SHRINK)
-    else:
+    elif not venues.unreadable:
         say("There is no venue yet: add one with `prebooking venue add`.")
+    refuse_unreadable(venues.unreadable)
 
 
 @app.command()

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from uuid import UUID
 
-from prebooking.bookers.aimharder_site import AimHarderSite, Login
+from prebooking.bookers.aimharder.site import AimHarderSite, Login
 from prebooking.http import RewriteHostTransport, isolated_client
 from prebooking.local.stack import Stack
 from prebooking.sessions import Seal

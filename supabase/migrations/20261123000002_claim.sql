@@ -182,31 +182,33 @@ begin
           and (not r.has_logins or (p.venue_id, lower(p.user_email)) in (select o.venue_id, o.user_email from openable o))
           and p.id <> all (v_passed)
         order by p.available_at, p.created_at, p.id limit v_behind) row),
-    shared as (
-      -- Each row's number among what stands in front or behind at its venue, and what is behind within its venue's share.
+    behind as (
+      -- What stands behind, each venue's within its share.
       select d.* from (
-        select due.*, row_number() over (
-          partition by venue_id, is_behind order by was_held_back, available_at, created_at, id) as number
-        from due) d
-      where not d.is_behind or d.number <= d.share),
+        select due.*, row_number() over (partition by venue_id order by was_held_back, available_at, created_at, id) as number
+        from due where is_behind) d
+      where d.number <= d.share),
     queue as (
       -- Each venue's queue, after what is held already. Of what is behind, every venue's first comes before any second.
-      select s.*, s.held + row_number() over (
-          partition by s.venue_id order by s.is_behind, s.was_held_back, s.available_at, s.created_at, s.id) as position
+      select q.*, q.held + row_number() over (
+          partition by q.venue_id order by q.is_behind, q.was_held_back, q.available_at, q.created_at, q.id) as position
       from (
-        select shared.*, row_number() over (partition by is_behind order by number, available_at, created_at, id) as number_of_all
-        from shared) s
-      where not s.is_behind or s.number_of_all <= v_behind_all - (select coalesce(sum(behind), 0) from held)),
+        select id, venue_id, available_at, created_at, held, is_behind, was_held_back from due where not is_behind
+        union all
+        select id, venue_id, available_at, created_at, held, is_behind, was_held_back from (
+          select behind.*, row_number() over (order by number, available_at, created_at, id) as number_of_all from behind) b
+        where b.number_of_all <= v_behind_all - (select coalesce(sum(behind), 0) from held)) q),
     slots as (
-      -- max(available_at, the slot before + stagger), the first from t on.
+      -- max(available_at, the slot before + stagger), the first from t on. Venues are ordered by the first of their queue.
       select q.*, position * v_stagger + greatest(t - v_stagger, max(q.available_at - position * v_stagger) over so_far) as slot,
-             first_value(row(q.available_at, q.created_at, q.id)) over so_far as opening_key
+             first_value(q.available_at) over so_far as first_opens, first_value(q.created_at) over so_far as first_created,
+             first_value(q.id) over so_far as first_id
       from queue q window so_far as (partition by venue_id order by position)),
     batches as (
       -- Forty of every venue first, then forty more: no venue starves another. Venue after venue, so that other invocations
       -- find openings that nobody fires at.
       select s.*, (position - 1) / 40 as batch, row_number() over (
-        order by is_behind, (position - 1) / 40, opening_key, position) as nth
+        order by is_behind, (position - 1) / 40, first_opens, first_created, first_id, position) as nth
       from slots s where slot <= t + v_within),
     whole_batches as (
       -- A venue's first forty are taken whole or left to another invocation, which comes at once: half of them would own the

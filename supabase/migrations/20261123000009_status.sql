@@ -73,7 +73,9 @@ end $$;
 
 -- What somebody has to know who wonders whether prebookings will be booked:
 --   last_tick_at, sessions_at  when the two triggers called last
---   rows       pending ones; overdue: due for longer than every row should take to its end once faults stop, 105 s
+--   rows       pending ones; overdue: due for longer than every row should take to its end once faults stop, 105 s;
+--              bad_data: no venue system can read what the row asks for
+--   overdue    how many of them there are for each venue system: it may be one that the deployment is not set up for
 --   logins     how many stored logins have to be kept alive now, because a class opens within a day
 --   no_login   who waits for a class that opens within a day, at a venue where a login books, and has none
 --   other_key  rows that wait for a deployment with the key that sealed their logins
@@ -92,11 +94,20 @@ begin
         'due', count(*) filter (where r.is_due and not r.stopped),
         'overdue', count(*) filter (where r.is_due and not r.stopped and r.since < t - interval '105 seconds'),
         'stopped', count(*) filter (where r.is_due and r.stopped),
-        'in_doubt', count(*) filter (where r.maybe_sent))
+        'in_doubt', count(*) filter (where r.maybe_sent),
+        'bad_data', count(*) filter (where r.bad_data))
       from (
         select p.available_at <= t as is_due, greatest(p.available_at, p.created_at) as since, p.maybe_sent,
+               coalesce(p.warning like 'bad_data:%', false) as bad_data,
                not v.enabled or coalesce(v.paused_until > t, false) as stopped
         from public.prebookings p join public.venues v on v.id = p.venue_id where p.status = 'pending') r),
+    'overdue', (
+      select coalesce(jsonb_object_agg(o.provider, o.n), '{}')
+      from (
+        select v.provider, count(*) as n from public.prebookings p join public.venues v on v.id = p.venue_id
+        where p.status = 'pending' and greatest(p.available_at, p.created_at) < t - interval '105 seconds'
+          and v.enabled and (v.paused_until is null or v.paused_until <= t)
+        group by v.provider) o),
     'locks', public.prebooking_locks(),
     'claim_ms', (
       select jsonb_build_object('p50', percentile_disc(0.5) within group (order by claim_ms), 'max', max(claim_ms), 'runs', count(*))

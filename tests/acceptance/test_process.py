@@ -16,8 +16,14 @@ from tests.stacks import ends, opening
 ROOT = Path(__file__).parents[2]
 
 # What is loaded beside the first claim, where there is a key for sessions, and what that is the first to load.
-FOR_SESSIONS = {f"prebooking.{part}" for part in ("sessions", "bookers.aimharder", "bookers.aimharder_site")} | {
-    "prebooking.bookers.aimharder_sessions",
+FOR_SESSIONS = {
+    "prebooking.foreign",
+    "prebooking.sessions",
+    "prebooking.bookers.aimharder",
+    "prebooking.bookers.aimharder.booker",
+    "prebooking.bookers.aimharder.classes",
+    "prebooking.bookers.aimharder.sessions",
+    "prebooking.bookers.aimharder.site",
     "cryptography.hazmat.primitives.ciphers.aead",
     "pydantic.dataclasses",
     "pydantic._internal._dataclasses",

@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
-from prebooking.bookers.aimharder_site import Session
+from prebooking.bookers.aimharder.site import Session
 from prebooking.local.venue import DROP, Fate, Protection
 from prebooking.local.venue_aimharder import BOOK, BOOKINGS, TOKEN_UPDATE, WHOAMI
 from prebooking.local.venue_verdicts import VERDICTS

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from prebooking.bookers import aimharder
+from prebooking.bookers.aimharder import booker
 from prebooking.errors import BadBookingData
 from prebooking.model import Prebooking, Venue
 from tests.calls import prebooking
@@ -75,7 +75,7 @@ def test_the_database_warns_exactly_when_the_booker_cannot_read_the_data(
     if form is None:
         assert warning.startswith("bad_data: ")
         with pytest.raises(BadBookingData):
-            aimharder._wish(row_of(GOOD | written))
+            booker._wish(row_of(GOOD | written))
     else:
         assert warning is None
-        assert aimharder._wish(row_of(GOOD | written)) == FORM | form
+        assert booker._wish(row_of(GOOD | written)) == FORM | form

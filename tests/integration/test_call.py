@@ -12,7 +12,7 @@ import pytest
 
 from prebooking.bookers import Gate
 from prebooking.bookers.call import HEADERS, REPLY_LIMIT, Reply, call
-from prebooking.bookers.webhook import classify
+from prebooking.bookers.webhook.booker import classify
 from prebooking.http import isolated_client
 from prebooking.model import Kind, Outcome
 from tests.doubles import at_once

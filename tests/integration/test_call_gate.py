@@ -15,7 +15,7 @@ import trustme
 from prebooking.bookers import STALE_CONNECTION, Gate
 from prebooking.bookers import call as call_module
 from prebooking.bookers.call import HEADERS, call
-from prebooking.bookers.webhook import classify
+from prebooking.bookers.webhook.booker import classify
 from prebooking.errors import SendRefused
 from prebooking.http import isolated_client, tls_context
 from prebooking.model import Kind, Outcome

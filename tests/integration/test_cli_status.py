@@ -16,7 +16,7 @@ from tests.database import Database
 from tests.factories import add_prebooking, add_venue
 from tests.terminal import Terminal
 
-CHECKED = ("trigger", "upkeep", "login", "locks")
+CHECKED = ("trigger", "upkeep", "login", "data", "locks")
 
 
 def now(seconds: float = 0) -> datetime:

@@ -83,6 +83,15 @@ def test_rows_within_the_lead_are_held_and_leave_at_their_opening(database: Data
     assert kept == (summary.lateness_ms,)
 
 
+def test_a_database_clock_a_little_behind_the_trigger_makes_no_opening_a_minute_late(database: Database) -> None:
+    """Who sets no LEAD_SECONDS has a lead of a second: the trigger's second 0 is 0.25 s too early for the database."""
+    world = World(database)
+    rows = world.opening(2, at=0.25)
+    world.play(world.invoke())
+    assert world.ends(rows) == [("completed", "booked")] * 2
+    assert all(0 <= sent - 0.25 < 0.15 for sent in world.sent())
+
+
 def test_without_a_lead_nothing_is_taken_before_its_opening(database: Database) -> None:
     world = World(database)
     rows = world.opening(2, at=0.5)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from datetime import timedelta
 from itertools import pairwise
 
-import psycopg
 import pytest
 
-from prebooking.bookers.aimharder_site import Session
+from prebooking.bookers.aimharder.site import Session
 from prebooking.local.venue import DROP, Fate
 from prebooking.local.venue_aimharder import TOKEN_UPDATE
 from prebooking.local.venue_verdicts import VERDICTS
@@ -169,8 +167,9 @@ def test_a_bad_login_or_venue_costs_nobody_else_their_login(database: Database, 
     for number in range(12):  # more than are leased at once, and those of the bad venue first
         member(bad, f"member{number}", opens=HOUR)
     email = member(good, "ana", opens=HOUR + 60)
-    with suppress(psycopg.IntegrityError):  # what the table refuses spoils nothing
-        world.connection.execute(spoils.encode(), [bad.venue])
+    for rule in ("venues drop constraint venues_host_check", "member_sessions alter refreshed_at type timestamptz"):
+        world.connection.execute(f"alter table public.{rule}".encode())  # which refuses most of this
+    world.connection.execute(spoils.encode(), [bad.venue])
     kept = world.play(good.keep_sessions())
     assert good.calls(TOKEN_UPDATE)[-1:] == [email]
     assert good.session(email)["version"] == 2

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -17,7 +18,7 @@ from prebooking.store import Claim, Finished, PrebookingStore
 from prebooking.supabase import create_isolated_supabase
 from tests.calls import prebooking, run
 from tests.database import Database, Rest
-from tests.factories import add_prebooking, add_venue
+from tests.factories import add_prebooking, add_session, add_venue
 from tests.world import ENVIRONMENT
 
 pytestmark = pytest.mark.anyio
@@ -219,3 +220,96 @@ async def test_a_broken_rule_is_refused_without_a_word_of_the_row(database: Data
         await store.mark_completed(Ending(row), Outcome(Kind.FULL), until=soon())
     assert "canary" not in repr(caught.value)
     assert caught.value.__cause__ is None
+
+
+class _Lets(Clock):
+    """Does something whenever somebody sleeps: what the test wants to happen meanwhile."""
+
+    def __init__(self, *what: Callable[[], object]) -> None:
+        self._what = list(what)
+
+    async def sleep(self, seconds: float) -> None:
+        if self._what:
+            self._what.pop(0)()
+        await super().sleep(min(seconds, 0.001))
+
+
+@pytest.mark.parametrize("tries", [1, 3])
+async def test_the_end_of_a_run_asks_again_for_rows_that_are_locked(
+    database: Database, store: PrebookingStore, tries: int
+) -> None:
+    venue = add_venue(database.connection)
+    rows = [add_prebooking(database.connection, venue) for _ in range(3)]
+    await claim(store)
+    editor = database.connect()
+    editor.execute("begin")
+    editor.execute("select from public.prebookings where id = %s for update", [rows[0]])
+    nothing = [lambda: None] * (tries - 1)
+    store._clock = _Lets(*nothing, lambda: editor.execute("commit"))
+    assert await store.finish_run([], {}, until=soon()) == Finished(released=3, locked=0)
+    assert [prebooking(database.connection, row)["claimed_by"] for row in rows] == [None] * 3
+
+
+@pytest.mark.parametrize("seconds", [10, 0.5])
+async def test_the_end_of_a_run_says_what_stays_locked_and_does_not_ask_for_ever(
+    database: Database, store: PrebookingStore, seconds: float
+) -> None:
+    venue = add_venue(database.connection)
+    rows = [add_prebooking(database.connection, venue) for _ in range(3)]
+    await claim(store)
+    editor = database.connect()
+    with editor.transaction():
+        editor.execute("select from public.prebookings where id = %s for update", [rows[0]])
+        store._clock = _Lets()
+        assert await store.finish_run([], {}, until=soon(seconds)) == Finished(released=2, locked=1)
+
+
+async def test_a_claim_says_what_it_passed_over_and_what_it_cannot_open(
+    database: Database, store: PrebookingStore
+) -> None:
+    venue = add_venue(database.connection)
+    box = add_venue(database.connection, provider="aimharder", host="box.aimharder.com")
+    locked, row, _ = (add_prebooking(database.connection, each) for each in (venue, venue, box))
+    theirs = add_prebooking(database.connection, box, user_email="ana@example.com")
+    add_session(database.connection, box, "ana@example.com", key_id="0123456789abcdef")
+    editor = database.connect()
+    terms: dict[str, Any] = {"limit": 100, "stagger": 0.05, "lead": 0, "lease": 30, "turn": 8}
+    terms |= {"providers": ["webhook", "aimharder"]}
+    with editor.transaction():
+        editor.execute("select from public.prebookings where id = %s for update", [locked])
+        claimed = await store.claim_due(fire_within=soon(6), keys=["another key"], **terms)
+        assert ([each.id for each in claimed.rows], claimed.locked, claimed.no_login) == ([row], 1, 2)
+    claimed = await store.claim_due(fire_within=soon(6), keys=["another key", "0123456789abcdef"], **terms)
+    assert ({each.id for each in claimed.rows}, claimed.locked, claimed.no_login) == ({locked, row, theirs}, 0, 1)
+
+
+async def test_a_venue_is_left_alone_for_as_long_as_it_is_told(database: Database, store: PrebookingStore) -> None:
+    venue = add_venue(database.connection)
+    await store.release([], blocked_venue=venue, until=soon(), pause=60)
+    query = "select paused_until - troubled_since from public.venues"
+    assert database.connection.execute(query).fetchone() == (timedelta(seconds=60),)
+
+
+async def test_for_how_long_nobody_could_claim_is_known_while_nobody_can(
+    database: Database, store: PrebookingStore
+) -> None:
+    assert (await store.claims_since(until=soon())).last_claim_at is None
+    claimed = await claim(store)
+    holder = database.connect()
+    with holder.transaction():
+        holder.execute("select public.prebooking_lock()")
+        since = await store.claims_since(until=soon())
+        assert since.last_claim_at is not None
+        assert since.last_claim_at <= claimed.time.at_most() <= since.now + timedelta(seconds=10)
+
+
+async def test_what_held_a_row_up_comes_with_it(database: Database, store: PrebookingStore) -> None:
+    at = datetime.now(UTC) - timedelta(minutes=5)
+    held_up: dict[str, Any] = {"unclear": 2, "early_since": at, "missing_since": at, "blocks": 1, "setbacks": 3}
+    held_up |= {"if_not_booked": "full", "attempts": 4, "maybe_sent": True}
+    venue = add_venue(database.connection, answered_at=at + timedelta(minutes=1))
+    add_prebooking(database.connection, venue, **held_up, blocked_at=at)
+    [row] = (await claim(store)).rows
+    assert {name: getattr(row, name) for name in held_up} == held_up
+    assert row.alone
+    assert not row.session_over

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from prebooking.bookers import aimharder_system, webhook_system
+from prebooking.bookers import aimharder, webhook
 from prebooking.bookers.adapter import Adapter, adapter
 from prebooking.errors import SettingsError
 from prebooking.settings import Settings
@@ -17,7 +17,7 @@ from tests.factories import add_prebooking, add_venue
 from tests.terminal import Terminal
 from tests.world import ENVIRONMENT, World
 
-ADAPTERS: dict[str, Adapter] = {"webhook": webhook_system, "aimharder": aimharder_system}  # mypy compares them
+ADAPTERS: dict[str, Adapter] = {"webhook": webhook, "aimharder": aimharder}  # mypy compares them
 NEITHER = {"BOOKING_WEBHOOK_URL": "", "BOOKING_WEBHOOK_SECRET": ""}
 
 

@@ -52,7 +52,7 @@ GUARDS_OF_PYTHON = (
         scenes_of_settling.a_page_in_place_of_an_answer,
         (
             InPython(
-                "prebooking.bookers.webhook:classify",
+                "prebooking.bookers.webhook.booker:classify",
                 "_placed(said) if said is not None",
                 "_placed(said or {}) if True",
             ),
@@ -154,14 +154,14 @@ GUARDS_OF_PYTHON = (
         scenes_of_calls.a_session_dies_while_its_row_is_in_doubt,
         (
             InPython(
-                "prebooking.bookers.aimharder_site:_gym_class",
+                "prebooking.bookers.aimharder.site:_gym_class",
                 'said.get("bookState", _UNMARKED)',
                 'said.get("bookState")',
             ),
         ),
         first=(
             InPython(
-                "prebooking.bookers.aimharder:AimHarderBooker.confirm",
+                "prebooking.bookers.aimharder.booker:AimHarderBooker.confirm",
                 "nobody = await self._site.whoami(session, timeout=timeout / 2)",
                 "nobody = None",
             ),

@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 
 from anyio.from_thread import start_blocking_portal
 
-from prebooking.bookers.aimharder_site import Session
+from prebooking.bookers.aimharder.site import Session
 from prebooking.local.function import Function
 from prebooking.sessions import Seal
 from prebooking.settings import Settings

@@ -12,7 +12,7 @@ from uuid import UUID
 
 import psycopg
 
-from prebooking.bookers.aimharder_site import Session, fingerprint
+from prebooking.bookers.aimharder.site import Session, fingerprint
 from prebooking.local.venue import Canned, Protection, VenueTwin
 from prebooking.local.venue_members import LoginRefused
 from prebooking.local.venue_verdicts import VERDICTS

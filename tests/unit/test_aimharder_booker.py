@@ -11,8 +11,8 @@ from uuid import UUID
 import httpx
 import pytest
 
-from prebooking.bookers.aimharder import AimHarderBooker
-from prebooking.bookers.aimharder_site import CLASSES, Session
+from prebooking.bookers.aimharder.booker import AimHarderBooker
+from prebooking.bookers.aimharder.site import CLASSES, Session
 from prebooking.clock import Clock
 from prebooking.errors import StoreError, StoreUnavailable
 from prebooking.http import isolated_client
@@ -159,6 +159,13 @@ async def test_a_second_log_in_again_after_a_refresh_that_worked_refreshes_once_
 
 
 # what a question tells
+
+
+@pytest.mark.parametrize("data", [{"class_id": "?", "day": "20300107"}, {"class_id": "7", "day": "soon"}], ids=str)
+async def test_no_question_is_asked_about_data_that_cannot_be_read(data: dict[str, str]) -> None:
+    one = row(session=sealed(), booking_data=data)
+    assert await booker().confirm(one, timeout=2) == Outcome(Kind.CANNOT_TELL)
+
 
 MINE = {"id": 7, "bookState": 1, "idres": 5}
 

@@ -9,8 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
-from prebooking.bookers.aimharder import classify
-from prebooking.bookers.aimharder_site import CLASSES, AimHarderSite, Session, fingerprint, host_problem
+from prebooking.bookers.aimharder.booker import classify
+from prebooking.bookers.aimharder.site import CLASSES, AimHarderSite, Session, fingerprint, host_problem
 from prebooking.bookers.call import Reply
 from prebooking.errors import BadBookingData, VenueRefused
 from prebooking.http import isolated_client
@@ -332,6 +332,8 @@ async def test_only_an_empty_mark_says_that_the_member_has_no_place(marked: dict
         ({"bookState": -12, "errorMssgLang": "HASSUPERADOLIMITCONTR"}, Outcome(Kind.LIMIT_REACHED)),
         ({"bookState": -12}, None),
         ({"logout": 1, "bookState": 1}, Outcome(Kind.SESSION_EXPIRED)),
+        ({"logout": "0", "bookState": 1}, Outcome(Kind.BOOKED)),
+        ({"bookState": -12, "errorMssgLang": " HASSUPERADOLIMITCONTR\n"}, Outcome(Kind.LIMIT_REACHED)),
         ({"errorMssg": "Error"}, None),
         ({"bookState": 10**30}, None),
         ({"bookState": 1.0}, None),

@@ -16,6 +16,7 @@ from prebooking.foreign import (
     COOKIE_LIMIT,
     NAME_LIMIT,
     is_off,
+    is_on,
     is_set,
     name_key,
     read_cookies,
@@ -189,6 +190,15 @@ def test_only_a_clear_flag_is_off(written: object, *, off: bool) -> None:
 
 
 @pytest.mark.parametrize(
+    ("written", "on"),
+    [(1, True), ("1", True), (True, True), (0, False), ("yes", False), (None, False), (False, False)],
+    ids=repr,
+)
+def test_only_a_clear_flag_is_on(written: object, *, on: bool) -> None:
+    assert is_on(written) is on
+
+
+@pytest.mark.parametrize(
     ("written", "there"),
     [(77, True), ("77", True), ("x", True), (None, False), (0, False), ("0", False), ("", False), ([], False)],
     ids=repr,
@@ -348,7 +358,7 @@ def test_a_host_is_read_from_an_address(written: object, host: str) -> None:
 
 
 HEAVY = {
-    "escapes": "amhrdrauth=" + '"' + "\\" * 60_000,
+    "escapes": 'amhrdrauth="' + '\\"' * 30_000 + '"',
     "ampersands": "&" * 500_000,
     "entities": "&amp;" * 100_000,
     "ligatures": "\ufdfa" * 100_000,

@@ -11,7 +11,7 @@ from random import Random
 import httpx
 import pytest
 
-from prebooking.bookers.aimharder_site import AimHarderSite
+from prebooking.bookers.aimharder.site import AimHarderSite
 from prebooking.foreign import name_key
 from prebooking.http import isolated_client
 from prebooking.local.venue import DROP, Canned, Fate

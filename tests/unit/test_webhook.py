@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from prebooking.bookers.call import Reply
-from prebooking.bookers.webhook import classify, classify_state
+from prebooking.bookers.webhook.booker import classify, classify_state
 from prebooking.model import Kind, Outcome
 
 PLACED = [200, 201, 204]

@@ -12,7 +12,7 @@ from uuid import UUID
 import httpx
 import pytest
 
-from prebooking.bookers.webhook import WebhookBooker
+from prebooking.bookers.webhook.booker import WebhookBooker
 from prebooking.errors import BadBookingData
 from prebooking.http import isolated_client
 from prebooking.model import Kind, Outcome, Prebooking, Venue

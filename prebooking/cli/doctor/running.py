@@ -33,7 +33,8 @@ def _look_at_trigger(watch: Watch) -> Iterator[Found]:
     elif not alive:
         yield fault("dead", since=_since(watch, watch.last_tick_at), overdue=watch.rows.overdue)
     elif watch.rows.overdue:
-        yield fault("overdue", overdue=watch.rows.overdue)
+        systems = ", ".join(f"{count} {provider}" for provider, count in sorted(watch.overdue.items()))
+        yield fault("overdue", overdue=watch.rows.overdue, systems=systems)
     else:
         yield Fine(f"called {_since(watch, watch.last_tick_at)}")
 
@@ -60,6 +61,13 @@ def _look_at_logins(watch: Watch) -> Iterator[Found]:
         yield fault("other_key", rows=watch.other_key)
     if not watch.no_login and not watch.no_login.unreadable and not watch.other_key:
         yield Fine("there is one for every class that opens within a day and needs it")
+
+
+def _look_at_data(watch: Watch) -> Iterator[Found]:
+    if watch.rows.bad_data:
+        yield fault("unreadable", rows=watch.rows.bad_data)
+    else:
+        yield Fine("of every prebooking that waits can be read")
 
 
 def _look_at_locks(watch: Watch) -> Iterator[Found]:
@@ -116,8 +124,8 @@ WATCHES: tuple[Check[Watch], ...] = (
             "dead": "called {since}, {overdue} overdue: the trigger is dead: look at the cron's log, and whether it has"
             " the function's address and CRON_SECRET",
             "held_up": "could claim last {since}, because a lock is held: see locks",
-            "overdue": "calls, but {overdue} prebookings are overdue: look at the function's log, and at the other"
-            " lines here",
+            "overdue": "calls, but {overdue} prebookings are overdue ({systems}): look at the other lines here, at the"
+            " function's log, and whether it is set up for these venue systems",
         },
     ),
     Check(
@@ -142,6 +150,15 @@ WATCHES: tuple[Check[Watch], ...] = (
             "other_key": "{rows} prebookings wait for a deployment with another SESSION_ENCRYPTION_KEY: set the key"
             " that has sealed their logins, or log in again",
             "unreadable": "{sentence}",
+        },
+    ),
+    Check(
+        "data",
+        lambda evidence: evidence.watch,
+        _look_at_data,
+        {
+            "unreadable": "of {rows} prebookings cannot be read, and their venue will not get them: prebooking list"
+            " names them: correct their class_id or day, or cancel them",
         },
     ),
     Check(

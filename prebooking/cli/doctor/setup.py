@@ -33,7 +33,6 @@ FUNCTIONS = (
     "remove_venue_v1",
     "logout_v1",
     "forget_member_v1",
-    "prebooking_local_instant",
     "list_sessions_v1",
     "add_prebooking_v1",
     "list_prebookings_v1",

@@ -8,7 +8,7 @@ from uuid import UUID
 import httpx
 
 from prebooking.bookers.call import Reply
-from prebooking.bookers.webhook import classify_state
+from prebooking.bookers.webhook.booker import classify_state
 from prebooking.cli.doctor.check import Check, Fine, Found, fault
 from prebooking.cli.doctor.evidence import EndpointVisit, Evidence, Visit
 from prebooking.cli.doctor.setup import CLOCK_OFF, look_at_clock

@@ -10,7 +10,7 @@ import asyncio
 from collections import defaultdict
 from dataclasses import dataclass
 
-from prebooking.bookers.aimharder_site import AimHarderSite, Session
+from prebooking.bookers.aimharder.site import AimHarderSite, Session
 from prebooking.clock import Clock, Deadline
 from prebooking.errors import SealBroken, StoreError
 from prebooking.model import Kind, Outcome, SealedSession, Venue

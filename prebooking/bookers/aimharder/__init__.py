@@ -27,16 +27,16 @@ async def load() -> None:
     import prebooking.sessions  # noqa: PLC0415 - as above
 
     await asyncio.sleep(0)
-    import prebooking.bookers.aimharder_site  # noqa: PLC0415 - as above
+    import prebooking.bookers.aimharder.site  # noqa: PLC0415 - as above
 
     await asyncio.sleep(0)
-    import prebooking.bookers.aimharder  # noqa: F401, PLC0415 - as above
+    import prebooking.bookers.aimharder.booker  # noqa: F401, PLC0415 - as above
 
 
 @asynccontextmanager
 async def open_booker(invocation: Invocation, venue: Venue) -> AsyncIterator[Booker]:
     """Open a box, with a client of its own."""
-    from prebooking.bookers.aimharder import AimHarderBooker  # noqa: PLC0415 - see load
+    from prebooking.bookers.aimharder.booker import AimHarderBooker  # noqa: PLC0415 - see load
     from prebooking.sessions import Seal, SessionStore  # noqa: PLC0415 - as above
 
     settings, clock = invocation.settings, invocation.clock
@@ -47,6 +47,6 @@ async def open_booker(invocation: Invocation, venue: Venue) -> AsyncIterator[Boo
 
 def host_problem(host: str | None) -> str | None:
     """Refuse what is no box of AimHarder's."""
-    from prebooking.bookers import aimharder_site  # noqa: PLC0415 - as above
+    from prebooking.bookers.aimharder import site  # noqa: PLC0415 - as above
 
-    return aimharder_site.host_problem(host)
+    return site.host_problem(host)

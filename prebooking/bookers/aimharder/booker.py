@@ -9,13 +9,13 @@ from uuid import UUID
 import httpx
 
 from prebooking.bookers import Gate
-from prebooking.bookers.aimharder_classes import GymClass
-from prebooking.bookers.aimharder_sessions import MemberSessions
-from prebooking.bookers.aimharder_site import CLASSES, AimHarderSite, Session
+from prebooking.bookers.aimharder.classes import GymClass
+from prebooking.bookers.aimharder.sessions import MemberSessions
+from prebooking.bookers.aimharder.site import CLASSES, AimHarderSite, Session
 from prebooking.bookers.call import Reply, call
 from prebooking.clock import Clock, Deadline, Reading
 from prebooking.errors import BadBookingData, SealBroken, SendRefused
-from prebooking.foreign import read_day, read_id, read_number
+from prebooking.foreign import is_set, read_day, read_id, read_name, read_number
 from prebooking.model import Kind, Outcome, Prebooking, Venue
 from prebooking.sessions import Seal, SessionStore
 
@@ -95,14 +95,14 @@ class AimHarderBooker:
         A dead session is shown the same day without a place in it, so the answer "no place" needs a living one.
         """
         try:
-            session, day = self._session(row), _day(row)
+            session, day, class_id = self._session(row), _day(row), _class_id(row)
         except (SendRefused, BadBookingData):
             return Outcome(Kind.CANNOT_TELL)
         family_id = read_id(row.booking_data.get("family_id")) or ""
         found = await self._site.classes(session, day, family_id=family_id, timeout=timeout / 2)
         if isinstance(found, Outcome):
             return _told(found)
-        place = _place(found, _class_id(row))
+        place = _place(found, class_id)
         if place.kind in (Kind.BOOKED, Kind.WAITLISTED):
             return place
         nobody = await self._site.whoami(session, timeout=timeout / 2)
@@ -124,7 +124,9 @@ def classify(reply: Reply) -> Outcome:
     said = reply.json_object()
     if reply.status in (httpx.codes.FORBIDDEN, httpx.codes.TOO_MANY_REQUESTS):
         return Outcome(Kind.BLOCKED, detail=f"HTTP {reply.status}")
-    if reply.status == httpx.codes.UNAUTHORIZED or (reply.status == httpx.codes.OK and said and said.get("logout")):
+    if reply.status == httpx.codes.UNAUTHORIZED or (
+        reply.status == httpx.codes.OK and said and is_set(said.get("logout"))
+    ):
         return Outcome(Kind.SESSION_EXPIRED)
     if reply.status >= httpx.codes.INTERNAL_SERVER_ERROR or reply.status == httpx.codes.REQUEST_TIMEOUT:
         return Outcome(Kind.UNSURE, detail=f"HTTP {reply.status}")
@@ -134,8 +136,8 @@ def classify(reply: Reply) -> Outcome:
 
 
 def _verdict(said: dict[str, Any]) -> Outcome:
-    key, number = said.get("errorMssgLang"), read_number(said.get("bookState"))
-    if isinstance(key, str) and key in _BY_KEY:
+    key, number = read_name(said.get("errorMssgLang")), read_number(said.get("bookState"))
+    if key in _BY_KEY:
         return _BY_KEY[key]
     if number == 1:
         return Outcome(Kind.BOOKED, read_id(said.get("id")))

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 from prebooking.bookers import Booker
 from prebooking.bookers.adapter import Invocation
-from prebooking.bookers.webhook import WebhookBooker
+from prebooking.bookers.webhook.booker import WebhookBooker
 from prebooking.http import isolated_client
 from prebooking.model import Venue
 from prebooking.settings import AccountSettings

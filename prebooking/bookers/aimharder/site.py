@@ -15,10 +15,10 @@ from typing import Any, Self
 
 import httpx
 
-from prebooking.bookers.aimharder_classes import GymClass, read_class
+from prebooking.bookers.aimharder.classes import GymClass, read_class
 from prebooking.bookers.call import HEADERS, Reply, ask
 from prebooking.errors import BadBookingData, VenueRefused
-from prebooking.foreign import fits, is_set, read_cookies, read_host, read_id, read_list, read_name
+from prebooking.foreign import fits, is_on, is_set, read_cookies, read_host, read_id, read_list, read_name
 from prebooking.model import Kind, Outcome
 from prebooking.sessions import SEALED_LIMIT, sealed_size
 
@@ -147,7 +147,7 @@ class AimHarderSite:
         if reply is None or reply.status != httpx.codes.OK or not data:
             raise VenueRefused(_no_login(reply))
         token = auth.get("refreshToken")
-        if auth.get("authOK") is not True or not _is_token(token):
+        if not is_on(auth.get("authOK")) or not _is_token(token):
             raise VenueRefused(_LOCKED if "ATTEMPTS" in str(auth.get("error")).upper() else _WRONG)
         session = Session.that_fits(str(token), _cookies(reply), browser)
         if SESSION_COOKIE not in session.cookies:
@@ -170,7 +170,7 @@ class AimHarderSite:
         """Say why this is no login that the venue knows; None: it is one, and ``data`` names a member."""
         request = self._request("GET", f"https://{self._family}/api/whoami", session)
         said = _said(reply := await ask(self._client, request, timeout=timeout)) or {}
-        if not said.get("logout") and _names_somebody(said.get("data")):
+        if not is_set(said.get("logout")) and _names_somebody(said.get("data")):
             return None
         return Outcome(Kind.SESSION_EXPIRED) if "data" in said else _no(reply)
 
@@ -203,7 +203,7 @@ def _no(reply: Reply | None) -> Outcome:
     """Say what an answer means that does not bring what was asked for."""
     if reply and reply.status in _BLOCKED:
         return Outcome(Kind.BLOCKED, detail=f"HTTP {reply.status}")
-    if (_said(reply) or {}).get("logout"):
+    if is_set((_said(reply) or {}).get("logout")):
         return Outcome(Kind.SESSION_EXPIRED)
     return Outcome(Kind.CANNOT_TELL, detail=f"HTTP {reply.status}" if reply else "no answer")
 

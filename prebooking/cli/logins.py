@@ -1,0 +1,70 @@
+"""``prebooking login``: at a venue, or the list of the logins that are kept."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from prebooking.cli import login
+from prebooking.cli.desk import open_desk
+from prebooking.cli.options import AsJson, Member, member_of
+from prebooking.cli.perform import perform
+from prebooking.cli.terminal import refuse_unreadable, say, show_json, show_table
+from prebooking.cli.when import show_instant, show_span
+from prebooking.operator import KnownSession
+
+
+class _VenueFirst(TyperGroup):
+    """Takes what is no command for the name of a venue: ``login VENUE`` is ``login at VENUE``."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if args and args[0] not in self.commands and args[0] not in ctx.help_option_names:
+            args = ["at", *args]
+        return super().parse_args(ctx, args)
+
+
+app = typer.Typer(
+    cls=_VenueFirst,
+    help="Log a member in at a venue (`prebooking login VENUE`), or list the logins.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+app.command("at")(login.login)
+
+
+@app.command("list")
+def list_logins(*, member: Member = None, as_json: AsJson = False) -> None:
+    """Show the logins that are kept, and when each is needed next."""
+    perform(_list(member, as_json=as_json))
+
+
+async def _list(member: str | None, *, as_json: bool) -> None:
+    async with open_desk() as desk:
+        logins = await desk.operator.sessions(member_of(member), until=desk.soon())
+        now = desk.clock.now()
+    if as_json:
+        show_json([_plain(one) for one in logins])
+    elif logins:
+        rows = [
+            (
+                one.user_email,
+                one.venue.name,
+                "asks for a new login" if one.expired_at else "kept",
+                f"{show_span(max(now, one.session.refreshed_at) - one.session.refreshed_at)} ago",
+                show_instant(one.next_opening, one.venue.timezone) if one.next_opening else "-",
+            )
+            for one in logins
+        ]
+        columns = ("Member", "Venue", "State", "Refreshed", "Needed at")
+        show_table(columns, rows, shrink={"Venue": 10, "State": 12, "Needed at": 10})
+    elif not logins.unreadable:
+        say("No login is kept: log in with `prebooking login VENUE --member EMAIL`.")
+    refuse_unreadable(logins.unreadable)
+
+
+def _plain(one: KnownSession) -> dict[str, Any]:
+    """Return what may be shown: not what is sealed."""
+    shown = one.model_dump(mode="json", include={"user_email", "expired_at", "next_opening"})
+    return shown | {"venue": one.venue.name, "refreshed_at": one.session.refreshed_at.isoformat()}
