@@ -68,17 +68,17 @@ def read_count(value: object) -> int | None:
 
 
 def is_off(value: object) -> bool:
-    """Say whether a flag is clearly off. One that is missing or cannot be read is not."""
+    """Return whether a flag is clearly off. One that is missing or cannot be read is not."""
     return value is False or read_number(value) == 0
 
 
 def is_on(value: object) -> bool:
-    """Say whether a flag is clearly on. One that is missing or cannot be read is not."""
+    """Return whether a flag is clearly on. One that is missing or cannot be read is not."""
     return value is True or read_number(value) == 1
 
 
 def is_set(value: object) -> bool:
-    """Say whether a reference to something names anything: PHP writes "nothing" as null, 0, "", false or []."""
+    """Return whether a reference to something names anything: PHP writes "nothing" as null, 0, "", false or []."""
     return bool(value) and read_number(value) != 0
 
 
@@ -180,12 +180,12 @@ def read_cookies(lines: Iterable[str], names: Collection[str]) -> dict[str, str]
 
 
 def fits(value: str) -> bool:
-    """Say whether a cookie's value or a token is short enough to be kept, as JSON writes it."""
+    """Return whether a cookie's value or a token is short enough to be kept, as JSON writes it."""
     return len(value) <= COOKIE_LIMIT and len(json.dumps(value)) - 2 <= COOKIE_LIMIT
 
 
 def _deletes(attributes: str) -> bool:
-    """Say whether a cookie ends at once; Max-Age counts before Expires."""
+    """Return whether a cookie ends at once; Max-Age counts before Expires."""
     said = {name.strip().lower(): value.strip() for name, _, value in (a.partition("=") for a in attributes.split(";"))}
     if re.fullmatch(r"-?\d+", age := said.get("max-age", ""), re.ASCII):
         return age.startswith("-") or not age.strip("0")

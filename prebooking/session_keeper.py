@@ -1,4 +1,4 @@
-"""Keeps members' logins alive until their classes open: refreshes those that would die before it comes again."""
+"""Keeps members' logins alive until their classes open: refreshes those that would end before its next run."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ APART = 0.1  # seconds from the start of one refresh to the next: politeness
 
 @dataclass(slots=True)
 class Kept:
-    """What one run has done about the sessions that were old."""
+    """The result of one run."""
 
     instance_id: UUID
     success: bool = True
@@ -132,7 +132,7 @@ class SessionKeeper:
             self._fault(exc)
 
     async def _old(self) -> ClaimedSessions | None:
-        """Lease the next sessions that are old; None: there is none, or they cannot be had."""
+        """Lease the next old sessions; None: there are no more, or the database did not answer."""
         try:
             old = await self._sessions.claim(
                 providers=able(Ability.LOGINS),
@@ -161,7 +161,7 @@ class SessionKeeper:
                 await self._warn(one, why_not)
         except StoreError as exc:
             self._fault(exc)
-        except Exception as exc:  # noqa: BLE001 - whatever it is, the others' tokens are on their way
+        except Exception as exc:  # noqa: BLE001 - the other refreshes are under way, and must not be cancelled
             self._kept.success = False
             self._log.unexpected("unexpected", exc)
 

@@ -89,7 +89,7 @@ def _whose(venue_id: UUID, member: str) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class SessionLease:
-    """Whether this invocation may refresh a session: ``newer`` brings the one that another has refreshed.
+    """Whether this invocation may refresh a session. ``newer``: another one has refreshed it, and here it is.
 
     ``over``: the venue has said that this login is over; ``gone``: it is stored no more.
     """
@@ -107,7 +107,7 @@ class ClaimedSessions:
 
 
 class MemberSession(BaseModel):
-    """A session that should be refreshed, whose it is and where."""
+    """A session that should be refreshed, with its member and venue."""
 
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
@@ -144,7 +144,7 @@ class SessionStore:
         return (await self._database.call("save_session_v1", params, _version, until=self._until(within))).value
 
     async def warn(self, venue_id: UUID, member: str, why: Outcome, *, version: int, within: float) -> bool:
-        """Write on the member's prebookings what is wrong with this version; False: there is a newer one.
+        """Write a warning about this version on the member's prebookings; False: there is a newer version.
 
         ``session_expired`` ends it: the venue has said so. After anything else it is tried again.
         """

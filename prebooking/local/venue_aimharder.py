@@ -46,7 +46,7 @@ _REFUSALS = {
 
 
 def is_meant(call: Call) -> bool:
-    """Say whether a call is for one of AimHarder's hosts."""
+    """Return whether a call is for one of AimHarder's hosts."""
     return _HOST.fullmatch(_host(call)) is not None
 
 

@@ -57,7 +57,7 @@ class AimHarderBooker:
         self._used: dict[UUID, int] = {}  # by row: the version of the session in its last call or question
 
     def is_ready(self, row: Prebooking) -> bool:
-        """Say whether a session of the member's is there that opens. Its age does not count: the venue judges that."""
+        """Return whether the member has a session that opens. Its age does not count: the venue judges that."""
         try:
             return not self._site.problem and self._members.of(row.user_email, row.session) is not None
         except SealBroken:
@@ -90,7 +90,7 @@ class AimHarderBooker:
         return await call(self._client, request, classify, timeout=timeout, gate=gate)
 
     async def confirm(self, row: Prebooking, *, timeout: float) -> Outcome:  # noqa: ASYNC109 - see Booker
-        """Look at the member's day: booked, waitlisted, not_booked, missing, or why nobody can tell.
+        """Read the member's day and return booked, waitlisted, not_booked or missing, or why it gives no answer.
 
         A dead session is shown the same day without a place in it, so the answer "no place" needs a living one.
         """
@@ -120,7 +120,7 @@ class AimHarderBooker:
 
 
 def classify(reply: Reply) -> Outcome:
-    """Say what the answer to a booking means: by its key, then by its number, never by its sentence."""
+    """Return what the answer to a booking means: by its key, then by its number, never by its sentence."""
     said = reply.json_object()
     if reply.status in (httpx.codes.FORBIDDEN, httpx.codes.TOO_MANY_REQUESTS):
         return Outcome(Kind.BLOCKED, detail=f"HTTP {reply.status}")

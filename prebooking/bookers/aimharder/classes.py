@@ -35,7 +35,7 @@ class GymClass:
 
     @property
     def takes_nobody(self) -> bool:
-        """Say whether it is closed or cancelled."""
+        """Return whether it is closed or cancelled."""
         return self.closed or self.cancelled
 
 

@@ -25,14 +25,14 @@ _NOT_RENEWED = {"busy": "The login is being refreshed by another run.", "gone": 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A session that is open, and which version of it."""
+    """A session in plain form, and its version."""
 
     session: Session
     version: int
 
 
 class MemberSessions:
-    """The sessions of one venue's members. No session is ever given out but to its own member's calls."""
+    """The sessions of one venue's members. A member's calls get that member's session and no other."""
 
     def __init__(self, site: AimHarderSite, *, venue: Venue, seal: Seal, sessions: SessionStore, clock: Clock) -> None:
         self._site, self._venue, self._seal, self._sessions, self._clock = site, venue, seal, sessions, clock
@@ -114,7 +114,7 @@ class MemberSessions:
         return await self._newer(member, held)
 
     async def _newer(self, member: str, held: Held) -> Outcome | None:
-        """Take the session with which the member has logged in meanwhile; ours is no more than a guest's."""
+        """Use the session of a login that the member made meanwhile; the one refreshed here is not kept."""
         lease = await self._sessions.lease(self._venue.id, member, version=held.version, within=WRITE_TIME)
         if lease.session is None:
             return Outcome(Kind.CANNOT_TELL, detail="The login is being replaced.")

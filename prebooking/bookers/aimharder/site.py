@@ -37,7 +37,7 @@ _BLOCKED = (httpx.codes.FORBIDDEN, httpx.codes.TOO_MANY_REQUESTS)
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A member's login: the token that refreshes it, and the cookies that are it."""
+    """A member's login: the cookies that prove it, and the token that refreshes it."""
 
     token: str = field(repr=False)
     cookies: Mapping[str, str] = field(repr=False)
@@ -85,7 +85,7 @@ class Login:
 
 
 def host_problem(host: str | None) -> str | None:
-    """Say what is wrong with a venue's host: a session may go to AimHarder's own machines only."""
+    """Return what is wrong with a venue's host: a session may go to AimHarder's own machines only."""
     if host and _HOST.fullmatch(host):
         return None
     return "The venue's host is none of AimHarder's: it is <box>.aimharder.com or <box>.aimharder.es."
@@ -132,7 +132,7 @@ class AimHarderSite:
     # sessions
 
     async def login(self, email: str, password: str, *, timeout: float) -> Login:  # noqa: ASYNC109 - as above
-        """Log in, and have AimHarder say whose login it is. The password is used for this one call and kept nowhere.
+        """Log in, and ask AimHarder whose login it is. The password is used for one call and kept nowhere.
 
         Raises:
             VenueRefused: wrong, too often, blocked, no answer, or a login that is not known as anybody's.
@@ -157,7 +157,7 @@ class AimHarderSite:
         return Login(session, _boxes(data))
 
     async def refresh(self, session: Session, *, timeout: float) -> Session | Outcome:  # noqa: ASYNC109 - as above
-        """Exchange a session for a new one; the old one's token is used up then. Or say why that cannot be."""
+        """Return a new session in exchange for this one, whose token is used up then; or the reason for the failure."""
         form = {"token": session.token, "ciclo": "1", "fingerprint": session.fingerprint}
         request = self._request("POST", f"https://{self._family}/api/tokenUpdate", session, data=form)
         reply = await ask(self._client, request, timeout=timeout)
@@ -167,7 +167,7 @@ class AimHarderSite:
         return Session.that_fits(str(token), {**session.cookies, **_cookies(reply)}, session.fingerprint)
 
     async def whoami(self, session: Session, *, timeout: float) -> Outcome | None:  # noqa: ASYNC109 - as above
-        """Say why this is no login that the venue knows; None: it is one, and ``data`` names a member."""
+        """Return why this is no login that the venue knows; None: it is one, and ``data`` names a member."""
         request = self._request("GET", f"https://{self._family}/api/whoami", session)
         said = _said(reply := await ask(self._client, request, timeout=timeout)) or {}
         if not is_set(said.get("logout")) and _names_somebody(said.get("data")):
@@ -188,7 +188,7 @@ def _is_token(value: object) -> bool:
 
 
 def _names_somebody(data: object) -> bool:
-    """Say whether an object with any value but "nothing" is in it: what its fields are called is not documented."""
+    """Return whether an object with any value but "nothing" is in it: what its fields are called is not documented."""
     people = read_list(data) or [data]
     return any(
         isinstance(one, dict) and any(isinstance(v, str | int) and is_set(v) for v in one.values()) for one in people
@@ -200,7 +200,7 @@ def _said(reply: Reply | None) -> dict[str, Any] | None:
 
 
 def _no(reply: Reply | None) -> Outcome:
-    """Say what an answer means that does not bring what was asked for."""
+    """Return the meaning of an answer that lacks what was asked for."""
     if reply and reply.status in _BLOCKED:
         return Outcome(Kind.BLOCKED, detail=f"HTTP {reply.status}")
     if is_set((_said(reply) or {}).get("logout")):
