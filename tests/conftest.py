@@ -5,19 +5,17 @@ from __future__ import annotations
 import itertools
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, closing
-from pathlib import Path
 
 import psycopg
 import pytest
 
 from prebooking.local.keys import Keys
 from prebooking.local.postgres import OLD_DEFAULTS, LocalPostgres, apply_migrations
-from prebooking.local.rest import serve
 from prebooking.local.servers import servers_by_major
 from tests import called
 from tests.called import CalledFunctions
 from tests.database import Database, Rest
-from tests.postgrest import serve_postgrest
+from tests.postgrest import BINARY, NO_POSTGREST, REAL, serve_rest, which_rest
 
 _TEMPLATE = "migrated"
 _OLD_TEMPLATE = "migrated_in_an_old_project"
@@ -26,7 +24,6 @@ _numbers = itertools.count(1)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--postgrest", type=Path, help="a PostgREST to stand where local/rest.py stands otherwise")
     parser.addoption("--postgres-major", type=int, help="the major version of Postgres (Supabase's when left out)")
     parser.addoption("--every-function", action="store_true", help="fail if a function of the database is never called")
 
@@ -37,6 +34,10 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(f"there is no Postgres {major} on this machine, only {', '.join(map(str, majors))}")
     if config.getoption("--every-function"):
         config.pluginmanager.register(CalledFunctions(), _CALLED)
+
+
+def pytest_report_header() -> str:
+    return f"REST API: {BINARY.name} of {BINARY.parent.name}" if which_rest() == REAL else f"REST API: {NO_POSTGREST}"
 
 
 @pytest.fixture(scope="session")
@@ -101,11 +102,10 @@ def project(_copy: Callable[[str], Database], request: pytest.FixtureRequest) ->
 
 
 @pytest.fixture
-async def rest(
-    database: Database, request: pytest.FixtureRequest, tmp_path: Path, anyio_backend: str
-) -> AsyncIterator[Rest]:
-    """Supabase's REST address of the test's database, and its keys."""
-    keys, binary = Keys(), request.config.getoption("--postgrest")
-    dsn = database.dsn_of("authenticator")
-    async with serve_postgrest(dsn, keys, binary, tmp_path) if binary else serve(dsn, keys) as url:
+async def rest(database: Database, request: pytest.FixtureRequest, anyio_backend: str) -> AsyncIterator[Rest]:
+    """Supabase's REST address of the test's database, and its keys; a parameter may ask for one implementation."""
+    keys, which = Keys(), getattr(request, "param", which_rest())
+    if which == REAL and not BINARY.exists():
+        pytest.skip(NO_POSTGREST)
+    async with serve_rest(database.dsn_of("authenticator"), keys, which) as url:
         yield Rest(url, service_key=keys.secret, anon_key=keys.publishable, keys=keys)

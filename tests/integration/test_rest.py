@@ -1,4 +1,4 @@
-"""What Supabase's RPC answers, asked of the local one and (`make postgrest`) of the real PostgREST alike."""
+"""What Supabase's RPC answers: the real PostgREST and its imitation are held to the same answers."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ import pytest
 
 from tests.database import Database, Rest
 from tests.factories import add_prebooking, add_venue
+from tests.postgrest import IMITATION, REAL
 from tests.races import wait_until_somebody_is_blocked
 
 Ask = Callable[..., Coroutine[Any, Any, httpx.Response]]
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("rest", [REAL, IMITATION], indirect=True)]
 
 _FUNCTIONS = b"""
 create function say_nothing() returns void language sql as '';
@@ -37,6 +38,13 @@ grant insert on written to service_role;
 create function write(value int) returns void language sql as 'insert into written values (value)';
 create function wait_and_write(value int) returns void language plpgsql as $$
 begin perform pg_advisory_xact_lock(value); insert into written values (value); end $$;
+create function be_cut() returns void language sql security definer
+as 'select pg_cancel_backend(pg_backend_pid()), pg_sleep(30)';
+create table rules (value int constraint not_negative check (value >= 0));
+grant insert on rules to service_role;
+create function obey(value int) returns void language sql as 'insert into rules values (value)';
+create function look(what text) returns int language plpgsql as $$
+declare n int; begin execute format('select count(*) from %I', what) into n; return n; end $$;
 """
 
 
@@ -185,6 +193,35 @@ async def test_what_a_role_may_not_do_is_401_for_a_visitor_and_403_for_a_member(
         assert reply.json()["message"] == "permission denied for function cancel_prebooking_v1"
     assert (visitor.status_code, visitor.headers["www-authenticate"]) == (401, "Bearer")
     assert (member.status_code, member.headers.get("www-authenticate")) == (403, None)
+
+
+async def test_a_call_that_is_cut_answers_with_what_cut_it(ask: Ask) -> None:
+    reply = await ask("be_cut")
+    said = {
+        "code": "57014",
+        "message": "canceling statement due to user request",
+        "details": None,
+        "hint": None,
+    }
+    assert (reply.status_code, reply.json()) == (500, said)
+
+
+async def test_a_rule_that_is_broken_is_named(ask: Ask) -> None:
+    reply = await ask("obey", {"value": -1})
+    assert (reply.status_code, reply.json()["code"]) == (400, "23514")
+    assert 'violates check constraint "not_negative"' in reply.json()["message"]
+    assert reply.json()["details"] == "Failing row contains (value) = (-1)."
+
+
+@pytest.mark.parametrize(
+    ("what", "status", "code"),
+    [("nothing", 404, "42P01"), ("prebooking_runs", 200, None), ("pg_authid", 403, "42501")],
+)
+async def test_what_a_function_runs_into_is_answered_as_its_own_error(
+    ask: Ask, what: str, status: int, code: str | None
+) -> None:
+    reply = await ask("look", {"what": what})
+    assert (reply.status_code, reply.json()["code"] if code else None) == (status, code)
 
 
 async def test_a_get_may_read_and_not_write(ask: Ask) -> None:

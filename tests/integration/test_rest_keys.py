@@ -1,4 +1,4 @@
-"""Who a key stands for, asked of the local REST layer and (`make postgrest`) of the real PostgREST alike."""
+"""Who a key stands for: the real PostgREST and its imitation are held to the same answers."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import pytest
 
 from prebooking.local.keys import Keys
 from tests.database import Database, Rest
+from tests.postgrest import IMITATION, REAL
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("rest", [REAL, IMITATION], indirect=True)]
 
 _WHO = b"""
 create function who() returns jsonb language sql as $$ select jsonb_build_object('role', current_user,

@@ -1,4 +1,4 @@
-"""The store against the SQL through a REST layer: the local one, or (`make postgrest`) the real PostgREST."""
+"""The store against the SQL through Supabase's REST API."""
 
 from __future__ import annotations
 
