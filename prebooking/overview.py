@@ -152,6 +152,14 @@ class NoLogin(Answer):
     opens: AwareDatetime
 
 
+class Trouble(Answer):
+    """A venue that could not be reached, or blocked the function, since an instant."""
+
+    venue: str
+    timezone: str
+    since: AwareDatetime
+
+
 class Watch(Answer):
     """What tells whether prebookings will be booked, by the database's clock; see ``prebooking_watch_v1``."""
 
@@ -160,6 +168,7 @@ class Watch(Answer):
     sessions_at: AwareDatetime | None
     rows: Waiting
     overdue: dict[str, int]
+    troubled: Annotated[Rows[Trouble], PlainValidator(read_each(Trouble))]
     locks: Locks
     claim_ms: ClaimCost
     logins: int

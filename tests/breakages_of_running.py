@@ -84,6 +84,11 @@ def _(scene: Scene) -> None:
     add_prebooking(scene.terminal.connection, scene.box(), user_email=ANA, booking_data=data, available_at=_soon(scene))
 
 
+@breaks("trouble", "since", "the function could not reach Box Centro, or was blocked there, ")
+def _(scene: Scene) -> None:
+    scene.sql("update venues set troubled_since = now() - interval '2 hours'")
+
+
 @breaks("locks", "claims", "nothing is booked until it ends: end it in the SQL editor: select pg_terminate_backend(")
 def _(scene: Scene) -> None:
     scene.transaction("select public.prebooking_lock()")

@@ -76,6 +76,7 @@ end $$;
 --   rows       pending ones; overdue: due for longer than every row should take to its end once faults stop, 105 s;
 --              bad_data: no venue system can read what the row asks for
 --   overdue    how many of them there are for each venue system: it may be one that the deployment is not set up for
+--   troubled   venues that the function could not reach, or that blocked it, with no clear answer since, while somebody waits
 --   logins     how many stored logins have to be kept alive now, because a class opens within a day
 --   no_login   who waits for a class that opens within a day, at a venue where a login books, and has none
 --   other_key  rows that wait for a deployment with the key that sealed their logins
@@ -88,6 +89,23 @@ begin
   return (select jsonb_build_object('now', t, 'last_tick_at', min(last_tick_at), 'sessions_at', min(sessions_at))
       from public.prebooking_heartbeat)
     || jsonb_build_object(
+    'troubled', (
+      select coalesce(jsonb_agg(jsonb_build_object('venue', v.name, 'timezone', v.timezone, 'since', v.troubled_since)
+        order by v.troubled_since), '[]')
+      from public.venues v
+      where v.enabled and v.troubled_since is not null and exists (
+        select 1 from public.prebookings p where p.venue_id = v.id and p.status = 'pending' and p.available_at <= t + interval '1 day')),
+    'locks', public.prebooking_locks(),
+    'claim_ms', (
+      select jsonb_build_object('p50', percentile_disc(0.5) within group (order by claim_ms), 'max', max(claim_ms), 'runs', count(*))
+      from (select claim_ms from public.prebooking_runs where opened_at > t - interval '1 day' and claim_ms is not null
+        order by opened_at desc limit 20) c))
+    || public.prebooking_waiting(t) || public.prebooking_logins(t);
+end $$;
+
+create function public.prebooking_waiting(t timestamptz) returns jsonb
+language sql volatile security invoker set search_path = '' as $$
+  select jsonb_build_object(
     'rows', (
       select jsonb_build_object(
         'pending', count(*),
@@ -107,14 +125,8 @@ begin
         select v.provider, count(*) as n from public.prebookings p join public.venues v on v.id = p.venue_id
         where p.status = 'pending' and greatest(p.available_at, p.created_at) < t - interval '105 seconds'
           and v.enabled and (v.paused_until is null or v.paused_until <= t)
-        group by v.provider) o),
-    'locks', public.prebooking_locks(),
-    'claim_ms', (
-      select jsonb_build_object('p50', percentile_disc(0.5) within group (order by claim_ms), 'max', max(claim_ms), 'runs', count(*))
-      from (select claim_ms from public.prebooking_runs where opened_at > t - interval '1 day' and claim_ms is not null
-        order by opened_at desc limit 20) c))
-    || public.prebooking_logins(t);
-end $$;
+        group by v.provider) o))
+$$;
 
 create function public.prebooking_logins(t timestamptz) returns jsonb
 language sql volatile security invoker set search_path = '' as $$
@@ -122,7 +134,7 @@ language sql volatile security invoker set search_path = '' as $$
     select p.venue_id, lower(p.user_email) as user_email, min(p.available_at) as opens,
            count(*) filter (where p.warning like 'other_key:%') as other_key
     from public.prebookings p join public.venues v on v.id = p.venue_id
-    where v.provider = 'aimharder' and p.status = 'pending' and p.available_at <= t + interval '1 day' and p.expires_at > t
+    where v.provider = any (public.prebooking_systems_with('logins')) and p.status = 'pending' and p.available_at <= t + interval '1 day' and p.expires_at > t
     group by p.venue_id, lower(p.user_email))
   select jsonb_build_object(
     'logins', count(s.sealed) filter (where s.expired_at is null),
@@ -170,7 +182,7 @@ returns jsonb language sql volatile security invoker set search_path = '' as $$
 $$;
 
 revoke all on function public.prebooking_figures_v1, public.prebooking_lock_holders, public.prebooking_locks, public.prebooking_watch_v1,
-  public.prebooking_logins, public.prebooking_status_v1, public.prebooking_doctor_v1 from public, anon, authenticated, service_role;
+  public.prebooking_waiting, public.prebooking_logins, public.prebooking_status_v1, public.prebooking_doctor_v1 from public, anon, authenticated, service_role;
 grant execute on function public.prebooking_figures_v1, public.prebooking_lock_holders, public.prebooking_locks, public.prebooking_watch_v1,
-  public.prebooking_logins, public.prebooking_status_v1, public.prebooking_doctor_v1 to service_role;
+  public.prebooking_waiting, public.prebooking_logins, public.prebooking_status_v1, public.prebooking_doctor_v1 to service_role;
 notify pgrst, 'reload schema';

@@ -74,7 +74,9 @@ def test_json_is_ascii_whatever_names_have_in_them(terminal: Terminal) -> None:
 # an output that is full, an input that is interrupted
 
 
-@pytest.mark.parametrize("words", [["list"], ["list", "--json"], ["venue", "--help"]])
+@pytest.mark.parametrize(
+    "words", [["list"], ["list", "--json"], ["venue", "--help"], ["status"], ["doctor"], ["doctor", "--json"]]
+)
 def test_a_full_disk_is_one_sentence(terminal: Terminal, words: list[str]) -> None:
     with Path("/dev/full").open("w") as full:
         said = subprocess.run(

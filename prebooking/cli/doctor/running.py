@@ -70,6 +70,13 @@ def _look_at_data(watch: Watch) -> Iterator[Found]:
         yield Fine("of every prebooking that waits can be read")
 
 
+def _look_at_trouble(watch: Watch) -> Iterator[Found]:
+    for one in watch.troubled:
+        yield fault("since", venue=one.venue, since=show_instant(one.since, one.timezone))
+    if not watch.troubled:
+        yield Fine("none between the function and the venues")
+
+
 def _look_at_locks(watch: Watch) -> Iterator[Found]:
     locks = watch.locks
     if locks.claims_pid:
@@ -160,6 +167,16 @@ WATCHES: tuple[Check[Watch], ...] = (
             "unreadable": "of {rows} prebookings cannot be read, and their venue will not get them: prebooking list"
             " names them: correct their class_id or day, or cancel them",
         },
+    ),
+    Check(
+        "trouble",
+        lambda evidence: evidence.watch,
+        _look_at_trouble,
+        {
+            "since": "the function could not reach {venue}, or was blocked there, {since}, and got no clear answer"
+            " since: it tries again by itself; open the venue's page, and look at the function's log"
+        },
+        warnings=frozenset({"since"}),
     ),
     Check(
         "locks",
