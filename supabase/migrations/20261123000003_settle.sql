@@ -167,12 +167,12 @@ returns text language plpgsql volatile security invoker set search_path = '' set
 declare answer text;
 begin
   update public.prebookings set status = 'cancelled', settled_at = public.prebooking_clock()
-  where id = p_id and lower(user_email) = lower(p_user_email) and status = 'pending' and claimed_by is null and not maybe_sent;
+  where id = p_id and lower(user_email) = public.prebooking_member(p_user_email) and status = 'pending' and claimed_by is null and not maybe_sent;
   if found then
     return 'cancelled';
   end if;
   select case status when 'pending' then 'being_booked' when 'cancelled' then 'cancelled' else 'settled' end into answer
-  from public.prebookings where id = p_id and lower(user_email) = lower(p_user_email);
+  from public.prebookings where id = p_id and lower(user_email) = public.prebooking_member(p_user_email);
   return coalesce(answer, 'not_found');
 end $$;
 

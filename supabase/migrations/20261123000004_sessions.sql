@@ -19,7 +19,7 @@ $$;
 -- nothing was touched.
 create function public.save_session_v1(p_venue_id uuid, p_user_email text, p_sealed text, p_version int, p_key_id text default null)
 returns int language plpgsql volatile security invoker set search_path = '' set lock_timeout = '1500ms' as $$
-declare t timestamptz := public.prebooking_clock(); v_email text := lower(p_user_email); v_version int;
+declare t timestamptz := public.prebooking_clock(); v_email text := public.prebooking_member(p_user_email); v_version int;
 begin
   if p_version is null then
     insert into public.member_sessions as s (venue_id, user_email, sealed, key_id, refreshed_at)
@@ -89,11 +89,11 @@ declare t timestamptz := public.prebooking_clock();
 begin
   update public.member_sessions
   set expired_at = case when p_over then coalesce(expired_at, t) else expired_at end
-  where venue_id = p_venue_id and user_email = lower(p_user_email) and version = p_version;
+  where venue_id = p_venue_id and user_email = public.prebooking_member(p_user_email) and version = p_version;
   if not found then
     return false;
   end if;
-  perform public.warn_prebookings(p_venue_id, lower(p_user_email), left(p_warning, 300));
+  perform public.warn_prebookings(p_venue_id, public.prebooking_member(p_user_email), left(p_warning, 300));
   return true;
 end $$;
 
@@ -105,7 +105,7 @@ end $$;
 --   gone     it is stored no more
 create function public.lease_session_v1(p_instance uuid, p_venue_id uuid, p_user_email text, p_version int)
 returns jsonb language plpgsql volatile security invoker set search_path = '' set lock_timeout = '1500ms' as $$
-declare t timestamptz := public.prebooking_clock(); v_email text := lower(p_user_email);
+declare t timestamptz := public.prebooking_clock(); v_email text := public.prebooking_member(p_user_email);
 begin
   update public.member_sessions set leased_by = p_instance, leased_until = t + interval '30 seconds'
   where venue_id = p_venue_id and user_email = v_email and version = p_version and expired_at is null

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID, uuid4
 
+import psycopg
 import pytest
 
 from prebooking.errors import StoreRefused
@@ -231,7 +232,13 @@ async def test_an_address_that_lowers_to_another_member_s_reaches_nothing_of_the
     assert await store.prebookings(kelvin, settled_days=7, limit=10, until=soon()) == []
     for function, arguments in (("logout_v1", [venue, kelvin]), ("forget_member_v1", [kelvin])):
         ask(owner, function, *arguments)
-    assert owner.execute("select count(*) from public.member_sessions").fetchone() == (1,)
+    [(row,)] = owner.execute("select id from public.prebookings").fetchall()
+    assert ask(owner, "cancel_prebooking_v1", row, kelvin) == "not_found"
+    assert ask(owner, "lease_session_v1", uuid4(), venue, kelvin, 1) == {"state": "gone"}
+    assert not ask(owner, "warn_about_session_v1", venue, kelvin, 1, True, "over")  # noqa: FBT003 - SQL has no keywords here
+    with pytest.raises(psycopg.Error):
+        save_session(owner, venue, kelvin, "sealed elsewhere", None)
+    assert owner.execute("select sealed, expired_at from public.member_sessions").fetchall() == [("sealed", None)]
     assert owner.execute("select status from public.prebookings").fetchall() == [("pending",)]
 
 
