@@ -125,6 +125,7 @@ class TwinTransport(httpx.AsyncBaseTransport):
         """Return when the venue has done with every request that has left."""
         while self._under_way:
             await asyncio.gather(*self._under_way)
+            await asyncio.sleep(0)  # since Python 3.13 gather does not yield if all are done, so none was discarded
 
     async def _connect(self, request: httpx.Request) -> None:
         try:

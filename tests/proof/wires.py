@@ -44,6 +44,7 @@ class DatabaseWire(httpx.AsyncBaseTransport):
         """Return when every call that is under way has been carried out."""
         while self._under_way:
             await asyncio.gather(*self._under_way)
+            await asyncio.sleep(0)  # since Python 3.13 gather does not yield if all are done, so none was discarded
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         instance, function = current(), request.url.path.rpartition("/")[2]
