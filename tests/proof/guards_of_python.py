@@ -154,9 +154,9 @@ GUARDS_OF_PYTHON = (
         scenes_of_calls.a_session_dies_while_its_row_is_in_doubt,
         (
             InPython(
-                "prebooking.bookers.aimharder.site:_gym_class",
-                'said.get("bookState", _UNMARKED)',
-                'said.get("bookState")',
+                "prebooking.bookers.aimharder.classes:_place",
+                'if "bookState" not in said:',
+                'if said.setdefault("bookState"):',
             ),
         ),
         first=(

@@ -148,7 +148,7 @@ GUARDS_OF_SQL = (
     Guard(
         "a login is refreshed by one at a time",
         scenes_of_calls.two_refresh_one_login,
-        (InSql("lease_session_v1", "and (leased_until is null or leased_until <= t or leased_by = p_instance);", ";"),),
+        (InSql("lease_session_v1", " or leased_by = p_instance);", " or true);"),),
         first=(
             InSql(
                 "claim_sessions_v1",
