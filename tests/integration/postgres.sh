@@ -6,7 +6,7 @@ cd "$(dirname "$0")/../.."
 BIN=${BIN:-.venv/bin}
 
 majors=$("$BIN/python" -c 'from prebooking.local.servers import servers_by_major; print(*servers_by_major())')
-suites=$(ls tests/integration/test_{bell,claim,finish,grants,heartbeat,local_instant,operator,rules,sessions,settle,terminal}*.py)
+suites=$(ls tests/integration/test_{bell,booking_data,claim,finish,grants,heartbeat,local_instant,operator,privacy,rules,sessions,settle,terminal}*.py)
 for major in $majors; do
   echo "Postgres $major (of $majors)"
   # shellcheck disable=SC2086 - names of our own, without spaces

@@ -48,3 +48,4 @@ def test_a_function_counts_as_called_when_its_own_text_has_run() -> None:
     assert "prebooking_clock()" not in calls.missing
     assert "prebooking_lock()" in calls.missing, "it was replaced: what ran may have been the test's own text"
     assert "list_venues_v1()" in calls.missing
+    assert "prebookings_refuse()" not in calls.missing, "it only raises, and such calls are not counted"
