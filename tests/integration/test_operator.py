@@ -178,6 +178,9 @@ async def test_a_class_is_one_class_however_its_number_is_written(
     owner: Connection, at: At, store: OperatorStore, other: dict[str, Any]
 ) -> None:
     venue, me = add_venue(owner), uuid4()
+    ended = {"status": "completed", "outcome": "booked", "settled_at": noon(), "expires_at": noon(7200)}
+    add_prebooking(owner, venue, user_email="ben@example.com", booking_data=other, **ended)
+    assert (await ask_for(store, venue, user_email="ben@example.com")).verdict == "booked"
     first = await ask_for(store, venue, available_at=noon(-1))
     assert await ask_for(store, venue, booking_data=other) == WishVerdict(verdict="waiting", id=first.id)
     claim(owner, me)
