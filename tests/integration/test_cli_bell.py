@@ -55,8 +55,9 @@ def test_the_doctor_says_when_the_leads_differ(terminal: Terminal) -> None:
         return f"{check['ok']}: {check['said']}"
 
     assert bell() == "True: is off: the cron alone triggers"
-    Bell(terminal.connection).on()
+    switch = Bell(terminal.connection)
     set_clock(terminal.connection, datetime.now(UTC))
-    assert bell() == "False: rings 3 s ahead, LEAD_SECONDS is 0: set it to 3 and redeploy"
+    switch.on()
+    assert bell() == "False: rings 3 s ahead, LEAD_SECONDS is not set: set it to 3 and redeploy"
     terminal.environment.setenv("LEAD_SECONDS", "3")
     assert bell() == "True: is on, 3 s ahead, as LEAD_SECONDS says"
