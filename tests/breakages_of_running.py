@@ -145,7 +145,7 @@ def _(scene: Scene) -> None:
 @breaks("bell", "fault", "1 requests wait in pg_net's queue since", variant="pg_net's worker is dead")
 def _(scene: Scene) -> None:
     _ring(scene, "select net.http_post('https://app.example.com/')")
-    scene.sql("update prebooking_bell set rung_at = now() - interval '2 minutes', posts = 1, request_ids = '{1}'")
+    scene.sql("update prebooking_bell set queue_head = 1, queue_head_at = now() - interval '2 minutes'")
 
 
 @breaks("bell", "fault", "pg_cron has not run it since", variant="pg_cron does not run it")
