@@ -302,6 +302,22 @@ def test_a_login_that_the_venue_has_ended_before_is_final_without_a_call(gym: Gy
     assert gym.twin.ledger.arrivals(None) == []
 
 
+def test_another_deployment_s_key_costs_nobody_their_place(gym: Gym) -> None:
+    """K3: a preview with a key of its own is triggered first; production has everything to do a second later."""
+    class_id = gym.gym_class()
+    rows = [gym.wish(gym.member(name), class_id) for name in ("ana", "ben", "cleo")]
+
+    async def story() -> None:
+        await gym.invoke(SESSION_ENCRYPTION_KEY="A" * 43 + "=")
+        assert gym.world.ends(rows) == [("pending", None)] * 3
+        await asyncio.sleep(1)
+        await gym.invoke()
+
+    gym.world.play(story())
+    assert gym.world.ends(rows) == [("completed", "booked")] * 3
+    assert gym.world.row(rows[0])["warning"] is None
+
+
 def test_a_previous_key_opens_what_it_has_sealed(gym: Gym) -> None:
     row = gym.wish(gym.member("ana"), gym.gym_class())
     ours = KEYS["SESSION_ENCRYPTION_KEY"]
