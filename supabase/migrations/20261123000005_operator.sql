@@ -189,8 +189,11 @@ begin
       if v_warning like 'bad\_data: %' then
         raise exception 'this is not added' using errcode = 'PV000';
       end if;
-    exception when sqlstate 'PV000' then                   -- the row is gone again; the variables stay
-      return jsonb_build_object('verdict', 'bad_data', 'why', v_warning);
+    exception
+      when sqlstate 'PV000' then                           -- the row is gone again; the variables stay
+        return jsonb_build_object('verdict', 'bad_data', 'why', v_warning);
+      when sqlstate 'PT409' then                           -- others have added the fifth just now
+        return jsonb_build_object('verdict', 'too_many');
     end;
   end if;
   if v_verdict = 'waiting' and v_id is null then            -- somebody else has added it just now

@@ -32,6 +32,20 @@ def test_two_venues_that_get_their_number_at_once_are_not_the_same_box(database:
             assert answer.result()["verdict"] == "box_taken"
 
 
+def test_a_fifth_class_that_is_being_added_just_now_counts(database: Database, owner: Connection, at: At) -> None:
+    one, other = database.connect("service_role"), database.connect("service_role")
+    venue = venue_of(owner)
+    for number in range(4):
+        assert add_wish(one, venue, data={"class_id": number})["verdict"] == "added"
+    with one.transaction():
+        assert add_wish(one, venue, data={"class_id": 5})["verdict"] == "added"
+        with at_the_same_time(lambda: add_wish(other, venue, data={"class_id": 6})) as answer:
+            wait_until_blocked(owner, other, by=one)
+            one.execute("commit; begin")
+            assert answer.result() == {"verdict": "too_many"}
+    assert owner.execute("select count(*) from public.prebookings").fetchone() == (5,)
+
+
 def test_a_class_that_a_member_is_asking_for_just_now_waits_already(
     database: Database, owner: Connection, at: At
 ) -> None:
