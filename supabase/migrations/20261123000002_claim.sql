@@ -139,7 +139,7 @@ begin
   select count(*) into n_no_login from unopened;
 
   -- A row that somebody holds is passed over, and the next round takes what is behind it.
-  for round in 1 .. 3 loop
+  for v_round in 1 .. 3 loop
     with held as materialized (
       -- What this invocation holds already keeps its slots, and its share of what may stand behind.
       select venue_id, count(*) as n, count(*) filter (where maybe_sent or retry_after is not null or blocks > 0) as behind
@@ -212,15 +212,13 @@ begin
       from slots s where slot <= t + v_within),
     whole_batches as (
       -- A venue's first forty are taken whole or left to another invocation, which comes at once: half of them would own the
-      -- opening, and the rest would wait for the end of this run.
+      -- opening, and the rest would wait for the end of this run. So nothing behind is taken where fresh rows are left, either:
+      -- all fresh rows come before it.
       select b.*, h.room, nth <= h.room and (
-          batch > 0 or is_behind or max(nth) over batch <= h.room or min(nth) over batch = 1) as fits
+          batch > 0 or is_behind or max(nth) over batch <= h.room or (v_round = 1 and min(nth) over batch = 1)) as fits
       from batches b, (select greatest(v_limit - coalesce(sum(n), 0), 0) as room from held) h
       window batch as (partition by venue_id, is_behind, (position - 1) / 40)),
-    chosen as materialized (
-      -- For the same reason nothing behind is taken where fresh rows of its venue are left.
-      select id from (select w.*, bool_and(fits or is_behind) over (partition by venue_id) as with_fresh from whole_batches w) w
-      where fits and (with_fresh or not is_behind)),
+    chosen as materialized (select id from whole_batches where fits),
     free as materialized (
       select p.id from public.prebookings p
       where p.id = any (array(select id from chosen)) and p.status = 'pending'

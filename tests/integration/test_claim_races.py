@@ -95,6 +95,19 @@ def test_takes_what_is_behind_many_locked_rows(
         assert answer["locked"] == 12
 
 
+def test_a_locked_row_makes_no_room_for_half_an_opening(
+    database: Database, owner: Connection, service: Connection, at: At
+) -> None:
+    first, second = add_venue(owner), add_venue(owner)
+    locked, free = (add_prebooking(owner, first, available_at=noon(-2)) for _ in range(2))
+    whole = [add_prebooking(owner, second, available_at=noon(-1)) for _ in range(4)]
+    editor = database.connect()
+    with editor.transaction():
+        editor.execute("select from public.prebookings where id = %s for update", [locked])
+        assert claimed(service, uuid4(), limit=3) == [free]
+        assert claimed(service, uuid4(), limit=4) == whole
+
+
 @pytest.mark.parametrize("held", ["prebooking_heartbeat", "prebooking_runs", "venues", "member_sessions"])
 def test_a_claim_waits_for_nobody_who_has_other_rows_locked(
     database: Database, owner: Connection, service: Connection, at: At, held: str
