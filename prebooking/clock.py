@@ -139,6 +139,11 @@ class DatabaseTime:
         self._tightened.set()
         self._tightened = asyncio.Event()
 
+    def tighten_by(self, other: DatabaseTime) -> None:
+        """Add the readings of another answer."""
+        for reading in other._readings:
+            self.tighten(reading.at, reading.asked, reading.received)
+
     def at_least(self) -> datetime:
         """Return an instant that the database's clock has surely reached: what opens by it has opened.
 

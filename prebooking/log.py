@@ -65,11 +65,11 @@ class Log:
         """Something is broken."""
         self._write(logging.ERROR, event, fields)
 
-    def unexpected(self, event: str, exc: BaseException) -> None:
-        """Name an exception that nobody foresaw, and where it arose: not its text, which may hold anything."""
+    def unexpected(self, event: str, exc: BaseException, **fields: Any) -> None:
+        """Log the type of an unforeseen exception and where it arose: not its text, which may hold anything."""
         frames = traceback.extract_tb(exc.__traceback__)[-3:]
         where = [f"{frame.filename.rpartition('/')[2]}:{frame.lineno}" for frame in frames]
-        self._write(logging.ERROR, event, {"exception": type(exc).__name__, "where": where})
+        self._write(logging.ERROR, event, {"exception": type(exc).__name__, "where": where, **fields})
 
     def _write(self, level: int, event: str, fields: dict[str, Any]) -> None:
         clean = {key: redact(value) if isinstance(value, str) else value for key, value in fields.items()}

@@ -34,14 +34,16 @@ class Kind(StrEnum):
     BAD_DATA = "bad_data"
     # failed, by the database alone, once the class has begun
     EXPIRED = "expired"
-    UNKNOWN = "unknown"  # also: a venue that was asked and cannot tell
+    UNKNOWN = "unknown"
     # never final
     NOT_SENT = "not_sent"
     BLOCKED = "blocked"
+    BLOCKED_ALONE = "blocked_alone"  # the venue blocks this row again, and has booked others meanwhile
     UNSURE = "unsure"
     NOT_BOOKED = "not_booked"  # a venue that was asked says no
     MISSING = "missing"  # the venue's whole list, seen with a living login, does not have the class
-    CANNOT_TELL = "cannot_tell"  # a venue that was asked gave no clear answer, or a row cannot be prepared now
+    CANNOT_TELL = "cannot_tell"  # a venue that was asked gave no clear answer
+    NOT_READY = "not_ready"  # the row cannot be called now, for want of a login or through a fault of ours
     LOGGED_OUT = "logged_out"  # a call was answered "log in again": nothing was booked by it
 
 
@@ -68,7 +70,7 @@ SENTENCES = {
     Kind.FULL: "The class was full.",
     Kind.NO_CREDIT: "There was no credit left for this class.",
     Kind.LIMIT_REACHED: "The limit of bookings was reached.",
-    Kind.TOO_EARLY: "The venue said for 15 minutes that booking is not open yet: the opening is wrong.",
+    Kind.TOO_EARLY: "The venue said for a quarter of an hour that booking is not open yet: check the opening.",
     Kind.PAYMENT_DUE: "The venue waits for a payment.",
     Kind.TOO_LATE: "The venue does not take bookings for this class any more.",
     Kind.CONFLICT_SAME_HOUR: "Another class at the same hour is booked.",
@@ -174,9 +176,14 @@ class Prebooking(_Row):
     session_over: bool = False  # the venue has ended the member's login
 
     @property
-    def order(self) -> tuple[datetime, datetime, UUID]:
-        """First come, first served."""
-        return (self.available_at, self.created_at, self.id)
+    def could_not_get_on(self) -> bool:
+        """Return whether earlier runs tried in vain: such rows go behind all others."""
+        return self.blocks > 0 or self.setbacks > 0
+
+    @property
+    def order(self) -> tuple[bool, datetime, datetime, UUID]:
+        """Return the sort key: first come, first served, behind them the rows that could not get on before."""
+        return (self.could_not_get_on, self.available_at, self.created_at, self.id)
 
 
 class Verdict(StrEnum):
@@ -184,6 +191,7 @@ class Verdict(StrEnum):
 
     UNSURE = "unsure"  # sent, no clear answer: stays leased, then the venue is asked
     BLOCKED = "blocked"  # sent, the venue blocks us: stays leased, and is counted
+    BLOCKED_ALONE = "blocked_alone"  # sent, the venue blocks this row and has booked others: the same
     TOO_EARLY = "too_early"
     LOGGED_OUT = "logged_out"
     NOT_READY = "not_ready"  # nothing sent, because the row could not be prepared
@@ -216,6 +224,7 @@ class Ending:
     outcome: Outcome | None = None
     settled: bool | None = None  # what the database said: it is so, or the row was no longer ours; None: not written
     calls: int = 0
+    unclear: int = 0
     sent_at: float | None = None  # the last call's first byte, on the monotonic clock
     fired_at: datetime | None = None  # the first call's first byte, on the database's clock
     answered_at: datetime | None = None

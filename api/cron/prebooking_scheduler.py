@@ -25,7 +25,7 @@ async def run(trigger: Trigger) -> Summary:
 
 def failed(trigger: Trigger) -> Summary:
     """Say that it could not be done, when nobody foresaw why."""
-    report = Report(trigger.instance_id, broken=True)
+    report = Report(trigger.instance_id, failed=True)
     return report.summary(now=trigger.clock.now(), execution_time=trigger.started.elapsed(trigger.clock))
 
 

@@ -87,7 +87,8 @@ end $$;
 --
 -- verdict, and what becomes of the row:
 --   unsure       sent, and no clear answer: it stays claimed until its lease is over, then somebody asks the venue
---   blocked      sent, and the venue blocks us: the same, and counted
+--   blocked      sent, and the venue blocks us: the same, and the row's blocks are counted from here
+--   blocked_alone  sent, and the venue blocks this row, but has booked others since its blocks are counted: one more
 --   too_early    the venue said so, clearly: it goes back, and is called again after a minute
 --   logged_out   the venue said "log in again", clearly: it goes back
 --   not_ready    nothing was sent, because it could not be prepared: it goes back
@@ -137,9 +138,10 @@ begin
         maybe_sent    = p.maybe_sent and s.verdict <> 'not_booked',
         early_since   = case when s.verdict = 'too_early' then least(p.early_since, t) else p.early_since end,
         missing_since = case when s.verdict = 'missing' then least(p.missing_since, t) else p.missing_since end,
-        -- Asked again, the turn of this claim is over, and the block is counted already.
-        blocks        = p.blocks + (s.verdict = 'blocked' and coalesce(p.blocked_at < p.turn_until, true))::int,
-        blocked_at    = case when s.verdict = 'blocked' and coalesce(p.blocked_at < p.turn_until, true) then t else p.blocked_at end,
+        -- Asked again, the attempts are those of this run already, and the block is counted.
+        blocks        = case when s.verdict = 'blocked' then 1
+                             when s.verdict = 'blocked_alone' and p.attempts < s.attempts then p.blocks + 1 else p.blocks end,
+        blocked_at    = case when s.verdict = 'blocked' then t else p.blocked_at end,
         setbacks      = case when s.verdict = 'not_booked' then 0 else p.setbacks + s.is_setback::int end,
         retry_after   = case
           when s.is_setback then t + (array[1, 2, 5, 15])[least(p.setbacks + 1, 4)] * interval '1 minute'

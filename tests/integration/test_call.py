@@ -158,9 +158,9 @@ async def test_a_body_is_read_up_to_the_limit(*, length: int, read: bool) -> Non
     ("coding", "body"),
     [
         (b"utf-8", b'{"state": "full"}'),
-        (b"gzip", gzip.compress(b'{"state": "full"}')),
+        (b"gzip", gzip.compress(b'{"state": "full"}', mtime=0)),
         (b"deflate", zlib.compress(b'{"state": "full"}')),
-        (b"GZIP, utf-8", gzip.compress(b'{"state": "full"}')),
+        (b"GZIP, utf-8", gzip.compress(b'{"state": "full"}', mtime=0)),
     ],
 )
 async def test_an_answer_in_a_coding_that_was_not_asked_for_is_read(coding: bytes, body: bytes) -> None:

@@ -89,14 +89,14 @@ def test_a_row_whose_holder_died_is_asked_about_before_anything_is_sent(database
     assert [arrival.prebooking_id for arrival in world.twin.ledger.arrivals()] == [str(unsent)]
 
 
-def test_a_venue_that_cannot_tell_is_asked_again_every_run_and_nothing_is_sent(database: Database) -> None:
+def test_a_venue_that_cannot_tell_is_asked_again_and_nothing_is_sent(database: Database) -> None:
     world = World(database)
     [row] = world.opening(1, expires_at=EPOCH + timedelta(seconds=290))
     world.twin.can_tell = False
     world.twin.script(row, ACTED_AND_SILENT)
     world.play(minutes(world, 4))
     assert (world.row(row)["status"], world.row(row)["maybe_sent"]) == ("pending", True)
-    assert len(world.twin.ledger.arrivals("GET")) >= 3
+    assert len(world.twin.ledger.arrivals("GET")) >= 2
     world.play(later(world, 300))
     assert world.ends([row]) == [("failed", "unknown")]
     assert len(world.twin.ledger.arrivals()) == 1

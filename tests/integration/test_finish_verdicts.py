@@ -106,7 +106,7 @@ def test_the_end_of_a_run_passes_over_a_locked_row_and_is_asked_again(
     claim(service, me)
     said = [{"id": row, "attempts": 1, "unclear": 1, "verdict": verdict} for row in (locked, free)]
     editor = database.connect()
-    stays = int(verdict in {Verdict.UNSURE, Verdict.BLOCKED})
+    stays = int(verdict in {Verdict.UNSURE, Verdict.BLOCKED, Verdict.BLOCKED_ALONE})
     with editor.transaction():
         editor.execute("select from public.prebookings where id = %s for update", [locked])
         assert try_to_finish(service, me, said) == {"released": 2 - stays, "locked": 1}
@@ -118,20 +118,23 @@ def test_the_end_of_a_run_passes_over_a_locked_row_and_is_asked_again(
     assert run(owner, me)["closed_at"] == noon(0)
     stored = prebooking(owner, locked)
     assert (stored["attempts"], stored["blocks"], stored["setbacks"]) == (1, before["blocks"], before["setbacks"])
-    assert stored["blocks"] == int(verdict is Verdict.BLOCKED)
+    assert stored["blocks"] == int(verdict in {Verdict.BLOCKED, Verdict.BLOCKED_ALONE})
 
 
-def test_a_second_block_in_a_later_run_is_counted(owner: Connection, service: Connection, at: At) -> None:
+def test_blocks_are_counted_once_a_run_and_begin_anew_when_the_venue_blocks_all(
+    owner: Connection, service: Connection, at: At
+) -> None:
     row = add_prebooking(owner, add_venue(owner), available_at=noon(-1))
-    for seconds in (0, 60):
-        at(seconds)
+    counted = []
+    for run_number, verdict in enumerate(("blocked", "blocked_alone", "blocked_alone", "blocked"), start=1):
+        at(run_number * 60)
         me = uuid4()
         assert claimed(service, me) == [row]
-        at(seconds + 1)
+        at(run_number * 60 + 1)
         for _ in range(2):
-            finish(service, me, [{"id": row, "attempts": 1, "verdict": "blocked"}])
-    stored = prebooking(owner, row)
-    assert (stored["blocks"], stored["blocked_at"]) == (2, noon(61))
+            finish(service, me, [{"id": row, "attempts": run_number, "verdict": verdict}])
+        counted.append((prebooking(owner, row)["blocks"], prebooking(owner, row)["blocked_at"]))
+    assert counted == [(1, noon(61)), (2, noon(61)), (3, noon(61)), (1, noon(241))]
 
 
 def test_a_release_passes_over_a_locked_row_and_a_venue_that_somebody_edits(

@@ -78,7 +78,7 @@ def test_rows_within_the_lead_are_held_and_leave_at_their_opening(database: Data
     assert world.ends(rows) == [BOOKED] * 5
     travel = 0.02
     assert [round(sent - 2.5 - travel, 2) for sent in world.sent()] == [0.01, 0.06, 0.11, 0.16, 0.21]
-    assert summary.lateness_ms == {"p50": 100, "p95": 200, "max": 200}
+    assert summary.lateness_ms == {"p50": 110, "p95": 210, "max": 210}, "as late as it can have been: it never flatters"
     kept = world.connection.execute("select summary -> 'lateness_ms' from public.prebooking_runs").fetchone()
     assert kept == (summary.lateness_ms,)
 
@@ -186,19 +186,24 @@ def test_a_connection_that_fails_twice_is_tried_again_and_keeps_the_order(databa
     assert world.ends(rows) == [BOOKED] * 4
 
 
-def test_a_venue_out_of_reach_gets_everybody_back_in_line_unsent(database: Database) -> None:
+def test_a_venue_out_of_reach_gives_all_rows_back_unsent(database: Database) -> None:
     world = World(database)
     rows = world.opening(10)
     world.venue_wire.refuses = lambda _: True
     summary = world.play(world.invoke())
     assert summary.success
     assert summary.details == {"total": 10, "completed": 0, "failed": 0, "released": 10, "unsure": 0, "lost": 0}
-    assert summary.outcomes == {"not_sent": 4}, "the four at the head of the line; nobody behind them was tried"
+    assert summary.outcomes == {"not_sent": 4}, "the four at the head of the queue; none behind them was tried"
     assert [(row["claimed_by"], row["maybe_sent"], row["attempts"]) for row in map(world.row, rows)] == [
         (None, False, 0)
     ] * 10
     world.venue_wire.refuses = lambda _: False
-    world.play(world.invoke())
+
+    async def after_the_pause() -> None:
+        await asyncio.sleep(61)
+        await world.invoke()
+
+    world.play(after_the_pause())
     assert order(world) == [str(row) for row in rows]
 
 

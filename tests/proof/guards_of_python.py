@@ -6,26 +6,24 @@ from tests.proof import scenes, scenes_of_calls, scenes_of_settling
 from tests.proof.guard import Guard
 from tests.proof.mutation import InPython
 
-LET_GO, MADE_SURE = "prebooking.calls:Calls._let_go", "prebooking.calls:Calls._made_sure"
-ELAPSED, SLOT = "prebooking.clock:Reading.elapsed", "prebooking.line:VenueLine._slot"
+CHECK, RESOLVE = "prebooking.attempt:BookingAttempt._check_and_mark_sent", "prebooking.attempt:BookingAttempt._resolve"
+MAY_LEAVE, ELAPSED = "prebooking.rules:may_leave", "prebooking.clock:Reading.elapsed"
+SLOT = "prebooking.slots:Slot.wait"
 
 _BOTH = "max(clock.monotonic() - self.monotonic, (clock.now() - self.wall).total_seconds())"
-_CONTRADICTION = InPython(LET_GO, "<= now <= self._time.at_most() <", "<= now <")
+_CONTRADICTION = InPython(MAY_LEAVE, "<= time.at_least() <= time.at_most() <", "<= time.at_least() <")
+_NO_HOLD = InPython(SLOT, "await queue.time.sleep_until(self._row.available_at)", "pass")
 
 GUARDS_OF_PYTHON = (
     Guard(
         "the venue is asked before anything is sent again",
         scenes.a_holder_dies_after_sending,
-        (InPython("prebooking.calls:in_doubt", "return attempt.row.maybe_sent and not", "return False and not"),),
+        (InPython("prebooking.rules:in_doubt", "return row.maybe_sent and not", "return False and not"),),
     ),
     Guard(
         "an unclear answer leaves the row leased",
         scenes_of_settling.a_call_is_cut_off,
-        (
-            InPython(
-                "prebooking.scheduler:_sent", "_VERDICTS.get(ending.outcome.kind, Verdict.UNSURE)", "Verdict.NOT_BOOKED"
-            ),
-        ),
+        (InPython("prebooking.evidence:sent", "get(kind, Verdict.UNSURE)", "get(kind, Verdict.LOGGED_OUT)"),),
     ),
     Guard(
         "settling waits for the stagger",
@@ -35,17 +33,17 @@ GUARDS_OF_PYTHON = (
     Guard(
         "a refusal in doubt is confirmed",
         scenes_of_calls.a_refusal_is_ones_own_booking,
-        (InPython(MADE_SURE, "= in_doubt(attempt) and outcome.kind in FAILED", "= False"),),
+        (InPython(RESOLVE, "= in_doubt(self._row) and outcome.kind in FAILED", "= False"),),
     ),
     Guard(
         "no answer is no failure",
         scenes_of_calls.a_venue_acts_after_its_gateway_gave_up,
-        (InPython(MADE_SURE, "if refused_in_doubt else outcome.if_not_booked", "and Kind.REJECTED"),),
+        (InPython(RESOLVE, "and refused_in_doubt:", "and (outcome := Outcome(Kind.REJECTED)):"),),
     ),
     Guard(
         "a second call tells nothing of the first",
         scenes_of_calls.a_second_call_is_too_early_and_the_first_is_acted_on,
-        (InPython("prebooking.calls:_told", "return again if again.kind in COMPLETED", "return again if True"),),
+        (InPython("prebooking.rules:tells_of_earlier_call", "return again.kind in COMPLETED", "return True"),),
     ),
     Guard(
         "a page is no booking",
@@ -70,7 +68,7 @@ GUARDS_OF_PYTHON = (
     Guard(
         "the clocks are looked at right before the first byte",
         scenes_of_calls.frozen,
-        (InPython(LET_GO, "if self._last_start.passed():", "if False:"),),
+        (InPython(CHECK, "if venue.last_start.passed():", "if False:"),),
     ),
     Guard(
         "the wall clock is looked at",
@@ -92,28 +90,18 @@ GUARDS_OF_PYTHON = (
     Guard(
         "nothing leaves after the expiry",
         scenes_of_calls.a_class_begins_while_its_row_stands_in_line,
-        (InPython(LET_GO, "<= now <= self._time.at_most() < attempt.row.expires_at", "<= now"),),
+        (InPython(MAY_LEAVE, "<= time.at_least() <= time.at_most() < row.expires_at", "<= time.at_least()"),),
     ),
     Guard(
         "a row is held until its opening: its slot",
         scenes_of_calls.a_trigger_comes_early,
-        (
-            InPython(
-                SLOT, "max(self._time.monotonic_at(attempt.row.available_at), self.sent_at + self._stagger)", "0.0"
-            ),
-        ),
+        (_NO_HOLD,),
     ),
     Guard(
         "a row is held until its opening: its first byte",
         scenes_of_calls.a_trigger_comes_early_and_nobody_holds,
-        (InPython(LET_GO, "attempt.row.available_at <= now <= ", "now <= "),),
-        first=(
-            InPython(
-                SLOT,
-                "max(self._time.monotonic_at(attempt.row.available_at), self.sent_at + self._stagger)",
-                "self.sent_at + self._stagger",
-            ),
-        ),
+        (InPython(MAY_LEAVE, "row.available_at <= time.at_least() <= ", "time.at_least() <= "),),
+        first=(_NO_HOLD,),
     ),
     Guard(
         "the database's time is known as a lower bound",
@@ -128,26 +116,28 @@ GUARDS_OF_PYTHON = (
     Guard(
         "a stagger lies between two calls",
         scenes_of_calls.many_wait,
-        (InPython(SLOT, "self.sent_at + self._stagger)", "self.sent_at)"),),
+        (InPython(SLOT, "queue.sent_at + queue.stagger", "queue.sent_at"),),
     ),
     Guard(
         "a call waits for the one before it",
         scenes_of_calls.the_first_connection_is_slow,
-        (InPython(SLOT, "await before.wait()", "pass"),),
+        (InPython(SLOT, "while (ahead := queue.ahead_of(self)) is not None:", "while ahead := None:"),),
     ),
     Guard(
         "too early is not final",
         scenes_of_calls.a_venue_whose_clock_is_behind,
         (
             InPython(
-                "prebooking.line:VenueLine._conclude", "now < (attempt.row.early_since or now) + EARLY_TIME", "False"
+                "prebooking.attempt:BookingAttempt._conclude",
+                "and said_too_early_long_enough(self._row, self._venue.time)",
+                "",
             ),
         ),
     ),
     Guard(
         "a login that is missing fails nothing in doubt",
         scenes_of_calls.a_member_is_logged_out_while_in_doubt,
-        (InPython("prebooking.line:VenueLine._go_without", "and not attempt.row.maybe_sent", ""),),
+        (InPython("prebooking.attempt:BookingAttempt._prepared", "and not self._row.maybe_sent", ""),),
     ),
     Guard(
         "what a dead session is shown is no answer",

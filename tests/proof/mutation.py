@@ -37,7 +37,7 @@ def _edited(source: str, old: str, new: str, where: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class InPython:
-    """An edit of a function or method, as ``prebooking.calls:Calls._let_go``."""
+    """An edit of a function or method, as ``prebooking.attempt:BookingAttempt._conclude``."""
 
     where: str
     old: str

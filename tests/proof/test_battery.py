@@ -27,6 +27,6 @@ def test_a_seed_is_the_same_story_every_time() -> None:
 
 
 def test_an_edit_whose_text_is_not_there_is_an_error() -> None:
-    edit = InPython("prebooking.calls:in_doubt", "what nobody wrote", "")
+    edit = InPython("prebooking.rules:in_doubt", "what nobody wrote", "")
     with new_ground() as ground, pytest.raises(AssertionError, match="has 0 times"), switched_off(ground, [edit]):
         pass

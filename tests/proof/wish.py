@@ -51,6 +51,6 @@ class WatchedLog(Log):
         super().__init__(**bound)
         self._notes = notes
 
-    def unexpected(self, event: str, exc: BaseException) -> None:
+    def unexpected(self, event: str, exc: BaseException, **fields: Any) -> None:
         self._notes.append(f"{type(exc).__name__}: {exc}")
-        super().unexpected(event, exc)
+        super().unexpected(event, exc, **fields)

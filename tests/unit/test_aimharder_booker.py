@@ -135,7 +135,6 @@ async def test_a_login_that_the_venue_has_ended_is_over() -> None:
         ({}, {"lease": "gone"}, Kind.CANNOT_TELL),
         ({}, {"lease": LOST}, Kind.CANNOT_TELL),
     ],
-    ids=str,
 )
 async def test_a_refresh_worked_or_the_venue_said_no_or_it_could_not_be_tried(
     reply: Any, store: dict[str, Any], kind: Kind | None

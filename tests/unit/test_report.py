@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from prebooking.model import Attempt, Ending, Kind, Outcome, Prebooking, Venue
-from prebooking.report import Report
+from prebooking.report import NoClaim, Report
 
 OPENS = datetime(2030, 1, 7, 6, 0, tzinfo=UTC)
 VENUE = Venue(
@@ -48,7 +48,7 @@ def attempt(late: float) -> Attempt:
 
 
 @pytest.mark.parametrize(
-    ("given", "fate", "outcome"),
+    ("given", "status", "outcome"),
     [
         (ending(Kind.BOOKED, settled=True), "completed", "booked"),
         (ending(Kind.WAITLISTED, settled=True), "completed", "waitlisted"),
@@ -67,10 +67,10 @@ def attempt(late: float) -> Attempt:
         (ending(None, calls=0), "released", None),
     ],
 )
-def test_every_row_has_one_fate_and_its_outcome(given: Ending, fate: str, outcome: str | None) -> None:
+def test_every_row_has_one_status_and_its_outcome(given: Ending, status: str, outcome: str | None) -> None:
     said = answer(report(given))
     none = dict.fromkeys(["completed", "failed", "released", "unsure", "lost"], 0)
-    assert said["details"] == {"total": 1, **none, fate: 1}
+    assert said["details"] == {"total": 1, **none, status: 1}
     assert said["outcomes"] == ({outcome: 1} if outcome else {})
 
 
@@ -80,20 +80,39 @@ def test_rows_the_database_ended_are_failed_and_named() -> None:
     assert said["outcomes"] == {"expired": 2, "unknown": 1}
 
 
+BUSY = {"no_claim": NoClaim.BUSY}
+LOCKED = "1 due row locked by another transaction"
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
         (report(), "No prebookings ready"),
-        (report(busy=True), "Another run is claiming"),
+        (report(**BUSY), "Another run is claiming"),
         (report(attempt(0)), "Processed 1 prebooking"),
         (report(attempt(0), attempt(0)), "Processed 2 prebookings"),
-        (report(attempt(0), busy=True), "Processed 1 prebooking"),
-        (report(attempt(0), broken=True), "The run did not do all of its work: see the log"),
+        (report(attempt(0), failed=True), "The run did not do all of its work (see the log)"),
+        (report(failed=True, **BUSY), "The run did not do all of its work (Another run is claiming)"),
+        (report(ending(Kind.CANNOT_TELL, calls=0)), "Processed 0 prebookings, 1 could not get on"),
+        (report(attempt(0), ending(Kind.MISSING, calls=0)), "Processed 1 prebooking, 1 could not get on"),
+        (report(attempt(0), locked=1), f"Processed 1 prebooking; {LOCKED}"),
+        (report(locked=1, no_login=2), f"No prebookings ready; {LOCKED}; 2 due rows without a login to open here"),
     ],
 )
 def test_the_message_says_what_happened(given: Report, message: str) -> None:
     assert answer(given)["message"] == message
-    assert answer(given)["success"] is not given.broken
+    assert answer(given)["success"] is not given.failed
+
+
+def test_unsent_rows_that_could_not_be_given_back_are_not_said_to_be_released() -> None:
+    given = report(ending(None, calls=0), not_given_back=True)
+    assert (answer(given)["details"]["released"], answer(given)["details"]["unsure"]) == (0, 1)  # type: ignore[index]
+
+
+def test_a_row_made_after_its_opening_is_late_from_then_on() -> None:
+    late = attempt(605_000)
+    late.row = late.row.model_copy(update={"created_at": OPENS + timedelta(minutes=10)})
+    assert answer(report(late))["lateness_ms"] == {"p50": 5000, "p95": 5000, "max": 5000}
 
 
 def test_lateness_is_the_first_call_after_the_opening_in_milliseconds() -> None:

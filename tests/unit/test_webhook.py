@@ -172,7 +172,7 @@ def test_an_endpoint_that_was_asked_tells_by_a_state(state: Kind) -> None:
 def test_an_endpoint_that_was_asked_and_does_not_say_200_tells_nothing(state: Kind) -> None:
     for status in range(100, 600):
         if status not in {200, 403, 429}:
-            assert classify_state(reply(status, {"state": state})) == Outcome(Kind.UNKNOWN)
+            assert classify_state(reply(status, {"state": state})) == Outcome(Kind.CANNOT_TELL)
 
 
 @pytest.mark.parametrize("status", [403, 429])
@@ -182,12 +182,12 @@ def test_an_endpoint_that_was_asked_and_is_blocking_is_left_alone(status: int) -
 
 @pytest.mark.parametrize("body", [b"", b"{}", *UNREADABLE.values()], ids=["nothing", "{}", *UNREADABLE.keys()])
 def test_an_endpoint_that_was_asked_and_says_no_state_tells_nothing(body: bytes | None) -> None:
-    assert classify_state(Reply(200, body)) == Outcome(Kind.UNKNOWN)
+    assert classify_state(Reply(200, body)) == Outcome(Kind.CANNOT_TELL)
 
 
 @pytest.mark.parametrize("state", strange(Kind.BOOKED, Kind.WAITLISTED, Kind.NOT_BOOKED), ids=repr)
 def test_an_endpoint_that_was_asked_and_says_another_state_tells_nothing(state: Any) -> None:
-    assert classify_state(reply(200, {"state": state})) == Outcome(Kind.UNKNOWN)
+    assert classify_state(reply(200, {"state": state})) == Outcome(Kind.CANNOT_TELL)
 
 
 @pytest.mark.parametrize("status", [200, 409, 410, 422, 500])

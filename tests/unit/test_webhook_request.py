@@ -141,10 +141,10 @@ async def test_a_booking_keeps_what_the_address_has_of_a_query() -> None:
         (200, {"state": "booked"}, Kind.BOOKED),
         (200, {"state": "waitlisted"}, Kind.WAITLISTED),
         (200, {"state": "not_booked"}, Kind.NOT_BOOKED),
-        (200, {}, Kind.UNKNOWN),
-        (200, ["booked"], Kind.UNKNOWN),
-        (404, {"state": "not_booked"}, Kind.UNKNOWN),
-        (500, {}, Kind.UNKNOWN),
+        (200, {}, Kind.CANNOT_TELL),
+        (200, ["booked"], Kind.CANNOT_TELL),
+        (404, {"state": "not_booked"}, Kind.CANNOT_TELL),
+        (500, {}, Kind.CANNOT_TELL),
         (403, {"state": "booked"}, Kind.BLOCKED),
         (429, {}, Kind.BLOCKED),
     ],
@@ -160,7 +160,7 @@ async def test_a_question_that_is_not_answered_at_all_tells_nothing(exc: type[Ex
 
     async with isolated_client(transport=httpx.MockTransport(fail)) as client:
         booker = WebhookBooker(client, url="https://book.example.com", secret="the-secret")
-        assert await booker.confirm(ROW, timeout=1) == Outcome(Kind.UNKNOWN)
+        assert await booker.confirm(ROW, timeout=1) == Outcome(Kind.CANNOT_TELL)
 
 
 @pytest.mark.parametrize(

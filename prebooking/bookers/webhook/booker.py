@@ -56,7 +56,7 @@ class WebhookBooker:
         url = self._url.copy_merge_params({"prebooking_id": str(row.id)})
         request = self._client.build_request("GET", url, headers=self._headers)
         reply = await ask(self._client, request, timeout=timeout)
-        return classify_state(reply) if reply else Outcome(Kind.UNKNOWN)
+        return classify_state(reply) if reply else Outcome(Kind.CANNOT_TELL)
 
 
 def classify(reply: Reply) -> Outcome:
@@ -83,7 +83,7 @@ def classify_state(reply: Reply) -> Outcome:
         return Outcome(Kind(state), _booking_id(said))
     if reply.status in (httpx.codes.FORBIDDEN, httpx.codes.TOO_MANY_REQUESTS):
         return Outcome(Kind.BLOCKED, detail=f"HTTP {reply.status}")
-    return Outcome(Kind.UNKNOWN)
+    return Outcome(Kind.CANNOT_TELL)
 
 
 def _placed(said: dict[str, Any]) -> Outcome:

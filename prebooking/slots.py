@@ -1,0 +1,164 @@
+"""A venue's send slots: in the rows' order, one per stagger, and none before its row's opening."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from contextlib import suppress
+from datetime import datetime
+from typing import Self
+from uuid import UUID
+
+from prebooking.clock import Clock, DatabaseTime, Deadline
+from prebooking.model import Prebooking
+
+CONNECT_EARLY = 0.6  # seconds before its opening at which a call connects, to wait for its slot at its first byte
+CONNECTING = 4  # calls ahead of a call that may connect or wait for their slots before it connects too
+
+
+class Slot:
+    """One row's place in the order: granted when its call may connect, over when its first byte has left.
+
+    It is a context manager: a call that gives up inside the block ends its slot, so that the next one may go.
+    """
+
+    def __init__(self, queue: SlotQueue, row: Prebooking) -> None:
+        self.order = row.order
+        self.granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.over = asyncio.Event()
+        self._queue, self._row = queue, row
+
+    @property
+    def opens_at(self) -> float:
+        """Return the row's opening on the monotonic clock, as well as it is known by now."""
+        return self._queue.time.monotonic_at(self._row.available_at)
+
+    async def __aenter__(self) -> Self:
+        """Return when the call may connect."""
+        await self.granted
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """End the slot, also when nothing was sent."""
+        self.end()
+
+    async def wait(self) -> None:
+        """Return when the first byte may leave.
+
+        That is not before the opening, after the slots before this one, and one stagger after the last first byte.
+        Slots of later openings are not waited for: what is due goes before what is held.
+        """
+        queue = self._queue
+        await queue.time.sleep_until(self._row.available_at)
+        while (ahead := queue.ahead_of(self)) is not None:
+            await ahead.over.wait()
+        if self.over.is_set():  # the queue was closed meanwhile
+            return
+        queue.turn = self
+        await queue.clock.sleep_until(queue.sent_at + queue.stagger)
+
+    def sent(self) -> None:
+        """Note that the first byte leaves now: the next slot counts from here."""
+        self._queue.sent_at = self._queue.clock.monotonic()
+        # Not at once: the next request would be built now, and these bytes would leave a millisecond or two later.
+        asyncio.get_running_loop().call_later(self._queue.stagger / 10, self.end)
+
+    def end(self) -> None:
+        """Let the next slot go."""
+        self.over.set()
+        if self._queue.turn is self:
+            self._queue.turn = None
+        self._queue.discard(self)
+
+
+class SlotQueue:
+    """Decides when each call of one venue may leave; makes no call.
+
+    Attributes:
+        sent_at: the last first byte, on the monotonic clock.
+        emptied: set while no call waits to be granted a slot.
+        closed: no slot is granted any more.
+        turn: the slot whose first byte leaves next; it keeps its turn until it is over.
+
+    """
+
+    def __init__(self, *, clock: Clock, time: DatabaseTime, stagger: float) -> None:
+        self.clock, self.time, self.stagger = clock, time, stagger
+        self.sent_at = float("-inf")
+        self.emptied = asyncio.Event()
+        self.emptied.set()
+        self._waiting: list[tuple[tuple[bool, datetime, datetime, UUID], Slot]] = []  # a heap
+        self._granted: set[Slot] = set()  # and not over
+        self._changed = asyncio.Event()
+        self.closed = False
+        self.turn: Slot | None = None
+
+    def join(self, row: Prebooking) -> Slot:
+        """Queue for a slot. Once the queue is closed none is granted: the task that waits for it is cancelled."""
+        slot = Slot(self, row)
+        if self.closed:
+            slot.granted.cancel()
+        else:
+            heapq.heappush(self._waiting, (slot.order, slot))
+            self.emptied.clear()
+            self._changed.set()
+        return slot
+
+    def discard(self, slot: Slot) -> None:
+        """Forget a slot that is over."""
+        self._granted.discard(slot)
+        self._changed.set()
+
+    def ahead_of(self, slot: Slot) -> Slot | None:
+        """Return a slot that this one has to wait for: the one that has its turn, or an earlier one that is open."""
+        if self.turn is not None:
+            return None if self.turn is slot else self.turn
+        now = self.clock.monotonic()
+        ahead = (other for other in self._granted if other.order < slot.order and other.opens_at <= now)
+        return min(ahead, key=lambda other: other.order, default=None)
+
+    def close(self) -> None:
+        """Cancel the tasks that wait for a slot and end the granted slots: nothing leaves any more."""
+        self.closed = True
+        for _, slot in self._waiting:
+            slot.granted.cancel()
+        self._waiting.clear()
+        self.emptied.set()
+        for slot in [*self._granted]:
+            slot.end()
+
+    def busy_for(self) -> float:
+        """Return the seconds until the last queued call should have left, if the venue is quick."""
+        if not self._waiting:
+            return 0.0
+        last = max(slot.opens_at for _, slot in self._waiting)
+        return max(0.0, last - self.clock.monotonic()) + len(self._waiting) * self.stagger
+
+    async def grant(self, *, until: Deadline) -> None:
+        """Grant slots in order, until it is too late to start a call."""
+        while not until.passed() and not self.closed:
+            self._changed.clear()
+            self._grant_ready()
+            await self._change(until)
+        self.close()
+
+    def _grant_ready(self) -> None:
+        """Grant every slot whose call may connect now."""
+        while self._waiting:
+            slot = self._waiting[0][1]
+            ahead = sum(other.order < slot.order for other in self._granted)
+            if ahead >= CONNECTING or slot.opens_at - CONNECT_EARLY > self.clock.monotonic():
+                return
+            heapq.heappop(self._waiting)
+            self._granted.add(slot)
+            slot.granted.set_result(None)
+        self.emptied.set()
+
+    async def _change(self, until: Deadline) -> None:
+        """Wait until a slot joins or ends, the first in the queue may connect, or it is too late."""
+        seconds = until.remaining()
+        if self._waiting and (early := self._waiting[0][1].opens_at - CONNECT_EARLY - self.clock.monotonic()) > 0:
+            seconds = min(seconds, early)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(max(seconds, 0.001)):  # less could be rounded to nothing, for ever
+                await self._changed.wait()

@@ -1,0 +1,149 @@
+"""Whatever goes wrong at one venue stays there: the others are booked on time, and the answer is 500."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from uuid import UUID
+
+import pytest
+
+from prebooking.bookers import Booker, Gate, OpenBooker
+from prebooking.model import Outcome, Prebooking, Venue
+from tests.bookers import replace_bookers
+from tests.database import Database
+from tests.factories import add_venue
+from tests.world import World
+
+BOOKED = ("completed", "booked")
+SECRET = "canary-of-an-exception"
+
+
+class Unforeseen(Exception):
+    """What no booker says it raises."""
+
+
+class Faulty:
+    """A booker that raises at one kind of call."""
+
+    def __init__(self, booker: Booker, at: str, raised: BaseException) -> None:
+        self._booker, self._at, self._raised = booker, at, raised
+        self.most_calls = booker.most_calls
+
+    def is_ready(self, row: Prebooking) -> bool:
+        self._strike("is_ready")
+        return self._at != "prepare" and self._booker.is_ready(row)
+
+    async def prepare(self, row: Prebooking, *, timeout: float, renew: bool = False) -> Outcome | None:  # noqa: ASYNC109 - see Booker
+        self._strike("prepare")
+        return await self._booker.prepare(row, timeout=timeout, renew=renew)
+
+    async def book(self, row: Prebooking, *, timeout: float, gate: Gate) -> Outcome:  # noqa: ASYNC109 - see Booker
+        self._strike("book")
+        outcome = await self._booker.book(row, timeout=timeout, gate=gate)
+        self._strike("book, after the call")
+        return outcome
+
+    async def confirm(self, row: Prebooking, *, timeout: float) -> Outcome:  # noqa: ASYNC109 - see Booker
+        self._strike("confirm")
+        return await self._booker.confirm(row, timeout=timeout)
+
+    def _strike(self, call: str) -> None:
+        if call == self._at:
+            raise self._raised
+
+
+def faulty_at(venue_id: UUID, at: str, raised: BaseException) -> Callable[[OpenBooker], OpenBooker]:
+    """Return what replaces a way to open bookers, so that one venue's raises at a kind of call."""
+
+    def replace(opens: OpenBooker) -> OpenBooker:
+        @asynccontextmanager
+        async def opened(venue: Venue) -> AsyncIterator[Booker]:
+            if venue.id != venue_id:
+                async with opens(venue) as booker:
+                    yield booker
+                return
+            if at == "open":
+                raise raised
+            async with opens(venue) as booker:
+                yield Faulty(booker, at, raised)
+            if at == "close":
+                raise raised
+
+        return opened
+
+    return replace
+
+
+CALLS = ["open", "is_ready", "prepare", "book", "book, after the call", "confirm", "close"]
+
+
+@pytest.mark.parametrize("raised", [Unforeseen(SECRET), asyncio.CancelledError(SECRET), TimeoutError(SECRET)])
+@pytest.mark.parametrize("at", CALLS)
+def test_an_exception_at_any_call_of_one_venues_booker_leaves_the_other_venues_booked(
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    at: str,
+    raised: BaseException,
+) -> None:
+    world = World(database)
+    bad, good = add_venue(world.connection), add_venue(world.connection)
+    doubtful = at == "confirm"
+    bad_rows = world.opening(3, venue=bad, at=-1, maybe_sent=doubtful)
+    good_rows = world.opening(3, venue=good)
+    replace_bookers(monkeypatch, faulty_at(bad, at, raised))
+    summary = world.play(world.invoke())
+    assert world.ends(good_rows) == [BOOKED] * 3
+    assert world.sent()[0] < 0.2
+    assert not summary.success
+    assert SECRET not in json.dumps(summary.as_json()) + capsys.readouterr().out
+    assert world.twin.ledger.double_bookings() == {}
+    held = [world.row(row)["claimed_by"] for row in bad_rows if world.row(row)["status"] == "pending"]
+    sent = at == "book, after the call"
+    assert all(holder == (summary.instance_id if sent else None) for holder in held)
+
+
+def test_a_venue_that_takes_for_ever_to_open_delays_no_other(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(database)
+    bad, good = add_venue(world.connection), add_venue(world.connection)
+    bad_rows, good_rows = world.opening(2, venue=bad, at=-1), world.opening(2, venue=good)
+
+    def hangs(opens: OpenBooker) -> OpenBooker:
+        @asynccontextmanager
+        async def opened(venue: Venue) -> AsyncIterator[Booker]:
+            if venue.id == bad:
+                await asyncio.Event().wait()
+            async with opens(venue) as booker:
+                yield booker
+
+        return opened
+
+    replace_bookers(monkeypatch, hangs)
+    world.play(world.invoke())
+    assert world.ends(good_rows) == [BOOKED] * 2
+    assert world.sent()[0] < 0.2
+    assert [world.row(row)["claimed_by"] for row in bad_rows] == [None] * 2
+
+
+def test_a_venue_whose_connections_hang_holds_up_no_later_claim(database: Database) -> None:
+    world = World(database)
+    world.opening(6, at=-1)
+    other = add_venue(world.connection)
+
+    async def story() -> list[tuple[str, str | None]]:
+        handshakes = iter([1.9] * 4)
+        world.venue_wire.connect = lambda _: next(handshakes, 0.0)
+        run = asyncio.create_task(world.invoke())
+        await asyncio.sleep(0.05)
+        late = world.opening(1, venue=other)
+        await asyncio.sleep(1)
+        ends = world.ends(late)
+        await run
+        return ends
+
+    assert world.play(story()) == [BOOKED]
