@@ -182,7 +182,7 @@ class BookingAttempt:
             raise SendRefused("it is not between the opening and the class's start")
         attempt.calls += 1
         attempt.unclear += 1
-        attempt.sent_at, attempt.fired_at = venue.clock.monotonic(), attempt.fired_at or venue.time.at_most()
+        attempt.sent_at, attempt.fired_at = venue.clock.monotonic(), attempt.fired_at or venue.time.stamp()
         attempt.outcome = Outcome(Kind.UNSURE)
 
     # after the answer
@@ -256,7 +256,7 @@ class BookingAttempt:
         """Settle a final outcome that the evidence proves; note any other for the next run."""
         attempt = self._attempt
         attempt.outcome = outcome
-        attempt.answered_at = max(self._venue.time.at_most(), attempt.fired_at) if attempt.fired_at else None
+        attempt.answered_at = self._venue.time.stamp() if attempt.fired_at else None
         if outcome.kind is Kind.TOO_EARLY and said_too_early_long_enough(self._row, self._venue.time):
             evidence = Evidence.ANSWERS_FOR_LONG
         if proves(evidence, outcome.kind):

@@ -130,6 +130,7 @@ class DatabaseTime:
         self.clock = clock
         self._readings = [DatabaseReading(at, asked, received)]
         self._tightened = asyncio.Event()
+        self._stamped: tuple[float, datetime] | None = None  # the last stamp, and when it was made
 
     def tighten(self, at: datetime, asked: Reading, received: Reading) -> None:
         """Add a reading. If it contradicts the others, the database's clock was set: then only the new one counts."""
@@ -154,6 +155,18 @@ class DatabaseTime:
     def at_most(self) -> datetime:
         """Return an instant that the database's clock has surely not passed: what ends after it has not ended."""
         return min(reading.at_most(self.clock) for reading in self._readings)
+
+    def stamp(self) -> datetime:
+        """Return now for a record: ``at_most()``, but never closer to the stamp before than the two really are.
+
+        A reading that tightens the bounds between two calls would otherwise show them closer than they left.
+        """
+        at, now = self.at_most(), self.clock.monotonic()
+        if self._stamped is not None:
+            before, stamped = self._stamped
+            at = max(at, stamped + timedelta(seconds=now - before))
+        self._stamped = now, at
+        return at
 
     def monotonic_at(self, instant: datetime) -> float:
         """Return when, on our monotonic clock, the database's clock has surely reached the instant."""

@@ -159,3 +159,22 @@ def test_who_sleeps_until_an_opening_sleeps_on_when_the_database_s_clock_was_set
         return clock.monotonic()
 
     assert run_virtual(sleep()) == pytest.approx(6, abs=0.001)
+
+
+def test_two_stamps_are_as_far_apart_as_they_were_made_although_the_bounds_were_tightened_between() -> None:
+    """I6: the first calls of an opening are shown by the database's clock, and must not look closer than they left."""
+
+    async def stamps() -> tuple[datetime, datetime, datetime]:
+        clock = VirtualClock()
+        asked = Reading.of(clock)
+        await asyncio.sleep(0.4)
+        time = DatabaseTime(clock, EPOCH + timedelta(seconds=0.2), asked, Reading.of(clock))
+        first = time.stamp()
+        now = Reading.of(clock)
+        time.tighten(clock.now(), now, now)
+        await asyncio.sleep(0.05)
+        return first, time.stamp(), clock.now()
+
+    first, second, now = run_virtual(stamps())
+    assert (second - first).total_seconds() == pytest.approx(0.05, abs=2e-6)
+    assert second >= now, "never before the true instant: lateness is not flattered"
