@@ -25,6 +25,13 @@ class NoClaim(StrEnum):
     NO_TIME = "There was no time left to claim: the function started too late, or its clock is wrong"
 
 
+# What the message says when nobody could claim for longer than a tick: it takes a person.
+_NOBODY_CLAIMS = {
+    NoClaim.BUSY: "Nobody can claim: another session holds the lock of all claims. `prebooking doctor` names it",
+    NoClaim.NO_TIME: "Nobody can claim: the function starts too late in every run, or its clock is wrong",
+}
+
+
 @dataclass(slots=True)
 class Report:
     """What is noted on the way through a run.
@@ -68,8 +75,10 @@ class Report:
         )
 
     def _message(self, total: int) -> str:
+        if self.failed and self.no_claim:
+            return _NOBODY_CLAIMS[self.no_claim]
         if self.failed:
-            return f"The run did not do all of its work ({self.no_claim or 'see the log'})"
+            return "The run did not do all of its work: see the log"
         return "; ".join([self._work(total), *self._waiting()])
 
     def _work(self, total: int) -> str:

@@ -91,8 +91,11 @@ LOCKED = "1 due row locked by another transaction"
         (report(**BUSY), "Another run is claiming"),
         (report(attempt(0)), "Processed 1 prebooking"),
         (report(attempt(0), attempt(0)), "Processed 2 prebookings"),
-        (report(attempt(0), failed=True), "The run did not do all of its work (see the log)"),
-        (report(failed=True, **BUSY), "The run did not do all of its work (Another run is claiming)"),
+        (report(attempt(0), failed=True), "The run did not do all of its work: see the log"),
+        (
+            report(failed=True, **BUSY),
+            "Nobody can claim: another session holds the lock of all claims. `prebooking doctor` names it",
+        ),
         (report(ending(Kind.CANNOT_TELL, calls=0)), "Processed 0 prebookings, 1 could not get on"),
         (report(attempt(0), ending(Kind.MISSING, calls=0)), "Processed 1 prebooking, 1 could not get on"),
         (report(attempt(0), locked=1), f"Processed 1 prebooking; {LOCKED}"),
