@@ -157,6 +157,7 @@ create index prebooking_runs_opened on public.prebooking_runs (opened_at);
 create table public.prebooking_heartbeat (
   only_one        boolean primary key default true check (only_one),
   last_tick_at    public.prebooking_instant,                                -- the scheduler's trigger
+  providers       text[],                                                   -- ... the venue systems that it was set up for
   sessions_at     public.prebooking_instant);                               -- the session keeper's trigger
 
 -- Why AimHarder's booker cannot read this booking_data, as a warning for the member; null: it can.

@@ -86,10 +86,10 @@ begin
 
   -- The heartbeat. A row that somebody holds is not waited for: the next claim writes it.
   if not p_by_hand then
-    update public.prebooking_heartbeat set last_tick_at = t
+    update public.prebooking_heartbeat set last_tick_at = t, providers = p_providers
     where only_one in (select h.only_one from public.prebooking_heartbeat h for no key update skip locked);
-    insert into public.prebooking_heartbeat (last_tick_at)
-      select t where not exists (select 1 from public.prebooking_heartbeat) on conflict (only_one) do nothing;
+    insert into public.prebooking_heartbeat (last_tick_at, providers)
+      select t, p_providers where not exists (select 1 from public.prebooking_heartbeat) on conflict (only_one) do nothing;
   end if;
   -- This run is closed: a delayed retry of its claim takes nothing.
   if exists (select 1 from public.prebooking_runs where instance_id = p_instance and closed_at is not null) then

@@ -55,12 +55,16 @@ returns jsonb language sql volatile security invoker set search_path = '' as $$
   from public.venues v
 $$;
 
--- Stops a venue until somebody starts it again, or starts it, whatever had stopped it. false: there is no such venue.
+-- Stops a venue until somebody starts it again, or starts it, whatever had stopped it. It counts as healthy then, and its rows
+-- are overdue from then on at the earliest, because its pause ends now. false: there is no such venue.
 -- A run that holds rows of it already may still send them, for as long as its guard.
 create function public.enable_venue_v1(p_id uuid, p_enabled boolean)
 returns boolean language plpgsql volatile security invoker set search_path = '' set lock_timeout = '1500ms' as $$
 begin
-  update public.venues set enabled = p_enabled, paused_until = case when not p_enabled then paused_until end where id = p_id;
+  update public.venues
+  set enabled = p_enabled, paused_until = case when p_enabled then public.prebooking_clock() else paused_until end,
+      troubled_since = case when not p_enabled then troubled_since end
+  where id = p_id;
   return found;
 end $$;
 

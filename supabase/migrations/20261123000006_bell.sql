@@ -59,12 +59,12 @@ language sql volatile security invoker set search_path = '' as
 -- at a troubled venue, of which a claim takes a few at a time. The order is the index's and the limit more than a venue can
 -- ever have sent, so that the server uses the index however many rows are due.
 create function public.prebooking_bell_due(p_now timestamptz, p_lead interval)
-returns table (id uuid, available_at timestamptz, again boolean)
+returns table (id uuid, available_at timestamptz, provider text, again boolean)
 language sql stable security invoker set search_path = '' as $$
   with busy as materialized (                              -- openings where an invocation has its turn: it takes new rows itself
     select b.venue_id, b.available_at from public.prebookings b
     where b.status = 'pending' and b.claimed_by is not null and b.turn_until > p_now and b.turn_until <= p_now + interval '300 seconds')
-  select due.id, due.available_at, v.troubled_since is null and due.can_log_in
+  select due.id, due.available_at, v.provider, v.troubled_since is null and due.can_log_in
   from public.venues v cross join lateral (
     select p.id, p.available_at, coalesce(p.warning !~ '^(no_login|other_key): ', true) as can_log_in from public.prebookings p
     where p.status = 'pending' and p.fresh and p.venue_id = v.id and p.available_at <= p_now + p_lead
@@ -101,13 +101,16 @@ begin
 end $$;
 
 -- The due rows to ring for now: those not rung for yet, and those that nobody has claimed a second after the last ring, at most
--- five times again, and not while twenty requests wait, because more would only make one large batch of them.
+-- five times again, and not while twenty requests wait, because more would only make one large batch of them. An invocation
+-- that has come since the ring, and is not set up for the row's venue system, would come in vain again.
 create function public.prebooking_bell_to_ring(p_now timestamptz, p_lead interval) returns table (id uuid, again boolean)
 language sql stable security invoker set search_path = '' as $$
   select due.id, r.id is not null from public.prebooking_bell_due(p_now, p_lead) due
   left join public.prebooking_bell_rung r on r.id = due.id and r.available_at = due.available_at
   where r.id is null
-     or (due.again and not r.claimed and r.rings <= 5 and r.rung_at <= p_now - interval '1 second' and (select public.prebooking_bell_unsent()) < 20)
+     or (due.again and not r.claimed and r.rings <= 5 and r.rung_at <= p_now - interval '1 second' and (select public.prebooking_bell_unsent()) < 20
+       and not exists (
+         select 1 from public.prebooking_heartbeat h where h.last_tick_at >= r.rung_at and due.provider <> all (h.providers)))
 $$;
 
 -- How many invocations it takes to begin with all of these rows at once.

@@ -73,7 +73,8 @@ end $$;
 
 -- What somebody has to know who wonders whether prebookings will be booked:
 --   last_tick_at, sessions_at  when the two triggers called last
---   rows       pending ones; overdue: due for longer than every row should take to its end once faults stop, 105 s;
+--   rows       pending ones; overdue: they could be called for longer than every row should take to its end once faults stop,
+--              105 s;
 --              bad_data: no venue system can read what the row asks for
 --   overdue    how many of them there are for each venue system: it may be one that the deployment is not set up for
 --   troubled   venues that the function could not reach, or that blocked it, with no clear answer since, while somebody waits
@@ -105,27 +106,27 @@ end $$;
 
 create function public.prebooking_waiting(t timestamptz) returns jsonb
 language sql volatile security invoker set search_path = '' as $$
+  with pending as materialized (
+    -- since: from when on the row could be called. Its back-off and its venue's pause are no delay of the trigger's.
+    select v.provider, p.maybe_sent, p.available_at <= t as is_due, coalesce(p.warning like 'bad_data:%', false) as bad_data,
+           not v.enabled or coalesce(v.paused_until > t, false) as stopped,
+           greatest(p.available_at, p.created_at, v.paused_until,
+             case when p.retry_after <= t + interval '15 minutes' then p.retry_after end) as since
+    from public.prebookings p join public.venues v on v.id = p.venue_id where p.status = 'pending'),
+  overdue as (select provider from pending where is_due and not stopped and since < t - interval '105 seconds')
   select jsonb_build_object(
     'rows', (
       select jsonb_build_object(
         'pending', count(*),
-        'due', count(*) filter (where r.is_due and not r.stopped),
-        'overdue', count(*) filter (where r.is_due and not r.stopped and r.since < t - interval '105 seconds'),
-        'stopped', count(*) filter (where r.is_due and r.stopped),
-        'in_doubt', count(*) filter (where r.maybe_sent),
-        'bad_data', count(*) filter (where r.bad_data))
-      from (
-        select p.available_at <= t as is_due, greatest(p.available_at, p.created_at) as since, p.maybe_sent,
-               coalesce(p.warning like 'bad_data:%', false) as bad_data,
-               not v.enabled or coalesce(v.paused_until > t, false) as stopped
-        from public.prebookings p join public.venues v on v.id = p.venue_id where p.status = 'pending') r),
+        'due', count(*) filter (where is_due and not stopped),
+        'overdue', (select count(*) from overdue),
+        'stopped', count(*) filter (where is_due and stopped),
+        'in_doubt', count(*) filter (where maybe_sent),
+        'bad_data', count(*) filter (where bad_data))
+      from pending),
     'overdue', (
       select coalesce(jsonb_object_agg(o.provider, o.n), '{}')
-      from (
-        select v.provider, count(*) as n from public.prebookings p join public.venues v on v.id = p.venue_id
-        where p.status = 'pending' and greatest(p.available_at, p.created_at) < t - interval '105 seconds'
-          and v.enabled and (v.paused_until is null or v.paused_until <= t)
-        group by v.provider) o))
+      from (select provider, count(*) as n from overdue group by provider) o))
 $$;
 
 create function public.prebooking_logins(t timestamptz) returns jsonb

@@ -181,6 +181,37 @@ def test_a_troubled_venue_is_rung_for_once_per_row(owner: Connection, bell: Bell
     assert bell.posts() == [27]
 
 
+@pytest.mark.parametrize(
+    ("providers", "posts"),
+    [("{aimharder}", [27]), ("{}", [27]), ("{aimharder,webhook}", [27, 28, 29, 30, 31, 32])],
+)
+def test_a_venue_system_that_the_function_is_not_set_up_for_is_rung_for_once(
+    owner: Connection, bell: Bell, providers: str, posts: list[float]
+) -> None:
+    """The invocation has come and left the rows. A claim that found no time leaves them too: that one is repeated."""
+    add_rows(owner, 1, 2, opens=30)
+    bell.arrives(arrives=False)
+    for second in range(27, 33):
+        bell.during(
+            second + 0.2,
+            f"""select public.claim_due_prebookings_v1(
+              gen_random_uuid(), '{providers}', 500, -1, 50, 3000, 30000, 8000)""",
+        )
+    bell.minute()
+    assert bell.posts() == posts
+
+
+def test_a_claim_from_before_the_ring_is_no_answer_to_it(owner: Connection, bell: Bell) -> None:
+    """Another deployment, without webhook venues, has called before."""
+    add_rows(owner, 1, 1, opens=30)
+    bell.arrives(arrives=False)
+    bell.during(
+        20, "select public.claim_due_prebookings_v1(gen_random_uuid(), '{aimharder}', 500, 6000, 50, 0, 30000, 8000)"
+    )
+    bell.minute()
+    assert len(bell.posts()) == 6
+
+
 def test_a_member_without_a_login_is_not_rung_for_until_there_is_one(owner: Connection, bell: Bell) -> None:
     venue = add_venue(owner, provider="aimharder")
     add_prebooking(owner, venue, user_email="Ana@example.com", available_at=noon(30))

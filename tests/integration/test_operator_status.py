@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -40,6 +41,27 @@ async def test_the_rows_are_told_apart_by_how_they_stand(owner: Connection, at: 
     add_prebooking(owner, open_venue, available_at=noon(10))
     rows = (await store.status(until=soon())).rows
     assert rows.model_dump() == {"pending": 5, "due": 2, "overdue": 1, "stopped": 2, "in_doubt": 1, "bad_data": 0}
+
+
+@pytest.mark.parametrize(
+    ("row", "venue", "is_overdue"),
+    [
+        ({"retry_after": noon(60)}, {}, False),
+        ({"retry_after": noon(-60)}, {}, False),
+        ({"retry_after": noon(-106)}, {}, True),
+        ({"retry_after": noon(901)}, {}, True),  # written while the clock was ahead: none
+        ({}, {"paused_until": noon(-60)}, False),
+        ({}, {"paused_until": noon(-106)}, True),
+    ],
+)
+async def test_a_row_that_had_to_wait_is_overdue_from_then_on(
+    owner: Connection, at: At, store: OperatorStore, row: dict[str, Any], venue: dict[str, Any], *, is_overdue: bool
+) -> None:
+    long_ago = {"available_at": noon(-2000), "created_at": noon(-2000)}
+    add_prebooking(owner, add_venue(owner, **venue), maybe_sent=True, setbacks=1, **long_ago, **row)
+    status = await store.status(until=soon())
+    assert (status.rows.due, status.rows.overdue) == (1, is_overdue)
+    assert status.overdue == ({"webhook": 1} if is_overdue else {})
 
 
 async def test_the_next_openings_come_with_how_many_wait(owner: Connection, at: At, store: OperatorStore) -> None:
