@@ -12,7 +12,7 @@ from uuid import UUID
 from prebooking.clock import Clock, DatabaseTime, Deadline
 from prebooking.model import Prebooking
 
-CONNECT_EARLY = 0.6  # seconds before its opening at which a call connects, to wait for its slot at its first byte
+CONNECT_EARLY = 0.6  # seconds before its slot at which a call connects, to wait for it at its first byte
 CONNECTING = 4  # calls ahead of a call that may connect or wait for their slots before it connects too
 
 
@@ -146,18 +146,29 @@ class SlotQueue:
         """Grant every slot whose call may connect now."""
         while self._waiting:
             slot = self._waiting[0][1]
-            ahead = sum(other.order < slot.order for other in self._granted)
-            if ahead >= CONNECTING or slot.opens_at - CONNECT_EARLY > self.clock.monotonic():
+            ahead = len(self._granted_before(slot))
+            is_early = self._connects_at(slot) > self.clock.monotonic() or ahead * self.stagger > CONNECT_EARLY
+            if ahead >= CONNECTING or is_early:
                 return
             heapq.heappop(self._waiting)
             self._granted.add(slot)
             slot.granted.set_result(None)
         self.emptied.set()
 
+    def _granted_before(self, slot: Slot) -> list[Slot]:
+        return sorted((other for other in self._granted if other.order < slot.order), key=lambda other: other.order)
+
+    def _connects_at(self, slot: Slot) -> float:
+        """Return when the slot's call connects, if every call ahead of it leaves as early as it may."""
+        planned = self.sent_at
+        for ahead in self._granted_before(slot):
+            planned = max(planned + self.stagger, ahead.opens_at)
+        return max(planned + self.stagger, slot.opens_at) - CONNECT_EARLY
+
     async def _change(self, until: Deadline) -> None:
         """Wait until a slot joins or ends, the first in the queue may connect, or it is too late."""
         seconds = until.remaining()
-        if self._waiting and (early := self._waiting[0][1].opens_at - CONNECT_EARLY - self.clock.monotonic()) > 0:
+        if self._waiting and (early := self._connects_at(self._waiting[0][1]) - self.clock.monotonic()) > 0:
             seconds = min(seconds, early)
         with suppress(TimeoutError):
             async with asyncio.timeout(max(seconds, 0.001)):  # less could be rounded to nothing, for ever

@@ -123,3 +123,19 @@ async def test_an_endpoint_with_one_worker_and_keep_alive_books_everybody(databa
     endpoint, rows = Endpoint(workers=1, idle=5), wishes(database, *[-0.5] * 8)
     await run(rest, endpoint.play)
     assert all_booked_once(database, rows, endpoint)
+
+
+@pytest.mark.parametrize("stagger_ms", [10, 250, 700])
+async def test_each_call_needs_one_connection_however_long_the_stagger(
+    database: Database, rest: Rest, stagger_ms: int
+) -> None:
+    """A connection counts from its call's slot: one that waits for longer than a second is made anew at the slot."""
+    endpoint, rows, connections = Endpoint(), wishes(database, *[0.8] * 5), Counter[str]()
+
+    async def count(peer: Peer) -> None:
+        connections["made"] += 1
+        await endpoint.play(peer)
+
+    await run(rest, count, STAGGER_MS=str(stagger_ms))
+    assert all_booked_once(database, rows, endpoint)
+    assert connections["made"] == len(rows)
