@@ -222,14 +222,38 @@ create trigger prebookings_being_booked before update on public.prebookings
       is distinct from (old.id, old.venue_id, old.user_email, old.booking_data, old.available_at, old.expires_at)))
   execute function public.prebookings_refuse();
 
+-- What was noted of a row's calls says nothing about the prebooking that an app makes of it. This prevents a corrected opening
+-- from waiting for the back-off of the wrong one, or from ending at its first "too early".
+create function public.prebookings_begin_anew() returns trigger language plpgsql set search_path = '' as $$
+begin
+  new.attempts := 0;
+  new.unclear := 0;
+  new.early_since := null;
+  new.missing_since := null;
+  new.blocks := 0;
+  new.blocked_at := null;
+  new.setbacks := 0;
+  new.retry_after := null;
+  new.if_not_booked := null;
+  new.fired_at := null;
+  return new;
+end $$;
+create trigger prebookings_made_anew before update of venue_id, user_email, booking_data, available_at on public.prebookings
+  for each row when (old.status = 'pending' and new.status = 'pending' and old.claimed_by is null and not old.maybe_sent
+    and (new.venue_id, new.user_email, new.booking_data, new.available_at)
+      is distinct from (old.venue_id, old.user_email, old.booking_data, old.available_at))
+  execute function public.prebookings_begin_anew();
+
 -- At most five live prebookings of one member at one opening: this prevents one member from taking the slots of the others.
+-- Openings less than a minute apart are one opening here, because the rows of all of them are called one after the other.
 -- Two connections that add for one member take turns, so that the second one counts what the first one has added. The lock
 -- is one of 1024: a statement that adds many thousand members must not use up the server's table of locks.
 create function public.prebookings_limit() returns trigger language plpgsql set search_path = '' as $$
 begin
   perform pg_advisory_xact_lock(7302, hashtext(lower(new.user_email)) & 1023);
   if 5 < (
-    select count(*) filter (where live.available_at = new.available_at)
+    select count(*) filter (where live.available_at - new.available_at > interval '-1 minute'
+      and live.available_at - new.available_at < interval '1 minute')
     from (
       select p.available_at from public.prebookings p
       where p.status = 'pending' and p.venue_id = new.venue_id and lower(p.user_email) = lower(new.user_email) offset 0) live) then
@@ -263,6 +287,6 @@ grant select, insert, update on public.prebooking_heartbeat to service_role;
 revoke all on function public.prebooking_systems, public.prebooking_systems_with from public, anon, authenticated;
 grant execute on function public.prebooking_systems, public.prebooking_systems_with to service_role;
 revoke all on function public.prebooking_class_key, public.prebooking_bad_data, public.prebooking_plain_id, public.prebookings_fill,
-  public.prebookings_refuse, public.prebookings_limit from public, anon, authenticated, service_role;
+  public.prebookings_refuse, public.prebookings_begin_anew, public.prebookings_limit from public, anon, authenticated, service_role;
 -- Whoever writes a row computes these, the index's key included.
 grant execute on function public.prebooking_class_key, public.prebooking_bad_data, public.prebooking_plain_id to service_role;

@@ -181,7 +181,8 @@ begin
   order by x.verdict = 'waiting' desc, x.verdict = 'booked' desc, x.status = 'completed' desc limit 1;
   if not found and 5 <= (
     select count(*) from public.prebookings p
-    where p.venue_id = p_venue and lower(p.user_email) = v_member and p.status = 'pending' and p.available_at = p_available_at) then
+    where p.venue_id = p_venue and lower(p.user_email) = v_member and p.status = 'pending'
+      and p.available_at - p_available_at > interval '-1 minute' and p.available_at - p_available_at < interval '1 minute') then
     v_verdict := 'too_many';
   end if;
   if v_verdict is null then

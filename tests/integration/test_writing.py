@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -43,6 +44,17 @@ def test_two_hundred_rows_of_one_member_keep_no_slot_from_another(
     assert victim in claimed(service, uuid4(), fire_within_ms=250, stagger_ms=50)
 
 
+def test_openings_a_moment_apart_are_one_opening(owner: Connection, service: Connection, at: At) -> None:
+    venue, opening = add_venue(owner), noon(-1)
+    for n in range(200):
+        try:
+            add_prebooking(owner, venue, user_email=ME, available_at=opening - timedelta(milliseconds=n))
+        except psycopg.Error:
+            continue
+    victim = add_prebooking(owner, venue, available_at=opening)
+    assert victim in claimed(service, uuid4(), fire_within_ms=250, stagger_ms=50)
+
+
 @pytest.mark.parametrize("other", ["another venue", "another opening", "another member", "an ended row"])
 def test_what_does_not_compete_is_not_counted(owner: Connection, at: At, other: str) -> None:
     venue = add_venue(owner)
@@ -50,7 +62,7 @@ def test_what_does_not_compete_is_not_counted(owner: Connection, at: At, other: 
         add_prebooking(owner, venue, user_email=ME, available_at=noon(60))
     there: dict[str, Any] = {"user_email": ME, "available_at": noon(60)}
     if other == "another opening":
-        there["available_at"] = noon(61)
+        there["available_at"] = noon(120)
     if other == "another member":
         there["user_email"] = "you@example.com"
     if other == "an ended row":
@@ -63,7 +75,7 @@ def test_a_row_that_is_moved_to_a_full_opening_is_refused(owner: Connection, at:
     venue = add_venue(owner)
     for _ in range(5):
         add_prebooking(owner, venue, user_email=ME, available_at=noon(60))
-    elsewhere = {"available_at": noon(120), "user_email": ME} if b"available" in moved else {"available_at": noon(60)}
+    elsewhere = {"available_at": noon(180), "user_email": ME} if b"available" in moved else {"available_at": noon(60)}
     row = add_prebooking(owner, venue, **elsewhere)
     with pytest.raises(psycopg.Error, match="five pending prebookings"):
         owner.execute(b"update public.prebookings " + moved + b" where id = %s", [row])
@@ -150,6 +162,47 @@ def test_a_row_that_was_given_back_can_be_edited(owner: Connection, service: Con
     claim(service, me)
     finish(service, me)
     owner.execute(b"update public.prebookings set " + edit + b" where id = %s", [row])
+
+
+_NOTES = {
+    "attempts": 0,
+    "unclear": 0,
+    "early_since": None,
+    "missing_since": None,
+    "blocks": 0,
+    "blocked_at": None,
+    "setbacks": 0,
+    "retry_after": None,
+    "if_not_booked": None,
+    "fired_at": None,
+}
+
+
+def _with_notes(owner: Connection) -> UUID:
+    """Add a row that earlier runs could not book and have given back, with all that they can note about it."""
+    notes: dict[str, Any] = {"attempts": 3, "unclear": 1, "blocks": 1, "setbacks": 3, "if_not_booked": "full"}
+    notes |= dict.fromkeys(["early_since", "missing_since", "blocked_at", "fired_at"], noon(-900))
+    return add_prebooking(owner, add_venue(owner), **notes, retry_after=noon(600))
+
+
+@pytest.mark.parametrize("edit", _EDITS[:1] + _EDITS[2:5])
+def test_a_row_that_is_made_into_another_one_begins_anew(owner: Connection, at: At, edit: bytes) -> None:
+    """Otherwise a corrected opening waits for a back-off, and ends at the first "too early" that it gets."""
+    add_venue(owner, name="another")
+    row = _with_notes(owner)
+    owner.execute(b"update public.prebookings set " + edit + b" where id = %s", [row])
+    after = prebooking(owner, row)
+    assert {name: after[name] for name in _NOTES} == _NOTES
+    assert (after["fresh"], after["lateness_ms"]) == (True, None)
+
+
+@pytest.mark.parametrize("edit", [b"warning = 'log in'", b"expires_at = expires_at + interval '1 hour'"])
+def test_a_row_that_stays_the_same_prebooking_keeps_what_was_noted(owner: Connection, at: At, edit: bytes) -> None:
+    row = _with_notes(owner)
+    before = prebooking(owner, row)
+    owner.execute(b"update public.prebookings set " + edit + b" where id = %s", [row])
+    after = prebooking(owner, row)
+    assert {name: after[name] for name in _NOTES} == {name: before[name] for name in _NOTES}
 
 
 @pytest.mark.parametrize("edit", [b"warning = 'log in'", b"user_email = user_email", b"created_at = created_at"])

@@ -12,7 +12,7 @@ from prebooking.bookers.webhook.booker import classify, classify_state
 from prebooking.model import Kind, Outcome
 
 PLACED = [200, 201, 204]
-BLOCKED = [401, 403, 404, 405, 429]
+BLOCKED = [401, 403, 404, 405, 407, 421, 426, 429, 431]
 REFUSALS = [
     Kind.FULL,
     Kind.NO_CREDIT,
@@ -22,15 +22,15 @@ REFUSALS = [
     Kind.CONFLICT_SAME_HOUR,
     Kind.CLASS_GONE,
 ]
-REFUSED = [400, 402, 406, 410, 418, 422, 451, 499]
-EVERY = [*PLACED, *BLOCKED, *REFUSED, 202, 301, 408, 409, 425, 500, 503]
+REFUSED = [400, 406, 410, 418, 422, 451, 499]
+EVERY = [*PLACED, *BLOCKED, *REFUSED, 202, 402, 301, 408, 409, 425, 500, 503]
 
 
 def kind_of(status: int) -> Kind:
     """Say what a status means: the table that an endpoint's author reads."""
     if status in PLACED:
         return Kind.BOOKED
-    if status in BLOCKED:
+    if status in BLOCKED or status == 402:
         return Kind.BLOCKED
     if status == 409:
         return Kind.ALREADY_BOOKED
@@ -100,6 +100,13 @@ def test_a_success_that_does_not_say_which_place_it_is_is_a_booking() -> None:
 def strange(*known: Kind) -> list[Any]:
     """Return what may stand for a state and is none of the known ones."""
     return ["", "BOOKED", "ok", None, True, 1, 0.5, [], {}, ["booked"], ["full"], *sorted(set(Kind) - {*known})]
+
+
+@pytest.mark.parametrize("state", REFUSALS)
+def test_a_payment_that_is_required_is_the_member_s_only_if_the_endpoint_says_so(state: Kind) -> None:
+    """A platform answers 402 for a deployment that it has switched off."""
+    assert classify(reply(402, {"state": state})) == Outcome(state)
+    assert classify(reply(402, {"error": "DEPLOYMENT_DISABLED"})) == Outcome(Kind.BLOCKED, detail="HTTP 402")
 
 
 @pytest.mark.parametrize("state", strange(Kind.BOOKED, Kind.WAITLISTED), ids=repr)

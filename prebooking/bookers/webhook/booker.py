@@ -14,7 +14,8 @@ from prebooking.bookers.call import HEADERS, Reply, ask, call
 from prebooking.errors import BadBookingData
 from prebooking.model import Kind, Outcome, Prebooking
 
-_BLOCKED = frozenset({401, 403, 404, 405, 429})  # the endpoint's set-up or load, never the member's fault
+# The endpoint's set-up or load, never the member's fault: its secret, its address, its proxy, its limits.
+_BLOCKED = frozenset({401, 403, 404, 405, 407, 421, 426, 429, 431})
 _NAMED_REFUSALS = frozenset(
     {
         Kind.FULL,
@@ -97,6 +98,8 @@ def _refused(status: int, said: dict[str, Any]) -> Outcome:
     state = said.get("state")
     if isinstance(state, str) and state in _NAMED_REFUSALS:
         return Outcome(Kind(state))
+    if status == httpx.codes.PAYMENT_REQUIRED:  # platforms say so of an endpoint that they have switched off
+        return Outcome(Kind.BLOCKED, detail=f"HTTP {status}")
     return Outcome(Kind.REJECTED, detail=f"(HTTP {status})")
 
 
