@@ -18,7 +18,7 @@ from prebooking.cli.desk import Desk, open_desk
 from prebooking.cli.environment import environment
 from prebooking.cli.offered import refuse_closed, the_offer
 from prebooking.cli.options import Day, Member, VenueName, some_member
-from prebooking.cli.perform import perform
+from prebooking.cli.runner import run_command
 from prebooking.cli.site import open_site, opened, timetable
 from prebooking.cli.terminal import Impossible, say
 from prebooking.cli.when import clock_of, read_day, read_time, show_instant
@@ -94,7 +94,7 @@ def add(
         who, clock = some_member(member), read_time(hour)
         await _add(venue, opens, _Typed(who, day, clock, class_name, data, waiting_list, again, anyway))
 
-    perform(_read_and_add())
+    run_command(_read_and_add())
 
 
 async def _add(name: str, opens: str | None, typed: _Typed) -> None:

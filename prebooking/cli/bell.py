@@ -9,7 +9,7 @@ import typer
 from prebooking.bell import CANNOT, NO_ADDRESS, NOT_SCHEDULED, BellState, find_bell_faults
 from prebooking.cli.desk import Desk, open_desk
 from prebooking.cli.options import AsJson
-from prebooking.cli.perform import COULD_NOT, perform
+from prebooking.cli.runner import FAILED, run_command
 from prebooking.cli.terminal import Impossible, say, show_json
 from prebooking.cli.when import show_span
 from prebooking.errors import BadInput, StoreRefused
@@ -25,7 +25,7 @@ def on(
     ],
 ) -> None:
     """Let the bell ring for the function at this address."""
-    perform(_on(url))
+    run_command(_on(url))
 
 
 async def _on(url: str) -> None:
@@ -52,7 +52,7 @@ async def _why_not(desk: Desk, exc: StoreRefused, url: str) -> Exception:
 @app.command()
 def off() -> None:
     """Let it ring no more."""
-    perform(_off())
+    run_command(_off())
 
 
 async def _off() -> None:
@@ -63,7 +63,7 @@ async def _off() -> None:
 @app.command()
 def status(*, as_json: AsJson = False) -> None:
     """Show how it stands."""
-    perform(_status(as_json=as_json))
+    run_command(_status(as_json=as_json))
 
 
 async def _status(*, as_json: bool) -> None:
@@ -82,7 +82,7 @@ async def _status(*, as_json: bool) -> None:
         say(*(f"It needs: {missing}" for missing in state.missing))
     if faults := list(find_bell_faults(state)):
         say(*(f"Fault: {fault}" for fault in faults))
-        raise typer.Exit(COULD_NOT)
+        raise typer.Exit(FAILED)
 
 
 def _ago(state: BellState) -> str:

@@ -12,7 +12,7 @@ from prebooking.cli.choice import the_venue
 from prebooking.cli.desk import Desk, open_desk
 from prebooking.cli.environment import environment
 from prebooking.cli.options import AsJson, Day, Member, VenueName, member_of
-from prebooking.cli.perform import perform
+from prebooking.cli.runner import run_command
 from prebooking.cli.site import Offer, open_site, opened, timetable
 from prebooking.cli.terminal import say, show_json, show_table
 from prebooking.cli.when import clock_of, read_day, show_instant, show_span
@@ -25,7 +25,7 @@ _YOURS = {Kind.BOOKED: "booked", Kind.WAITLISTED: "waiting list"}
 
 def classes(venue: VenueName, day: Day, *, member: Member = None, as_json: AsJson = False) -> None:
     """Show a day's classes, their places, and when booking opens."""
-    perform(_classes(venue, day, member=member, as_json=as_json))
+    run_command(_classes(venue, day, member=member, as_json=as_json))
 
 
 async def _classes(name: str, day: str, *, member: str | None, as_json: bool) -> None:

@@ -13,7 +13,7 @@ from prebooking.cli.choice import the_venue
 from prebooking.cli.desk import open_desk
 from prebooking.cli.environment import environment
 from prebooking.cli.options import Member, VenueName, some_member
-from prebooking.cli.perform import in_sentences, perform
+from prebooking.cli.runner import report_errors, run_command
 from prebooking.cli.site import PATIENCE, open_site
 from prebooking.cli.terminal import Impossible, say
 from prebooking.errors import BadInput, SettingsError
@@ -28,13 +28,13 @@ NewKey = Annotated[
 
 def login(venue: VenueName, *, member: Member = None, new_key: NewKey = False) -> None:
     """Log a member in. The password is asked for, or read from standard input, and never kept."""
-    with in_sentences():
+    with report_errors():
         who, settings = some_member(member), AccountSettings.from_environment(environment())
         if not settings.session_encryption_key:
             cure = "is missing: it seals the login; make one with `openssl rand -base64 32`, the same for the function"
             raise SettingsError({"SESSION_ENCRYPTION_KEY": cure})
         password = _password(who)  # before there is an event loop, which would not let go at the first Ctrl-C
-    perform(_login(venue, who, password, settings, new_key=new_key))
+    run_command(_login(venue, who, password, settings, new_key=new_key))
 
 
 async def _login(name: str, who: str, password: str, settings: AccountSettings, *, new_key: bool) -> None:

@@ -10,7 +10,7 @@ from typer.core import TyperGroup
 from prebooking.cli import login
 from prebooking.cli.desk import open_desk
 from prebooking.cli.options import AsJson, Member, member_of
-from prebooking.cli.perform import perform
+from prebooking.cli.runner import run_command
 from prebooking.cli.terminal import refuse_unreadable, say, show_json, show_table
 from prebooking.cli.when import show_instant, show_span
 from prebooking.operator import KnownSession
@@ -37,7 +37,7 @@ app.command("at")(login.login)
 @app.command("list")
 def list_logins(*, member: Member = None, as_json: AsJson = False) -> None:
     """Show the logins that are kept, and when each is needed next."""
-    perform(_list(member, as_json=as_json))
+    run_command(_list(member, as_json=as_json))
 
 
 async def _list(member: str | None, *, as_json: bool) -> None:

@@ -10,7 +10,7 @@ from prebooking.accounts import Forgotten
 from prebooking.cli.choice import the_venue
 from prebooking.cli.desk import open_desk
 from prebooking.cli.options import Member, VenueName, member_of, some_member
-from prebooking.cli.perform import perform
+from prebooking.cli.runner import run_command
 from prebooking.cli.terminal import Impossible, counted, say
 from prebooking.errors import BadInput
 
@@ -19,7 +19,7 @@ Email = Annotated[str, typer.Argument(metavar="MEMBER", help="The member's e-mai
 
 def logout(venue: VenueName, *, member: Member = None) -> None:
     """Remove a member's login at a venue. What waits there cannot be booked until the next login."""
-    perform(_logout(venue, member))
+    run_command(_logout(venue, member))
 
 
 async def _logout(name: str, member: str | None) -> None:
@@ -33,7 +33,7 @@ async def _logout(name: str, member: str | None) -> None:
 
 def forget(member: Email) -> None:
     """Remove a member's logins, cancel what waits, and make anonymous what has ended."""
-    perform(_forget(member))
+    run_command(_forget(member))
 
 
 async def _forget(member: str) -> None:

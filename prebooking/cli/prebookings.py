@@ -11,7 +11,7 @@ import typer
 from prebooking.cli.choice import SHORT, the_wish
 from prebooking.cli.desk import open_desk
 from prebooking.cli.options import AsJson, Member, member_of
-from prebooking.cli.perform import perform
+from prebooking.cli.runner import run_command
 from prebooking.cli.terminal import Impossible, at_terminal, refuse_unreadable, say, show_json, show_table
 from prebooking.cli.when import show_instant
 from prebooking.operator import Wish
@@ -35,7 +35,7 @@ def list_prebookings(
     as_json: AsJson = False,
 ) -> None:
     """Show what waits, and what ended lately."""
-    perform(_list(member, days=A_MONTH if everything else A_WEEK, as_json=as_json))
+    run_command(_list(member, days=A_MONTH if everything else A_WEEK, as_json=as_json))
 
 
 async def _list(member: str | None, *, days: int, as_json: bool) -> None:
@@ -62,7 +62,7 @@ def cancel(
     member: Member = None,
 ) -> None:
     """Take a prebooking back that has not been sent."""
-    perform(_cancel(prebooking, member))
+    run_command(_cancel(prebooking, member))
 
 
 async def _cancel(start: str, member: str | None) -> None:

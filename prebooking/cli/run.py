@@ -16,7 +16,7 @@ from prebooking.cli.choice import SHORT
 from prebooking.cli.desk import Desk, open_desk
 from prebooking.cli.environment import environment
 from prebooking.cli.options import AsJson
-from prebooking.cli.perform import perform
+from prebooking.cli.runner import run_command
 from prebooking.cli.terminal import Impossible, say, show_json, show_table
 from prebooking.cli.when import show_instant
 from prebooking.clock import Clock, Deadline, Reading
@@ -39,7 +39,7 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Book what is due, once, as the cron does."""
-    perform(_preview(as_json=as_json) if dry_run else _run(as_json=as_json))
+    run_command(_preview(as_json=as_json) if dry_run else _run(as_json=as_json))
 
 
 async def _run(*, as_json: bool) -> None:

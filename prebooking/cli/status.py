@@ -12,7 +12,7 @@ from prebooking.cli import plot
 from prebooking.cli.desk import open_desk
 from prebooking.cli.doctor.running import needs_somebody
 from prebooking.cli.options import AsJson
-from prebooking.cli.perform import COULD_NOT, perform
+from prebooking.cli.runner import FAILED, run_command
 from prebooking.cli.terminal import say, show_json, show_table
 from prebooking.cli.when import show_instant, show_span
 from prebooking.overview import Figures, Spread, Status
@@ -23,7 +23,7 @@ NOTHING = "-"
 
 def status(*, as_json: AsJson = False) -> None:
     """Show how it stands."""
-    perform(_status(as_json=as_json))
+    run_command(_status(as_json=as_json))
 
 
 async def _status(*, as_json: bool) -> None:
@@ -35,7 +35,7 @@ async def _status(*, as_json: bool) -> None:
     else:
         _show(found, needs)
     if needs:
-        raise typer.Exit(COULD_NOT)
+        raise typer.Exit(FAILED)
 
 
 def _show(found: Status, needs: list[str]) -> None:

@@ -13,7 +13,7 @@ from prebooking.bookers.adapter import adapter
 from prebooking.cli.choice import the_venue
 from prebooking.cli.desk import open_desk
 from prebooking.cli.options import AsJson, VenueName
-from prebooking.cli.perform import perform
+from prebooking.cli.runner import run_command
 from prebooking.cli.terminal import Impossible, counted, refuse_unreadable, say, show_json, show_table
 from prebooking.cli.when import show_instant
 from prebooking.errors import BadInput
@@ -64,7 +64,7 @@ def add(
     ] = "aimharder",
 ) -> None:
     """Add a venue."""
-    perform(_add(name, zone=zone, host=host, opens=opens, box=box, provider=provider))
+    run_command(_add(name, zone=zone, host=host, opens=opens, box=box, provider=provider))
 
 
 async def _add(name: str, *, zone: str, host: str | None, opens: str | None, box: str | None, provider: str) -> None:
@@ -108,7 +108,7 @@ def edit(
     ] = None,
 ) -> None:
     """Change a venue. Its host stays: another host is another venue."""
-    perform(_edit(venue, name=name, zone=zone, opens=opens, box=box, idempotent=idempotent))
+    run_command(_edit(venue, name=name, zone=zone, opens=opens, box=box, idempotent=idempotent))
 
 
 async def _edit(
@@ -146,7 +146,7 @@ async def _edit(
 @app.command()
 def remove(venue: VenueName) -> None:
     """Remove a venue at which nothing waits, with its logins and the prebookings that have ended there."""
-    perform(_remove(venue))
+    run_command(_remove(venue))
 
 
 async def _remove(name: str) -> None:
@@ -163,7 +163,7 @@ async def _remove(name: str) -> None:
 @app.command("list")
 def list_venues(*, as_json: AsJson = False) -> None:
     """Show the venues."""
-    perform(_list(as_json=as_json))
+    run_command(_list(as_json=as_json))
 
 
 async def _list(*, as_json: bool) -> None:
@@ -182,13 +182,13 @@ async def _list(*, as_json: bool) -> None:
 @app.command()
 def pause(venue: VenueName) -> None:
     """Stop a venue: nothing is sent there until it is resumed."""
-    perform(_enable(venue, enabled=False))
+    run_command(_enable(venue, enabled=False))
 
 
 @app.command()
 def resume(venue: VenueName) -> None:
     """Start a venue again, whatever had stopped it."""
-    perform(_enable(venue, enabled=True))
+    run_command(_enable(venue, enabled=True))
 
 
 async def _enable(name: str, *, enabled: bool) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from prebooking.cli.perform import ENDED_BY_A_PIPE
+from prebooking.cli.runner import BROKEN_PIPE
 from tests.breakages import all_well
 from tests.terminal import Terminal
 
@@ -46,7 +46,7 @@ def into_a_closed_pipe(*words: str) -> subprocess.CompletedProcess[str]:
 def test_a_command_whose_reader_has_ended_ends_quietly(terminal: Terminal, words: list[str]) -> None:
     all_well(terminal)
     said = into_a_closed_pipe(*words)
-    assert (said.stderr, said.returncode) == ("", ENDED_BY_A_PIPE)
+    assert (said.stderr, said.returncode) == ("", BROKEN_PIPE)
 
 
 def test_a_help_text_whose_reader_has_ended_ends_quietly(terminal: Terminal) -> None:
@@ -60,4 +60,4 @@ def test_a_complaint_whose_reader_has_ended_ends_quietly_too(terminal: Terminal)
         command = [sys.executable, "-m", "prebooking.cli", "cancel", "zzz"]
         env = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
         said = subprocess.run(command, env=env, stdout=closed, stderr=closed, timeout=60, check=False)
-    assert said.returncode in (1, ENDED_BY_A_PIPE)
+    assert said.returncode in (1, BROKEN_PIPE)

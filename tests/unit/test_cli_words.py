@@ -11,7 +11,7 @@ import typer
 from prebooking.cli import plot
 from prebooking.cli.choice import by_name
 from prebooking.cli.environment import environment
-from prebooking.cli.perform import perform, sentences
+from prebooking.cli.runner import run_command, sentences
 from prebooking.cli.terminal import Impossible
 from prebooking.cli.when import read_day, read_instant, read_time, show_instant, show_span
 from prebooking.errors import (
@@ -160,7 +160,7 @@ def test_a_command_that_fails_ends_with_a_code_and_no_traceback(
     capsys: pytest.CaptureFixture[str], exc: Exception, code: int, said: str | None
 ) -> None:
     with pytest.raises(typer.Exit) as ended:
-        perform(_raises(exc))
+        run_command(_raises(exc))
     captured = capsys.readouterr()
     assert (ended.value.exit_code, captured.out) == (code, "")
     assert said is None or captured.err == said
@@ -170,5 +170,5 @@ def test_a_command_that_fails_ends_with_a_code_and_no_traceback(
 
 def test_something_unforeseen_says_what_and_where(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(typer.Exit):
-        perform(_raises(ZeroDivisionError()))
+        run_command(_raises(ZeroDivisionError()))
     assert "ZeroDivisionError, test_cli_words.py:" in capsys.readouterr().err

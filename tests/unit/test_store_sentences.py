@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from prebooking.cli.perform import sentences
+from prebooking.cli.runner import sentences
 from prebooking.errors import StoreBusy, StoreRefused, StoreUnavailable
 
 REFUSED = [

@@ -13,7 +13,7 @@ from prebooking.cli.doctor.setup import SETUP
 from prebooking.cli.doctor.venues import VENUES
 from prebooking.cli.environment import environment
 from prebooking.cli.options import AsJson
-from prebooking.cli.perform import COULD_NOT, perform
+from prebooking.cli.runner import FAILED, run_command
 from prebooking.cli.terminal import say, show_json
 
 CHECKS: tuple[Check[Any], ...] = (*SETUP, *WATCHES, BELL, *VENUES)
@@ -21,7 +21,7 @@ CHECKS: tuple[Check[Any], ...] = (*SETUP, *WATCHES, BELL, *VENUES)
 
 def doctor(*, as_json: AsJson = False) -> None:
     """Check that everything is as it must be."""
-    perform(_doctor(as_json=as_json))
+    run_command(_doctor(as_json=as_json))
 
 
 async def _doctor(*, as_json: bool) -> None:
@@ -32,7 +32,7 @@ async def _doctor(*, as_json: bool) -> None:
     else:
         say(*(f"{finding.mark:<4} {finding.name}: {finding.said}" for finding in found))
     if not all(finding.ok for finding in found):
-        raise typer.Exit(COULD_NOT)
+        raise typer.Exit(FAILED)
 
 
 def _as_json(finding: Finding) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from prebooking.cli.desk import Desk, open_desk
 from prebooking.cli.doctor.evidence import ClockOffset, EndpointVisit, Evidence, SessionLook, Visit
 from prebooking.cli.doctor.setup import FUNCTIONS
 from prebooking.cli.doctor.venues import NOBODY
-from prebooking.cli.perform import sentences
+from prebooking.cli.runner import sentences
 from prebooking.cli.site import open_site, opened
 from prebooking.cli.terminal import Impossible
 from prebooking.clock import Clock, Reading

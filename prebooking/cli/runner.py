@@ -26,7 +26,7 @@ from prebooking.errors import (
 )
 from prebooking.supabase import CERTIFICATE, NO_JSON, UNKNOWN_HOST, UNREADABLE
 
-COULD_NOT, TYPED_WRONGLY, INTERRUPTED, ENDED_BY_A_PIPE = 1, 2, 130, 141
+FAILED, BAD_USAGE, INTERRUPTED, BROKEN_PIPE = 1, 2, 130, 141
 
 _MIGRATE = "The database is not migrated to this version: run `supabase db push`"
 _KEY = "Supabase refuses the key: set SUPABASE_SERVICE_ROLE_KEY to a secret key of this project that is not disabled"
@@ -71,14 +71,14 @@ _CURES: dict[str, str] = {
 }
 
 
-def perform(command: Coroutine[Any, Any, None]) -> None:
+def run_command(command: Coroutine[Any, Any, None]) -> None:
     """Run a command to its end; whatever it raises becomes a sentence and an exit code."""
-    with in_sentences():
+    with report_errors():
         asyncio.run(command)
 
 
 @contextmanager
-def in_sentences() -> Iterator[None]:
+def report_errors() -> Iterator[None]:
     """Turn whatever is raised into a sentence on standard error and an exit code; never into a traceback."""
     try:
         yield
@@ -89,15 +89,15 @@ def in_sentences() -> Iterator[None]:
     except PrebookingError as exc:
         for sentence in sentences(exc):
             complain(sentence)
-        raise typer.Exit(TYPED_WRONGLY if isinstance(exc, BadInput) else COULD_NOT) from None
+        raise typer.Exit(BAD_USAGE if isinstance(exc, BadInput) else FAILED) from None
     except BrokenPipeError:  # the program that reads the output has ended, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or else Python tries once more at its end
-        raise typer.Exit(ENDED_BY_A_PIPE) from None
+        raise typer.Exit(BROKEN_PIPE) from None
     except Exception as exc:  # noqa: BLE001 - nobody who types a command is helped by a traceback; its text may hold anything
         frame = traceback.extract_tb(exc.__traceback__)[-1]
         where = f"{frame.filename.rpartition('/')[2]}:{frame.lineno}"
         complain(f"Something nobody foresaw has happened ({type(exc).__name__}, {where}): please report it.")
-        raise typer.Exit(COULD_NOT) from None
+        raise typer.Exit(FAILED) from None
 
 
 def sentences(exc: PrebookingError) -> list[str]:
