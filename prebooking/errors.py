@@ -1,27 +1,28 @@
-"""Every exception that the functions raise on purpose; the command line adds ``Impossible``.
+"""Every exception that this package raises on purpose.
 
 PrebookingError
-├── SettingsError          the environment does not say what is needed; names every variable, shows no value
-├── SendRefused            right before the first byte: this call may not leave any more (nothing was sent)
-├── BadBookingData         a prebooking that cannot be turned into a request at all
-├── SealBroken             a stored session that cannot be opened: another key, another member's, or changed
-├── VenueRefused           a venue has said no to something other than a booking: a login, a look at its classes
-├── BadInput               what somebody has typed cannot be taken; says what can
-└── StoreError             the database did not do what was asked
-    ├── StoreUnavailable   no usable answer, after the retries: unreachable, timed out, overloaded
-    ├── StoreBusy          another invocation is claiming; ask again
-    └── StoreRefused       an answer that a retry cannot change: not migrated, wrong key, wrong data
+├── SettingsError          environment variables are missing or unfit; names each of them, shows no value
+├── SendRefused            a call must not be sent any more; nothing was sent
+├── BadBookingData         a prebooking's booking_data cannot be turned into a request
+├── SealBroken             a stored session cannot be decrypted: another key, another member, or it was changed
+├── VenueRefused           a venue refused a login or a request for its classes
+├── BadInput               a command was typed wrongly; the message says what is accepted
+├── CommandFailed          a command cannot be carried out; the message says what to do
+└── StoreError             a database function did not do what was asked
+    ├── StoreUnavailable   no usable answer after all tries: unreachable, timed out, overloaded
+    ├── StoreBusy          another invocation is claiming; try again
+    └── StoreRefused       a retry cannot help: not migrated, wrong key, wrong data
 """
 
 from __future__ import annotations
 
 
 class PrebookingError(Exception):
-    """The base of every exception raised here on purpose."""
+    """Base class of every exception that this package raises on purpose."""
 
 
 class SettingsError(PrebookingError):
-    """The environment does not say what is needed; ``problems`` has a sentence a variable, without its value."""
+    """Environment variables are missing or unfit; ``problems`` has one message per variable, without its value."""
 
     def __init__(self, problems: dict[str, str]) -> None:
         self.problems = problems
@@ -29,27 +30,31 @@ class SettingsError(PrebookingError):
 
 
 class SendRefused(PrebookingError):
-    """A call may not leave any more: too late, too early, or the process was frozen. Nothing was sent."""
+    """A call must not be sent: it is too late, too early, or the process was frozen. Nothing was sent."""
 
 
 class BadBookingData(PrebookingError):
-    """The prebooking cannot be turned into a request; the message is fit for its member to read."""
+    """A prebooking's booking_data cannot be turned into a request; the message may be shown to its member."""
 
 
 class SealBroken(PrebookingError):
-    """A stored session cannot be opened: sealed with another key, for another member or venue, or changed since."""
+    """A stored session cannot be decrypted: sealed with another key, for another member or venue, or changed since."""
 
 
 class VenueRefused(PrebookingError):
-    """A venue has said no, or nothing that can be read; the message names the cure, in our own words."""
+    """A venue refused, or its answer cannot be read; the message is ours, and says what to do."""
 
 
 class BadInput(PrebookingError):
-    """What somebody has typed cannot be taken; the message is a sentence for them, with the cure."""
+    """A command was typed wrongly; the message is one sentence that says what is accepted."""
+
+
+class CommandFailed(PrebookingError):
+    """A command cannot be carried out; the message is one sentence that says what to do."""
 
 
 class StoreError(PrebookingError):
-    """The database did not do what was asked; ``code`` is its error code or a word for how the call ended."""
+    """A database function did not do what was asked; ``code`` is its error code, or a word for how the call failed."""
 
     def __init__(self, function: str, code: str) -> None:
         self.function, self.code = function, code
@@ -57,7 +62,7 @@ class StoreError(PrebookingError):
 
 
 class StoreUnavailable(StoreError):
-    """No usable answer, after the retries."""
+    """There was no usable answer after all tries."""
 
 
 class StoreBusy(StoreError):
@@ -65,4 +70,4 @@ class StoreBusy(StoreError):
 
 
 class StoreRefused(StoreError):
-    """An answer that asking again cannot change."""
+    """The database refused, and a retry cannot change that."""

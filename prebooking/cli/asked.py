@@ -11,9 +11,8 @@ from uuid import uuid4
 
 from prebooking.cli.choice import SHORT
 from prebooking.cli.desk import Desk
-from prebooking.cli.terminal import Impossible
 from prebooking.cli.when import clock_of, read_instant, show_instant
-from prebooking.errors import BadInput
+from prebooking.errors import BadInput, CommandFailed
 from prebooking.operator import KnownVenue, WishVerdict
 
 DATA_LIMIT = 6144  # bytes: booking_data_is_short in the migrations
@@ -71,7 +70,7 @@ def opening_of(asked: Asked, venue: KnownVenue, given: str | None, now: datetime
 async def ask(
     desk: Desk, venue: KnownVenue, who: str, asked: Asked, opens_at: datetime, *, again: bool, anyway: bool
 ) -> str:
-    """Add the prebooking, and return the beginning of its id. Raises Impossible, if it is refused."""
+    """Add the prebooking, and return the beginning of its id. Raises CommandFailed, if it is refused."""
     verdict = await desk.operator.add_prebooking(
         uuid4(),
         venue_id=venue.id,
@@ -84,7 +83,7 @@ async def ask(
         until=desk.soon(),
     )
     if verdict.verdict != "added":
-        raise Impossible(_why_not(verdict, asked, who))
+        raise CommandFailed(_why_not(verdict, asked, who))
     return str(verdict.id)[:SHORT]
 
 

@@ -20,9 +20,9 @@ from prebooking.cli.offered import refuse_closed, the_offer
 from prebooking.cli.options import Day, Member, VenueName, some_member
 from prebooking.cli.runner import run_command
 from prebooking.cli.site import open_site, opened, timetable
-from prebooking.cli.terminal import Impossible, say
+from prebooking.cli.terminal import say
 from prebooking.cli.when import clock_of, read_day, read_time, show_instant
-from prebooking.errors import BadInput
+from prebooking.errors import BadInput, CommandFailed
 from prebooking.opening import OpeningRule, instant
 from prebooking.operator import KnownSession, KnownVenue
 from prebooking.settings import AccountSettings
@@ -117,7 +117,7 @@ async def _add(name: str, opens: str | None, typed: _Typed) -> None:
 def _from_data(venue: KnownVenue, day: date, typed: _Typed) -> Asked:
     """Return the class that ``--data`` describes."""
     if typed.data is None:
-        raise Impossible(
+        raise CommandFailed(
             f"{venue.name} is booked by your own endpoint, which has no timetable to ask: say which class it is with"
             ' --data \'{"class_id": "4711"}\'.'
         )
@@ -142,7 +142,7 @@ async def _from_timetable(desk: Desk, settings: AccountSettings, venue: KnownVen
     offer = the_offer(found.offers, day, typed.clock, typed.class_name)
     refuse_closed(offer, anyway=typed.anyway)
     if yours(offer) == "booked" and not typed.again and offer.begins > desk.clock.now():
-        raise Impossible(f"{typed.who} has a place in {offer.found.name} already.")
+        raise CommandFailed(f"{typed.who} has a place in {offer.found.name} already.")
     data: dict[str, Any] = {
         "class_id": offer.found.class_id,
         "day": f"{offer.day:%Y%m%d}",
@@ -155,5 +155,5 @@ async def _from_timetable(desk: Desk, settings: AccountSettings, venue: KnownVen
 async def _login_of(desk: Desk, venue: KnownVenue, who: str) -> KnownSession | None:
     known = await session_at(desk, venue, who)
     if can(venue.provider, Ability.LOGINS) and (known is None or known.expired_at):
-        raise Impossible(f'{who} has no login here that works: prebooking login "{venue.name}" --member {who}')
+        raise CommandFailed(f'{who} has no login here that works: prebooking login "{venue.name}" --member {who}')
     return known

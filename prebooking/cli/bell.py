@@ -10,9 +10,9 @@ from prebooking.bell import CANNOT, NO_ADDRESS, NOT_SCHEDULED, BellState, find_b
 from prebooking.cli.desk import Desk, open_desk
 from prebooking.cli.options import AsJson
 from prebooking.cli.runner import FAILED, run_command
-from prebooking.cli.terminal import Impossible, say, show_json
+from prebooking.cli.terminal import say, show_json
 from prebooking.cli.when import show_span
-from prebooking.errors import BadInput, StoreRefused
+from prebooking.errors import BadInput, CommandFailed, StoreRefused
 
 app = typer.Typer(help="The trigger inside the database.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -43,9 +43,9 @@ async def _why_not(desk: Desk, exc: StoreRefused, url: str) -> Exception:
         return BadInput("That is not the function's address: https://<your app>/api/cron/prebooking_scheduler")
     if exc.code == CANNOT:
         missing = (await desk.bell.state(until=desk.soon())).missing
-        return Impossible(f"The bell cannot be switched on: {'; '.join(missing)}")
+        return CommandFailed(f"The bell cannot be switched on: {'; '.join(missing)}")
     if exc.code == NOT_SCHEDULED and (await desk.bell.state(until=desk.soon())).on is False:
-        return Impossible(f"Once, it has to be done in the SQL editor: select prebooking_bell_on('{url}')")
+        return CommandFailed(f"Once, it has to be done in the SQL editor: select prebooking_bell_on('{url}')")
     return exc
 
 

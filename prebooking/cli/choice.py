@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from prebooking.cli.terminal import Impossible
+from prebooking.errors import CommandFailed
 from prebooking.foreign import name_key
 from prebooking.operator import KnownVenue, Wish
 
@@ -20,19 +20,19 @@ def the_venue(venues: Sequence[KnownVenue], name: str, *, whole: bool = False) -
     ``whole``: a part of the name is not enough, because what is done cannot be undone.
 
     Raises:
-        Impossible: there is none, or there are several; the message names them.
+        CommandFailed: there is none, or there are several; the message names them.
 
     """
     if not venues:
-        raise Impossible("There is no venue yet: add one with `prebooking venue add`.")
+        raise CommandFailed("There is no venue yet: add one with `prebooking venue add`.")
     found = _the_one(venues, name, lambda venue: venue.name, "venue")
     if whole and found.name.casefold() != " ".join(name.split()).casefold():
-        raise Impossible(f'Write the whole name to do this: "{found.name}".')
+        raise CommandFailed(f'Write the whole name to do this: "{found.name}".')
     return found
 
 
 def the_wish(wishes: Sequence[Wish], start: str) -> Wish:
-    """Return the prebooking whose id begins so. Raises Impossible, as above."""
+    """Return the prebooking whose id begins so. Raises CommandFailed, as above."""
     return _the_one(wishes, start, lambda wish: str(wish.id), "prebooking", shown=SHORT)
 
 
@@ -51,5 +51,5 @@ def _the_one(things: Sequence[T], wanted: str, name_of: Callable[[T], str], what
         return found[0]
     names = ", ".join(name_of(thing)[:shown] for thing in (found or things)[:10])
     if found:
-        raise Impossible(f'"{wanted}" may be several: {names}. Write more of it.')
-    raise Impossible(f'There is no {what} "{wanted}"' + (f": there is {names}." if names else "."))
+        raise CommandFailed(f'"{wanted}" may be several: {names}. Write more of it.')
+    raise CommandFailed(f'There is no {what} "{wanted}"' + (f": there is {names}." if names else "."))

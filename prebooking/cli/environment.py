@@ -12,8 +12,7 @@ from pathlib import Path
 
 from dotenv import dotenv_values
 
-from prebooking.cli.terminal import Impossible
-from prebooking.errors import SettingsError
+from prebooking.errors import CommandFailed, SettingsError
 
 _KEY_NAMES = ("SUPABASE_SERVICE_ROLE_KEY", "SUPABASE_SECRET_KEY")  # the second counts where the first is missing
 _ONE_SOURCE = (
@@ -32,7 +31,7 @@ def environment() -> dict[str, str]:
     """Return what is set; a blank variable counts as absent, and the file's values are taken as they are written.
 
     Raises:
-        Impossible: there is a file, and it cannot be read.
+        CommandFailed: there is a file, and it cannot be read.
         SettingsError: an address and a secret that belong together come from different sources.
 
     """
@@ -60,7 +59,9 @@ def _file() -> dict[str, str]:
             Path.cwd() / ".env", interpolate=False, encoding="utf-8-sig"
         )  # some editors put a mark first
     except UnicodeError:
-        raise Impossible("The .env in this folder is not in UTF-8: save it as that, or delete it.") from None
+        raise CommandFailed("The .env in this folder is not in UTF-8: save it as that, or delete it.") from None
     except OSError:
-        raise Impossible("The .env in this folder may not be read: give yourself the right to, or delete it.") from None
+        raise CommandFailed(
+            "The .env in this folder may not be read: give yourself the right to, or delete it."
+        ) from None
     return {name: value for name, value in file.items() if value is not None}

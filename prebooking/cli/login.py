@@ -15,8 +15,8 @@ from prebooking.cli.environment import environment
 from prebooking.cli.options import Member, VenueName, some_member
 from prebooking.cli.runner import report_errors, run_command
 from prebooking.cli.site import PATIENCE, open_site
-from prebooking.cli.terminal import Impossible, say
-from prebooking.errors import BadInput, SettingsError
+from prebooking.cli.terminal import say
+from prebooking.errors import BadInput, CommandFailed, SettingsError
 from prebooking.operator import BoxVerdict, KnownVenue
 from prebooking.sessions import Seal
 from prebooking.settings import AccountSettings
@@ -57,11 +57,11 @@ def _refuse_other_key(seal: Seal, stored: Sequence[str]) -> None:
     """Refuse a key that none of the stored logins was sealed with: the function would not have it either.
 
     Raises:
-        Impossible: another key has sealed them.
+        CommandFailed: another key has sealed them.
 
     """
     if stored and not set(stored) & set(seal.key_ids):
-        raise Impossible(
+        raise CommandFailed(
             "SESSION_ENCRYPTION_KEY is not the key that sealed the stored logins: set the function's key here too, or"
             " say --new-key if you have replaced it there (everybody logs in again then)."
         )
@@ -81,26 +81,26 @@ def _password(who: str) -> str:
 def _refuse(answer: BoxVerdict, venue: KnownVenue, who: str) -> None:
     if answer.verdict == "box_taken":
         cure = f'prebooking login "{answer.name}" --member {who}'
-        raise Impossible(f'{venue.name} is the same box as "{answer.name}": pause {venue.name}, and {cure}')
+        raise CommandFailed(f'{venue.name} is the same box as "{answer.name}": pause {venue.name}, and {cure}')
     if answer.verdict == "other_box":
-        raise Impossible(f"{venue.name} has got another box meanwhile: look at `prebooking venue list --json`.")
+        raise CommandFailed(f"{venue.name} has got another box meanwhile: look at `prebooking venue list --json`.")
 
 
 def _box_at(venue: KnownVenue, boxes: Sequence[Box]) -> str | None:
     """Return the number of the venue's box, by what the login says of the member's boxes; None: it says nothing.
 
     Raises:
-        Impossible: the member is at other boxes, or at several of this host.
+        CommandFailed: the member is at other boxes, or at several of this host.
 
     """
     here = [box.box_id for box in boxes if box.host == venue.host and box.box_id]
     if boxes and not here:
         there = ", ".join(f"{box.name} ({box.host})" for box in boxes)
-        raise Impossible(f"This account is no member at {venue.host}, but at {there}.")
+        raise CommandFailed(f"This account is no member at {venue.host}, but at {there}.")
     if venue.provider_box_id is None and len(here) == 1:
         return here[0]
     if venue.provider_box_id is None or (here and venue.provider_box_id not in here):
-        raise Impossible(
+        raise CommandFailed(
             f"Which box of {venue.host} is it? Add the venue with --box and one of {', '.join(here) or 'its numbers'}."
         )
     return None

@@ -11,8 +11,8 @@ from prebooking.cli.choice import the_venue
 from prebooking.cli.desk import open_desk
 from prebooking.cli.options import Member, VenueName, member_of, some_member
 from prebooking.cli.runner import run_command
-from prebooking.cli.terminal import Impossible, counted, say
-from prebooking.errors import BadInput
+from prebooking.cli.terminal import counted, say
+from prebooking.errors import BadInput, CommandFailed
 
 Email = Annotated[str, typer.Argument(metavar="MEMBER", help="The member's e-mail address.", show_default=False)]
 
@@ -27,7 +27,7 @@ async def _logout(name: str, member: str | None) -> None:
     async with open_desk() as desk:
         venue = the_venue(await desk.operator.venues(until=desk.soon()), name)
         if not await desk.accounts.logout(venue.id, who, until=desk.soon()):
-            raise Impossible(f"{who} has no login at {venue.name}.")
+            raise CommandFailed(f"{who} has no login at {venue.name}.")
     say(f"{who} is logged out at {venue.name}: the login is removed.")
 
 
@@ -42,7 +42,7 @@ async def _forget(member: str) -> None:
     async with open_desk() as desk:
         done = await desk.accounts.forget(who, until=desk.soon())
     if not any(done.model_dump().values()):
-        raise Impossible(f"Nothing is kept of {who}.")
+        raise CommandFailed(f"Nothing is kept of {who}.")
     say(
         f"Removed of {who}: {counted(done.logins, 'login')}, {counted(done.cancelled, 'prebooking')} that waited;"
         f" {counted(done.anonymised, 'prebooking')} without a name are left."

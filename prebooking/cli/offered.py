@@ -7,7 +7,7 @@ from datetime import date, time
 
 from prebooking.cli.choice import by_name
 from prebooking.cli.site import Offer
-from prebooking.cli.terminal import Impossible
+from prebooking.errors import CommandFailed
 from prebooking.foreign import read_id
 
 
@@ -15,27 +15,31 @@ def the_offer(found: Sequence[Offer], day: date, clock: time, name: str | None) 
     """Return the class that is meant: by its name, a part of that, or its number.
 
     Raises:
-        Impossible: it is none of those that begin then, or may be several; the message names them.
+        CommandFailed: it is none of those that begin then, or may be several; the message names them.
 
     """
     then = [offer for offer in found if offer.clock == clock]
     if not then:
         there = ", ".join(f"{offer.clock:%H:%M} {offer.found.name}" for offer in found) or "nothing"
-        raise Impossible(f"No class begins at {clock:%H:%M} on {day:%a %d %b}: there is {there}.")
+        raise CommandFailed(f"No class begins at {clock:%H:%M} on {day:%a %d %b}: there is {there}.")
     left = _meant(then, name) if name else then
     if len(left) == 1:
         return left[0]
     if not left:
-        raise Impossible(f'No class "{name}" begins at {clock:%H:%M} on {day:%a %d %b}: there is {_names(then)}.')
-    raise Impossible(f"Several begin at {clock:%H:%M}: {_names(left)}. Say which with --class and its name or number.")
+        raise CommandFailed(f'No class "{name}" begins at {clock:%H:%M} on {day:%a %d %b}: there is {_names(then)}.')
+    raise CommandFailed(
+        f"Several begin at {clock:%H:%M}: {_names(left)}. Say which with --class and its name or number."
+    )
 
 
 def refuse_closed(offer: Offer, *, anyway: bool) -> None:
-    """Refuse a class that takes no bookings. Raises Impossible."""
+    """Refuse a class that takes no bookings. Raises CommandFailed."""
     if offer.found.cancelled:
-        raise Impossible(f"{offer.found.name} is cancelled at the venue.")
+        raise CommandFailed(f"{offer.found.name} is cancelled at the venue.")
     if offer.found.closed and not anyway:
-        raise Impossible(f"{offer.found.name} is closed for bookings at the venue: say --anyway if it will be opened.")
+        raise CommandFailed(
+            f"{offer.found.name} is closed for bookings at the venue: say --anyway if it will be opened."
+        )
 
 
 def _meant(then: Sequence[Offer], name: str) -> list[Offer]:

@@ -12,8 +12,9 @@ from prebooking.cli.choice import SHORT, the_wish
 from prebooking.cli.desk import open_desk
 from prebooking.cli.options import AsJson, Member, member_of
 from prebooking.cli.runner import run_command
-from prebooking.cli.terminal import Impossible, at_terminal, refuse_unreadable, say, show_json, show_table
+from prebooking.cli.terminal import at_terminal, refuse_unreadable, say, show_json, show_table
 from prebooking.cli.when import show_instant
+from prebooking.errors import CommandFailed
 from prebooking.operator import Wish
 
 LIMIT = 200  # rows shown
@@ -73,7 +74,7 @@ async def _cancel(start: str, member: str | None) -> None:
         wish = the_wish(wishes, start)
         answer = await desk.prebookings.cancel(wish.id, wish.user_email, until=desk.soon())
     if answer != "cancelled":
-        raise Impossible(_NOT_CANCELLED[answer])
+        raise CommandFailed(_NOT_CANCELLED[answer])
     say(f"Cancelled {_what(wish)} at {wish.venue}, {show_instant(wish.expires_at, wish.timezone)}.")
 
 

@@ -17,9 +17,10 @@ from prebooking.cli.desk import Desk, open_desk
 from prebooking.cli.environment import environment
 from prebooking.cli.options import AsJson
 from prebooking.cli.runner import run_command
-from prebooking.cli.terminal import Impossible, say, show_json, show_table
+from prebooking.cli.terminal import say, show_json, show_table
 from prebooking.cli.when import show_instant
 from prebooking.clock import Clock, Deadline, Reading
+from prebooking.errors import CommandFailed
 from prebooking.invocation import run_once
 from prebooking.model import Summary
 from prebooking.operator import ClaimableRow, Preview
@@ -53,7 +54,7 @@ async def _run(*, as_json: bool) -> None:
             async with open_desk(settings) as desk:
                 await _say_elsewhere(desk, settings)
     if not summary.success:
-        raise Impossible("The run did not do all of its work: the log above says why.")
+        raise CommandFailed("The run did not do all of its work: the log above says why.")
 
 
 async def _carry_out(settings: Settings) -> Summary:

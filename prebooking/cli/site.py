@@ -11,8 +11,8 @@ from zoneinfo import ZoneInfo
 from prebooking.bookers.adapter import adapter
 from prebooking.bookers.aimharder.classes import GymClass
 from prebooking.bookers.aimharder.site import AimHarderSite, Session
-from prebooking.cli.terminal import Impossible
 from prebooking.cli.when import clock_of
+from prebooking.errors import CommandFailed
 from prebooking.http import isolated_client
 from prebooking.model import Kind, Outcome, Venue
 from prebooking.opening import OpeningRule, instant
@@ -37,15 +37,15 @@ class Offer:
 
 @asynccontextmanager
 async def open_site(settings: AccountSettings, venue: Venue) -> AsyncIterator[AimHarderSite]:
-    """Open a venue's pages. Raises Impossible, if it has none that we can read."""
+    """Open a venue's pages. Raises CommandFailed, if it has none that we can read."""
     if not can(venue.provider, Ability.TIMETABLE):
-        raise Impossible(
+        raise CommandFailed(
             f"{venue.name} is booked by your own endpoint, which has no timetable to ask: use `prebooking add --data`."
         )
     async with isolated_client(connect_timeout=5, transport=adapter(venue.provider).transport(settings)) as client:
         site = AimHarderSite(client, host=venue.host, box_id=venue.provider_box_id)
         if site.problem:
-            raise Impossible(site.problem)
+            raise CommandFailed(site.problem)
         yield site
 
 
@@ -66,12 +66,12 @@ class Timetable:
 
 
 async def timetable(site: AimHarderSite, venue: KnownVenue, day: date, session: Session | None) -> Timetable:
-    """Return a day's classes. Raises Impossible, if the list cannot be read."""
+    """Return a day's classes. Raises CommandFailed, if the list cannot be read."""
     if venue.provider_box_id is None:
-        raise Impossible(f'The box of {venue.name} is not known yet: prebooking login "{venue.name}" finds it.')
+        raise CommandFailed(f'The box of {venue.name} is not known yet: prebooking login "{venue.name}" finds it.')
     found = await site.classes(session, day, timeout=PATIENCE)
     if isinstance(found, Outcome):
-        raise Impossible(_no_timetable(venue, found))
+        raise CommandFailed(_no_timetable(venue, found))
     zone = clock_of(venue)
     rule = OpeningRule.parse(venue.opening_rule) if venue.opening_rule else None
     offers = [_offer(one, day, one.starts, zone, rule) for one in found if one.starts and one.class_id.isdecimal()]

@@ -21,15 +21,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from prebooking.errors import PrebookingError
+from prebooking.errors import CommandFailed
 
 _NARROW = (8, 4, 1)  # columns of a terminal that a column of a table keeps as long as possible
 _GAP = 2  # columns of a terminal between two columns of a table
 _WIDE = 1_000_000  # columns of what is no terminal
-
-
-class Impossible(PrebookingError):
-    """A command cannot do what it was asked to; the message is a sentence for who asked, with the cure."""
 
 
 def say(*lines: str) -> None:
@@ -88,9 +84,9 @@ def clean(text: str) -> str:
 
 
 def refuse_unreadable(sentences: Sequence[str]) -> None:
-    """Say which rows of a list are missing in what was shown. Raises Impossible, if any is."""
+    """Say which rows of a list are missing in what was shown. Raises CommandFailed, if any is."""
     if sentences:
-        raise Impossible(f"Not shown: {'; '.join(sentences)}.")
+        raise CommandFailed(f"Not shown: {'; '.join(sentences)}.")
 
 
 def counted(number: int, noun: str) -> str:
@@ -134,7 +130,7 @@ def _writing() -> Iterator[None]:
     """Write to standard output at once.
 
     Raises:
-        Impossible: nothing can be written there.
+        CommandFailed: nothing can be written there.
         BrokenPipeError: the program that reads it has ended.
 
     """
@@ -145,4 +141,4 @@ def _writing() -> Iterator[None]:
         raise
     except OSError as exc:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or else Python tries once more at its end
-        raise Impossible(f"Standard output cannot be written to: {exc.strerror}.") from None
+        raise CommandFailed(f"Standard output cannot be written to: {exc.strerror}.") from None

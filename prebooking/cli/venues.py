@@ -14,9 +14,9 @@ from prebooking.cli.choice import the_venue
 from prebooking.cli.desk import open_desk
 from prebooking.cli.options import AsJson, VenueName
 from prebooking.cli.runner import run_command
-from prebooking.cli.terminal import Impossible, counted, refuse_unreadable, say, show_json, show_table
+from prebooking.cli.terminal import counted, refuse_unreadable, say, show_json, show_table
 from prebooking.cli.when import show_instant
-from prebooking.errors import BadInput
+from prebooking.errors import BadInput, CommandFailed
 from prebooking.model import Venue
 from prebooking.opening import OpeningRule, zone_of
 from prebooking.operator import KnownVenue
@@ -82,9 +82,9 @@ async def _add(name: str, *, zone: str, host: str | None, opens: str | None, box
     async with open_desk() as desk:
         answer = await desk.operator.add_venue(venue, str(rule) if rule else None, until=desk.soon())
     if answer.verdict == "name_taken":
-        raise Impossible(f'There is a venue "{answer.name}" already: give this one another name.')
+        raise CommandFailed(f'There is a venue "{answer.name}" already: give this one another name.')
     if answer.verdict == "box_taken":
-        raise Impossible(f'That box is here already, as "{answer.name}"; if it is another of that host, say --box.')
+        raise CommandFailed(f'That box is here already, as "{answer.name}"; if it is another of that host, say --box.')
     say(f"Added {venue.name}" + (f": booking opens {rule}, by the clock of {venue.timezone}." if rule else "."))
     if Ability.LOGINS in system.can:
         say(f'Next: prebooking login "{venue.name}" --member you@example.com')
@@ -137,7 +137,7 @@ async def _edit(
             until=desk.soon(),
         )
     if answer.verdict != "changed":
-        raise Impossible(_WHY_NOT[answer.verdict].format(name=answer.name))
+        raise CommandFailed(_WHY_NOT[answer.verdict].format(name=answer.name))
     say(f"Changed {venue.name if name is None else _name(name)}.")
     if venue.pending and (opens or zone):
         say(f"{venue.pending} waiting keep their openings: cancel and add again those that open at another time.")
@@ -155,7 +155,7 @@ async def _remove(name: str) -> None:
         answer = await desk.operator.remove_venue(venue.id, until=desk.soon())
     if answer.verdict == "waiting":
         cure = "cancel them first, or pause the venue: prebooking venue pause"
-        raise Impossible(f"{counted(answer.pending, 'prebooking')} still to be booked at {venue.name}: {cure}")
+        raise CommandFailed(f"{counted(answer.pending, 'prebooking')} still to be booked at {venue.name}: {cure}")
     with_it = f"{counted(answer.logins, 'login')} and {counted(answer.settled, 'prebooking')}"
     say(f"Removed {venue.name}, with {with_it} that had ended.")
 
@@ -195,7 +195,7 @@ async def _enable(name: str, *, enabled: bool) -> None:
     async with open_desk() as desk:
         venue = the_venue(await desk.operator.venues(until=desk.soon()), name)
         if not await desk.operator.enable_venue(venue.id, enabled=enabled, until=desk.soon()):
-            raise Impossible(f"{venue.name} is gone.")
+            raise CommandFailed(f"{venue.name} is gone.")
     if enabled:
         say(f"{venue.name} is booked again; {venue.pending} waiting.")
         return

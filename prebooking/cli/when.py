@@ -6,8 +6,7 @@ import re
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from prebooking.cli.terminal import Impossible
-from prebooking.errors import BadInput
+from prebooking.errors import BadInput, CommandFailed
 from prebooking.model import Venue
 from prebooking.opening import instant
 
@@ -60,10 +59,10 @@ def show_instant(when: datetime, zone: str, *, seconds: bool = False) -> str:
 
 
 def clock_of(venue: Venue) -> ZoneInfo:
-    """Return the time zone of a venue. Raises Impossible, if it is not known here: then no day can be read."""
+    """Return the time zone of a venue. Raises CommandFailed, if it is not known here: then no day can be read."""
     zone = known_zone(venue.timezone)
     if zone is None:
-        raise Impossible(f"{venue.name} {NO_ZONE}")
+        raise CommandFailed(f"{venue.name} {NO_ZONE}")
     return zone
 
 

@@ -12,10 +12,10 @@ from prebooking.cli import plot
 from prebooking.cli.choice import by_name
 from prebooking.cli.environment import environment
 from prebooking.cli.runner import run_command, sentences
-from prebooking.cli.terminal import Impossible
 from prebooking.cli.when import read_day, read_instant, read_time, show_instant, show_span
 from prebooking.errors import (
     BadInput,
+    CommandFailed,
     PrebookingError,
     SettingsError,
     StoreBusy,
@@ -125,7 +125,7 @@ def test_a_plot_of_nothing_late_is_empty_and_a_plain_terminal_gets_plain_charact
         (StoreBusy("list_venues_v1", "55P03"), "try again in a few seconds"),
         (StoreUnavailable("list_venues_v1", "ConnectError"), "SUPABASE_URL"),
         (SettingsError({"SUPABASE_URL": "is missing"}), "SUPABASE_URL is missing (a .env"),
-        (Impossible("There is no venue."), "There is no venue."),
+        (CommandFailed("There is no venue."), "There is no venue."),
     ],
 )
 def test_what_goes_wrong_is_one_sentence_with_the_cure(exc: PrebookingError, cure: str) -> None:
@@ -138,7 +138,7 @@ def test_a_file_that_may_not_be_read_is_named_with_the_cure(monkeypatch: pytest.
         raise PermissionError
 
     monkeypatch.setattr("prebooking.cli.environment.dotenv_values", refused)  # root may read whatever it likes
-    with pytest.raises(Impossible, match="may not be read: give yourself the right"):
+    with pytest.raises(CommandFailed, match="may not be read: give yourself the right"):
         environment()
 
 
@@ -150,7 +150,7 @@ async def _raises(exc: BaseException) -> None:
     ("exc", "code", "said"),
     [
         (BadInput("That is no day."), 2, "Error: That is no day.\n"),
-        (Impossible("No.\x1b[2J"), 1, "Error: No.�[2J\n"),
+        (CommandFailed("No.\x1b[2J"), 1, "Error: No.�[2J\n"),
         (SettingsError({"A": "is bad", "B": "is too"}), 1, None),
         (ZeroDivisionError("secret@example.com"), 1, None),
         (typer.Exit(3), 3, ""),

@@ -17,9 +17,8 @@ from prebooking.cli.doctor.setup import FUNCTIONS
 from prebooking.cli.doctor.venues import NOBODY
 from prebooking.cli.runner import sentences
 from prebooking.cli.site import open_site, opened
-from prebooking.cli.terminal import Impossible
 from prebooking.clock import Clock, Reading
-from prebooking.errors import SealBroken, SettingsError, StoreError
+from prebooking.errors import CommandFailed, SealBroken, SettingsError, StoreError
 from prebooking.http import isolated_client
 from prebooking.model import Kind, Outcome
 from prebooking.operator import KnownSession, KnownVenue
@@ -145,5 +144,5 @@ async def _look_at_session(known: KnownSession, settings: AccountSettings) -> Se
     try:
         async with open_site(settings, known.venue) as site:
             return SessionLook(known, opens=True, answer=await site.whoami(session, timeout=PATIENCE))
-    except Impossible as exc:
+    except CommandFailed as exc:
         return SessionLook(known, opens=True, answer=Outcome(Kind.UNKNOWN, detail=str(exc)))
