@@ -17,7 +17,7 @@ from tests.world import ENVIRONMENT
 CLOCK = Clock()
 
 
-def soon() -> Deadline:
+def deadline() -> Deadline:
     return Deadline(CLOCK, Reading.of(CLOCK), 10)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from uuid import uuid4
 
 from prebooking.cli.choice import SHORT
-from prebooking.cli.desk import Desk
+from prebooking.cli.database import AdminDatabase
 from prebooking.cli.when import clock_of, read_instant, show_instant
 from prebooking.errors import BadInput, CommandFailed
 from prebooking.operator import KnownVenue, WishVerdict
@@ -68,10 +68,10 @@ def opening_of(asked: Asked, venue: KnownVenue, given: str | None, now: datetime
 
 
 async def ask(
-    desk: Desk, venue: KnownVenue, who: str, asked: Asked, opens_at: datetime, *, again: bool, anyway: bool
+    database: AdminDatabase, venue: KnownVenue, who: str, asked: Asked, opens_at: datetime, *, again: bool, anyway: bool
 ) -> str:
     """Add the prebooking, and return the beginning of its id. Raises CommandFailed, if it is refused."""
-    verdict = await desk.operator.add_prebooking(
+    verdict = await database.operator.add_prebooking(
         uuid4(),
         venue_id=venue.id,
         user_email=who,
@@ -80,7 +80,7 @@ async def ask(
         expires_at=asked.begins,
         again=again,
         anyway=anyway,
-        until=desk.soon(),
+        until=database.deadline(),
     )
     if verdict.verdict != "added":
         raise CommandFailed(_why_not(verdict, asked, who))

@@ -14,7 +14,7 @@ import typer
 from prebooking.cli.asked import Asked, ask, opening_of, read_data
 from prebooking.cli.choice import the_venue
 from prebooking.cli.classes import opening, session_at, yours
-from prebooking.cli.desk import Desk, open_desk
+from prebooking.cli.database import AdminDatabase, open_database
 from prebooking.cli.environment import environment
 from prebooking.cli.offered import refuse_closed, the_offer
 from prebooking.cli.options import Day, Member, VenueName, some_member
@@ -99,16 +99,16 @@ def add(
 
 async def _add(name: str, opens: str | None, typed: _Typed) -> None:
     settings = AccountSettings.from_environment(environment())
-    async with open_desk(settings) as desk:
-        venue = the_venue(await desk.operator.venues(until=desk.soon()), name)
-        now = desk.clock.now()
+    async with open_database(settings) as database:
+        venue = the_venue(await database.operator.venues(until=database.deadline()), name)
+        now = database.clock.now()
         day = read_day(typed.day, now=now, zone=clock_of(venue))
         if can(venue.provider, Ability.TIMETABLE):
-            asked = await _from_timetable(desk, settings, venue, day, typed)
+            asked = await _from_timetable(database, settings, venue, day, typed)
         else:
             asked = _from_data(venue, day, typed)
         opens_at = opening_of(asked, venue, opens, now)
-        short = await ask(desk, venue, typed.who, asked, opens_at, again=typed.again, anyway=typed.anyway)
+        short = await ask(database, venue, typed.who, asked, opens_at, again=typed.again, anyway=typed.anyway)
     say(f"Asked for {asked.name} at {venue.name}, {show_instant(asked.begins, venue.timezone)}, for {typed.who}.")
     ahead = f"opens {opening(opens_at, venue.timezone, now)}"
     say(f"Booking {ahead if opens_at > now else 'is open: the next run books it'}. Id {short}.")
@@ -132,16 +132,18 @@ def _from_data(venue: KnownVenue, day: date, typed: _Typed) -> Asked:
     return Asked(str(data.get("class_name") or f"class {data['class_id']}"), data, instant(starts, zone), opens)
 
 
-async def _from_timetable(desk: Desk, settings: AccountSettings, venue: KnownVenue, day: date, typed: _Typed) -> Asked:
+async def _from_timetable(
+    database: AdminDatabase, settings: AccountSettings, venue: KnownVenue, day: date, typed: _Typed
+) -> Asked:
     """Return the class that the venue's timetable has at that hour."""
     if typed.data is not None:
         raise BadInput("--data is for venues that your own endpoint books: leave it out.")
-    known = await _login_of(desk, venue, typed.who)
+    known = await _login_of(database, venue, typed.who)
     async with open_site(settings, venue) as site:
         found = await timetable(site, venue, day, opened(settings, known))
     offer = the_offer(found.offers, day, typed.clock, typed.class_name)
     refuse_closed(offer, anyway=typed.anyway)
-    if yours(offer) == "booked" and not typed.again and offer.begins > desk.clock.now():
+    if yours(offer) == "booked" and not typed.again and offer.begins > database.clock.now():
         raise CommandFailed(f"{typed.who} has a place in {offer.found.name} already.")
     data: dict[str, Any] = {
         "class_id": offer.found.class_id,
@@ -152,8 +154,8 @@ async def _from_timetable(desk: Desk, settings: AccountSettings, venue: KnownVen
     return Asked(offer.found.name, data | ({"insist": 1} if typed.insist else {}), offer.begins, offer.opens)
 
 
-async def _login_of(desk: Desk, venue: KnownVenue, who: str) -> KnownSession | None:
-    known = await session_at(desk, venue, who)
+async def _login_of(database: AdminDatabase, venue: KnownVenue, who: str) -> KnownSession | None:
+    known = await session_at(database, venue, who)
     if can(venue.provider, Ability.LOGINS) and (known is None or known.expired_at):
         raise CommandFailed(f'{who} has no login here that works: prebooking login "{venue.name}" --member {who}')
     return known

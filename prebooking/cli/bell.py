@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from prebooking.bell import CANNOT, NO_ADDRESS, NOT_SCHEDULED, BellState, find_bell_faults
-from prebooking.cli.desk import Desk, open_desk
+from prebooking.cli.database import AdminDatabase, open_database
 from prebooking.cli.options import AsJson
 from prebooking.cli.runner import FAILED, run_command
 from prebooking.cli.terminal import say, show_json
@@ -29,22 +29,22 @@ def on(
 
 
 async def _on(url: str) -> None:
-    async with open_desk() as desk:
+    async with open_database() as database:
         try:
-            said = await desk.bell.on(url, until=desk.soon())
+            said = await database.bell.on(url, until=database.deadline())
         except StoreRefused as exc:
-            raise await _why_not(desk, exc, url) from None
+            raise await _why_not(database, exc, url) from None
     say(said)
 
 
-async def _why_not(desk: Desk, exc: StoreRefused, url: str) -> Exception:
+async def _why_not(database: AdminDatabase, exc: StoreRefused, url: str) -> Exception:
     """Return what to say of a refusal, by its code."""
     if exc.code == NO_ADDRESS:
         return BadInput("That is not the function's address: https://<your app>/api/cron/prebooking_scheduler")
     if exc.code == CANNOT:
-        missing = (await desk.bell.state(until=desk.soon())).missing
+        missing = (await database.bell.state(until=database.deadline())).missing
         return CommandFailed(f"The bell cannot be switched on: {'; '.join(missing)}")
-    if exc.code == NOT_SCHEDULED and (await desk.bell.state(until=desk.soon())).on is False:
+    if exc.code == NOT_SCHEDULED and (await database.bell.state(until=database.deadline())).on is False:
         return CommandFailed(f"Once, it has to be done in the SQL editor: select prebooking_bell_on('{url}')")
     return exc
 
@@ -56,8 +56,8 @@ def off() -> None:
 
 
 async def _off() -> None:
-    async with open_desk() as desk:
-        say(await desk.bell.off(until=desk.soon()))
+    async with open_database() as database:
+        say(await database.bell.off(until=database.deadline()))
 
 
 @app.command()
@@ -67,8 +67,8 @@ def status(*, as_json: AsJson = False) -> None:
 
 
 async def _status(*, as_json: bool) -> None:
-    async with open_desk() as desk:
-        state = await desk.bell.state(until=desk.soon())
+    async with open_database() as database:
+        state = await database.bell.state(until=database.deadline())
     if as_json:
         show_json(state)
         return

@@ -9,7 +9,7 @@ from typing import Any
 
 from prebooking.bookers.aimharder.classes import GymClass
 from prebooking.cli.choice import the_venue
-from prebooking.cli.desk import Desk, open_desk
+from prebooking.cli.database import AdminDatabase, open_database
 from prebooking.cli.environment import environment
 from prebooking.cli.options import AsJson, Day, Member, VenueName, member_of
 from prebooking.cli.runner import run_command
@@ -30,13 +30,13 @@ def classes(venue: VenueName, day: Day, *, member: Member = None, as_json: AsJso
 
 async def _classes(name: str, day: str, *, member: str | None, as_json: bool) -> None:
     settings = AccountSettings.from_environment(environment())
-    async with open_desk(settings) as desk:
-        venue = the_venue(await desk.operator.venues(until=desk.soon()), name)
-        now = desk.clock.now()
+    async with open_database(settings) as database:
+        venue = the_venue(await database.operator.venues(until=database.deadline()), name)
+        now = database.clock.now()
         wanted = read_day(day, now=now, zone=clock_of(venue))
         who = member_of(member)
-        session = opened(settings, await session_at(desk, venue, who))
-        waiting = await _waiting(desk, venue, who)
+        session = opened(settings, await session_at(database, venue, who))
+        waiting = await _waiting(database, venue, who)
         async with open_site(settings, venue) as site:
             found = await timetable(site, venue, wanted, session)
     if as_json:
@@ -54,17 +54,17 @@ async def _classes(name: str, day: str, *, member: str | None, as_json: bool) ->
         say(f'Its {what} cannot be read: "{one.name}" at "{one.hours}", number "{one.class_id}".')
 
 
-async def session_at(desk: Desk, venue: KnownVenue, member: str | None) -> KnownSession | None:
+async def session_at(database: AdminDatabase, venue: KnownVenue, member: str | None) -> KnownSession | None:
     """Return a member's login at a venue, if there is one."""
-    known = await desk.operator.sessions(member, until=desk.soon()) if member else []
+    known = await database.operator.sessions(member, until=database.deadline()) if member else []
     return next((one for one in known if one.venue.id == venue.id), None)
 
 
-async def _waiting(desk: Desk, venue: KnownVenue, member: str | None) -> AbstractSet[str]:
+async def _waiting(database: AdminDatabase, venue: KnownVenue, member: str | None) -> AbstractSet[str]:
     """Return the numbers of the classes that a member waits for at a venue."""
     if member is None:
         return frozenset()
-    known = await desk.operator.prebookings(member, settled_days=0, limit=1000, until=desk.soon())
+    known = await database.operator.prebookings(member, settled_days=0, limit=1000, until=database.deadline())
     return {
         one.class_id.strip() for one in known if one.status == "pending" and one.venue == venue.name and one.class_id
     }

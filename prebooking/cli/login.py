@@ -10,7 +10,7 @@ import typer
 
 from prebooking.bookers.aimharder.site import Box
 from prebooking.cli.choice import the_venue
-from prebooking.cli.desk import open_desk
+from prebooking.cli.database import open_database
 from prebooking.cli.environment import environment
 from prebooking.cli.options import Member, VenueName, some_member
 from prebooking.cli.runner import report_errors, run_command
@@ -39,17 +39,17 @@ def login(venue: VenueName, *, member: Member = None, new_key: NewKey = False) -
 
 async def _login(name: str, who: str, password: str, settings: AccountSettings, *, new_key: bool) -> None:
     seal = Seal.of(settings)
-    async with open_desk(settings) as desk:
-        venue = the_venue(await desk.operator.venues(until=desk.soon()), name)
+    async with open_database(settings) as database:
+        venue = the_venue(await database.operator.venues(until=database.deadline()), name)
         if not new_key:
-            _refuse_other_key(seal, await desk.sessions.key_ids(until=desk.soon()))
+            _refuse_other_key(seal, await database.sessions.key_ids(until=database.deadline()))
         async with open_site(settings, venue) as site:
             done = await site.login(who, password, timeout=PATIENCE)
         if box_id := _box_at(venue, done.boxes):
-            _refuse(await desk.operator.set_box(venue.id, box_id, until=desk.soon()), venue, who)
+            _refuse(await database.operator.set_box(venue.id, box_id, until=database.deadline()), venue, who)
         sealed, key_id = seal.seal(done.session.as_json(), venue_id=venue.id, member=who), seal.key_ids[0]
-        within = desk.soon().remaining()
-        await desk.sessions.save(venue.id, who, sealed, key_id=key_id, version=None, within=within)
+        within = database.deadline().remaining()
+        await database.sessions.save(venue.id, who, sealed, key_id=key_id, version=None, within=within)
     say(f"{who} is logged in at {venue.name}. The login is kept sealed, the password is not kept.")
 
 

@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from prebooking.cli import login
-from prebooking.cli.desk import open_desk
+from prebooking.cli.database import open_database
 from prebooking.cli.options import AsJson, Member, member_of
 from prebooking.cli.runner import run_command
 from prebooking.cli.terminal import refuse_unreadable, say, show_json, show_table
@@ -41,9 +41,9 @@ def list_logins(*, member: Member = None, as_json: AsJson = False) -> None:
 
 
 async def _list(member: str | None, *, as_json: bool) -> None:
-    async with open_desk() as desk:
-        logins = await desk.operator.sessions(member_of(member), until=desk.soon())
-        now = desk.clock.now()
+    async with open_database() as database:
+        logins = await database.operator.sessions(member_of(member), until=database.deadline())
+        now = database.clock.now()
     if as_json:
         show_json([_plain(one) for one in logins])
     elif logins:

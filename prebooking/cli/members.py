@@ -8,7 +8,7 @@ import typer
 
 from prebooking.accounts import Forgotten
 from prebooking.cli.choice import the_venue
-from prebooking.cli.desk import open_desk
+from prebooking.cli.database import open_database
 from prebooking.cli.options import Member, VenueName, member_of, some_member
 from prebooking.cli.runner import run_command
 from prebooking.cli.terminal import counted, say
@@ -24,9 +24,9 @@ def logout(venue: VenueName, *, member: Member = None) -> None:
 
 async def _logout(name: str, member: str | None) -> None:
     who = some_member(member)
-    async with open_desk() as desk:
-        venue = the_venue(await desk.operator.venues(until=desk.soon()), name)
-        if not await desk.accounts.logout(venue.id, who, until=desk.soon()):
+    async with open_database() as database:
+        venue = the_venue(await database.operator.venues(until=database.deadline()), name)
+        if not await database.accounts.logout(venue.id, who, until=database.deadline()):
             raise CommandFailed(f"{who} has no login at {venue.name}.")
     say(f"{who} is logged out at {venue.name}: the login is removed.")
 
@@ -39,8 +39,8 @@ def forget(member: Email) -> None:
 async def _forget(member: str) -> None:
     if not (who := member_of(member)) or not member.strip():
         raise BadInput("Who is to be forgotten? Give the member's e-mail address.")
-    async with open_desk() as desk:
-        done = await desk.accounts.forget(who, until=desk.soon())
+    async with open_database() as database:
+        done = await database.accounts.forget(who, until=database.deadline())
     if not any(done.model_dump().values()):
         raise CommandFailed(f"Nothing is kept of {who}.")
     say(

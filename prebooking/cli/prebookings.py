@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from prebooking.cli.choice import SHORT, the_wish
-from prebooking.cli.desk import open_desk
+from prebooking.cli.database import open_database
 from prebooking.cli.options import AsJson, Member, member_of
 from prebooking.cli.runner import run_command
 from prebooking.cli.terminal import at_terminal, refuse_unreadable, say, show_json, show_table
@@ -41,9 +41,9 @@ def list_prebookings(
 
 async def _list(member: str | None, *, days: int, as_json: bool) -> None:
     whose = member_of(member)
-    async with open_desk() as desk:
-        wishes = await desk.operator.prebookings(whose, settled_days=days, limit=LIMIT, until=desk.soon())
-        now = desk.clock.now()
+    async with open_database() as database:
+        wishes = await database.operator.prebookings(whose, settled_days=days, limit=LIMIT, until=database.deadline())
+        now = database.clock.now()
     if as_json:
         show_json(wishes)
     elif wishes:
@@ -67,12 +67,12 @@ def cancel(
 
 
 async def _cancel(start: str, member: str | None) -> None:
-    async with open_desk() as desk:
-        wishes = await desk.operator.prebookings(
-            member_of(member), settled_days=A_MONTH, limit=SEARCHED, until=desk.soon()
+    async with open_database() as database:
+        wishes = await database.operator.prebookings(
+            member_of(member), settled_days=A_MONTH, limit=SEARCHED, until=database.deadline()
         )
         wish = the_wish(wishes, start)
-        answer = await desk.prebookings.cancel(wish.id, wish.user_email, until=desk.soon())
+        answer = await database.prebookings.cancel(wish.id, wish.user_email, until=database.deadline())
     if answer != "cancelled":
         raise CommandFailed(_NOT_CANCELLED[answer])
     say(f"Cancelled {_what(wish)} at {wish.venue}, {show_instant(wish.expires_at, wish.timezone)}.")

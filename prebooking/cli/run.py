@@ -13,7 +13,7 @@ import typer
 
 from prebooking import log
 from prebooking.cli.choice import SHORT
-from prebooking.cli.desk import Desk, open_desk
+from prebooking.cli.database import AdminDatabase, open_database
 from prebooking.cli.environment import environment
 from prebooking.cli.options import AsJson
 from prebooking.cli.runner import run_command
@@ -51,8 +51,8 @@ async def _run(*, as_json: bool) -> None:
     else:
         _say_summary(summary)
         if summary.success:
-            async with open_desk(settings) as desk:
-                await _say_elsewhere(desk, settings)
+            async with open_database(settings) as database:
+                await _say_elsewhere(database, settings)
     if not summary.success:
         raise CommandFailed("The run did not do all of its work: the log above says why.")
 
@@ -80,23 +80,23 @@ def _say_summary(summary: Summary) -> None:
 
 async def _preview(*, as_json: bool) -> None:
     settings = Settings.from_environment(environment())
-    async with open_desk(settings) as desk:
-        preview = await desk.operator.preview(
+    async with open_database(settings) as database:
+        preview = await database.operator.preview(
             providers=settings.systems,
             fire_within=settings.execution_timeout_seconds - LAST_START,
-            until=desk.soon(),
+            until=database.deadline(),
             **claim_terms(settings),
         )
         if as_json:
             show_json(preview)
         else:
             _say_preview(preview)
-            await _say_elsewhere(desk, settings)
+            await _say_elsewhere(database, settings)
 
 
-async def _say_elsewhere(desk: Desk, settings: Settings) -> None:
+async def _say_elsewhere(database: AdminDatabase, settings: Settings) -> None:
     """Say of the due prebookings that are not for this deployment, or not now, what they wait for."""
-    counts = await desk.operator.due_elsewhere(settings.systems, until=desk.soon())
+    counts = await database.operator.due_elsewhere(settings.systems, until=database.deadline())
     for reason, count in sorted(counts.items()):
         rows = "1 due row waits" if count == 1 else f"{count} due rows wait"
         say(f"{rows} for {_WAITS_FOR.get(reason, f'a deployment that has {reason} venues')}.")

@@ -9,7 +9,7 @@ from datetime import timedelta
 import typer
 
 from prebooking.cli import plot
-from prebooking.cli.desk import open_desk
+from prebooking.cli.database import open_database
 from prebooking.cli.doctor.running import needs_somebody
 from prebooking.cli.options import AsJson
 from prebooking.cli.runner import FAILED, run_command
@@ -27,8 +27,8 @@ def status(*, as_json: AsJson = False) -> None:
 
 
 async def _status(*, as_json: bool) -> None:
-    async with open_desk() as desk:
-        found = await desk.operator.status(until=desk.soon())
+    async with open_database() as database:
+        found = await database.operator.status(until=database.deadline())
     needs = needs_somebody(found)
     if as_json:
         show_json(found.model_dump(mode="json") | {"needs": needs})

@@ -11,7 +11,7 @@ import typer
 
 from prebooking.bookers.adapter import adapter
 from prebooking.cli.choice import the_venue
-from prebooking.cli.desk import open_desk
+from prebooking.cli.database import open_database
 from prebooking.cli.options import AsJson, VenueName
 from prebooking.cli.runner import run_command
 from prebooking.cli.terminal import counted, refuse_unreadable, say, show_json, show_table
@@ -79,8 +79,8 @@ async def _add(name: str, *, zone: str, host: str | None, opens: str | None, box
         idempotent=False,
     )
     rule = _rule(opens, system)
-    async with open_desk() as desk:
-        answer = await desk.operator.add_venue(venue, str(rule) if rule else None, until=desk.soon())
+    async with open_database() as database:
+        answer = await database.operator.add_venue(venue, str(rule) if rule else None, until=database.deadline())
     if answer.verdict == "name_taken":
         raise CommandFailed(f'There is a venue "{answer.name}" already: give this one another name.')
     if answer.verdict == "box_taken":
@@ -122,19 +122,19 @@ async def _edit(
 ) -> None:
     if all(one is None for one in (name, zone, opens, box, idempotent)):
         raise BadInput("Say what to change: --name, --zone, --opens, --box or --idempotent.")
-    async with open_desk() as desk:
-        venue = the_venue(await desk.operator.venues(until=desk.soon()), venue_name)
+    async with open_database() as database:
+        venue = the_venue(await database.operator.venues(until=database.deadline()), venue_name)
         system = _system(venue.provider)
         if idempotent and Ability.IDEMPOTENCY not in system.can:
             raise BadInput(f"--idempotent is for venues that your own endpoint books: {system.title} knows no keys.")
-        answer = await desk.operator.edit_venue(
+        answer = await database.operator.edit_venue(
             venue.id,
             name=None if name is None else _name(name),
             timezone=None if zone is None else zone_of(zone).key,
             opening_rule=None if opens is None else str(OpeningRule.parse(opens)),
             box_id=_box(box, system),
             idempotent=idempotent,
-            until=desk.soon(),
+            until=database.deadline(),
         )
     if answer.verdict != "changed":
         raise CommandFailed(_WHY_NOT[answer.verdict].format(name=answer.name))
@@ -150,9 +150,9 @@ def remove(venue: VenueName) -> None:
 
 
 async def _remove(name: str) -> None:
-    async with open_desk() as desk:
-        venue = the_venue(await desk.operator.venues(until=desk.soon()), name, whole=True)
-        answer = await desk.operator.remove_venue(venue.id, until=desk.soon())
+    async with open_database() as database:
+        venue = the_venue(await database.operator.venues(until=database.deadline()), name, whole=True)
+        answer = await database.operator.remove_venue(venue.id, until=database.deadline())
     if answer.verdict == "waiting":
         cure = "cancel them first, or pause the venue: prebooking venue pause"
         raise CommandFailed(f"{counted(answer.pending, 'prebooking')} still to be booked at {venue.name}: {cure}")
@@ -167,8 +167,8 @@ def list_venues(*, as_json: AsJson = False) -> None:
 
 
 async def _list(*, as_json: bool) -> None:
-    async with open_desk() as desk:
-        venues = await desk.operator.venues(until=desk.soon())
+    async with open_database() as database:
+        venues = await database.operator.venues(until=database.deadline())
     if as_json:
         show_json(venues)
     elif venues:
@@ -192,9 +192,9 @@ def resume(venue: VenueName) -> None:
 
 
 async def _enable(name: str, *, enabled: bool) -> None:
-    async with open_desk() as desk:
-        venue = the_venue(await desk.operator.venues(until=desk.soon()), name)
-        if not await desk.operator.enable_venue(venue.id, enabled=enabled, until=desk.soon()):
+    async with open_database() as database:
+        venue = the_venue(await database.operator.venues(until=database.deadline()), name)
+        if not await database.operator.enable_venue(venue.id, enabled=enabled, until=database.deadline()):
             raise CommandFailed(f"{venue.name} is gone.")
     if enabled:
         say(f"{venue.name} is booked again; {venue.pending} waiting.")

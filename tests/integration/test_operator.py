@@ -15,7 +15,7 @@ from prebooking.operator import OperatorStore, VenueVerdict, WishVerdict
 from tests.calls import claim, complete, prebooking, save_session
 from tests.database import At, Connection, Rest
 from tests.factories import add_prebooking, add_session, add_venue, noon
-from tests.operators import soon, store_of
+from tests.operators import deadline, store_of
 from tests.questions import ask
 
 pytestmark = pytest.mark.anyio
@@ -39,7 +39,7 @@ async def ask_for(store: OperatorStore, venue: UUID, **overrides: Any) -> WishVe
     wish |= {"anyway": True}
     wish |= {"available_at": noon(3600), "expires_at": noon(7200)}
     row_id = overrides.pop("row_id", None) or uuid4()
-    return await store.add_prebooking(row_id, venue_id=venue, until=soon(), **(wish | overrides))
+    return await store.add_prebooking(row_id, venue_id=venue, until=deadline(), **(wish | overrides))
 
 
 # venues
@@ -47,9 +47,9 @@ async def ask_for(store: OperatorStore, venue: UUID, **overrides: Any) -> WishVe
 
 async def test_a_venue_is_added_and_listed_with_who_waits_for_it(owner: Connection, store: OperatorStore) -> None:
     centro = box()
-    assert (await store.add_venue(centro, "4 days before", until=soon())).verdict == "added"
+    assert (await store.add_venue(centro, "4 days before", until=deadline())).verdict == "added"
     add_prebooking(owner, centro.id)
-    [listed] = await store.venues(until=soon())
+    [listed] = await store.venues(until=deadline())
     assert listed.model_dump() == centro.model_dump() | {
         "opening_rule": "4 days before",
         "enabled": True,
@@ -61,8 +61,8 @@ async def test_a_venue_is_added_and_listed_with_who_waits_for_it(owner: Connecti
 async def test_adding_the_same_venue_after_a_lost_answer_says_the_same(store: OperatorStore) -> None:
     centro = box()
     for _ in range(2):
-        assert (await store.add_venue(centro, None, until=soon())).verdict == "added"
-    assert len(await store.venues(until=soon())) == 1
+        assert (await store.add_venue(centro, None, until=deadline())).verdict == "added"
+    assert len(await store.venues(until=deadline())) == 1
 
 
 @pytest.mark.parametrize(
@@ -76,21 +76,21 @@ async def test_a_name_or_a_box_that_is_taken_is_refused_with_the_venue_that_has_
     store: OperatorStore, second: Venue, verdict: str
 ) -> None:
     first = box()
-    await store.add_venue(first, None, until=soon())
-    answer = await store.add_venue(second, None, until=soon())
+    await store.add_venue(first, None, until=deadline())
+    answer = await store.add_venue(second, None, until=deadline())
     assert answer == VenueVerdict.model_validate({"verdict": verdict, "id": first.id, "name": "Box Centro"})
-    assert len(await store.venues(until=soon())) == 1
+    assert len(await store.venues(until=deadline())) == 1
 
 
 async def test_two_boxes_of_one_host_are_two_venues(store: OperatorStore) -> None:
-    await store.add_venue(box(), None, until=soon())
-    assert (await store.add_venue(box("Box Norte", provider_box_id="43"), None, until=soon())).verdict == "added"
+    await store.add_venue(box(), None, until=deadline())
+    assert (await store.add_venue(box("Box Norte", provider_box_id="43"), None, until=deadline())).verdict == "added"
 
 
 @pytest.mark.parametrize("rule", ["4 days", "0 days before", "72 hours before at 20:00", "3 days before at 25:00"])
 async def test_an_opening_rule_nobody_can_read_is_refused_by_the_database_too(store: OperatorStore, rule: str) -> None:
     with pytest.raises(StoreRefused, match="23514"):
-        await store.add_venue(box(), rule, until=soon())
+        await store.add_venue(box(), rule, until=deadline())
 
 
 async def test_a_stopped_venue_is_claimed_from_only_after_it_is_started(
@@ -98,17 +98,17 @@ async def test_a_stopped_venue_is_claimed_from_only_after_it_is_started(
 ) -> None:
     venue = add_venue(owner)
     row = add_prebooking(owner, venue)
-    assert await store.enable_venue(venue, enabled=False, until=soon())
+    assert await store.enable_venue(venue, enabled=False, until=deadline())
     assert claim(owner, uuid4())["rows"] == []
-    assert await store.enable_venue(venue, enabled=True, until=soon())
+    assert await store.enable_venue(venue, enabled=True, until=deadline())
     assert [found["id"] for found in claim(owner, uuid4())["rows"]] == [str(row)]
 
 
 async def test_starting_a_venue_ends_its_pause_too(owner: Connection, at: At, store: OperatorStore) -> None:
     venue = add_venue(owner, paused_until=noon(300))
-    assert (await store.venues(until=soon()))[0].paused_until == noon(300)
-    await store.enable_venue(venue, enabled=True, until=soon())
-    assert (await store.venues(until=soon()))[0].paused_until is None
+    assert (await store.venues(until=deadline()))[0].paused_until == noon(300)
+    await store.enable_venue(venue, enabled=True, until=deadline())
+    assert (await store.venues(until=deadline()))[0].paused_until is None
 
 
 async def test_a_venue_that_is_started_again_is_healthy_and_nobody_overdue_there(
@@ -131,11 +131,11 @@ async def test_a_venue_that_is_stopped_by_hand_stays_troubled(owner: Connection,
 
 async def test_a_pause_that_is_over_is_none(owner: Connection, at: At, store: OperatorStore) -> None:
     add_venue(owner, paused_until=noon(-1))
-    assert (await store.venues(until=soon()))[0].paused_until is None
+    assert (await store.venues(until=deadline()))[0].paused_until is None
 
 
 async def test_a_venue_that_is_not_there_cannot_be_stopped(store: OperatorStore) -> None:
-    assert not await store.enable_venue(uuid4(), enabled=False, until=soon())
+    assert not await store.enable_venue(uuid4(), enabled=False, until=deadline())
 
 
 # prebookings
@@ -250,8 +250,8 @@ async def test_an_address_that_lowers_to_another_member_s_reaches_nothing_of_the
     await ask_for(store, venue, user_email="Kim@example.com")
     with pytest.raises(StoreRefused, match="22023"):
         await ask_for(store, venue, user_email=kelvin)
-    assert await store.sessions(kelvin, until=soon()) == []
-    assert await store.prebookings(kelvin, settled_days=7, limit=10, until=soon()) == []
+    assert await store.sessions(kelvin, until=deadline()) == []
+    assert await store.prebookings(kelvin, settled_days=7, limit=10, until=deadline()) == []
     for function, arguments in (("logout_v1", [venue, kelvin]), ("forget_member_v1", [kelvin])):
         ask(owner, function, *arguments)
     [(row,)] = owner.execute("select id from public.prebookings").fetchall()
@@ -275,13 +275,13 @@ async def test_due_rows_that_wait_for_another_deployment_are_counted_by_the_reas
     for number, warning in enumerate(("no_login: log in.", "other_key: another key.", "other_key: another key.")):
         add_prebooking(owner, box, warning=warning, booking_data={"class_id": number, "day": "20261123"})
     owner.execute("update public.prebookings set warning = 'no_login: x' where venue_id = %s", [mine])
-    assert await store.due_elsewhere(["aimharder", "webhook"], until=soon()) == {
+    assert await store.due_elsewhere(["aimharder", "webhook"], until=deadline()) == {
         "paused": 2,
         "no_login": 3,
         "other_key": 2,
     }
-    assert await store.due_elsewhere(["aimharder"], until=soon()) == {"webhook": 4, "no_login": 1, "other_key": 2}
-    assert await store.due_elsewhere(["webhook"], until=soon()) == {"aimharder": 4, "paused": 2, "no_login": 2}
+    assert await store.due_elsewhere(["aimharder"], until=deadline()) == {"webhook": 4, "no_login": 1, "other_key": 2}
+    assert await store.due_elsewhere(["webhook"], until=deadline()) == {"aimharder": 4, "paused": 2, "no_login": 2}
 
 
 @pytest.mark.parametrize(
@@ -301,7 +301,7 @@ async def test_a_list_says_long_before_the_opening_that_a_login_is_over(
         add_session(owner, venue, "ana@example.com", **login)
     await ask_for(store, venue, available_at=noon(4 * 86_400), expires_at=noon(8 * 86_400))
     await ask_for(store, add_venue(owner), user_email="ben@example.com")
-    theirs, mine = await store.prebookings(None, settled_days=7, limit=10, until=soon())
+    theirs, mine = await store.prebookings(None, settled_days=7, limit=10, until=deadline())
     assert theirs.warning is None, "no login books there"
     assert (mine.warning is None) == (said is None)
     assert not said or (mine.warning or "").startswith("session_expired")
@@ -321,7 +321,7 @@ async def test_a_list_has_what_waits_and_what_ended_lately_in_the_order_of_the_c
     )
     add_prebooking(owner, venue, **mine, **ended, settled_at=noon(-8 * 86400))
     add_prebooking(owner, venue)
-    listed = await store.prebookings("ana@EXAMPLE.com", settled_days=7, limit=10, until=soon())
+    listed = await store.prebookings("ana@EXAMPLE.com", settled_days=7, limit=10, until=deadline())
     assert [wish.id for wish in listed] == [full, soonest, late]
     assert [wish.being_booked for wish in listed] == [False, True, False]
     assert (listed[0].venue, listed[0].timezone, listed[0].error_message) == (
@@ -329,8 +329,8 @@ async def test_a_list_has_what_waits_and_what_ended_lately_in_the_order_of_the_c
         "Europe/Madrid",
         "The class was full.",
     )
-    assert len(await store.prebookings(None, settled_days=30, limit=10, until=soon())) == 5
-    assert [wish.id for wish in await store.prebookings(None, settled_days=30, limit=1, until=soon())] == [soonest]
+    assert len(await store.prebookings(None, settled_days=30, limit=10, until=deadline())) == 5
+    assert [wish.id for wish in await store.prebookings(None, settled_days=30, limit=1, until=deadline())] == [soonest]
 
 
 # logins
@@ -345,38 +345,38 @@ async def test_logins_are_listed_with_when_they_are_needed_next(
     for opens in (7200, 60):
         add_prebooking(owner, venue, user_email="Ana@example.com", available_at=noon(opens))
     add_prebooking(owner, add_venue(owner), user_email="ben@example.com", available_at=noon(60))
-    ana, ben = await store.sessions(None, until=soon())
+    ana, ben = await store.sessions(None, until=deadline())
     assert (ana.user_email, ana.venue.name, ana.next_opening) == ("ana@example.com", "Box Centro", noon(60))
     assert (ana.session.sealed, ana.session.version, ana.session.refreshed_at) == ("sealed", 1, noon())
     assert (ben.user_email, ben.next_opening, ben.expired_at) == ("ben@example.com", None, None)
-    assert await store.sessions("BEN@example.com", until=soon()) == [ben]
+    assert await store.sessions("BEN@example.com", until=deadline()) == [ben]
 
 
 async def test_a_venue_is_given_its_box_once(owner: Connection, store: OperatorStore) -> None:
     centro = box(provider_box_id=None)
-    await store.add_venue(centro, None, until=soon())
-    verdicts = [(await store.set_box(centro.id, number, until=soon())).verdict for number in ("42", "42", "43")]
+    await store.add_venue(centro, None, until=deadline())
+    verdicts = [(await store.set_box(centro.id, number, until=deadline())).verdict for number in ("42", "42", "43")]
     assert verdicts == ["set", "set", "other_box"]
-    assert [venue.provider_box_id for venue in await store.venues(until=soon())] == ["42"]
+    assert [venue.provider_box_id for venue in await store.venues(until=deadline())] == ["42"]
 
 
 async def test_a_venue_cannot_become_a_box_that_is_here_already(owner: Connection, store: OperatorStore) -> None:
     centro, other, norte = box(), box(name="Other", provider_box_id=None), box(name="Norte", host="norte.aimharder.com")
     for venue in (centro, other, norte.model_copy(update={"provider_box_id": None})):
-        assert (await store.add_venue(venue, None, until=soon())).verdict == "added"
-    taken = await store.set_box(other.id, "42", until=soon())
+        assert (await store.add_venue(venue, None, until=deadline())).verdict == "added"
+    taken = await store.set_box(other.id, "42", until=deadline())
     assert (taken.verdict, taken.name) == ("box_taken", "Box Centro")
-    assert (await store.set_box(norte.id, "42", until=soon())).verdict == "set", "the same number at another host"
-    assert (await store.set_box(other.id, "43", until=soon())).verdict == "set"
+    assert (await store.set_box(norte.id, "42", until=deadline())).verdict == "set", "the same number at another host"
+    assert (await store.set_box(other.id, "43", until=deadline())).verdict == "set"
 
 
 async def test_of_one_host_only_one_venue_waits_for_its_number(owner: Connection, store: OperatorStore) -> None:
-    await store.add_venue(box(provider_box_id=None), None, until=soon())
-    again = await store.add_venue(box("Other", provider_box_id=None), None, until=soon())
+    await store.add_venue(box(provider_box_id=None), None, until=deadline())
+    again = await store.add_venue(box("Other", provider_box_id=None), None, until=deadline())
     assert (again.verdict, again.name) == ("box_taken", "Box Centro")
     for name in ("One of mine", "Another of mine"):
         mine = box(name, provider="webhook", host="mine.example", provider_box_id=None)
-        assert (await store.add_venue(mine, None, until=soon())).verdict == "added"
+        assert (await store.add_venue(mine, None, until=deadline())).verdict == "added"
 
 
 # the doctor's questions
@@ -386,7 +386,7 @@ async def test_the_doctor_hears_the_role_the_time_and_which_functions_may_be_exe
     owner: Connection, at: At, store: OperatorStore
 ) -> None:
     owner.execute("revoke execute on function public.cancel_prebooking_v1 from service_role")
-    facts = await store.facts(["list_venues_v1", "cancel_prebooking_v1", "book_the_moon_v1"], until=soon())
+    facts = await store.facts(["list_venues_v1", "cancel_prebooking_v1", "book_the_moon_v1"], until=deadline())
     assert facts.model_dump() == {
         "now": noon(),
         "role": "service_role",
@@ -397,4 +397,4 @@ async def test_the_doctor_hears_the_role_the_time_and_which_functions_may_be_exe
 async def test_a_key_of_a_visitor_may_ask_nothing(rest: Rest) -> None:
     async for store in store_of(rest, rest.anon_key):
         with pytest.raises(StoreRefused, match="42501"):
-            await store.facts([], until=soon())
+            await store.facts([], until=deadline())

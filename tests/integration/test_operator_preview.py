@@ -13,7 +13,7 @@ from prebooking.operator import OperatorStore, Preview
 from tests.calls import claim, prebooking, save_session
 from tests.database import At, Connection, Database, Rest
 from tests.factories import add_prebooking, add_venue, noon
-from tests.operators import soon, store_of
+from tests.operators import deadline, store_of
 from tests.questions import preview
 
 pytestmark = pytest.mark.anyio
@@ -35,7 +35,7 @@ async def preview_of(store: OperatorStore, **overrides: Any) -> Preview:
         "lease": 30,
         "turn": 8,
     }
-    return await store.preview(**(claim | overrides), until=soon())
+    return await store.preview(**(claim | overrides), until=deadline())
 
 
 def everything(connection: Connection) -> list[Any]:

@@ -13,7 +13,7 @@ from prebooking.operator import OperatorStore
 from tests.calls import claim, finish
 from tests.database import At, Connection, Rest
 from tests.factories import add_prebooking, add_venue, noon
-from tests.operators import soon, store_of
+from tests.operators import deadline, store_of
 
 pytestmark = pytest.mark.anyio
 
@@ -25,7 +25,7 @@ async def store(rest: Rest) -> AsyncIterator[OperatorStore]:
 
 
 async def test_an_empty_database_has_a_status_without_figures(at: At, store: OperatorStore) -> None:
-    status = await store.status(until=soon())
+    status = await store.status(until=deadline())
     assert (status.now, status.last_tick_at, status.open_runs, status.next_openings) == (noon(), None, [], [])
     assert set(status.rows.model_dump().values()) == {0}
     assert (status.day.success.completed, status.day.execution_ms.p50, status.day.lateness_ms.max) == (0, None, None)
@@ -39,7 +39,7 @@ async def test_the_rows_are_told_apart_by_how_they_stand(owner: Connection, at: 
         add_prebooking(owner, venue, **long_ago)
     add_prebooking(owner, open_venue, available_at=noon(-200), created_at=noon(-10), maybe_sent=True)
     add_prebooking(owner, open_venue, available_at=noon(10))
-    rows = (await store.status(until=soon())).rows
+    rows = (await store.status(until=deadline())).rows
     assert rows.model_dump() == {"pending": 5, "due": 2, "overdue": 1, "stopped": 2, "in_doubt": 1, "bad_data": 0}
 
 
@@ -68,7 +68,7 @@ async def test_the_next_openings_come_with_how_many_wait(owner: Connection, at: 
     venue = add_venue(owner, name="Box Centro")
     for opens in (60, 60, 30):
         add_prebooking(owner, venue, available_at=noon(opens))
-    openings = (await store.status(until=soon())).next_openings
+    openings = (await store.status(until=deadline())).next_openings
     assert [(opening.available_at, opening.prebookings) for opening in openings] == [(noon(30), 1), (noon(60), 2)]
 
 
@@ -76,7 +76,7 @@ async def test_runs_that_are_open_and_the_last_tick_are_told(owner: Connection, 
     add_prebooking(owner, add_venue(owner))
     claim(owner, uuid4())
     at(90)
-    status = await store.status(until=soon())
+    status = await store.status(until=deadline())
     assert (status.open_runs, status.last_tick_at) == ([noon()], noon())
     assert (status.day.execution_ms.runs, status.day.execution_ms.cut_off) == (1, 1)
 
@@ -90,7 +90,7 @@ async def test_a_call_is_counted_when_it_was_made_and_an_end_when_it_was_found_o
     called = noon(-day - 60)
     doubt = {"available_at": called, "created_at": noon(-3 * day), "fired_at": called, "settled_at": noon(-day + 60)}
     _ended(owner, venue, outcome="booked", **doubt)
-    status = await store.status(until=soon())
+    status = await store.status(until=deadline())
     assert (status.day.lateness_ms.calls, status.day.lateness_ms.max, status.day.success.completed) == (1, 1000, 1)
     assert [call.fired_at for call in status.recent] == [called, noon(-599)]
 
@@ -106,7 +106,7 @@ async def test_the_five_figures_are_those_of_their_window(owner: Connection, at:
     _ended(owner, venue, outcome="booked", available_at=old, created_at=noon(-4 * 86400), fired_at=old, settled_at=old)
     for ms, outcomes in ((800, {"booked": 2}), (900, {"not_sent": 1, "unsure": 2}), (4000, {})):
         finish(owner, uuid4(), summary={"execution_time_ms": ms, "outcomes": outcomes})
-    status = await store.status(until=soon())
+    status = await store.status(until=deadline())
     assert status.day.model_dump() == {
         "execution_ms": {"p50": 900, "p95": 4000, "max": 4000, "runs": 3, "cut_off": 0},
         "success": {"completed": 3, "failed": 1, "reasons": {"full": 1}},

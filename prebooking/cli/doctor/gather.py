@@ -11,7 +11,7 @@ import httpx
 
 from prebooking.bookers.adapter import adapter
 from prebooking.bookers.call import HEADERS, Reply, ask
-from prebooking.cli.desk import Desk, open_desk
+from prebooking.cli.database import AdminDatabase, open_database
 from prebooking.cli.doctor.evidence import ClockOffset, EndpointVisit, Evidence, SessionLook, Visit
 from prebooking.cli.doctor.setup import FUNCTIONS
 from prebooking.cli.doctor.venues import NOBODY
@@ -43,27 +43,27 @@ async def gather(environment: Mapping[str, str]) -> Evidence:
         found.settings = AccountSettings.from_environment(environment)
     except SettingsError:
         return found
-    async with open_desk(found.settings) as desk:
-        await _gather_from_database(found, desk)
+    async with open_database(found.settings) as database:
+        await _gather_from_database(found, database)
         for venue in found.venues or []:
             system = SYSTEMS.get(venue.provider)
             if venue.enabled and system and system.page:
                 page = system.page.format(host=venue.host)
-                found.visits.append(await _visit_page(venue, page, found.settings, desk.clock))
-        found.endpoint = await _visit_endpoint(found, desk.clock)
-        await _gather_sessions(found, desk, found.settings)
+                found.visits.append(await _visit_page(venue, page, found.settings, database.clock))
+        found.endpoint = await _visit_endpoint(found, database.clock)
+        await _gather_sessions(found, database, found.settings)
     return found
 
 
-async def _gather_from_database(found: Evidence, desk: Desk) -> None:
-    asked = Reading.of(desk.clock)
-    found.caller = await _or_error(found, desk.operator.facts(FUNCTIONS, until=desk.soon()))
+async def _gather_from_database(found: Evidence, database: AdminDatabase) -> None:
+    asked = Reading.of(database.clock)
+    found.caller = await _or_error(found, database.operator.facts(FUNCTIONS, until=database.deadline()))
     if found.caller is None:
         return
-    found.clock = ClockOffset.of("the database's clock", found.caller.now, asked, desk.clock, grain=0)
-    found.watch = await _or_error(found, desk.operator.watch(until=desk.soon()))
-    found.bell = await _or_error(found, desk.bell.state(until=desk.soon()))
-    found.venues = await _or_error(found, desk.operator.venues(until=desk.soon()))
+    found.clock = ClockOffset.of("the database's clock", found.caller.now, asked, database.clock, grain=0)
+    found.watch = await _or_error(found, database.operator.watch(until=database.deadline()))
+    found.bell = await _or_error(found, database.bell.state(until=database.deadline()))
+    found.venues = await _or_error(found, database.operator.venues(until=database.deadline()))
 
 
 async def _or_error(found: Evidence, answer: Awaitable[T]) -> T | None:
@@ -121,11 +121,11 @@ def _date(reply: Reply | None) -> datetime | None:
         return None
 
 
-async def _gather_sessions(found: Evidence, desk: Desk, settings: AccountSettings) -> None:
+async def _gather_sessions(found: Evidence, database: AdminDatabase, settings: AccountSettings) -> None:
     """Ask about the logins that are needed within a day; others may rest, and are renewed when their day comes."""
     if found.caller is None:
         return
-    stored = await _or_error(found, desk.operator.sessions(None, until=desk.soon()))
+    stored = await _or_error(found, database.operator.sessions(None, until=database.deadline()))
     if stored is None:
         return
     until = found.caller.now + SOON

@@ -1,4 +1,4 @@
-"""What a command works at: the database, opened for it, by the settings it needs."""
+"""The connection of a command to the database."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from prebooking.settings import DatabaseSettings
 from prebooking.store import PrebookingStore
 from prebooking.supabase import create_isolated_supabase
 
-PATIENCE = 15.0  # seconds a command waits for the database, all its tries together
-TRY = 5.0  # seconds one try may take: the figures of a month are counted, not kept
+PATIENCE = 15.0  # seconds for one database call with all its retries
+TRY = 5.0  # seconds for one try: `prebooking status` counts all rows of a month
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
-    """The database, as an operator and as the scheduler uses it."""
+class AdminDatabase:
+    """The database functions that commands call, in one object per subject."""
 
     operator: OperatorStore
     prebookings: PrebookingStore
@@ -32,17 +32,19 @@ class Desk:
     accounts: AccountStore
     clock: Clock
 
-    def soon(self) -> Deadline:
-        """Return until when an answer is waited for that is asked for now."""
+    def deadline(self) -> Deadline:
+        """Return the deadline for a query that starts now."""
         return Deadline(self.clock, Reading.of(self.clock), PATIENCE)
 
 
 @asynccontextmanager
-async def open_desk(settings: DatabaseSettings | None = None) -> AsyncIterator[Desk]:
-    """Open the database by these settings, or by those of the environment. Raises SettingsError."""
+async def open_database(settings: DatabaseSettings | None = None) -> AsyncIterator[AdminDatabase]:
+    """Connect with these settings, by default those of the environment. Raises SettingsError."""
     settings = settings or DatabaseSettings.from_environment(environment())
     clock, instance_id = Clock(), uuid4()
-    async with create_isolated_supabase(settings, instance_id, clock=clock, timeout=TRY) as database:
-        store = PrebookingStore(database, instance_id=instance_id, clock=clock)
-        sessions = SessionStore(database, instance_id=instance_id, clock=clock)
-        yield Desk(OperatorStore(database), store, sessions, BellStore(database), AccountStore(database), clock)
+    async with create_isolated_supabase(settings, instance_id, clock=clock, timeout=TRY) as supabase:
+        store = PrebookingStore(supabase, instance_id=instance_id, clock=clock)
+        sessions = SessionStore(supabase, instance_id=instance_id, clock=clock)
+        yield AdminDatabase(
+            OperatorStore(supabase), store, sessions, BellStore(supabase), AccountStore(supabase), clock
+        )
