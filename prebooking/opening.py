@@ -77,7 +77,7 @@ def instant(local: datetime, zone: ZoneInfo) -> datetime:
     return _naive(local).replace(tzinfo=zone, fold=0).astimezone(UTC)
 
 
-def zone_of(name: str) -> ZoneInfo:
+def parse_timezone(name: str) -> ZoneInfo:
     """Return a time zone by its IANA name, as it is written there.
 
     Raises:

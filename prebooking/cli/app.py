@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import prebooking
-from prebooking.cli import asking, bell, classes, doctor, logins, members, prebookings, run, status, venues
+from prebooking.cli import add, bell, classes, doctor, logins, members, prebookings, run, status, venues
 
 app = typer.Typer(
     name="prebooking",
@@ -22,7 +22,7 @@ app.add_typer(logins.app, name="login")
 app.command("logout")(members.logout)
 app.command("forget")(members.forget)
 app.command("classes")(classes.classes)
-app.command("add")(asking.add)
+app.command("add")(add.add)
 app.command("list")(prebookings.list_prebookings)
 app.command("cancel")(prebookings.cancel)
 app.command("run")(run.run)

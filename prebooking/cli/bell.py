@@ -8,10 +8,10 @@ import typer
 
 from prebooking.bell import CANNOT, NO_ADDRESS, NOT_SCHEDULED, BellState, find_bell_faults
 from prebooking.cli.database import AdminDatabase, open_database
+from prebooking.cli.dates import format_duration
 from prebooking.cli.options import AsJson
 from prebooking.cli.runner import FAILED, run_command
 from prebooking.cli.terminal import say, show_json
-from prebooking.cli.when import show_span
 from prebooking.errors import BadInput, CommandFailed, StoreRefused
 
 app = typer.Typer(help="The trigger inside the database.", no_args_is_help=True, rich_markup_mode=None)
@@ -77,7 +77,7 @@ async def _status(*, as_json: bool) -> None:
         say(f"It looked {_ago(state)}.", f"The function's LEAD_SECONDS has to be {state.lead_seconds:g}.")
     if state.rung_at:
         answered = f", answered with HTTP {state.answer}" if state.answer else ""
-        say(f"It rang {show_span(state.now - state.rung_at)} ago, {state.posts} calls{answered}.")
+        say(f"It rang {format_duration(state.now - state.rung_at)} ago, {state.posts} calls{answered}.")
     if not state.on:
         say(*(f"It needs: {missing}" for missing in state.missing))
     if faults := list(find_bell_faults(state)):
@@ -86,4 +86,4 @@ async def _status(*, as_json: bool) -> None:
 
 
 def _ago(state: BellState) -> str:
-    return f"{show_span(state.now - state.looked_at)} ago" if state.looked_at else "never yet"
+    return f"{format_duration(state.now - state.looked_at)} ago" if state.looked_at else "never yet"

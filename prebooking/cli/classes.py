@@ -8,14 +8,14 @@ from datetime import datetime
 from typing import Any
 
 from prebooking.bookers.aimharder.classes import GymClass
-from prebooking.cli.choice import the_venue
 from prebooking.cli.database import AdminDatabase, open_database
+from prebooking.cli.dates import format_duration, format_instant, parse_day, timezone_of
 from prebooking.cli.environment import environment
+from prebooking.cli.lookup import find_venue
 from prebooking.cli.options import AsJson, Day, Member, VenueName, member_of
 from prebooking.cli.runner import run_command
 from prebooking.cli.site import Offer, open_site, opened, timetable
 from prebooking.cli.terminal import say, show_json, show_table
-from prebooking.cli.when import clock_of, read_day, show_instant, show_span
 from prebooking.model import Kind
 from prebooking.operator import KnownSession, KnownVenue
 from prebooking.settings import AccountSettings
@@ -31,9 +31,9 @@ def classes(venue: VenueName, day: Day, *, member: Member = None, as_json: AsJso
 async def _classes(name: str, day: str, *, member: str | None, as_json: bool) -> None:
     settings = AccountSettings.from_environment(environment())
     async with open_database(settings) as database:
-        venue = the_venue(await database.operator.venues(until=database.deadline()), name)
+        venue = find_venue(await database.operator.venues(until=database.deadline()), name)
         now = database.clock.now()
-        wanted = read_day(day, now=now, zone=clock_of(venue))
+        wanted = parse_day(day, now=now, zone=timezone_of(venue))
         who = member_of(member)
         session = opened(settings, await session_at(database, venue, who))
         waiting = await _waiting(database, venue, who)
@@ -85,7 +85,7 @@ def opening(opens: datetime | None, zone: str, now: datetime) -> str:
     """Say when booking opens, on the gym's clock, and in how long that is."""
     if opens is None:
         return "no rule"
-    return "is open" if opens <= now else f"{show_instant(opens, zone)} (in {show_span(opens - now)})"
+    return "is open" if opens <= now else f"{format_instant(opens, zone)} (in {format_duration(opens - now)})"
 
 
 def _when(offer: Offer, venue: KnownVenue, now: datetime) -> str:

@@ -9,9 +9,9 @@ from typing import Annotated
 import typer
 
 from prebooking.bookers.aimharder.site import Box
-from prebooking.cli.choice import the_venue
 from prebooking.cli.database import open_database
 from prebooking.cli.environment import environment
+from prebooking.cli.lookup import find_venue
 from prebooking.cli.options import Member, VenueName, some_member
 from prebooking.cli.runner import report_errors, run_command
 from prebooking.cli.site import PATIENCE, open_site
@@ -40,7 +40,7 @@ def login(venue: VenueName, *, member: Member = None, new_key: NewKey = False) -
 async def _login(name: str, who: str, password: str, settings: AccountSettings, *, new_key: bool) -> None:
     seal = Seal.of(settings)
     async with open_database(settings) as database:
-        venue = the_venue(await database.operator.venues(until=database.deadline()), name)
+        venue = find_venue(await database.operator.venues(until=database.deadline()), name)
         if not new_key:
             _refuse_other_key(seal, await database.sessions.key_ids(until=database.deadline()))
         async with open_site(settings, venue) as site:

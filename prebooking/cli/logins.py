@@ -9,10 +9,10 @@ from typer.core import TyperGroup
 
 from prebooking.cli import login
 from prebooking.cli.database import open_database
+from prebooking.cli.dates import format_duration, format_instant
 from prebooking.cli.options import AsJson, Member, member_of
 from prebooking.cli.runner import run_command
 from prebooking.cli.terminal import refuse_unreadable, say, show_json, show_table
-from prebooking.cli.when import show_instant, show_span
 from prebooking.operator import KnownSession
 
 
@@ -52,8 +52,8 @@ async def _list(member: str | None, *, as_json: bool) -> None:
                 one.user_email,
                 one.venue.name,
                 "asks for a new login" if one.expired_at else "kept",
-                f"{show_span(max(now, one.session.refreshed_at) - one.session.refreshed_at)} ago",
-                show_instant(one.next_opening, one.venue.timezone) if one.next_opening else "-",
+                f"{format_duration(max(now, one.session.refreshed_at) - one.session.refreshed_at)} ago",
+                format_instant(one.next_opening, one.venue.timezone) if one.next_opening else "-",
             )
             for one in logins
         ]

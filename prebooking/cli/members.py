@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from prebooking.accounts import Forgotten
-from prebooking.cli.choice import the_venue
 from prebooking.cli.database import open_database
+from prebooking.cli.lookup import find_venue
 from prebooking.cli.options import Member, VenueName, member_of, some_member
 from prebooking.cli.runner import run_command
 from prebooking.cli.terminal import counted, say
@@ -25,7 +25,7 @@ def logout(venue: VenueName, *, member: Member = None) -> None:
 async def _logout(name: str, member: str | None) -> None:
     who = some_member(member)
     async with open_database() as database:
-        venue = the_venue(await database.operator.venues(until=database.deadline()), name)
+        venue = find_venue(await database.operator.venues(until=database.deadline()), name)
         if not await database.accounts.logout(venue.id, who, until=database.deadline()):
             raise CommandFailed(f"{who} has no login at {venue.name}.")
     say(f"{who} is logged out at {venue.name}: the login is removed.")

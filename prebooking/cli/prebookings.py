@@ -8,12 +8,12 @@ from typing import Annotated
 
 import typer
 
-from prebooking.cli.choice import SHORT, the_wish
 from prebooking.cli.database import open_database
+from prebooking.cli.dates import format_instant
+from prebooking.cli.lookup import ID_LENGTH, find_prebooking
 from prebooking.cli.options import AsJson, Member, member_of
 from prebooking.cli.runner import run_command
 from prebooking.cli.terminal import at_terminal, refuse_unreadable, say, show_json, show_table
-from prebooking.cli.when import show_instant
 from prebooking.errors import CommandFailed
 from prebooking.operator import Wish
 
@@ -71,21 +71,21 @@ async def _cancel(start: str, member: str | None) -> None:
         wishes = await database.operator.prebookings(
             member_of(member), settled_days=A_MONTH, limit=SEARCHED, until=database.deadline()
         )
-        wish = the_wish(wishes, start)
+        wish = find_prebooking(wishes, start)
         answer = await database.prebookings.cancel(wish.id, wish.user_email, until=database.deadline())
     if answer != "cancelled":
         raise CommandFailed(_NOT_CANCELLED[answer])
-    say(f"Cancelled {_what(wish)} at {wish.venue}, {show_instant(wish.expires_at, wish.timezone)}.")
+    say(f"Cancelled {_what(wish)} at {wish.venue}, {format_instant(wish.expires_at, wish.timezone)}.")
 
 
 def _show(wishes: Sequence[Wish], now: datetime) -> None:
     """Show them; on a terminal, which is narrow, what is the same in all rows is said once, above them."""
     cells = {
-        "Id": [str(wish.id)[:SHORT] for wish in wishes],
+        "Id": [str(wish.id)[:ID_LENGTH] for wish in wishes],
         "Class": [_what(wish) for wish in wishes],
         "Venue": [wish.venue for wish in wishes],
-        "Begins": [show_instant(wish.expires_at, wish.timezone) for wish in wishes],
-        "Booking opens": [show_instant(wish.available_at, wish.timezone) for wish in wishes],
+        "Begins": [format_instant(wish.expires_at, wish.timezone) for wish in wishes],
+        "Booking opens": [format_instant(wish.available_at, wish.timezone) for wish in wishes],
         "Member": [wish.user_email for wish in wishes],
         "State": [_state(wish, now) for wish in wishes],
     }
@@ -110,7 +110,7 @@ def _say_more(wishes: Sequence[Wish]) -> None:
     """Say in sentences what a word in the table does not."""
     for wish in wishes:
         if more := wish.warning if wish.status == "pending" else wish.error_message:
-            say(f"{str(wish.id)[:SHORT]}: {more}")
+            say(f"{str(wish.id)[:ID_LENGTH]}: {more}")
 
 
 def _what(wish: Wish) -> str:

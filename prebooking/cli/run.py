@@ -12,13 +12,13 @@ from uuid import uuid4
 import typer
 
 from prebooking import log
-from prebooking.cli.choice import SHORT
 from prebooking.cli.database import AdminDatabase, open_database
+from prebooking.cli.dates import format_instant
 from prebooking.cli.environment import environment
+from prebooking.cli.lookup import ID_LENGTH
 from prebooking.cli.options import AsJson
 from prebooking.cli.runner import run_command
 from prebooking.cli.terminal import say, show_json, show_table
-from prebooking.cli.when import show_instant
 from prebooking.clock import Clock, Deadline, Reading
 from prebooking.errors import CommandFailed
 from prebooking.invocation import run_once
@@ -116,5 +116,5 @@ def _say_preview(preview: Preview) -> None:
 
 def _row(row: ClaimableRow, now: datetime) -> tuple[str, ...]:
     first = "ask the venue" if row.maybe_sent else "book" if row.available_at <= now else "wait, then book"
-    opens = show_instant(row.available_at, row.venue.timezone, seconds=True)
-    return (str(row.id)[:SHORT], row.venue.name, row.user_email, opens, first)
+    opens = format_instant(row.available_at, row.venue.timezone, seconds=True)
+    return (str(row.id)[:ID_LENGTH], row.venue.name, row.user_email, opens, first)

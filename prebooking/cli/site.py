@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from prebooking.bookers.adapter import adapter
 from prebooking.bookers.aimharder.classes import GymClass
 from prebooking.bookers.aimharder.site import AimHarderSite, Session
-from prebooking.cli.when import clock_of
+from prebooking.cli.dates import timezone_of
 from prebooking.errors import CommandFailed
 from prebooking.http import isolated_client
 from prebooking.model import Kind, Outcome, Venue
@@ -72,7 +72,7 @@ async def timetable(site: AimHarderSite, venue: KnownVenue, day: date, session: 
     found = await site.classes(session, day, timeout=PATIENCE)
     if isinstance(found, Outcome):
         raise CommandFailed(_no_timetable(venue, found))
-    zone = clock_of(venue)
+    zone = timezone_of(venue)
     rule = OpeningRule.parse(venue.opening_rule) if venue.opening_rule else None
     offers = [_offer(one, day, one.starts, zone, rule) for one in found if one.starts and one.class_id.isdecimal()]
     unread = [one for one in found if one.starts is None or not one.class_id.isdecimal()]

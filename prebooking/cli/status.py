@@ -10,11 +10,11 @@ import typer
 
 from prebooking.cli import plot
 from prebooking.cli.database import open_database
+from prebooking.cli.dates import format_duration, format_instant
 from prebooking.cli.doctor.running import needs_somebody
 from prebooking.cli.options import AsJson
 from prebooking.cli.runner import FAILED, run_command
 from prebooking.cli.terminal import say, show_json, show_table
-from prebooking.cli.when import show_instant, show_span
 from prebooking.overview import Figures, Spread, Status
 
 LONGEST_RUN = timedelta(seconds=60)  # an open run that is older was cut off
@@ -48,7 +48,7 @@ def _show(found: Status, needs: list[str]) -> None:
 
 
 def _tick(found: Status) -> str:
-    return f"{show_span(found.now - found.last_tick_at)} ago" if found.last_tick_at else "never"
+    return f"{format_duration(found.now - found.last_tick_at)} ago" if found.last_tick_at else "never"
 
 
 def _runs(found: Status) -> str:
@@ -67,8 +67,8 @@ def _rows(found: Status) -> str:
 
 def _show_openings(found: Status) -> None:
     for number, opening in enumerate(found.next_openings):
-        when = show_instant(opening.available_at, opening.timezone)
-        span = show_span(opening.available_at - found.now)
+        when = format_instant(opening.available_at, opening.timezone)
+        span = format_duration(opening.available_at - found.now)
         title = "Next openings" if number == 0 else ""
         say(f"{title:<15}{when} (in {span}), {opening.venue}: {opening.prebookings}")
     say(*(f"               {sentence}" for sentence in found.next_openings.unreadable))

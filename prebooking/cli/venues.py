@@ -10,15 +10,15 @@ from uuid import uuid4
 import typer
 
 from prebooking.bookers.adapter import adapter
-from prebooking.cli.choice import the_venue
 from prebooking.cli.database import open_database
+from prebooking.cli.dates import format_instant
+from prebooking.cli.lookup import find_venue
 from prebooking.cli.options import AsJson, VenueName
 from prebooking.cli.runner import run_command
 from prebooking.cli.terminal import counted, refuse_unreadable, say, show_json, show_table
-from prebooking.cli.when import show_instant
 from prebooking.errors import BadInput, CommandFailed
 from prebooking.model import Venue
-from prebooking.opening import OpeningRule, zone_of
+from prebooking.opening import OpeningRule, parse_timezone
 from prebooking.operator import KnownVenue
 from prebooking.systems import SYSTEMS, Ability, VenueSystem
 
@@ -75,7 +75,7 @@ async def _add(name: str, *, zone: str, host: str | None, opens: str | None, box
         provider=system.name,
         host=_host(host, system),
         provider_box_id=_box(box, system),
-        timezone=zone_of(zone).key,
+        timezone=parse_timezone(zone).key,
         idempotent=False,
     )
     rule = _rule(opens, system)
@@ -123,14 +123,14 @@ async def _edit(
     if all(one is None for one in (name, zone, opens, box, idempotent)):
         raise BadInput("Say what to change: --name, --zone, --opens, --box or --idempotent.")
     async with open_database() as database:
-        venue = the_venue(await database.operator.venues(until=database.deadline()), venue_name)
+        venue = find_venue(await database.operator.venues(until=database.deadline()), venue_name)
         system = _system(venue.provider)
         if idempotent and Ability.IDEMPOTENCY not in system.can:
             raise BadInput(f"--idempotent is for venues that your own endpoint books: {system.title} knows no keys.")
         answer = await database.operator.edit_venue(
             venue.id,
             name=None if name is None else _name(name),
-            timezone=None if zone is None else zone_of(zone).key,
+            timezone=None if zone is None else parse_timezone(zone).key,
             opening_rule=None if opens is None else str(OpeningRule.parse(opens)),
             box_id=_box(box, system),
             idempotent=idempotent,
@@ -151,7 +151,7 @@ def remove(venue: VenueName) -> None:
 
 async def _remove(name: str) -> None:
     async with open_database() as database:
-        venue = the_venue(await database.operator.venues(until=database.deadline()), name, whole=True)
+        venue = find_venue(await database.operator.venues(until=database.deadline()), name, whole=True)
         answer = await database.operator.remove_venue(venue.id, until=database.deadline())
     if answer.verdict == "waiting":
         cure = "cancel them first, or pause the venue: prebooking venue pause"
@@ -193,7 +193,7 @@ def resume(venue: VenueName) -> None:
 
 async def _enable(name: str, *, enabled: bool) -> None:
     async with open_database() as database:
-        venue = the_venue(await database.operator.venues(until=database.deadline()), name)
+        venue = find_venue(await database.operator.venues(until=database.deadline()), name)
         if not await database.operator.enable_venue(venue.id, enabled=enabled, until=database.deadline()):
             raise CommandFailed(f"{venue.name} is gone.")
     if enabled:
@@ -217,7 +217,7 @@ def _row(venue: KnownVenue) -> tuple[str, ...]:
 def _state(venue: KnownVenue) -> str:
     if not venue.enabled:
         return "paused"
-    return f"blocked until {show_instant(venue.paused_until, venue.timezone)}" if venue.paused_until else "open"
+    return f"blocked until {format_instant(venue.paused_until, venue.timezone)}" if venue.paused_until else "open"
 
 
 def _name(text: str) -> str:

@@ -9,10 +9,10 @@ import pytest
 import typer
 
 from prebooking.cli import plot
-from prebooking.cli.choice import by_name
+from prebooking.cli.dates import format_duration, format_instant, parse_day, parse_instant, parse_time
 from prebooking.cli.environment import environment
+from prebooking.cli.lookup import matching_names
 from prebooking.cli.runner import run_command, sentences
-from prebooking.cli.when import read_day, read_instant, read_time, show_instant, show_span
 from prebooking.errors import (
     BadInput,
     CommandFailed,
@@ -28,28 +28,28 @@ LATE = datetime(2026, 11, 23, 23, 30, tzinfo=UTC)  # already the 24th in Madrid
 
 
 def test_today_is_the_gym_s_day() -> None:
-    assert read_day("today", now=LATE, zone=MADRID) == date(2026, 11, 24)
-    assert read_day("Tomorrow", now=LATE, zone=MADRID) == date(2026, 11, 25)
-    assert read_day("2026-11-24", now=LATE, zone=MADRID) == date(2026, 11, 24)
+    assert parse_day("today", now=LATE, zone=MADRID) == date(2026, 11, 24)
+    assert parse_day("Tomorrow", now=LATE, zone=MADRID) == date(2026, 11, 25)
+    assert parse_day("2026-11-24", now=LATE, zone=MADRID) == date(2026, 11, 24)
     with pytest.raises(BadInput, match="today is 2026-11-24 where the gym is"):
-        read_day("2026-11-23", now=LATE, zone=MADRID)
+        parse_day("2026-11-23", now=LATE, zone=MADRID)
 
 
 @pytest.mark.parametrize(("text", "clock"), [("8:00", time(8)), ("08:05", time(8, 5)), ("23:59", time(23, 59))])
 def test_an_hour_may_have_one_digit(text: str, clock: time) -> None:
-    assert read_time(text) == clock
+    assert parse_time(text) == clock
 
 
 def test_an_instant_is_read_and_shown_on_the_gym_s_clock() -> None:
-    opens = read_instant("2026-12-01 20:00", MADRID)
+    opens = parse_instant("2026-12-01 20:00", MADRID)
     assert (opens, opens.tzinfo) == (datetime(2026, 12, 1, 19, tzinfo=UTC), UTC)
-    assert show_instant(opens, "Europe/Madrid") == "Tue 01 Dec 20:00"
-    assert show_instant(opens, "America/New_York", seconds=True) == "Tue 01 Dec 14:00:00"
+    assert format_instant(opens, "Europe/Madrid") == "Tue 01 Dec 20:00"
+    assert format_instant(opens, "America/New_York", seconds=True) == "Tue 01 Dec 14:00:00"
 
 
 @pytest.mark.parametrize("text", ["2026-12-01T20:00:00", " 2026-12-01 19:00Z", "2026-12-01T14:00-05:00"])
 def test_an_instant_may_have_seconds_and_an_offset_of_its_own(text: str) -> None:
-    assert read_instant(text, MADRID) == datetime(2026, 12, 1, 19, tzinfo=UTC)
+    assert parse_instant(text, MADRID) == datetime(2026, 12, 1, 19, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
@@ -62,20 +62,20 @@ def test_an_instant_may_have_seconds_and_an_offset_of_its_own(text: str) -> None
 )
 def test_what_is_no_instant_is_said_to_be_none(text: str) -> None:
     with pytest.raises(BadInput, match='is no instant: write it like "2026-12-01 20:00"'):
-        read_instant(text, MADRID)
+        parse_instant(text, MADRID)
 
 
 def test_the_ends_of_the_calendar_are_instants_only_where_utc_has_them() -> None:
     first = datetime(1, 1, 1, tzinfo=UTC)
-    assert read_instant("0001-01-01T00:00Z", MADRID) == first
-    assert show_instant(first, "America/New_York") == "Mon 01 Jan 00:00 UTC"
+    assert parse_instant("0001-01-01T00:00Z", MADRID) == first
+    assert format_instant(first, "America/New_York") == "Mon 01 Jan 00:00 UTC"
     with pytest.raises(BadInput, match="is no instant"):
-        read_instant("0001-01-01 00:00", ZoneInfo("Asia/Tokyo"))
+        parse_instant("0001-01-01 00:00", ZoneInfo("Asia/Tokyo"))
 
 
 @pytest.mark.parametrize("zone", ["Europe/Madird", "", "Europe", "../passwd", "/etc/passwd", "\0"])
 def test_a_clock_that_is_not_known_is_shown_in_utc_and_says_so(zone: str) -> None:
-    assert show_instant(LATE, zone) == "Mon 23 Nov 23:30 UTC"
+    assert format_instant(LATE, zone) == "Mon 23 Nov 23:30 UTC"
 
 
 @pytest.mark.parametrize(
@@ -89,15 +89,15 @@ def test_a_clock_that_is_not_known_is_shown_in_utc_and_says_so(zone: str) -> Non
     ],
 )
 def test_a_span_is_shown_in_its_two_largest_units(span: timedelta, shown: str) -> None:
-    assert show_span(span) == shown
+    assert format_duration(span) == shown
 
 
 def test_a_class_is_meant_by_its_whole_name_before_it_is_by_a_part() -> None:
     names = ["WOD", "WOD Competition", "Open Box"]
-    assert by_name(names, "wod") == ["WOD"]
-    assert by_name(names, "COMP") == ["WOD Competition"]
-    assert by_name(names, "o") == names
-    assert by_name(names, "yoga") == []
+    assert matching_names(names, "wod") == ["WOD"]
+    assert matching_names(names, "COMP") == ["WOD Competition"]
+    assert matching_names(names, "o") == names
+    assert matching_names(names, "yoga") == []
 
 
 def test_a_plot_has_a_column_a_value_and_nothing_above_zero_is_invisible() -> None:

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from prebooking.errors import BadInput
-from prebooking.opening import OpeningRule, instant, zone_of
+from prebooking.opening import OpeningRule, instant, parse_timezone
 
 RULES = ["4 days before", "1 day before", "72 hours before", "1 hour before", "3 days before at 20:00"]
 
@@ -153,7 +153,7 @@ def test_a_rule_holds_what_it_says() -> None:
 
 @pytest.mark.parametrize("name", ["Europe/Madrid", "America/Argentina/Buenos_Aires", "UTC"])
 def test_a_zone_is_found_by_its_name(name: str) -> None:
-    assert zone_of(name).key == name
+    assert parse_timezone(name).key == name
 
 
 @pytest.mark.parametrize(
@@ -170,5 +170,5 @@ def test_a_zone_is_found_by_its_name(name: str) -> None:
 )
 def test_what_is_no_zone_is_refused_with_the_cure(name: str, cure: str) -> None:
     with pytest.raises(BadInput) as refusal:
-        zone_of(name)
+        parse_timezone(name)
     assert cure in str(refusal.value)

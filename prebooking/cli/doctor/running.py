@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from prebooking.bell import BellState, find_bell_faults
+from prebooking.cli.dates import format_duration, format_instant
 from prebooking.cli.doctor.check import Check, Fine, Found, fault
 from prebooking.cli.doctor.evidence import Evidence
-from prebooking.cli.when import show_instant, show_span
 from prebooking.overview import Watch
 from prebooking.session_keeper import EVERY
 from prebooking.settings import Settings
@@ -21,7 +21,7 @@ _SHOWN = 5  # members who are named
 
 
 def _since(watch: Watch, instant: datetime) -> str:
-    return f"{show_span(watch.now - instant)} ago"
+    return f"{format_duration(watch.now - instant)} ago"
 
 
 def _look_at_trigger(watch: Watch) -> Iterator[Found]:
@@ -53,7 +53,7 @@ def _look_at_upkeep(watch: Watch) -> Iterator[Found]:
 def _look_at_logins(watch: Watch) -> Iterator[Found]:
     yield from (fault("unreadable", sentence=sentence) for sentence in watch.no_login.unreadable)
     for one in watch.no_login[:_SHOWN]:
-        opens = show_instant(one.opens, one.timezone)
+        opens = format_instant(one.opens, one.timezone)
         yield fault("none", member=one.user_email, venue=one.venue, opens=opens)
     if len(watch.no_login) > _SHOWN:
         yield fault("more", more=len(watch.no_login) - _SHOWN)
@@ -72,7 +72,7 @@ def _look_at_data(watch: Watch) -> Iterator[Found]:
 
 def _look_at_trouble(watch: Watch) -> Iterator[Found]:
     for one in watch.troubled:
-        yield fault("since", venue=one.venue, since=show_instant(one.since, one.timezone))
+        yield fault("since", venue=one.venue, since=format_instant(one.since, one.timezone))
     if not watch.troubled:
         yield Fine("none between the function and the venues")
 
@@ -105,7 +105,7 @@ def _look_at_bell(given: tuple[BellState, str]) -> Iterator[Found]:
     if not bell.on:
         yield Fine("is off: the cron alone triggers")
     elif not faults and _same(lead, bell.lead_seconds):
-        rang = f", rang {show_span(bell.now - bell.rung_at)} ago" if bell.rung_at else ""
+        rang = f", rang {format_duration(bell.now - bell.rung_at)} ago" if bell.rung_at else ""
         yield Fine(f"is on, {bell.lead_seconds:g} s ahead, as LEAD_SECONDS says{rang}")
 
 

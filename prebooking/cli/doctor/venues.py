@@ -9,10 +9,10 @@ import httpx
 
 from prebooking.bookers.call import Reply
 from prebooking.bookers.webhook.booker import classify_state
+from prebooking.cli.dates import UNKNOWN_TIMEZONE, find_timezone
 from prebooking.cli.doctor.check import Check, Fine, Found, fault
 from prebooking.cli.doctor.evidence import EndpointVisit, Evidence, Visit
 from prebooking.cli.doctor.setup import CLOCK_OFF, look_at_clock
-from prebooking.cli.when import NO_ZONE, known_zone
 from prebooking.model import Kind
 from prebooking.operator import KnownVenue
 from prebooking.overview import Rows
@@ -27,8 +27,8 @@ def _look_at_venues(evidence: Evidence) -> Iterator[Found]:
     venues = evidence.venues if evidence.venues is not None else Rows[KnownVenue]()  # all unreadable: an empty list
     yield from (fault("unreadable", sentence=sentence) for sentence in venues.unreadable)
     for venue in venues:
-        if not known_zone(venue.timezone):
-            yield fault("zone", name=venue.name, problem=NO_ZONE)
+        if not find_timezone(venue.timezone):
+            yield fault("zone", name=venue.name, problem=UNKNOWN_TIMEZONE)
         if not venue.enabled:
             yield Fine(f"{venue.name} is paused: not looked at")
         elif missing := SYSTEMS[venue.provider].missing(evidence.environment):

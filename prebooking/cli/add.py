@@ -11,17 +11,17 @@ from typing import Annotated, Any
 
 import typer
 
-from prebooking.cli.asked import Asked, ask, opening_of, read_data
-from prebooking.cli.choice import the_venue
 from prebooking.cli.classes import opening, session_at, yours
 from prebooking.cli.database import AdminDatabase, open_database
+from prebooking.cli.dates import format_instant, parse_day, parse_time, timezone_of
 from prebooking.cli.environment import environment
-from prebooking.cli.offered import refuse_closed, the_offer
+from prebooking.cli.lookup import find_venue
+from prebooking.cli.offers import find_offer, refuse_closed
 from prebooking.cli.options import Day, Member, VenueName, some_member
+from prebooking.cli.requested import RequestedClass, ask, choose_opening, parse_data
 from prebooking.cli.runner import run_command
 from prebooking.cli.site import open_site, opened, timetable
 from prebooking.cli.terminal import say
-from prebooking.cli.when import clock_of, read_day, read_time, show_instant
 from prebooking.errors import BadInput, CommandFailed
 from prebooking.opening import OpeningRule, instant
 from prebooking.operator import KnownSession, KnownVenue
@@ -91,7 +91,7 @@ def add(
     """Ask for a class: it is booked the moment its booking opens."""
 
     async def _read_and_add() -> None:
-        who, clock = some_member(member), read_time(hour)
+        who, clock = some_member(member), parse_time(hour)
         await _add(venue, opens, _Typed(who, day, clock, class_name, data, waiting_list, again, anyway))
 
     run_command(_read_and_add())
@@ -100,21 +100,21 @@ def add(
 async def _add(name: str, opens: str | None, typed: _Typed) -> None:
     settings = AccountSettings.from_environment(environment())
     async with open_database(settings) as database:
-        venue = the_venue(await database.operator.venues(until=database.deadline()), name)
+        venue = find_venue(await database.operator.venues(until=database.deadline()), name)
         now = database.clock.now()
-        day = read_day(typed.day, now=now, zone=clock_of(venue))
+        day = parse_day(typed.day, now=now, zone=timezone_of(venue))
         if can(venue.provider, Ability.TIMETABLE):
             asked = await _from_timetable(database, settings, venue, day, typed)
         else:
             asked = _from_data(venue, day, typed)
-        opens_at = opening_of(asked, venue, opens, now)
+        opens_at = choose_opening(asked, venue, opens, now)
         short = await ask(database, venue, typed.who, asked, opens_at, again=typed.again, anyway=typed.anyway)
-    say(f"Asked for {asked.name} at {venue.name}, {show_instant(asked.begins, venue.timezone)}, for {typed.who}.")
+    say(f"Asked for {asked.name} at {venue.name}, {format_instant(asked.begins, venue.timezone)}, for {typed.who}.")
     ahead = f"opens {opening(opens_at, venue.timezone, now)}"
     say(f"Booking {ahead if opens_at > now else 'is open: the next run books it'}. Id {short}.")
 
 
-def _from_data(venue: KnownVenue, day: date, typed: _Typed) -> Asked:
+def _from_data(venue: KnownVenue, day: date, typed: _Typed) -> RequestedClass:
     """Return the class that ``--data`` describes."""
     if typed.data is None:
         raise CommandFailed(
@@ -123,25 +123,27 @@ def _from_data(venue: KnownVenue, day: date, typed: _Typed) -> Asked:
         )
     if typed.insist:
         raise BadInput("--waiting-list is for AimHarder: leave it out, and write what your endpoint needs into --data.")
-    data = read_data(typed.data)
+    data = parse_data(typed.data)
     if typed.class_name:
         data["class_name"] = typed.class_name
-    zone, starts = clock_of(venue), datetime.combine(day, typed.clock)
+    zone, starts = timezone_of(venue), datetime.combine(day, typed.clock)
     rule = OpeningRule.parse(venue.opening_rule) if venue.opening_rule else None
     opens = rule.opening(starts, zone) if rule else None
-    return Asked(str(data.get("class_name") or f"class {data['class_id']}"), data, instant(starts, zone), opens)
+    return RequestedClass(
+        str(data.get("class_name") or f"class {data['class_id']}"), data, instant(starts, zone), opens
+    )
 
 
 async def _from_timetable(
     database: AdminDatabase, settings: AccountSettings, venue: KnownVenue, day: date, typed: _Typed
-) -> Asked:
+) -> RequestedClass:
     """Return the class that the venue's timetable has at that hour."""
     if typed.data is not None:
         raise BadInput("--data is for venues that your own endpoint books: leave it out.")
     known = await _login_of(database, venue, typed.who)
     async with open_site(settings, venue) as site:
         found = await timetable(site, venue, day, opened(settings, known))
-    offer = the_offer(found.offers, day, typed.clock, typed.class_name)
+    offer = find_offer(found.offers, day, typed.clock, typed.class_name)
     refuse_closed(offer, anyway=typed.anyway)
     if yours(offer) == "booked" and not typed.again and offer.begins > database.clock.now():
         raise CommandFailed(f"{typed.who} has a place in {offer.found.name} already.")
@@ -151,7 +153,7 @@ async def _from_timetable(
         "class_name": offer.found.name,
         "starts_at": offer.begins.isoformat(),
     }
-    return Asked(offer.found.name, data | ({"insist": 1} if typed.insist else {}), offer.begins, offer.opens)
+    return RequestedClass(offer.found.name, data | ({"insist": 1} if typed.insist else {}), offer.begins, offer.opens)
 
 
 async def _login_of(database: AdminDatabase, venue: KnownVenue, who: str) -> KnownSession | None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date, time
 
-from prebooking.cli.choice import by_name
+from prebooking.cli.lookup import matching_names
 from prebooking.cli.site import Offer
 from prebooking.errors import CommandFailed
 from prebooking.foreign import read_id
 
 
-def the_offer(found: Sequence[Offer], day: date, clock: time, name: str | None) -> Offer:
+def find_offer(found: Sequence[Offer], day: date, clock: time, name: str | None) -> Offer:
     """Return the class that is meant: by its name, a part of that, or its number.
 
     Raises:
@@ -43,7 +43,7 @@ def refuse_closed(offer: Offer, *, anyway: bool) -> None:
 
 
 def _meant(then: Sequence[Offer], name: str) -> list[Offer]:
-    names = by_name([offer.found.name for offer in then], name)
+    names = matching_names([offer.found.name for offer in then], name)
     numbered = [offer for offer in then if offer.found.class_id == read_id(name)]
     return numbered or [offer for offer in then if offer.found.name in names]
 

@@ -11,10 +11,10 @@ from prebooking.operator import KnownVenue, Wish
 
 T = TypeVar("T")
 
-SHORT = 8  # characters of an id that are shown
+ID_LENGTH = 8  # characters of an id that are shown
 
 
-def the_venue(venues: Sequence[KnownVenue], name: str, *, whole: bool = False) -> KnownVenue:
+def find_venue(venues: Sequence[KnownVenue], name: str, *, whole: bool = False) -> KnownVenue:
     """Return the venue of this name, or the only one whose name begins so; case does not matter.
 
     ``whole``: a part of the name is not enough, because what is done cannot be undone.
@@ -25,25 +25,25 @@ def the_venue(venues: Sequence[KnownVenue], name: str, *, whole: bool = False) -
     """
     if not venues:
         raise CommandFailed("There is no venue yet: add one with `prebooking venue add`.")
-    found = _the_one(venues, name, lambda venue: venue.name, "venue")
+    found = _find_one(venues, name, lambda venue: venue.name, "venue")
     if whole and found.name.casefold() != " ".join(name.split()).casefold():
         raise CommandFailed(f'Write the whole name to do this: "{found.name}".')
     return found
 
 
-def the_wish(wishes: Sequence[Wish], start: str) -> Wish:
+def find_prebooking(wishes: Sequence[Wish], start: str) -> Wish:
     """Return the prebooking whose id begins so. Raises CommandFailed, as above."""
-    return _the_one(wishes, start, lambda wish: str(wish.id), "prebooking", shown=SHORT)
+    return _find_one(wishes, start, lambda wish: str(wish.id), "prebooking", shown=ID_LENGTH)
 
 
-def by_name(names: Sequence[str], wanted: str) -> list[str]:
+def matching_names(names: Sequence[str], wanted: str) -> list[str]:
     """Return the names that are meant: those that are equal but for spelling, or else those that have it in them."""
     told = name_key(wanted)
     equal = [name for name in names if name_key(name) == told]
     return equal or [name for name in names if told in name_key(name)]
 
 
-def _the_one(things: Sequence[T], wanted: str, name_of: Callable[[T], str], what: str, *, shown: int = 100) -> T:
+def _find_one(things: Sequence[T], wanted: str, name_of: Callable[[T], str], what: str, *, shown: int = 100) -> T:
     told = name_key(wanted)
     equal = [thing for thing in things if name_key(name_of(thing)) == told]
     found = equal or [thing for thing in things if told and name_key(name_of(thing)).startswith(told)]

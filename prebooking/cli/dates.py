@@ -10,12 +10,12 @@ from prebooking.errors import BadInput, CommandFailed
 from prebooking.model import Venue
 from prebooking.opening import instant
 
-NO_ZONE = "has a time zone that is not known here: set venues.timezone to a name like Europe/Madrid"
+UNKNOWN_TIMEZONE = "has a time zone that is not known here: set venues.timezone to a name like Europe/Madrid"
 
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d)?(Z|[+-]\d\d:\d\d)?", re.ASCII)
 
 
-def read_day(text: str, *, now: datetime, zone: ZoneInfo) -> date:
+def parse_day(text: str, *, now: datetime, zone: ZoneInfo) -> date:
     """Read a day: 2026-12-04, "today" or "tomorrow" (where the gym is).
 
     Raises:
@@ -29,14 +29,14 @@ def read_day(text: str, *, now: datetime, zone: ZoneInfo) -> date:
     return day
 
 
-def read_time(text: str) -> time:
+def parse_time(text: str) -> time:
     """Read a time of day, 08:00 or 8:00. Raises BadInput."""
     if not (found := re.fullmatch(r"([01]?\d|2[0-3]):([0-5]\d)", text, re.ASCII)):
         raise BadInput(f'"{text}" is no time of day: write it like 08:00.')
     return time(int(found[1]), int(found[2]))
 
 
-def read_instant(text: str, zone: ZoneInfo) -> datetime:
+def parse_instant(text: str, zone: ZoneInfo) -> datetime:
     """Read an instant on the gym's clock, 2026-12-01 20:00, with seconds if need be; return it in UTC.
 
     Raises:
@@ -52,21 +52,21 @@ def read_instant(text: str, zone: ZoneInfo) -> datetime:
     raise BadInput(f'"{text}" is no instant: write it like "2026-12-01 20:00", on the gym\'s clock.')
 
 
-def show_instant(when: datetime, zone: str, *, seconds: bool = False) -> str:
+def format_instant(when: datetime, zone: str, *, seconds: bool = False) -> str:
     """Return an instant as the gym's clock shows it; in UTC, and saying so, where that clock is not known."""
     local = _on_clock(when, zone)
     return f"{local or when.astimezone(UTC):%a %d %b %H:%M{':%S' if seconds else ''}}{'' if local else ' UTC'}"
 
 
-def clock_of(venue: Venue) -> ZoneInfo:
+def timezone_of(venue: Venue) -> ZoneInfo:
     """Return the time zone of a venue. Raises CommandFailed, if it is not known here: then no day can be read."""
-    zone = known_zone(venue.timezone)
+    zone = find_timezone(venue.timezone)
     if zone is None:
-        raise CommandFailed(f"{venue.name} {NO_ZONE}")
+        raise CommandFailed(f"{venue.name} {UNKNOWN_TIMEZONE}")
     return zone
 
 
-def known_zone(name: str) -> ZoneInfo | None:
+def find_timezone(name: str) -> ZoneInfo | None:
     """Return a time zone by its name; None: it is not known here (whoever adds a venue by SQL may write anything)."""
     try:
         return ZoneInfo(name)
@@ -74,7 +74,7 @@ def known_zone(name: str) -> ZoneInfo | None:
         return None
 
 
-def show_span(span: timedelta) -> str:
+def format_duration(span: timedelta) -> str:
     """Return a duration in its two largest units, "2 d 3 h"; what is over counts like what is ahead."""
     left = abs(int(span.total_seconds()))
     units = []
@@ -86,7 +86,7 @@ def show_span(span: timedelta) -> str:
 
 
 def _on_clock(when: datetime, zone: str) -> datetime | None:
-    known = known_zone(zone)
+    known = find_timezone(zone)
     try:
         return when.astimezone(known) if known else None
     except OverflowError:  # the calendar's first or last day

@@ -9,9 +9,9 @@ from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
-from prebooking.cli.choice import SHORT
 from prebooking.cli.database import AdminDatabase
-from prebooking.cli.when import clock_of, read_instant, show_instant
+from prebooking.cli.dates import format_instant, parse_instant, timezone_of
+from prebooking.cli.lookup import ID_LENGTH
 from prebooking.errors import BadInput, CommandFailed
 from prebooking.operator import KnownVenue, WishVerdict
 
@@ -20,7 +20,7 @@ _EXAMPLE = '{"class_id": "4711"}'
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class RequestedClass:
     """A class, when it begins, and when its booking opens by the venue's rule; None: there is no rule."""
 
     name: str
@@ -29,7 +29,7 @@ class Asked:
     opens: datetime | None
 
 
-def read_data(text: str) -> dict[str, Any]:
+def parse_data(text: str) -> dict[str, Any]:
     """Read what an endpoint is to know of a class.
 
     Raises:
@@ -55,11 +55,11 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is no JSON")
 
 
-def opening_of(asked: Asked, venue: KnownVenue, given: str | None, now: datetime) -> datetime:
+def choose_opening(asked: RequestedClass, venue: KnownVenue, given: str | None, now: datetime) -> datetime:
     """Return when booking opens: as the member says, or else by the venue's rule. Raises BadInput."""
     if asked.begins <= now:
-        raise BadInput(f"{asked.name} has begun: {show_instant(asked.begins, venue.timezone)} is over.")
-    opens = read_instant(given, clock_of(venue)) if given else asked.opens
+        raise BadInput(f"{asked.name} has begun: {format_instant(asked.begins, venue.timezone)} is over.")
+    opens = parse_instant(given, timezone_of(venue)) if given else asked.opens
     if opens is None:
         raise BadInput(f'{venue.name} has no rule when booking opens: say --opens "2026-12-01 20:00".')
     if opens >= asked.begins:
@@ -68,7 +68,14 @@ def opening_of(asked: Asked, venue: KnownVenue, given: str | None, now: datetime
 
 
 async def ask(
-    database: AdminDatabase, venue: KnownVenue, who: str, asked: Asked, opens_at: datetime, *, again: bool, anyway: bool
+    database: AdminDatabase,
+    venue: KnownVenue,
+    who: str,
+    asked: RequestedClass,
+    opens_at: datetime,
+    *,
+    again: bool,
+    anyway: bool,
 ) -> str:
     """Add the prebooking, and return the beginning of its id. Raises CommandFailed, if it is refused."""
     verdict = await database.operator.add_prebooking(
@@ -84,11 +91,11 @@ async def ask(
     )
     if verdict.verdict != "added":
         raise CommandFailed(_why_not(verdict, asked, who))
-    return str(verdict.id)[:SHORT]
+    return str(verdict.id)[:ID_LENGTH]
 
 
-def _why_not(verdict: WishVerdict, asked: Asked, who: str) -> str:
-    short, other = str(verdict.id)[:SHORT], verdict.class_name or "another class"
+def _why_not(verdict: WishVerdict, asked: RequestedClass, who: str) -> str:
+    short, other = str(verdict.id)[:ID_LENGTH], verdict.class_name or "another class"
     return {
         "waiting": f"{who} waits for this class already ({short}): cancel it first to ask in another way.",
         "booked": f"This class is booked for {who} already ({short}): say --again if the place was given back.",
