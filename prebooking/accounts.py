@@ -7,11 +7,11 @@ from uuid import UUID
 from pydantic import TypeAdapter
 
 from prebooking.clock import Deadline
-from prebooking.overview import Answer
+from prebooking.overview import DatabaseModel
 from prebooking.supabase import IsolatedSupabase
 
 
-class Forgotten(Answer):
+class Forgotten(DatabaseModel):
     """What was removed of a member; ``being_booked`` prebookings are left as they are until they end."""
 
     logins: int

@@ -20,7 +20,7 @@ from prebooking.errors import SettingsError
 from prebooking.settings import BUFFER, Settings
 
 
-class Answer(Protocol):
+class RunAnswer(Protocol):
     """What a run answers: whether it did its work, and what it says of it."""
 
     @property
@@ -63,7 +63,9 @@ class Trigger:
         return Deadline(self.clock, self.started, min(seconds, left))
 
 
-def cron_app(name: str, run: Callable[[Trigger], Awaitable[Answer]], failed: Callable[[Trigger], Answer]) -> FastAPI:
+def cron_app(
+    name: str, run: Callable[[Trigger], Awaitable[RunAnswer]], failed: Callable[[Trigger], RunAnswer]
+) -> FastAPI:
     """Return the app of the function at ``/api/cron/<name>``: it runs for the cron alone, and answers 200 or 500.
 
     ``failed`` says what is answered when something happens that nobody foresaw.
@@ -94,7 +96,7 @@ def cron_app(name: str, run: Callable[[Trigger], Awaitable[Answer]], failed: Cal
 
 
 async def _ran(
-    trigger: Trigger, run: Callable[[Trigger], Awaitable[Answer]], failed: Callable[[Trigger], Answer]
+    trigger: Trigger, run: Callable[[Trigger], Awaitable[RunAnswer]], failed: Callable[[Trigger], RunAnswer]
 ) -> JSONResponse:
     try:
         answer = await run(trigger)

@@ -11,11 +11,11 @@ from pydantic import AwareDatetime, TypeAdapter
 
 from prebooking.clock import Deadline
 from prebooking.model import SealedSession, Venue
-from prebooking.overview import Answer, Rows, Status, Watch, read_each
+from prebooking.overview import DatabaseModel, Health, Rows, Status, read_each
 from prebooking.supabase import IsolatedSupabase
 
 
-class KnownVenue(Venue):
+class VenueView(Venue):
     """A venue as the operator sees it; ``paused_until`` only while it lies ahead."""
 
     opening_rule: str | None
@@ -24,7 +24,7 @@ class KnownVenue(Venue):
     pending: int
 
 
-class Wish(Answer):
+class PrebookingView(DatabaseModel):
     """A prebooking as it stands; ``expires_at`` is its class's start."""
 
     id: UUID
@@ -45,7 +45,7 @@ class Wish(Answer):
     settled_at: AwareDatetime | None
 
 
-class KnownSession(Answer):
+class SessionView(DatabaseModel):
     """A member's login; ``next_opening`` is that of the first prebooking that needs it."""
 
     venue: Venue
@@ -55,7 +55,7 @@ class KnownSession(Answer):
     next_opening: AwareDatetime | None
 
 
-class VenueVerdict(Answer):
+class AddVenueResult(DatabaseModel):
     """What became of a venue that was to be added; otherwise the one in its way."""
 
     verdict: Literal["added", "name_taken", "box_taken"]
@@ -63,21 +63,21 @@ class VenueVerdict(Answer):
     name: str
 
 
-class BoxVerdict(Answer):
+class SetBoxResult(DatabaseModel):
     """Whether a venue has this box now; ``name`` is that of the venue which is this box already."""
 
     verdict: Literal["set", "box_taken", "other_box"]
     name: str | None = None
 
 
-class EditVerdict(Answer):
+class EditVenueResult(DatabaseModel):
     """Whether a venue was changed; ``name`` is that of the venue in its way."""
 
     verdict: Literal["changed", "name_taken", "box_taken", "no_venue"]
     name: str | None = None
 
 
-class RemovalVerdict(Answer):
+class RemoveVenueResult(DatabaseModel):
     """Whether a venue was removed, and what with it: prebookings that have ended, and logins."""
 
     verdict: Literal["removed", "waiting", "no_venue"]
@@ -86,7 +86,7 @@ class RemovalVerdict(Answer):
     logins: int = 0
 
 
-class WishVerdict(Answer):
+class AddResult(DatabaseModel):
     """What became of a prebooking that was to be added; the rest is about it, or about the one in its way."""
 
     verdict: Literal["added", "waiting", "booked", "same_hour", "too_many", "begun", "no_venue", "bad_data"]
@@ -96,7 +96,7 @@ class WishVerdict(Answer):
     why: str | None = None  # the data cannot be read
 
 
-class ClaimableRow(Answer):
+class ClaimableRow(DatabaseModel):
     """A row that a claim would take."""
 
     id: UUID
@@ -107,7 +107,7 @@ class ClaimableRow(Answer):
     maybe_sent: bool
 
 
-class Preview(Answer):
+class Preview(DatabaseModel):
     """What a claim would take and end, right now."""
 
     now: AwareDatetime
@@ -116,7 +116,7 @@ class Preview(Answer):
     rows: list[ClaimableRow]
 
 
-class Facts(Answer):
+class DatabaseAccess(DatabaseModel):
     """What a caller has at the database: its role, and which functions it may execute; what is missing is left out."""
 
     now: AwareDatetime
@@ -124,9 +124,9 @@ class Facts(Answer):
     functions: dict[str, bool]
 
 
-_venues = read_each(KnownVenue)
-_wishes = read_each(Wish)
-_sessions = read_each(KnownSession)
+_venues = read_each(VenueView)
+_prebookings = read_each(PrebookingView)
+_sessions = read_each(SessionView)
 _counts = TypeAdapter(dict[str, int]).validate_python
 _yes_or_no = TypeAdapter(bool).validate_python
 
@@ -137,7 +137,7 @@ class OperatorStore:
     def __init__(self, database: IsolatedSupabase) -> None:
         self._database = database
 
-    async def add_venue(self, venue: Venue, opening_rule: str | None, *, until: Deadline) -> VenueVerdict:
+    async def add_venue(self, venue: Venue, opening_rule: str | None, *, until: Deadline) -> AddVenueResult:
         """Add a venue under its id."""
         params = {
             "p_id": str(venue.id),
@@ -148,9 +148,9 @@ class OperatorStore:
             "p_timezone": venue.timezone,
             "p_opening_rule": opening_rule,
         }
-        return (await self._database.call("add_venue_v1", params, VenueVerdict.model_validate, until=until)).value
+        return (await self._database.call("add_venue_v1", params, AddVenueResult.model_validate, until=until)).value
 
-    async def venues(self, *, until: Deadline) -> Rows[KnownVenue]:
+    async def venues(self, *, until: Deadline) -> Rows[VenueView]:
         """Return every venue, by its name."""
         return (await self._database.call("list_venues_v1", {}, _venues, until=until)).value
 
@@ -159,10 +159,10 @@ class OperatorStore:
         params = {"p_id": str(venue_id), "p_enabled": enabled}
         return (await self._database.call("enable_venue_v1", params, _yes_or_no, until=until)).value
 
-    async def set_box(self, venue_id: UUID, box_id: str, *, until: Deadline) -> BoxVerdict:
+    async def set_box(self, venue_id: UUID, box_id: str, *, until: Deadline) -> SetBoxResult:
         """Give a venue its box, if it has none and no other venue is this one."""
         params = {"p_id": str(venue_id), "p_box_id": box_id}
-        return (await self._database.call("set_venue_box_v1", params, BoxVerdict.model_validate, until=until)).value
+        return (await self._database.call("set_venue_box_v1", params, SetBoxResult.model_validate, until=until)).value
 
     async def edit_venue(
         self,
@@ -174,7 +174,7 @@ class OperatorStore:
         box_id: str | None,
         idempotent: bool | None,
         until: Deadline,
-    ) -> EditVerdict:
+    ) -> EditVenueResult:
         """Change what is not None of a venue."""
         params = {
             "p_id": str(venue_id),
@@ -184,14 +184,16 @@ class OperatorStore:
             "p_box_id": box_id,
             "p_idempotent": idempotent,
         }
-        return (await self._database.call("edit_venue_v1", params, EditVerdict.model_validate, until=until)).value
+        return (await self._database.call("edit_venue_v1", params, EditVenueResult.model_validate, until=until)).value
 
-    async def remove_venue(self, venue_id: UUID, *, until: Deadline) -> RemovalVerdict:
+    async def remove_venue(self, venue_id: UUID, *, until: Deadline) -> RemoveVenueResult:
         """Remove a venue at which nothing waits, with its logins and what has ended there."""
         params = {"p_id": str(venue_id)}
-        return (await self._database.call("remove_venue_v1", params, RemovalVerdict.model_validate, until=until)).value
+        return (
+            await self._database.call("remove_venue_v1", params, RemoveVenueResult.model_validate, until=until)
+        ).value
 
-    async def sessions(self, user_email: str | None, *, until: Deadline) -> Rows[KnownSession]:
+    async def sessions(self, user_email: str | None, *, until: Deadline) -> Rows[SessionView]:
         """Return a member's logins, or everybody's."""
         params = {"p_user_email": user_email}
         return (await self._database.call("list_sessions_v1", params, _sessions, until=until)).value
@@ -208,8 +210,8 @@ class OperatorStore:
         again: bool,
         anyway: bool,
         until: Deadline,
-    ) -> WishVerdict:
-        """Add a member's wish under an id.
+    ) -> AddResult:
+        """Add a member's prebooking under an id.
 
         ``again``: also if the class was booked for the member once. ``anyway``: also if the member has a class at the
         same hour.
@@ -224,14 +226,14 @@ class OperatorStore:
             "p_again": again,
             "p_anyway": anyway,
         }
-        return (await self._database.call("add_prebooking_v1", params, WishVerdict.model_validate, until=until)).value
+        return (await self._database.call("add_prebooking_v1", params, AddResult.model_validate, until=until)).value
 
     async def prebookings(
         self, user_email: str | None, *, settled_days: int, limit: int, until: Deadline
-    ) -> Rows[Wish]:
+    ) -> Rows[PrebookingView]:
         """Return a member's prebookings, or everybody's: what waits, and what has ended in so many days."""
         params = {"p_user_email": user_email, "p_settled_days": settled_days, "p_limit": limit}
-        return (await self._database.call("list_prebookings_v1", params, _wishes, until=until)).value
+        return (await self._database.call("list_prebookings_v1", params, _prebookings, until=until)).value
 
     async def due_elsewhere(self, providers: Iterable[str], *, until: Deadline) -> dict[str, int]:
         """Return how many due prebookings a deployment with these providers does not book now, by the reason."""
@@ -242,9 +244,9 @@ class OperatorStore:
         """Return how it stands."""
         return (await self._database.call("prebooking_status_v1", {}, Status.model_validate, until=until)).value
 
-    async def watch(self, *, until: Deadline) -> Watch:
+    async def health(self, *, until: Deadline) -> Health:
         """Return what tells whether prebookings will be booked."""
-        return (await self._database.call("prebooking_watch_v1", {}, Watch.model_validate, until=until)).value
+        return (await self._database.call("prebooking_watch_v1", {}, Health.model_validate, until=until)).value
 
     async def preview(
         self,
@@ -264,7 +266,9 @@ class OperatorStore:
         params |= {f"p_{name}_ms": int(seconds * 1000) for name, seconds in durations.items()}
         return (await self._database.call("preview_claim_v1", params, Preview.model_validate, until=until)).value
 
-    async def facts(self, functions: Iterable[str], *, until: Deadline) -> Facts:
+    async def access(self, functions: Iterable[str], *, until: Deadline) -> DatabaseAccess:
         """Return who the caller is there, and which of these functions it may execute."""
         params = {"p_functions": list(functions)}
-        return (await self._database.call("prebooking_doctor_v1", params, Facts.model_validate, until=until)).value
+        return (
+            await self._database.call("prebooking_doctor_v1", params, DatabaseAccess.model_validate, until=until)
+        ).value

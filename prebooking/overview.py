@@ -14,7 +14,7 @@ _NAMES = ("name", "id", "user_email", "venue")  # what can name a row that canno
 _NAME_LENGTH = 60
 
 
-class Answer(BaseModel):
+class DatabaseModel(BaseModel):
     """An answer of the database, read."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
@@ -54,7 +54,7 @@ def _unreadable(row: Any, exc: ValidationError) -> str:
     return f"{' '.join(named) or 'a row'} cannot be read: correct {', '.join(columns)} in the database"
 
 
-class Spread(Answer):
+class Spread(DatabaseModel):
     """How values are spread, in milliseconds; None: there are none."""
 
     p50: float | None
@@ -75,7 +75,7 @@ class Lateness(Spread):
     calls: int
 
 
-class Success(Answer):
+class Success(DatabaseModel):
     """How prebookings ended; ``reasons`` counts the outcomes of those that failed."""
 
     completed: int
@@ -83,14 +83,14 @@ class Success(Answer):
     reasons: dict[str, int]
 
 
-class Order(Answer):
+class Order(DatabaseModel):
     """Neighbours in the line of an opening, and how many of them were called the wrong way round."""
 
     pairs: int
     overtaken: int
 
 
-class Figures(Answer):
+class Figures(DatabaseModel):
     """The five figures an operator watches; what each of them counts stands with ``prebooking_figures_v1``."""
 
     execution_ms: Execution
@@ -100,7 +100,7 @@ class Figures(Answer):
     lateness_ms: Lateness
 
 
-class Waiting(Answer):
+class Waiting(DatabaseModel):
     """Pending prebookings; ``stopped`` are due at a venue that is paused, and not among ``due`` and ``overdue``."""
 
     pending: int
@@ -111,7 +111,7 @@ class Waiting(Answer):
     bad_data: int
 
 
-class NextOpening(Answer):
+class NextOpening(DatabaseModel):
     """An opening that somebody waits for."""
 
     venue: str
@@ -120,14 +120,14 @@ class NextOpening(Answer):
     prebookings: int
 
 
-class Late(Answer):
+class Late(DatabaseModel):
     """One call: when it left, and how long after its opening."""
 
     fired_at: AwareDatetime
     lateness_ms: int
 
 
-class Locks(Answer):
+class Locks(DatabaseModel):
     """Locks that are held for longer than any claim holds them, by sessions of the database (``pid``)."""
 
     rows: int
@@ -135,7 +135,7 @@ class Locks(Answer):
     claims_pid: int | None
 
 
-class ClaimCost(Answer):
+class ClaimCost(DatabaseModel):
     """What the last runs have spent on their slowest claim, in milliseconds."""
 
     p50: int | None
@@ -143,7 +143,7 @@ class ClaimCost(Answer):
     runs: int
 
 
-class NoLogin(Answer):
+class NoLogin(DatabaseModel):
     """A member who waits for a class at a venue where a login books, and has none."""
 
     venue: str
@@ -152,7 +152,7 @@ class NoLogin(Answer):
     opens: AwareDatetime
 
 
-class Trouble(Answer):
+class Trouble(DatabaseModel):
     """A venue that could not be reached, or blocked the function, since an instant."""
 
     venue: str
@@ -160,7 +160,7 @@ class Trouble(Answer):
     since: AwareDatetime
 
 
-class Watch(Answer):
+class Health(DatabaseModel):
     """What tells whether prebookings will be booked, by the database's clock; see ``prebooking_watch_v1``."""
 
     now: AwareDatetime
@@ -176,7 +176,7 @@ class Watch(Answer):
     other_key: int
 
 
-class Status(Watch):
+class Status(Health):
     """The whole state, by the database's clock."""
 
     open_runs: list[AwareDatetime]

@@ -24,7 +24,7 @@ from prebooking.cli.site import open_site, opened, timetable
 from prebooking.cli.terminal import say
 from prebooking.errors import BadInput, CommandFailed
 from prebooking.opening import OpeningRule, instant
-from prebooking.operator import KnownSession, KnownVenue
+from prebooking.operator import SessionView, VenueView
 from prebooking.settings import AccountSettings
 from prebooking.systems import Ability, can
 
@@ -114,7 +114,7 @@ async def _add(name: str, opens: str | None, typed: _Typed) -> None:
     say(f"Booking {ahead if opens_at > now else 'is open: the next run books it'}. Id {short}.")
 
 
-def _from_data(venue: KnownVenue, day: date, typed: _Typed) -> RequestedClass:
+def _from_data(venue: VenueView, day: date, typed: _Typed) -> RequestedClass:
     """Return the class that ``--data`` describes."""
     if typed.data is None:
         raise CommandFailed(
@@ -135,7 +135,7 @@ def _from_data(venue: KnownVenue, day: date, typed: _Typed) -> RequestedClass:
 
 
 async def _from_timetable(
-    database: AdminDatabase, settings: AccountSettings, venue: KnownVenue, day: date, typed: _Typed
+    database: AdminDatabase, settings: AccountSettings, venue: VenueView, day: date, typed: _Typed
 ) -> RequestedClass:
     """Return the class that the venue's timetable has at that hour."""
     if typed.data is not None:
@@ -156,7 +156,7 @@ async def _from_timetable(
     return RequestedClass(offer.found.name, data | ({"insist": 1} if typed.insist else {}), offer.begins, offer.opens)
 
 
-async def _login_of(database: AdminDatabase, venue: KnownVenue, who: str) -> KnownSession | None:
+async def _login_of(database: AdminDatabase, venue: VenueView, who: str) -> SessionView | None:
     known = await session_at(database, venue, who)
     if can(venue.provider, Ability.LOGINS) and (known is None or known.expired_at):
         raise CommandFailed(f'{who} has no login here that works: prebooking login "{venue.name}" --member {who}')

@@ -17,7 +17,7 @@ from prebooking.cli.runner import run_command
 from prebooking.cli.site import Offer, open_site, opened, timetable
 from prebooking.cli.terminal import say, show_json, show_table
 from prebooking.model import Kind
-from prebooking.operator import KnownSession, KnownVenue
+from prebooking.operator import SessionView, VenueView
 from prebooking.settings import AccountSettings
 
 _YOURS = {Kind.BOOKED: "booked", Kind.WAITLISTED: "waiting list"}
@@ -54,13 +54,13 @@ async def _classes(name: str, day: str, *, member: str | None, as_json: bool) ->
         say(f'Its {what} cannot be read: "{one.name}" at "{one.hours}", number "{one.class_id}".')
 
 
-async def session_at(database: AdminDatabase, venue: KnownVenue, member: str | None) -> KnownSession | None:
+async def session_at(database: AdminDatabase, venue: VenueView, member: str | None) -> SessionView | None:
     """Return a member's login at a venue, if there is one."""
     known = await database.operator.sessions(member, until=database.deadline()) if member else []
     return next((one for one in known if one.venue.id == venue.id), None)
 
 
-async def _waiting(database: AdminDatabase, venue: KnownVenue, member: str | None) -> AbstractSet[str]:
+async def _waiting(database: AdminDatabase, venue: VenueView, member: str | None) -> AbstractSet[str]:
     """Return the numbers of the classes that a member waits for at a venue."""
     if member is None:
         return frozenset()
@@ -88,13 +88,13 @@ def opening(opens: datetime | None, zone: str, now: datetime) -> str:
     return "is open" if opens <= now else f"{format_instant(opens, zone)} (in {format_duration(opens - now)})"
 
 
-def _when(offer: Offer, venue: KnownVenue, now: datetime) -> str:
+def _when(offer: Offer, venue: VenueView, now: datetime) -> str:
     if offer.found.cancelled or offer.found.closed:
         return "cancelled" if offer.found.cancelled else "closed"
     return "has begun" if offer.begins <= now else opening(offer.opens, venue.timezone, now)
 
 
-def _show(found: Sequence[Offer], venue: KnownVenue, now: datetime, waiting: AbstractSet[str]) -> None:
+def _show(found: Sequence[Offer], venue: VenueView, now: datetime, waiting: AbstractSet[str]) -> None:
     cells = {
         "Time": [f"{offer.clock:%H:%M}" for offer in found],
         "Class": [offer.found.name for offer in found],

@@ -17,7 +17,7 @@ from prebooking.cli.runner import report_errors, run_command
 from prebooking.cli.site import PATIENCE, open_site
 from prebooking.cli.terminal import say
 from prebooking.errors import BadInput, CommandFailed, SettingsError
-from prebooking.operator import BoxVerdict, KnownVenue
+from prebooking.operator import SetBoxResult, VenueView
 from prebooking.sessions import Seal
 from prebooking.settings import AccountSettings
 
@@ -78,7 +78,7 @@ def _password(who: str) -> str:
     return password
 
 
-def _refuse(answer: BoxVerdict, venue: KnownVenue, who: str) -> None:
+def _refuse(answer: SetBoxResult, venue: VenueView, who: str) -> None:
     if answer.verdict == "box_taken":
         cure = f'prebooking login "{answer.name}" --member {who}'
         raise CommandFailed(f'{venue.name} is the same box as "{answer.name}": pause {venue.name}, and {cure}')
@@ -86,7 +86,7 @@ def _refuse(answer: BoxVerdict, venue: KnownVenue, who: str) -> None:
         raise CommandFailed(f"{venue.name} has got another box meanwhile: look at `prebooking venue list --json`.")
 
 
-def _box_at(venue: KnownVenue, boxes: Sequence[Box]) -> str | None:
+def _box_at(venue: VenueView, boxes: Sequence[Box]) -> str | None:
     """Return the number of the venue's box, by what the login says of the member's boxes; None: it says nothing.
 
     Raises:

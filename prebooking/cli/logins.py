@@ -13,7 +13,7 @@ from prebooking.cli.dates import format_duration, format_instant
 from prebooking.cli.options import AsJson, Member, member_of
 from prebooking.cli.runner import run_command
 from prebooking.cli.terminal import refuse_unreadable, say, show_json, show_table
-from prebooking.operator import KnownSession
+from prebooking.operator import SessionView
 
 
 class _VenueFirst(TyperGroup):
@@ -64,7 +64,7 @@ async def _list(member: str | None, *, as_json: bool) -> None:
     refuse_unreadable(logins.unreadable)
 
 
-def _plain(one: KnownSession) -> dict[str, Any]:
+def _plain(one: SessionView) -> dict[str, Any]:
     """Return what may be shown: not what is sealed."""
     shown = one.model_dump(mode="json", include={"user_email", "expired_at", "next_opening"})
     return shown | {"venue": one.venue.name, "refreshed_at": one.session.refreshed_at.isoformat()}

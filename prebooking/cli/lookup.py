@@ -7,14 +7,14 @@ from typing import TypeVar
 
 from prebooking.errors import CommandFailed
 from prebooking.foreign import name_key
-from prebooking.operator import KnownVenue, Wish
+from prebooking.operator import PrebookingView, VenueView
 
 T = TypeVar("T")
 
 ID_LENGTH = 8  # characters of an id that are shown
 
 
-def find_venue(venues: Sequence[KnownVenue], name: str, *, whole: bool = False) -> KnownVenue:
+def find_venue(venues: Sequence[VenueView], name: str, *, whole: bool = False) -> VenueView:
     """Return the venue of this name, or the only one whose name begins so; case does not matter.
 
     ``whole``: a part of the name is not enough, because what is done cannot be undone.
@@ -31,9 +31,9 @@ def find_venue(venues: Sequence[KnownVenue], name: str, *, whole: bool = False) 
     return found
 
 
-def find_prebooking(wishes: Sequence[Wish], start: str) -> Wish:
+def find_prebooking(prebookings: Sequence[PrebookingView], start: str) -> PrebookingView:
     """Return the prebooking whose id begins so. Raises CommandFailed, as above."""
-    return _find_one(wishes, start, lambda wish: str(wish.id), "prebooking", shown=ID_LENGTH)
+    return _find_one(prebookings, start, lambda prebooking: str(prebooking.id), "prebooking", shown=ID_LENGTH)
 
 
 def matching_names(names: Sequence[str], wanted: str) -> list[str]:

@@ -15,7 +15,7 @@ from prebooking.cli.options import AsJson, Member, member_of
 from prebooking.cli.runner import run_command
 from prebooking.cli.terminal import at_terminal, refuse_unreadable, say, show_json, show_table
 from prebooking.errors import CommandFailed
-from prebooking.operator import Wish
+from prebooking.operator import PrebookingView
 
 LIMIT = 200  # rows shown
 SEARCHED = 1000  # rows among which one is found by its id
@@ -42,17 +42,19 @@ def list_prebookings(
 async def _list(member: str | None, *, days: int, as_json: bool) -> None:
     whose = member_of(member)
     async with open_database() as database:
-        wishes = await database.operator.prebookings(whose, settled_days=days, limit=LIMIT, until=database.deadline())
+        prebookings = await database.operator.prebookings(
+            whose, settled_days=days, limit=LIMIT, until=database.deadline()
+        )
         now = database.clock.now()
     if as_json:
-        show_json(wishes)
-    elif wishes:
-        _show(wishes, now)
-        if len(wishes) + len(wishes.unreadable) == LIMIT:
+        show_json(prebookings)
+    elif prebookings:
+        _show(prebookings, now)
+        if len(prebookings) + len(prebookings.unreadable) == LIMIT:
             say(f"These are the nearest {LIMIT}: say --member for all of one.")
-    elif not wishes.unreadable:
+    elif not prebookings.unreadable:
         say(f"No prebookings{' for ' + whose if whose else ''}: ask for a class with `prebooking add`.")
-    refuse_unreadable(wishes.unreadable)
+    refuse_unreadable(prebookings.unreadable)
 
 
 def cancel(
@@ -68,50 +70,52 @@ def cancel(
 
 async def _cancel(start: str, member: str | None) -> None:
     async with open_database() as database:
-        wishes = await database.operator.prebookings(
+        prebookings = await database.operator.prebookings(
             member_of(member), settled_days=A_MONTH, limit=SEARCHED, until=database.deadline()
         )
-        wish = find_prebooking(wishes, start)
-        answer = await database.prebookings.cancel(wish.id, wish.user_email, until=database.deadline())
+        prebooking = find_prebooking(prebookings, start)
+        answer = await database.prebookings.cancel(prebooking.id, prebooking.user_email, until=database.deadline())
     if answer != "cancelled":
         raise CommandFailed(_NOT_CANCELLED[answer])
-    say(f"Cancelled {_what(wish)} at {wish.venue}, {format_instant(wish.expires_at, wish.timezone)}.")
+    begins = format_instant(prebooking.expires_at, prebooking.timezone)
+    begins = format_instant(prebooking.expires_at, prebooking.timezone)
+    say(f"Cancelled {_class_name(prebooking)} at {prebooking.venue}, {begins}.")
 
 
-def _show(wishes: Sequence[Wish], now: datetime) -> None:
+def _show(prebookings: Sequence[PrebookingView], now: datetime) -> None:
     """Show them; on a terminal, which is narrow, what is the same in all rows is said once, above them."""
     cells = {
-        "Id": [str(wish.id)[:ID_LENGTH] for wish in wishes],
-        "Class": [_what(wish) for wish in wishes],
-        "Venue": [wish.venue for wish in wishes],
-        "Begins": [format_instant(wish.expires_at, wish.timezone) for wish in wishes],
-        "Booking opens": [format_instant(wish.available_at, wish.timezone) for wish in wishes],
-        "Member": [wish.user_email for wish in wishes],
-        "State": [_state(wish, now) for wish in wishes],
+        "Id": [str(prebooking.id)[:ID_LENGTH] for prebooking in prebookings],
+        "Class": [_class_name(prebooking) for prebooking in prebookings],
+        "Venue": [prebooking.venue for prebooking in prebookings],
+        "Begins": [format_instant(prebooking.expires_at, prebooking.timezone) for prebooking in prebookings],
+        "Booking opens": [format_instant(prebooking.available_at, prebooking.timezone) for prebooking in prebookings],
+        "Member": [prebooking.user_email for prebooking in prebookings],
+        "State": [_state(prebooking, now) for prebooking in prebookings],
     }
     same = [column for column in ("Member", "Venue") if at_terminal() and len(set(cells[column])) == 1]
     if same:
         say(" at ".join(cells.pop(column)[0] for column in same))
     show_table(list(cells), zip(*cells.values(), strict=True), shrink=_SHRINK)
-    _say_more(wishes)
+    _show_messages(prebookings)
 
 
-def _state(wish: Wish, now: datetime) -> str:
-    if wish.status != "pending":
-        return wish.outcome or wish.status
-    if wish.being_booked:
+def _state(prebooking: PrebookingView, now: datetime) -> str:
+    if prebooking.status != "pending":
+        return prebooking.outcome or prebooking.status
+    if prebooking.being_booked:
         return "being booked"
-    if not wish.venue_enabled:
+    if not prebooking.venue_enabled:
         return "venue paused"
-    return "due" if wish.available_at <= now else "waiting"
+    return "due" if prebooking.available_at <= now else "waiting"
 
 
-def _say_more(wishes: Sequence[Wish]) -> None:
+def _show_messages(prebookings: Sequence[PrebookingView]) -> None:
     """Say in sentences what a word in the table does not."""
-    for wish in wishes:
-        if more := wish.warning if wish.status == "pending" else wish.error_message:
-            say(f"{str(wish.id)[:ID_LENGTH]}: {more}")
+    for prebooking in prebookings:
+        if more := prebooking.warning if prebooking.status == "pending" else prebooking.error_message:
+            say(f"{str(prebooking.id)[:ID_LENGTH]}: {more}")
 
 
-def _what(wish: Wish) -> str:
-    return wish.class_name or f"class {wish.class_id or '?'}"
+def _class_name(prebooking: PrebookingView) -> str:
+    return prebooking.class_name or f"class {prebooking.class_id or '?'}"

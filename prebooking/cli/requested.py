@@ -13,7 +13,7 @@ from prebooking.cli.database import AdminDatabase
 from prebooking.cli.dates import format_instant, parse_instant, timezone_of
 from prebooking.cli.lookup import ID_LENGTH
 from prebooking.errors import BadInput, CommandFailed
-from prebooking.operator import KnownVenue, WishVerdict
+from prebooking.operator import AddResult, VenueView
 
 DATA_LIMIT = 6144  # bytes: booking_data_is_short in the migrations
 _EXAMPLE = '{"class_id": "4711"}'
@@ -55,7 +55,7 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is no JSON")
 
 
-def choose_opening(asked: RequestedClass, venue: KnownVenue, given: str | None, now: datetime) -> datetime:
+def choose_opening(asked: RequestedClass, venue: VenueView, given: str | None, now: datetime) -> datetime:
     """Return when booking opens: as the member says, or else by the venue's rule. Raises BadInput."""
     if asked.begins <= now:
         raise BadInput(f"{asked.name} has begun: {format_instant(asked.begins, venue.timezone)} is over.")
@@ -69,7 +69,7 @@ def choose_opening(asked: RequestedClass, venue: KnownVenue, given: str | None, 
 
 async def ask(
     database: AdminDatabase,
-    venue: KnownVenue,
+    venue: VenueView,
     who: str,
     asked: RequestedClass,
     opens_at: datetime,
@@ -94,7 +94,7 @@ async def ask(
     return str(verdict.id)[:ID_LENGTH]
 
 
-def _why_not(verdict: WishVerdict, asked: RequestedClass, who: str) -> str:
+def _why_not(verdict: AddResult, asked: RequestedClass, who: str) -> str:
     short, other = str(verdict.id)[:ID_LENGTH], verdict.class_name or "another class"
     return {
         "waiting": f"{who} waits for this class already ({short}): cancel it first to ask in another way.",

@@ -16,7 +16,7 @@ from prebooking.errors import CommandFailed
 from prebooking.http import isolated_client
 from prebooking.model import Kind, Outcome, Venue
 from prebooking.opening import OpeningRule, instant
-from prebooking.operator import KnownSession, KnownVenue
+from prebooking.operator import SessionView, VenueView
 from prebooking.sessions import Seal
 from prebooking.settings import AccountSettings
 from prebooking.systems import Ability, can
@@ -49,7 +49,7 @@ async def open_site(settings: AccountSettings, venue: Venue) -> AsyncIterator[Ai
         yield site
 
 
-def opened(settings: AccountSettings, known: KnownSession | None) -> Session | None:
+def opened(settings: AccountSettings, known: SessionView | None) -> Session | None:
     """Return a member's login, dead or alive; None: there is none, or no key here. Raises SealBroken."""
     if known is None or not settings.session_encryption_key:
         return None
@@ -65,7 +65,7 @@ class Timetable:
     unread: Sequence[GymClass]
 
 
-async def timetable(site: AimHarderSite, venue: KnownVenue, day: date, session: Session | None) -> Timetable:
+async def timetable(site: AimHarderSite, venue: VenueView, day: date, session: Session | None) -> Timetable:
     """Return a day's classes. Raises CommandFailed, if the list cannot be read."""
     if venue.provider_box_id is None:
         raise CommandFailed(f'The box of {venue.name} is not known yet: prebooking login "{venue.name}" finds it.')

@@ -11,7 +11,7 @@ import typer
 from prebooking.cli import plot
 from prebooking.cli.database import open_database
 from prebooking.cli.dates import format_duration, format_instant
-from prebooking.cli.doctor.running import needs_somebody
+from prebooking.cli.doctor.running import find_failures
 from prebooking.cli.options import AsJson
 from prebooking.cli.runner import FAILED, run_command
 from prebooking.cli.terminal import say, show_json, show_table
@@ -29,7 +29,7 @@ def status(*, as_json: AsJson = False) -> None:
 async def _status(*, as_json: bool) -> None:
     async with open_database() as database:
         found = await database.operator.status(until=database.deadline())
-    needs = needs_somebody(found)
+    needs = find_failures(found)
     if as_json:
         show_json(found.model_dump(mode="json") | {"needs": needs})
     else:

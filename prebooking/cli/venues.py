@@ -19,7 +19,7 @@ from prebooking.cli.terminal import counted, refuse_unreadable, say, show_json, 
 from prebooking.errors import BadInput, CommandFailed
 from prebooking.model import Venue
 from prebooking.opening import OpeningRule, parse_timezone
-from prebooking.operator import KnownVenue
+from prebooking.operator import VenueView
 from prebooking.systems import SYSTEMS, Ability, VenueSystem
 
 app = typer.Typer(help="Where one can book.", no_args_is_help=True, rich_markup_mode=None)
@@ -203,7 +203,7 @@ async def _enable(name: str, *, enabled: bool) -> None:
     say(f"A run that is under way may still send for 8 s. {venue.pending} waiting; those whose class begins expire.")
 
 
-def _row(venue: KnownVenue) -> tuple[str, ...]:
+def _row(venue: VenueView) -> tuple[str, ...]:
     return (
         venue.name,
         venue.host or "your endpoint",
@@ -214,7 +214,7 @@ def _row(venue: KnownVenue) -> tuple[str, ...]:
     )
 
 
-def _state(venue: KnownVenue) -> str:
+def _state(venue: VenueView) -> str:
     if not venue.enabled:
         return "paused"
     return f"blocked until {format_instant(venue.paused_until, venue.timezone)}" if venue.paused_until else "open"

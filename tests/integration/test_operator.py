@@ -11,7 +11,7 @@ import pytest
 
 from prebooking.errors import StoreRefused
 from prebooking.model import Venue
-from prebooking.operator import OperatorStore, VenueVerdict, WishVerdict
+from prebooking.operator import AddResult, AddVenueResult, OperatorStore
 from tests.calls import claim, complete, prebooking, save_session
 from tests.database import At, Connection, Rest
 from tests.factories import add_prebooking, add_session, add_venue, noon
@@ -33,13 +33,13 @@ def box(name: str = "Box Centro", **overrides: Any) -> Venue:
     return Venue.model_validate(data | overrides)
 
 
-async def ask_for(store: OperatorStore, venue: UUID, **overrides: Any) -> WishVerdict:
+async def ask_for(store: OperatorStore, venue: UUID, **overrides: Any) -> AddResult:
     data = {"class_id": "4711", "day": "20261123"}
-    wish: dict[str, Any] = {"user_email": "ana@example.com", "booking_data": data, "again": False}
-    wish |= {"anyway": True}
-    wish |= {"available_at": noon(3600), "expires_at": noon(7200)}
+    prebooking: dict[str, Any] = {"user_email": "ana@example.com", "booking_data": data, "again": False}
+    prebooking |= {"anyway": True}
+    prebooking |= {"available_at": noon(3600), "expires_at": noon(7200)}
     row_id = overrides.pop("row_id", None) or uuid4()
-    return await store.add_prebooking(row_id, venue_id=venue, until=deadline(), **(wish | overrides))
+    return await store.add_prebooking(row_id, venue_id=venue, until=deadline(), **(prebooking | overrides))
 
 
 # venues
@@ -78,7 +78,7 @@ async def test_a_name_or_a_box_that_is_taken_is_refused_with_the_venue_that_has_
     first = box()
     await store.add_venue(first, None, until=deadline())
     answer = await store.add_venue(second, None, until=deadline())
-    assert answer == VenueVerdict.model_validate({"verdict": verdict, "id": first.id, "name": "Box Centro"})
+    assert answer == AddVenueResult.model_validate({"verdict": verdict, "id": first.id, "name": "Box Centro"})
     assert len(await store.venues(until=deadline())) == 1
 
 
@@ -157,7 +157,7 @@ async def test_asking_again_under_the_same_id_adds_nothing_and_says_the_same(
 ) -> None:
     venue, row_id = add_venue(owner), uuid4()
     answers = [await ask_for(store, venue, row_id=row_id) for _ in range(2)]
-    assert answers == [WishVerdict(verdict="added", id=row_id)] * 2
+    assert answers == [AddResult(verdict="added", id=row_id)] * 2
 
 
 async def test_a_second_wish_of_the_member_for_the_class_is_refused_with_the_first(
@@ -165,7 +165,7 @@ async def test_a_second_wish_of_the_member_for_the_class_is_refused_with_the_fir
 ) -> None:
     venue = add_venue(owner)
     first = await ask_for(store, venue)
-    assert await ask_for(store, venue, user_email="ANA@example.com") == WishVerdict(verdict="waiting", id=first.id)
+    assert await ask_for(store, venue, user_email="ANA@example.com") == AddResult(verdict="waiting", id=first.id)
     assert (await ask_for(store, venue, user_email="ben@example.com")).verdict == "added"
     assert (await ask_for(store, venue, booking_data={"class_id": "4712"})).verdict == "added"
 
@@ -178,7 +178,7 @@ async def test_a_class_that_is_booked_is_asked_for_again_only_expressly(
     assert first.id is not None
     claim(owner, me)
     assert complete(owner, first.id, me)
-    assert await ask_for(store, venue) == WishVerdict(verdict="booked", id=first.id)
+    assert await ask_for(store, venue) == AddResult(verdict="booked", id=first.id)
     assert (await ask_for(store, venue, again=True)).verdict == "added"
 
 
@@ -186,8 +186,8 @@ async def test_a_class_that_has_begun_and_a_venue_that_is_not_there_are_refused(
     owner: Connection, at: At, store: OperatorStore
 ) -> None:
     begun = await ask_for(store, add_venue(owner), available_at=noon(-60), expires_at=noon())
-    assert begun == WishVerdict(verdict="begun")
-    assert await ask_for(store, uuid4()) == WishVerdict(verdict="no_venue")
+    assert begun == AddResult(verdict="begun")
+    assert await ask_for(store, uuid4()) == AddResult(verdict="no_venue")
     assert owner.execute("select * from public.prebookings").fetchall() == []
 
 
@@ -200,7 +200,7 @@ async def test_a_class_is_one_class_however_its_number_is_written(
     add_prebooking(owner, venue, user_email="ben@example.com", booking_data=other, **ended)
     assert (await ask_for(store, venue, user_email="ben@example.com")).verdict == "booked"
     first = await ask_for(store, venue, available_at=noon(-1))
-    assert await ask_for(store, venue, booking_data=other) == WishVerdict(verdict="waiting", id=first.id)
+    assert await ask_for(store, venue, booking_data=other) == AddResult(verdict="waiting", id=first.id)
     claim(owner, me)
     assert first.id is not None
     assert complete(owner, first.id, me)
@@ -322,15 +322,17 @@ async def test_a_list_has_what_waits_and_what_ended_lately_in_the_order_of_the_c
     add_prebooking(owner, venue, **mine, **ended, settled_at=noon(-8 * 86400))
     add_prebooking(owner, venue)
     listed = await store.prebookings("ana@EXAMPLE.com", settled_days=7, limit=10, until=deadline())
-    assert [wish.id for wish in listed] == [full, soonest, late]
-    assert [wish.being_booked for wish in listed] == [False, True, False]
+    assert [prebooking.id for prebooking in listed] == [full, soonest, late]
+    assert [prebooking.being_booked for prebooking in listed] == [False, True, False]
     assert (listed[0].venue, listed[0].timezone, listed[0].error_message) == (
         "Box Centro",
         "Europe/Madrid",
         "The class was full.",
     )
     assert len(await store.prebookings(None, settled_days=30, limit=10, until=deadline())) == 5
-    assert [wish.id for wish in await store.prebookings(None, settled_days=30, limit=1, until=deadline())] == [soonest]
+    assert [
+        prebooking.id for prebooking in await store.prebookings(None, settled_days=30, limit=1, until=deadline())
+    ] == [soonest]
 
 
 # logins
@@ -386,7 +388,7 @@ async def test_the_doctor_hears_the_role_the_time_and_which_functions_may_be_exe
     owner: Connection, at: At, store: OperatorStore
 ) -> None:
     owner.execute("revoke execute on function public.cancel_prebooking_v1 from service_role")
-    facts = await store.facts(["list_venues_v1", "cancel_prebooking_v1", "book_the_moon_v1"], until=deadline())
+    facts = await store.access(["list_venues_v1", "cancel_prebooking_v1", "book_the_moon_v1"], until=deadline())
     assert facts.model_dump() == {
         "now": noon(),
         "role": "service_role",
@@ -397,4 +399,4 @@ async def test_the_doctor_hears_the_role_the_time_and_which_functions_may_be_exe
 async def test_a_key_of_a_visitor_may_ask_nothing(rest: Rest) -> None:
     async for store in store_of(rest, rest.anon_key):
         with pytest.raises(StoreRefused, match="42501"):
-            await store.facts([], until=deadline())
+            await store.access([], until=deadline())

@@ -8,7 +8,7 @@ import typer
 
 from prebooking.cli.doctor.check import Check, Finding
 from prebooking.cli.doctor.gather import gather
-from prebooking.cli.doctor.running import BELL, WATCHES
+from prebooking.cli.doctor.running import BELL, HEALTH_CHECKS
 from prebooking.cli.doctor.setup import SETUP
 from prebooking.cli.doctor.venues import VENUES
 from prebooking.cli.environment import environment
@@ -16,7 +16,7 @@ from prebooking.cli.options import AsJson
 from prebooking.cli.runner import FAILED, run_command
 from prebooking.cli.terminal import say, show_json
 
-CHECKS: tuple[Check[Any], ...] = (*SETUP, *WATCHES, BELL, *VENUES)
+CHECKS: tuple[Check[Any], ...] = (*SETUP, *HEALTH_CHECKS, BELL, *VENUES)
 
 
 def doctor(*, as_json: AsJson = False) -> None:
@@ -25,8 +25,8 @@ def doctor(*, as_json: AsJson = False) -> None:
 
 
 async def _doctor(*, as_json: bool) -> None:
-    evidence = await gather(environment())
-    found = [finding for check in CHECKS for finding in check.findings(evidence)]
+    observations = await gather(environment())
+    found = [finding for check in CHECKS for finding in check.findings(observations)]
     if as_json:
         show_json([_as_json(finding) for finding in found])
     else:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
 
-from prebooking.cli.doctor.evidence import Evidence
+from prebooking.cli.doctor.observations import Observations
 
 T = TypeVar("T")
 
@@ -56,14 +56,14 @@ class Check(Generic[T]):
     """One check. ``of`` returns the facts that it needs, or None if they could not be had; then it finds nothing."""
 
     name: str
-    of: Callable[[Evidence], T | None]
+    of: Callable[[Observations], T | None]
     look: Callable[[T], Iterable[Found]]
     ways: Mapping[str, str]
     warnings: frozenset[str] = frozenset()
 
-    def findings(self, evidence: Evidence) -> Iterator[Finding]:
+    def findings(self, observations: Observations) -> Iterator[Finding]:
         """Yield what it finds in what was gathered."""
-        facts = self.of(evidence)
+        facts = self.of(observations)
         return self.judge(facts) if facts is not None else iter(())
 
     def judge(self, facts: T) -> Iterator[Finding]:

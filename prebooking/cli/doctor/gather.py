@@ -12,7 +12,7 @@ import httpx
 from prebooking.bookers.adapter import adapter
 from prebooking.bookers.call import HEADERS, Reply, ask
 from prebooking.cli.database import AdminDatabase, open_database
-from prebooking.cli.doctor.evidence import ClockOffset, EndpointVisit, Evidence, SessionLook, Visit
+from prebooking.cli.doctor.observations import ClockOffset, EndpointVisit, Observations, SessionLook, Visit
 from prebooking.cli.doctor.setup import FUNCTIONS
 from prebooking.cli.doctor.venues import NOBODY
 from prebooking.cli.runner import sentences
@@ -21,7 +21,7 @@ from prebooking.clock import Clock, Reading
 from prebooking.errors import CommandFailed, SealBroken, SettingsError, StoreError
 from prebooking.http import isolated_client
 from prebooking.model import Kind, Outcome
-from prebooking.operator import KnownSession, KnownVenue
+from prebooking.operator import SessionView, VenueView
 from prebooking.settings import AccountSettings, Settings
 from prebooking.systems import SYSTEMS
 
@@ -32,9 +32,9 @@ SOON = timedelta(hours=24)  # logins are kept alive for prebookings that open wi
 _DATE_GRAIN = 1.0  # seconds: the smallest step of a Date header
 
 
-async def gather(environment: Mapping[str, str]) -> Evidence:
+async def gather(environment: Mapping[str, str]) -> Observations:
     """Return everything that can be had."""
-    found = Evidence(environment)
+    found = Observations(environment)
     try:
         Settings.from_environment(environment)
     except SettingsError as exc:
@@ -55,18 +55,18 @@ async def gather(environment: Mapping[str, str]) -> Evidence:
     return found
 
 
-async def _gather_from_database(found: Evidence, database: AdminDatabase) -> None:
+async def _gather_from_database(found: Observations, database: AdminDatabase) -> None:
     asked = Reading.of(database.clock)
-    found.caller = await _or_error(found, database.operator.facts(FUNCTIONS, until=database.deadline()))
+    found.caller = await _or_error(found, database.operator.access(FUNCTIONS, until=database.deadline()))
     if found.caller is None:
         return
     found.clock = ClockOffset.of("the database's clock", found.caller.now, asked, database.clock, grain=0)
-    found.watch = await _or_error(found, database.operator.watch(until=database.deadline()))
+    found.health = await _or_error(found, database.operator.health(until=database.deadline()))
     found.bell = await _or_error(found, database.bell.state(until=database.deadline()))
     found.venues = await _or_error(found, database.operator.venues(until=database.deadline()))
 
 
-async def _or_error(found: Evidence, answer: Awaitable[T]) -> T | None:
+async def _or_error(found: Observations, answer: Awaitable[T]) -> T | None:
     """Return the database's answer, or note why there is none."""
     try:
         return await answer
@@ -75,13 +75,13 @@ async def _or_error(found: Evidence, answer: Awaitable[T]) -> T | None:
         return None
 
 
-async def _visit_page(venue: KnownVenue, page: str, settings: AccountSettings, clock: Clock) -> Visit:
+async def _visit_page(venue: VenueView, page: str, settings: AccountSettings, clock: Clock) -> Visit:
     transport = adapter(venue.provider).transport(settings)
     async with isolated_client(connect_timeout=5, transport=transport) as client:
         return await _visit(venue.name, client, client.build_request("GET", page), clock)
 
 
-async def _visit_endpoint(found: Evidence, clock: Clock) -> EndpointVisit | None:
+async def _visit_endpoint(found: Observations, clock: Clock) -> EndpointVisit | None:
     """Ask the endpoint about a prebooking that does not exist, as the scheduler asks about one in doubt."""
     venues = [venue for venue in found.venues or [] if venue.enabled and venue.provider == "webhook"]
     variables = SYSTEMS["webhook"].variables
@@ -121,7 +121,7 @@ def _date(reply: Reply | None) -> datetime | None:
         return None
 
 
-async def _gather_sessions(found: Evidence, database: AdminDatabase, settings: AccountSettings) -> None:
+async def _gather_sessions(found: Observations, database: AdminDatabase, settings: AccountSettings) -> None:
     """Ask about the logins that are needed within a day; others may rest, and are renewed when their day comes."""
     if found.caller is None:
         return
@@ -134,7 +134,7 @@ async def _gather_sessions(found: Evidence, database: AdminDatabase, settings: A
     found.sessions = [await _look_at_session(known, settings) for known in needed]
 
 
-async def _look_at_session(known: KnownSession, settings: AccountSettings) -> SessionLook:
+async def _look_at_session(known: SessionView, settings: AccountSettings) -> SessionLook:
     try:
         session = opened(settings, known)
     except SealBroken:

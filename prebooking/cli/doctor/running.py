@@ -9,8 +9,8 @@ from typing import Any
 from prebooking.bell import BellState, find_bell_faults
 from prebooking.cli.dates import format_duration, format_instant
 from prebooking.cli.doctor.check import Check, Fine, Found, fault
-from prebooking.cli.doctor.evidence import Evidence
-from prebooking.overview import Watch
+from prebooking.cli.doctor.observations import Observations
+from prebooking.overview import Health
 from prebooking.session_keeper import EVERY
 from prebooking.settings import Settings
 
@@ -20,65 +20,65 @@ SLOW_CLAIM = 500  # milliseconds from which on claims, one after the other, cost
 _SHOWN = 5  # members who are named
 
 
-def _since(watch: Watch, instant: datetime) -> str:
-    return f"{format_duration(watch.now - instant)} ago"
+def _since(health: Health, instant: datetime) -> str:
+    return f"{format_duration(health.now - instant)} ago"
 
 
-def _look_at_trigger(watch: Watch) -> Iterator[Found]:
-    alive = watch.last_tick_at is not None and watch.now - watch.last_tick_at <= LATE_TICK
-    if watch.last_tick_at is None:
+def _look_at_trigger(health: Health) -> Iterator[Found]:
+    alive = health.last_tick_at is not None and health.now - health.last_tick_at <= LATE_TICK
+    if health.last_tick_at is None:
         yield fault("never")
-    elif not alive and watch.locks.claims_pid:
-        yield fault("held_up", since=_since(watch, watch.last_tick_at))
+    elif not alive and health.locks.claims_pid:
+        yield fault("held_up", since=_since(health, health.last_tick_at))
     elif not alive:
-        yield fault("dead", since=_since(watch, watch.last_tick_at), overdue=watch.rows.overdue)
-    elif watch.rows.overdue:
-        systems = ", ".join(f"{count} {provider}" for provider, count in sorted(watch.overdue.items()))
-        yield fault("overdue", overdue=watch.rows.overdue, systems=systems)
+        yield fault("dead", since=_since(health, health.last_tick_at), overdue=health.rows.overdue)
+    elif health.rows.overdue:
+        systems = ", ".join(f"{count} {provider}" for provider, count in sorted(health.overdue.items()))
+        yield fault("overdue", overdue=health.rows.overdue, systems=systems)
     else:
-        yield Fine(f"called {_since(watch, watch.last_tick_at)}")
+        yield Fine(f"called {_since(health, health.last_tick_at)}")
 
 
-def _look_at_upkeep(watch: Watch) -> Iterator[Found]:
-    if not watch.logins:
+def _look_at_upkeep(health: Health) -> Iterator[Found]:
+    if not health.logins:
         yield Fine("no login has to be kept alive now")
-    elif watch.sessions_at is None:
-        yield fault("never", logins=watch.logins)
-    elif watch.now - watch.sessions_at > LATE_UPKEEP:
-        yield fault("dead", since=_since(watch, watch.sessions_at), logins=watch.logins)
+    elif health.sessions_at is None:
+        yield fault("never", logins=health.logins)
+    elif health.now - health.sessions_at > LATE_UPKEEP:
+        yield fault("dead", since=_since(health, health.sessions_at), logins=health.logins)
     else:
-        yield Fine(f"called {_since(watch, watch.sessions_at)}")
+        yield Fine(f"called {_since(health, health.sessions_at)}")
 
 
-def _look_at_logins(watch: Watch) -> Iterator[Found]:
-    yield from (fault("unreadable", sentence=sentence) for sentence in watch.no_login.unreadable)
-    for one in watch.no_login[:_SHOWN]:
+def _look_at_logins(health: Health) -> Iterator[Found]:
+    yield from (fault("unreadable", sentence=sentence) for sentence in health.no_login.unreadable)
+    for one in health.no_login[:_SHOWN]:
         opens = format_instant(one.opens, one.timezone)
         yield fault("none", member=one.user_email, venue=one.venue, opens=opens)
-    if len(watch.no_login) > _SHOWN:
-        yield fault("more", more=len(watch.no_login) - _SHOWN)
-    if watch.other_key:
-        yield fault("other_key", rows=watch.other_key)
-    if not watch.no_login and not watch.no_login.unreadable and not watch.other_key:
+    if len(health.no_login) > _SHOWN:
+        yield fault("more", more=len(health.no_login) - _SHOWN)
+    if health.other_key:
+        yield fault("other_key", rows=health.other_key)
+    if not health.no_login and not health.no_login.unreadable and not health.other_key:
         yield Fine("there is one for every class that opens within a day and needs it")
 
 
-def _look_at_data(watch: Watch) -> Iterator[Found]:
-    if watch.rows.bad_data:
-        yield fault("unreadable", rows=watch.rows.bad_data)
+def _look_at_data(health: Health) -> Iterator[Found]:
+    if health.rows.bad_data:
+        yield fault("unreadable", rows=health.rows.bad_data)
     else:
         yield Fine("of every prebooking that waits can be read")
 
 
-def _look_at_trouble(watch: Watch) -> Iterator[Found]:
-    for one in watch.troubled:
+def _look_at_trouble(health: Health) -> Iterator[Found]:
+    for one in health.troubled:
         yield fault("since", venue=one.venue, since=format_instant(one.since, one.timezone))
-    if not watch.troubled:
+    if not health.troubled:
         yield Fine("none between the function and the venues")
 
 
-def _look_at_locks(watch: Watch) -> Iterator[Found]:
-    locks = watch.locks
+def _look_at_locks(health: Health) -> Iterator[Found]:
+    locks = health.locks
     if locks.claims_pid:
         yield fault("claims", pid=locks.claims_pid)
     if locks.rows:
@@ -88,8 +88,8 @@ def _look_at_locks(watch: Watch) -> Iterator[Found]:
         yield Fine("no session of the database holds up claims")
 
 
-def _look_at_claims(watch: Watch) -> Iterator[Found]:
-    cost = watch.claim_ms
+def _look_at_claims(health: Health) -> Iterator[Found]:
+    cost = health.claim_ms
     if cost.p50 is not None and cost.p50 > SLOW_CLAIM:
         yield fault("slow", p50=cost.p50, max=cost.max, runs=cost.runs)
     elif cost.p50 is not None:
@@ -116,15 +116,15 @@ def _same(lead: str, seconds: float) -> bool:
         return True
 
 
-def _bell(evidence: Evidence) -> tuple[BellState, str] | None:
-    return (evidence.bell, evidence.environment.get("LEAD_SECONDS", "").strip()) if evidence.bell else None
+def _bell(observations: Observations) -> tuple[BellState, str] | None:
+    return (observations.bell, observations.environment.get("LEAD_SECONDS", "").strip()) if observations.bell else None
 
 
 _END = "end it in the SQL editor"
-WATCHES: tuple[Check[Watch], ...] = (
+HEALTH_CHECKS: tuple[Check[Health], ...] = (
     Check(
         "trigger",
-        lambda evidence: evidence.watch,
+        lambda observations: observations.health,
         _look_at_trigger,
         {
             "never": "has never called the function: set it up (README, Deploy)",
@@ -137,7 +137,7 @@ WATCHES: tuple[Check[Watch], ...] = (
     ),
     Check(
         "upkeep",
-        lambda evidence: evidence.watch,
+        lambda observations: observations.health,
         _look_at_upkeep,
         {
             "never": "the trigger of /api/cron/session_keeper has never called, and {logins} logins die within half an"
@@ -148,7 +148,7 @@ WATCHES: tuple[Check[Watch], ...] = (
     ),
     Check(
         "login",
-        lambda evidence: evidence.watch,
+        lambda observations: observations.health,
         _look_at_logins,
         {
             "none": "{member} has none at {venue}, where a class opens {opens}:"
@@ -161,7 +161,7 @@ WATCHES: tuple[Check[Watch], ...] = (
     ),
     Check(
         "data",
-        lambda evidence: evidence.watch,
+        lambda observations: observations.health,
         _look_at_data,
         {
             "unreadable": "of {rows} prebookings cannot be read, and their venue will not get them: prebooking list"
@@ -170,7 +170,7 @@ WATCHES: tuple[Check[Watch], ...] = (
     ),
     Check(
         "trouble",
-        lambda evidence: evidence.watch,
+        lambda observations: observations.health,
         _look_at_trouble,
         {
             "since": "the function could not reach {venue}, or was blocked there, {since}, and got no clear answer"
@@ -180,7 +180,7 @@ WATCHES: tuple[Check[Watch], ...] = (
     ),
     Check(
         "locks",
-        lambda evidence: evidence.watch,
+        lambda observations: observations.health,
         _look_at_locks,
         {
             "claims": "a forgotten session holds the lock of all claims, and nothing is booked until it ends: "
@@ -191,7 +191,7 @@ WATCHES: tuple[Check[Watch], ...] = (
     ),
     Check(
         "claims",
-        lambda evidence: evidence.watch,
+        lambda observations: observations.health,
         _look_at_claims,
         {
             "slow": "take {p50} ms in the middle of the last {runs}, {max} ms at most: look for a transaction that has"
@@ -211,7 +211,7 @@ BELL: Check[tuple[BellState, str]] = Check(
 )
 
 
-def needs_somebody(watch: Watch) -> list[str]:
+def find_failures(health: Health) -> list[str]:
     """Return a sentence for each thing that nobody but a person can cure."""
-    checks: tuple[Check[Any], ...] = WATCHES
-    return [f"{found.name}: {found.said}" for check in checks for found in check.judge(watch) if not found.ok]
+    checks: tuple[Check[Any], ...] = HEALTH_CHECKS
+    return [f"{found.name}: {found.said}" for check in checks for found in check.judge(health) if not found.ok]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from prebooking.cli.doctor.check import Check, Fine, Found, fault
-from prebooking.cli.doctor.evidence import ClockOffset, Evidence
-from prebooking.operator import Facts
+from prebooking.cli.doctor.observations import ClockOffset, Observations
+from prebooking.operator import DatabaseAccess
 from prebooking.settings import CLOCK_SKEW
 
 # Every function of the database that the two functions of the cron and the command line call.
@@ -49,16 +49,16 @@ _SECRETS = ("CRON_SECRET", "CRON_SECRET_PREVIOUS", "BOOKING_WEBHOOK_SECRET")
 _KEYS = ("SESSION_ENCRYPTION_KEY", "SESSION_ENCRYPTION_KEY_PREVIOUS")
 
 
-def _look_at_settings(evidence: Evidence) -> Iterator[Found]:
-    for name, problem in evidence.problems.items():
-        missing = not evidence.environment.get(name, "").strip()
+def _look_at_settings(observations: Observations) -> Iterator[Found]:
+    for name, problem in observations.problems.items():
+        missing = not observations.environment.get(name, "").strip()
         yield fault("missing" if missing else "unfit", name=name, problem=problem)
-    if not evidence.problems:
+    if not observations.problems:
         yield Fine("complete, as the function needs them")
 
 
-def _look_at_secrets(evidence: Evidence) -> Iterator[Found]:
-    secrets, keys = _equal(evidence, _SECRETS), _equal(evidence, _KEYS)
+def _look_at_secrets(observations: Observations) -> Iterator[Found]:
+    secrets, keys = _equal(observations, _SECRETS), _equal(observations, _KEYS)
     if secrets:
         yield fault("equal", names=" and ".join(secrets))
     if keys:
@@ -67,22 +67,22 @@ def _look_at_secrets(evidence: Evidence) -> Iterator[Found]:
         yield Fine("differ from each other")
 
 
-def _equal(evidence: Evidence, names: tuple[str, ...]) -> list[str]:
+def _equal(observations: Observations, names: tuple[str, ...]) -> list[str]:
     """Return the names of the variables that have the same value as another one."""
-    values = {name: evidence.environment.get(name, "").strip() for name in names}
+    values = {name: observations.environment.get(name, "").strip() for name in names}
     return [name for name, value in values.items() if value and list(values.values()).count(value) > 1]
 
 
-def _look_at_database(evidence: Evidence) -> Iterator[Found]:
-    if evidence.settings is None:
+def _look_at_database(observations: Observations) -> Iterator[Found]:
+    if observations.settings is None:
         yield fault("settings_first")
-    for sentence in dict.fromkeys(evidence.database_errors):
+    for sentence in dict.fromkeys(observations.database_errors):
         yield fault("no_answer", sentence=sentence)
-    if evidence.settings and not evidence.database_errors:
+    if observations.settings and not observations.database_errors:
         yield Fine("answers")
 
 
-def _look_at_functions(caller: Facts) -> Iterator[Found]:
+def _look_at_functions(caller: DatabaseAccess) -> Iterator[Found]:
     missing = [name for name in FUNCTIONS if name not in caller.functions]
     if missing:
         yield fault("missing", names=", ".join(missing))
@@ -90,7 +90,7 @@ def _look_at_functions(caller: Facts) -> Iterator[Found]:
         yield Fine(f"all {len(FUNCTIONS)} functions are there")
 
 
-def _look_at_role(caller: Facts) -> Iterator[Found]:
+def _look_at_role(caller: DatabaseAccess) -> Iterator[Found]:
     if forbidden := [name for name, may in caller.functions.items() if not may]:
         yield fault("forbidden", role=caller.role, names=", ".join(forbidden))
     else:
@@ -107,7 +107,7 @@ def look_at_clock(clock: ClockOffset) -> Iterator[Found]:
 
 CLOCK_OFF = "{whose} differs from ours by {seconds} s: set the clock of this machine (NTP), or that one"
 
-SETUP: tuple[Check[Evidence] | Check[Facts] | Check[ClockOffset], ...] = (
+SETUP: tuple[Check[Observations] | Check[DatabaseAccess] | Check[ClockOffset], ...] = (
     Check(
         "settings", lambda all_: all_, _look_at_settings, {"missing": "{name} {problem}", "unfit": "{name} {problem}"}
     ),

@@ -11,10 +11,10 @@ from prebooking.bookers.call import Reply
 from prebooking.bookers.webhook.booker import classify_state
 from prebooking.cli.dates import UNKNOWN_TIMEZONE, find_timezone
 from prebooking.cli.doctor.check import Check, Fine, Found, fault
-from prebooking.cli.doctor.evidence import EndpointVisit, Evidence, Visit
+from prebooking.cli.doctor.observations import EndpointVisit, Observations, Visit
 from prebooking.cli.doctor.setup import CLOCK_OFF, look_at_clock
 from prebooking.model import Kind
-from prebooking.operator import KnownVenue
+from prebooking.operator import VenueView
 from prebooking.overview import Rows
 from prebooking.systems import SYSTEMS
 
@@ -23,17 +23,19 @@ _FAULTS = {401: "refused", 403: "refused", 429: "too_often"}
 _STATES = (Kind.BOOKED, Kind.WAITLISTED, Kind.NOT_BOOKED)
 
 
-def _look_at_venues(evidence: Evidence) -> Iterator[Found]:
-    venues = evidence.venues if evidence.venues is not None else Rows[KnownVenue]()  # all unreadable: an empty list
+def _look_at_venues(observations: Observations) -> Iterator[Found]:
+    venues = (
+        observations.venues if observations.venues is not None else Rows[VenueView]()
+    )  # all unreadable: an empty list
     yield from (fault("unreadable", sentence=sentence) for sentence in venues.unreadable)
     for venue in venues:
         if not find_timezone(venue.timezone):
             yield fault("zone", name=venue.name, problem=UNKNOWN_TIMEZONE)
         if not venue.enabled:
             yield Fine(f"{venue.name} is paused: not looked at")
-        elif missing := SYSTEMS[venue.provider].missing(evidence.environment):
+        elif missing := SYSTEMS[venue.provider].missing(observations.environment):
             yield fault("not_set_up", name=venue.name, variables=" and ".join(missing))
-    for visit in evidence.visits:
+    for visit in observations.visits:
         yield _judge_page(visit)
 
 
@@ -77,16 +79,16 @@ def _endpoint_fault(status: int, *, takes_posts: bool) -> str | None:
     return _FAULTS.get(status)
 
 
-def _look_at_clocks(evidence: Evidence) -> Iterator[Found]:
-    visits = [*evidence.visits, *([evidence.endpoint.visit] if evidence.endpoint else [])]
+def _look_at_clocks(observations: Observations) -> Iterator[Found]:
+    visits = [*observations.visits, *([observations.endpoint.visit] if observations.endpoint else [])]
     for visit in visits:
         if visit.clock:
             yield from look_at_clock(visit.clock)
 
 
-def _look_at_sessions(evidence: Evidence) -> Iterator[Found]:
-    yield from (fault("unreadable", sentence=sentence) for sentence in evidence.unreadable_sessions)
-    for look in evidence.sessions or []:
+def _look_at_sessions(observations: Observations) -> Iterator[Found]:
+    yield from (fault("unreadable", sentence=sentence) for sentence in observations.unreadable_sessions)
+    for look in observations.sessions or []:
         known, whose = look.known, f"{look.known.user_email} at {look.known.venue.name}"
         words = {"whose": whose, "venue": known.venue.name, "member": known.user_email}
         if known.expired_at:
@@ -99,12 +101,12 @@ def _look_at_sessions(evidence: Evidence) -> Iterator[Found]:
             yield fault("unknown", **words)
         else:
             yield fault("cannot_tell", detail=look.answer.detail, **words)
-    if not evidence.sessions and not evidence.unreadable_sessions:
+    if not observations.sessions and not observations.unreadable_sessions:
         yield Fine("no stored login is needed within a day")
 
 
 _LOGIN = ': prebooking login "{venue}" --member {member}'
-VENUES: tuple[Check[Evidence] | Check[EndpointVisit], ...] = (
+VENUES: tuple[Check[Observations] | Check[EndpointVisit], ...] = (
     Check(
         "venue",
         lambda all_: all_ if all_.venues is not None else None,

@@ -10,8 +10,8 @@ from prebooking.bell import BellState
 from prebooking.bookers.call import Reply
 from prebooking.clock import Clock, Reading
 from prebooking.model import Outcome
-from prebooking.operator import Facts, KnownSession, KnownVenue
-from prebooking.overview import Rows, Watch
+from prebooking.operator import DatabaseAccess, SessionView, VenueView
+from prebooking.overview import Health, Rows
 from prebooking.settings import AccountSettings
 
 
@@ -53,24 +53,24 @@ class EndpointVisit:
 class SessionLook:
     """A member's login that is needed within a day, and whether it works."""
 
-    known: KnownSession
+    known: SessionView
     opens: bool  # with a key that is here
     answer: Outcome | None = None  # why the venue does not take it; None: it does, or was not asked
 
 
 @dataclass(slots=True)
-class Evidence:
+class Observations:
     """Everything that was gathered."""
 
     environment: Mapping[str, str]
     problems: dict[str, str] = field(default_factory=dict)  # of the function's settings, per variable
     settings: AccountSettings | None = None
     database_errors: list[str] = field(default_factory=list)  # a sentence for each, with its cure
-    caller: Facts | None = None
+    caller: DatabaseAccess | None = None
     clock: ClockOffset | None = None
-    watch: Watch | None = None
+    health: Health | None = None
     bell: BellState | None = None
-    venues: Rows[KnownVenue] | None = None
+    venues: Rows[VenueView] | None = None
     visits: list[Visit] = field(default_factory=list)
     endpoint: EndpointVisit | None = None
     sessions: list[SessionLook] | None = None
