@@ -116,16 +116,16 @@ async def test_a_venue_that_is_started_again_is_healthy_and_nobody_overdue_there
 ) -> None:
     venue = add_venue(owner, troubled_since=noon(-600), enabled=False)
     add_prebooking(owner, venue, available_at=noon(-500))
-    await store.enable_venue(venue, enabled=True, until=soon())
-    status = await store.status(until=soon())
+    await store.enable_venue(venue, enabled=True, until=deadline())
+    status = await store.status(until=deadline())
     assert (status.troubled, status.rows.due, status.rows.overdue) == ([], 1, 0)
     at(106)
-    assert (await store.status(until=soon())).rows.overdue == 1
+    assert (await store.status(until=deadline())).rows.overdue == 1
 
 
 async def test_a_venue_that_is_stopped_by_hand_stays_troubled(owner: Connection, at: At, store: OperatorStore) -> None:
     venue = add_venue(owner, troubled_since=noon(-600))
-    await store.enable_venue(venue, enabled=False, until=soon())
+    await store.enable_venue(venue, enabled=False, until=deadline())
     assert owner.execute("select troubled_since from public.venues").fetchone() == (noon(-600),)
 
 

@@ -59,7 +59,7 @@ async def test_a_row_that_had_to_wait_is_overdue_from_then_on(
 ) -> None:
     long_ago = {"available_at": noon(-2000), "created_at": noon(-2000)}
     add_prebooking(owner, add_venue(owner, **venue), maybe_sent=True, setbacks=1, **long_ago, **row)
-    status = await store.status(until=soon())
+    status = await store.status(until=deadline())
     assert (status.rows.due, status.rows.overdue) == (1, is_overdue)
     assert status.overdue == ({"webhook": 1} if is_overdue else {})
 
