@@ -80,7 +80,7 @@ def _venues(on: Play, provider: str) -> Iterator[tuple[str, UUID]]:
         yield host, row
 
 
-def _ends(provider: str, end: tuple[str, str]) -> Iterator[str]:
+def _ends(provider: str, end: tuple[str, str | None]) -> Iterator[str]:
     """Let everybody be booked, and complain if a row ends otherwise, or anybody else was called or looked up."""
     with play(AIMHARDER_TWIN_URL="") as on:
         rows = list(_venues(on, provider))
@@ -100,7 +100,8 @@ def _run(_: Share) -> Iterator[Result]:
     )
     found = list(_ends("webhook", ("completed", "booked")))
     yield Result("hosts of venues behind the endpoint, never called", len(HOSTS), found)
-    found = list(_ends("aimharder", ("failed", "bad_data")))
+    # The operator has mistyped a host: that is no fault of the member's, whose row waits for the right one.
+    found = list(_ends("aimharder", ("pending", None)))
     yield Result("hosts of boxes, never called or looked up", len(HOSTS), found)
 
 

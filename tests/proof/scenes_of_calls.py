@@ -159,11 +159,11 @@ def a_venue_whose_clock_is_behind(ground: Ground) -> list[str]:
 
 def a_member_is_logged_out_while_in_doubt(ground: Ground) -> list[str]:
     async def story(world: Universe) -> list[str]:
-        [row] = world.opening(1, lasts=100, session_age=1190)
+        [row] = world.opening(1, lasts=200, session_age=1190)
         await runs(world, 0)
         await asyncio.sleep(20)
         world.twin.members.log_out(world.wishes[row].member)
-        await runs(world, 40, 110)
+        await runs(world, 40, 105, 210)
         await asyncio.sleep(10)
         return []
 
@@ -184,13 +184,13 @@ def a_session_dies_while_its_row_is_in_doubt(ground: Ground) -> list[str]:
 
 
 def two_refresh_one_login(ground: Ground) -> list[str]:
-    """A token that refreshes a login works once."""
+    """A token that refreshes a login works once. One is busy with it when a call is answered "log in again"."""
 
     async def story(world: Universe) -> list[str]:
         [row] = world.opening(1, session_age=1300)
         world.twin.script(world.wishes[row].member, Fate(delay_after=1.0), path=TOKEN_UPDATE)
         world.keep(Instance("k0"))
-        await runs(world, 0.005, 40)
+        await runs(world, 0.3, 75)
         await asyncio.sleep(10)
         return unless(status(world, row)[0] == "completed", "a login was lost, because two refreshed it at once")
 

@@ -34,7 +34,7 @@ a_failure_is_written_after_the_end = partial(_a_late_failure, after_the_next=Tru
 def a_call_is_cut_off(ground: Ground) -> list[str]:
     async def story(world: Universe) -> list[str]:
         world.opening(1)
-        await runs(world, 0, 12, 40)
+        await runs(world, 0, 12, 40, 75)
         await asyncio.sleep(20)
         return []
 
@@ -64,7 +64,7 @@ def a_page_in_place_of_an_answer(ground: Ground) -> list[str]:
 def a_venue_cannot_tell(ground: Ground) -> list[str]:
     async def story(world: Universe) -> list[str]:
         world.opening(1)
-        await runs(world, 0, 40, 60, 100)
+        await runs(world, 0, 40, 60, 105)  # it is held back for a minute
         await asyncio.sleep(20)
         return []
 
