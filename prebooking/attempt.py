@@ -260,7 +260,7 @@ class BookingAttempt:
         if outcome.kind is Kind.TOO_EARLY and said_too_early_long_enough(self._row, self._venue.time):
             evidence = Evidence.ANSWERS_FOR_LONG
         if proves(evidence, outcome.kind):
-            self._venue.completed += outcome.kind in COMPLETED
+            self._venue.completed += outcome.kind in COMPLETED and attempt.calls > 0
             self._venue.settle(attempt, outcome)
         elif outcome.kind is Kind.BLOCKED and self._is_blocked_alone():
             attempt.outcome = Outcome(Kind.BLOCKED_ALONE, detail=outcome.detail)

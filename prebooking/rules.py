@@ -32,7 +32,7 @@ def tells_of_earlier_call(again: Outcome) -> bool:
 def blocks_only_this_row(row: Prebooking, *, completed: int) -> bool:
     """Return whether the venue has booked others since it first blocked this row: then it is not to be paused.
 
-    ``completed`` counts the rows that it has booked in this run.
+    ``completed`` counts the rows that calls of this run have booked.
     """
     return row.blocks > 0 and (row.alone or completed > 0)
 

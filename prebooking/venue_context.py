@@ -24,7 +24,7 @@ class VenueContext:
         settle: writes a final outcome.
         release: gives the venue's unsent rows back, and pauses the venue for so many seconds.
         stopped: no first byte leaves any more.
-        completed: rows that were booked in this run.
+        completed: rows that a call of this run has booked.
 
     """
 

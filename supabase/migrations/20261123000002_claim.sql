@@ -225,9 +225,12 @@ begin
         and (p.claimed_until is null or p.claimed_until <= t or p.claimed_until > v_longest)
       for no key update skip locked),
     taken as (
-      -- An expired claim: its holder died, perhaps after sending.
+      -- An expired claim: its holder died, perhaps after sending. If its run was not closed, calls may have been made that
+      -- nobody has noted: then the blocks do not account for all of them.
       update public.prebookings p
       set maybe_sent = p.maybe_sent or p.claimed_by is not null,
+          blocks = case when p.claimed_by is null or exists (
+            select from public.prebooking_runs r where r.instance_id = p.claimed_by and r.closed_at is not null) then p.blocks else 0 end,
           claimed_by = p_instance, claimed_until = t + v_lease, turn_until = t + v_turn,
           warning = case when p.warning not like 'no\_login: %' and p.warning not like 'other\_key: %' then p.warning end
       from free f where p.id = f.id returning p.id)

@@ -125,7 +125,7 @@ begin
     select mine.id, s.attempts, s.fired_at, s.unclear, s.if_not_booked, v.verdict,
            v.verdict not in ('unsent', 'too_early', 'logged_out', 'not_ready', 'cannot_tell', 'missing', 'not_booked') as stays,
            v.verdict in ('logged_out', 'not_ready', 'cannot_tell', 'missing') as is_setback,
-           v.verdict in ('too_early', 'logged_out', 'not_booked') as is_answer
+           v.verdict in ('too_early', 'logged_out') as is_answer
     from mine left join sent s on s.id = mine.id
     cross join lateral (select case when s.id is null then 'unsent' else coalesce(s.verdict, 'unsure') end as verdict) v),
   ended as (
@@ -137,7 +137,9 @@ begin
         turn_until    = case when s.stays then least(p.turn_until, t) end,
         maybe_sent    = p.maybe_sent and s.verdict <> 'not_booked',
         early_since   = case when s.verdict = 'too_early' then least(p.early_since, t) else p.early_since end,
-        missing_since = case when s.verdict = 'missing' then least(p.missing_since, t) else p.missing_since end,
+        -- A row that was called or found has been seen: only the next look that misses it counts.
+        missing_since = case when s.verdict = 'missing' then least(p.missing_since, t)
+                             when s.verdict in ('unsent', 'not_ready', 'cannot_tell') then p.missing_since end,
         -- Asked again, the attempts are those of this run already, and the block is counted.
         blocks        = case when s.verdict = 'blocked' then 1
                              when s.verdict = 'blocked_alone' and p.attempts < s.attempts then p.blocks + 1 else p.blocks end,
