@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +20,7 @@ from prebooking.model import Kind, Outcome
 REPLY_LIMIT = 65_536  # bytes of an answer that are read; a booking needs a hundred
 FRESH = 1.0  # seconds for which a connection may be open before its first byte; some servers close it after two
 NEW = 0.002  # seconds for which a connection is watched at least; some servers close it right after accepting it
+_LATIN = re.compile(r"charset\s*=\s*[\"']?(iso[-_]?8859|latin|windows-125)", re.IGNORECASE)
 HEADERS = {
     "User-Agent": f"prebooking-scheduler/{__version__}",
     "Accept": "application/json",
@@ -39,10 +41,18 @@ class Reply:
         if self.body is None:
             return None
         try:
-            value = json.loads(self.body or b"{}")
+            value = json.loads(self._text(self.body or b"{}"))
         except (ValueError, RecursionError):
             return None
         return value if isinstance(value, dict) else None
+
+    def _text(self, body: bytes) -> str:
+        """Return the body as text. Bytes that are no text are replaced: a name may be cut off within a character."""
+        try:
+            return body.decode(json.detect_encoding(body))
+        except UnicodeDecodeError:
+            is_latin = _LATIN.search(self.headers.get("content-type", ""))
+            return body.decode("cp1252" if is_latin else "utf-8", errors="replace")
 
 
 class _StaleConnection(Exception):

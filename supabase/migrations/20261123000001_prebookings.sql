@@ -36,8 +36,10 @@ create table public.venues (
     and host !~ '(^|\.)xn--' and length(host) <= 253),
   provider_box_id text,
   -- IANA, "Europe/Madrid": written as such, and known here. One that is not known raises 22023, 'time zone "..." not recognized'.
+  -- A name with a number has that offset here, whatever the name is. So only those of the list with a number are taken.
   timezone        text not null check (
-    timezone ~ '^(UTC|[A-Za-z_]+(/[A-Za-z0-9_+-]+)+)$' and (timestamptz 'epoch' at time zone timezone) is not null),
+    timezone ~ '^(UTC|(?!posix/|right/)[A-Za-z_]+(/[A-Za-z_-]+)+|Etc/GMT([+-]?[0-9]|[+-]1[0-2]|-1[34]))$'
+    and (timestamptz 'epoch' at time zone timezone) is not null),
   -- When booking opens, on the venue's own clock: "4 days before", "72 hours before" (elapsed), "3 days before at 20:00".
   opening_rule    text check (opening_rule ~ '^[1-9][0-9]{0,2} (days? before( at ([01][0-9]|2[0-3]):[0-5][0-9])?|hours? before)$'),
   enabled         boolean not null default true,

@@ -31,12 +31,12 @@ create table public.prebooking_bell (
   lead            interval not null default '3 seconds'                     -- the function's LEAD_SECONDS is the same number
     check (lead between '0 seconds' and '5 seconds'),
   job_id          bigint,                                                   -- pg_cron's; null: not scheduled
-  switched_at     timestamptz,                                              -- when it was last switched on
-  looked_at       timestamptz,                                              -- written by each run, once a minute
+  switched_at     public.prebooking_instant,                                -- when it was last switched on
+  looked_at       public.prebooking_instant,                                -- written by each run, once a minute
   runs            jsonb not null default '[]',                              -- what pg_cron noted of the last runs, for service_role
   queue_head      bigint,                                                   -- the oldest request in pg_net's queue at the last run or ring
-  queue_head_at   timestamptz,                                              -- ... and when it was first seen there
-  rung_at         timestamptz,
+  queue_head_at   public.prebooking_instant,                                -- ... and when it was first seen there
+  rung_at         public.prebooking_instant,
   posts           int,                                                      -- of that ring
   request_ids     bigint[] not null default '{}');                          -- pg_net's, of that ring
 insert into public.prebooking_bell default values;
@@ -44,9 +44,9 @@ insert into public.prebooking_bell default values;
 -- The due rows that the bell has rung for, while they are pending. No foreign key: its check would wait for row locks.
 create table public.prebooking_bell_rung (
   id              uuid primary key,                                         -- the prebooking's
-  available_at    timestamptz not null,                                     -- a row with another opening is a new one
+  available_at    public.prebooking_instant not null,                       -- a row with another opening is a new one
   rings           int not null default 1,
-  rung_at         timestamptz not null,                                     -- the last time
+  rung_at         public.prebooking_instant not null,                       -- the last time
   claimed         boolean not null default false);                          -- an invocation has come for it
 
 -- Tests replace it, and move their clock instead. A statement for each sleep, and each at most half a second.

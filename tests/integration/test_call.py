@@ -168,6 +168,30 @@ async def test_an_answer_in_a_coding_that_was_not_asked_for_is_read(coding: byte
     assert await outcome_of(answers(head + body)) == Outcome(Kind.FULL)
 
 
+@pytest.mark.parametrize(
+    ("type_", "body"),
+    [
+        (b"application/json; charset=ISO-8859-1", '{"state": "full", "why": "Básica está llena"}'.encode("latin-1")),
+        (b"text/html; charset=windows-1252", '{"state": "full", "why": "5 €"}'.encode("cp1252")),
+        (b"application/json", '{"state": "full", "why": "Básica"}'.encode("latin-1")),
+        (b"application/json; charset=utf-8", '{"state": "full", "why": "Básic'.encode()[:-1] + b'\xc3"}'),
+        (b"application/json", '{"state": "full", "why": "ñ"}'.encode("utf-8-sig")),
+        (b"application/json; charset=utf-16", '{"state": "full", "why": "ñ"}'.encode("utf-16")),
+    ],
+)
+async def test_an_answer_in_another_character_set_is_read(type_: bytes, body: bytes) -> None:
+    """An answer is clear although a name in it is written in Latin-1, or cut off within a character."""
+    head = b"HTTP/1.1 422 No\r\nContent-Type: %b\r\nContent-Length: %d\r\n\r\n" % (type_, len(body))
+    assert await outcome_of(answers(head + body)) == Outcome(Kind.FULL)
+
+
+def test_the_text_of_an_answer_is_read_in_the_character_set_that_it_names() -> None:
+    latin = httpx.Headers({"content-type": 'application/json; charset="ISO-8859-1"'})
+    assert Reply(200, '{"name": "Básica"}'.encode("latin-1"), latin).json_object() == {"name": "Básica"}
+    assert Reply(200, '{"name": "Básica"}'.encode(), latin).json_object() == {"name": "Básica"}, "it is UTF-8"
+    assert Reply(200, b'{"name": "B\xe1sica"}').json_object() == {"name": "B\ufffdsica"}
+
+
 @pytest.mark.parametrize("coding", [b"br", b"gzip", b"deflate"])
 async def test_an_answer_in_a_coding_that_cannot_be_undone_is_unsure(coding: bytes) -> None:
     body = gzip.compress(b'{"state": "booked"}')[:-4]
