@@ -1,4 +1,4 @@
-"""What is kept of a member, and removing it."""
+"""Removing a member's data."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from prebooking.supabase import IsolatedSupabase
 
 
 class Forgotten(DatabaseModel):
-    """What was removed of a member; ``being_booked`` prebookings are left as they are until they end."""
+    """What was removed; ``being_booked`` counts the prebookings that are kept until they end."""
 
     logins: int
     cancelled: int
@@ -20,21 +20,21 @@ class Forgotten(DatabaseModel):
     being_booked: int
 
 
-_yes_or_no = TypeAdapter(bool).validate_python
+_read_bool = TypeAdapter(bool).validate_python
 
 
 class AccountStore:
-    """Members' data. Every method raises a StoreError when there is no usable answer."""
+    """Removes members' data. Every method raises a StoreError without a usable answer."""
 
     def __init__(self, database: IsolatedSupabase) -> None:
         self._database = database
 
     async def logout(self, venue_id: UUID, user_email: str, *, until: Deadline) -> bool:
-        """Remove a member's login at a venue; False: there is none."""
+        """Remove a member's login at a venue. Returns False if there is none."""
         params = {"p_venue_id": str(venue_id), "p_user_email": user_email}
-        return (await self._database.call("logout_v1", params, _yes_or_no, until=until)).value
+        return (await self._database.call("logout_v1", params, _read_bool, until=until)).value
 
     async def forget(self, user_email: str, *, until: Deadline) -> Forgotten:
-        """Remove a member's logins, cancel what waits, and make anonymous what has ended."""
+        """Remove a member's logins, cancel pending prebookings, and anonymise ended ones."""
         params = {"p_user_email": user_email}
         return (await self._database.call("forget_member_v1", params, Forgotten.model_validate, until=until)).value

@@ -1,4 +1,4 @@
-"""Is this caller the cron? One answer for every wrong header, in constant time."""
+"""Checks the bearer secret of a request in constant time."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from collections.abc import Iterable, Sequence
 
 
 def is_authorised(authorization: Sequence[str], secrets: Iterable[str]) -> bool:
-    """Say whether there is exactly one ``Authorization`` header, a bearer of one of the secrets.
+    """Return whether there is exactly one ``Authorization`` header, and it is a bearer of one of the secrets.
 
-    The scheme is read in any case (RFC 9110, 11.1). Digests of equal length are compared, every secret each time: the
-    time taken tells neither a secret's length nor which of them was nearly right.
+    The scheme is case-insensitive (RFC 9110, 11.1). Every secret is compared by its digest, so that the time taken
+    reveals neither a secret's length nor a near match.
     """
     if len(authorization) != 1:
         return False

@@ -1,4 +1,4 @@
-"""The bell in the database: its state, what is wrong with it, and its switch."""
+"""The bell, the trigger inside the database: its state, its faults, and switching it on and off."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from prebooking.supabase import IsolatedSupabase
 
 T = TypeVar("T")
 
-CANNOT = "P0001"  # the code of a refusal because something is missing; the state names it, with its cure
-NO_ADDRESS = "22023"  # ... because the address is not the function's
-NOT_SCHEDULED = "42501"  # ... because the job was never scheduled, which only the SQL editor may do
+# SQLSTATEs with which prebooking_bell_on refuses.
+CANNOT = "P0001"  # a requirement is missing; BellState.missing names it
+NO_ADDRESS = "22023"  # the URL is not the address of the function
+NOT_SCHEDULED = "42501"  # there is no job yet; only the SQL editor may schedule it
 
-SILENT = timedelta(seconds=90)  # pg_cron starts a run every minute; without one for longer, it does not
-WAITING = timedelta(seconds=10)  # a request stays in pg_net's queue for two seconds at most while others are sent
+SILENT = timedelta(seconds=90)  # pg_cron starts a run every minute: after a longer gap, a run is missing
+WAITING = timedelta(seconds=10)  # a working pg_net sends a request within two seconds
 
 _RUNS_IN_SQL = "select prebooking_bell_status_v1() -> 'runs' in the SQL editor shows the last runs"
 _ANSWERS = {
@@ -38,11 +39,11 @@ _PROTECTED = (
 
 
 class BellRun(BaseModel):
-    """One past run of the bell, as pg_cron has noted it."""
+    """One past run of the bell in pg_cron's records."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
-    at: AwareDatetime | None  # null: it was never started
+    at: AwareDatetime | None  # null: it did not start
     ended: AwareDatetime | None
     state: Literal["ok", "failed", "cut", "lost"]
     message: str | None = None  # the first line of the error
@@ -55,41 +56,43 @@ class BellState(BaseModel):
 
     on: bool
     url: str | None
-    lead_seconds: float  # the function's LEAD_SECONDS has to be the same
+    lead_seconds: float  # must equal the function's LEAD_SECONDS
     scheduled: bool
-    missing: list[str]  # what it needs and lacks, each with its cure
+    missing: list[str]  # one message per missing requirement
     now: AwareDatetime
     switched_at: AwareDatetime | None = None
     looked_at: AwareDatetime | None
-    runs: list[BellRun] = []  # the last five that are over, newest first
+    runs: list[BellRun] = []  # the last five finished runs, newest first
     rung_at: AwareDatetime | None
-    posts: int | None  # invocations called by that ring
-    unclaimed: int = 0  # due rows rung for at least a second ago, and claimed by no invocation
-    waiting: int | None = None  # requests in pg_net's queue, of anybody; null: not readable
-    waiting_since: AwareDatetime | None = None  # null: not for long
-    answer: int | None = Field(description="the HTTP status of the last ring, if there was an answer within a second")
-    answer_kind: Literal["html", "json", "other", "slow", "unsent"] | None = None  # slow: handed over, as it should be
-    answer_error: str | None = None  # pg_net's, when there is no status
-    queue_open: bool  # the roles of the REST API could read a request, with its secret, while it waits to be sent
+    posts: int | None  # invocations that this ring called
+    unclaimed: int = 0  # due rows that no invocation claimed within a second of their ring
+    waiting: int | None = None  # all requests in pg_net's queue; null: not readable
+    waiting_since: AwareDatetime | None = None  # null: the queue has moved recently
+    answer: int | None = Field(description="HTTP status of the last ring's answer, if it came within a second")
+    answer_kind: Literal["html", "json", "other", "slow", "unsent"] | None = (
+        None  # slow: the normal case, the request is still running
+    )
+    answer_error: str | None = None  # pg_net's error, if there is no status
+    queue_open: bool  # whether API roles can read queued requests, which contain the secret
 
 
 def find_bell_faults(state: BellState) -> Iterator[str]:
-    """Yield what is wrong with a bell that is on, from pg_cron to the function, each with its cure."""
+    """Yield one message per fault of a bell that is on, in the order from pg_cron to the function."""
     if not state.on:
         return
     yield from (f"it needs something: {missing}" for missing in state.missing)
-    yield from _find_faults_of_runs(state)
+    yield from _find_run_faults(state)
     if state.waiting and state.waiting_since and state.now - state.waiting_since > WAITING:
         yield (
             f"{state.waiting} requests wait in pg_net's queue since {_clock(state.waiting_since)}: "
             "pg_net's worker is dead or stuck: select net.worker_restart() in the SQL editor"
         )
-    if fault := _fault_of_answer(state):
+    if fault := _find_answer_fault(state):
         yield f"the last ring, at {_clock(state.rung_at)}: {fault}"
 
 
-def _find_faults_of_runs(state: BellState) -> Iterator[str]:
-    """Yield what is wrong with pg_cron's runs of the bell: missing, failed, cut or lost."""
+def _find_run_faults(state: BellState) -> Iterator[str]:
+    """Yield one message per fault of the bell's pg_cron runs: missing, failed, cut off or lost."""
     seen = max(filter(None, (state.looked_at, state.switched_at)), default=None)
     if seen is None or state.now - seen > SILENT:
         since = f"since {_clock(state.looked_at)}" if state.looked_at else "yet"
@@ -111,16 +114,16 @@ def _find_faults_of_runs(state: BellState) -> Iterator[str]:
         yield f"pg_cron leaves minutes out: other jobs take its workers (cron.max_running_jobs); {_RUNS_IN_SQL}"
 
 
-def _fault_of_answer(state: BellState) -> str | None:
-    """Return what the function's answer to the last ring means, or None if it is as it should be."""
+def _find_answer_fault(state: BellState) -> str | None:
+    """Return the fault that the function's answer to the last ring shows, or None."""
     if state.answer_kind == "unsent":
         return f"the function could not be reached ({state.answer_error or 'no reason given'}): look at the address"
-    if state.answer is None or 200 <= state.answer < 300:  # noqa: PLR2004 - HTTP's class of success
+    if state.answer is None or 200 <= state.answer < 300:  # noqa: PLR2004 - HTTP success
         return None
     answered = f"the answer was HTTP {state.answer}"
     if state.answer_kind == "html" and state.answer in (401, 403):
         return f"{answered} with {_PROTECTED}"
-    if 300 <= state.answer < 400:  # noqa: PLR2004 - HTTP's class of redirects
+    if 300 <= state.answer < 400:  # noqa: PLR2004 - HTTP redirection
         return f"{answered}, a redirect, which pg_net does not follow: switch the bell on again with the final address"
     return f"{answered}: {_ANSWERS.get(state.answer, 'look at the log of the function')}"
 
@@ -133,13 +136,13 @@ _sentence = TypeAdapter(str).validate_python
 
 
 class BellStore:
-    """The bell's switch. Every method raises a StoreError when there is no usable answer."""
+    """Switches the bell. Every method raises a StoreError without a usable answer."""
 
     def __init__(self, database: IsolatedSupabase) -> None:
         self._database = database
 
     async def on(self, url: str, *, until: Deadline) -> str:
-        """Let it ring for the function at this address, and return what is left to do.
+        """Switch the bell on for the function at this address, and return what is left to do.
 
         Raises:
             StoreRefused: with the code ``CANNOT``, ``NO_ADDRESS`` or ``NOT_SCHEDULED``.
@@ -148,11 +151,11 @@ class BellStore:
         return await self._ask("prebooking_bell_on", _sentence, until, p_url=url)
 
     async def off(self, *, until: Deadline) -> str:
-        """Let it ring no more."""
+        """Switch the bell off, and return a message about it."""
         return await self._ask("prebooking_bell_off", _sentence, until)
 
     async def state(self, *, until: Deadline) -> BellState:
-        """Return its state."""
+        """Return the bell's state."""
         return await self._ask("prebooking_bell_status_v1", BellState.model_validate, until)
 
     async def _ask(self, function: str, read: Callable[[Any], T], until: Deadline, **params: str) -> T:

@@ -1,4 +1,4 @@
-"""What every function that the cron calls does first and last: settings, who is asking, one answer."""
+"""The FastAPI app around each cron function: it reads settings, checks the bearer secret and answers."""
 
 from __future__ import annotations
 
@@ -21,31 +21,31 @@ from prebooking.settings import BUFFER, Settings
 
 
 class RunAnswer(Protocol):
-    """What a run answers: whether it did its work, and what it says of it."""
+    """The result of one run, as the HTTP answer and the log show it."""
 
     @property
     def success(self) -> bool:
-        """Say whether it did its work, however that ended for whom."""
+        """Return whether the run did its work, whatever the outcome of each prebooking."""
         ...
 
     @property
     def execution_time_ms(self) -> int:
-        """Return how long it took."""
+        """Return the duration of the run in milliseconds."""
         ...
 
     @property
     def details(self) -> dict[str, int]:
-        """Return what it did, in counts."""
+        """Return the counts that the log shows."""
         ...
 
     def as_json(self) -> dict[str, object]:
-        """Return the answer's body: small, and without personal data."""
+        """Return the body of the HTTP answer, which holds no personal data."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Trigger:
-    """One request that was let in."""
+    """One authorised request."""
 
     settings: Settings
     instance_id: UUID
@@ -54,9 +54,10 @@ class Trigger:
     log: log.Log
 
     def guard(self, seconds: float) -> Deadline:
-        """Return when its calls are cut off: after ``seconds``, or sooner if the platform ends the function sooner.
+        """Return the deadline of the run's calls: ``seconds`` after its start, or the platform's if that is earlier.
 
-        That is after a cold start, or when this machine's clock is ahead; then nothing may be left, or less.
+        The platform's deadline is earlier after a cold start, or when this machine's clock is ahead. Then the time
+        left may be zero or negative.
         """
         platform = _platform_deadline()
         left = (platform - self.started.wall).total_seconds() - BUFFER if platform else seconds
@@ -66,9 +67,9 @@ class Trigger:
 def cron_app(
     name: str, run: Callable[[Trigger], Awaitable[RunAnswer]], failed: Callable[[Trigger], RunAnswer]
 ) -> FastAPI:
-    """Return the app of the function at ``/api/cron/<name>``: it runs for the cron alone, and answers 200 or 500.
+    """Return the app at ``/api/cron/<name>``, which runs for authorised requests and answers 200 or 500.
 
-    ``failed`` says what is answered when something happens that nobody foresaw.
+    ``failed`` returns the answer after an unexpected exception.
     """
     log.set_up()
     http.preload_http()
@@ -87,20 +88,20 @@ def cron_app(
         if not is_authorised(request.headers.getlist("authorization"), settings.cron_secrets):
             events.warning("unauthorized")
             return _answer(401, {"success": False, "error": "unauthorized"}, {"WWW-Authenticate": "Bearer"})
-        return await _ran(Trigger(settings, instance_id, started, clock, events), run, failed)
+        return await _run(Trigger(settings, instance_id, started, clock, events), run, failed)
 
-    # The platform passes the path on as the caller wrote it, so both spellings arrive. Its own cron can only GET.
+    # Callers write the path with "_" or "-", and the platform passes on either. Vercel's cron can only GET.
     for spelling in {name, name.replace("_", "-")}:
         app.add_api_route(f"/api/cron/{spelling}", invoke, methods=["GET", "POST"], response_model=None)
     return app
 
 
-async def _ran(
+async def _run(
     trigger: Trigger, run: Callable[[Trigger], Awaitable[RunAnswer]], failed: Callable[[Trigger], RunAnswer]
 ) -> JSONResponse:
     try:
         answer = await run(trigger)
-    except Exception as exc:  # noqa: BLE001 - the platform would log it without the request's id
+    except Exception as exc:  # noqa: BLE001 - the platform would log it without the request id
         trigger.log.unexpected("unexpected", exc)
         answer = failed(trigger)
     trigger.log.info("answered", success=answer.success, ms=answer.execution_time_ms, **answer.details)
@@ -109,18 +110,18 @@ async def _ran(
 
 def _platform_deadline() -> datetime | None:
     try:
-        from vercel_runtime import get_deadline  # noqa: PLC0415 - there only while the platform runs us
+        from vercel_runtime import get_deadline  # noqa: PLC0415 - installed only on the platform
     except ImportError:
         return None
     try:
         deadline = get_deadline()
         return deadline.astimezone(UTC) if isinstance(deadline, datetime) else None
-    except Exception:  # noqa: BLE001 - the platform's own code; without its deadline the setting counts
+    except Exception:  # noqa: BLE001 - any failure of the platform's code means: no deadline
         return None
 
 
 def _request_id(request: Request) -> str | None:
-    """Return the platform's name for the request, by which its own logs can be found, if it looks like one."""
+    """Return the platform's request id, which its own logs show too, or None if it is absent or malformed."""
     name = request.headers.get("x-vercel-id", "")
     return name if re.fullmatch(r"[\w:-]{1,100}", name, re.ASCII) else None
 

@@ -1,4 +1,4 @@
-"""One JSON object a line: an event's name, what it is about, and nothing that must stay secret."""
+"""Structured logging: one JSON object per line, without secrets."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ import traceback
 from datetime import UTC, datetime
 from typing import Any
 
-_CHATTY = ("httpx", "httpcore", "h2", "hpack")  # whole addresses and headers at INFO and DEBUG
+# These libraries log addresses and headers at INFO and DEBUG.
+_VERBOSE_LIBRARIES = ("httpx", "httpcore", "h2", "hpack")
 _SECRETS = re.compile(
     r"[^\s@<>\"']+@[^\s@<>\"']+"  # e-mail addresses, user:password@host
     r"|eyJ[\w-]+\.[\w-]+\.[\w-]*"  # JSON web tokens
     r"|sb_(?:secret|publishable)_[\w-]+"  # keys of the database
     r"|(?i:bearer|basic)\s+\S+"
-    r"|(?<![\w-])(?![0-9a-fA-F]{8}-[0-9a-fA-F]{4}-)[\w+/=-]{32,}",  # anything long and random, but a UUID
+    r"|(?<![\w-])(?![0-9a-fA-F]{8}-[0-9a-fA-F]{4}-)[\w+/=-]{32,}",  # long random text, but not a UUID
 )
 
 
 def redact(text: str) -> str:
-    """Return the text without what looks like an address, a key, a token or a cookie, at most 300 characters of it."""
+    """Return at most 300 characters of the text, with anything like an address, key, token or cookie replaced."""
     return _SECRETS.sub("[redacted]", text)[:300]
 
 
@@ -38,35 +39,36 @@ class _OneLine(logging.Handler):
 
 
 def set_up() -> None:
-    """Send our events to standard output, and quiet the libraries that would log addresses and headers."""
-    for name in _CHATTY:
+    """Write our events to standard output, and silence libraries that log addresses and headers."""
+    for name in _VERBOSE_LIBRARIES:
         logging.getLogger(name).setLevel(logging.WARNING)
     ours = logging.getLogger("prebooking")
     ours.setLevel(logging.INFO)
-    ours.propagate = False  # the platform puts a handler of its own on the root: every line would come twice
+    # The platform adds a handler to the root logger, which would write every line a second time.
+    ours.propagate = False
     ours.handlers = [_OneLine()]
 
 
 class Log:
-    """Names events. What is bound at construction, ids only, stands in every line: so a run's lines can be found."""
+    """Logs events. The ids given to the constructor are added to every line, so that one run's lines can be found."""
 
     def __init__(self, **bound: Any) -> None:
         self._logger, self._bound = logging.getLogger("prebooking"), bound
 
     def info(self, event: str, **fields: Any) -> None:
-        """Something happened that an operator may want to follow."""
+        """Log an event of normal operation."""
         self._write(logging.INFO, event, fields)
 
     def warning(self, event: str, **fields: Any) -> None:
-        """Something happened that an operator should look at, in time."""
+        """Log an event that an operator should look at, but not at once."""
         self._write(logging.WARNING, event, fields)
 
     def error(self, event: str, **fields: Any) -> None:
-        """Something is broken."""
+        """Log a failure."""
         self._write(logging.ERROR, event, fields)
 
     def unexpected(self, event: str, exc: BaseException, **fields: Any) -> None:
-        """Log the type of an unforeseen exception and where it arose: not its text, which may hold anything."""
+        """Log the type and the place of an unexpected exception, but not its text, which may hold secrets."""
         frames = traceback.extract_tb(exc.__traceback__)[-3:]
         where = [f"{frame.filename.rpartition('/')[2]}:{frame.lineno}" for frame in frames]
         self._write(logging.ERROR, event, {"exception": type(exc).__name__, "where": where, **fields})

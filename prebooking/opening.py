@@ -1,14 +1,14 @@
-"""When a class can be booked: a venue's rule, on the gym's own clock.
+"""Opening rules: when the booking of a class opens, on the gym's local clock.
 
-Gyms say their times without an offset, so every step is taken on the local clock and only the end is converted, with
-the offset of *that* date. Twice a year a local clock has an hour that does not exist, and one that comes twice:
+Gyms publish times without a UTC offset. So a rule is applied to local times, and only the result is converted to UTC,
+with the offset of its own date. A change of the clocks makes one hour invalid and another one ambiguous:
 
-- A time in the gap is read with the offset from before it, so it lies as far behind the gap as it stood inside it:
-  02:30 on the night the clocks go from 02:00 to 03:00 is 03:30.
-- A time that comes twice is the first of the two: an opening that is early is asked about again, a late one is lost.
+- A time in the skipped hour uses the offset from before the change: when clocks go from 02:00 to 03:00, 02:30 is read
+  as 03:30.
+- A time in the repeated hour means the first of the two, because a call that is too early is repeated, and a late call
+  loses its place.
 
-Both are what calendars do (RFC 5545, 3.3.5), and what a fold of 0 means (PEP 495). SQL follows the same rule in
-``prebooking_local_instant``.
+RFC 5545 (3.3.5) and a fold of 0 (PEP 495) say the same. The SQL function ``prebooking_local_instant`` does so too.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from prebooking.errors import BadInput
 
-# Exactly what the database takes: venues.opening_rule has the same pattern.
+# The constraint of venues.opening_rule in the database has the same pattern.
 RULE = re.compile(r"([1-9][0-9]{0,2}) (?:(days?) before(?: at ([01][0-9]|2[0-3]):([0-5][0-9]))?|hours? before)")
 
 
@@ -30,9 +30,9 @@ RULE = re.compile(r"([1-9][0-9]{0,2}) (?:(days?) before(?: at ([01][0-9]|2[0-3])
 class OpeningRule:
     """How long before a class its booking opens.
 
-    One of three kinds: the same clock some days before ("4 days before"), a fixed clock some days before ("3 days
-    before at 20:00"), or so many hours that pass ("72 hours before", which in the week of a clock change is another
-    hour of the day than "3 days before").
+    There are three kinds: at the same time of day some days before ("4 days before"), at a fixed time of day some days
+    before ("3 days before at 20:00"), or a number of elapsed hours before ("72 hours before"). In the week of a clock
+    change, "72 hours before" and "3 days before" differ by an hour.
     """
 
     days: int = 0
@@ -41,10 +41,10 @@ class OpeningRule:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read a rule as it is written on the venue.
+        """Parse a rule like "4 days before".
 
         Raises:
-            BadInput: it is none.
+            BadInput: the text is not an opening rule.
 
         """
         found = RULE.fullmatch(" ".join(text.lower().split()))
@@ -65,7 +65,7 @@ class OpeningRule:
         return f"{self.days} day{'s' * (self.days > 1)} before{fixed}"
 
     def opening(self, starts: datetime, zone: ZoneInfo) -> datetime:
-        """Return the instant, in UTC, at which a class can be booked; ``starts`` is its start on the gym's clock."""
+        """Return the UTC instant at which booking opens for a class that starts at ``starts``, a local time."""
         if self.hours:
             return instant(starts, zone) - timedelta(hours=self.hours)
         day = _naive(starts) - timedelta(days=self.days)
@@ -73,15 +73,15 @@ class OpeningRule:
 
 
 def instant(local: datetime, zone: ZoneInfo) -> datetime:
-    """Return the instant, in UTC, at which the gym's clock shows this; gaps and folds as this module's head says."""
+    """Convert a local time to UTC; the module's docstring defines skipped and repeated hours."""
     return _naive(local).replace(tzinfo=zone, fold=0).astimezone(UTC)
 
 
 def parse_timezone(name: str) -> ZoneInfo:
-    """Return a time zone by its IANA name, as it is written there.
+    """Return the time zone with this IANA name.
 
     Raises:
-        BadInput: there is none, or it is an abbreviation, which says nothing about the clock changes of a place.
+        BadInput: the name is unknown, or an abbreviation like CET, which does not define a place's clock changes.
 
     """
     known = {zone for zone in available_timezones() if "/" in zone} | {"UTC"}

@@ -1,4 +1,4 @@
-"""What an operator asks the database, and has it do: one method is one function of it."""
+"""The database functions of the operator's commands: one method calls one function."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from prebooking.supabase import IsolatedSupabase
 
 
 class VenueView(Venue):
-    """A venue as the operator sees it; ``paused_until`` only while it lies ahead."""
+    """One venue of a list; ``paused_until`` is None when it is in the past."""
 
     opening_rule: str | None
     enabled: bool
@@ -25,7 +25,7 @@ class VenueView(Venue):
 
 
 class PrebookingView(DatabaseModel):
-    """A prebooking as it stands; ``expires_at`` is its class's start."""
+    """One prebooking of a list; ``expires_at`` is the start of its class."""
 
     id: UUID
     venue: str
@@ -46,7 +46,7 @@ class PrebookingView(DatabaseModel):
 
 
 class SessionView(DatabaseModel):
-    """A member's login; ``next_opening`` is that of the first prebooking that needs it."""
+    """One member's login; ``next_opening`` is the earliest opening for which it is needed."""
 
     venue: Venue
     user_email: str
@@ -56,7 +56,7 @@ class SessionView(DatabaseModel):
 
 
 class AddVenueResult(DatabaseModel):
-    """What became of a venue that was to be added; otherwise the one in its way."""
+    """The result of adding a venue; ``id`` and ``name`` are those of the existing venue when one conflicts."""
 
     verdict: Literal["added", "name_taken", "box_taken"]
     id: UUID
@@ -64,21 +64,21 @@ class AddVenueResult(DatabaseModel):
 
 
 class SetBoxResult(DatabaseModel):
-    """Whether a venue has this box now; ``name`` is that of the venue which is this box already."""
+    """The result of setting a venue's box; ``name`` is that of the venue that already has this box."""
 
     verdict: Literal["set", "box_taken", "other_box"]
     name: str | None = None
 
 
 class EditVenueResult(DatabaseModel):
-    """Whether a venue was changed; ``name`` is that of the venue in its way."""
+    """The result of changing a venue; ``name`` is that of the venue with which the change conflicts."""
 
     verdict: Literal["changed", "name_taken", "box_taken", "no_venue"]
     name: str | None = None
 
 
 class RemoveVenueResult(DatabaseModel):
-    """Whether a venue was removed, and what with it: prebookings that have ended, and logins."""
+    """The result of removing a venue: how many ended prebookings and logins were removed with it."""
 
     verdict: Literal["removed", "waiting", "no_venue"]
     pending: int = 0
@@ -87,17 +87,17 @@ class RemoveVenueResult(DatabaseModel):
 
 
 class AddResult(DatabaseModel):
-    """What became of a prebooking that was to be added; the rest is about it, or about the one in its way."""
+    """The result of adding a prebooking; the other fields describe it, or the existing one with which it conflicts."""
 
     verdict: Literal["added", "waiting", "booked", "same_hour", "too_many", "begun", "no_venue", "bad_data"]
     id: UUID | None = None
     venue: str | None = None
     class_name: str | None = None
-    why: str | None = None  # the data cannot be read
+    why: str | None = None  # for bad_data: why booking_data cannot be used
 
 
 class ClaimableRow(DatabaseModel):
-    """A row that a claim would take."""
+    """One row that a claim would take."""
 
     id: UUID
     venue: Venue
@@ -108,7 +108,7 @@ class ClaimableRow(DatabaseModel):
 
 
 class Preview(DatabaseModel):
-    """What a claim would take and end, right now."""
+    """The rows that a claim would take now, and how many it would end as expired or unknown."""
 
     now: AwareDatetime
     expired: int
@@ -117,28 +117,28 @@ class Preview(DatabaseModel):
 
 
 class DatabaseAccess(DatabaseModel):
-    """What a caller has at the database: its role, and which functions it may execute; what is missing is left out."""
+    """The caller's role, and per function whether it may execute it; functions that do not exist are left out."""
 
     now: AwareDatetime
     role: str
     functions: dict[str, bool]
 
 
-_venues = read_each(VenueView)
-_prebookings = read_each(PrebookingView)
-_sessions = read_each(SessionView)
-_counts = TypeAdapter(dict[str, int]).validate_python
-_yes_or_no = TypeAdapter(bool).validate_python
+_read_venues = read_each(VenueView)
+_read_prebookings = read_each(PrebookingView)
+_read_sessions = read_each(SessionView)
+_read_counts = TypeAdapter(dict[str, int]).validate_python
+_read_bool = TypeAdapter(bool).validate_python
 
 
 class OperatorStore:
-    """The database as an operator uses it. Every method raises a StoreError when there is no usable answer."""
+    """The database functions that an operator needs. Every method raises a StoreError without a usable answer."""
 
     def __init__(self, database: IsolatedSupabase) -> None:
         self._database = database
 
     async def add_venue(self, venue: Venue, opening_rule: str | None, *, until: Deadline) -> AddVenueResult:
-        """Add a venue under its id."""
+        """Add a venue with the id it has, so that a repeated call adds it once."""
         params = {
             "p_id": str(venue.id),
             "p_name": venue.name,
@@ -151,16 +151,16 @@ class OperatorStore:
         return (await self._database.call("add_venue_v1", params, AddVenueResult.model_validate, until=until)).value
 
     async def venues(self, *, until: Deadline) -> Rows[VenueView]:
-        """Return every venue, by its name."""
-        return (await self._database.call("list_venues_v1", {}, _venues, until=until)).value
+        """Return all venues, ordered by name."""
+        return (await self._database.call("list_venues_v1", {}, _read_venues, until=until)).value
 
     async def enable_venue(self, venue_id: UUID, *, enabled: bool, until: Deadline) -> bool:
-        """Start a venue, or stop it until it is started; False: there is no such venue."""
+        """Enable or disable a venue. Returns False if there is no such venue."""
         params = {"p_id": str(venue_id), "p_enabled": enabled}
-        return (await self._database.call("enable_venue_v1", params, _yes_or_no, until=until)).value
+        return (await self._database.call("enable_venue_v1", params, _read_bool, until=until)).value
 
     async def set_box(self, venue_id: UUID, box_id: str, *, until: Deadline) -> SetBoxResult:
-        """Give a venue its box, if it has none and no other venue is this one."""
+        """Set a venue's box, unless it has one or another venue has this box."""
         params = {"p_id": str(venue_id), "p_box_id": box_id}
         return (await self._database.call("set_venue_box_v1", params, SetBoxResult.model_validate, until=until)).value
 
@@ -175,7 +175,7 @@ class OperatorStore:
         idempotent: bool | None,
         until: Deadline,
     ) -> EditVenueResult:
-        """Change what is not None of a venue."""
+        """Change those fields of a venue that are not None."""
         params = {
             "p_id": str(venue_id),
             "p_name": name,
@@ -187,16 +187,16 @@ class OperatorStore:
         return (await self._database.call("edit_venue_v1", params, EditVenueResult.model_validate, until=until)).value
 
     async def remove_venue(self, venue_id: UUID, *, until: Deadline) -> RemoveVenueResult:
-        """Remove a venue at which nothing waits, with its logins and what has ended there."""
+        """Remove a venue without pending prebookings, with its logins and ended prebookings."""
         params = {"p_id": str(venue_id)}
         return (
             await self._database.call("remove_venue_v1", params, RemoveVenueResult.model_validate, until=until)
         ).value
 
     async def sessions(self, user_email: str | None, *, until: Deadline) -> Rows[SessionView]:
-        """Return a member's logins, or everybody's."""
+        """Return one member's logins, or all logins if ``user_email`` is None."""
         params = {"p_user_email": user_email}
-        return (await self._database.call("list_sessions_v1", params, _sessions, until=until)).value
+        return (await self._database.call("list_sessions_v1", params, _read_sessions, until=until)).value
 
     async def add_prebooking(
         self,
@@ -211,10 +211,10 @@ class OperatorStore:
         anyway: bool,
         until: Deadline,
     ) -> AddResult:
-        """Add a member's prebooking under an id.
+        """Add a prebooking with this id, so that a repeated call adds it once.
 
-        ``again``: also if the class was booked for the member once. ``anyway``: also if the member has a class at the
-        same hour.
+        ``again`` allows a class that was booked for the member before; ``anyway`` allows a second class at the same
+        hour.
         """
         params = {
             "p_id": str(row_id),
@@ -231,21 +231,21 @@ class OperatorStore:
     async def prebookings(
         self, user_email: str | None, *, settled_days: int, limit: int, until: Deadline
     ) -> Rows[PrebookingView]:
-        """Return a member's prebookings, or everybody's: what waits, and what has ended in so many days."""
+        """Return pending prebookings, and those settled in the last ``settled_days`` days, of one member or of all."""
         params = {"p_user_email": user_email, "p_settled_days": settled_days, "p_limit": limit}
-        return (await self._database.call("list_prebookings_v1", params, _prebookings, until=until)).value
+        return (await self._database.call("list_prebookings_v1", params, _read_prebookings, until=until)).value
 
     async def due_elsewhere(self, providers: Iterable[str], *, until: Deadline) -> dict[str, int]:
-        """Return how many due prebookings a deployment with these providers does not book now, by the reason."""
+        """Return, per reason, how many due prebookings a deployment with these providers does not book now."""
         params = {"p_providers": list(providers)}
-        return (await self._database.call("due_elsewhere_v1", params, _counts, until=until)).value
+        return (await self._database.call("due_elsewhere_v1", params, _read_counts, until=until)).value
 
     async def status(self, *, until: Deadline) -> Status:
-        """Return how it stands."""
+        """Return the data of ``prebooking status``."""
         return (await self._database.call("prebooking_status_v1", {}, Status.model_validate, until=until)).value
 
     async def health(self, *, until: Deadline) -> Health:
-        """Return what tells whether prebookings will be booked."""
+        """Return the health data that ``prebooking doctor`` judges."""
         return (await self._database.call("prebooking_watch_v1", {}, Health.model_validate, until=until)).value
 
     async def preview(
@@ -260,14 +260,14 @@ class OperatorStore:
         turn: float,
         until: Deadline,
     ) -> Preview:
-        """Return what such a claim would take, durations in seconds; nothing is claimed, and no tick is noted."""
+        """Return what a claim with these terms (in seconds) would take, without claiming or recording a tick."""
         params: dict[str, Any] = {"p_instance": str(uuid4()), "p_providers": list(providers), "p_limit": limit}
         durations = {"fire_within": fire_within, "stagger": stagger, "lead": lead, "lease": lease, "turn": turn}
         params |= {f"p_{name}_ms": int(seconds * 1000) for name, seconds in durations.items()}
         return (await self._database.call("preview_claim_v1", params, Preview.model_validate, until=until)).value
 
     async def access(self, functions: Iterable[str], *, until: Deadline) -> DatabaseAccess:
-        """Return who the caller is there, and which of these functions it may execute."""
+        """Return the caller's role, and which of these functions it may execute."""
         params = {"p_functions": list(functions)}
         return (
             await self._database.call("prebooking_doctor_v1", params, DatabaseAccess.model_validate, until=until)

@@ -1,4 +1,4 @@
-"""How it stands, in numbers: what the database answers an operator who asks."""
+"""The health and the figures that the database reports to an operator."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, PlainValidator, Valid
 T = TypeVar("T")
 M = TypeVar("M", bound=BaseModel)
 
-_NAMES = ("name", "id", "user_email", "venue")  # what can name a row that cannot be read
+# Columns that identify an unreadable row in a message.
+_NAMES = ("name", "id", "user_email", "venue")
 _NAME_LENGTH = 60
 
 
 class DatabaseModel(BaseModel):
-    """An answer of the database, read."""
+    """Base of models that are read from a database answer."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
 
 class Rows(list[T]):
-    """The rows of a list that can be read; ``unreadable`` has a sentence for each other one, with its cure."""
+    """The readable rows of a list; ``unreadable`` has one message per row that cannot be read."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -29,11 +30,11 @@ class Rows(list[T]):
 
 
 def read_each(model: type[M]) -> Callable[[Any], Rows[M]]:
-    """Return a reader of a list that reads row by row, so that one row that cannot be read hides no other."""
+    """Return a function that reads a list row by row, so that one unreadable row does not hide the others."""
 
     def read(rows: Any) -> Rows[M]:
         if not isinstance(rows, list):
-            raise ValueError("no list")  # noqa: TRY004 - as pydantic's: it is the database's answer that is wrong
+            raise ValueError("no list")  # noqa: TRY004 - pydantic turns a ValueError into a ValidationError
         found = Rows[M]()
         for row in rows:
             try:
@@ -46,7 +47,7 @@ def read_each(model: type[M]) -> Callable[[Any], Rows[M]]:
 
 
 def _unreadable(row: Any, exc: ValidationError) -> str:
-    """Return which row cannot be read, and because of which columns; never what they hold."""
+    """Return a message that names the row and its unreadable columns, without their values."""
     columns = sorted({".".join(map(str, error["loc"])) for error in exc.errors(include_input=False, include_url=False)})
     named = [
         str(row[name])[:_NAME_LENGTH] for name in _NAMES if isinstance(row, dict) and isinstance(row.get(name), str)
@@ -55,7 +56,7 @@ def _unreadable(row: Any, exc: ValidationError) -> str:
 
 
 class Spread(DatabaseModel):
-    """How values are spread, in milliseconds; None: there are none."""
+    """Percentiles in milliseconds; None if there are no values."""
 
     p50: float | None
     p95: float | None
@@ -63,20 +64,20 @@ class Spread(DatabaseModel):
 
 
 class Execution(Spread):
-    """How long runs took; ``cut_off`` of them never came to their end."""
+    """How long runs took; ``cut_off`` counts the runs that were never closed."""
 
     runs: int
     cut_off: int
 
 
 class Lateness(Spread):
-    """How long after the opening first calls left."""
+    """How long after the opening the first calls were sent."""
 
     calls: int
 
 
 class Success(DatabaseModel):
-    """How prebookings ended; ``reasons`` counts the outcomes of those that failed."""
+    """How many prebookings completed and failed; ``reasons`` counts the failed ones per outcome."""
 
     completed: int
     failed: int
@@ -84,14 +85,14 @@ class Success(DatabaseModel):
 
 
 class Order(DatabaseModel):
-    """Neighbours in the line of an opening, and how many of them were called the wrong way round."""
+    """Pairs of neighbours in the queue of an opening, and how many pairs were called in the wrong order."""
 
     pairs: int
     overtaken: int
 
 
 class Figures(DatabaseModel):
-    """The five figures an operator watches; what each of them counts stands with ``prebooking_figures_v1``."""
+    """The five figures for an operator; ``prebooking_figures_v1`` defines what each one counts."""
 
     execution_ms: Execution
     success: Success
@@ -101,7 +102,7 @@ class Figures(DatabaseModel):
 
 
 class Waiting(DatabaseModel):
-    """Pending prebookings; ``stopped`` are due at a venue that is paused, and not among ``due`` and ``overdue``."""
+    """Counts of pending prebookings; those due at a paused venue are ``stopped``, not ``due`` or ``overdue``."""
 
     pending: int
     due: int
@@ -112,7 +113,7 @@ class Waiting(DatabaseModel):
 
 
 class NextOpening(DatabaseModel):
-    """An opening that somebody waits for."""
+    """A future opening with pending prebookings."""
 
     venue: str
     timezone: str
@@ -121,14 +122,14 @@ class NextOpening(DatabaseModel):
 
 
 class Late(DatabaseModel):
-    """One call: when it left, and how long after its opening."""
+    """One call: when it was sent, and how long after its opening."""
 
     fired_at: AwareDatetime
     lateness_ms: int
 
 
 class Locks(DatabaseModel):
-    """Locks that are held for longer than any claim holds them, by sessions of the database (``pid``)."""
+    """Locks held for longer than a claim takes, with the pids of the database sessions that hold them."""
 
     rows: int
     row_pids: list[int]
@@ -136,7 +137,7 @@ class Locks(DatabaseModel):
 
 
 class ClaimCost(DatabaseModel):
-    """What the last runs have spent on their slowest claim, in milliseconds."""
+    """How long the slowest claim of each of the last runs took, in milliseconds."""
 
     p50: int | None
     max: int | None
@@ -144,7 +145,7 @@ class ClaimCost(DatabaseModel):
 
 
 class NoLogin(DatabaseModel):
-    """A member who waits for a class at a venue where a login books, and has none."""
+    """A member with a pending prebooking at a venue that needs a login, but without a login there."""
 
     venue: str
     timezone: str
@@ -153,7 +154,7 @@ class NoLogin(DatabaseModel):
 
 
 class Trouble(DatabaseModel):
-    """A venue that could not be reached, or blocked the function, since an instant."""
+    """A venue that could not be reached, or that blocked the function, since this instant."""
 
     venue: str
     timezone: str
@@ -161,7 +162,7 @@ class Trouble(DatabaseModel):
 
 
 class Health(DatabaseModel):
-    """What tells whether prebookings will be booked, by the database's clock; see ``prebooking_watch_v1``."""
+    """Whether prebookings will be booked, by the database's clock; see ``prebooking_watch_v1``."""
 
     now: AwareDatetime
     last_tick_at: AwareDatetime | None
@@ -177,7 +178,7 @@ class Health(DatabaseModel):
 
 
 class Status(Health):
-    """The whole state, by the database's clock."""
+    """Health, next openings and figures, by the database's clock."""
 
     open_runs: list[AwareDatetime]
     next_openings: Annotated[Rows[NextOpening], PlainValidator(read_each(NextOpening))]

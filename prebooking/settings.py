@@ -1,4 +1,4 @@
-"""The only reader of the environment. Names every unfit variable at once, and never shows a value."""
+"""Settings from environment variables. Every invalid variable is named at once, and no value is ever shown."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from prebooking.errors import SettingsError
 from prebooking.systems import SYSTEMS
 
 MAX_DURATION = 10.0  # seconds until the platform kills the function: maxDuration in vercel.json
-BUFFER = 2.0  # seconds between the guard and that: 1 for the last writes, 1 for the answer's way
-LAST_START = 2.0  # seconds before the guard from which on no call starts: a venue needs time to answer
-LONGEST_VENUE_DELAY = 15.0  # seconds after the guard within which a venue that was sent a call must have acted on it
-CLOCK_SKEW = 5.0  # seconds by which two clocks may differ
+BUFFER = 2.0  # seconds between the guard and MAX_DURATION: 1 for the last writes, 1 for the answer
+LAST_START = 2.0  # seconds before the guard: no call starts later, because a venue needs time to answer
+LONGEST_VENUE_DELAY = 15.0  # seconds after the guard: a venue acts on a call that it received at the latest then
+CLOCK_SKEW = 5.0  # seconds: largest difference between two clocks
 
-# A name whose last label is no number, four numbers, or IPv6 in brackets; perhaps a port.
+# A name whose last label is not a number, an IPv4 address, or an IPv6 address in brackets; then an optional port.
 _HOST = re.compile(r"(([\w-]+\.)*[a-z][\w-]*\.?|\d+(\.\d+){3}|\[[\da-f:.]+\])(:\d*)?", re.ASCII)
 _PUBLIC_NAME = re.compile(r"([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+([a-z]{2,}|xn--[a-z0-9-]+)")
 _MISSING = "is missing: set it in the project's environment variables"
@@ -42,7 +42,7 @@ _QUOTES = frozenset("\"'`\u00b4\u2018\u2019\u201a\u201b\u201c\u201d\u201e\u201f\
 
 
 def _secret(value: str) -> str:
-    if len(value) < 16:  # noqa: PLR2004 - said in the sentence itself
+    if len(value) < 16:  # noqa: PLR2004 - the message names the number
         raise ValueError("is too short: use at least 16 characters, for instance from `openssl rand -hex 32`")
     if not re.fullmatch(r"[!-~]+", value):
         raise ValueError("has spaces, newlines or characters outside ASCII: a header cannot carry it")
@@ -68,7 +68,7 @@ def _web_address(value: str) -> str:
 
 
 def is_loopback(url: str) -> bool:
-    """Say whether the address is this machine's own: then this is the local stack."""
+    """Return whether a URL's host is this machine, as in the local stack."""
     host = urlsplit(url).hostname or ""
     try:
         return ipaddress.ip_address(host).is_loopback
@@ -84,7 +84,7 @@ def _is_private(host: str) -> bool:
 
 
 def _role(key: str) -> str | None:
-    """Return the role that a key of the older kind (a JWT) claims, unverified; None if it is not of that kind."""
+    """Return the role in a legacy key (a JWT), without verifying it; None if the key is not a JWT."""
     try:
         payload = key.split(".")[1]
         role = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))["role"]
@@ -102,12 +102,12 @@ def _service_key(value: str) -> str:
 
 
 def session_key(value: str) -> bytes:
-    """Return the 32 bytes of a key for members' sessions. Raises ValueError, without the value."""
+    """Decode a key for members' sessions to its 32 bytes. Raises ValueError, without the value."""
     try:
         key = base64.b64decode(value.strip(), validate=True)
     except ValueError:
         key = b""
-    if len(key) != 32:  # noqa: PLR2004 - said in the sentence itself
+    if len(key) != 32:  # noqa: PLR2004 - the message names the number
         raise ValueError("is no key of 32 bytes in base64: make one with `openssl rand -base64 32`")
     return key
 
@@ -124,7 +124,7 @@ WEBHOOK = ("booking_webhook_url", "booking_webhook_secret")
 
 
 class DatabaseSettings(BaseModel):
-    """How to reach the database, checked. The field names are the variables' names in lower case."""
+    """The address and the key of the database. Field names are the variables' names in lower case."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True, validate_default=True)
 
@@ -135,10 +135,10 @@ class DatabaseSettings(BaseModel):
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
-        """Read and check everything; a blank variable counts as absent.
+        """Read and validate all variables; a blank variable counts as missing.
 
         Raises:
-            SettingsError: with a sentence for each variable that is missing or unfit.
+            SettingsError: with one message per missing or invalid variable.
 
         """
         given = {name: value for name in cls.model_fields if (value := environment.get(name.upper(), "")).strip()}
@@ -154,14 +154,14 @@ class DatabaseSettings(BaseModel):
         return settings
 
     @classmethod
-    def _missing(cls, environment: Mapping[str, str]) -> dict[str, str]:  # noqa: ARG003 - for Settings
-        """Say what is missing that no single field can tell."""
+    def _missing(cls, environment: Mapping[str, str]) -> dict[str, str]:  # noqa: ARG003 - Settings overrides it
+        """Return one message per missing variable that no field declares as required."""
         return {}
 
     @field_validator("*", mode="before")
     @classmethod
     def _without_quotes(cls, value: object) -> object:
-        """Refuse quotes round a value, as some shells and dashboards leave them: they would be part of it."""
+        """Refuse a value in quotes, because the quotes would become part of it."""
         if isinstance(value, str) and len(text := value.strip()) > 1 and _QUOTES.issuperset((text[0], text[-1])):
             raise ValueError("has quotes round it: set the value without them")
         return value
@@ -178,7 +178,7 @@ class DatabaseSettings(BaseModel):
 
 
 class AccountSettings(DatabaseSettings):
-    """What it takes to log a member in, and to keep that login."""
+    """The settings needed to log members in and to keep their logins."""
 
     session_encryption_key: SessionKey | None = None
     session_encryption_key_previous: SessionKey | None = None
@@ -193,10 +193,10 @@ class AccountSettings(DatabaseSettings):
 
 
 class Settings(AccountSettings):
-    """What the operator decides, checked."""
+    """All settings of the cron functions."""
 
-    _systems: tuple[str, ...] = PrivateAttr(())  # the names of the venue systems that can be booked
-    _variables: dict[str, str] = PrivateAttr(default_factory=dict)  # of venue systems that have none of the fields
+    _systems: tuple[str, ...] = PrivateAttr(())  # names of the venue systems that are set up
+    _variables: dict[str, str] = PrivateAttr(default_factory=dict)  # variables of venue systems that are not fields
 
     cron_secret: Secret
     cron_secret_previous: Secret | None = None
@@ -209,12 +209,12 @@ class Settings(AccountSettings):
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
-        """Read and check everything, and what the venue systems need. Raises SettingsError."""
+        """Read and validate all variables, including those of the venue systems. Raises SettingsError."""
         settings = super().from_environment(environment)
         names = systems.set_up(environment)
-        settings._systems = tuple(names)  # noqa: SLF001 - our own
+        settings._systems = tuple(names)  # noqa: SLF001 - private attributes of this class
         own = {name for system in names for name in SYSTEMS[system].variables if name.lower() not in cls.model_fields}
-        settings._variables = {name: environment[name].strip() for name in own}  # noqa: SLF001 - our own
+        settings._variables = {name: environment[name].strip() for name in own}  # noqa: SLF001 - private attributes of this class
         return settings
 
     @classmethod
@@ -228,7 +228,7 @@ class Settings(AccountSettings):
         if value is None:
             return None
         if is_loopback(info.data.get("supabase_url", "")) and is_loopback(value):
-            return value  # the local stack: the database is on this machine, so the venue may be
+            return value  # the local stack: both the database and the endpoint are on this machine
         parts = urlsplit(value)
         if parts.scheme != "https":
             raise ValueError("is not https: members' data and the secret would be readable on the way")
@@ -249,21 +249,21 @@ class Settings(AccountSettings):
 
     @property
     def cron_secrets(self) -> list[str]:
-        """Return the bearer secrets that are accepted."""
+        """Return the accepted bearer secrets."""
         return [s.get_secret_value() for s in (self.cron_secret, self.cron_secret_previous) if s]
 
     @property
     def systems(self) -> tuple[str, ...]:
-        """Return the names of the venue systems that this deployment can book."""
+        """Return the names of the venue systems that are set up."""
         return self._systems
 
     def variable(self, name: str) -> str:
-        """Return a variable of a venue system's own, which is no field here; empty if it is not set."""
+        """Return a venue system's variable that is not a field; empty if it is not set."""
         return self._variables.get(name, "")
 
 
 def _certificates(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the problems of the two variables that name certificates for the whole process."""
+    """Return one message per certificate variable that names a missing file or folder."""
     kinds = {"SSL_CERT_FILE": ("file", os.path.isfile), "SSL_CERT_DIR": ("folder", os.path.isdir)}
     return {
         name: f"names a {kind} that is not there: correct it, or remove it"
@@ -273,7 +273,7 @@ def _certificates(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def _problems(exc: ValidationError) -> dict[str, str]:
-    """Say a sentence a variable. A message of pydantic's own has the limit in it, never the value."""
+    """Return one message per variable. Pydantic's own messages contain the limit, never the value."""
     return {
         str(error["loc"][0]).upper(): _sentence(error) for error in exc.errors(include_input=False, include_url=False)
     }
