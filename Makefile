@@ -5,9 +5,9 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 INSTALL = $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo dev test lint unit integration acceptance postgres postgrest bell prove bench clean
+.PHONY: help demo dev test lint unit integration acceptance postgres postgrest bell prove bench docs clean
 
-help:                     ## what there is to make
+help:                     ## list the targets
 	@awk -F ':.*## ' '/^[a-z ]+:.*## / { printf "make %-30s %s\n", $$1, $$2 }' Makefile
 
 # SIGINT is ignored until the program handles it, so that Ctrl-C in its first instant is no traceback of the interpreter.
@@ -44,6 +44,9 @@ prove: $(READY)           ## the whole battery, in under 12 minutes on two cores
 bench: $(READY)           ## what it costs, beside what people use today, in one table; ROUNDS=20 for figures to quote
 	$(INSTALL) -e '.[bench]'
 	$(BIN)/python -m benchmarks
+
+docs: $(READY)            ## draw the picture and write the tables that the documents take from the code
+	$(BIN)/python -m docs
 
 clean:                    ## remove what was set up
 	rm -rf $(VENV) .tools .coverage .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

@@ -1,4 +1,4 @@
-"""The figure in README: how late the first request of an opening arrives, a line a system."""
+"""The figure in docs/measured.md: how late the first request of an opening arrives, a line a system."""
 
 from __future__ import annotations
 

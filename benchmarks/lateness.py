@@ -107,7 +107,7 @@ def systems(url: str) -> Iterator[dict[str, System]]:
 
 
 def figures(rounds: int) -> Iterator[tuple[str, str, str]]:
-    """Yield a line a system and number: how much later than ours the first request came. Draw README's figure of it."""
+    """Yield a line a system and number: how much later than ours the first request came. Draw the figure of it."""
     results = measure(rounds, REQUESTS)
     _draw(results, FIGURE)
     for (name, requests), measured in results.items():

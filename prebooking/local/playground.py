@@ -21,7 +21,7 @@ from prebooking.local.timetable import FORGE, GRANITE, SPRINT, ZONE, open_week
 from prebooking.local.venue import Protection
 
 MINUTE = 60.0  # seconds
-KEEPING_MINUTES = {5, 25, 45}  # of an hour, as README says
+KEEPING_MINUTES = {5, 25, 45}  # of an hour, as docs/deploy.md says
 MEMBER = "ana@example.com"
 PLACES = {"rowing": 20, "spinning": 1}
 

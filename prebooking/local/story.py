@@ -195,7 +195,7 @@ def main() -> int:
         if wrong:
             _show_log(stack, console)
         else:
-            console.print("Next: `make dev` leaves all of this running; README.md says how to deploy it.")
+            console.print("Next: `make dev` leaves all of this running; docs/deploy.md says how to deploy it.")
         return wrong
 
 

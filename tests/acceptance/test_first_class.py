@@ -1,4 +1,4 @@
-"""README's four commands, as they stand there: from an empty database to a class booked by the deployed function."""
+"""The four commands of docs/aimharder.md, as they stand there: from an empty database to a booked class."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from zoneinfo import ZoneInfo
 from prebooking.local.stack import Stack
 from prebooking.local.venue import State
 
-README = Path(__file__).parents[2] / "README.md"
+AIMHARDER = Path(__file__).parents[2] / "docs" / "aimharder.md"
 COMMAND = str(Path(sys.executable).parent / "prebooking")
 MADRID = ZoneInfo("Europe/Madrid")
 
 
 def four_commands(day: str) -> list[list[str]]:
-    """Return README's commands, for another day than the one it names."""
-    section = README.read_text().split("\n## Your first class\n")[1].split("\n## ")[0]
+    """Return the document's commands, for another day than the one it names."""
+    section = AIMHARDER.read_text().split("\n## Four commands\n")[1].split("\n## ")[0]
     [block] = re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
     commands = [shlex.split(re.sub(r"\d{4}-\d\d-\d\d", day, line)) for line in block.splitlines()]
     assert [words[:2] for words in commands] == [

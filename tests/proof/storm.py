@@ -12,7 +12,9 @@ from tests.proof.fates import Fates, Loss, Step
 from tests.proof.instance import Instance
 
 GUARD = 8.0  # seconds from an invocation's start: EXECUTION_TIMEOUT_SECONDS
-ACTS_WITHIN = GUARD + 15.0  # seconds from an invocation's start: a venue that acts later may book twice (see README)
+ACTS_WITHIN = (
+    GUARD + 15.0
+)  # seconds from an invocation's start: a venue that acts later may book twice (docs/guarantees.md)
 
 _UNCLEAR = (200, 202, 302, 408, 500, 502, 503)  # with a body that says nothing, so 200 too
 # Said by what stands before the venue, which may be at it still.

@@ -127,7 +127,7 @@ HEALTH_CHECKS: tuple[Check[Health], ...] = (
         lambda observations: observations.health,
         _look_at_trigger,
         {
-            "never": "has never called the function: set it up (README, Deploy)",
+            "never": "has never called the function: set it up (docs/deploy.md)",
             "dead": "called {since}, {overdue} overdue: the trigger is dead: look at the cron's log, and whether it has"
             " the function's address and CRON_SECRET",
             "held_up": "could claim last {since}, because a lock is held: see locks",
@@ -141,7 +141,7 @@ HEALTH_CHECKS: tuple[Check[Health], ...] = (
         _look_at_upkeep,
         {
             "never": "the trigger of /api/cron/session_keeper has never called, and {logins} logins die within half an"
-            " hour: set it up (README, Deploy)",
+            " hour: set it up (docs/deploy.md)",
             "dead": "the trigger of /api/cron/session_keeper called {since}, and {logins} logins die without it: look"
             " at the cron's log",
         },

@@ -135,7 +135,7 @@ VENUES: tuple[Check[Observations] | Check[EndpointVisit], ...] = (
             "missing": "there is nothing at BOOKING_WEBHOOK_URL (HTTP {status}): correct its path, or deploy it",
             "trouble": "BOOKING_WEBHOOK_URL fails (HTTP {status}): look at the endpoint's log",
             "no_question": "BOOKING_WEBHOOK_URL does not answer GET ?prebooking_id=... with a state (HTTP {status}), so"
-            " nobody can find out about a call without a clear answer: add that (README, Your booking endpoint), or set"
+            " nobody can find out about a call without a clear answer: add that (docs/webhook.md), or set"
             " the venue to idempotent",
         },
         warnings=frozenset({"no_question"}),

@@ -1,4 +1,4 @@
-"""README's SQL runs as it stands there: from an old table of one's own to a prebooking that is due."""
+"""The documents' SQL runs as it stands there: from an old table of one's own to a prebooking that is due."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pathlib import Path
 from prebooking.local.postgres import LocalPostgres, apply_migrations
 from tests.database import Database
 
-README = Path(__file__).parents[2] / "README.md"
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 OLD_TABLE = """
 create table public.prebookings (
@@ -19,16 +20,17 @@ insert into prebookings (user_email, booking_data, status) values ('ben@example.
 """
 
 
-def blocks(heading: str) -> list[str]:
-    """Return the SQL under a heading, as it is written."""
-    section = README.read_text().split(f"\n## {heading}\n")[1].split("\n## ")[0]
+def blocks(document: str, heading: str) -> list[str]:
+    """Return the SQL under a heading of a document, as it is written."""
+    text = (ROOT / "docs" / f"{document}.md").read_text()
+    section = text.split(f"\n## {heading}\n")[1].split("\n## ")[0]
     found = re.findall(r"^ *```sql\n(.*?)```", section, re.DOTALL | re.MULTILINE)
     assert found
     return found
 
 
 def test_a_venue_and_a_prebooking_are_added(database: Database) -> None:
-    [adds] = blocks("Deploy in ten minutes")
+    [adds] = blocks("webhook", "A venue and a prebooking")
     database.connection.execute(adds)
     row = database.connection.execute(
         "select v.name, status, available_at at time zone 'UTC' from prebookings p join venues v on v.id = venue_id"
@@ -38,7 +40,7 @@ def test_a_venue_and_a_prebooking_are_added(database: Database) -> None:
 
 
 def test_what_waits_in_an_old_table_comes_along(postgres: LocalPostgres) -> None:
-    moves_aside, maps = blocks("Coming from an existing `prebookings` table")[0].split(
+    moves_aside, maps = blocks("upgrade", "From an existing `prebookings` table")[0].split(
         "-- then: supabase db push --linked"
     )
     dsn = postgres.create_database("with_an_old_table")
@@ -56,8 +58,8 @@ def test_what_waits_in_an_old_table_comes_along(postgres: LocalPostgres) -> None
 
 
 def test_an_app_reads_what_has_ended_and_nothing_else(database: Database) -> None:
-    [reads] = blocks("Telling members of the outcome")
-    database.connection.execute(blocks("Deploy in ten minutes")[0])
+    [reads] = blocks("operate", "Tell members of the outcome")
+    database.connection.execute(blocks("webhook", "A venue and a prebooking")[0])
     assert database.connection.execute(reads).fetchall() == []
     database.connection.execute(
         "update prebookings set status = 'failed', outcome = 'full', settled_at = clock_timestamp()"
@@ -68,12 +70,14 @@ def test_an_app_reads_what_has_ended_and_nothing_else(database: Database) -> Non
 
 def test_migrations_are_pushed_to_the_project_and_not_to_a_local_database() -> None:
     """Version 3 of the supabase command pushes to a local database unless it is told otherwise."""
-    pushes = re.findall(r"supabase db push.*", README.read_text())
-    assert pushes
+    pushes = [push for path in DOCUMENTS for push in re.findall(r"supabase db push.*", path.read_text())]
+    assert len(pushes) > 3
     assert all(push.startswith("supabase db push --linked") for push in pushes)
 
 
 def test_no_extension_is_created_in_the_schema_that_the_api_shows() -> None:
-    creates = [line for line in README.read_text().splitlines() if line.startswith("create extension")]
+    creates = [
+        line for path in DOCUMENTS for line in path.read_text().splitlines() if line.startswith("create extension")
+    ]
     homes = {"pg_cron": "", "pg_net": " with schema extensions"}  # pg_cron's own control file says pg_catalog
     assert creates == [f"create extension if not exists {name}{home};" for name, home in homes.items()]

@@ -1,0 +1,62 @@
+"""The contract of a booking endpoint: what each status means, as the booker reads it."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+
+from docs import markdown
+from prebooking.bookers.call import Reply
+from prebooking.bookers.webhook.booker import classify
+from prebooking.model import FAILED, Kind
+
+REFUSED = 422  # a status whose meaning is the state in its body
+# In the order of the table.
+_MEANINGS = {
+    Kind.BOOKED: 'booked; a JSON body may say `{"state": "waitlisted"}` and give a `"booking_id"` (a body that is not'
+    " JSON is unclear)",
+    Kind.ALREADY_BOOKED: "this prebooking was booked before",
+    Kind.TOO_EARLY: "too early: asked again at most 3 times, 250 ms apart, then once a minute for 15 minutes; then it"
+    " ends `too_early`",
+    Kind.REJECTED: 'refused; a body like `{"state": "full"}` says why: ',
+    Kind.BLOCKED: "your endpoint's fault or load, never the member's: the venue is left alone for 5 minutes",
+    Kind.UNSURE: "unclear: you are asked, see below",
+}
+
+
+def table() -> str:
+    """Return what a call's answer means, by its status."""
+    statuses = _statuses()
+    statuses[Kind.UNSURE].append("no answer")
+    named = markdown.code(kind for kind in Kind if kind in FAILED - {Kind.REJECTED} and _kind(REFUSED, kind) is kind)
+    meanings = _MEANINGS | {Kind.REJECTED: _MEANINGS[Kind.REJECTED] + named}
+    rows = [(", ".join(said), meanings[kind]) for kind in _MEANINGS if (said := statuses.pop(kind))]
+    if statuses:
+        raise ValueError(f"no text in docs/answers.py for {sorted(statuses)}")
+    return markdown.table(("you answer", "it means"), rows)
+
+
+def _kind(status: int, state: Kind | None = None) -> Kind:
+    return classify(Reply(status, json.dumps({"state": state} if state else {}).encode())).kind
+
+
+def _statuses() -> dict[Kind, list[str]]:
+    """Return the statuses of each meaning; what most of a hundred mean is "other 4xx", or "5xx" if all of them do."""
+    found = defaultdict[Kind, list[str]](list)
+    for hundred in (2, 3, 4, 5):
+        kinds = {status: _kind(status) for status in range(100 * hundred, 100 * hundred + 100)}
+        [(most, count)] = Counter(kinds.values()).most_common(1)
+        for status, kind in kinds.items():
+            if kind is not most:
+                found[kind].append(_with_state(status, kind))
+        found[most].append(f"{hundred}xx" if count == len(kinds) else f"other {hundred}xx")
+    return found
+
+
+def _with_state(status: int, kind: Kind) -> str:
+    """Return the status; if a state in the body names a refusal, only without it."""
+    return (
+        f"{status} without such a state"
+        if kind is Kind.BLOCKED and _kind(status, Kind.FULL) is Kind.FULL
+        else str(status)
+    )

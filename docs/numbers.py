@@ -1,0 +1,129 @@
+"""The numbers that decide how a run goes, read from the code and from the migrations."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from pathlib import Path
+
+from docs import markdown
+from prebooking import attempt, rules, scheduler, settings, slots, venue_context
+from prebooking.bookers.aimharder.booker import AimHarderBooker
+
+MIGRATIONS = Path(__file__).parents[1] / "supabase" / "migrations"
+GUARD: float = settings.Settings.model_fields["execution_timeout_seconds"].default
+STAGGER_MS: int = settings.Settings.model_fields["stagger_ms"].default
+LEASE: float = settings.Settings.model_fields["lease_seconds"].default
+FIVE = r"if (\d+) < \(\n +select count\(\*\) filter \(where live"
+LAST_START = GUARD - settings.LAST_START
+LAST_WRITE = GUARD + scheduler.WRITES
+
+
+def in_sql(pattern: str) -> str:
+    """Return what the group of a pattern finds in the migrations. Raises ValueError if that is not one value."""
+    text = "\n".join(path.read_text() for path in sorted(MIGRATIONS.glob("*.sql")))
+    found = set(re.findall(pattern, text))
+    if len(found) != 1:
+        raise ValueError(f"not one value in the migrations for {pattern}: {sorted(found)}")
+    return str(found.pop())
+
+
+def bell_lead() -> str:
+    """Return the seconds before an opening at which the bell calls."""
+    return in_sql(r"lead +interval not null default '(\d+) seconds'")
+
+
+def setbacks() -> list[str]:
+    """Return the minutes for which a row that could not get on is left alone, each time longer."""
+    return in_sql(r"\(array\[([\d, ]+)\]\)\[least\(p\.setbacks").split(", ")
+
+
+def _of_a_run() -> list[tuple[str, str]]:
+    """Return the numbers of one run."""
+    return [
+        ("the last call starts", f"{_s(LAST_START)} after the request"),
+        ("the guard: calls in flight are cut off", f"{_s(GUARD)} after the request (`EXECUTION_TIMEOUT_SECONDS`)"),
+        ("the last write is out", f"{_s(LAST_WRITE)} after the request"),
+        ("the platform ends the function", f"{_s(settings.MAX_DURATION)} after the request (`vercel.json`)"),
+        ("from one first call of a venue to the next", f"{STAGGER_MS} ms (`STAGGER_MS`)"),
+        ("a call connects before its slot", f"at most {_s(slots.CONNECT_EARLY)}"),
+        ("calls that wait for their slots with a connection", f"at most {slots.CONNECTING} per venue"),
+        ("a question to a venue", f"at most {_s(attempt.CONFIRM_TIME)}"),
+        ("rows of one claim", f"at most {scheduler.CLAIM_LIMIT}"),
+    ]
+
+
+def _of_a_row() -> list[tuple[str, str]]:
+    """Return the numbers of one row's life."""
+    again = ", ".join(_s(pause) for pause in attempt.NOT_SENT_PAUSES)
+    *minutes, longest = setbacks()
+    behind, behind_all = (in_sql(rf"v_{name} +constant int +:= (\d+)") for name in ("behind", "behind_all"))
+    return [
+        ("a claim's lease", f"{_s(LEASE)} (`LEASE_SECONDS`)"),
+        ("nothing could be sent: called again", f"after {again}"),
+        ('"too early": called again', f"{attempt.EARLY_RETRIES} times in a run, {_s(attempt.EARLY_PAUSE)} apart"),
+        ('"too early" in every run: `too_early`', f"after {_min(rules.EARLY_TIME)}, asked once a minute"),
+        (
+            "a row that could not get on (the venue cannot tell, or no login could be made): claimed again",
+            f"after {', '.join(minutes)}, then every {longest} minutes",
+        ),
+        ("such rows of one claim", f"at most {behind} per venue and {behind_all} in all, behind all others"),
+        ("AimHarder: calls without a clear answer, over all runs", f"at most {AimHarderBooker.most_calls:g}"),
+        ("the venue's list does not have the class: `class_gone`", f"at two looks {_min(rules.MISSING_TIME)} apart"),
+        ("a row blocked alone, while the venue books others: `rejected`", f"after {attempt.BLOCKS} blocks"),
+        ("a venue blocks us: it is left alone", _min(timedelta(seconds=venue_context.BLOCKED_PAUSE))),
+        ("a venue cannot be reached: it is left alone", _min(timedelta(seconds=venue_context.UNREACHABLE_PAUSE))),
+        ("live prebookings of a member at openings within a minute", f"at most {in_sql(FIVE)}"),
+    ]
+
+
+def table() -> str:
+    """Return all numbers, those of a run first."""
+    return markdown.table(("what", "how much"), [*_of_a_run(), *_of_a_row()])
+
+
+def time_line() -> str:
+    """Return the ten seconds of an invocation that the bell calls, as a mermaid chart in milliseconds."""
+    lead, guard, end = float(bell_lead()), GUARD, settings.MAX_DURATION
+    opening = 0.2 + lead  # the bell's request is under way for a moment
+    bars = [
+        (
+            "function",
+            [
+                ("authorise, claim", 0, 0.3),
+                ("prepare, hold", 0.3, opening),
+                ("fire in order", opening, LAST_START),
+                ("answers, questions", LAST_START, guard),
+                ("give back, answer", guard, LAST_WRITE),
+            ],
+        ),
+        (
+            "limits",
+            [
+                ("the opening", opening, opening),
+                ("no call starts any more", LAST_START, LAST_START),
+                ("guard: calls are cut off", guard, guard),
+                ("last write", LAST_WRITE, LAST_WRITE),
+                ("the platform ends it", end, end),
+            ],
+        ),
+    ]
+    lines = ["gantt", "    dateFormat x", "    axisFormat %-S s", "    tickInterval 1second"]
+    for section, tasks in bars:
+        lines.append(f"    section {section}")
+        lines += [f"    {name} :{_bar(begin, until)}" for name, begin, until in tasks]
+    return "\n".join(["```mermaid", *lines, "```"])
+
+
+def _bar(begin: float, until: float) -> str:
+    start, length = round(begin * 1000), round((until - begin) * 1000)
+    return f"{start}, {start + length}" if length else f"milestone, {start}, 0ms"
+
+
+def _s(seconds: float) -> str:
+    return f"{seconds:g} s"
+
+
+def _min(time: timedelta) -> str:
+    minutes = round(time / timedelta(minutes=1))
+    return f"{minutes} minute{'s' * (minutes != 1)}"

@@ -1,0 +1,94 @@
+"""Tables of what the code declares: variables, outcomes, evidence, venue systems."""
+
+from __future__ import annotations
+
+from docs.markdown import code, table
+from prebooking.evidence import Evidence, proves
+from prebooking.model import COMPLETED, ENDED_BY_DATABASE, FAILED, SENTENCES, Kind
+from prebooking.settings import Settings
+from prebooking.systems import SYSTEMS, Ability
+
+# In the order in which somebody sets them.
+_VARIABLES = {
+    "CRON_SECRET": "who may call: the bearer token, at least 16 characters",
+    "CRON_SECRET_PREVIOUS": "accepted too, while you rotate",
+    "SUPABASE_URL": "the project's address alone: `https://<project>.supabase.co`",
+    "SUPABASE_SERVICE_ROLE_KEY": "its secret key (`sb_secret_…` or the older `service_role` JWT); `SUPABASE_SECRET_KEY`"
+    " is read as well",
+    "BOOKING_WEBHOOK_URL": "for venues booked by [your endpoint](webhook.md): https, a public name",
+    "BOOKING_WEBHOOK_SECRET": "the bearer token it is called with, at least 16 characters",
+    "SESSION_ENCRYPTION_KEY": "for venues at AimHarder: 32 bytes in base64 that seal members' logins",
+    "SESSION_ENCRYPTION_KEY_PREVIOUS": "opens what is sealed with it, while you rotate",
+    "AIMHARDER_TWIN_URL": "the local stack's stand-in for AimHarder; refused anywhere else",
+    "EXECUTION_TIMEOUT_SECONDS": "the guard: calls in flight are cut off after it",
+    "STAGGER_MS": "from one call of a venue to the next",
+    "LEAD_SECONDS": "how long before an opening a trigger may come and wait for it",
+    "LEASE_SECONDS": "how long a claim lasts; at least the guard + 20",
+}
+_ABILITIES = {
+    Ability.TIMETABLE: "show a day's classes",
+    Ability.LOGINS: "keep members' logins",
+    Ability.GIVE_BACK: "give a booking back",
+    Ability.IDEMPOTENCY: "book once per `Idempotency-Key`, if the venue says so",
+}
+_ENDED_BY = {
+    Kind.EXPIRED: "The class began before anything was sent.",
+    Kind.UNKNOWN: "It may have been sent, and nobody could find out before the class began.",
+}
+_PLACES = {
+    Kind.BOOKED: "The member has the place.",
+    Kind.ALREADY_BOOKED: "The venue says that the member had it already.",
+    Kind.WAITLISTED: "The member is on the waiting list.",
+    Kind.RECONCILED: "A call had no clear answer, and the venue, asked afterwards, has the place.",
+}
+
+
+def variables() -> str:
+    """Return what the settings read, with defaults and limits."""
+    names = [name.upper() for name in Settings.model_fields]
+    if unknown := set(names) ^ _VARIABLES.keys():
+        raise ValueError(f"no text in docs/tables.py, or no such variable: {sorted(unknown)}")
+    rows = [(f"`{name}`", _needed(name), _meaning(name)) for name in _VARIABLES]
+    return table(("variable", "needed, or default", "meaning"), rows)
+
+
+def _needed(name: str) -> str:
+    field = Settings.model_fields[name.lower()]
+    return "yes" if field.is_required() else "" if field.default is None else str(field.default)
+
+
+def _meaning(name: str) -> str:
+    limits = {type(one).__name__: one for one in Settings.model_fields[name.lower()].metadata}
+    least, most = (getattr(limits.get(kind.title()), kind, None) for kind in ("ge", "le"))
+    if most is None:
+        return _VARIABLES[name]
+    return f"{_VARIABLES[name]}, " + (f"at most {most:g}" if least is None else f"{least:g} to {most:g}")
+
+
+def outcomes() -> str:
+    """Return every final outcome, and what it says."""
+    ended = {kind: _ENDED_BY[kind] for kind in Kind if kind in ENDED_BY_DATABASE}
+    completed = {kind: _PLACES[kind] for kind in Kind if kind in COMPLETED}
+    failed = {kind: SENTENCES[kind] for kind in Kind if kind in FAILED}
+    statuses = [("completed", completed), ("failed", failed), ("failed, by the database alone", ended)]
+    rows = [(f"`{kind}`", status, said) for status, kinds in statuses for kind, said in kinds.items()]
+    return table(("outcome", "status", "what it says"), rows)
+
+
+def evidence() -> str:
+    """Return which outcome rests on what."""
+    rows = [(one.value, code(kind for kind in Kind if proves(one, kind))) for one in Evidence]
+    return table(("evidence", "outcomes that it proves"), rows)
+
+
+def venue_systems() -> str:
+    """Return the venue systems, what a deployment has to set for each, and what each can do."""
+    rows = [
+        (f"`{system.name}`", system.title, code(system.variables), _abilities(system.name))
+        for system in SYSTEMS.values()
+    ]
+    return table(("provider", "is", "booked where these are set", "can"), rows)
+
+
+def _abilities(name: str) -> str:
+    return ", ".join(said for ability, said in _ABILITIES.items() if ability in SYSTEMS[name].can)
