@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 INSTALL = $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo dev test lint unit integration acceptance postgres postgrest bell prove bench docs clean
+.PHONY: help demo dev test lint unit integration acceptance postgres postgrest bell prove mutants bench docs clean
 
 help:                     ## list the targets
 	@awk -F ':.*## ' '/^[a-z ]+:.*## / { printf "make %-30s %s\n", $$1, $$2 }' Makefile
@@ -40,6 +40,9 @@ bell: $(READY)            ## the bell on the real pg_cron, for two minutes (wher
 
 prove: $(READY)           ## the whole battery, in under 12 minutes on two cores; SEEDS=3000 for more, SEED=17 shows one
 	$(BIN)/python -m tests.proof
+
+mutants: $(READY)         ## changes the code in one place after another, and reports which test notices; ONLY=claim for some
+	$(BIN)/python -m tests.mutants
 
 bench: $(READY)           ## what it costs, beside what people use today, in one table; ROUNDS=20 for figures to quote
 	$(INSTALL) -e '.[bench]'

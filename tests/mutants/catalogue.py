@@ -1,0 +1,12 @@
+"""All mutants, in the order in which they are tried."""
+
+from __future__ import annotations
+
+from tests.mutants.mutant import Mutant
+from tests.mutants.of_attempts import OF_ATTEMPTS
+from tests.mutants.of_bookers import OF_BOOKERS
+from tests.mutants.of_runs import OF_RUNS
+from tests.mutants.of_settling import OF_ENDS
+from tests.mutants.of_the_claim import OF_CLAIMS
+
+MUTANTS: list[Mutant] = [*OF_ATTEMPTS, *OF_RUNS, *OF_BOOKERS, *OF_CLAIMS, *OF_ENDS]
