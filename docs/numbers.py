@@ -60,6 +60,7 @@ def _of_a_row() -> list[tuple[str, str]]:
     behind, behind_all = (in_sql(rf"v_{name} +constant int +:= (\d+)") for name in ("behind", "behind_all"))
     return [
         ("a claim's lease", f"{_s(LEASE)} (`LEASE_SECONDS`)"),
+        ("a claim's turn on its openings", f"{_s(GUARD)}, as long as the guard"),
         ("nothing could be sent: called again", f"after {again}"),
         ('"too early": called again', f"{attempt.EARLY_RETRIES} times in a run, {_s(attempt.EARLY_PAUSE)} apart"),
         ('"too early" in every run: `too_early`', f"after {_min(rules.EARLY_TIME)}, asked once a minute"),
