@@ -16,7 +16,7 @@ from prebooking.model import Attempt, Kind, Outcome, Prebooking, Venue
 from prebooking.slots import SlotQueue
 from prebooking.venue_context import VenueContext
 
-CLOSING_TIME = 0.5  # seconds in which a booker's connections are closed
+CLOSING_TIME = 0.5  # seconds in which calls that are cut have to end, and the booker's connections are closed
 
 
 class VenueQueue:
@@ -87,15 +87,20 @@ class VenueQueue:
             await asyncio.wait(self._tasks)
 
     async def cut(self) -> None:
-        """End every call where it is, and close the booker. What each row has become is in its attempt."""
+        """End every call where it is, and close the booker. What each row has become is in its attempt.
+
+        What does not end is not waited for: it sends nothing more, and what the run knows has to be written.
+        """
         self._is_cut = True
         if self._context:
             self._context.stopped = True
         self.slots.close()
         for task in (self._granting, *self._tasks):
             task.cancel()
-        await self.done()
-        await asyncio.wait([self._granting, asyncio.create_task(self._contained(self._close()))])
+        closing = asyncio.create_task(self._contained(self._close()))
+        await asyncio.wait([closing], timeout=CLOSING_TIME)
+        if closing.cancel() or closing.cancelled():  # a call or the booker does not end, or has cancelled this
+            self._fail(TimeoutError())
 
     async def _open(self) -> None:
         try:
@@ -118,11 +123,9 @@ class VenueQueue:
         self._begin(self._context)
 
     async def _close(self) -> None:
-        try:
-            async with asyncio.timeout(CLOSING_TIME):
-                await self._booker.aclose()
-        except asyncio.CancelledError as exc:  # of its own: nobody cancels this
-            self._fail(exc)
+        await self.done()
+        await asyncio.wait([self._granting])
+        await self._booker.aclose()
 
     def _begin(self, context: VenueContext) -> None:
         new, self._new = self._new, []

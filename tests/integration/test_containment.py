@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from uuid import UUID
 
 import pytest
 
 from prebooking.bookers import Booker, Gate, OpenBooker
-from prebooking.model import Outcome, Prebooking, Venue
+from prebooking.model import Outcome, Prebooking, Summary, Venue
 from tests.bookers import replace_bookers
 from tests.database import Database
 from tests.factories import add_venue
@@ -104,6 +104,68 @@ def test_an_exception_at_any_call_of_one_venues_booker_leaves_the_other_venues_b
     held = [world.row(row)["claimed_by"] for row in bad_rows if world.row(row)["status"] == "pending"]
     sent = at == "book, after the call"
     assert all(holder == (summary.instance_id if sent else None) for holder in held)
+
+
+class Stubborn(Faulty):
+    """A booker that at one kind of call goes on for a minute, although it is cancelled."""
+
+    async def book(self, row: Prebooking, *, timeout: float, gate: Gate) -> Outcome:  # noqa: ASYNC109 - see Booker
+        outcome = await super().book(row, timeout=timeout, gate=gate)
+        await go_on(self._at == "book")
+        return outcome
+
+    async def confirm(self, row: Prebooking, *, timeout: float) -> Outcome:  # noqa: ASYNC109 - see Booker
+        await go_on(self._at == "confirm")
+        return await super().confirm(row, timeout=timeout)
+
+    def _strike(self, call: str) -> None:
+        """Raise nothing."""
+
+
+async def go_on(is_here: bool) -> None:  # noqa: FBT001 - the only argument
+    """Wait a minute, whoever cancels it."""
+    end = asyncio.get_running_loop().time() + 60 * is_here
+    while (left := end - asyncio.get_running_loop().time()) > 0:
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(left)
+
+
+@pytest.mark.parametrize("at", ["open", "book", "confirm", "close"])
+def test_a_booker_that_cannot_be_cancelled_keeps_the_run_from_no_end(
+    database: Database, monkeypatch: pytest.MonkeyPatch, at: str
+) -> None:
+    world = World(database)
+    bad, good = add_venue(world.connection), add_venue(world.connection)
+    bad_rows = world.opening(2, venue=bad, at=-1, maybe_sent=at == "confirm")
+    good_rows = world.opening(2, venue=good)
+
+    def stubborn(opens: OpenBooker) -> OpenBooker:
+        @asynccontextmanager
+        async def opened(venue: Venue) -> AsyncIterator[Booker]:
+            here = at if venue.id == bad else ""
+            await go_on(here == "open")
+            async with opens(venue) as booker:
+                yield Stubborn(booker, here, Unforeseen())
+            await go_on(here == "close")
+
+        return opened
+
+    replace_bookers(monkeypatch, stubborn)
+
+    async def story() -> Summary:
+        summary = await world.invoke()
+        closed = world.connection.execute("select closed_at is not null from public.prebooking_runs").fetchone()
+        assert closed == (True,)
+        sent = [row for row in bad_rows if world.row(row)["claimed_by"]]
+        assert sent == (bad_rows if at == "book" else [])
+        await asyncio.sleep(70)
+        return summary
+
+    summary = world.play(story())
+    assert world.ends(good_rows) == [BOOKED] * 2
+    assert summary.execution_time_ms < 9000
+    assert not summary.success
+    assert len(world.sent()) == (4 if at in ("book", "close") else 2), "what goes on sends nothing more"
 
 
 def test_a_venue_that_takes_for_ever_to_open_delays_no_other(
