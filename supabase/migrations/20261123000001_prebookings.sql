@@ -224,6 +224,20 @@ create trigger prebookings_being_booked before update on public.prebookings
       is distinct from (old.id, old.venue_id, old.user_email, old.booking_data, old.available_at, old.expires_at)))
   execute function public.prebookings_refuse();
 
+-- Nor is its venue made into another one: that one would be asked about the call, and has no such place.
+create function public.venues_refuse() returns trigger language plpgsql set search_path = '' as $$
+begin
+  if exists (
+    select 1 from public.prebookings
+    where venue_id = old.id and status = 'pending' and not fresh and (claimed_by is not null or maybe_sent)) then
+    raise exception 'prebookings of venue % are being booked there: add another venue', old.id using errcode = 'PT409';
+  end if;
+  return new;
+end $$;
+create trigger venues_being_booked before update of id, provider, host on public.venues
+  for each row when ((new.id, new.provider, new.host) is distinct from (old.id, old.provider, old.host))
+  execute function public.venues_refuse();
+
 -- What was noted of a row's calls says nothing about the prebooking that an app makes of it. This prevents a corrected opening
 -- from waiting for the back-off of the wrong one, or from ending at its first "too early".
 create function public.prebookings_begin_anew() returns trigger language plpgsql set search_path = '' as $$
@@ -289,6 +303,6 @@ grant select, insert, update on public.prebooking_heartbeat to service_role;
 revoke all on function public.prebooking_systems, public.prebooking_systems_with from public, anon, authenticated;
 grant execute on function public.prebooking_systems, public.prebooking_systems_with to service_role;
 revoke all on function public.prebooking_class_key, public.prebooking_bad_data, public.prebooking_plain_id, public.prebookings_fill,
-  public.prebookings_refuse, public.prebookings_begin_anew, public.prebookings_limit from public, anon, authenticated, service_role;
+  public.prebookings_refuse, public.venues_refuse, public.prebookings_begin_anew, public.prebookings_limit from public, anon, authenticated, service_role;
 -- Whoever writes a row computes these, the index's key included.
 grant execute on function public.prebooking_class_key, public.prebooking_bad_data, public.prebooking_plain_id to service_role;

@@ -205,6 +205,29 @@ def test_a_row_that_stays_the_same_prebooking_keeps_what_was_noted(owner: Connec
     assert {name: after[name] for name in _NOTES} == {name: before[name] for name in _NOTES}
 
 
+@pytest.mark.parametrize("edit", [b"host = 'other.example'", b"host = null", b"provider = 'aimharder'"])
+@pytest.mark.parametrize("state", ["claimed", "in doubt"])
+def test_a_venue_is_not_made_into_another_one_while_rows_are_being_booked_there(
+    owner: Connection, service: Connection, at: At, edit: bytes, state: str
+) -> None:
+    """I1: otherwise the other venue is asked about the call, has no such place, and the row is booked once more."""
+    venue = add_venue(owner)
+    row = add_prebooking(owner, venue, maybe_sent=state == "in doubt")
+    if state == "claimed":
+        claim(service, uuid4())
+    change = b"update public.venues set " + edit + b" where id = %s"
+    with pytest.raises(psycopg.Error, match="are being booked there") as refused:
+        owner.execute(change, [venue])
+    assert refused.value.sqlstate == "PT409"
+    owner.execute("update public.venues set name = 'n', enabled = false, provider_box_id = '7' where id = %s", [venue])
+    owner.execute(
+        "update public.prebookings set maybe_sent = false, claimed_by = null, claimed_until = null,"
+        " turn_until = null where id = %s",
+        [row],
+    )
+    owner.execute(change, [venue])
+
+
 @pytest.mark.parametrize("edit", [b"warning = 'log in'", b"user_email = user_email", b"created_at = created_at"])
 def test_what_does_not_make_another_row_of_it_may_be_written(
     owner: Connection, service: Connection, edit: bytes
