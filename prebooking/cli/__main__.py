@@ -1,4 +1,4 @@
-"""``python -m prebooking.cli``, where the command itself is not on the path."""
+"""Entry point of ``python -m prebooking.cli``, for use without the ``prebooking`` script on the path."""
 
 from prebooking.cli import main
 

@@ -1,6 +1,6 @@
-"""``prebooking add``: a class by its day and hour, with the instant its booking opens.
+"""``prebooking add``: prebook a class by its day and time.
 
-At AimHarder the class is found in the venue's timetable. For a webhook venue ``--data`` says which class it is.
+At an AimHarder venue the class comes from the timetable, at a webhook venue from ``--data``.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ from typing import Annotated, Any
 
 import typer
 
-from prebooking.cli.classes import opening, session_at, yours
+from prebooking.cli.classes import find_session, format_opening, member_place
 from prebooking.cli.database import AdminDatabase, open_database
 from prebooking.cli.dates import format_instant, parse_day, parse_time, timezone_of
 from prebooking.cli.environment import environment
 from prebooking.cli.lookup import find_venue
 from prebooking.cli.offers import find_offer, refuse_closed
-from prebooking.cli.options import Day, Member, VenueName, some_member
-from prebooking.cli.requested import RequestedClass, ask, choose_opening, parse_data
+from prebooking.cli.options import Day, Member, VenueName, require_member
+from prebooking.cli.requested import RequestedClass, add_prebooking, choose_opening, parse_data
 from prebooking.cli.runner import run_command
-from prebooking.cli.site import open_site, opened, timetable
+from prebooking.cli.site import open_session, open_site, read_timetable
 from prebooking.cli.terminal import say
 from prebooking.errors import BadInput, CommandFailed
 from prebooking.opening import OpeningRule, instant
@@ -28,11 +28,11 @@ from prebooking.operator import SessionView, VenueView
 from prebooking.settings import AccountSettings
 from prebooking.systems import Ability, can
 
-Hour = Annotated[str, typer.Argument(metavar="HH:MM", help="When it begins.", show_default=False)]
+Hour = Annotated[str, typer.Argument(metavar="HH:MM", help="The time at which it begins.", show_default=False)]
 ClassName = Annotated[
     str | None,
     typer.Option(
-        "--class", metavar="NAME", help="Which, if several begin then: its name or number.", show_default=False
+        "--class", metavar="NAME", help="Its name or number, if several classes begin then.", show_default=False
     ),
 ]
 Opens = Annotated[
@@ -40,7 +40,7 @@ Opens = Annotated[
     typer.Option(
         "--opens",
         metavar="INSTANT",
-        help='If you know better than the rule when booking opens: "2026-12-01 20:00".',
+        help='When booking opens, instead of by the rule: "2026-12-01 20:00".',
         show_default=False,
     ),
 ]
@@ -54,16 +54,16 @@ Data = Annotated[
     ),
 ]
 WaitingList = Annotated[bool, typer.Option("--waiting-list", help="Join the waiting list, if the class is full.")]
-Again = Annotated[bool, typer.Option("--again", help="Although it was booked before: the place was given back.")]
+Again = Annotated[bool, typer.Option("--again", help="Book a class again after its place was given back.")]
 Anyway = Annotated[
     bool,
-    typer.Option("--anyway", help="Although the member has a class at that hour, or the venue shows it as closed."),
+    typer.Option("--anyway", help="Also if the member has a class at that hour, or the venue shows it as closed."),
 ]
 
 
 @dataclass(frozen=True, slots=True)
-class _Typed:
-    """What was typed: for whom, and which class."""
+class _Options:
+    """The parsed options of ``prebooking add``."""
 
     who: str
     day: str
@@ -88,45 +88,48 @@ def add(
     again: Again = False,
     anyway: Anyway = False,
 ) -> None:
-    """Ask for a class: it is booked the moment its booking opens."""
+    """Prebook a class: it is booked the moment its booking opens."""
 
-    async def _read_and_add() -> None:
-        who, clock = some_member(member), parse_time(hour)
-        await _add(venue, opens, _Typed(who, day, clock, class_name, data, waiting_list, again, anyway))
+    async def parse_and_add() -> None:
+        who, clock = require_member(member), parse_time(hour)
+        await _add(venue, opens, _Options(who, day, clock, class_name, data, waiting_list, again, anyway))
 
-    run_command(_read_and_add())
+    run_command(parse_and_add())
 
 
-async def _add(name: str, opens: str | None, typed: _Typed) -> None:
+async def _add(name: str, opens: str | None, options: _Options) -> None:
     settings = AccountSettings.from_environment(environment())
     async with open_database(settings) as database:
         venue = find_venue(await database.operator.venues(until=database.deadline()), name)
         now = database.clock.now()
-        day = parse_day(typed.day, now=now, zone=timezone_of(venue))
+        day = parse_day(options.day, now=now, zone=timezone_of(venue))
         if can(venue.provider, Ability.TIMETABLE):
-            asked = await _from_timetable(database, settings, venue, day, typed)
+            requested = await _from_timetable(database, settings, venue, day, options)
         else:
-            asked = _from_data(venue, day, typed)
-        opens_at = choose_opening(asked, venue, opens, now)
-        short = await ask(database, venue, typed.who, asked, opens_at, again=typed.again, anyway=typed.anyway)
-    say(f"Asked for {asked.name} at {venue.name}, {format_instant(asked.begins, venue.timezone)}, for {typed.who}.")
-    ahead = f"opens {opening(opens_at, venue.timezone, now)}"
+            requested = _from_data(venue, day, options)
+        opens_at = choose_opening(requested, venue, opens, now)
+        short = await add_prebooking(
+            database, venue, options.who, requested, opens_at, again=options.again, anyway=options.anyway
+        )
+    begins = format_instant(requested.begins, venue.timezone)
+    say(f"Asked for {requested.name} at {venue.name}, {begins}, for {options.who}.")
+    ahead = f"opens {format_opening(opens_at, venue.timezone, now)}"
     say(f"Booking {ahead if opens_at > now else 'is open: the next run books it'}. Id {short}.")
 
 
-def _from_data(venue: VenueView, day: date, typed: _Typed) -> RequestedClass:
-    """Return the class that ``--data`` describes."""
-    if typed.data is None:
+def _from_data(venue: VenueView, day: date, options: _Options) -> RequestedClass:
+    """Return the class that ``--data`` describes. Raises BadInput or CommandFailed."""
+    if options.data is None:
         raise CommandFailed(
             f"{venue.name} is booked by your own endpoint, which has no timetable to ask: say which class it is with"
             ' --data \'{"class_id": "4711"}\'.'
         )
-    if typed.insist:
+    if options.insist:
         raise BadInput("--waiting-list is for AimHarder: leave it out, and write what your endpoint needs into --data.")
-    data = parse_data(typed.data)
-    if typed.class_name:
-        data["class_name"] = typed.class_name
-    zone, starts = timezone_of(venue), datetime.combine(day, typed.clock)
+    data = parse_data(options.data)
+    if options.class_name:
+        data["class_name"] = options.class_name
+    zone, starts = timezone_of(venue), datetime.combine(day, options.clock)
     rule = OpeningRule.parse(venue.opening_rule) if venue.opening_rule else None
     opens = rule.opening(starts, zone) if rule else None
     return RequestedClass(
@@ -135,29 +138,29 @@ def _from_data(venue: VenueView, day: date, typed: _Typed) -> RequestedClass:
 
 
 async def _from_timetable(
-    database: AdminDatabase, settings: AccountSettings, venue: VenueView, day: date, typed: _Typed
+    database: AdminDatabase, settings: AccountSettings, venue: VenueView, day: date, options: _Options
 ) -> RequestedClass:
-    """Return the class that the venue's timetable has at that hour."""
-    if typed.data is not None:
+    """Return the class at this time in the venue's timetable. Raises BadInput or CommandFailed."""
+    if options.data is not None:
         raise BadInput("--data is for venues that your own endpoint books: leave it out.")
-    known = await _login_of(database, venue, typed.who)
+    session = await _find_login(database, venue, options.who)
     async with open_site(settings, venue) as site:
-        found = await timetable(site, venue, day, opened(settings, known))
-    offer = find_offer(found.offers, day, typed.clock, typed.class_name)
-    refuse_closed(offer, anyway=typed.anyway)
-    if yours(offer) == "booked" and not typed.again and offer.begins > database.clock.now():
-        raise CommandFailed(f"{typed.who} has a place in {offer.found.name} already.")
+        found = await read_timetable(site, venue, day, open_session(settings, session))
+    offer = find_offer(found.offers, day, options.clock, options.class_name)
+    refuse_closed(offer, anyway=options.anyway)
+    if member_place(offer) == "booked" and not options.again and offer.begins > database.clock.now():
+        raise CommandFailed(f"{options.who} has a place in {offer.found.name} already.")
     data: dict[str, Any] = {
         "class_id": offer.found.class_id,
         "day": f"{offer.day:%Y%m%d}",
         "class_name": offer.found.name,
         "starts_at": offer.begins.isoformat(),
     }
-    return RequestedClass(offer.found.name, data | ({"insist": 1} if typed.insist else {}), offer.begins, offer.opens)
+    return RequestedClass(offer.found.name, data | ({"insist": 1} if options.insist else {}), offer.begins, offer.opens)
 
 
-async def _login_of(database: AdminDatabase, venue: VenueView, who: str) -> SessionView | None:
-    known = await session_at(database, venue, who)
+async def _find_login(database: AdminDatabase, venue: VenueView, who: str) -> SessionView | None:
+    known = await find_session(database, venue, who)
     if can(venue.provider, Ability.LOGINS) and (known is None or known.expired_at):
         raise CommandFailed(f'{who} has no login here that works: prebooking login "{venue.name}" --member {who}')
     return known

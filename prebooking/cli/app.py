@@ -1,4 +1,4 @@
-"""The command ``prebooking``: what can be typed, and who carries it out."""
+"""The app ``prebooking``: its commands and the functions that run them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from prebooking.cli import add, bell, classes, doctor, logins, members, prebooki
 app = typer.Typer(
     name="prebooking",
     no_args_is_help=True,
-    rich_markup_mode=None,  # plain help and plain errors: they fit into any terminal, file and pipe
+    rich_markup_mode=None,  # plain help and errors, for any terminal, file or pipe
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -30,17 +30,17 @@ app.command("status")(status.status)
 app.command("doctor")(doctor.doctor)
 
 
-def _version(asked: bool) -> None:
-    if asked:
+def _show_version(requested: bool) -> None:
+    if requested:
         typer.echo(prebooking.__version__)
         raise typer.Exit
 
 
 @app.callback()
-def _about(
+def _app_options(
     *,
     _: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which version this is.")
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
-    """Ask ahead for classes, and look after the scheduler that books them."""
+    """Prebook classes, and operate the scheduler that books them."""

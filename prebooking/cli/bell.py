@@ -1,4 +1,4 @@
-"""``prebooking bell``: the trigger inside the database, switched on and off, and how it stands."""
+"""``prebooking bell``: switch the trigger inside the database on and off, and show its state."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ def on(
         typer.Argument(help="https://<your app>/api/cron/prebooking_scheduler", metavar="URL", show_default=False),
     ],
 ) -> None:
-    """Let the bell ring for the function at this address."""
+    """Switch the bell on for the function at this address."""
     run_command(_on(url))
 
 
 async def _on(url: str) -> None:
     async with open_database() as database:
         try:
-            said = await database.bell.on(url, until=database.deadline())
+            message = await database.bell.on(url, until=database.deadline())
         except StoreRefused as exc:
-            raise await _why_not(database, exc, url) from None
-    say(said)
+            raise await _explain_refusal(database, exc, url) from None
+    say(message)
 
 
-async def _why_not(database: AdminDatabase, exc: StoreRefused, url: str) -> Exception:
-    """Return what to say of a refusal, by its code."""
+async def _explain_refusal(database: AdminDatabase, exc: StoreRefused, url: str) -> Exception:
+    """Return the exception to raise for a refusal of the database."""
     if exc.code == NO_ADDRESS:
         return BadInput("That is not the function's address: https://<your app>/api/cron/prebooking_scheduler")
     if exc.code == CANNOT:
@@ -51,7 +51,7 @@ async def _why_not(database: AdminDatabase, exc: StoreRefused, url: str) -> Exce
 
 @app.command()
 def off() -> None:
-    """Let it ring no more."""
+    """Switch the bell off."""
     run_command(_off())
 
 
@@ -62,7 +62,7 @@ async def _off() -> None:
 
 @app.command()
 def status(*, as_json: AsJson = False) -> None:
-    """Show how it stands."""
+    """Show the state of the bell."""
     run_command(_status(as_json=as_json))
 
 
@@ -74,7 +74,7 @@ async def _status(*, as_json: bool) -> None:
         return
     say(f"The bell is {'on, for ' + str(state.url) if state.on else 'off'}.")
     if state.on:
-        say(f"It looked {_ago(state)}.", f"The function's LEAD_SECONDS has to be {state.lead_seconds:g}.")
+        say(f"It looked {_last_look(state)}.", f"The function's LEAD_SECONDS has to be {state.lead_seconds:g}.")
     if state.rung_at:
         answered = f", answered with HTTP {state.answer}" if state.answer else ""
         say(f"It rang {format_duration(state.now - state.rung_at)} ago, {state.posts} calls{answered}.")
@@ -85,5 +85,5 @@ async def _status(*, as_json: bool) -> None:
         raise typer.Exit(FAILED)
 
 
-def _ago(state: BellState) -> str:
+def _last_look(state: BellState) -> str:
     return f"{format_duration(state.now - state.looked_at)} ago" if state.looked_at else "never yet"

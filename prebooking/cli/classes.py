@@ -1,4 +1,4 @@
-"""``prebooking classes``: what there is on a day, and when it can be booked."""
+"""``prebooking classes``: the classes of a day, and when their booking opens."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from prebooking.cli.database import AdminDatabase, open_database
 from prebooking.cli.dates import format_duration, format_instant, parse_day, timezone_of
 from prebooking.cli.environment import environment
 from prebooking.cli.lookup import find_venue
-from prebooking.cli.options import AsJson, Day, Member, VenueName, member_of
+from prebooking.cli.options import AsJson, Day, Member, VenueName, optional_member
 from prebooking.cli.runner import run_command
-from prebooking.cli.site import Offer, open_site, opened, timetable
+from prebooking.cli.site import Offer, open_session, open_site, read_timetable
 from prebooking.cli.terminal import say, show_json, show_table
 from prebooking.model import Kind
 from prebooking.operator import SessionView, VenueView
@@ -34,14 +34,15 @@ async def _classes(name: str, day: str, *, member: str | None, as_json: bool) ->
         venue = find_venue(await database.operator.venues(until=database.deadline()), name)
         now = database.clock.now()
         wanted = parse_day(day, now=now, zone=timezone_of(venue))
-        who = member_of(member)
-        session = opened(settings, await session_at(database, venue, who))
-        waiting = await _waiting(database, venue, who)
+        who = optional_member(member)
+        session = open_session(settings, await find_session(database, venue, who))
+        waiting = await _prebooked_classes(database, venue, who)
         async with open_site(settings, venue) as site:
-            found = await timetable(site, venue, wanted, session)
+            found = await read_timetable(site, venue, wanted, session)
     if as_json:
         show_json(
-            [_plain(offer, now, waiting) for offer in found.offers] + [_plain_unread(one) for one in found.unread]
+            [_as_json(offer, now, waiting) for offer in found.offers]
+            + [_unreadable_as_json(one) for one in found.unread]
         )
         return
     if found.offers:
@@ -54,14 +55,14 @@ async def _classes(name: str, day: str, *, member: str | None, as_json: bool) ->
         say(f'Its {what} cannot be read: "{one.name}" at "{one.hours}", number "{one.class_id}".')
 
 
-async def session_at(database: AdminDatabase, venue: VenueView, member: str | None) -> SessionView | None:
-    """Return a member's login at a venue, if there is one."""
+async def find_session(database: AdminDatabase, venue: VenueView, member: str | None) -> SessionView | None:
+    """Return a member's login at a venue, or None."""
     known = await database.operator.sessions(member, until=database.deadline()) if member else []
     return next((one for one in known if one.venue.id == venue.id), None)
 
 
-async def _waiting(database: AdminDatabase, venue: VenueView, member: str | None) -> AbstractSet[str]:
-    """Return the numbers of the classes that a member waits for at a venue."""
+async def _prebooked_classes(database: AdminDatabase, venue: VenueView, member: str | None) -> AbstractSet[str]:
+    """Return the numbers of the classes that a member has prebooked at a venue."""
     if member is None:
         return frozenset()
     known = await database.operator.prebookings(member, settled_days=0, limit=1000, until=database.deadline())
@@ -70,19 +71,19 @@ async def _waiting(database: AdminDatabase, venue: VenueView, member: str | None
     }
 
 
-def yours(offer: Offer) -> str:
-    """Say what place the member has in it, as far as the venue told."""
+def member_place(offer: Offer) -> str:
+    """Return the member's place in a class: "booked", "waiting list" or nothing."""
     return _YOURS.get(offer.found.place, "")
 
 
 def places(offer: Offer) -> str:
-    """Return how many places are taken, of how many."""
+    """Return the taken and the total places, like "7/10"."""
     taken, of = offer.found.taken, offer.found.places
     return f"{'?' if taken is None else taken}/{'?' if of is None else of}"
 
 
-def opening(opens: datetime | None, zone: str, now: datetime) -> str:
-    """Say when booking opens, on the gym's clock, and in how long that is."""
+def format_opening(opens: datetime | None, zone: str, now: datetime) -> str:
+    """Return when booking opens, in the gym's local time, and how long that is from now."""
     if opens is None:
         return "no rule"
     return "is open" if opens <= now else f"{format_instant(opens, zone)} (in {format_duration(opens - now)})"
@@ -91,7 +92,7 @@ def opening(opens: datetime | None, zone: str, now: datetime) -> str:
 def _when(offer: Offer, venue: VenueView, now: datetime) -> str:
     if offer.found.cancelled or offer.found.closed:
         return "cancelled" if offer.found.cancelled else "closed"
-    return "has begun" if offer.begins <= now else opening(offer.opens, venue.timezone, now)
+    return "has begun" if offer.begins <= now else format_opening(offer.opens, venue.timezone, now)
 
 
 def _show(found: Sequence[Offer], venue: VenueView, now: datetime, waiting: AbstractSet[str]) -> None:
@@ -100,7 +101,7 @@ def _show(found: Sequence[Offer], venue: VenueView, now: datetime, waiting: Abst
         "Class": [offer.found.name for offer in found],
         "Places": [places(offer) for offer in found],
         "Booking opens": [_when(offer, venue, now) for offer in found],
-        "You": [yours(offer) or ("asked for" if offer.found.class_id in waiting else "") for offer in found],
+        "You": [member_place(offer) or ("asked for" if offer.found.class_id in waiting else "") for offer in found],
     }
     if not any(cells["You"]):
         del cells["You"]
@@ -109,7 +110,7 @@ def _show(found: Sequence[Offer], venue: VenueView, now: datetime, waiting: Abst
     )
 
 
-def _plain(offer: Offer, now: datetime, waiting: AbstractSet[str]) -> dict[str, Any]:
+def _as_json(offer: Offer, now: datetime, waiting: AbstractSet[str]) -> dict[str, Any]:
     return {
         "class_id": offer.found.class_id,
         "name": offer.found.name,
@@ -120,10 +121,10 @@ def _plain(offer: Offer, now: datetime, waiting: AbstractSet[str]) -> dict[str, 
         "cancelled": offer.found.cancelled,
         "taken": offer.found.taken,
         "places": offer.found.places,
-        "yours": yours(offer) or None,
+        "yours": member_place(offer) or None,
         "asked_for": offer.found.class_id in waiting,
     }
 
 
-def _plain_unread(one: GymClass) -> dict[str, Any]:
+def _unreadable_as_json(one: GymClass) -> dict[str, Any]:
     return {"class_id": one.class_id, "name": one.name, "starts_at": None, "time_as_written": one.hours}

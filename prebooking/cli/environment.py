@@ -1,7 +1,7 @@
-"""Where the command line finds its settings: the environment, and a ``.env`` in this folder for what that lacks.
+"""The settings of the command line: the environment, then a ``.env`` file in the current folder.
 
-An address and the secrets that are sent there come from one of the two. Otherwise the ``.env`` of a folder that
-somebody else has written could have a key from the environment sent to an address of theirs.
+An address and the secrets that are sent to it must come from the same source. Otherwise a foreign ``.env`` file could
+send a key from the environment to an attacker's address.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dotenv import dotenv_values
 
 from prebooking.errors import CommandFailed, SettingsError
 
-_KEY_NAMES = ("SUPABASE_SERVICE_ROLE_KEY", "SUPABASE_SECRET_KEY")  # the second counts where the first is missing
+_KEY_NAMES = ("SUPABASE_SERVICE_ROLE_KEY", "SUPABASE_SECRET_KEY")  # the second is used if the first is missing
 _ONE_SOURCE = (
     (
         "SUPABASE_URL",
@@ -28,36 +28,35 @@ _ONE_SOURCE = (
 
 
 def environment() -> dict[str, str]:
-    """Return what is set; a blank variable counts as absent, and the file's values are taken as they are written.
+    """Return all variables that are set; blank ones count as missing, and the file's values are not expanded.
 
     Raises:
-        CommandFailed: there is a file, and it cannot be read.
-        SettingsError: an address and a secret that belong together come from different sources.
+        CommandFailed: the file exists and cannot be read.
+        SettingsError: an address and its secret come from different sources.
 
     """
-    here = {name: value for name, value in os.environ.items() if value.strip()}
-    file = {name: value for name, value in _file().items() if value.strip()}
-    if any(name in here for name in _KEY_NAMES):
+    process = {name: value for name, value in os.environ.items() if value.strip()}
+    file = {name: value for name, value in _read_file().items() if value.strip()}
+    if any(name in process for name in _KEY_NAMES):
         file = {name: value for name, value in file.items() if name not in _KEY_NAMES}
-    if mixed := dict(_mixed(here, file)):
+    if mixed := dict(_find_mixed_sources(process, file)):
         raise SettingsError(mixed)
-    return file | here
+    return file | process
 
 
-def _mixed(here: Mapping[str, str], file: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Yield a problem for each variable of the file whose companions are in the environment."""
+def _find_mixed_sources(process: Mapping[str, str], file: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield one message per variable of the file whose group is set in the environment."""
     for group in _ONE_SOURCE:
-        set_here = [name for name in group if name in here]
+        in_process = [name for name in group if name in process]
         for name in group:
-            if set_here and name in file and name not in here:
-                yield name, f"is in the .env of this folder, {set_here[0]} in the environment: set both in one place"
+            if in_process and name in file and name not in process:
+                yield name, f"is in the .env of this folder, {in_process[0]} in the environment: set both in one place"
 
 
-def _file() -> dict[str, str]:
+def _read_file() -> dict[str, str]:
     try:
-        file = dotenv_values(
-            Path.cwd() / ".env", interpolate=False, encoding="utf-8-sig"
-        )  # some editors put a mark first
+        # utf-8-sig, because some editors write a byte order mark.
+        file = dotenv_values(Path.cwd() / ".env", interpolate=False, encoding="utf-8-sig")
     except UnicodeError:
         raise CommandFailed("The .env in this folder is not in UTF-8: save it as that, or delete it.") from None
     except OSError:

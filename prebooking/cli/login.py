@@ -1,4 +1,4 @@
-"""``prebooking login``: a member's password is used for one call, and what it brings is sealed and kept."""
+"""``prebooking login``: log a member in and store the sealed session. The password is not stored."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from prebooking.bookers.aimharder.site import Box
 from prebooking.cli.database import open_database
 from prebooking.cli.environment import environment
 from prebooking.cli.lookup import find_venue
-from prebooking.cli.options import Member, VenueName, some_member
+from prebooking.cli.options import Member, VenueName, require_member
 from prebooking.cli.runner import report_errors, run_command
 from prebooking.cli.site import PATIENCE, open_site
 from prebooking.cli.terminal import say
@@ -22,18 +22,18 @@ from prebooking.sessions import Seal
 from prebooking.settings import AccountSettings
 
 NewKey = Annotated[
-    bool, typer.Option("--new-key", help="Although the stored logins were sealed with another key, which is lost.")
+    bool, typer.Option("--new-key", help="Use a new key, although the stored logins were sealed with another one.")
 ]
 
 
 def login(venue: VenueName, *, member: Member = None, new_key: NewKey = False) -> None:
-    """Log a member in. The password is asked for, or read from standard input, and never kept."""
+    """Log a member in. The password is prompted for, or read from standard input, and never stored."""
     with report_errors():
-        who, settings = some_member(member), AccountSettings.from_environment(environment())
+        who, settings = require_member(member), AccountSettings.from_environment(environment())
         if not settings.session_encryption_key:
             cure = "is missing: it seals the login; make one with `openssl rand -base64 32`, the same for the function"
             raise SettingsError({"SESSION_ENCRYPTION_KEY": cure})
-        password = _password(who)  # before there is an event loop, which would not let go at the first Ctrl-C
+        password = _read_password(who)  # outside the event loop, so that Ctrl-C works at once
     run_command(_login(venue, who, password, settings, new_key=new_key))
 
 
@@ -46,7 +46,7 @@ async def _login(name: str, who: str, password: str, settings: AccountSettings, 
         async with open_site(settings, venue) as site:
             done = await site.login(who, password, timeout=PATIENCE)
         if box_id := _box_at(venue, done.boxes):
-            _refuse(await database.operator.set_box(venue.id, box_id, until=database.deadline()), venue, who)
+            _refuse_conflict(await database.operator.set_box(venue.id, box_id, until=database.deadline()), venue, who)
         sealed, key_id = seal.seal(done.session.as_json(), venue_id=venue.id, member=who), seal.key_ids[0]
         within = database.deadline().remaining()
         await database.sessions.save(venue.id, who, sealed, key_id=key_id, version=None, within=within)
@@ -54,10 +54,10 @@ async def _login(name: str, who: str, password: str, settings: AccountSettings, 
 
 
 def _refuse_other_key(seal: Seal, stored: Sequence[str]) -> None:
-    """Refuse a key that none of the stored logins was sealed with: the function would not have it either.
+    """Refuse a key that no stored login was sealed with, because the function has another one.
 
     Raises:
-        CommandFailed: another key has sealed them.
+        CommandFailed: all stored logins were sealed with other keys.
 
     """
     if stored and not set(stored) & set(seal.key_ids):
@@ -67,8 +67,8 @@ def _refuse_other_key(seal: Seal, stored: Sequence[str]) -> None:
         )
 
 
-def _password(who: str) -> str:
-    """Return the password: asked for without an echo on a terminal, else the first line of standard input."""
+def _read_password(who: str) -> str:
+    """Prompt for the password without echo, or read the first line of standard input if that is not a terminal."""
     if sys.stdin.isatty():
         password = str(typer.prompt(f"Password of {who} at the venue", hide_input=True, err=True))
     else:
@@ -78,19 +78,19 @@ def _password(who: str) -> str:
     return password
 
 
-def _refuse(answer: SetBoxResult, venue: VenueView, who: str) -> None:
-    if answer.verdict == "box_taken":
-        cure = f'prebooking login "{answer.name}" --member {who}'
-        raise CommandFailed(f'{venue.name} is the same box as "{answer.name}": pause {venue.name}, and {cure}')
-    if answer.verdict == "other_box":
+def _refuse_conflict(result: SetBoxResult, venue: VenueView, who: str) -> None:
+    if result.verdict == "box_taken":
+        cure = f'prebooking login "{result.name}" --member {who}'
+        raise CommandFailed(f'{venue.name} is the same box as "{result.name}": pause {venue.name}, and {cure}')
+    if result.verdict == "other_box":
         raise CommandFailed(f"{venue.name} has got another box meanwhile: look at `prebooking venue list --json`.")
 
 
 def _box_at(venue: VenueView, boxes: Sequence[Box]) -> str | None:
-    """Return the number of the venue's box, by what the login says of the member's boxes; None: it says nothing.
+    """Return the number of the venue's box among the member's boxes; None if the venue needs no change.
 
     Raises:
-        CommandFailed: the member is at other boxes, or at several of this host.
+        CommandFailed: the member is at other boxes, or at several boxes of this host.
 
     """
     here = [box.box_id for box in boxes if box.host == venue.host and box.box_id]

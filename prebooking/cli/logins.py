@@ -1,4 +1,4 @@
-"""``prebooking login``: at a venue, or the list of the logins that are kept."""
+"""``prebooking login``: log in at a venue, or list the stored logins."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typer.core import TyperGroup
 from prebooking.cli import login
 from prebooking.cli.database import open_database
 from prebooking.cli.dates import format_duration, format_instant
-from prebooking.cli.options import AsJson, Member, member_of
+from prebooking.cli.options import AsJson, Member, optional_member
 from prebooking.cli.runner import run_command
 from prebooking.cli.terminal import refuse_unreadable, say, show_json, show_table
 from prebooking.operator import SessionView
 
 
 class _VenueFirst(TyperGroup):
-    """Takes what is no command for the name of a venue: ``login VENUE`` is ``login at VENUE``."""
+    """Reads a word that is not a command as a venue's name: ``login VENUE`` means ``login at VENUE``."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         if args and args[0] not in self.commands and args[0] not in ctx.help_option_names:
@@ -36,16 +36,16 @@ app.command("at")(login.login)
 
 @app.command("list")
 def list_logins(*, member: Member = None, as_json: AsJson = False) -> None:
-    """Show the logins that are kept, and when each is needed next."""
+    """Show the stored logins, and when each is needed next."""
     run_command(_list(member, as_json=as_json))
 
 
 async def _list(member: str | None, *, as_json: bool) -> None:
     async with open_database() as database:
-        logins = await database.operator.sessions(member_of(member), until=database.deadline())
+        logins = await database.operator.sessions(optional_member(member), until=database.deadline())
         now = database.clock.now()
     if as_json:
-        show_json([_plain(one) for one in logins])
+        show_json([_as_json(one) for one in logins])
     elif logins:
         rows = [
             (
@@ -64,7 +64,7 @@ async def _list(member: str | None, *, as_json: bool) -> None:
     refuse_unreadable(logins.unreadable)
 
 
-def _plain(one: SessionView) -> dict[str, Any]:
-    """Return what may be shown: not what is sealed."""
+def _as_json(one: SessionView) -> dict[str, Any]:
+    """Return a login for JSON output, without the sealed session."""
     shown = one.model_dump(mode="json", include={"user_email", "expired_at", "next_opening"})
     return shown | {"venue": one.venue.name, "refreshed_at": one.session.refreshed_at.isoformat()}

@@ -1,4 +1,4 @@
-"""Which one is meant: a venue by its name, a prebooking by the first characters of its id."""
+"""Finds a venue by its name, or a prebooking by the start of its id."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ ID_LENGTH = 8  # characters of an id that are shown
 
 
 def find_venue(venues: Sequence[VenueView], name: str, *, whole: bool = False) -> VenueView:
-    """Return the venue of this name, or the only one whose name begins so; case does not matter.
+    """Return the venue with this name, or the only one whose name starts with it; case does not matter.
 
-    ``whole``: a part of the name is not enough, because what is done cannot be undone.
+    ``whole`` requires the whole name, for commands that cannot be undone.
 
     Raises:
-        CommandFailed: there is none, or there are several; the message names them.
+        CommandFailed: no venue matches, or several do; the message names them.
 
     """
     if not venues:
@@ -32,21 +32,21 @@ def find_venue(venues: Sequence[VenueView], name: str, *, whole: bool = False) -
 
 
 def find_prebooking(prebookings: Sequence[PrebookingView], start: str) -> PrebookingView:
-    """Return the prebooking whose id begins so. Raises CommandFailed, as above."""
+    """Return the only prebooking whose id starts with ``start``. Raises CommandFailed like ``find_venue``."""
     return _find_one(prebookings, start, lambda prebooking: str(prebooking.id), "prebooking", shown=ID_LENGTH)
 
 
 def matching_names(names: Sequence[str], wanted: str) -> list[str]:
-    """Return the names that are meant: those that are equal but for spelling, or else those that have it in them."""
-    told = name_key(wanted)
-    equal = [name for name in names if name_key(name) == told]
-    return equal or [name for name in names if told in name_key(name)]
+    """Return the names that equal ``wanted``, or, if none does, those that contain it. Spelling is normalised."""
+    key = name_key(wanted)
+    equal = [name for name in names if name_key(name) == key]
+    return equal or [name for name in names if key in name_key(name)]
 
 
 def _find_one(things: Sequence[T], wanted: str, name_of: Callable[[T], str], what: str, *, shown: int = 100) -> T:
-    told = name_key(wanted)
-    equal = [thing for thing in things if name_key(name_of(thing)) == told]
-    found = equal or [thing for thing in things if told and name_key(name_of(thing)).startswith(told)]
+    key = name_key(wanted)
+    equal = [thing for thing in things if name_key(name_of(thing)) == key]
+    found = equal or [thing for thing in things if key and name_key(name_of(thing)).startswith(key)]
     if len(found) == 1:
         return found[0]
     names = ", ".join(name_of(thing)[:shown] for thing in (found or things)[:10])

@@ -1,4 +1,4 @@
-"""``prebooking logout`` and ``forget``: what is kept of a member is removed."""
+"""``prebooking logout`` and ``forget``: remove a member's login, or all of a member's data."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import typer
 from prebooking.accounts import Forgotten
 from prebooking.cli.database import open_database
 from prebooking.cli.lookup import find_venue
-from prebooking.cli.options import Member, VenueName, member_of, some_member
+from prebooking.cli.options import Member, VenueName, optional_member, require_member
 from prebooking.cli.runner import run_command
 from prebooking.cli.terminal import counted, say
 from prebooking.errors import BadInput, CommandFailed
@@ -18,12 +18,12 @@ Email = Annotated[str, typer.Argument(metavar="MEMBER", help="The member's e-mai
 
 
 def logout(venue: VenueName, *, member: Member = None) -> None:
-    """Remove a member's login at a venue. What waits there cannot be booked until the next login."""
+    """Remove a member's login at a venue. Prebookings there need a new login to be booked."""
     run_command(_logout(venue, member))
 
 
 async def _logout(name: str, member: str | None) -> None:
-    who = some_member(member)
+    who = require_member(member)
     async with open_database() as database:
         venue = find_venue(await database.operator.venues(until=database.deadline()), name)
         if not await database.accounts.logout(venue.id, who, until=database.deadline()):
@@ -32,12 +32,12 @@ async def _logout(name: str, member: str | None) -> None:
 
 
 def forget(member: Email) -> None:
-    """Remove a member's logins, cancel what waits, and make anonymous what has ended."""
+    """Remove a member's logins, cancel pending prebookings, and anonymise ended ones."""
     run_command(_forget(member))
 
 
 async def _forget(member: str) -> None:
-    if not (who := member_of(member)) or not member.strip():
+    if not (who := optional_member(member)) or not member.strip():
         raise BadInput("Who is to be forgotten? Give the member's e-mail address.")
     async with open_database() as database:
         done = await database.accounts.forget(who, until=database.deadline())
@@ -48,9 +48,9 @@ async def _forget(member: str) -> None:
         f" {counted(done.anonymised, 'prebooking')} without a name are left."
     )
     if done.being_booked:
-        say(_left(done))
+        say(_explain_kept(done))
 
 
-def _left(done: Forgotten) -> str:
-    left = counted(done.being_booked, "prebooking")
-    return f"Kept until it ends, because it may be at the venue already: {left}. Repeat this command then."
+def _explain_kept(done: Forgotten) -> str:
+    kept = counted(done.being_booked, "prebooking")
+    return f"Kept until it ends, because it may be at the venue already: {kept}. Repeat this command then."

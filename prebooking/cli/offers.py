@@ -1,4 +1,4 @@
-"""Which class of a day's timetable is meant."""
+"""Finds a class in a day's timetable."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from prebooking.foreign import read_id
 
 
 def find_offer(found: Sequence[Offer], day: date, clock: time, name: str | None) -> Offer:
-    """Return the class that is meant: by its name, a part of that, or its number.
+    """Return the class that begins at ``clock``; ``name`` is its name, a part of that, or its number.
 
     Raises:
-        CommandFailed: it is none of those that begin then, or may be several; the message names them.
+        CommandFailed: no class matches, or several do; the message names them.
 
     """
     then = [offer for offer in found if offer.clock == clock]
     if not then:
         there = ", ".join(f"{offer.clock:%H:%M} {offer.found.name}" for offer in found) or "nothing"
         raise CommandFailed(f"No class begins at {clock:%H:%M} on {day:%a %d %b}: there is {there}.")
-    left = _meant(then, name) if name else then
-    if len(left) == 1:
-        return left[0]
-    if not left:
+    matching = _matching(then, name) if name else then
+    if len(matching) == 1:
+        return matching[0]
+    if not matching:
         raise CommandFailed(f'No class "{name}" begins at {clock:%H:%M} on {day:%a %d %b}: there is {_names(then)}.')
     raise CommandFailed(
-        f"Several begin at {clock:%H:%M}: {_names(left)}. Say which with --class and its name or number."
+        f"Several begin at {clock:%H:%M}: {_names(matching)}. Say which with --class and its name or number."
     )
 
 
 def refuse_closed(offer: Offer, *, anyway: bool) -> None:
-    """Refuse a class that takes no bookings. Raises CommandFailed."""
+    """Raise CommandFailed if the class is cancelled, or closed without ``anyway``."""
     if offer.found.cancelled:
         raise CommandFailed(f"{offer.found.name} is cancelled at the venue.")
     if offer.found.closed and not anyway:
@@ -42,7 +42,7 @@ def refuse_closed(offer: Offer, *, anyway: bool) -> None:
         )
 
 
-def _meant(then: Sequence[Offer], name: str) -> list[Offer]:
+def _matching(then: Sequence[Offer], name: str) -> list[Offer]:
     names = matching_names([offer.found.name for offer in then], name)
     numbered = [offer for offer in then if offer.found.class_id == read_id(name)]
     return numbered or [offer for offer in then if offer.found.name in names]

@@ -1,4 +1,4 @@
-"""What several commands take, and who is meant if nobody is named."""
+"""Options that several commands share, and the default member."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ Member = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Answer in JSON, for programs.")]
 
 
-def member_of(named: str | None) -> str | None:
-    """Return the member that is named, here or in the environment; None: nobody is.
+def optional_member(named: str | None) -> str | None:
+    """Return the member given by ``--member`` or PREBOOKING_MEMBER, or None.
 
-    Only ASCII is taken, because other characters can look like an address of somebody else's, or become one in lower
-    case. Case is the database's to fold.
+    Only ASCII is accepted, because other characters can look like another member's address, or become it in lower
+    case. The database converts to lower case.
 
     Raises:
-        BadInput: it is no e-mail address.
+        BadInput: the member is not an e-mail address.
 
     """
     member = (named or environment().get("PREBOOKING_MEMBER", "")).strip()
@@ -40,8 +40,8 @@ def member_of(named: str | None) -> str | None:
     return member or None
 
 
-def some_member(named: str | None) -> str:
-    """Return the member, who must be named."""
-    if not (member := member_of(named)):
+def require_member(named: str | None) -> str:
+    """Return the member given by ``--member`` or PREBOOKING_MEMBER. Raises BadInput without one."""
+    if not (member := optional_member(named)):
         raise BadInput("Whose is it? Say --member EMAIL, or set PREBOOKING_MEMBER.")
     return member

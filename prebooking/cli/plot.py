@@ -1,4 +1,4 @@
-"""A plot for a terminal: one column a value, in the order of their coming."""
+"""A column chart for a terminal, with one column per value."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Iterator, Sequence
 
 HEIGHT = 6  # lines
 _EIGHTHS = " ▁▂▃▄▅▆▇█"
-_PLAIN = " .#"  # where a terminal cannot show those: nothing, up to half a line, more
+_PLAIN = " .#"  # for terminals without block characters: empty, up to half, more than half
 
 
 def columns(values: Sequence[int], *, unit: str, blocks: bool = True) -> Iterator[str]:
-    """Yield the lines of a plot, the highest first; its left edge says what its top and its bottom stand for.
+    """Yield the lines of a chart from top to bottom; the left edge labels the highest value and zero.
 
-    A value above zero is never invisible, and values below zero count as zero.
+    Every value above zero is visible. Negative values are shown as zero.
     """
     shades = _EIGHTHS if blocks else _PLAIN
     top = max(1, *values)

@@ -1,4 +1,4 @@
-"""``prebooking list`` and ``cancel``: what waits, what became of it, and thinking better of it."""
+"""``prebooking list`` and ``cancel``: show prebookings with their outcomes, and cancel one."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import typer
 from prebooking.cli.database import open_database
 from prebooking.cli.dates import format_instant
 from prebooking.cli.lookup import ID_LENGTH, find_prebooking
-from prebooking.cli.options import AsJson, Member, member_of
+from prebooking.cli.options import AsJson, Member, optional_member
 from prebooking.cli.runner import run_command
 from prebooking.cli.terminal import at_terminal, refuse_unreadable, say, show_json, show_table
 from prebooking.errors import CommandFailed
 from prebooking.operator import PrebookingView
 
 LIMIT = 200  # rows shown
-SEARCHED = 1000  # rows among which one is found by its id
+SEARCHED = 1000  # rows searched for an id
 A_MONTH, A_WEEK = 30, 7  # days
 _SHRINK = {"Class": 12, "Venue": 10, "Begins": 10, "Booking opens": 10, "State": 8}
 
@@ -32,15 +32,17 @@ _NOT_CANCELLED = {
 def list_prebookings(
     *,
     member: Member = None,
-    everything: Annotated[bool, typer.Option("--all", help="Also what ended in the last 30 days, not 7.")] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Show those that ended in the last 30 days, not 7.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show what waits, and what ended lately."""
+    """Show pending prebookings, and those that ended recently."""
     run_command(_list(member, days=A_MONTH if everything else A_WEEK, as_json=as_json))
 
 
 async def _list(member: str | None, *, days: int, as_json: bool) -> None:
-    whose = member_of(member)
+    whose = optional_member(member)
     async with open_database() as database:
         prebookings = await database.operator.prebookings(
             whose, settled_days=days, limit=LIMIT, until=database.deadline()
@@ -64,14 +66,14 @@ def cancel(
     *,
     member: Member = None,
 ) -> None:
-    """Take a prebooking back that has not been sent."""
+    """Cancel a prebooking that has not been sent."""
     run_command(_cancel(prebooking, member))
 
 
 async def _cancel(start: str, member: str | None) -> None:
     async with open_database() as database:
         prebookings = await database.operator.prebookings(
-            member_of(member), settled_days=A_MONTH, limit=SEARCHED, until=database.deadline()
+            optional_member(member), settled_days=A_MONTH, limit=SEARCHED, until=database.deadline()
         )
         prebooking = find_prebooking(prebookings, start)
         answer = await database.prebookings.cancel(prebooking.id, prebooking.user_email, until=database.deadline())
@@ -83,7 +85,7 @@ async def _cancel(start: str, member: str | None) -> None:
 
 
 def _show(prebookings: Sequence[PrebookingView], now: datetime) -> None:
-    """Show them; on a terminal, which is narrow, what is the same in all rows is said once, above them."""
+    """Print the table. On a terminal, a member or venue that all rows share is printed once above the table."""
     cells = {
         "Id": [str(prebooking.id)[:ID_LENGTH] for prebooking in prebookings],
         "Class": [_class_name(prebooking) for prebooking in prebookings],
@@ -93,9 +95,9 @@ def _show(prebookings: Sequence[PrebookingView], now: datetime) -> None:
         "Member": [prebooking.user_email for prebooking in prebookings],
         "State": [_state(prebooking, now) for prebooking in prebookings],
     }
-    same = [column for column in ("Member", "Venue") if at_terminal() and len(set(cells[column])) == 1]
-    if same:
-        say(" at ".join(cells.pop(column)[0] for column in same))
+    shared = [column for column in ("Member", "Venue") if at_terminal() and len(set(cells[column])) == 1]
+    if shared:
+        say(" at ".join(cells.pop(column)[0] for column in shared))
     show_table(list(cells), zip(*cells.values(), strict=True), shrink=_SHRINK)
     _show_messages(prebookings)
 
@@ -111,7 +113,7 @@ def _state(prebooking: PrebookingView, now: datetime) -> str:
 
 
 def _show_messages(prebookings: Sequence[PrebookingView]) -> None:
-    """Say in sentences what a word in the table does not."""
+    """Print the warning or error message of each prebooking that has one."""
     for prebooking in prebookings:
         if more := prebooking.warning if prebooking.status == "pending" else prebooking.error_message:
             say(f"{str(prebooking.id)[:ID_LENGTH]}: {more}")

@@ -1,4 +1,4 @@
-"""A class that is asked for: what is kept of it, and why it may be refused."""
+"""A requested class: its booking data, its opening, and adding it as a prebooking."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from prebooking.cli.lookup import ID_LENGTH
 from prebooking.errors import BadInput, CommandFailed
 from prebooking.operator import AddResult, VenueView
 
-DATA_LIMIT = 6144  # bytes: booking_data_is_short in the migrations
+DATA_LIMIT = 6144  # bytes; equals the constraint booking_data_is_short
 _EXAMPLE = '{"class_id": "4711"}'
 
 
 @dataclass(frozen=True, slots=True)
 class RequestedClass:
-    """A class, when it begins, and when its booking opens by the venue's rule; None: there is no rule."""
+    """A class to prebook; ``opens`` is None if the venue has no opening rule."""
 
     name: str
     data: Mapping[str, Any]
@@ -30,16 +30,16 @@ class RequestedClass:
 
 
 def parse_data(text: str) -> dict[str, Any]:
-    """Read what an endpoint is to know of a class.
+    """Parse the booking data of ``--data``.
 
     Raises:
-        BadInput: it is no JSON object with a class_id that the database can keep.
+        BadInput: it is not a JSON object with a class_id, or the database cannot store it.
 
     """
     try:
         data = json.loads(text, parse_constant=_refuse_constant)
         kept = json.dumps(data, ensure_ascii=False).encode()
-    except (ValueError, RecursionError):  # UnicodeEncodeError is a ValueError: half a character
+    except (ValueError, RecursionError):  # half a surrogate pair raises UnicodeEncodeError
         data, kept = None, b""
     if not isinstance(data, dict) or "\\u0000" in json.dumps(data):
         raise BadInput(f"--data is no JSON object: write it like '{_EXAMPLE}'.")
@@ -55,53 +55,53 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is no JSON")
 
 
-def choose_opening(asked: RequestedClass, venue: VenueView, given: str | None, now: datetime) -> datetime:
-    """Return when booking opens: as the member says, or else by the venue's rule. Raises BadInput."""
-    if asked.begins <= now:
-        raise BadInput(f"{asked.name} has begun: {format_instant(asked.begins, venue.timezone)} is over.")
-    opens = parse_instant(given, timezone_of(venue)) if given else asked.opens
+def choose_opening(requested: RequestedClass, venue: VenueView, given: str | None, now: datetime) -> datetime:
+    """Return when booking opens: as ``--opens`` says, otherwise by the venue's rule. Raises BadInput."""
+    if requested.begins <= now:
+        raise BadInput(f"{requested.name} has begun: {format_instant(requested.begins, venue.timezone)} is over.")
+    opens = parse_instant(given, timezone_of(venue)) if given else requested.opens
     if opens is None:
         raise BadInput(f'{venue.name} has no rule when booking opens: say --opens "2026-12-01 20:00".')
-    if opens >= asked.begins:
+    if opens >= requested.begins:
         raise BadInput("Booking cannot open when the class has begun already: look at --opens.")
     return opens
 
 
-async def ask(
+async def add_prebooking(
     database: AdminDatabase,
     venue: VenueView,
     who: str,
-    asked: RequestedClass,
+    requested: RequestedClass,
     opens_at: datetime,
     *,
     again: bool,
     anyway: bool,
 ) -> str:
-    """Add the prebooking, and return the beginning of its id. Raises CommandFailed, if it is refused."""
-    verdict = await database.operator.add_prebooking(
+    """Add the prebooking and return its short id. Raises CommandFailed if the database refuses it."""
+    result = await database.operator.add_prebooking(
         uuid4(),
         venue_id=venue.id,
         user_email=who,
-        booking_data=asked.data,
+        booking_data=requested.data,
         available_at=opens_at,
-        expires_at=asked.begins,
+        expires_at=requested.begins,
         again=again,
         anyway=anyway,
         until=database.deadline(),
     )
-    if verdict.verdict != "added":
-        raise CommandFailed(_why_not(verdict, asked, who))
-    return str(verdict.id)[:ID_LENGTH]
+    if result.verdict != "added":
+        raise CommandFailed(_explain_refusal(result, requested, who))
+    return str(result.id)[:ID_LENGTH]
 
 
-def _why_not(verdict: AddResult, asked: RequestedClass, who: str) -> str:
-    short, other = str(verdict.id)[:ID_LENGTH], verdict.class_name or "another class"
+def _explain_refusal(result: AddResult, requested: RequestedClass, who: str) -> str:
+    short, other = str(result.id)[:ID_LENGTH], result.class_name or "another class"
     return {
         "waiting": f"{who} waits for this class already ({short}): cancel it first to ask in another way.",
         "booked": f"This class is booked for {who} already ({short}): say --again if the place was given back.",
-        "same_hour": f"{who} has {other} at {verdict.venue} at that hour ({short}): say --anyway to ask for both.",
+        "same_hour": f"{who} has {other} at {result.venue} at that hour ({short}): say --anyway to ask for both.",
         "too_many": f"{who} has five prebookings for this opening already: cancel one of them first.",
-        "begun": f"{asked.name} has begun, by the database's clock.",
+        "begun": f"{requested.name} has begun, by the database's clock.",
         "no_venue": "The venue is gone.",
-        "bad_data": f"This class cannot be booked: {verdict.why}",
-    }[verdict.verdict]
+        "bad_data": f"This class cannot be booked: {result.why}",
+    }[result.verdict]

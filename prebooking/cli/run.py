@@ -1,4 +1,4 @@
-"""``prebooking run``: one invocation, here and now, just as the cron's; or what it would claim."""
+"""``prebooking run``: run one invocation like the cron does, or show what it would claim."""
 
 from __future__ import annotations
 
@@ -39,26 +39,26 @@ def run(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be claimed; send nothing.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Book what is due, once, as the cron does."""
+    """Book due prebookings once, as the cron does."""
     run_command(_preview(as_json=as_json) if dry_run else _run(as_json=as_json))
 
 
 async def _run(*, as_json: bool) -> None:
     settings = Settings.from_environment(environment())
-    summary = await _carry_out(settings)
+    summary = await _run_once(settings)
     if as_json:
         show_json(summary.as_json())
     else:
-        _say_summary(summary)
+        _show_summary(summary)
         if summary.success:
             async with open_database(settings) as database:
-                await _say_elsewhere(database, settings)
+                await _show_due_elsewhere(database, settings)
     if not summary.success:
         raise CommandFailed("The run did not do all of its work: the log above says why.")
 
 
-async def _carry_out(settings: Settings) -> Summary:
-    """Run, with the log's warnings on standard error, where they are in nobody's way."""
+async def _run_once(settings: Settings) -> Summary:
+    """Run once, with log warnings on standard error, so that standard output holds only the result."""
     clock, instance_id = Clock(), uuid4()
     guard = Deadline(clock, Reading.of(clock), settings.execution_timeout_seconds)
     log.set_up()
@@ -68,11 +68,11 @@ async def _carry_out(settings: Settings) -> Summary:
         return await run_once(settings, instance_id=instance_id, guard=guard, clock=clock, log=events, by_hand=True)
 
 
-def _say_summary(summary: Summary) -> None:
+def _show_summary(summary: Summary) -> None:
     say(f"{summary.message} in {summary.execution_time_ms} ms.")
     for title, counts in (("Ended", summary.details), ("Outcomes", summary.outcomes)):
-        if told := ", ".join(f"{count} {name}" for name, count in counts.items() if count and name != "total"):
-            say(f"{title}: {told}.")
+        if text := ", ".join(f"{count} {name}" for name, count in counts.items() if count and name != "total"):
+            say(f"{title}: {text}.")
     late = summary.lateness_ms
     if late["max"] is not None:
         say(f"Lateness: {late['p50']} ms in the middle, {late['max']} ms at most.")
@@ -90,19 +90,19 @@ async def _preview(*, as_json: bool) -> None:
         if as_json:
             show_json(preview)
         else:
-            _say_preview(preview)
-            await _say_elsewhere(database, settings)
+            _show_preview(preview)
+            await _show_due_elsewhere(database, settings)
 
 
-async def _say_elsewhere(database: AdminDatabase, settings: Settings) -> None:
-    """Say of the due prebookings that are not for this deployment, or not now, what they wait for."""
+async def _show_due_elsewhere(database: AdminDatabase, settings: Settings) -> None:
+    """Print, per reason, how many due prebookings this deployment does not book now."""
     counts = await database.operator.due_elsewhere(settings.systems, until=database.deadline())
     for reason, count in sorted(counts.items()):
         rows = "1 due row waits" if count == 1 else f"{count} due rows wait"
         say(f"{rows} for {_WAITS_FOR.get(reason, f'a deployment that has {reason} venues')}.")
 
 
-def _say_preview(preview: Preview) -> None:
+def _show_preview(preview: Preview) -> None:
     say(f"A run would claim {len(preview.rows)} now; nothing was claimed or sent.")
     if preview.rows:
         show_table(

@@ -1,6 +1,6 @@
-"""Carrying out a command: one event loop, and one sentence for whatever goes wrong.
+"""Runs a command, and reports every error in one line.
 
-Exit codes: 0 done, 1 could not be done, 2 typed wrongly, 130 interrupted, 141 nobody reads the output any more.
+Exit codes: 0 success, 1 failed, 2 typed wrongly, 130 interrupted, 141 the reader of the output has ended.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 import typer
 
-from prebooking.cli.terminal import complain
+from prebooking.cli.terminal import print_error
 from prebooking.errors import (
     BadInput,
     PrebookingError,
@@ -35,7 +35,7 @@ _SOON = "The database is overloaded or restarting: try again in a minute, and lo
 _SLOW = "The database does not answer in time: try again in a minute, and look at its load in Supabase's dashboard"
 _CUT = "The database's answer was cut off or garbled: look at the network and at proxies, and try again"
 
-# What to do about an answer of the database or its gateway: SQLSTATE, PostgREST's code, HTTP status, or our own word.
+# The cure per error code: an SQLSTATE, a code of PostgREST, an HTTP status, or the name of a transport error.
 _CURES: dict[str, str] = {
     **dict.fromkeys(("PGRST202", "PGRST203", "PGRST204", "PGRST205", "42883", "42P01", "42703"), _MIGRATE),
     UNREADABLE: "The database answered something this version cannot read: run `supabase db push`, and install the same"
@@ -72,36 +72,36 @@ _CURES: dict[str, str] = {
 
 
 def run_command(command: Coroutine[Any, Any, None]) -> None:
-    """Run a command to its end; whatever it raises becomes a sentence and an exit code."""
+    """Run a command; an exception becomes a message and an exit code."""
     with report_errors():
         asyncio.run(command)
 
 
 @contextmanager
 def report_errors() -> Iterator[None]:
-    """Turn whatever is raised into a sentence on standard error and an exit code; never into a traceback."""
+    """Turn every exception into a message on standard error and an exit code, never a traceback."""
     try:
         yield
     except typer.Exit:
         raise
-    except typer.Abort:  # at a question
+    except typer.Abort:  # Ctrl-C at a prompt
         raise typer.Exit(INTERRUPTED) from None
     except PrebookingError as exc:
         for sentence in sentences(exc):
-            complain(sentence)
+            print_error(sentence)
         raise typer.Exit(BAD_USAGE if isinstance(exc, BadInput) else FAILED) from None
     except BrokenPipeError:  # the program that reads the output has ended, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or else Python tries once more at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # otherwise Python flushes again at exit
         raise typer.Exit(BROKEN_PIPE) from None
-    except Exception as exc:  # noqa: BLE001 - nobody who types a command is helped by a traceback; its text may hold anything
+    except Exception as exc:  # noqa: BLE001 - a traceback does not help a user, and its text may hold secrets
         frame = traceback.extract_tb(exc.__traceback__)[-1]
         where = f"{frame.filename.rpartition('/')[2]}:{frame.lineno}"
-        complain(f"Something nobody foresaw has happened ({type(exc).__name__}, {where}): please report it.")
+        print_error(f"Something nobody foresaw has happened ({type(exc).__name__}, {where}): please report it.")
         raise typer.Exit(FAILED) from None
 
 
 def sentences(exc: PrebookingError) -> list[str]:
-    """Return what to say about an exception of ours, with the cure."""
+    """Return the messages for an exception, each with its cure."""
     if isinstance(exc, SettingsError):
         return [f"{name} {problem} (a .env in this folder is read too)." for name, problem in exc.problems.items()]
     return [_store_sentence(exc) if isinstance(exc, StoreError) else str(exc)]

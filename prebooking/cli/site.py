@@ -1,4 +1,4 @@
-"""A venue's own pages, opened for a command: asked as seldom as a person would, and never twice."""
+"""A venue's website for a command: its timetable and the member's session. No request is repeated."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from prebooking.sessions import Seal
 from prebooking.settings import AccountSettings
 from prebooking.systems import Ability, can
 
-PATIENCE = 15.0  # seconds: under a rush AimHarder's pages take up to thirteen
+PATIENCE = 15.0  # seconds: under load AimHarder's pages take up to 13
 
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """One class of a day, and when it can be booked; ``opens`` is None at a venue without a rule."""
+    """One class of a day; ``opens`` is None if the venue has no opening rule."""
 
     found: GymClass
     day: date
@@ -37,7 +37,7 @@ class Offer:
 
 @asynccontextmanager
 async def open_site(settings: AccountSettings, venue: Venue) -> AsyncIterator[AimHarderSite]:
-    """Open a venue's pages. Raises CommandFailed, if it has none that we can read."""
+    """Open a client for a venue's website. Raises CommandFailed if the venue has no readable one."""
     if not can(venue.provider, Ability.TIMETABLE):
         raise CommandFailed(
             f"{venue.name} is booked by your own endpoint, which has no timetable to ask: use `prebooking add --data`."
@@ -49,29 +49,29 @@ async def open_site(settings: AccountSettings, venue: Venue) -> AsyncIterator[Ai
         yield site
 
 
-def opened(settings: AccountSettings, known: SessionView | None) -> Session | None:
-    """Return a member's login, dead or alive; None: there is none, or no key here. Raises SealBroken."""
-    if known is None or not settings.session_encryption_key:
+def open_session(settings: AccountSettings, stored: SessionView | None) -> Session | None:
+    """Decrypt a stored session, expired or not; None without a session or without a key. Raises SealBroken."""
+    if stored is None or not settings.session_encryption_key:
         return None
-    kept = Seal.of(settings).open(known.session.sealed, venue_id=known.venue.id, member=known.user_email)
-    return Session.from_json(kept)
+    text = Seal.of(settings).open(stored.session.sealed, venue_id=stored.venue.id, member=stored.user_email)
+    return Session.from_json(text)
 
 
 @dataclass(frozen=True, slots=True)
 class Timetable:
-    """A day's classes in the order of their times, and those whose time or number cannot be read."""
+    """A day's classes ordered by time, and those whose time or number cannot be read."""
 
     offers: Sequence[Offer]
     unread: Sequence[GymClass]
 
 
-async def timetable(site: AimHarderSite, venue: VenueView, day: date, session: Session | None) -> Timetable:
-    """Return a day's classes. Raises CommandFailed, if the list cannot be read."""
+async def read_timetable(site: AimHarderSite, venue: VenueView, day: date, session: Session | None) -> Timetable:
+    """Return a day's classes. Raises CommandFailed if the venue's list cannot be read."""
     if venue.provider_box_id is None:
         raise CommandFailed(f'The box of {venue.name} is not known yet: prebooking login "{venue.name}" finds it.')
     found = await site.classes(session, day, timeout=PATIENCE)
     if isinstance(found, Outcome):
-        raise CommandFailed(_no_timetable(venue, found))
+        raise CommandFailed(_explain_failure(venue, found))
     zone = timezone_of(venue)
     rule = OpeningRule.parse(venue.opening_rule) if venue.opening_rule else None
     offers = [_offer(one, day, one.starts, zone, rule) for one in found if one.starts and one.class_id.isdecimal()]
@@ -84,9 +84,11 @@ def _offer(found: GymClass, day: date, clock: time, zone: ZoneInfo, rule: Openin
     return Offer(found, day, clock, instant(starts, zone), rule.opening(starts, zone) if rule else None)
 
 
-def _no_timetable(venue: Venue, why: Outcome) -> str:
-    if why.kind is Kind.BLOCKED:
-        return f"AimHarder blocks this address ({why.detail}): wait some minutes, or ask from a European connection."
-    if why.kind is Kind.SESSION_EXPIRED:
+def _explain_failure(venue: Venue, outcome: Outcome) -> str:
+    if outcome.kind is Kind.BLOCKED:
+        return (
+            f"AimHarder blocks this address ({outcome.detail}): wait some minutes, or ask from a European connection."
+        )
+    if outcome.kind is Kind.SESSION_EXPIRED:
         return f'AimHarder asks for a new login: prebooking login "{venue.name}".'
-    return f"The timetable of {venue.name} cannot be read ({why.detail}): try again in a minute."
+    return f"The timetable of {venue.name} cannot be read ({outcome.detail}): try again in a minute."

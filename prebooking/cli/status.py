@@ -1,4 +1,4 @@
-"""``prebooking status``: is it alive, what waits, what needs a person, and the five figures an operator watches."""
+"""``prebooking status``: the last tick, the prebookings, the failed checks, and the five figures."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from prebooking.cli.runner import FAILED, run_command
 from prebooking.cli.terminal import say, show_json, show_table
 from prebooking.overview import Figures, Spread, Status
 
-LONGEST_RUN = timedelta(seconds=60)  # an open run that is older was cut off
+LONGEST_RUN = timedelta(seconds=60)  # an older open run was cut off
 NOTHING = "-"
 
 
 def status(*, as_json: AsJson = False) -> None:
-    """Show how it stands."""
+    """Show the state of the scheduler, and its figures."""
     run_command(_status(as_json=as_json))
 
 
@@ -75,7 +75,7 @@ def _show_openings(found: Status) -> None:
 
 
 def _figures(found: Status) -> Iterator[tuple[str, ...]]:
-    for title, tell in (
+    for title, describe in (
         ("Execution time", _execution),
         ("Success rate", _success),
         ("Failed", _reasons),
@@ -83,7 +83,7 @@ def _figures(found: Status) -> Iterator[tuple[str, ...]]:
         ("Order kept", _order),
         ("Lateness", _lateness),
     ):
-        yield (title, tell(found.day), tell(found.month))
+        yield (title, describe(found.day), describe(found.month))
 
 
 def _execution(figures: Figures) -> str:

@@ -1,7 +1,7 @@
-"""What is said on the terminal: answers to standard output, complaints to standard error, no colour that is needed.
+"""Output of the commands: results on standard output, errors on standard error. Colour carries no information.
 
-Lines and cells are wrapped to the width of a terminal. In a pipe or a file each row of a table is one line, and nothing
-is wrapped or cut.
+On a terminal, lines and cells are wrapped to its width. In a pipe or a file, each row of a table is one line, and
+nothing is wrapped or cut.
 """
 
 from __future__ import annotations
@@ -23,18 +23,19 @@ from rich.text import Text
 
 from prebooking.errors import CommandFailed
 
-_NARROW = (8, 4, 1)  # columns of a terminal that a column of a table keeps as long as possible
-_GAP = 2  # columns of a terminal between two columns of a table
-_WIDE = 1_000_000  # columns of what is no terminal
+# All in characters.
+_NARROW = (8, 4, 1)  # widths to which columns are reduced, in three steps
+_GAP = 2  # between two columns of a table
+_WIDE = 1_000_000  # the width of a pipe or a file
 
 
 def say(*lines: str) -> None:
-    """Print lines, wrapped to the terminal, if there is one."""
+    """Print lines, wrapped to the width of the terminal."""
     _print(*(Text(clean(line)) for line in lines))
 
 
-def complain(sentence: str) -> None:
-    """Say what is wrong, on standard error, in one line that nothing wraps."""
+def print_error(sentence: str) -> None:
+    """Print an error on standard error, in one line without wrapping."""
     sys.stderr.write(f"Error: {clean(sentence)}\n")
 
 
@@ -45,7 +46,7 @@ def show_table(
     right: Iterable[str] = (),
     shrink: Mapping[str, int] | None = None,
 ) -> None:
-    """Print a table. Where a terminal is too narrow, columns are folded as ``fit`` says."""
+    """Print a table. On a narrow terminal its columns get the widths that ``fit`` returns."""
     cells = [[clean(cell) for cell in row] for row in rows]
     wanted = {column: max(map(cell_len, (column, *(row[at] for row in cells)))) for at, column in enumerate(columns)}
     widths = fit(wanted, _width() - _GAP * (len(columns) - 1), shrink or {})
@@ -58,10 +59,10 @@ def show_table(
 
 
 def fit(wanted: Mapping[str, int], room: int, shrink: Mapping[str, int]) -> dict[str, int]:
-    """Return the width of each column, so that all of them fit into so much room.
+    """Return the width of each column, so that their sum is at most ``room``.
 
-    The columns in ``shrink`` give way first, in that order, down to the widths there. If that is not enough, they give
-    way further, and only then the others.
+    Columns in ``shrink`` are reduced first, in that order, to the widths given there. If that is not enough, they are
+    reduced further, and then the other columns.
     """
     widths = dict(wanted)
     order = [*shrink, *(column for column in wanted if column not in shrink)]
@@ -73,24 +74,24 @@ def fit(wanted: Mapping[str, int], room: int, shrink: Mapping[str, int]) -> dict
 
 
 def show_json(value: Any) -> None:
-    """Print an answer for programs: one JSON value, in ASCII, so that nothing in it can move a terminal's cursor."""
+    """Print one JSON value in ASCII, so that no text in it can control the terminal."""
     with _writing():
         sys.stdout.write(json.dumps(_plain(value), indent=2) + "\n")
 
 
 def clean(text: str) -> str:
-    """Return the text without characters that move a terminal's cursor: names come from elsewhere."""
+    """Replace unprintable characters, because names from outside could control the terminal."""
     return "".join(character if character.isprintable() else "�" for character in text)
 
 
 def refuse_unreadable(sentences: Sequence[str]) -> None:
-    """Say which rows of a list are missing in what was shown. Raises CommandFailed, if any is."""
+    """Raise CommandFailed if rows of a list could not be shown; the message names them."""
     if sentences:
         raise CommandFailed(f"Not shown: {'; '.join(sentences)}.")
 
 
 def counted(number: int, noun: str) -> str:
-    """Return how many there are of something: "1 login", "2 logins"."""
+    """Return a number with its noun: "1 login", "2 logins"."""
     return f"{number} {noun}{'s' * (number != 1)}"
 
 
@@ -101,7 +102,7 @@ def _plain(value: Any) -> Any:
 
 
 def at_terminal() -> bool:
-    """Return whether a person at a terminal reads it, and no pipe or file."""
+    """Return whether standard output is a terminal, not a pipe or a file."""
     return sys.stdout.isatty()
 
 
@@ -110,16 +111,16 @@ def _width() -> int:
 
 
 class _Console(Console):
-    """A console that lets its caller handle a broken pipe; rich's own ends the process with 1, like a failure."""
+    """A console that leaves a broken pipe to its caller; rich's own exits with 1, like a failure."""
 
     def on_broken_pipe(self) -> None:
-        """Raise the BrokenPipeError again that is being handled."""
-        raise  # noqa: PLE0704 - rich calls this while it handles the error
+        """Raise the current BrokenPipeError again."""
+        raise  # noqa: PLE0704 - rich calls this inside an except block
 
 
 def _print(*things: Table | Text) -> None:
-    """Print as the terminal is now: NO_COLOR, its width, and whether it is one at all."""
-    console = _Console(highlight=False, width=_width(), height=25)  # rich takes a width only with a height
+    """Print with the current width and colour settings of the terminal."""
+    console = _Console(highlight=False, width=_width(), height=25)  # rich ignores the width without a height
     with _writing():
         for thing in things:
             console.print(thing)
@@ -127,11 +128,11 @@ def _print(*things: Table | Text) -> None:
 
 @contextmanager
 def _writing() -> Iterator[None]:
-    """Write to standard output at once.
+    """Flush standard output after the block.
 
     Raises:
-        CommandFailed: nothing can be written there.
-        BrokenPipeError: the program that reads it has ended.
+        CommandFailed: standard output cannot be written to.
+        BrokenPipeError: the reader of the output has ended.
 
     """
     try:
@@ -140,5 +141,5 @@ def _writing() -> Iterator[None]:
     except BrokenPipeError:
         raise
     except OSError as exc:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or else Python tries once more at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # otherwise Python flushes again at exit
         raise CommandFailed(f"Standard output cannot be written to: {exc.strerror}.") from None

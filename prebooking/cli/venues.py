@@ -1,4 +1,4 @@
-"""``prebooking venue``: where one can book, when booking opens there, and stopping it."""
+"""``prebooking venue``: add, change, pause, list and remove venues."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from prebooking.opening import OpeningRule, parse_timezone
 from prebooking.operator import VenueView
 from prebooking.systems import SYSTEMS, Ability, VenueSystem
 
-app = typer.Typer(help="Where one can book.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="The venues and their opening rules.", no_args_is_help=True, rich_markup_mode=None)
 
 _SHRINK = {"State": 14, "Opens": 14, "Time zone": 13, "Where": 16, "Venue": 10}
-_WHY_NOT = {
+_REFUSALS = {
     "name_taken": 'There is a venue "{name}" already: give this one another name.',
     "box_taken": 'That box is here already, as "{name}".',
     "no_venue": "The venue is gone.",
 }
-NAME_LENGTH = 60  # characters: it has to fit into a table
+NAME_LENGTH = 60  # characters, so that it fits into a table
 
 
 _ZONE = typer.Option("--zone", help="Its time zone, like Europe/Madrid.", show_default=False)
@@ -52,7 +52,7 @@ BoxNumber = Annotated[
 @app.command("add")
 def add(
     *,
-    name: Annotated[str, typer.Argument(help="What you will call it.", show_default=False)],
+    name: Annotated[str, typer.Argument(help="Its name in this command line.", show_default=False)],
     zone: Annotated[str, _ZONE],
     host: Annotated[
         str | None, typer.Option("--host", help="AimHarder: <box>.aimharder.com or .es.", show_default=False)
@@ -60,7 +60,7 @@ def add(
     opens: Rule = None,
     box: BoxNumber = None,
     provider: Annotated[
-        str, typer.Option("--provider", metavar="|".join(SYSTEMS), help="Which system books there.")
+        str, typer.Option("--provider", metavar="|".join(SYSTEMS), help="The venue's booking system.")
     ] = "aimharder",
 ) -> None:
     """Add a venue."""
@@ -68,23 +68,23 @@ def add(
 
 
 async def _add(name: str, *, zone: str, host: str | None, opens: str | None, box: str | None, provider: str) -> None:
-    system = _system(provider)
+    system = _find_system(provider)
     venue = Venue(
         id=uuid4(),
-        name=_name(name),
+        name=_parse_name(name),
         provider=system.name,
-        host=_host(host, system),
-        provider_box_id=_box(box, system),
+        host=_parse_host(host, system),
+        provider_box_id=_parse_box(box, system),
         timezone=parse_timezone(zone).key,
         idempotent=False,
     )
-    rule = _rule(opens, system)
+    rule = _parse_rule(opens, system)
     async with open_database() as database:
-        answer = await database.operator.add_venue(venue, str(rule) if rule else None, until=database.deadline())
-    if answer.verdict == "name_taken":
-        raise CommandFailed(f'There is a venue "{answer.name}" already: give this one another name.')
-    if answer.verdict == "box_taken":
-        raise CommandFailed(f'That box is here already, as "{answer.name}"; if it is another of that host, say --box.')
+        result = await database.operator.add_venue(venue, str(rule) if rule else None, until=database.deadline())
+    if result.verdict == "name_taken":
+        raise CommandFailed(f'There is a venue "{result.name}" already: give this one another name.')
+    if result.verdict == "box_taken":
+        raise CommandFailed(f'That box is here already, as "{result.name}"; if it is another of that host, say --box.')
     say(f"Added {venue.name}" + (f": booking opens {rule}, by the clock of {venue.timezone}." if rule else "."))
     if Ability.LOGINS in system.can:
         say(f'Next: prebooking login "{venue.name}" --member you@example.com')
@@ -94,7 +94,9 @@ async def _add(name: str, *, zone: str, host: str | None, opens: str | None, box
 def edit(
     venue: VenueName,
     *,
-    name: Annotated[str | None, typer.Option("--name", help="What you will call it.", show_default=False)] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", help="Its name in this command line.", show_default=False)
+    ] = None,
     zone: Annotated[str | None, _ZONE] = None,
     opens: Rule = None,
     box: BoxNumber = None,
@@ -102,12 +104,12 @@ def edit(
         bool | None,
         typer.Option(
             "--idempotent/--no-idempotent",
-            help="Your endpoint books once for one Idempotency-Key, however often it comes.",
+            help="Your endpoint books once per Idempotency-Key, also for repeated calls.",
             show_default=False,
         ),
     ] = None,
 ) -> None:
-    """Change a venue. Its host stays: another host is another venue."""
+    """Change a venue. The host cannot be changed: another host is another venue."""
     run_command(_edit(venue, name=name, zone=zone, opens=opens, box=box, idempotent=idempotent))
 
 
@@ -124,39 +126,39 @@ async def _edit(
         raise BadInput("Say what to change: --name, --zone, --opens, --box or --idempotent.")
     async with open_database() as database:
         venue = find_venue(await database.operator.venues(until=database.deadline()), venue_name)
-        system = _system(venue.provider)
+        system = _find_system(venue.provider)
         if idempotent and Ability.IDEMPOTENCY not in system.can:
             raise BadInput(f"--idempotent is for venues that your own endpoint books: {system.title} knows no keys.")
-        answer = await database.operator.edit_venue(
+        result = await database.operator.edit_venue(
             venue.id,
-            name=None if name is None else _name(name),
+            name=None if name is None else _parse_name(name),
             timezone=None if zone is None else parse_timezone(zone).key,
             opening_rule=None if opens is None else str(OpeningRule.parse(opens)),
-            box_id=_box(box, system),
+            box_id=_parse_box(box, system),
             idempotent=idempotent,
             until=database.deadline(),
         )
-    if answer.verdict != "changed":
-        raise CommandFailed(_WHY_NOT[answer.verdict].format(name=answer.name))
-    say(f"Changed {venue.name if name is None else _name(name)}.")
+    if result.verdict != "changed":
+        raise CommandFailed(_REFUSALS[result.verdict].format(name=result.name))
+    say(f"Changed {venue.name if name is None else _parse_name(name)}.")
     if venue.pending and (opens or zone):
         say(f"{venue.pending} waiting keep their openings: cancel and add again those that open at another time.")
 
 
 @app.command()
 def remove(venue: VenueName) -> None:
-    """Remove a venue at which nothing waits, with its logins and the prebookings that have ended there."""
+    """Remove a venue without pending prebookings, with its logins and ended prebookings."""
     run_command(_remove(venue))
 
 
 async def _remove(name: str) -> None:
     async with open_database() as database:
         venue = find_venue(await database.operator.venues(until=database.deadline()), name, whole=True)
-        answer = await database.operator.remove_venue(venue.id, until=database.deadline())
-    if answer.verdict == "waiting":
+        result = await database.operator.remove_venue(venue.id, until=database.deadline())
+    if result.verdict == "waiting":
         cure = "cancel them first, or pause the venue: prebooking venue pause"
-        raise CommandFailed(f"{counted(answer.pending, 'prebooking')} still to be booked at {venue.name}: {cure}")
-    with_it = f"{counted(answer.logins, 'login')} and {counted(answer.settled, 'prebooking')}"
+        raise CommandFailed(f"{counted(result.pending, 'prebooking')} still to be booked at {venue.name}: {cure}")
+    with_it = f"{counted(result.logins, 'login')} and {counted(result.settled, 'prebooking')}"
     say(f"Removed {venue.name}, with {with_it} that had ended.")
 
 
@@ -181,13 +183,13 @@ async def _list(*, as_json: bool) -> None:
 
 @app.command()
 def pause(venue: VenueName) -> None:
-    """Stop a venue: nothing is sent there until it is resumed."""
+    """Pause a venue: nothing is sent there until it is resumed."""
     run_command(_enable(venue, enabled=False))
 
 
 @app.command()
 def resume(venue: VenueName) -> None:
-    """Start a venue again, whatever had stopped it."""
+    """Resume a venue, also one that is paused because it blocked us."""
     run_command(_enable(venue, enabled=True))
 
 
@@ -220,21 +222,21 @@ def _state(venue: VenueView) -> str:
     return f"blocked until {format_instant(venue.paused_until, venue.timezone)}" if venue.paused_until else "open"
 
 
-def _name(text: str) -> str:
+def _parse_name(text: str) -> str:
     name = " ".join(text.split())
     if not 0 < len(name) <= NAME_LENGTH or not name.isprintable():
         raise BadInput(f"A venue's name has 1 to {NAME_LENGTH} characters that can be printed.")
     return name
 
 
-def _system(name: str) -> VenueSystem:
-    """Return the venue system of this name. Raises BadInput."""
+def _find_system(name: str) -> VenueSystem:
+    """Return the venue system with this name. Raises BadInput."""
     if name not in SYSTEMS:
         raise BadInput(f'There is no venue system "{name}": say --provider {" or ".join(SYSTEMS)}.')
     return SYSTEMS[name]
 
 
-def _host(text: str | None, system: VenueSystem) -> str | None:
+def _parse_host(text: str | None, system: VenueSystem) -> str | None:
     host = re.sub(r"^https?://|/+$", "", (text or "").strip().lower()) or None
     problem = adapter(system.name).host_problem(host)
     if problem and system.page is None:
@@ -244,11 +246,11 @@ def _host(text: str | None, system: VenueSystem) -> str | None:
     return host
 
 
-def _titles(where: Callable[[VenueSystem], bool]) -> str:
-    return " and ".join(system.title for system in SYSTEMS.values() if where(system))
+def _titles(condition: Callable[[VenueSystem], bool]) -> str:
+    return " and ".join(system.title for system in SYSTEMS.values() if condition(system))
 
 
-def _box(text: str | None, system: VenueSystem) -> str | None:
+def _parse_box(text: str | None, system: VenueSystem) -> str | None:
     if text is not None and Ability.LOGINS not in system.can:
         boxes = _titles(lambda each: Ability.LOGINS in each.can)
         raise BadInput(f"--box is for {boxes}: a venue of {system.title} has none. Leave --box out.")
@@ -257,7 +259,7 @@ def _box(text: str | None, system: VenueSystem) -> str | None:
     return text
 
 
-def _rule(text: str | None, system: VenueSystem) -> OpeningRule | None:
+def _parse_rule(text: str | None, system: VenueSystem) -> OpeningRule | None:
     if text:
         return OpeningRule.parse(text)
     if Ability.TIMETABLE in system.can:

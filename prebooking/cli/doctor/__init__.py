@@ -1,4 +1,4 @@
-"""``prebooking doctor``: is everything as it must be? One line for each finding, with its cure."""
+"""``prebooking doctor``: check the whole setup, and print one line per finding with its cure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CHECKS: tuple[Check[Any], ...] = (*SETUP, *HEALTH_CHECKS, BELL, *VENUES)
 
 
 def doctor(*, as_json: AsJson = False) -> None:
-    """Check that everything is as it must be."""
+    """Check the setup, the database, the triggers, the venues and the logins."""
     run_command(_doctor(as_json=as_json))
 
 

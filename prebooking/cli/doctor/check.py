@@ -1,4 +1,4 @@
-"""What a check is: a function from facts to findings, and every way in which it can fail, with the cure of each."""
+"""A check: a function from observations to findings, and the message of each way in which it can fail."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Fine:
-    """Something that is as it should be."""
+    """A result without a fault."""
 
     said: str
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One of a check's ways to fail; ``words`` fill its sentence."""
+    """One of a check's ways to fail; ``words`` fill its message."""
 
     way: str
     words: Mapping[str, object]
 
 
 def fault(way: str, **words: object) -> Fault:
-    """Return a fault."""
+    """Return a Fault with these words."""
     return Fault(way, words)
 
 
@@ -36,7 +36,7 @@ Found = Fine | Fault
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line of the answer. ``ok`` is false for what somebody has to cure; a warning is ok."""
+    """One line of the report. ``ok`` is false if a person has to act; a warning is ok."""
 
     name: str
     ok: bool
@@ -45,7 +45,7 @@ class Finding:
 
     @property
     def mark(self) -> Literal["ok", "warn", "FAIL"]:
-        """Return how the line begins."""
+        """Return the mark at the start of the line."""
         if not self.ok:
             return "FAIL"
         return "warn" if self.way else "ok"
@@ -53,7 +53,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Check(Generic[T]):
-    """One check. ``of`` returns the facts that it needs, or None if they could not be had; then it finds nothing."""
+    """One check. ``of`` returns its input, or None if that could not be read; then there are no findings."""
 
     name: str
     of: Callable[[Observations], T | None]
@@ -62,13 +62,13 @@ class Check(Generic[T]):
     warnings: frozenset[str] = frozenset()
 
     def findings(self, observations: Observations) -> Iterator[Finding]:
-        """Yield what it finds in what was gathered."""
-        facts = self.of(observations)
-        return self.judge(facts) if facts is not None else iter(())
+        """Yield the findings for these observations."""
+        subject = self.of(observations)
+        return self.judge(subject) if subject is not None else iter(())
 
-    def judge(self, facts: T) -> Iterator[Finding]:
-        """Yield what it finds in the facts that it needs."""
-        for found in self.look(facts):
+    def judge(self, subject: T) -> Iterator[Finding]:
+        """Yield the findings for this input."""
+        for found in self.look(subject):
             if isinstance(found, Fine):
                 yield Finding(self.name, ok=True, said=found.said)
             else:

@@ -1,4 +1,4 @@
-"""Gathers what the doctor judges: from the environment, the database and the venues. Nothing is changed anywhere."""
+"""Gathers the doctor's observations from the environment, the database and the venues, and changes nothing."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import httpx
 from prebooking.bookers.adapter import adapter
 from prebooking.bookers.call import HEADERS, Reply, ask
 from prebooking.cli.database import AdminDatabase, open_database
-from prebooking.cli.doctor.observations import ClockOffset, EndpointVisit, Observations, SessionLook, Visit
+from prebooking.cli.doctor.observations import ClockOffset, EndpointVisit, Observations, SessionVisit, Visit
 from prebooking.cli.doctor.setup import FUNCTIONS
-from prebooking.cli.doctor.venues import NOBODY
+from prebooking.cli.doctor.venues import NO_PREBOOKING
 from prebooking.cli.runner import sentences
-from prebooking.cli.site import open_site, opened
+from prebooking.cli.site import open_session, open_site
 from prebooking.clock import Clock, Reading
 from prebooking.errors import CommandFailed, SealBroken, SettingsError, StoreError
 from prebooking.http import isolated_client
@@ -28,12 +28,12 @@ from prebooking.systems import SYSTEMS
 T = TypeVar("T")
 
 PATIENCE = 10.0  # seconds for one answer of a venue
-SOON = timedelta(hours=24)  # logins are kept alive for prebookings that open within that
-_DATE_GRAIN = 1.0  # seconds: the smallest step of a Date header
+SOON = timedelta(hours=24)  # logins are kept alive for prebookings that open within this time
+_DATE_GRAIN = 1.0  # seconds: the resolution of a Date header
 
 
 async def gather(environment: Mapping[str, str]) -> Observations:
-    """Return everything that can be had."""
+    """Return all observations that can be made with these settings."""
     found = Observations(environment)
     try:
         Settings.from_environment(environment)
@@ -67,7 +67,7 @@ async def _gather_from_database(found: Observations, database: AdminDatabase) ->
 
 
 async def _or_error(found: Observations, answer: Awaitable[T]) -> T | None:
-    """Return the database's answer, or note why there is none."""
+    """Return the database's answer; on a StoreError record its message and return None."""
     try:
         return await answer
     except StoreError as exc:
@@ -82,7 +82,7 @@ async def _visit_page(venue: VenueView, page: str, settings: AccountSettings, cl
 
 
 async def _visit_endpoint(found: Observations, clock: Clock) -> EndpointVisit | None:
-    """Ask the endpoint about a prebooking that does not exist, as the scheduler asks about one in doubt."""
+    """Query the endpoint about a prebooking that does not exist, as the scheduler queries one in doubt."""
     venues = [venue for venue in found.venues or [] if venue.enabled and venue.provider == "webhook"]
     variables = SYSTEMS["webhook"].variables
     url, secret = (found.environment.get(name, "").strip() for name in variables)
@@ -90,7 +90,7 @@ async def _visit_endpoint(found: Observations, clock: Clock) -> EndpointVisit | 
         return None
     headers = {"Authorization": f"Bearer {secret}"}
     async with isolated_client(connect_timeout=5) as client:
-        address = httpx.URL(url).copy_merge_params({"prebooking_id": str(NOBODY)})
+        address = httpx.URL(url).copy_merge_params({"prebooking_id": str(NO_PREBOOKING)})
         visit = await _visit("the endpoint's", client, client.build_request("GET", address, headers=headers), clock)
         options = await ask(client, client.build_request("OPTIONS", url, headers=headers), timeout=PATIENCE)
     needed = not all(venue.idempotent for venue in venues)
@@ -98,7 +98,7 @@ async def _visit_endpoint(found: Observations, clock: Clock) -> EndpointVisit | 
 
 
 def _takes_posts(options: Reply | None) -> bool:
-    """Return whether there is something that takes POST. Express answers 404 to a GET there, and 200 to OPTIONS."""
+    """Return whether the URL accepts POST. Express answers 404 to a GET there, and 200 to OPTIONS."""
     if options is None:
         return False
     exists = httpx.codes.is_success(options.status) or options.status == httpx.codes.METHOD_NOT_ALLOWED
@@ -109,12 +109,12 @@ async def _visit(name: str, client: httpx.AsyncClient, request: httpx.Request, c
     request.headers.update(HEADERS)
     asked = Reading.of(clock)
     reply = await ask(client, request, timeout=PATIENCE)
-    at = _date(reply)
+    at = _parse_date(reply)
     offset = ClockOffset.of(f"{name} clock", at, asked, clock, grain=_DATE_GRAIN) if at else None
     return Visit(name, reply, offset)
 
 
-def _date(reply: Reply | None) -> datetime | None:
+def _parse_date(reply: Reply | None) -> datetime | None:
     try:
         return parsedate_to_datetime(reply.headers.get("date", "")).astimezone(UTC) if reply else None
     except ValueError:
@@ -122,7 +122,7 @@ def _date(reply: Reply | None) -> datetime | None:
 
 
 async def _gather_sessions(found: Observations, database: AdminDatabase, settings: AccountSettings) -> None:
-    """Ask about the logins that are needed within a day; others may rest, and are renewed when their day comes."""
+    """Check the logins that are needed within a day. Later ones may be expired now, and are renewed in time."""
     if found.caller is None:
         return
     stored = await _or_error(found, database.operator.sessions(None, until=database.deadline()))
@@ -131,18 +131,18 @@ async def _gather_sessions(found: Observations, database: AdminDatabase, setting
     until = found.caller.now + SOON
     found.unreadable_sessions = stored.unreadable
     needed = [known for known in stored if known.next_opening and known.next_opening <= until]
-    found.sessions = [await _look_at_session(known, settings) for known in needed]
+    found.sessions = [await _visit_session(known, settings) for known in needed]
 
 
-async def _look_at_session(known: SessionView, settings: AccountSettings) -> SessionLook:
+async def _visit_session(known: SessionView, settings: AccountSettings) -> SessionVisit:
     try:
-        session = opened(settings, known)
+        session = open_session(settings, known)
     except SealBroken:
         session = None
     if session is None or known.expired_at:
-        return SessionLook(known, opens=session is not None)
+        return SessionVisit(known, opens=session is not None)
     try:
         async with open_site(settings, known.venue) as site:
-            return SessionLook(known, opens=True, answer=await site.whoami(session, timeout=PATIENCE))
+            return SessionVisit(known, opens=True, answer=await site.whoami(session, timeout=PATIENCE))
     except CommandFailed as exc:
-        return SessionLook(known, opens=True, answer=Outcome(Kind.UNKNOWN, detail=str(exc)))
+        return SessionVisit(known, opens=True, answer=Outcome(Kind.UNKNOWN, detail=str(exc)))

@@ -1,4 +1,4 @@
-"""What the doctor's checks judge: everything that was gathered, or None where it could not be had."""
+"""The input of the doctor's checks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from prebooking.settings import AccountSettings
 
 @dataclass(frozen=True, slots=True)
 class ClockOffset:
-    """By how many seconds a clock differs from ours, give or take so many."""
+    """The difference between a clock and this machine's, in seconds, with its uncertainty."""
 
     whose: str
     seconds: float
@@ -25,7 +25,7 @@ class ClockOffset:
 
     @classmethod
     def of(cls, whose: str, at: datetime, asked: Reading, clock: Clock, *, grain: float) -> ClockOffset:
-        """Compare a clock that was read between ``asked`` and now; ``grain`` is its smallest step in seconds."""
+        """Compare a clock that was read between ``asked`` and now; ``grain`` is its resolution in seconds."""
         waited = asked.elapsed(clock)
         middle = asked.wall + timedelta(seconds=waited / 2)
         return cls(whose, abs((at - middle).total_seconds() + grain / 2), (waited + grain) / 2)
@@ -33,7 +33,7 @@ class ClockOffset:
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """One look at a venue's page, or at the endpoint; ``reply`` is None if nothing answered."""
+    """One request to a venue's page or the endpoint; ``reply`` is None without an answer."""
 
     name: str
     reply: Reply | None
@@ -42,30 +42,30 @@ class Visit:
 
 @dataclass(frozen=True, slots=True)
 class EndpointVisit:
-    """The answer of BOOKING_WEBHOOK_URL to a question about a prebooking that does not exist."""
+    """The answer of BOOKING_WEBHOOK_URL to a query about a prebooking that does not exist."""
 
     visit: Visit
-    takes_posts: bool  # OPTIONS says so, although the question was answered 404
-    question_needed: bool  # some venue is not idempotent: so what is in doubt has to be asked
+    takes_posts: bool  # OPTIONS says so, even if the query was answered with 404
+    question_needed: bool  # some venue is not idempotent, so rows in doubt have to be queried
 
 
 @dataclass(frozen=True, slots=True)
-class SessionLook:
-    """A member's login that is needed within a day, and whether it works."""
+class SessionVisit:
+    """A login that is needed within a day, and whether it works."""
 
     known: SessionView
-    opens: bool  # with a key that is here
-    answer: Outcome | None = None  # why the venue does not take it; None: it does, or was not asked
+    opens: bool  # whether a key on this machine decrypts it
+    answer: Outcome | None = None  # why the venue does not accept it; None: it does, or was not asked
 
 
 @dataclass(slots=True)
 class Observations:
-    """Everything that was gathered."""
+    """All input of the checks; None for what could not be read."""
 
     environment: Mapping[str, str]
-    problems: dict[str, str] = field(default_factory=dict)  # of the function's settings, per variable
+    problems: dict[str, str] = field(default_factory=dict)  # of the function's settings: one message per variable
     settings: AccountSettings | None = None
-    database_errors: list[str] = field(default_factory=list)  # a sentence for each, with its cure
+    database_errors: list[str] = field(default_factory=list)  # messages with their cures
     caller: DatabaseAccess | None = None
     clock: ClockOffset | None = None
     health: Health | None = None
@@ -73,5 +73,5 @@ class Observations:
     venues: Rows[VenueView] | None = None
     visits: list[Visit] = field(default_factory=list)
     endpoint: EndpointVisit | None = None
-    sessions: list[SessionLook] | None = None
+    sessions: list[SessionVisit] | None = None
     unreadable_sessions: list[str] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""Checks of what runs: the triggers, the bell, the locks and the claims. ``prebooking status`` judges by them too."""
+"""Checks of the running system: triggers, bell, locks and claims. ``prebooking status`` uses them too."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from prebooking.overview import Health
 from prebooking.session_keeper import EVERY
 from prebooking.settings import Settings
 
-LATE_TICK = timedelta(seconds=90)  # the cron calls every minute: one tick has surely been missed
-LATE_UPKEEP = timedelta(seconds=2 * EVERY + 300)  # two of the keeper's ticks have been missed
-SLOW_CLAIM = 500  # milliseconds from which on claims, one after the other, cost openings their first second
-_SHOWN = 5  # members who are named
+LATE_TICK = timedelta(seconds=90)  # the cron calls every minute: after a longer gap, a call is missing
+LATE_UPKEEP = timedelta(seconds=2 * EVERY + 300)  # after a longer gap, two calls of the keeper are missing
+SLOW_CLAIM = 500  # milliseconds: slower claims cost openings their first second, because claims run in turn
+_SHOWN = 5  # members named in the report
 
 
-def _since(health: Health, instant: datetime) -> str:
+def _ago(health: Health, instant: datetime) -> str:
     return f"{format_duration(health.now - instant)} ago"
 
 
@@ -29,14 +29,14 @@ def _look_at_trigger(health: Health) -> Iterator[Found]:
     if health.last_tick_at is None:
         yield fault("never")
     elif not alive and health.locks.claims_pid:
-        yield fault("held_up", since=_since(health, health.last_tick_at))
+        yield fault("held_up", since=_ago(health, health.last_tick_at))
     elif not alive:
-        yield fault("dead", since=_since(health, health.last_tick_at), overdue=health.rows.overdue)
+        yield fault("dead", since=_ago(health, health.last_tick_at), overdue=health.rows.overdue)
     elif health.rows.overdue:
         systems = ", ".join(f"{count} {provider}" for provider, count in sorted(health.overdue.items()))
         yield fault("overdue", overdue=health.rows.overdue, systems=systems)
     else:
-        yield Fine(f"called {_since(health, health.last_tick_at)}")
+        yield Fine(f"called {_ago(health, health.last_tick_at)}")
 
 
 def _look_at_upkeep(health: Health) -> Iterator[Found]:
@@ -45,9 +45,9 @@ def _look_at_upkeep(health: Health) -> Iterator[Found]:
     elif health.sessions_at is None:
         yield fault("never", logins=health.logins)
     elif health.now - health.sessions_at > LATE_UPKEEP:
-        yield fault("dead", since=_since(health, health.sessions_at), logins=health.logins)
+        yield fault("dead", since=_ago(health, health.sessions_at), logins=health.logins)
     else:
-        yield Fine(f"called {_since(health, health.sessions_at)}")
+        yield Fine(f"called {_ago(health, health.sessions_at)}")
 
 
 def _look_at_logins(health: Health) -> Iterator[Found]:
@@ -96,23 +96,23 @@ def _look_at_claims(health: Health) -> Iterator[Found]:
         yield Fine(f"took {cost.p50} ms in the middle of the last {cost.runs}, {cost.max} ms at most")
 
 
-def _look_at_bell(given: tuple[BellState, str]) -> Iterator[Found]:
-    bell, lead = given
+def _look_at_bell(bell_and_lead: tuple[BellState, str]) -> Iterator[Found]:
+    bell, lead = bell_and_lead
     faults = list(find_bell_faults(bell))
-    if bell.on and not _same(lead, bell.lead_seconds):
+    if bell.on and not _leads_equal(lead, bell.lead_seconds):
         yield fault("lead", rings=f"{bell.lead_seconds:g}", lead=lead or "not set")
     yield from (fault("fault", what=what) for what in faults)
     if not bell.on:
         yield Fine("is off: the cron alone triggers")
-    elif not faults and _same(lead, bell.lead_seconds):
+    elif not faults and _leads_equal(lead, bell.lead_seconds):
         rang = f", rang {format_duration(bell.now - bell.rung_at)} ago" if bell.rung_at else ""
         yield Fine(f"is on, {bell.lead_seconds:g} s ahead, as LEAD_SECONDS says{rang}")
 
 
-def _same(lead: str, seconds: float) -> bool:
+def _leads_equal(lead: str, seconds: float) -> bool:
     try:
         return float(lead or Settings.model_fields["lead_seconds"].default) == seconds
-    except ValueError:  # a finding of the settings
+    except ValueError:  # reported by the check of the settings
         return True
 
 
@@ -212,6 +212,6 @@ BELL: Check[tuple[BellState, str]] = Check(
 
 
 def find_failures(health: Health) -> list[str]:
-    """Return a sentence for each thing that nobody but a person can cure."""
+    """Return one message per failed check of the running system."""
     checks: tuple[Check[Any], ...] = HEALTH_CHECKS
     return [f"{found.name}: {found.said}" for check in checks for found in check.judge(health) if not found.ok]

@@ -1,4 +1,4 @@
-"""Checks of what was set up: the environment, the database's functions and rights, and the clocks."""
+"""Checks of the setup: the environment, the database's functions and privileges, and its clock."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from prebooking.cli.doctor.observations import ClockOffset, Observations
 from prebooking.operator import DatabaseAccess
 from prebooking.settings import CLOCK_SKEW
 
-# Every function of the database that the two functions of the cron and the command line call.
+# Every database function that the cron functions or the command line call.
 FUNCTIONS = (
     "claim_due_prebookings_v1",
     "claims_since_v1",
@@ -58,7 +58,7 @@ def _look_at_settings(observations: Observations) -> Iterator[Found]:
 
 
 def _look_at_secrets(observations: Observations) -> Iterator[Found]:
-    secrets, keys = _equal(observations, _SECRETS), _equal(observations, _KEYS)
+    secrets, keys = _equal_variables(observations, _SECRETS), _equal_variables(observations, _KEYS)
     if secrets:
         yield fault("equal", names=" and ".join(secrets))
     if keys:
@@ -67,8 +67,8 @@ def _look_at_secrets(observations: Observations) -> Iterator[Found]:
         yield Fine("differ from each other")
 
 
-def _equal(observations: Observations, names: tuple[str, ...]) -> list[str]:
-    """Return the names of the variables that have the same value as another one."""
+def _equal_variables(observations: Observations, names: tuple[str, ...]) -> list[str]:
+    """Return the variables that have the same value as another one."""
     values = {name: observations.environment.get(name, "").strip() for name in names}
     return [name for name, value in values.items() if value and list(values.values()).count(value) > 1]
 
@@ -98,7 +98,7 @@ def _look_at_role(caller: DatabaseAccess) -> Iterator[Found]:
 
 
 def look_at_clock(clock: ClockOffset) -> Iterator[Found]:
-    """Yield whether a clock agrees with ours."""
+    """Yield whether a clock agrees with this machine's."""
     if clock.seconds - clock.give_or_take > CLOCK_SKEW:
         yield fault("off", whose=clock.whose, seconds=f"{clock.seconds:.0f}")
     else:

@@ -1,4 +1,4 @@
-"""Checks of the venues: do they answer, do their clocks agree, do they know the members."""
+"""Checks of the venues: whether they answer, whether clocks agree, and whether logins work."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from prebooking.operator import VenueView
 from prebooking.overview import Rows
 from prebooking.systems import SYSTEMS
 
-NOBODY = UUID(int=0)  # the id of no prebooking
+NO_PREBOOKING = UUID(int=0)  # an id that no prebooking has
 _FAULTS = {401: "refused", 403: "refused", 429: "too_often"}
 _STATES = (Kind.BOOKED, Kind.WAITLISTED, Kind.NOT_BOOKED)
 
@@ -69,7 +69,7 @@ def _judge_endpoint(endpoint: EndpointVisit, reply: Reply) -> Found:
 
 
 def _endpoint_fault(status: int, *, takes_posts: bool) -> str | None:
-    """Return what a status says about the set-up, or None. A healthy one that takes only POST may answer 404 or 405."""
+    """Return the fault that a status shows, or None. A working endpoint that takes only POST may answer 404 or 405."""
     if httpx.codes.is_redirect(status):
         return "redirect"
     if httpx.codes.is_server_error(status) and status != httpx.codes.NOT_IMPLEMENTED:
@@ -88,19 +88,19 @@ def _look_at_clocks(observations: Observations) -> Iterator[Found]:
 
 def _look_at_sessions(observations: Observations) -> Iterator[Found]:
     yield from (fault("unreadable", sentence=sentence) for sentence in observations.unreadable_sessions)
-    for look in observations.sessions or []:
-        known, whose = look.known, f"{look.known.user_email} at {look.known.venue.name}"
+    for visit in observations.sessions or []:
+        known, whose = visit.known, f"{visit.known.user_email} at {visit.known.venue.name}"
         words = {"whose": whose, "venue": known.venue.name, "member": known.user_email}
         if known.expired_at:
             yield fault("over", **words)
-        elif not look.opens:
+        elif not visit.opens:
             yield fault("key", **words)
-        elif look.answer is None:
+        elif visit.answer is None:
             yield Fine(f"{whose} is logged in")
-        elif look.answer.kind is Kind.SESSION_EXPIRED:
+        elif visit.answer.kind is Kind.SESSION_EXPIRED:
             yield fault("unknown", **words)
         else:
-            yield fault("cannot_tell", detail=look.answer.detail, **words)
+            yield fault("cannot_tell", detail=visit.answer.detail, **words)
     if not observations.sessions and not observations.unreadable_sessions:
         yield Fine("no stored login is needed within a day")
 
