@@ -3,3 +3,7 @@
 
 alter table public.prebookings
   add constraint booking_data_is_short check (octet_length(booking_data::text) <= 6144);
+
+-- Each row of that answer has its venue in it.
+alter table public.venues
+  add constraint venue_is_short check (length(name) <= 200 and length(provider_box_id) <= 40);

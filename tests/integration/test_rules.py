@@ -60,6 +60,8 @@ _BAD_VENUES: list[tuple[str, dict[str, Any]]] = [
     ("venues_timezone_check", {"timezone": "CEST-2"}),
     ("venues_timezone_check", {"timezone": "Europe/Madrid "}),
     *[("venues_timezone_check", {"timezone": zone}) for zone in _NO_ZONES],
+    ("venue_is_short", {"name": "x" * 201}),
+    ("venue_is_short", {"provider_box_id": "1" * 41}),
     ("venues_opening_rule_check", {"opening_rule": "4 days"}),
     ("venues_opening_rule_check", {"opening_rule": "72 hours before at 20:00"}),
     ("aimharder_needs_host", {"provider": "aimharder", "host": None}),
