@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
+from datetime import timedelta
 
 from docs import markdown
+from docs.numbers import minutes
+from prebooking.attempt import EARLY_PAUSE, EARLY_RETRIES
 from prebooking.bookers.call import Reply
 from prebooking.bookers.webhook.booker import classify
 from prebooking.model import FAILED, Kind
+from prebooking.rules import EARLY_TIME
+from prebooking.venue_context import BLOCKED_PAUSE
 
 REFUSED = 422  # a status whose meaning is the state in its body
 # In the order of the table.
@@ -16,10 +21,11 @@ _MEANINGS = {
     Kind.BOOKED: 'booked; a JSON body may say `{"state": "waitlisted"}` and give a `"booking_id"` (a body that is not'
     " JSON is unclear)",
     Kind.ALREADY_BOOKED: "this prebooking was booked before",
-    Kind.TOO_EARLY: "too early: asked again at most 3 times, 250 ms apart, then once a minute for 15 minutes; then it"
-    " ends `too_early`",
+    Kind.TOO_EARLY: f"too early: called again at most {EARLY_RETRIES} times, {EARLY_PAUSE * 1000:g} ms apart, then once"
+    f" a minute for {minutes(EARLY_TIME)}; then it ends `too_early`",
     Kind.REJECTED: 'refused; a body like `{"state": "full"}` says why: ',
-    Kind.BLOCKED: "your endpoint's fault or load, never the member's: the venue is left alone for 5 minutes",
+    Kind.BLOCKED: "your endpoint's fault or load, never the member's: the venue is left alone for"
+    f" {minutes(timedelta(seconds=BLOCKED_PAUSE))}",
     Kind.UNSURE: "unclear: you are asked, see below",
 }
 

@@ -56,24 +56,24 @@ def _of_a_run() -> list[tuple[str, str]]:
 def _of_a_row() -> list[tuple[str, str]]:
     """Return the numbers of one row's life."""
     again = ", ".join(_s(pause) for pause in attempt.NOT_SENT_PAUSES)
-    *minutes, longest = setbacks()
+    *shorter, longest = setbacks()
     behind, behind_all = (in_sql(rf"v_{name} +constant int +:= (\d+)") for name in ("behind", "behind_all"))
     return [
         ("a claim's lease", f"{_s(LEASE)} (`LEASE_SECONDS`)"),
         ("a claim's turn on its openings", f"{_s(GUARD)}, as long as the guard"),
         ("nothing could be sent: called again", f"after {again}"),
         ('"too early": called again', f"{attempt.EARLY_RETRIES} times in a run, {_s(attempt.EARLY_PAUSE)} apart"),
-        ('"too early" in every run: `too_early`', f"after {_min(rules.EARLY_TIME)}, asked once a minute"),
+        ('"too early" in every run: `too_early`', f"after {minutes(rules.EARLY_TIME)}, asked once a minute"),
         (
             "a row that could not get on (the venue cannot tell, or no login could be made): claimed again",
-            f"after {', '.join(minutes)}, then every {longest} minutes",
+            f"after {', '.join(shorter)}, then every {longest} minutes",
         ),
         ("such rows of one claim", f"at most {behind} per venue and {behind_all} in all, behind all others"),
         ("AimHarder: calls without a clear answer, over all runs", f"at most {AimHarderBooker.most_calls:g}"),
-        ("the venue's list does not have the class: `class_gone`", f"at two looks {_min(rules.MISSING_TIME)} apart"),
+        ("the venue's list does not have the class: `class_gone`", f"at two looks {minutes(rules.MISSING_TIME)} apart"),
         ("a row blocked alone, while the venue books others: `rejected`", f"after {attempt.BLOCKS} blocks"),
-        ("a venue blocks us: it is left alone", _min(timedelta(seconds=venue_context.BLOCKED_PAUSE))),
-        ("a venue cannot be reached: it is left alone", _min(timedelta(seconds=venue_context.UNREACHABLE_PAUSE))),
+        ("a venue blocks us: it is left alone", minutes(timedelta(seconds=venue_context.BLOCKED_PAUSE))),
+        ("a venue cannot be reached: it is left alone", minutes(timedelta(seconds=venue_context.UNREACHABLE_PAUSE))),
         ("live prebookings of a member at openings within a minute", f"at most {in_sql(FIVE)}"),
     ]
 
@@ -125,6 +125,7 @@ def _s(seconds: float) -> str:
     return f"{seconds:g} s"
 
 
-def _min(time: timedelta) -> str:
-    minutes = round(time / timedelta(minutes=1))
-    return f"{minutes} minute{'s' * (minutes != 1)}"
+def minutes(time: timedelta) -> str:
+    """Return a time in minutes."""
+    number = round(time / timedelta(minutes=1))
+    return f"{number} minute{'s' * (number != 1)}"

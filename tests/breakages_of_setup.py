@@ -40,7 +40,7 @@ def _(scene: Scene) -> None:
     scene.set(SUPABASE_URL="http://127.0.0.1:9")
 
 
-@breaks("database", "no_answer", "run `supabase db push`", variant="of another version")
+@breaks("database", "no_answer", "run `supabase db push --linked`", variant="of another version")
 def _(scene: Scene) -> None:
     scene.sql(
         "create or replace function prebooking_watch_v1() returns jsonb language sql set search_path = '' as"
@@ -48,12 +48,12 @@ def _(scene: Scene) -> None:
     )
 
 
-@breaks("database", "no_answer", "run `supabase db push`", variant="never migrated")
+@breaks("database", "no_answer", "run `supabase db push --linked`", variant="never migrated")
 def _(scene: Scene) -> None:
     scene.sql("drop function prebooking_doctor_v1")
 
 
-@breaks("migrations", "missing", "functions are missing (preview_claim_v1): run `supabase db push`")
+@breaks("migrations", "missing", "functions are missing (preview_claim_v1): run `supabase db push --linked`")
 def _(scene: Scene) -> None:
     scene.sql("drop function preview_claim_v1")
 

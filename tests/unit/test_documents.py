@@ -5,13 +5,19 @@ from __future__ import annotations
 import re
 import subprocess
 import tomllib
+from datetime import timedelta
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
 
 from docs import made, markdown, numbers, tables
+from prebooking.attempt import EARLY_RETRIES
+from prebooking.bookers.aimharder.booker import AimHarderBooker
 from prebooking.model import COMPLETED, ENDED_BY_DATABASE, FAILED
+from prebooking.rules import EARLY_TIME
+from prebooking.settings import LAST_START, LONGEST_VENUE_DELAY, MAX_DURATION
+from prebooking.venue_context import BLOCKED_PAUSE
 
 ROOT = Path(__file__).parents[2]
 NAMES = [str(path.relative_to(ROOT)) for path in made.DOCUMENTS]
@@ -136,3 +142,46 @@ def test_editors_and_the_formatter_agree() -> None:
 def test_a_document_says_how_it_is_and_not_how_it_was(name: str) -> None:
     said = re.findall(r"TODO|used to be|no longer|formerly|previously", (ROOT / name).read_text())
     assert said == []
+
+
+SHORTER = ", ".join(numbers.setbacks()[:-1])
+LONGEST = numbers.setbacks()[-1]
+EARLY = f"{EARLY_RETRIES} in a run, once a minute for {numbers.minutes(EARLY_TIME)}"
+RETENTION = numbers.in_sql(r"settled_at < p_now - interval '(\d+) days'")
+DATA = numbers.in_sql(r"octet_length\(booking_data::text\) <= (\d+)\)")
+BOUND = numbers.LEASE + 60 + MAX_DURATION + 5  # a tick is a minute, and 5 s are the proof's patience
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("README", f"ends within {BOUND:g} s once faults stop"),
+        ("guarantees", f"ends within {BOUND:g} s once faults stop** (lease {numbers.LEASE:g} s + tick 60 s + run"),
+        ("guarantees", f"could not get on ({SHORTER}, then every {LONGEST} minutes)"),
+        ("guarantees", f"At most {numbers.in_sql(numbers.FIVE)} live prebookings per member and opening"),
+        ("guarantees", f"more than {LONGEST_VENUE_DELAY:g} s after the guard"),
+        (
+            "guarantees",
+            f"lease ({numbers.LEASE:g} s); those behind them only for its turn ({numbers.GUARD:g} s)",
+        ),
+        ("guarantees", f"`id`), {numbers.STAGGER_MS} ms apart"),
+        ("README", f"one queue per venue, {numbers.STAGGER_MS} ms from call to call"),
+        ("how-it-works", f"and {numbers.STAGGER_MS} ms later Ben's"),
+        ("webhook", f"again after {SHORTER} and then every {LONGEST} minutes"),
+        ("webhook", f"the last one starts {LAST_START:g} s before it"),
+        ("webhook", f"up to {int(DATA) // 1024} KiB"),
+        ("bell", f"the opening minus **{numbers.bell_lead()} s**"),
+        ("bell", f"`LEAD_SECONDS={numbers.bell_lead()}`"),
+        (
+            "aimharder",
+            f'after "too early" at most {EARLY}',
+        ),
+        ("aimharder", f"at most {AimHarderBooker.most_calls:g} for a prebooking over all runs"),
+        ("aimharder", f"left alone for {numbers.minutes(timedelta(seconds=BLOCKED_PAUSE))}"),
+        ("operate", f"deleted {RETENTION} days after its end"),
+        ("operate", f"stops everything at a venue within {numbers.GUARD:g} s"),
+    ],
+)
+def test_a_number_in_a_sentence_is_the_code_s(name: str, sentence: str) -> None:
+    path = ROOT / f"{name}.md" if name == "README" else ROOT / "docs" / f"{name}.md"
+    assert sentence in " ".join(path.read_text().split())

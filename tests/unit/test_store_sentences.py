@@ -19,7 +19,7 @@ REFUSED = [
     ("PGRST301", "Supabase refuses the key"),
     ("42501", "The key may not do this"),
     ("PGRST202", "supabase db push"),
-    ("unreadable", "this version cannot read: run `supabase db push`"),
+    ("unreadable", "this version cannot read: run `supabase db push --linked`"),
     ("23514", "refuses this (list_venues_v1: 23514)"),
 ]
 UNAVAILABLE = [

@@ -130,7 +130,7 @@ SETUP: tuple[Check[Observations] | Check[DatabaseAccess] | Check[ClockOffset], .
         "migrations",
         lambda all_: all_.caller,
         _look_at_functions,
-        {"missing": "functions are missing ({names}): run `supabase db push`"},
+        {"missing": "functions are missing ({names}): run `supabase db push --linked`"},
     ),
     Check(
         "role",
