@@ -1,4 +1,4 @@
-"""How to make each of the doctor's findings happen: in the database, at the venues, in the environment."""
+"""Breakages for the doctor's tests: each one makes a check fail in one of its ways."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ end $$
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
-    """A terminal where all is well, until a test breaks something; what it opens is closed by ``closing``."""
+class HealthySystem:
+    """A system without faults, until a test breaks it; ``closing`` closes what a breakage opens."""
 
     terminal: Terminal
     database: Database
@@ -49,18 +49,18 @@ class Scene:
             self.terminal.environment.delenv(name)
 
     def transaction(self, statement: str) -> None:
-        """Open a transaction that somebody has forgotten."""
+        """Run a statement in a transaction that stays open until the end of the test."""
         forgotten = self.database.connect()
         self.closing.enter_context(forgotten.transaction())
         forgotten.execute(statement.encode())
 
     def serve(self, script: Script) -> str:
-        """Let a server answer on this machine, and return its address."""
+        """Start a scripted server on this machine, and return its address."""
         portal = self.closing.enter_context(start_blocking_portal())
         return self.closing.enter_context(portal.wrap_async_context_manager(serve(script))).url
 
     def allow_any_instant(self) -> None:
-        """Let the tables hold what an older version let in."""
+        """Drop the limits on instants, as in a database of an older version."""
         self.sql(_NO_LIMITS)
 
     def box(self) -> UUID:
@@ -68,41 +68,43 @@ class Scene:
         return UUID(str(box))
 
     def overdue(self) -> None:
-        """Add a prebooking that was due ten minutes ago."""
+        """Make all prebookings due ten minutes ago."""
         self.sql(
             "update prebookings set available_at = now() - interval '10 minutes', created_at = now() - interval '1 day'"
         )
 
 
-Break = Callable[[Scene], None]
-BREAKAGES: dict[tuple[str, str, str], tuple[Break, str]] = {}  # check, way, variant -> what breaks it, what is said
+Breakage = Callable[[HealthySystem], None]
+BREAKAGES: dict[
+    tuple[str, str, str], tuple[Breakage, str]
+] = {}  # (check, way, variant) -> (breakage, part of the message)
 
 
-def breaks(check: str, way: str, said: str, *, variant: str = "") -> Callable[[Break], Break]:
-    """Register what makes a check fail in one of its ways, and a part of the sentence that it has to say then."""
+def breaks(check: str, way: str, said: str, *, variant: str = "") -> Callable[[Breakage], Breakage]:
+    """Register a breakage that makes a check fail in this way, with a part of the expected message."""
 
-    def register(broken: Break) -> Break:
+    def register(broken: Breakage) -> Breakage:
         BREAKAGES[check, way, variant] = (broken, said)
         return broken
 
     return register
 
 
-def all_well(terminal: Terminal) -> None:
-    """Log a member in who waits for a class that opens within a day, and let both triggers call."""
+def make_healthy(terminal: Terminal) -> None:
+    """Log a member in, prebook a class that opens within a day, and record a tick of both triggers."""
     terminal.environment.setenv("CRON_SECRET", SECRET)
-    terminal.with_a_member()
+    terminal.add_box_and_member()
     terminal.offer(day=day(4))
-    terminal.does("add", "box", str(day(4)), "19:30", "-m", ANA, "--opens", f"{day(1)} 00:00")
-    triggers_call(terminal)
+    terminal.succeeds("add", "box", str(day(4)), "19:30", "-m", ANA, "--opens", f"{day(1)} 00:00")
+    record_ticks(terminal)
 
 
-def triggers_call(terminal: Terminal) -> None:
-    """Let both triggers have called just now."""
+def record_ticks(terminal: Terminal) -> None:
+    """Record a tick of both triggers now."""
     terminal.connection.execute("insert into prebooking_heartbeat (last_tick_at, sessions_at) values (now(), now())")
 
 
-def add_member(scene: Scene, member: str) -> UUID:
-    """Add a prebooking of a member who has never logged in."""
-    [(opens,)] = scene.terminal.rows("select now() + interval '5 hours'")
-    return add_prebooking(scene.terminal.connection, scene.box(), user_email=member, available_at=opens)
+def add_member(system: HealthySystem, member: str) -> UUID:
+    """Add a prebooking for a member without a login."""
+    [(opens,)] = system.terminal.rows("select now() + interval '5 hours'")
+    return add_prebooking(system.terminal.connection, system.box(), user_email=member, available_at=opens)

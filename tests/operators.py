@@ -1,4 +1,4 @@
-"""The operator's store, as its tests reach it."""
+"""Opens an OperatorStore for a test."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def deadline() -> Deadline:
     return Deadline(CLOCK, Reading.of(CLOCK), 10)
 
 
-async def store_of(rest: Rest, key: str | None = None) -> AsyncIterator[OperatorStore]:
+async def open_operator_store(rest: Rest, key: str | None = None) -> AsyncIterator[OperatorStore]:
     settings = Settings.from_environment(ENVIRONMENT | {"SUPABASE_URL": rest.url})
     settings = settings.model_copy(update={"supabase_service_role_key": SecretStr(key or rest.service_key)})
     async with create_isolated_supabase(settings, uuid4(), clock=CLOCK) as supabase:

@@ -1,4 +1,4 @@
-"""Somebody at a terminal: what they type, what they read, and the venue and the database behind it."""
+"""Runs commands in a test, with a database and a venue of its own."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ MADRID = ZoneInfo("Europe/Madrid")
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """What a command said, and how it ended."""
+class CommandResult:
+    """The exit code and the output of a command."""
 
     code: int
     out: str
@@ -44,78 +44,78 @@ class Said:
 
 
 class Terminal:
-    """Types commands; each runs in this process, with the environment that stands."""
+    """Runs commands in this process, with the current environment."""
 
     def __init__(self, connection: Connection, twin: VenueTwin, environment: pytest.MonkeyPatch) -> None:
         self.connection, self.twin, self.environment = connection, twin, environment
 
-    def type(self, *words: str, typed: str = "") -> Said:
-        """Run ``prebooking`` with these words, with something on standard input."""
+    def run(self, *words: str, stdin: str = "") -> CommandResult:
+        """Run ``prebooking`` with these arguments and this standard input."""
         ours = logging.getLogger("prebooking")
         level = ours.level
         try:
-            result = CliRunner().invoke(app, list(words), input=typed, prog_name="prebooking")
+            result = CliRunner().invoke(app, list(words), input=stdin, prog_name="prebooking")
         finally:
-            ours.setLevel(level)  # `run` keeps it to warnings, for as long as its process lasts
+            ours.setLevel(level)  # `prebooking run` sets it to WARNING
         if result.exception and not isinstance(result.exception, SystemExit):
             raise result.exception
-        return Said(result.exit_code, result.stdout, result.stderr)
+        return CommandResult(result.exit_code, result.stdout, result.stderr)
 
-    def shows(self, *words: str, columns: int = 80) -> str:
-        """Run a command that works on a terminal of so many columns, and return what it shows."""
+    def shows_at_width(self, *words: str, columns: int = 80) -> str:
+        """Run a command on a terminal of this width, require success, and return its output."""
         with self.environment.context() as here:
             here.setenv("COLUMNS", str(columns))
             here.setenv("TERM", "dumb")
             here.setattr("typer.testing._NamedTextIOWrapper.isatty", lambda _: True, raising=False)
-            return self.does(*words)
+            return self.succeeds(*words)
 
-    def does(self, *words: str, typed: str = "") -> str:
-        """Run a command that works, and return what it said."""
-        said = self.type(*words, typed=typed)
+    def succeeds(self, *words: str, stdin: str = "") -> str:
+        """Run a command, require success, and return its output."""
+        said = self.run(*words, stdin=stdin)
         assert (said.code, said.err) == (0, ""), said
         return said.out
 
-    def refuses(self, *words: str, code: int = 1, typed: str = "") -> str:
-        """Run a command that cannot work, and return its one sentence."""
-        said = self.type(*words, typed=typed)
+    def fails(self, *words: str, code: int = 1, stdin: str = "") -> str:
+        """Run a command, require this exit code and one line on standard error, and return that line."""
+        said = self.run(*words, stdin=stdin)
         assert (said.code, said.out) == (code, ""), said
         assert "Traceback" not in said.err
         [sentence] = said.err.splitlines()
         return sentence
 
     def rows(self, query: str) -> list[Any]:
-        """Return what stands in the database."""
+        """Return the rows of a query."""
         return self.connection.execute(query.encode()).fetchall()
 
     # the venue
 
-    def with_a_venue(self, *more: str) -> None:
-        """Add the box, as a member would."""
+    def add_box(self, *more: str) -> None:
+        """Add the box with `prebooking venue add`."""
         self.twin.open_box(HOST, box_id=BOX, name="Box Centro")
         words = ["venue", "add", "Box Centro", "--host", HOST, "--zone", "Europe/Madrid", "--opens", "4 days before"]
-        self.does(*words, *more)
+        self.succeeds(*words, *more)
 
-    def with_a_member(self) -> None:
-        """Add the box, and log a member in there."""
-        self.with_a_venue()
+    def add_box_and_member(self) -> None:
+        """Add the box, and log a member in."""
+        self.add_box()
         self.twin.join(ANA, PASSWORD)
-        self.does("login", "box", "--member", ANA, typed=f"{PASSWORD}\n")
+        self.succeeds("login", "box", "--member", ANA, stdin=f"{PASSWORD}\n")
 
     def offer(self, number: str = "1001", *, day: date, at: str = "19:30", name: str = "WOD", places: int = 10) -> None:
-        """Let the box have a class that can be booked by its rule."""
+        """Add a class to the box; its booking opens four days before, as the rule of the box says."""
         begins = datetime.fromisoformat(f"{day}T{at}").replace(tzinfo=MADRID)
         opens = begins - timedelta(days=4)
         self.twin.open_class(number, opens_at=opens, capacity=places, name=name, day=f"{day:%Y%m%d}", time=at, box=HOST)
 
 
 def day(ahead: int) -> date:
-    """Return the day in so many days, where the gym is."""
+    """Return the date ``ahead`` days from today in the gym's time zone."""
     return (datetime.now(MADRID) + timedelta(days=ahead)).date()
 
 
 @contextmanager
-def sit_down(database: Database, environment: pytest.MonkeyPatch, folder: Path) -> Iterator[Terminal]:
-    """Sit down at a terminal in an empty folder, with an empty database and an empty venue."""
+def open_terminal(database: Database, environment: pytest.MonkeyPatch, folder: Path) -> Iterator[Terminal]:
+    """Yield a Terminal in an empty folder, with an empty database and an empty venue."""
     keys = Keys()
     twin = VenueTwin(now=lambda: datetime.now(UTC), secret="the-secret-of-the-venue")
     with (

@@ -1,4 +1,4 @@
-"""The command as it is installed: a process of its own, in a pipe, without colours, interrupted."""
+"""The installed command as a process: in a pipe, without colours, and interrupted."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from prebooking.local.stack import Stack
 from tests.factories import add_prebooking, add_venue
 
 COMMAND = str(Path(sys.executable).parent / "prebooking")
-# Whoever runs the tests may ignore Ctrl-C, and a process inherits that.
+# The parent of the test run may ignore SIGINT, and child processes inherit that.
 HAS_A_TERMINAL = "import fcntl, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0);"
 HEEDS_CTRL_C = (
     "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
@@ -146,7 +146,7 @@ def test_ctrl_c_while_the_command_is_being_loaded_ends_it_with_130_and_no_word(m
 
 
 def at_a_terminal(stack: Stack, folder: Path, typed: bytes) -> tuple[int, str]:
-    """Log in at a terminal, typing this when the password is asked for; return the exit code and all it showed."""
+    """Log in at a terminal, typing this at the prompt; return the exit code and the whole output."""
     ours, theirs = pty.openpty()
     needed = ("SUPABASE_URL", "SUPABASE_SERVICE_ROLE_KEY", "SESSION_ENCRYPTION_KEY", "AIMHARDER_TWIN_URL")
     process = subprocess.Popen(
@@ -168,7 +168,7 @@ def at_a_terminal(stack: Stack, folder: Path, typed: bytes) -> tuple[int, str]:
     )
     os.close(theirs)
     shown = b""
-    with suppress(OSError):  # its end, on Linux
+    with suppress(OSError):  # Linux signals the end like this
         while chunk := os.read(ours, 4096):
             shown += chunk
             if shown.endswith(b"at the venue: ") and typed:
@@ -198,7 +198,7 @@ def test_ctrl_c_at_the_password_is_heeded_at_once(stack: Stack, tmp_path: Path) 
 
 
 def without_the_extra(program: str) -> subprocess.CompletedProcess[str]:
-    """Run a program where nothing is installed that only the command line needs."""
+    """Run a program without the packages of the cli extra."""
     finder = (
         "import sys, importlib.abc\n"
         "class Nowhere(importlib.abc.MetaPathFinder):\n"

@@ -9,7 +9,7 @@ import pytest
 
 from tests.database import At, Connection, Database, set_clock
 from tests.factories import noon
-from tests.terminal import Terminal, sit_down
+from tests.terminal import Terminal, open_terminal
 
 
 @pytest.fixture
@@ -38,5 +38,5 @@ def at(owner: Connection) -> At:
 @pytest.fixture
 def terminal(database: Database, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Terminal]:
     """Somebody at a terminal, before an empty database and an empty venue."""
-    with sit_down(database, monkeypatch, tmp_path) as terminal:
+    with open_terminal(database, monkeypatch, tmp_path) as terminal:
         yield terminal

@@ -1,4 +1,4 @@
-"""Asking for what a member cannot have, and for classes that only one's own endpoint knows."""
+"""`prebooking add`: refused classes, and classes of a webhook venue."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ def count(terminal: Terminal) -> int:
 
 
 def mine(terminal: Terminal, *more: str) -> None:
-    terminal.does("venue", "add", "Mine", "--provider", "webhook", "--zone", "Europe/Madrid", *more)
+    terminal.succeeds("venue", "add", "Mine", "--provider", "webhook", "--zone", "Europe/Madrid", *more)
 
 
-# two classes at one hour, and too many
+# two classes at one hour, and more than five
 
 
 def test_two_classes_at_one_hour_are_said_and_asked_for_with_anyway(terminal: Terminal) -> None:
-    terminal.with_a_member()
+    terminal.add_box_and_member()
     for number, name in (("1", "WOD"), ("2", "Yoga")):
         terminal.offer(number, day=day(6), name=name)
     ask = ["add", "box", str(day(6)), "19:30", "-m", ANA, "--class"]
-    terminal.does(*ask, "WOD")
-    said = terminal.refuses(*ask, "Yoga")
+    terminal.succeeds(*ask, "WOD")
+    said = terminal.fails(*ask, "Yoga")
     assert f"{ANA} has WOD at Box Centro at that hour" in said
     assert "say --anyway to ask for both" in said
     assert count(terminal) == 1
-    terminal.does(*ask, "Yoga", "--anyway")
+    terminal.succeeds(*ask, "Yoga", "--anyway")
     assert count(terminal) == 2
 
 
@@ -42,8 +42,8 @@ def test_the_sixth_class_at_one_opening_is_refused_in_one_sentence(terminal: Ter
     mine(terminal)
     opens = ["--opens", f"{day(2)} 20:00", "-m", ANA]
     for hour in range(10, 15):
-        terminal.does("add", "Mine", str(day(3)), f"{hour}:00", "--data", f'{{"class_id": {hour}}}', *opens)
-    said = terminal.refuses("add", "Mine", str(day(3)), "15:00", "--data", DATA, *opens)
+        terminal.succeeds("add", "Mine", str(day(3)), f"{hour}:00", "--data", f'{{"class_id": {hour}}}', *opens)
+    said = terminal.fails("add", "Mine", str(day(3)), "15:00", "--data", DATA, *opens)
     assert f"{ANA} has five prebookings for this opening already: cancel one of them first." in said
     assert count(terminal) == 5
 
@@ -52,17 +52,17 @@ def test_the_sixth_class_at_one_opening_is_refused_in_one_sentence(terminal: Ter
 
 
 def test_a_timetable_marks_what_one_waits_for(terminal: Terminal) -> None:
-    terminal.with_a_member()
+    terminal.add_box_and_member()
     for number, at in (("1001", "07:00"), ("1002", "19:30")):
         terminal.offer(number, day=day(6), at=at)
-    terminal.does("add", "box", str(day(6)), "19:30", "-m", ANA)
-    lines = terminal.does("classes", "box", str(day(6)), "-m", ANA).splitlines()[3:]
+    terminal.succeeds("add", "box", str(day(6)), "19:30", "-m", ANA)
+    lines = terminal.succeeds("classes", "box", str(day(6)), "-m", ANA).splitlines()[3:]
     assert [("asked for" in line) for line in lines] == [False, True]
-    assert "asked for" not in terminal.does("classes", "box", str(day(6)))
-    found = terminal.type("classes", "box", str(day(6)), "-m", ANA, "--json").json
+    assert "asked for" not in terminal.succeeds("classes", "box", str(day(6)))
+    found = terminal.run("classes", "box", str(day(6)), "-m", ANA, "--json").json
     assert [one["asked_for"] for one in found] == [False, True]
-    terminal.does("cancel", terminal.type("list", "--json").json[0]["id"])
-    assert "asked for" not in terminal.does("classes", "box", str(day(6)), "-m", ANA)
+    terminal.succeeds("cancel", terminal.run("list", "--json").json[0]["id"])
+    assert "asked for" not in terminal.succeeds("classes", "box", str(day(6)), "-m", ANA)
 
 
 # webhook venues
@@ -71,7 +71,7 @@ def test_a_timetable_marks_what_one_waits_for(terminal: Terminal) -> None:
 def test_a_class_of_one_s_own_endpoint_is_asked_for_with_its_data(terminal: Terminal) -> None:
     mine(terminal)
     opens = ["--opens", f"{day(2)} 20:00", "--class", "Spinning"]
-    said = terminal.does("add", "Mine", str(day(3)), "19:30", "--data", DATA, "-m", ANA, *opens)
+    said = terminal.succeeds("add", "Mine", str(day(3)), "19:30", "--data", DATA, "-m", ANA, *opens)
     assert "Asked for Spinning at Mine" in said
     begins = datetime.fromisoformat(f"{day(3)}T19:30").replace(tzinfo=MADRID)
     [(data, available_at, expires_at)] = terminal.rows("select booking_data, available_at, expires_at from prebookings")
@@ -79,12 +79,12 @@ def test_a_class_of_one_s_own_endpoint_is_asked_for_with_its_data(terminal: Term
     assert expires_at == begins
     assert available_at == datetime.fromisoformat(f"{day(2)}T20:00").replace(tzinfo=MADRID)
     again = ["add", "Mine", str(day(3)), "19:30", "--data", '{"class_id": " 4711 "}', "-m", ANA, *opens]
-    assert "waits for this class already" in terminal.refuses(*again)
+    assert "waits for this class already" in terminal.fails(*again)
 
 
 def test_a_webhook_venue_with_a_rule_needs_no_opening(terminal: Terminal) -> None:
     mine(terminal, "--opens", "2 days before")
-    terminal.does("add", "Mine", str(day(5)), "19:30", "--data", DATA, "-m", ANA)
+    terminal.succeeds("add", "Mine", str(day(5)), "19:30", "--data", DATA, "-m", ANA)
     [(available_at,)] = terminal.rows("select available_at from prebookings")
     assert available_at == datetime.fromisoformat(f"{day(3)}T19:30").replace(tzinfo=MADRID)
 
@@ -112,15 +112,15 @@ def test_data_that_nobody_could_book_by_is_refused_with_the_cure(
     terminal: Terminal, words: list[str], code: int, cure: str
 ) -> None:
     mine(terminal)
-    assert cure in terminal.refuses("add", "Mine", str(day(3)), "19:30", "-m", ANA, *words, code=code)
+    assert cure in terminal.fails("add", "Mine", str(day(3)), "19:30", "-m", ANA, *words, code=code)
     assert count(terminal) == 0
 
 
 def test_data_is_not_for_a_venue_with_a_timetable(terminal: Terminal) -> None:
-    terminal.with_a_member()
+    terminal.add_box_and_member()
     terminal.offer(day=day(6))
     ask = ["add", "box", str(day(6)), "19:30", "-m", ANA, "--data", DATA]
-    assert "--data is for venues that your own endpoint books" in terminal.refuses(*ask, code=2)
+    assert "--data is for venues that your own endpoint books" in terminal.fails(*ask, code=2)
 
 
 # data that cannot be read
@@ -128,8 +128,8 @@ def test_data_is_not_for_a_venue_with_a_timetable(terminal: Terminal) -> None:
 
 @pytest.mark.parametrize("data", [{"class_id": "47 11", "day": "20300111"}, {"class_id": "4711", "day": "11.01.2030"}])
 def test_a_class_that_cannot_be_read_is_said_hours_before_its_opening(terminal: Terminal, data: dict[str, Any]) -> None:
-    terminal.with_a_member()
+    terminal.add_box_and_member()
     [(box,)] = terminal.rows("select id from venues")
     opens = datetime.now(UTC) + timedelta(hours=8)
     row = add_prebooking(terminal.connection, box, user_email=ANA, booking_data=data, available_at=opens)
-    assert f"{str(row)[:8]}: bad_data: " in terminal.does("list")
+    assert f"{str(row)[:8]}: bad_data: " in terminal.succeeds("list")

@@ -1,4 +1,4 @@
-"""A day's classes, and asking for one of them: what is kept, and what is refused with the cure."""
+"""`prebooking classes` and `prebooking add` at an AimHarder venue."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from tests.terminal import ANA, HOST, MADRID, PASSWORD, Terminal, day
 
 
 def test_a_day_s_classes_come_with_the_member_s_own_places(terminal: Terminal) -> None:
-    terminal.with_a_member()
+    terminal.add_box_and_member()
     terminal.offer("1001", day=day(1), at="07:00", name="WOD")
     terminal.offer("1002", day=day(1), at="19:30", name="Open [red]Box\x1b[2J", places=3)
     _book(terminal, "1001")
-    lines = terminal.does("classes", "box", "tomorrow", "-m", ANA).splitlines()
+    lines = terminal.succeeds("classes", "box", "tomorrow", "-m", ANA).splitlines()
     assert [line.split()[:2] for line in lines[3:]] == [["07:00", "WOD"], ["19:30", "Open"]]
     assert ["booked" in line for line in lines[3:]] == [True, False]
     assert "Open [red]Box�[2J" in lines[4]
     assert "is open" in lines[4]
-    found = terminal.type("classes", "box", "tomorrow", "--json").json
+    found = terminal.run("classes", "box", "tomorrow", "--json").json
     assert [(one["class_id"], one["taken"], one["places"], one["yours"]) for one in found] == [
         ("1001", 1, 10, None),
         ("1002", 0, 3, None),
@@ -39,18 +39,18 @@ def test_a_day_s_classes_come_with_the_member_s_own_places(terminal: Terminal) -
     ],
 )
 def test_a_day_that_is_none_or_over_is_refused(terminal: Terminal, wanted: str, code: int, cure: str) -> None:
-    terminal.with_a_venue()
-    assert cure in terminal.refuses("classes", "box", wanted, code=code)
+    terminal.add_box()
+    assert cure in terminal.fails("classes", "box", wanted, code=code)
 
 
 def test_a_box_nobody_has_logged_in_at_is_not_said_to_have_no_classes(terminal: Terminal) -> None:
-    terminal.with_a_venue()
-    assert 'prebooking login "Box Centro" finds it' in terminal.refuses("classes", "box", "tomorrow")
+    terminal.add_box()
+    assert 'prebooking login "Box Centro" finds it' in terminal.fails("classes", "box", "tomorrow")
 
 
 def test_a_day_without_classes_says_so(terminal: Terminal) -> None:
-    terminal.with_a_member()
-    assert "has no classes on" in terminal.does("classes", "box", "today")
+    terminal.add_box_and_member()
+    assert "has no classes on" in terminal.succeeds("classes", "box", "today")
 
 
 @pytest.mark.parametrize(
@@ -64,9 +64,9 @@ def test_a_day_without_classes_says_so(terminal: Terminal) -> None:
     ],
 )
 def test_a_timetable_that_cannot_be_read_is_a_sentence(terminal: Terminal, status: int, body: bytes, cure: str) -> None:
-    terminal.with_a_member()
+    terminal.add_box_and_member()
     terminal.twin.fate = lambda _: Fate(answer=Reply(status, {}, body))
-    said = terminal.refuses("classes", "box", "tomorrow")
+    said = terminal.fails("classes", "box", "tomorrow")
     assert cure in said
     assert "maintenance" not in said
 
@@ -75,63 +75,63 @@ def test_a_timetable_that_cannot_be_read_is_a_sentence(terminal: Terminal, statu
 
 
 def test_the_class_is_told_by_its_name_if_several_begin_then(terminal: Terminal) -> None:
-    terminal.with_a_member()
+    terminal.add_box_and_member()
     for number, name in (("1", "WOD"), ("2", "WOD Competition"), ("3", "Open Box")):
         terminal.offer(number, day=day(6), name=name)
     ask = ["add", "box", str(day(6)), "19:30", "-m", ANA]
-    assert "Open Box (3), WOD (1), WOD Competition (2). Say which with --class" in terminal.refuses(*ask)
-    assert 'No class "yoga" begins at 19:30' in terminal.refuses(*ask, "--class", "yoga")
+    assert "Open Box (3), WOD (1), WOD Competition (2). Say which with --class" in terminal.fails(*ask)
+    assert 'No class "yoga" begins at 19:30' in terminal.fails(*ask, "--class", "yoga")
     for name, number in (("wod", "1"), ("comp", "2"), ("open box", "3")):
-        terminal.does(*ask, "--class", name, "--anyway")
+        terminal.succeeds(*ask, "--class", name, "--anyway")
         assert terminal.rows("select booking_data ->> 'class_id' from prebookings order by created_at")[-1] == (number,)
 
 
 def test_two_classes_of_one_name_are_told_apart_by_their_numbers(terminal: Terminal) -> None:
-    terminal.with_a_member()
+    terminal.add_box_and_member()
     for number in ("1001", "1002"):
         terminal.offer(number, day=day(6))
     ask = ["add", "box", str(day(6)), "19:30", "-m", ANA, "--class"]
-    assert "WOD (1001), WOD (1002)" in terminal.refuses(*ask, "WOD")
-    terminal.does(*ask, "1002")
+    assert "WOD (1001), WOD (1002)" in terminal.fails(*ask, "WOD")
+    terminal.succeeds(*ask, "1002")
     assert terminal.rows("select booking_data ->> 'class_id' from prebookings") == [("1002",)]
 
 
 def test_an_hour_without_a_class_is_refused_with_those_that_have_one(terminal: Terminal) -> None:
-    terminal.with_a_member()
+    terminal.add_box_and_member()
     terminal.offer(day=day(6))
-    said = terminal.refuses("add", "box", str(day(6)), "7:00", "-m", ANA)
+    said = terminal.fails("add", "box", str(day(6)), "7:00", "-m", ANA)
     assert "there is 19:30 WOD" in said
     assert terminal.rows("select * from prebookings") == []
 
 
 @pytest.mark.parametrize("hour", ["24:00", "19", "7pm", "19:30:00", ""])
 def test_an_hour_that_is_none_is_refused(terminal: Terminal, hour: str) -> None:
-    assert "write it like 08:00" in terminal.refuses("add", "box", "today", hour, "-m", ANA, code=2)
+    assert "write it like 08:00" in terminal.fails("add", "box", "today", hour, "-m", ANA, code=2)
 
 
 def test_a_class_is_asked_for_once(terminal: Terminal) -> None:
-    terminal.with_a_member()
+    terminal.add_box_and_member()
     terminal.offer(day=day(6))
     ask = ["add", "box", str(day(6)), "19:30", "-m", ANA]
-    terminal.does(*ask)
-    assert "waits for this class already" in terminal.refuses(*ask)
+    terminal.succeeds(*ask)
+    assert "waits for this class already" in terminal.fails(*ask)
     assert len(terminal.rows("select * from prebookings")) == 1
 
 
 def test_a_class_the_member_is_in_is_asked_for_only_expressly(terminal: Terminal) -> None:
-    terminal.with_a_member()
+    terminal.add_box_and_member()
     terminal.offer(day=day(1))
     _book(terminal, "1001")
     ask = ["add", "box", "tomorrow", "19:30", "-m", ANA]
-    assert "has a place in WOD already" in terminal.refuses(*ask)
-    terminal.does(*ask, "--again")
+    assert "has a place in WOD already" in terminal.fails(*ask)
+    terminal.succeeds(*ask, "--again")
 
 
 def test_a_class_that_has_begun_is_refused(terminal: Terminal) -> None:
-    terminal.with_a_member()
+    terminal.add_box_and_member()
     now = datetime.now(MADRID)
     terminal.offer(day=now.date(), at=f"{now:%H:%M}")
-    said = terminal.refuses("add", "box", "today", f"{now:%H:%M}", "-m", ANA, code=2)
+    said = terminal.fails("add", "box", "today", f"{now:%H:%M}", "-m", ANA, code=2)
     assert "has begun" in said or "is over" in said
     assert terminal.rows("select * from prebookings") == []
 
@@ -140,50 +140,50 @@ def test_a_class_that_has_begun_is_refused(terminal: Terminal) -> None:
     ("opens", "utc"), [("2026-01-05 20:00", "2026-01-05 19:00"), ("2026-01-05T20:00:30+00:00", "2026-01-05 20:00")]
 )
 def test_whoever_knows_better_says_when_booking_opens(terminal: Terminal, opens: str, utc: str) -> None:
-    terminal.with_a_member()
+    terminal.add_box_and_member()
     terminal.offer(day=day(6))
-    terminal.does("add", "box", str(day(6)), "19:30", "-m", ANA, "--opens", opens)
+    terminal.succeeds("add", "box", str(day(6)), "19:30", "-m", ANA, "--opens", opens)
     [(at,)] = terminal.rows("select available_at from prebookings")
     assert f"{at.astimezone(UTC):%Y-%m-%d %H:%M}" == utc
 
 
 def test_an_opening_after_the_class_or_that_cannot_be_read_is_refused(terminal: Terminal) -> None:
-    terminal.with_a_member()
+    terminal.add_box_and_member()
     terminal.offer(day=day(6))
     ask = ["add", "box", str(day(6)), "19:30", "-m", ANA, "--opens"]
-    assert "begun already" in terminal.refuses(*ask, f"{day(6)} 19:30", code=2)
-    assert "on the gym's clock" in terminal.refuses(*ask, "tomorrow at noon", code=2)
+    assert "begun already" in terminal.fails(*ask, f"{day(6)} 19:30", code=2)
+    assert "on the gym's clock" in terminal.fails(*ask, "tomorrow at noon", code=2)
     assert terminal.rows("select * from prebookings") == []
 
 
 def test_a_wish_for_the_waiting_list_says_so_to_the_venue(terminal: Terminal) -> None:
-    terminal.with_a_member()
+    terminal.add_box_and_member()
     terminal.offer(day=day(6))
-    terminal.does("add", "box", str(day(6)), "19:30", "-m", ANA, "--waiting-list")
+    terminal.succeeds("add", "box", str(day(6)), "19:30", "-m", ANA, "--waiting-list")
     assert terminal.rows("select booking_data -> 'insist' from prebookings") == [(1,)]
 
 
 def test_nobody_asks_for_a_class_without_a_login_that_works(terminal: Terminal) -> None:
-    terminal.with_a_venue()
+    terminal.add_box()
     terminal.offer(day=day(6))
     ask = ["add", "box", str(day(6)), "19:30", "-m", ANA]
-    assert f'prebooking login "Box Centro" --member {ANA}' in terminal.refuses(*ask)
+    assert f'prebooking login "Box Centro" --member {ANA}' in terminal.fails(*ask)
     terminal.twin.join(ANA, PASSWORD)
-    terminal.does("login", "box", "-m", ANA, typed=f"{PASSWORD}\n")
+    terminal.succeeds("login", "box", "-m", ANA, stdin=f"{PASSWORD}\n")
     terminal.connection.execute("update member_sessions set expired_at = now()")
-    assert f'prebooking login "Box Centro" --member {ANA}' in terminal.refuses(*ask)
+    assert f'prebooking login "Box Centro" --member {ANA}' in terminal.fails(*ask)
 
 
 def test_a_login_sealed_for_somebody_else_is_found_out_before_anything_is_asked_for(terminal: Terminal) -> None:
-    terminal.with_a_member()
+    terminal.add_box_and_member()
     terminal.offer(day=day(6))
     terminal.connection.execute("update member_sessions set user_email = 'ben@example.com'")
-    said = terminal.refuses("add", "box", str(day(6)), "19:30", "-m", "ben@example.com")
+    said = terminal.fails("add", "box", str(day(6)), "19:30", "-m", "ben@example.com")
     assert "log in again" in said
     assert terminal.rows("select * from prebookings") == []
 
 
 def _book(terminal: Terminal, class_id: str) -> None:
-    """Let Ana have a place, which she has got in some other way."""
-    wish = Arrival(terminal.twin.now(), "POST", "", ANA, class_id, HOST, path="/api/book", books=True)
-    assert terminal.twin.book(wish).booking_id
+    """Book a place for Ana at the venue, without a prebooking."""
+    arrival = Arrival(terminal.twin.now(), "POST", "", ANA, class_id, HOST, path="/api/book", books=True)
+    assert terminal.twin.book(arrival).booking_id

@@ -1,4 +1,4 @@
-"""The bell's switch from a terminal."""
+"""`prebooking bell`: switching it on and off, and its status."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from tests.terminal import Terminal
 
 def test_it_is_switched_off_and_on_and_says_how_it_stands(terminal: Terminal) -> None:
     Bell(terminal.connection).on()
-    assert "is off" in terminal.does("bell", "off")
-    assert "The bell is off." in terminal.does("bell", "status")
-    assert "LEAD_SECONDS=3" in terminal.does("bell", "on", URL)
-    said = terminal.does("bell", "status")
+    assert "is off" in terminal.succeeds("bell", "off")
+    assert "The bell is off." in terminal.succeeds("bell", "status")
+    assert "LEAD_SECONDS=3" in terminal.succeeds("bell", "on", URL)
+    said = terminal.succeeds("bell", "status")
     assert f"The bell is on, for {URL}." in " ".join(said.split())
     assert "LEAD_SECONDS has to be 3" in said
-    assert terminal.type("bell", "status", "--json").json["url"] == URL
+    assert terminal.run("bell", "status", "--json").json["url"] == URL
 
 
 def test_what_it_needs_is_said_with_the_cure(terminal: Terminal) -> None:
-    missing = terminal.type("bell", "status", "--json").json["missing"]
+    missing = terminal.run("bell", "status", "--json").json["missing"]
     assert missing
-    assert f"It needs: {missing[0]}"[:40] in terminal.does("bell", "status")
-    assert missing[0] in terminal.refuses("bell", "on", URL)
+    assert f"It needs: {missing[0]}"[:40] in terminal.succeeds("bell", "status")
+    assert missing[0] in terminal.fails("bell", "on", URL)
 
 
 def test_a_fault_is_said_with_its_cure_and_a_code_of_its_own(terminal: Terminal) -> None:
@@ -34,24 +34,24 @@ def test_a_fault_is_said_with_its_cure_and_a_code_of_its_own(terminal: Terminal)
         select jobid, 'failed', 'ERROR:  canceling statement due to statement timeout', now(), now() from cron.job"""
     )
     terminal.connection.execute("select public.prebooking_bell_begin()")
-    said = terminal.type("bell", "status")
+    said = terminal.run("bell", "status")
     assert said.code == 1
     assert "alter role postgres set statement_timeout = '2min'" in said.out
 
 
 def test_an_address_that_is_not_the_function_s_is_typed_wrongly(terminal: Terminal) -> None:
     Bell(terminal.connection)
-    assert "not the function's address" in terminal.refuses("bell", "on", "https://evil.example", code=2)
+    assert "not the function's address" in terminal.fails("bell", "on", "https://evil.example", code=2)
 
 
 def test_the_first_time_is_for_the_sql_editor(terminal: Terminal) -> None:
     Bell(terminal.connection)
-    assert f"select prebooking_bell_on('{URL}')" in terminal.refuses("bell", "on", URL)
+    assert f"select prebooking_bell_on('{URL}')" in terminal.fails("bell", "on", URL)
 
 
 def test_the_doctor_says_when_the_leads_differ(terminal: Terminal) -> None:
     def bell() -> str:
-        [check] = [check for check in terminal.type("doctor", "--json").json if check["name"] == "bell"]
+        [check] = [check for check in terminal.run("doctor", "--json").json if check["name"] == "bell"]
         return f"{check['ok']}: {check['said']}"
 
     assert bell() == "True: is off: the cron alone triggers"

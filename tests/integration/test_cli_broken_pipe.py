@@ -1,4 +1,4 @@
-"""What a command does when the program that reads its output has ended, as `head` does."""
+"""Commands whose reader has ended, as `head` does after its last line."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from prebooking.cli.runner import BROKEN_PIPE
-from tests.breakages import all_well
+from tests.breakages import make_healthy
 from tests.terminal import Terminal
 
 COMMANDS = [
@@ -27,7 +27,7 @@ COMMANDS = [
 
 
 def into_a_closed_pipe(*words: str) -> subprocess.CompletedProcess[str]:
-    """Run a command whose output nobody reads any more."""
+    """Run a command with its output connected to a closed pipe."""
     reads, writes = os.pipe()
     os.close(reads)
     with os.fdopen(writes, "w") as closed:
@@ -44,7 +44,7 @@ def into_a_closed_pipe(*words: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
 def test_a_command_whose_reader_has_ended_ends_quietly(terminal: Terminal, words: list[str]) -> None:
-    all_well(terminal)
+    make_healthy(terminal)
     said = into_a_closed_pipe(*words)
     assert (said.stderr, said.returncode) == ("", BROKEN_PIPE)
 

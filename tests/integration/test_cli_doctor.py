@@ -1,4 +1,4 @@
-"""The doctor: each of its checks fails in each of its ways once, with the cure, and the exit code tells."""
+"""`prebooking doctor`: each check fails in each of its ways, with its cure and exit code 1."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pytest
 
 from prebooking.cli.doctor import CHECKS
 from prebooking.cli.doctor.setup import FUNCTIONS
-from tests import breakages_of_running, breakages_of_setup  # noqa: F401 - they fill BREAKAGES
-from tests.breakages import BREAKAGES, SECRET, Scene, all_well
+from tests import breakages_of_running, breakages_of_setup  # noqa: F401 - they register breakages
+from tests.breakages import BREAKAGES, SECRET, HealthySystem, make_healthy
 from tests.breakages_of_venues import book_at, endpoint_answers
 from tests.database import Database
 from tests.peers import answers
@@ -23,34 +23,34 @@ WARNINGS = {(check.name, way) for check in CHECKS for way in check.warnings}
 
 
 @pytest.fixture
-def scene(terminal: Terminal, database: Database) -> Iterator[Scene]:
-    """Everything is as it must be."""
-    all_well(terminal)
+def system(terminal: Terminal, database: Database) -> Iterator[HealthySystem]:
+    """Return a system without faults."""
+    make_healthy(terminal)
     with ExitStack() as closing:
-        yield Scene(terminal, database, closing)
+        yield HealthySystem(terminal, database, closing)
 
 
-def found(scene: Scene) -> list[dict[str, Any]]:
-    """Return what the doctor does not find well; its exit code says whether somebody has to cure something."""
-    said = scene.terminal.type("doctor", "--json")
+def found(system: HealthySystem) -> list[dict[str, Any]]:
+    """Return the doctor's warnings and failures, after checking its exit code."""
+    said = system.terminal.run("doctor", "--json")
     assert said.err == ""
     assert said.code == (0 if all(check["ok"] for check in said.json) else 1)
     return [check for check in said.json if check["way"]]
 
 
-def test_when_all_is_well_every_line_says_so(scene: Scene) -> None:
-    lines = scene.terminal.does("doctor").splitlines()
+def test_when_all_is_well_every_line_says_so(system: HealthySystem) -> None:
+    lines = system.terminal.succeeds("doctor").splitlines()
     assert [line[:5] for line in lines] == ["ok   "] * len(lines)
     names = [line[5:].split(":")[0] for line in lines]
     assert names == [*(check.name for check in CHECKS if check.name not in ("claims", "endpoint"))]
 
 
 @pytest.mark.parametrize("what", BREAKAGES, ids=lambda what: "-".join(filter(None, what)))
-def test_what_is_broken_is_found_with_its_cure(scene: Scene, what: tuple[str, str, str]) -> None:
+def test_what_is_broken_is_found_with_its_cure(system: HealthySystem, what: tuple[str, str, str]) -> None:
     name, way, _ = what
     broken, said = BREAKAGES[what]
-    broken(scene)
-    all_found = found(scene)
+    broken(system)
+    all_found = found(system)
     there = [check for check in all_found if (check["name"], check["way"]) == (name, way)]
     assert any(said in check["said"] for check in there), all_found
     assert {check["ok"] for check in there} == {(name, way) in WARNINGS}
@@ -60,16 +60,16 @@ def test_there_is_a_test_for_each_way_in_which_a_check_can_fail() -> None:
     assert {(check.name, way) for check in CHECKS for way in check.ways} == {(name, way) for name, way, _ in BREAKAGES}
 
 
-def test_a_warning_has_a_mark_of_its_own_and_is_no_failure(scene: Scene) -> None:
-    BREAKAGES["claims", "slow", ""][0](scene)
-    assert [line.split(":")[0] for line in scene.terminal.does("doctor").splitlines() if line[:2] != "ok"] == [
+def test_a_warning_has_a_mark_of_its_own_and_is_no_failure(system: HealthySystem) -> None:
+    BREAKAGES["claims", "slow", ""][0](system)
+    assert [line.split(":")[0] for line in system.terminal.succeeds("doctor").splitlines() if line[:2] != "ok"] == [
         "warn claims"
     ]
 
 
-def test_a_failure_is_marked_and_no_secret_is_shown(scene: Scene) -> None:
-    scene.set(CRON_SECRET_PREVIOUS=SECRET)
-    said = scene.terminal.type("doctor")
+def test_a_failure_is_marked_and_no_secret_is_shown(system: HealthySystem) -> None:
+    system.set(CRON_SECRET_PREVIOUS=SECRET)
+    said = system.terminal.run("doctor")
     assert (said.code, SECRET in said.out) == (1, False)
     assert any(line.startswith("FAIL secrets: ") for line in said.out.splitlines())
 
@@ -100,16 +100,16 @@ ASKED_AGAIN = ("overloaded", "no Supabase")
 
 @pytest.mark.parametrize("what", GATEWAY)
 @pytest.mark.parametrize("words", [["doctor"], ["status"]])
-def test_an_answer_of_the_gateway_is_named_with_its_cure(scene: Scene, what: str, words: list[str]) -> None:
+def test_an_answer_of_the_gateway_is_named_with_its_cure(system: HealthySystem, what: str, words: list[str]) -> None:
     status, body, cure = GATEWAY[what]
-    scene.set(SUPABASE_URL=scene.serve(answers(ok(body, status=status))))
-    said = scene.terminal.type(*words)
+    system.set(SUPABASE_URL=system.serve(answers(ok(body, status=status))))
+    said = system.terminal.run(*words)
     assert said.code == 1
     assert cure in said.out + said.err
     assert "network" not in said.out + said.err
 
 
-# the endpoint: what is no fault
+# endpoints without a fault
 
 HEALTHY = {
     "answers the question": ("200 OK", b'{"state": "not_booked"}', False),
@@ -120,23 +120,23 @@ HEALTHY = {
 
 
 @pytest.mark.parametrize("what", HEALTHY)
-def test_a_healthy_endpoint_is_not_accused(scene: Scene, what: str) -> None:
+def test_a_healthy_endpoint_is_not_accused(system: HealthySystem, what: str) -> None:
     status, body, idempotent = HEALTHY[what]
-    endpoint_answers(scene, status, body, idempotent=idempotent)
-    assert found(scene) == []
+    endpoint_answers(system, status, body, idempotent=idempotent)
+    assert found(system) == []
 
 
-def test_an_endpoint_that_answers_404_to_a_question_but_takes_posts_is_only_warned_about(scene: Scene) -> None:
+def test_an_endpoint_that_answers_404_to_a_question_but_takes_posts_is_only_warned_about(system: HealthySystem) -> None:
     async def express(peer: Any) -> None:
         await peer.request(1)
         post = peer.received.startswith(b"OPTIONS")
         await peer.say(ok(b"POST", "Allow: POST") if post else ok(b"Cannot GET /book", status="404 Not Found"))
 
-    book_at(scene, scene.serve(express))
-    assert [(check["way"], check["ok"]) for check in found(scene)] == [("no_question", True)]
+    book_at(system, system.serve(express))
+    assert [(check["way"], check["ok"]) for check in found(system)] == [("no_question", True)]
 
 
-def test_the_question_carries_the_secret_and_books_nothing(scene: Scene) -> None:
+def test_the_question_carries_the_secret_and_books_nothing(system: HealthySystem) -> None:
     asked = list[bytes]()
 
     async def endpoint(peer: Any) -> None:
@@ -144,44 +144,46 @@ def test_the_question_carries_the_secret_and_books_nothing(scene: Scene) -> None
         asked.append(bytes(peer.received))
         await peer.say(ok(b'{"state": "not_booked"}'))
 
-    book_at(scene, scene.serve(endpoint))
-    assert found(scene) == []
+    book_at(system, system.serve(endpoint))
+    assert found(system) == []
     question, options = asked
     assert question.startswith(b"GET /book?prebooking_id=00000000-0000-0000-0000-000000000000 ")
     assert options.startswith(b"OPTIONS /book ")
     assert all(b"Bearer f9e8d7c6b5a4f3e2d1c0b9a8f7e6d5c4" in received for received in asked)
 
 
-# what rests, and what is not judged
+# what the doctor does not check
 
 
-def test_a_paused_venue_is_not_visited(scene: Scene) -> None:
-    scene.terminal.does("venue", "pause", "box")
-    calls = len(scene.terminal.twin.ledger.entries)
-    pages = [call for call in scene.terminal.twin.ledger.entries if getattr(call, "path", "") == "/"]
-    assert found(scene) == []
-    assert [call for call in scene.terminal.twin.ledger.entries[calls:] if getattr(call, "path", "") == "/"] == []
+def test_a_paused_venue_is_not_visited(system: HealthySystem) -> None:
+    system.terminal.succeeds("venue", "pause", "box")
+    calls = len(system.terminal.twin.ledger.entries)
+    pages = [call for call in system.terminal.twin.ledger.entries if getattr(call, "path", "") == "/"]
+    assert found(system) == []
+    assert [call for call in system.terminal.twin.ledger.entries[calls:] if getattr(call, "path", "") == "/"] == []
     assert pages == []
 
 
-def test_a_login_that_is_not_needed_within_a_day_is_not_asked_about(scene: Scene) -> None:
-    scene.terminal.twin.members.log_out(ANA)
-    scene.sql("update prebookings set available_at = now() + interval '2 days', expires_at = now() + interval '3 days'")
-    scene.sql("update prebooking_heartbeat set sessions_at = null")
-    assert found(scene) == []
+def test_a_login_that_is_not_needed_within_a_day_is_not_asked_about(system: HealthySystem) -> None:
+    system.terminal.twin.members.log_out(ANA)
+    system.sql(
+        "update prebookings set available_at = now() + interval '2 days', expires_at = now() + interval '3 days'"
+    )
+    system.sql("update prebooking_heartbeat set sessions_at = null")
+    assert found(system) == []
 
 
-def test_a_login_sealed_with_another_key_is_well_again_after_a_new_login(scene: Scene) -> None:
-    BREAKAGES["session", "key", ""][0](scene)
-    scene.terminal.does("login", "box", "--new-key", "-m", ANA, typed=f"{PASSWORD}\n")
-    assert found(scene) == []
+def test_a_login_sealed_with_another_key_is_well_again_after_a_new_login(system: HealthySystem) -> None:
+    BREAKAGES["session", "key", ""][0](system)
+    system.terminal.succeeds("login", "box", "--new-key", "-m", ANA, stdin=f"{PASSWORD}\n")
+    assert found(system) == []
 
 
-def test_a_claim_under_way_is_no_forgotten_lock(scene: Scene) -> None:
-    assert scene.terminal.type("doctor", "--json").json
+def test_a_claim_under_way_is_no_forgotten_lock(system: HealthySystem) -> None:
+    assert system.terminal.run("doctor", "--json").json
     before = datetime.now(UTC)
-    with scene.database.connect().transaction():
+    with system.database.connect().transaction():
         pass
-    [(locks,)] = scene.terminal.rows("select prebooking_locks()")
+    [(locks,)] = system.terminal.rows("select prebooking_locks()")
     assert locks == {"rows": 0, "row_pids": [], "claims_pid": None}
     assert (datetime.now(UTC) - before).total_seconds() < 1

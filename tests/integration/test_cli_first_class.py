@@ -1,4 +1,4 @@
-"""From an empty database to a class that is asked for: the four commands, and each way in which they can go wrong."""
+"""The four commands from an empty database to a prebooked class, and their errors."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ def test_four_commands_ask_for_a_class(terminal: Terminal) -> None:
     terminal.twin.open_box(HOST, box_id=BOX, name="Box Centro")
     terminal.twin.join(ANA, PASSWORD)
     terminal.offer(day=day(6))
-    added = terminal.does(
+    added = terminal.succeeds(
         "venue", "add", "Box Centro", "--host", HOST, "--zone", "Europe/Madrid", "--opens", "4 days before"
     )
     assert "booking opens 4 days before" in added
-    logged_in = terminal.does("login", "Box Centro", "--member", ANA, typed=f"{PASSWORD}\n")
+    logged_in = terminal.succeeds("login", "Box Centro", "--member", ANA, stdin=f"{PASSWORD}\n")
     assert f"{ANA} is logged in at Box Centro" in logged_in
-    listed = terminal.does("classes", "box", str(day(6)), "--member", ANA)
+    listed = terminal.succeeds("classes", "box", str(day(6)), "--member", ANA)
     assert "19:30" in listed
     assert "0/10" in listed
-    asked = terminal.does("add", "box", str(day(6)), "19:30", "--member", ANA)
+    asked = terminal.succeeds("add", "box", str(day(6)), "19:30", "--member", ANA)
     opens = datetime.combine(day(2), datetime.min.time().replace(hour=19, minute=30), MADRID)
     assert f"{opens:%a %d %b %H:%M}" in asked
     [(email, data, available_at, expires_at, status)] = terminal.rows(
@@ -44,7 +44,7 @@ def test_four_commands_ask_for_a_class(terminal: Terminal) -> None:
 
 
 def test_a_venue_s_host_may_be_copied_from_the_browser(terminal: Terminal) -> None:
-    terminal.does(
+    terminal.succeeds(
         "venue", "add", "Box", "--host", f"https://{HOST.upper()}/", "--zone", "Europe/Madrid", "--opens", RULE
     )
     assert terminal.rows("select host, timezone, opening_rule, provider_box_id from venues") == [
@@ -68,29 +68,29 @@ def test_a_venue_nobody_could_book_at_is_refused_with_the_cure(
 ) -> None:
     options = {"--host": HOST, "--zone": "Europe/Madrid", "--opens": RULE} | changed
     words = [word for pair in options.items() for word in pair]
-    assert cure in terminal.refuses("venue", "add", "Box", *words, code=2)
+    assert cure in terminal.fails("venue", "add", "Box", *words, code=2)
     assert terminal.rows("select * from venues") == []
 
 
 @pytest.mark.parametrize("name", ["", "  ", "x" * 61, "Box\x1b[2J"])
 def test_a_name_that_no_table_can_show_is_refused(terminal: Terminal, name: str) -> None:
     words = ["--host", HOST, "--zone", "Europe/Madrid", "--opens", RULE]
-    assert "1 to 60 characters" in terminal.refuses("venue", "add", name, *words, code=2)
+    assert "1 to 60 characters" in terminal.fails("venue", "add", name, *words, code=2)
 
 
 def test_a_name_and_a_box_that_are_there_already_are_refused_by_their_names(terminal: Terminal) -> None:
-    terminal.with_a_venue("--box", "42")
+    terminal.add_box("--box", "42")
     words = ["--zone", "Europe/Madrid", "--opens", RULE, "--host"]
-    assert 'a venue "Box Centro" already' in terminal.refuses("venue", "add", "box centro", *words, "b.aimharder.es")
-    assert 'already, as "Box Centro"' in terminal.refuses("venue", "add", "Other", *words, HOST, "--box", "42")
+    assert 'a venue "Box Centro" already' in terminal.fails("venue", "add", "box centro", *words, "b.aimharder.es")
+    assert 'already, as "Box Centro"' in terminal.fails("venue", "add", "Other", *words, HOST, "--box", "42")
 
 
 def test_the_same_box_by_two_names_is_refused_with_the_cure(terminal: Terminal) -> None:
-    terminal.with_a_member()
+    terminal.add_box_and_member()
     words = ["--zone", "Europe/Madrid", "--opens", RULE, "--host", HOST]
-    terminal.does("venue", "add", "Twice", *words)
-    assert "if it is another of that host, say --box" in terminal.refuses("venue", "add", "Thrice", *words)
-    said = terminal.refuses("login", "Twice", "-m", ANA, typed=f"{PASSWORD}\n")
+    terminal.succeeds("venue", "add", "Twice", *words)
+    assert "if it is another of that host, say --box" in terminal.fails("venue", "add", "Thrice", *words)
+    said = terminal.fails("login", "Twice", "-m", ANA, stdin=f"{PASSWORD}\n")
     assert said.endswith(
         f'Twice is the same box as "Box Centro": pause Twice, and prebooking login "Box Centro" --member {ANA}'
     )
@@ -99,15 +99,15 @@ def test_the_same_box_by_two_names_is_refused_with_the_cure(terminal: Terminal) 
 
 
 def test_a_webhook_venue_needs_no_host_and_no_rule_and_has_no_timetable(terminal: Terminal) -> None:
-    terminal.does("venue", "add", "Mine", "--provider", "webhook", "--zone", "Europe/Madrid")
-    assert "has no timetable to ask" in terminal.refuses("classes", "Mine", "today")
+    terminal.succeeds("venue", "add", "Mine", "--provider", "webhook", "--zone", "Europe/Madrid")
+    assert "has no timetable to ask" in terminal.fails("classes", "Mine", "today")
 
 
 # login
 
 
 def test_a_login_is_kept_sealed_and_the_password_is_not_kept(terminal: Terminal) -> None:
-    terminal.with_a_member()
+    terminal.add_box_and_member()
     [(email, sealed, version)] = terminal.rows("select user_email, sealed, version from member_sessions")
     assert (email, version) == (ANA, 1)
     token = next(iter(terminal.twin.members._sessions.values())).token
@@ -118,42 +118,42 @@ def test_a_login_is_kept_sealed_and_the_password_is_not_kept(terminal: Terminal)
 
 
 def test_the_first_login_finds_the_number_of_the_box(terminal: Terminal) -> None:
-    terminal.with_a_member()
+    terminal.add_box_and_member()
     assert terminal.rows("select provider_box_id from venues") == [(str(BOX),)]
 
 
 def test_another_login_replaces_the_first(terminal: Terminal) -> None:
-    terminal.with_a_member()
-    terminal.does("login", "box", "--member", ANA.upper(), typed=f"{PASSWORD}\n")
+    terminal.add_box_and_member()
+    terminal.succeeds("login", "box", "--member", ANA.upper(), stdin=f"{PASSWORD}\n")
     assert terminal.rows("select user_email, version from member_sessions") == [(ANA, 2)]
 
 
 def test_a_wrong_password_and_too_many_of_them_are_refused_and_nothing_is_kept(terminal: Terminal) -> None:
-    terminal.with_a_venue()
+    terminal.add_box()
     terminal.twin.join(ANA, PASSWORD)
-    tries = [terminal.refuses("login", "box", "-m", ANA, typed="a wrong one\n") for _ in range(6)]
+    tries = [terminal.fails("login", "box", "-m", ANA, stdin="a wrong one\n") for _ in range(6)]
     assert "check the e-mail and the password" in tries[0]
     assert "too many attempts: wait" in tries[5]
-    assert "too many attempts: wait" in terminal.refuses("login", "box", "-m", ANA, typed=f"{PASSWORD}\n")
+    assert "too many attempts: wait" in terminal.fails("login", "box", "-m", ANA, stdin=f"{PASSWORD}\n")
     assert "a wrong one" not in "".join(tries)
     assert terminal.rows("select * from member_sessions") == []
     assert terminal.rows("select provider_box_id from venues") == [(None,)]
 
 
 def test_a_member_of_another_box_is_told_where_they_are_one(terminal: Terminal) -> None:
-    terminal.with_a_venue()
+    terminal.add_box()
     terminal.twin.join(ANA, PASSWORD)
     terminal.twin.boxes.clear()
     terminal.twin.open_box("norte.aimharder.com", box_id=7, name="Box Norte")
-    said = terminal.refuses("login", "box", "-m", ANA, typed=f"{PASSWORD}\n")
+    said = terminal.fails("login", "box", "-m", ANA, stdin=f"{PASSWORD}\n")
     assert f"no member at {HOST}, but at Box Norte (norte.aimharder.com)" in said
     assert terminal.rows("select * from member_sessions") == []
 
 
 def test_a_box_number_that_is_another_s_is_found_out_at_the_login(terminal: Terminal) -> None:
-    terminal.with_a_venue("--box", "7")
+    terminal.add_box("--box", "7")
     terminal.twin.join(ANA, PASSWORD)
-    said = terminal.refuses("login", "box", "-m", ANA, typed=f"{PASSWORD}\n")
+    said = terminal.fails("login", "box", "-m", ANA, stdin=f"{PASSWORD}\n")
     assert f"with --box and one of {BOX}" in said
     assert terminal.rows("select * from member_sessions") == []
 
@@ -169,15 +169,15 @@ def test_a_box_number_that_is_another_s_is_found_out_at_the_login(terminal: Term
 def test_no_login_without_a_key_or_a_venue_that_answers(
     terminal: Terminal, variable: str, value: str, cure: str
 ) -> None:
-    terminal.with_a_venue()
+    terminal.add_box()
     terminal.twin.join(ANA, PASSWORD)
     terminal.environment.setenv(variable, value)
-    assert cure in terminal.refuses("login", "box", "-m", ANA, typed=f"{PASSWORD}\n")
+    assert cure in terminal.fails("login", "box", "-m", ANA, stdin=f"{PASSWORD}\n")
     assert terminal.rows("select * from member_sessions") == []
     assert [call for call in terminal.twin.ledger.entries if getattr(call, "path", "") == "/api/login"] == []
 
 
-@pytest.mark.parametrize(("words", "typed"), [(["-m", ANA], ""), ([], "x\n"), (["-m", "ana"], "x\n")])
-def test_a_login_needs_somebody_and_a_password(terminal: Terminal, words: list[str], typed: str) -> None:
-    terminal.with_a_venue()
-    terminal.refuses("login", "box", *words, typed=typed, code=2)
+@pytest.mark.parametrize(("words", "stdin"), [(["-m", ANA], ""), ([], "x\n"), (["-m", "ana"], "x\n")])
+def test_a_login_needs_somebody_and_a_password(terminal: Terminal, words: list[str], stdin: str) -> None:
+    terminal.add_box()
+    terminal.fails("login", "box", *words, stdin=stdin, code=2)

@@ -1,4 +1,4 @@
-"""Foreign text at the command line: a venue may write its pages in many ways, and a login must be one that books."""
+"""Venues' pages in unusual formats, and logins that must be able to book."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ OTHER_KEY = "A" * 43 + "="
 
 @pytest.mark.parametrize("hours", HOURS)
 def test_a_class_is_asked_for_at_its_hour_however_the_venue_writes_it(terminal: Terminal, hours: str) -> None:
-    terminal.with_a_member()
+    terminal.add_box_and_member()
     terminal.offer("1001", day=day(2), at="18:00", name="WOD")
     terminal.twin.page = Page(hours=hours)
-    terminal.does("add", "box", str(day(2)), "18:00", "-m", ANA)
+    terminal.succeeds("add", "box", str(day(2)), "18:00", "-m", ANA)
     [(begins,)] = terminal.rows("select expires_at at time zone 'Europe/Madrid' from prebookings")
     assert f"{begins:%H:%M}" == "18:00"
 
@@ -30,41 +30,41 @@ def test_a_class_is_asked_for_at_its_hour_however_the_venue_writes_it(terminal: 
 @pytest.mark.parametrize("names", NAMES)
 @pytest.mark.parametrize("lists", LISTS)
 def test_a_class_is_found_by_its_name_however_the_venue_writes_it(terminal: Terminal, names: str, lists: str) -> None:
-    terminal.with_a_member()
+    terminal.add_box_and_member()
     for class_id, name in (("1001", "Básica"), ("1002", "Open Básica")):
         terminal.offer(class_id, day=day(2), at="18:00", name=name)
     terminal.twin.page = Page(names=names, lists=lists)
     wanted = "BA\u0301SICA" + " \ufffd" * (names == "surrogate")
-    terminal.does("add", "box", str(day(2)), "18:00", "--class", wanted, "-m", ANA)
+    terminal.succeeds("add", "box", str(day(2)), "18:00", "--class", wanted, "-m", ANA)
     assert terminal.rows("select booking_data ->> 'class_id' from prebookings") == [("1001",)]
 
 
 def test_a_class_that_cannot_be_read_is_listed_as_such(terminal: Terminal) -> None:
-    terminal.with_a_member()
+    terminal.add_box_and_member()
     lines = [{"id": 7, "className": "WOD", "time": "after lunch"}, {"id": "x y", "className": "Yoga", "time": "9:00"}]
     answer = Fate(acts=False, answer=json_reply({"bookings": lines}))
     terminal.twin.script("", answer, answer, method="GET", path=BOOKINGS)
-    said = terminal.does("classes", "box", "tomorrow")
+    said = terminal.succeeds("classes", "box", "tomorrow")
     assert 'time cannot be read: "WOD" at "after lunch"' in said
     assert 'number cannot be read: "Yoga" at "9:00"' in said
     assert "has no classes" not in said
-    found = terminal.type("classes", "box", "tomorrow", "--json").json
+    found = terminal.run("classes", "box", "tomorrow", "--json").json
     assert [(one["name"], one["starts_at"]) for one in found] == [("WOD", None), ("Yoga", None)]
 
 
 def test_a_closed_or_cancelled_class_is_shown_as_such_and_not_taken(terminal: Terminal) -> None:
-    terminal.with_a_member()
+    terminal.add_box_and_member()
     for class_id, at in (("1001", "07:00"), ("1002", "08:00"), ("1003", "09:00")):
         terminal.offer(class_id, day=day(2), at=at, name="WOD")
     terminal.twin.page = Page(closed={"1001"}, cancelled={"1002"})
-    said = terminal.does("classes", "box", str(day(2))).splitlines()[3:]
+    said = terminal.succeeds("classes", "box", str(day(2))).splitlines()[3:]
     assert [("closed" in line, "cancelled" in line) for line in said] == [(True, False), (False, True), (False, False)]
-    assert "is closed for bookings at the venue: say --anyway" in terminal.refuses(
+    assert "is closed for bookings at the venue: say --anyway" in terminal.fails(
         "add", "box", str(day(2)), "07:00", "-m", ANA
     )
-    assert "is cancelled" in terminal.refuses("add", "box", str(day(2)), "08:00", "--anyway", "-m", ANA)
+    assert "is cancelled" in terminal.fails("add", "box", str(day(2)), "08:00", "--anyway", "-m", ANA)
     assert terminal.rows("select * from prebookings") == []
-    terminal.does("add", "box", str(day(2)), "07:00", "--anyway", "-m", ANA)
+    terminal.succeeds("add", "box", str(day(2)), "07:00", "--anyway", "-m", ANA)
 
 
 # logins
@@ -73,39 +73,39 @@ def test_a_closed_or_cancelled_class_is_shown_as_such_and_not_taken(terminal: Te
 @pytest.mark.parametrize("cookies", COOKIES)
 def test_a_login_is_kept_with_its_cookie_whatever_the_cookie_s_attributes(terminal: Terminal, cookies: str) -> None:
     terminal.twin.page = Page(cookies=cookies)
-    terminal.with_a_member()
+    terminal.add_box_and_member()
     terminal.offer("1001", day=day(1), at="07:00", name="WOD")
-    assert "WOD" in terminal.does("classes", "box", "tomorrow", "-m", ANA)
+    assert "WOD" in terminal.succeeds("classes", "box", "tomorrow", "-m", ANA)
 
 
 def test_a_login_that_names_nobody_is_refused_while_the_member_types(terminal: Terminal) -> None:
-    terminal.with_a_venue()
+    terminal.add_box()
     terminal.twin.join(ANA, PASSWORD)
     terminal.twin.script(ANA, Fate(acts=False, answer=json_reply({"data": []})), method="GET", path=WHOAMI)
-    assert "it names nobody" in terminal.refuses("login", "box", "-m", ANA, typed=f"{PASSWORD}\n")
+    assert "it names nobody" in terminal.fails("login", "box", "-m", ANA, stdin=f"{PASSWORD}\n")
     assert terminal.rows("select * from member_sessions") == []
 
 
 def test_a_key_that_sealed_none_of_the_stored_logins_is_refused_before_the_password_is_used(terminal: Terminal) -> None:
-    terminal.with_a_member()
+    terminal.add_box_and_member()
     terminal.environment.setenv("SESSION_ENCRYPTION_KEY", OTHER_KEY)
     calls = len(terminal.twin.ledger.entries)
-    said = terminal.refuses("login", "box", "-m", ANA, typed=f"{PASSWORD}\n")
+    said = terminal.fails("login", "box", "-m", ANA, stdin=f"{PASSWORD}\n")
     assert "is not the key that sealed the stored logins" in said
     assert "--new-key" in said
     assert len(terminal.twin.ledger.entries) == calls
     assert terminal.rows("select version from member_sessions") == [(1,)]
 
-    terminal.does("login", "box", "--new-key", "-m", ANA, typed=f"{PASSWORD}\n")
-    terminal.does("login", "box", "-m", ANA, typed=f"{PASSWORD}\n")
+    terminal.succeeds("login", "box", "--new-key", "-m", ANA, stdin=f"{PASSWORD}\n")
+    terminal.succeeds("login", "box", "-m", ANA, stdin=f"{PASSWORD}\n")
     assert terminal.rows("select version, key_id from member_sessions") == [(3, "66687aadf862bd77")]
 
 
 def test_a_key_is_rotated_with_the_previous_one_beside_it(terminal: Terminal) -> None:
-    terminal.with_a_member()
+    terminal.add_box_and_member()
     before = terminal.rows("select key_id from member_sessions")
 
     terminal.environment.setenv("SESSION_ENCRYPTION_KEY_PREVIOUS", os.environ["SESSION_ENCRYPTION_KEY"])
     terminal.environment.setenv("SESSION_ENCRYPTION_KEY", OTHER_KEY)
-    terminal.does("login", "box", "-m", ANA, typed=f"{PASSWORD}\n")
+    terminal.succeeds("login", "box", "-m", ANA, stdin=f"{PASSWORD}\n")
     assert terminal.rows("select key_id from member_sessions") != before

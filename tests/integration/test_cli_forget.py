@@ -1,4 +1,4 @@
-"""A member logs out, or is forgotten: what is removed, what stays, and who is not touched."""
+"""`prebooking logout` and `forget`: what is removed, what is kept, and that other members keep everything."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def now(seconds: float = 0) -> datetime:
 
 
 def ended(terminal: Terminal, venue: UUID, member: str = ANA, **overrides: Any) -> UUID:
-    """Add a prebooking that is booked, with everything that a row can have of a member in it."""
+    """Add a completed prebooking with personal data in every column that can hold it."""
     row = {"status": "completed", "outcome": "booked", "settled_at": now(), "booking_id": "778899", "fired_at": now()}
     row |= {"booking_data": {"class_id": "4711", "day": "20300111", "class_name": "WOD", "note": f"for {member}"}}
     row |= {"user_email": member, "warning": "session_expired: log in again.", "available_at": now(-1)}
@@ -28,7 +28,7 @@ def ended(terminal: Terminal, venue: UUID, member: str = ANA, **overrides: Any) 
 
 
 def rows_of(terminal: Terminal, member: str) -> list[dict[str, Any]]:
-    """Return a member's prebookings as the table has them."""
+    """Return a member's rows of prebookings."""
     query = "select to_jsonb(p) from prebookings p where user_email = %s order by id"
     found = [row for (row,) in terminal.connection.execute(query, [member]).fetchall()]
     return [row | {"id": UUID(row["id"])} for row in found]
@@ -49,7 +49,7 @@ def test_a_member_is_forgotten_and_nobody_else_is(terminal: Terminal) -> None:
     ended(terminal, norte, BEN)
     add_prebooking(terminal.connection, centro, user_email=BEN, available_at=now(60))
     of_ben = rows_of(terminal, BEN)
-    said = terminal.does("forget", "Ana@example.com")
+    said = terminal.succeeds("forget", "Ana@example.com")
     assert "Removed of Ana@example.com: 2 logins, 1 prebooking that waited; 2 prebookings without a name" in said
     assert "ana" not in everything(terminal).lower()
     assert rows_of(terminal, BEN) == of_ben
@@ -69,30 +69,30 @@ def test_what_is_being_booked_stays_until_it_ends_and_is_said(terminal: Terminal
     held = add_prebooking(terminal.connection, venue, user_email=ANA)
     assert claimed(terminal.connection, uuid4()) == [held]
     add_prebooking(terminal.connection, venue, user_email=ANA, maybe_sent=True)
-    said = terminal.does("forget", ANA)
+    said = terminal.succeeds("forget", ANA)
     assert "may be at the venue already: 2 prebookings. Repeat this command then." in said
     assert terminal.rows("select status, user_email from prebookings") == [("pending", ANA)] * 2
     terminal.connection.execute(
         "update prebookings set status = 'failed', outcome = 'full', settled_at = now(),"
         " claimed_by = null, claimed_until = null, turn_until = null"
     )
-    assert "2 prebookings without a name" in terminal.does("forget", ANA)
+    assert "2 prebookings without a name" in terminal.succeeds("forget", ANA)
     assert ANA not in everything(terminal)
 
 
 def test_a_member_of_whom_nothing_is_kept_is_said_to_be_unknown(terminal: Terminal) -> None:
-    assert "Nothing is kept of ana@example.com" in terminal.refuses("forget", ANA)
+    assert "Nothing is kept of ana@example.com" in terminal.fails("forget", ANA)
     terminal.environment.setenv("PREBOOKING_MEMBER", ANA)
-    assert "Who is to be forgotten?" in terminal.refuses("forget", "", code=2)
+    assert "Who is to be forgotten?" in terminal.fails("forget", "", code=2)
 
 
 def test_a_member_logs_out_at_one_venue(terminal: Terminal) -> None:
     for name in ("Centro", "Norte"):
         add_session(terminal.connection, add_venue(terminal.connection, name=name), ANA)
-    assert f"{ANA} is logged out at Centro" in terminal.does("logout", "Centro", "-m", ANA.upper().lower())
+    assert f"{ANA} is logged out at Centro" in terminal.succeeds("logout", "Centro", "-m", ANA.upper().lower())
     assert terminal.rows("select v.name from member_sessions s join venues v on v.id = s.venue_id") == [("Norte",)]
-    assert f"{ANA} has no login at Centro" in terminal.refuses("logout", "Centro", "-m", ANA)
-    assert "Whose is it?" in terminal.refuses("logout", "Norte", code=2)
+    assert f"{ANA} has no login at Centro" in terminal.fails("logout", "Centro", "-m", ANA)
+    assert "Whose is it?" in terminal.fails("logout", "Norte", code=2)
 
 
 NOT_ASCII = ["\u212aim@example.com", "añá@example.com", "ana@exämple.com", "ana\u200b@example.com"]
@@ -102,5 +102,5 @@ NOT_ASCII = ["\u212aim@example.com", "añá@example.com", "ana@exämple.com", "a
 @pytest.mark.parametrize("member", NOT_ASCII)
 def test_an_address_that_is_not_ascii_is_refused(terminal: Terminal, words: list[str], member: str) -> None:
     add_session(terminal.connection, add_venue(terminal.connection, name="Centro"), "kim@example.com")
-    assert "no e-mail address in plain ASCII characters" in terminal.refuses(*words, member, code=2)
+    assert "no e-mail address in plain ASCII characters" in terminal.fails(*words, member, code=2)
     assert len(terminal.rows("select * from member_sessions")) == 1

@@ -1,4 +1,4 @@
-"""Lists show what can be read, and name what cannot; logins are listed without what is sealed in them."""
+"""Lists show readable rows and name unreadable ones; logins are listed without their sealed session."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.terminal import ANA, Terminal
 
 
 def unchecked(terminal: Terminal) -> None:
-    """Make the database one that takes any instant, as those of an older version do."""
+    """Drop the limits on instants, as in a database of an older version."""
     terminal.connection.execute("alter domain prebooking_instant drop constraint prebooking_instant_check")
 
 
@@ -24,12 +24,12 @@ def test_a_prebooking_that_cannot_be_read_is_named_and_hides_no_other(
     good, bad = (add_prebooking(terminal.connection, venue) for _ in range(2))
     unchecked(terminal)
     terminal.connection.execute("update prebookings set expires_at = %s where id = %s", [end, bad])
-    said = terminal.type(*words)
+    said = terminal.run(*words)
     assert said.code == 1
     assert str(good)[:8] in said.out
     assert f"Error: Not shown: {bad}" in said.err
     assert "cannot be read: correct expires_at in the database." in said.err
-    assert "Cancelled" in terminal.does("cancel", str(good))
+    assert "Cancelled" in terminal.succeeds("cancel", str(good))
 
 
 @pytest.mark.parametrize("words", [["venue", "list"], ["venue", "list", "--json"]])
@@ -38,12 +38,12 @@ def test_a_venue_that_cannot_be_read_is_named_and_hides_no_other(terminal: Termi
     bad = add_venue(terminal.connection, name="Bad")
     unchecked(terminal)
     terminal.connection.execute("update venues set paused_until = 'infinity' where id = %s", [bad])
-    said = terminal.type(*words)
+    said = terminal.run(*words)
     assert said.code == 1
     assert "Good" in said.out
     assert "Bad" in said.err
     assert "correct paused_until in the database" in said.err
-    assert "is paused" in terminal.does("venue", "pause", "Good")
+    assert "is paused" in terminal.succeeds("venue", "pause", "Good")
 
 
 def test_logins_are_listed_with_when_they_are_needed_and_without_what_is_sealed(terminal: Terminal) -> None:
@@ -52,20 +52,20 @@ def test_logins_are_listed_with_when_they_are_needed_and_without_what_is_sealed(
     add_session(terminal.connection, centro, ANA, sealed="TheSealedOne", refreshed_at=now - timedelta(minutes=7))
     add_session(terminal.connection, norte, "ben@example.com", sealed="TheSealedOne", refreshed_at=now, expired_at=now)
     add_prebooking(terminal.connection, centro, user_email=ANA, available_at=now + timedelta(hours=2))
-    [ana, ben] = terminal.does("login", "list").splitlines()[2:]
+    [ana, ben] = terminal.succeeds("login", "list").splitlines()[2:]
     assert ana.split()[:6] == [ANA, "Centro", "kept", "7", "min", "ago"]
     assert "asks for a new login" in ben
     assert ben.rstrip().endswith("-")
-    said = terminal.type("login", "list", "--json", "-m", ANA)
+    said = terminal.run("login", "list", "--json", "-m", ANA)
     assert [(one["user_email"], one["venue"]) for one in said.json] == [(ANA, "Centro")]
     assert "TheSealedOne" not in said.out + ana + ben
 
 
 def test_no_login_at_all_says_how_to_log_in(terminal: Terminal) -> None:
-    assert "prebooking login VENUE --member EMAIL" in terminal.does("login", "list")
-    assert "Usage" in terminal.type("login").out + terminal.type("login").err
+    assert "prebooking login VENUE --member EMAIL" in terminal.succeeds("login", "list")
+    assert "Usage" in terminal.run("login").out + terminal.run("login").err
 
 
 def test_a_venue_called_list_can_be_logged_in_at(terminal: Terminal) -> None:
     add_venue(terminal.connection, name="list")
-    assert "has no timetable" in terminal.refuses("login", "at", "list", "-m", ANA, typed="x\n")
+    assert "has no timetable" in terminal.fails("login", "at", "list", "-m", ANA, stdin="x\n")

@@ -1,4 +1,4 @@
-"""Looking after what was asked for: lists, cancelling, pausing, runs by hand, and how it stands."""
+"""Lists, cancelling, pausing venues, and runs by hand."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from prebooking.local.venue import State
-from tests.breakages import triggers_call
+from tests.breakages import record_ticks
 from tests.factories import add_prebooking, add_venue
 from tests.terminal import ANA, Terminal, day
 
@@ -23,30 +23,30 @@ def now(seconds: float = 0) -> datetime:
     return datetime.now(UTC) + timedelta(seconds=seconds)
 
 
-def wish(terminal: Terminal, venue: Any, **overrides: Any) -> str:
-    """Add a row, and return the beginning of its id."""
+def add_row(terminal: Terminal, venue: Any, **overrides: Any) -> str:
+    """Add a prebooking, and return its short id."""
     return str(add_prebooking(terminal.connection, venue, **overrides))[:8]
 
 
-# a venue that SQL added to an older database, in a time zone that is none
+# a venue with an invalid time zone, added by SQL to an older database
 
 
 def test_a_time_zone_that_is_not_known_hides_nothing_and_is_not_reckoned_with(terminal: Terminal) -> None:
-    terminal.with_a_member()
-    triggers_call(terminal)
+    terminal.add_box_and_member()
+    record_ticks(terminal)
     [(box,)] = terminal.rows("select id from venues")
-    row = wish(terminal, box, user_email=ANA, available_at=now(3600))
+    row = add_row(terminal, box, user_email=ANA, available_at=now(3600))
     terminal.connection.execute("alter table venues drop constraint venues_timezone_check")
     terminal.connection.execute(
         "update venues set timezone = 'Europe/Madird', paused_until = now() + interval '1 hour'"
     )
     for words in (["venue", "list"], ["list"], ["status"]):
-        assert "UTC" in terminal.does(*words), words
+        assert "UTC" in terminal.succeeds(*words), words
     for words in (["classes", "box", "today"], ["add", "box", str(day(4)), "19:30", "-m", ANA]):
-        assert "Box Centro has a time zone that is not known here: set venues.timezone" in terminal.refuses(*words)
-    ill = [check["said"] for check in terminal.type("doctor", "--json").json if not check["ok"]]
+        assert "Box Centro has a time zone that is not known here: set venues.timezone" in terminal.fails(*words)
+    ill = [check["said"] for check in terminal.run("doctor", "--json").json if not check["ok"]]
     assert any("Box Centro has a time zone that is not known here" in said for said in ill)
-    assert "UTC" in terminal.does("cancel", row)
+    assert "UTC" in terminal.succeeds("cancel", row)
 
 
 # list and cancel
@@ -56,11 +56,11 @@ def test_a_list_fits_into_80_columns_and_says_how_each_stands(terminal: Terminal
     box = add_venue(terminal.connection, name="Box Centro")
     data = {"class_id": "1", "class_name": "WOD"}
     mine = {"user_email": ANA, "available_at": now(3600)}
-    waiting = wish(terminal, box, **mine, booking_data=data, warning="session_expired: log in again.")
-    doubt = wish(terminal, box, **mine | {"available_at": now(-60)}, maybe_sent=True)
+    waiting = add_row(terminal, box, **mine, booking_data=data, warning="session_expired: log in again.")
+    doubt = add_row(terminal, box, **mine | {"available_at": now(-60)}, maybe_sent=True)
     full = {"status": "failed", "outcome": "full", "error_message": "The class was full.", "settled_at": now(-5)}
-    ended = wish(terminal, box, **mine, **full)
-    said = terminal.shows("list", "--member", ANA)
+    ended = add_row(terminal, box, **mine, **full)
+    said = terminal.shows_at_width("list", "--member", ANA)
     assert max(map(len, said.splitlines())) <= 80
     lines = {line.split()[0]: line for line in said.splitlines() if line[:8] in {waiting, doubt, ended}}
     assert "WOD" in said
@@ -72,42 +72,42 @@ def test_a_list_fits_into_80_columns_and_says_how_each_stands(terminal: Terminal
 
 def test_a_list_for_programs_is_json_and_of_one_member_only_if_asked(terminal: Terminal) -> None:
     box = add_venue(terminal.connection)
-    mine = wish(terminal, box, user_email=ANA)
-    wish(terminal, box)
-    assert [row["id"][:8] for row in terminal.type("list", "--json", "-m", ANA).json] == [mine]
-    assert len(terminal.type("list", "--json").json) == 2
+    mine = add_row(terminal, box, user_email=ANA)
+    add_row(terminal, box)
+    assert [row["id"][:8] for row in terminal.run("list", "--json", "-m", ANA).json] == [mine]
+    assert len(terminal.run("list", "--json").json) == 2
     terminal.environment.setenv("PREBOOKING_MEMBER", ANA)
-    assert len(terminal.type("list", "--json").json) == 1
+    assert len(terminal.run("list", "--json").json) == 1
 
 
 def test_what_ended_a_while_ago_is_shown_when_asked_for(terminal: Terminal) -> None:
     box = add_venue(terminal.connection)
-    wish(terminal, box, status="failed", outcome="full", settled_at=now(-10 * 86400))
-    assert terminal.type("list", "--json").json == []
-    assert len(terminal.type("list", "--all", "--json").json) == 1
+    add_row(terminal, box, status="failed", outcome="full", settled_at=now(-10 * 86400))
+    assert terminal.run("list", "--json").json == []
+    assert len(terminal.run("list", "--all", "--json").json) == 1
 
 
 def test_a_prebooking_is_cancelled_by_the_beginning_of_its_id(terminal: Terminal) -> None:
-    row = wish(terminal, add_venue(terminal.connection), user_email=ANA, available_at=now(60))
-    assert "Cancelled" in terminal.does("cancel", row)
+    row = add_row(terminal, add_venue(terminal.connection), user_email=ANA, available_at=now(60))
+    assert "Cancelled" in terminal.succeeds("cancel", row)
     assert terminal.rows("select status from prebookings") == [("cancelled",)]
 
 
 def test_what_is_being_booked_has_ended_or_is_not_there_is_not_cancelled(terminal: Terminal) -> None:
     box = add_venue(terminal.connection)
-    doubt = wish(terminal, box, maybe_sent=True)
-    full = wish(terminal, box, status="failed", outcome="full", settled_at=now())
-    assert "being booked" in terminal.refuses("cancel", doubt)
-    assert "has ended already" in terminal.refuses("cancel", full)
-    assert "There is no prebooking" in terminal.refuses("cancel", "zzz")
-    assert "There is no prebooking" in terminal.refuses("cancel", doubt, "-m", "ben@example.com")
+    doubt = add_row(terminal, box, maybe_sent=True)
+    full = add_row(terminal, box, status="failed", outcome="full", settled_at=now())
+    assert "being booked" in terminal.fails("cancel", doubt)
+    assert "has ended already" in terminal.fails("cancel", full)
+    assert "There is no prebooking" in terminal.fails("cancel", "zzz")
+    assert "There is no prebooking" in terminal.fails("cancel", doubt, "-m", "ben@example.com")
 
 
 def test_an_id_that_may_be_several_is_refused_with_them(terminal: Terminal) -> None:
     box = add_venue(terminal.connection)
     for end in (1, 2):
-        wish(terminal, box, id=f"aaaaaaaa-0000-4000-8000-00000000000{end}")
-    assert "may be several" in terminal.refuses("cancel", "aaaa")
+        add_row(terminal, box, id=f"aaaaaaaa-0000-4000-8000-00000000000{end}")
+    assert "may be several" in terminal.fails("cancel", "aaaa")
     assert terminal.rows("select distinct status from prebookings") == [("pending",)]
 
 
@@ -116,31 +116,31 @@ def test_an_id_that_may_be_several_is_refused_with_them(terminal: Terminal) -> N
 
 def test_a_paused_venue_gets_nothing_until_it_is_resumed(terminal: Terminal) -> None:
     add_venue(terminal.connection, name="Box Centro")
-    assert "nothing is sent there" in terminal.does("venue", "pause", "box")
+    assert "nothing is sent there" in terminal.succeeds("venue", "pause", "box")
     assert terminal.rows("select enabled from venues") == [(False,)]
-    assert "paused" in terminal.does("venue", "list")
-    assert "is booked again" in terminal.does("venue", "resume", "BOX CENTRO")
+    assert "paused" in terminal.succeeds("venue", "list")
+    assert "is booked again" in terminal.succeeds("venue", "resume", "BOX CENTRO")
     assert terminal.rows("select enabled from venues") == [(True,)]
 
 
 def test_a_venue_s_name_may_be_short_but_not_unclear(terminal: Terminal) -> None:
     for name in ("Box Norte", "Box Sur", "Box"):
         add_venue(terminal.connection, name=name)
-    terminal.does("venue", "pause", "box n")
-    terminal.does("venue", "pause", "box")
+    terminal.succeeds("venue", "pause", "box n")
+    terminal.succeeds("venue", "pause", "box")
     assert terminal.rows("select name from venues where not enabled order by 1") == [("Box",), ("Box Norte",)]
-    assert '"bo" may be several: Box, Box Norte, Box Sur' in terminal.refuses("venue", "pause", "bo")
-    assert 'no venue "Boxx": there is Box, Box Norte, Box Sur' in terminal.refuses("venue", "pause", "Boxx")
-    assert "may be several" not in terminal.refuses("venue", "pause", "")
+    assert '"bo" may be several: Box, Box Norte, Box Sur' in terminal.fails("venue", "pause", "bo")
+    assert 'no venue "Boxx": there is Box, Box Norte, Box Sur' in terminal.fails("venue", "pause", "Boxx")
+    assert "may be several" not in terminal.fails("venue", "pause", "")
 
 
 def test_the_venues_are_listed_for_people_and_for_programs(terminal: Terminal) -> None:
-    assert "add one with" in terminal.does("venue", "list")
-    terminal.with_a_venue()
-    said = terminal.shows("venue", "list")
+    assert "add one with" in terminal.succeeds("venue", "list")
+    terminal.add_box()
+    said = terminal.shows_at_width("venue", "list")
     assert "4 days before" in said
     assert max(map(len, said.splitlines())) <= 80
-    [venue] = terminal.type("venue", "list", "--json").json
+    [venue] = terminal.run("venue", "list", "--json").json
     assert (venue["name"], venue["opening_rule"], venue["enabled"]) == ("Box Centro", "4 days before", True)
 
 
@@ -149,25 +149,25 @@ def test_the_venues_are_listed_for_people_and_for_programs(terminal: Terminal) -
 
 def test_a_run_books_what_is_due_and_says_so(terminal: Terminal) -> None:
     terminal.environment.setenv("CRON_SECRET", CRON_SECRET)
-    terminal.with_a_member()
+    terminal.add_box_and_member()
     terminal.offer(day=day(1))
-    terminal.does("add", "box", "tomorrow", "19:30", "-m", ANA)
-    assert "Processed 1 prebooking" in terminal.does("run")
+    terminal.succeeds("add", "box", "tomorrow", "19:30", "-m", ANA)
+    assert "Processed 1 prebooking" in terminal.succeeds("run")
     assert [(act.member, act.state) for act in terminal.twin.ledger.bookings()] == [(ANA, State.BOOKED)]
     assert terminal.rows("select status, outcome from prebookings") == [("completed", "booked")]
-    assert terminal.type("run", "--json").json["message"] == "No prebookings ready"
+    assert terminal.run("run", "--json").json["message"] == "No prebookings ready"
 
 
 def test_a_dry_run_shows_what_would_be_claimed_and_sends_nothing(terminal: Terminal) -> None:
     terminal.environment.setenv("CRON_SECRET", CRON_SECRET)
-    terminal.with_a_member()
+    terminal.add_box_and_member()
     terminal.offer(day=day(1))
-    terminal.does("add", "box", "tomorrow", "19:30", "-m", ANA)
+    terminal.succeeds("add", "box", "tomorrow", "19:30", "-m", ANA)
     before, calls = terminal.rows("select * from prebookings"), len(terminal.twin.ledger.entries)
-    said = terminal.does("run", "--dry-run")
+    said = terminal.succeeds("run", "--dry-run")
     assert "would claim 1 now; nothing was claimed or sent" in said
     assert ANA in said
-    assert [row["user_email"] for row in terminal.type("run", "--dry-run", "--json").json["rows"]] == [ANA]
+    assert [row["user_email"] for row in terminal.run("run", "--dry-run", "--json").json["rows"]] == [ANA]
     assert terminal.rows("select * from prebookings") == before
     assert terminal.rows("select * from prebooking_heartbeat") == []
     assert len(terminal.twin.ledger.entries) == calls
@@ -175,8 +175,8 @@ def test_a_dry_run_shows_what_would_be_claimed_and_sends_nothing(terminal: Termi
 
 def test_a_dry_run_takes_only_venues_that_this_machine_could_book(terminal: Terminal) -> None:
     terminal.environment.setenv("CRON_SECRET", CRON_SECRET)
-    wish(terminal, add_venue(terminal.connection))
-    assert "would claim 0" in terminal.does("run", "--dry-run")
+    add_row(terminal, add_venue(terminal.connection))
+    assert "would claim 0" in terminal.succeeds("run", "--dry-run")
 
 
 @pytest.mark.parametrize("words", [["run"], ["run", "--dry-run"]])
@@ -184,10 +184,10 @@ def test_a_run_says_what_the_due_rows_wait_for_that_it_does_not_book(terminal: T
     terminal.environment.setenv("CRON_SECRET", CRON_SECRET)
     mine = add_venue(terminal.connection)
     for _ in range(2):
-        wish(terminal, mine)
+        add_row(terminal, mine)
     box = add_venue(terminal.connection, provider="aimharder", host="box.aimharder.com", enabled=False)
-    wish(terminal, box)
-    said = terminal.does(*words)
+    add_row(terminal, box)
+    said = terminal.succeeds(*words)
     assert "2 due rows wait for a deployment that has webhook venues." in said
     assert "1 due row waits for a venue that is paused" in said
 
@@ -195,18 +195,18 @@ def test_a_run_says_what_the_due_rows_wait_for_that_it_does_not_book(terminal: T
 def test_a_run_of_a_machine_that_books_only_at_an_endpoint_says_that_a_box_waits(terminal: Terminal) -> None:
     terminal.environment.setenv("CRON_SECRET", CRON_SECRET)
     box = add_venue(terminal.connection, provider="aimharder", host="box.aimharder.com")
-    wish(terminal, box, warning="other_key: sealed elsewhere.", maybe_sent=False, available_at=now(-1))
+    add_row(terminal, box, warning="other_key: sealed elsewhere.", maybe_sent=False, available_at=now(-1))
     terminal.environment.setenv("SESSION_ENCRYPTION_KEY", "")
     for name in ("BOOKING_WEBHOOK_URL", "BOOKING_WEBHOOK_SECRET"):
         terminal.environment.setenv(name, "https://book.example.com/at-my-gym")
-    said = terminal.does("run", "--dry-run")
+    said = terminal.succeeds("run", "--dry-run")
     assert "1 due row waits for a deployment that has aimharder venues." in said
 
 
 def test_a_run_that_cannot_work_fails_and_says_why_on_the_other_stream(terminal: Terminal) -> None:
     terminal.environment.setenv("CRON_SECRET", CRON_SECRET)
     terminal.connection.execute("revoke execute on function claim_due_prebookings_v1 from service_role")
-    said = terminal.type("run", "--json")
+    said = terminal.run("run", "--json")
     assert said.code == 1
     assert said.json["success"] is False
     assert "42501" in said.err
@@ -221,13 +221,13 @@ def test_a_database_that_is_away_not_migrated_or_closed_to_the_key_is_one_senten
     terminal: Terminal, words: list[str]
 ) -> None:
     terminal.connection.execute("revoke execute on all functions in schema public from service_role")
-    assert "secret key" in terminal.refuses(*words)
+    assert "secret key" in terminal.fails(*words)
     terminal.connection.execute("drop schema public cascade; create schema public")
     terminal.connection.execute("grant usage on schema public to service_role; notify pgrst, 'reload schema'")
     _wait_until_the_rest_api_has_noticed()
-    assert "supabase db push" in terminal.refuses(*words)
+    assert "supabase db push" in terminal.fails(*words)
     terminal.environment.setenv("SUPABASE_URL", "http://127.0.0.1:9")
-    assert "cannot be reached" in terminal.refuses(*words)
+    assert "cannot be reached" in terminal.fails(*words)
 
 
 def _wait_until_the_rest_api_has_noticed() -> None:
@@ -243,9 +243,9 @@ def _wait_until_the_rest_api_has_noticed() -> None:
 def test_only_the_database_s_two_variables_are_needed_to_look_and_both_are_named(terminal: Terminal) -> None:
     for name in ("SESSION_ENCRYPTION_KEY", "AIMHARDER_TWIN_URL"):
         terminal.environment.delenv(name)
-    terminal.does("list")
+    terminal.succeeds("list")
     terminal.environment.delenv("SUPABASE_URL")
     terminal.environment.setenv("SUPABASE_SERVICE_ROLE_KEY", " ")
-    said = terminal.type("list")
+    said = terminal.run("list")
     assert said.code == 1
     assert [line.split()[1] for line in said.err.splitlines()] == ["SUPABASE_URL", "SUPABASE_SERVICE_ROLE_KEY"]

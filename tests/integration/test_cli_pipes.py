@@ -1,4 +1,4 @@
-"""What a command writes into a pipe, a file and a narrow terminal, and where its settings may come from."""
+"""Output to pipes, files and narrow terminals, and the sources of settings."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def two_prebookings(terminal: Terminal) -> None:
 def test_in_a_pipe_each_row_is_one_line_however_long(terminal: Terminal, columns: str) -> None:
     two_prebookings(terminal)
     terminal.environment.setenv("COLUMNS", columns)
-    [line] = [line for line in terminal.does("list").splitlines() if ADA in line]
+    [line] = [line for line in terminal.succeeds("list").splitlines() if ADA in line]
     assert LONG in line
     assert "Box Centro de la Ciudad" in line
     assert "waiting" in line
@@ -43,12 +43,14 @@ def test_in_a_pipe_each_row_is_one_line_however_long(terminal: Terminal, columns
 
 def test_in_a_pipe_every_row_says_whose_it_is_even_if_all_are_the_same_member_s(terminal: Terminal) -> None:
     two_prebookings(terminal)
-    assert len([line for line in terminal.does("list", "-m", ADA).splitlines() if ADA in line and LONG in line]) == 1
+    assert (
+        len([line for line in terminal.succeeds("list", "-m", ADA).splitlines() if ADA in line and LONG in line]) == 1
+    )
 
 
 def test_on_a_terminal_names_are_folded_and_addresses_ids_and_times_are_not(terminal: Terminal) -> None:
     two_prebookings(terminal)
-    said = terminal.shows("list", columns=130)
+    said = terminal.shows_at_width("list", columns=130)
     assert max(map(len, said.splitlines())) <= 130
     assert ADA in said
     assert LONG not in said
@@ -57,7 +59,7 @@ def test_on_a_terminal_names_are_folded_and_addresses_ids_and_times_are_not(term
 @pytest.mark.parametrize("columns", [30, 80, 100])
 def test_nothing_is_wider_than_the_terminal_and_nothing_is_cut(terminal: Terminal, columns: int) -> None:
     two_prebookings(terminal)
-    said = terminal.shows("list", columns=columns)
+    said = terminal.shows_at_width("list", columns=columns)
     assert max(map(len, said.splitlines())) <= columns
     assert "…" not in said
 
@@ -65,13 +67,13 @@ def test_nothing_is_wider_than_the_terminal_and_nothing_is_cut(terminal: Termina
 def test_json_is_ascii_whatever_names_have_in_them(terminal: Terminal) -> None:
     name = "Ñandú \x9b2J \u202egnp.exe \u2028 \x7f"
     add_venue(terminal.connection, name=name)
-    said = terminal.does("venue", "list", "--json")
+    said = terminal.succeeds("venue", "list", "--json")
     assert said.isascii()
     assert "\x7f" not in said
     assert json.loads(said)[0]["name"] == name
 
 
-# an output that is full, an input that is interrupted
+# a full disk
 
 
 @pytest.mark.parametrize(
@@ -106,10 +108,10 @@ def test_a_key_from_the_environment_is_not_sent_to_an_address_from_a_file(termin
         terminal.environment.delenv(name)
     terminal.environment.setenv(key, secret)
     in_a_file(SUPABASE_URL=url)
-    said = terminal.refuses("list")
+    said = terminal.fails("list")
     assert f"SUPABASE_URL is in the .env of this folder, {key} in the environment: set both in one place" in said
     in_a_file(SUPABASE_URL=url, SUPABASE_SERVICE_ROLE_KEY="sb_secret_of_somebody_else")
-    assert "SUPABASE_URL is in the .env of this folder" in terminal.refuses("list")
+    assert "SUPABASE_URL is in the .env of this folder" in terminal.fails("list")
 
 
 @pytest.mark.parametrize(
@@ -126,21 +128,21 @@ def test_what_belongs_to_the_database_of_the_environment_is_not_taken_from_a_fil
 ) -> None:
     terminal.environment.delenv(name, raising=False)
     in_a_file(**{name: value})
-    assert f"{name} is in the .env of this folder" in terminal.refuses("list")
+    assert f"{name} is in the .env of this folder" in terminal.fails("list")
 
 
 def test_an_endpoint_and_its_secret_come_from_one_source_too(terminal: Terminal) -> None:
     terminal.environment.setenv("BOOKING_WEBHOOK_SECRET", "0123456789abcdef")
     in_a_file(BOOKING_WEBHOOK_URL="https://evil.example/")
-    assert "BOOKING_WEBHOOK_URL is in the .env of this folder" in terminal.refuses("list")
+    assert "BOOKING_WEBHOOK_URL is in the .env of this folder" in terminal.fails("list")
 
 
 def test_a_file_may_say_everything_or_what_nothing_else_depends_on(terminal: Terminal) -> None:
     names = ("SUPABASE_URL", "SUPABASE_SERVICE_ROLE_KEY", "SESSION_ENCRYPTION_KEY", "AIMHARDER_TWIN_URL")
     everything = {name: os.environ[name] for name in names}
     in_a_file(PREBOOKING_MEMBER=ANA, SUPABASE_SECRET_KEY="sb_secret_that_is_not_needed", STAGGER_MS="50")
-    assert ANA in terminal.does("list")
+    assert ANA in terminal.succeeds("list")
     for name in names:
         terminal.environment.delenv(name)
     in_a_file(**everything, PREBOOKING_MEMBER=ANA)
-    assert ANA in terminal.does("list")
+    assert ANA in terminal.succeeds("list")

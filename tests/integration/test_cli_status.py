@@ -1,4 +1,4 @@
-"""What `prebooking status` shows, and that it fails when something needs a person."""
+"""`prebooking status`: what it shows, and that it fails when a check fails."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from uuid import uuid4
 
 import pytest
 
-from tests import breakages_of_running  # noqa: F401 - fills BREAKAGES
-from tests.breakages import BREAKAGES, Scene, all_well, triggers_call
+from tests import breakages_of_running  # noqa: F401 - registers breakages
+from tests.breakages import BREAKAGES, HealthySystem, make_healthy, record_ticks
 from tests.calls import finish
 from tests.database import Database
 from tests.factories import add_prebooking, add_venue
@@ -24,56 +24,56 @@ def now(seconds: float = 0) -> datetime:
 
 
 @pytest.fixture
-def scene(terminal: Terminal, database: Database) -> Iterator[Scene]:
-    """Everything is as it must be."""
-    all_well(terminal)
+def system(terminal: Terminal, database: Database) -> Iterator[HealthySystem]:
+    """Return a system without faults."""
+    make_healthy(terminal)
     with ExitStack() as closing:
-        yield Scene(terminal, database, closing)
+        yield HealthySystem(terminal, database, closing)
 
 
-def test_when_all_is_well_nothing_needs_anybody(scene: Scene) -> None:
-    said = scene.terminal.does("status")
+def test_when_all_is_well_nothing_needs_anybody(system: HealthySystem) -> None:
+    said = system.terminal.succeeds("status")
     assert "Needs you" not in said
     assert said.startswith("Last tick      ")
-    assert scene.terminal.type("status", "--json").json["needs"] == []
+    assert system.terminal.run("status", "--json").json["needs"] == []
 
 
 @pytest.mark.parametrize(
     "what", [key for key in BREAKAGES if key[0] in CHECKED], ids=lambda what: "-".join(filter(None, what))
 )
-def test_what_needs_a_person_is_said_and_fails(scene: Scene, what: tuple[str, str, str]) -> None:
+def test_what_needs_a_person_is_said_and_fails(system: HealthySystem, what: tuple[str, str, str]) -> None:
     broken, part = BREAKAGES[what]
-    broken(scene)
-    said = scene.terminal.type("status", "--json")
+    broken(system)
+    said = system.terminal.run("status", "--json")
     assert (said.code, said.err) == (1, "")
     assert [sentence.split(":")[0] for sentence in said.json["needs"] if part in sentence] == [what[0]]
 
 
-def test_a_slow_claim_needs_nobody_at_once(scene: Scene) -> None:
-    BREAKAGES["claims", "slow", ""][0](scene)
-    assert scene.terminal.type("status").code == 0
+def test_a_slow_claim_needs_nobody_at_once(system: HealthySystem) -> None:
+    BREAKAGES["claims", "slow", ""][0](system)
+    assert system.terminal.run("status").code == 0
 
 
-def test_an_opening_that_cannot_be_read_hides_no_other(scene: Scene) -> None:
-    scene.allow_any_instant()
+def test_an_opening_that_cannot_be_read_hides_no_other(system: HealthySystem) -> None:
+    system.allow_any_instant()
     far = {"available_at": now(7200), "expires_at": now(9000)}
-    row = add_prebooking(scene.terminal.connection, scene.box(), **far)
-    scene.sql("update prebookings set expires_at = '20001-01-01', available_at = '20000-01-01' where id = %s", row)
-    said = scene.terminal.does("status")
+    row = add_prebooking(system.terminal.connection, system.box(), **far)
+    system.sql("update prebookings set expires_at = '20001-01-01', available_at = '20000-01-01' where id = %s", row)
+    said = system.terminal.succeeds("status")
     assert "Box Centro cannot be read: correct available_at in the database" in said
     assert said.count("Box Centro: 1") == 1
 
 
-def test_the_reasons_of_what_failed_are_told_the_most_frequent_first(scene: Scene) -> None:
+def test_the_reasons_of_what_failed_are_told_the_most_frequent_first(system: HealthySystem) -> None:
     for outcome in ("rejected", "full", "full"):
         ended = {"status": "failed", "outcome": outcome, "settled_at": now(-5)}
-        add_prebooking(scene.terminal.connection, scene.box(), available_at=now(-60), **ended)
-    [line] = [line for line in scene.terminal.does("status").splitlines() if line.startswith("Failed")]
+        add_prebooking(system.terminal.connection, system.box(), available_at=now(-60), **ended)
+    [line] = [line for line in system.terminal.succeeds("status").splitlines() if line.startswith("Failed")]
     assert line.split("  ")[-1].strip() == "2 full, 1 rejected"
 
 
 def test_a_status_has_rows_openings_figures_and_a_plot_in_80_columns(terminal: Terminal) -> None:
-    triggers_call(terminal)
+    record_ticks(terminal)
     box = add_venue(terminal.connection, name="Box Centro")
     opens = now(-600)
     for place, late in enumerate((100, 50, 1200)):
@@ -83,7 +83,7 @@ def test_a_status_has_rows_openings_figures_and_a_plot_in_80_columns(terminal: T
     add_prebooking(terminal.connection, box, available_at=now(7200))
     add_prebooking(terminal.connection, box, available_at=now(-300), created_at=now(-300))
     finish(terminal.connection, uuid4(), summary={"execution_time_ms": 812, "outcomes": {"unsure": 2}})
-    said = terminal.type("status").out
+    said = terminal.run("status").out
     assert max(len(line) for line in said.splitlines() if not line.startswith("Needs you")) <= 80
     lines = {line.split("  ")[0]: line for line in said.splitlines()}
     assert "2 waiting, 1 due, 1 overdue" in lines["Prebookings"]
@@ -96,5 +96,5 @@ def test_a_status_has_rows_openings_figures_and_a_plot_in_80_columns(terminal: T
     plotted = [line for line in said.splitlines() if "|" in line]
     assert plotted[0].startswith("1200 ms |")
     assert len(plotted[0].split("|")[1]) == 3
-    found = terminal.type("status", "--json").json
+    found = terminal.run("status", "--json").json
     assert (found["day"]["success"]["completed"], found["rows"]["overdue"]) == (3, 1)

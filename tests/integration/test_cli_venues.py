@@ -1,4 +1,4 @@
-"""Venues are changed and removed, and what could not be booked there is refused with the cure."""
+"""`prebooking venue`: adding, changing and removing venues."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def settled(terminal: Terminal, venue: UUID) -> None:
     ["xn--x.aimharder.com", "xn--.aimharder.com", "-a.aimharder.com", "a_b.aimharder.com", "ñ.aimharder.com", "a b.es"],
 )
 def test_a_host_that_is_no_box_is_refused_in_one_sentence(terminal: Terminal, host: str) -> None:
-    said = terminal.refuses("venue", "add", "Box", "--host", host, *WORDS, code=2)
+    said = terminal.fails("venue", "add", "Box", "--host", host, *WORDS, code=2)
     assert "<box>.aimharder.com or <box>.aimharder.es" in said
     assert terminal.rows("select * from venues") == []
 
@@ -34,7 +34,7 @@ def test_a_host_that_is_no_box_is_refused_in_one_sentence(terminal: Terminal, ho
 @pytest.mark.parametrize("option", ["--host", "--box"])
 def test_a_webhook_venue_has_neither_host_nor_box(terminal: Terminal, option: str) -> None:
     words = ["--provider", "webhook", "--zone", "UTC", option, "42"]
-    said = terminal.refuses("venue", "add", "Mine", *words, code=2)
+    said = terminal.fails("venue", "add", "Mine", *words, code=2)
     assert f"{option} is for AimHarder" in said
     assert terminal.rows("select * from venues") == []
 
@@ -43,19 +43,19 @@ def test_a_webhook_venue_has_neither_host_nor_box(terminal: Terminal, option: st
 
 
 def test_a_venue_is_changed_in_what_is_named_and_in_nothing_else(terminal: Terminal) -> None:
-    terminal.with_a_venue()
-    terminal.does("venue", "edit", "Box Centro", "--name", "Box Sur", "--opens", "72 hours before")
-    terminal.does("venue", "edit", "box sur", "--zone", "Atlantic/Canary", "--box", "43")
+    terminal.add_box()
+    terminal.succeeds("venue", "edit", "Box Centro", "--name", "Box Sur", "--opens", "72 hours before")
+    terminal.succeeds("venue", "edit", "box sur", "--zone", "Atlantic/Canary", "--box", "43")
     assert terminal.rows("select name, host, timezone, opening_rule, provider_box_id, enabled from venues") == [
         ("Box Sur", HOST, "Atlantic/Canary", "72 hours before", "43", True)
     ]
 
 
 def test_an_endpoint_that_books_once_for_a_key_is_said_to_do_so(terminal: Terminal) -> None:
-    terminal.does("venue", "add", "Mine", "--provider", "webhook", "--zone", "UTC")
-    terminal.does("venue", "edit", "Mine", "--idempotent")
+    terminal.succeeds("venue", "add", "Mine", "--provider", "webhook", "--zone", "UTC")
+    terminal.succeeds("venue", "edit", "Mine", "--idempotent")
     assert terminal.rows("select idempotent from venues") == [(True,)]
-    terminal.does("venue", "edit", "Mine", "--no-idempotent")
+    terminal.succeeds("venue", "edit", "Mine", "--no-idempotent")
     assert terminal.rows("select idempotent from venues") == [(False,)]
 
 
@@ -74,23 +74,23 @@ def test_an_endpoint_that_books_once_for_a_key_is_said_to_do_so(terminal: Termin
 def test_a_change_that_cannot_be_is_refused_with_the_cure(
     terminal: Terminal, words: list[str], code: int, cure: str
 ) -> None:
-    terminal.with_a_venue()
+    terminal.add_box()
     add_venue(terminal.connection, name="Box Norte")
     before = terminal.rows("select * from venues order by id")
-    assert cure in terminal.refuses("venue", "edit", "Box Centro", *words, code=code)
+    assert cure in terminal.fails("venue", "edit", "Box Centro", *words, code=code)
     assert terminal.rows("select * from venues order by id") == before
 
 
 def test_the_number_of_another_box_of_the_host_is_refused_by_its_name(terminal: Terminal) -> None:
     for name, box in (("One", "1"), ("Two", "2")):
-        terminal.does("venue", "add", name, "--host", HOST, "--box", box, *WORDS)
-    assert 'That box is here already, as "One"' in terminal.refuses("venue", "edit", "Two", "--box", "1")
+        terminal.succeeds("venue", "add", name, "--host", HOST, "--box", box, *WORDS)
+    assert 'That box is here already, as "One"' in terminal.fails("venue", "edit", "Two", "--box", "1")
 
 
 def test_a_changed_rule_says_that_those_who_wait_keep_their_openings(terminal: Terminal) -> None:
     venue = add_venue(terminal.connection, name="Mine")
     add_prebooking(terminal.connection, venue, available_at=datetime.now(UTC) + timedelta(hours=1))
-    assert "1 waiting keep their openings" in terminal.does("venue", "edit", "Mine", "--opens", "2 days before")
+    assert "1 waiting keep their openings" in terminal.succeeds("venue", "edit", "Mine", "--opens", "2 days before")
 
 
 # remove
@@ -101,7 +101,7 @@ def test_a_venue_is_removed_with_its_logins_and_what_has_ended_there(terminal: T
     for venue in (mine, other):
         add_session(terminal.connection, venue, ANA)
         settled(terminal, venue)
-    assert "Removed Mine, with 1 login and 1 prebooking that had ended" in terminal.does("venue", "remove", "mine")
+    assert "Removed Mine, with 1 login and 1 prebooking that had ended" in terminal.succeeds("venue", "remove", "mine")
     assert terminal.rows("select name from venues") == [("Other",)]
     assert terminal.rows("select venue_id from prebookings union all select venue_id from member_sessions") == [
         (other,),
@@ -113,13 +113,13 @@ def test_a_venue_that_somebody_waits_for_is_not_removed(terminal: Terminal) -> N
     venue = add_venue(terminal.connection, name="Mine")
     add_prebooking(terminal.connection, venue)
     settled(terminal, venue)
-    said = terminal.refuses("venue", "remove", "Mine")
+    said = terminal.fails("venue", "remove", "Mine")
     assert "1 prebooking still to be booked at Mine: cancel them first, or pause" in said
     assert len(terminal.rows("select * from prebookings")) == 2
 
 
 def test_a_venue_is_removed_by_its_whole_name_only(terminal: Terminal) -> None:
     add_venue(terminal.connection, name="Box Centro")
-    assert 'Write the whole name to do this: "Box Centro"' in terminal.refuses("venue", "remove", "box")
-    assert "There is no venue" in terminal.refuses("venue", "remove", "Bax Centro")
-    terminal.does("venue", "remove", "BOX centro")
+    assert 'Write the whole name to do this: "Box Centro"' in terminal.fails("venue", "remove", "box")
+    assert "There is no venue" in terminal.fails("venue", "remove", "Bax Centro")
+    terminal.succeeds("venue", "remove", "BOX centro")

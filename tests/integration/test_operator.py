@@ -1,4 +1,4 @@
-"""What the command line asks of the database, through either REST layer: every verdict, and what stands there then."""
+"""The operator's database functions through either REST layer: every result, and the rows afterwards."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from prebooking.operator import AddResult, AddVenueResult, OperatorStore
 from tests.calls import claim, complete, prebooking, save_session
 from tests.database import At, Connection, Rest
 from tests.factories import add_prebooking, add_session, add_venue, noon
-from tests.operators import deadline, store_of
+from tests.operators import deadline, open_operator_store
 from tests.questions import ask
 
 pytestmark = pytest.mark.anyio
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture
 async def store(rest: Rest) -> AsyncIterator[OperatorStore]:
-    async for store in store_of(rest):
+    async for store in open_operator_store(rest):
         yield store
 
 
@@ -381,7 +381,7 @@ async def test_of_one_host_only_one_venue_waits_for_its_number(owner: Connection
         assert (await store.add_venue(mine, None, until=deadline())).verdict == "added"
 
 
-# the doctor's questions
+# prebooking_doctor_v1
 
 
 async def test_the_doctor_hears_the_role_the_time_and_which_functions_may_be_executed(
@@ -397,6 +397,6 @@ async def test_the_doctor_hears_the_role_the_time_and_which_functions_may_be_exe
 
 
 async def test_a_key_of_a_visitor_may_ask_nothing(rest: Rest) -> None:
-    async for store in store_of(rest, rest.anon_key):
+    async for store in open_operator_store(rest, rest.anon_key):
         with pytest.raises(StoreRefused, match="42501"):
             await store.access([], until=deadline())

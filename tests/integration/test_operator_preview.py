@@ -1,4 +1,4 @@
-"""A preview: what a claim would take, to the letter, without a trace of it left anywhere."""
+"""A preview returns exactly what a claim would take, and changes nothing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from prebooking.operator import OperatorStore, Preview
 from tests.calls import claim, prebooking, save_session
 from tests.database import At, Connection, Database, Rest
 from tests.factories import add_prebooking, add_venue, noon
-from tests.operators import deadline, store_of
+from tests.operators import deadline, open_operator_store
 from tests.questions import preview
 
 pytestmark = pytest.mark.anyio
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture
 async def store(rest: Rest) -> AsyncIterator[OperatorStore]:
-    async for store in store_of(rest):
+    async for store in open_operator_store(rest):
         yield store
 
 
@@ -39,7 +39,7 @@ async def preview_of(store: OperatorStore, **overrides: Any) -> Preview:
 
 
 def everything(connection: Connection) -> list[Any]:
-    """Return all that stands in the database."""
+    """Return the contents of all tables."""
     tables = ("venues", "prebookings", "prebooking_runs", "prebooking_heartbeat")
     query = sql.SQL("select * from public.{} order by 1")
     return [connection.execute(query.format(sql.Identifier(table))).fetchall() for table in tables]
@@ -54,7 +54,7 @@ async def test_a_preview_shows_what_a_claim_takes_and_leaves_no_trace(
     taken_over = add_prebooking(
         owner, venue, available_at=noon(-90), claimed_by=uuid4(), claimed_until=noon(-60), turn_until=noon(-80)
     )
-    claim(owner, uuid4(), limit=0, providers=[])  # a tick, which the preview must not move
+    claim(owner, uuid4(), limit=0, providers=[])  # a tick, which the preview must not change
     gone = add_prebooking(owner, venue, available_at=noon(-7200), expires_at=noon(-3600))
     at(5)
     before = everything(owner)

@@ -1,4 +1,4 @@
-"""Two operators at once: who comes second is told what the first has done."""
+"""Two operators at once: the second one gets the result of the first one's change."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `prebooking status` tells, on rows that stand in every way a row can stand."""
+"""prebooking_status_v1 on rows in every state."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from prebooking.operator import OperatorStore
 from tests.calls import claim, finish
 from tests.database import At, Connection, Rest
 from tests.factories import add_prebooking, add_venue, noon
-from tests.operators import deadline, store_of
+from tests.operators import deadline, open_operator_store
 
 pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
 async def store(rest: Rest) -> AsyncIterator[OperatorStore]:
-    async for store in store_of(rest):
+    async for store in open_operator_store(rest):
         yield store
 
 
@@ -97,7 +97,7 @@ async def test_a_call_is_counted_when_it_was_made_and_an_end_when_it_was_found_o
 
 async def test_the_five_figures_are_those_of_their_window(owner: Connection, at: At, store: OperatorStore) -> None:
     venue, opens = add_venue(owner), noon(-600)
-    # In the order of the line: 100, 50 (overtook), 200 ms late, one that was asked for after the opening, one older.
+    # In queue order: 100, 50 (overtook) and 200 ms late, one added after the opening, one from an older opening.
     for place, (late_ms, outcome) in enumerate([(100, "booked"), (50, "full"), (200, "booked"), (300_000, "booked")]):
         asked = opens + timedelta(seconds=place - 3 if late_ms < 1000 else 60)
         fired = opens + timedelta(milliseconds=late_ms)

@@ -70,21 +70,21 @@ def test_what_any_system_needs_is_said_where_none_is_set_up(a_third_system: Data
 
 def test_the_command_line_adds_and_shows_its_venues(a_third_system: Database, terminal: Terminal) -> None:
     words = ["--provider", "club", "--zone", "Europe/Madrid"]
-    refused = terminal.refuses("venue", "add", "Squash", "--host", "elsewhere.example", *words, code=2)
+    refused = terminal.fails("venue", "add", "Squash", "--host", "elsewhere.example", *words, code=2)
     assert refused == "Error: The Club is at the.club.example. Say it with --host."
-    terminal.does("venue", "add", "Squash", "--host", "the.club.example", *words)
-    assert "the.club.example" in terminal.does("venue", "list")
-    assert "Squash" in terminal.refuses("classes", "Squash", "2030-01-11")
+    terminal.succeeds("venue", "add", "Squash", "--host", "the.club.example", *words)
+    assert "the.club.example" in terminal.succeeds("venue", "list")
+    assert "Squash" in terminal.fails("classes", "Squash", "2030-01-11")
     assert terminal.rows("select provider from venues") == [("club",)]
 
 
 def test_the_doctor_names_the_variables_that_its_venues_need(a_third_system: Database, terminal: Terminal) -> None:
     add_venue(a_third_system.connection, provider="club", name="Squash", host="localhost")
-    assert "Squash is booked with CLUB_TOKEN, not set here" in terminal.type("doctor").out
+    assert "Squash is booked with CLUB_TOKEN, not set here" in terminal.run("doctor").out
 
 
 def test_a_provider_that_nobody_knows_is_refused_with_those_there_are(terminal: Terminal) -> None:
-    said = terminal.refuses("venue", "add", "X", "--provider", "clubb", "--zone", "UTC", code=2)
+    said = terminal.fails("venue", "add", "X", "--provider", "clubb", "--zone", "UTC", code=2)
     assert said == 'Error: There is no venue system "clubb": say --provider webhook or aimharder.'
 
 

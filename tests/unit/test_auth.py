@@ -1,4 +1,4 @@
-"""Who is let in: exactly one header, the bearer scheme, one of the secrets; and nobody else."""
+"""A request is authorised by exactly one header with the bearer scheme and one of the secrets."""
 
 from __future__ import annotations
 

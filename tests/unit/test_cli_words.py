@@ -1,4 +1,4 @@
-"""What the command line reads and shows, without a database: days, times, spans, names, plots and complaints."""
+"""Parsing and formatting in the command line: days, times, durations, names, plots and errors."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def test_a_file_that_may_not_be_read_is_named_with_the_cure(monkeypatch: pytest.
     def refused(*_: object, **__: object) -> dict[str, str]:
         raise PermissionError
 
-    monkeypatch.setattr("prebooking.cli.environment.dotenv_values", refused)  # root may read whatever it likes
+    monkeypatch.setattr("prebooking.cli.environment.dotenv_values", refused)  # root can read every file
     with pytest.raises(CommandFailed, match="may not be read: give yourself the right"):
         environment()
 

@@ -1,4 +1,4 @@
-"""What a line of the log is, and what never stands in one."""
+"""The format of a log line, and the secrets that are redacted."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ JWT = "eyJhbGciOiJIUzI1NiJ9.eyJyb2xlIjoic2VydmljZV9yb2xlIn0.c2lnbmF0dXJl"
 
 @pytest.fixture(autouse=True)
 def _set_up() -> Iterator[None]:
-    """Set the log up anew, and leave every logger as it was."""
+    """Set up logging, and restore all loggers after the test."""
     names = [None, "prebooking", "httpx", "httpcore", "h2", "hpack"]
     before = [(logger := logging.getLogger(name), logger.level, logger.handlers[:]) for name in names]
     log.set_up()
@@ -33,7 +33,7 @@ def _set_up() -> Iterator[None]:
 
 
 def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
-    """Return what was written, a JSON object a line."""
+    """Return the written lines, one JSON object per line."""
     written = capsys.readouterr()
     assert written.err == ""
     return [json.loads(line) for line in written.out.splitlines()]

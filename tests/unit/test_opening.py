@@ -1,4 +1,4 @@
-"""Opening rules on the gym's clock, across both clock changes of four places on both halves of the earth."""
+"""Opening rules in local time, across both clock changes of four places on both hemispheres."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ RULES = ["4 days before", "1 day before", "72 hours before", "1 hour before", "3
 
 
 def opens(rule: str, starts: str, zone: str) -> str:
-    """Return the opening in UTC, by the minute."""
+    """Return the opening in UTC, to the minute."""
     opening = OpeningRule.parse(rule).opening(datetime.fromisoformat(starts), ZoneInfo(zone))
     assert opening.tzinfo is UTC
     return f"{opening:%Y-%m-%d %H:%M}"
@@ -66,11 +66,11 @@ def test_anything_else_is_refused_with_the_three_kinds_to_write(typed: str) -> N
 
 
 def test_a_class_after_the_clock_change_opens_by_the_clock_of_the_day_it_opens_on() -> None:
-    # The class is at 07:00Z (UTC+1), its opening four days before at 08:00 local, still UTC+2.
+    # The class is at 07:00Z (UTC+1), and opens four days before at 08:00 local time, still UTC+2.
     assert opens("4 days before", "2026-10-28T08:00", "Europe/Madrid") == "2026-10-24 06:00"
 
 
-# A class at 18:00 two days after the change, asked for three days before: the opening lies before the change.
+# A class at 18:00 two days after the change, with booking three days before: the opening is before the change.
 @pytest.mark.parametrize(
     ("zone", "day", "same_clock", "hours", "fixed_clock"),
     [
@@ -100,7 +100,7 @@ def test_in_an_ordinary_week_72_hours_and_3_days_at_the_same_clock_are_one(zone:
     assert opens("72 hours before", starts, zone) == opens("3 days before", starts, zone)
 
 
-# The first local minute that is missing, one in the middle of the gap, and the first one after it.
+# The first skipped local minute, one in the middle of the gap, and the first one after it.
 @pytest.mark.parametrize(
     ("zone", "day", "gap", "utc"),
     [

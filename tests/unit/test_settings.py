@@ -1,4 +1,4 @@
-"""What the environment may say, what it must not, and that no value of it is ever shown."""
+"""Valid and invalid environment variables; no value is ever shown."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def read(**environment: str) -> Settings:
 
 
 def problems(**environment: str) -> dict[str, str]:
-    """Return what is wrong, a sentence a variable; nothing if all is well."""
+    """Return one message per invalid variable."""
     try:
         read(**environment)
     except SettingsError as exc:
@@ -38,7 +38,7 @@ def problems(**environment: str) -> dict[str, str]:
 
 
 def shown(exc: SettingsError) -> str:
-    """Return everything an exception could show to a log."""
+    """Return everything that a log could show of an exception."""
     return "\n".join([str(exc), repr(exc), repr(exc.args), repr(exc.problems), *traceback.format_exception(exc)])
 
 

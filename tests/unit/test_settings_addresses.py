@@ -1,4 +1,4 @@
-"""Which web addresses are taken for the database and for the booking endpoint, and which are refused."""
+"""Accepted and refused URLs of the database and of the booking endpoint."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ NOT_AN_ENDPOINT = [
 
 
 def refused(**environment: str) -> list[str]:
-    """Return the names of the variables that are not taken."""
+    """Return the names of the refused variables."""
     try:
         Settings.from_environment(ENVIRONMENT | environment)
     except SettingsError as exc:

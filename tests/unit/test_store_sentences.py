@@ -1,4 +1,4 @@
-"""Every answer of Supabase and its gateway has a sentence that names its cause and its cure."""
+"""Every error of Supabase and its gateway has a message that names its cause and its cure."""
 
 from __future__ import annotations
 
