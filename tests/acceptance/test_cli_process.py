@@ -53,9 +53,7 @@ def test_the_installed_command_lists_in_a_pipe_without_colours(stack: Stack, tmp
 
 
 @pytest.mark.parametrize(("variable", "coloured"), [("FORCE_COLOR", True), ("NO_COLOR", False)])
-def test_no_colour_is_asked_for_where_none_is_wanted(
-    stack: Stack, tmp_path: Path, variable: str, *, coloured: bool
-) -> None:
+def test_no_color_switches_colours_off(stack: Stack, tmp_path: Path, variable: str, *, coloured: bool) -> None:
     add_prebooking(stack.connection, add_venue(stack.connection))
     said = run("list", folder=tmp_path, **database(stack), **{variable: "1"}, TERM="xterm-256color")
     assert said.returncode == 0
@@ -69,7 +67,7 @@ def test_a_terminal_that_knows_only_ascii_gets_ascii(stack: Stack, tmp_path: Pat
     assert said.stdout.isascii()
 
 
-def test_a_file_beside_it_says_what_the_environment_does_not(stack: Stack, tmp_path: Path) -> None:
+def test_a_dotenv_file_adds_what_the_environment_lacks(stack: Stack, tmp_path: Path) -> None:
     settings = database(stack)
     (tmp_path / ".env").write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
     assert run("list", folder=tmp_path).returncode == 0
@@ -82,7 +80,7 @@ def test_a_file_beside_it_says_what_the_environment_does_not(stack: Stack, tmp_p
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "latin-1"])
-def test_a_file_that_is_not_utf_8_is_named_with_the_cure(tmp_path: Path, encoding: str) -> None:
+def test_a_dotenv_file_that_is_not_utf_8_is_an_error_with_the_cure(tmp_path: Path, encoding: str) -> None:
     (tmp_path / ".env").write_text("PREBOOKING_MEMBER=señor@example.com\n", encoding=encoding)
     cure = "Error: The .env in this folder is not in UTF-8: save it as that, or delete it.\n"
     for words in (["list"], ["doctor"], ["run"], ["login", "box"], ["venue", "list"], ["bell", "off"]):
@@ -90,7 +88,7 @@ def test_a_file_that_is_not_utf_8_is_named_with_the_cure(tmp_path: Path, encodin
         assert (said.returncode, said.stdout, said.stderr) == (1, "", cure), words
 
 
-def test_a_reader_that_goes_away_is_no_traceback(stack: Stack, tmp_path: Path) -> None:
+def test_a_closed_pipe_causes_no_traceback(stack: Stack, tmp_path: Path) -> None:
     venue = add_venue(stack.connection)
     for _ in range(200):
         add_prebooking(stack.connection, venue)
@@ -111,7 +109,7 @@ def test_a_reader_that_goes_away_is_no_traceback(stack: Stack, tmp_path: Path) -
     assert said.returncode == 141, "as a program that SIGPIPE ends"
 
 
-def test_ctrl_c_ends_a_command_that_waits_with_130_and_no_traceback(tmp_path: Path) -> None:
+def test_ctrl_c_ends_a_waiting_command_with_130_and_no_traceback(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         environment = {"SUPABASE_URL": f"http://127.0.0.1:{silent.getsockname()[1]}", "PATH": os.environ["PATH"]}
         waiting = subprocess.Popen(
@@ -131,7 +129,7 @@ def test_ctrl_c_ends_a_command_that_waits_with_130_and_no_traceback(tmp_path: Pa
 
 
 @pytest.mark.parametrize("module", ["prebooking.cli.app", "typer", "httpx", "prebooking.cli.venues"])
-def test_ctrl_c_while_the_command_is_being_loaded_ends_it_with_130_and_no_word(module: str) -> None:
+def test_ctrl_c_during_the_imports_exits_with_130_without_output(module: str) -> None:
     interrupted = (
         "import sys, importlib.abc, signal\n"
         "class CtrlC(importlib.abc.MetaPathFinder):\n"
@@ -178,7 +176,7 @@ def at_a_terminal(stack: Stack, folder: Path, typed: bytes) -> tuple[int, str]:
     return process.wait(timeout=30), shown.decode()
 
 
-def test_a_password_is_asked_for_without_an_echo(stack: Stack, tmp_path: Path) -> None:
+def test_the_password_prompt_does_not_echo(stack: Stack, tmp_path: Path) -> None:
     host = "terminal.aimharder.com"
     stack.twin.open_box(host, box_id=5150)
     stack.twin.join("ana@example.com", "open sesame")
@@ -191,7 +189,7 @@ def test_a_password_is_asked_for_without_an_echo(stack: Stack, tmp_path: Path) -
     assert found.fetchall() == [("ana@example.com",)]
 
 
-def test_ctrl_c_at_the_password_is_heeded_at_once(stack: Stack, tmp_path: Path) -> None:
+def test_ctrl_c_at_the_password_prompt_exits_at_once(stack: Stack, tmp_path: Path) -> None:
     code, shown = at_a_terminal(stack, tmp_path, b"\x03")
     assert code == 130
     assert "Traceback" not in shown
@@ -212,7 +210,7 @@ def without_the_extra(program: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("function", ["prebooking_scheduler", "session_keeper"])
-def test_nothing_of_the_command_line_is_loaded_by_a_function(function: str) -> None:
+def test_a_function_imports_no_command_line_module(function: str) -> None:
     loaded = "print([name for name in sys.modules if name.startswith('prebooking.cli')])"
     said = without_the_extra(f"import api.cron.{function}\n{loaded}")
     assert (said.returncode, said.stdout) == (0, "[]\n"), said.stderr

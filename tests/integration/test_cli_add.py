@@ -24,7 +24,7 @@ def mine(terminal: Terminal, *more: str) -> None:
 # two classes at one hour, and more than five
 
 
-def test_two_classes_at_one_hour_are_said_and_asked_for_with_anyway(terminal: Terminal) -> None:
+def test_a_second_class_at_the_same_hour_needs_anyway(terminal: Terminal) -> None:
     terminal.add_box_and_member()
     for number, name in (("1", "WOD"), ("2", "Yoga")):
         terminal.offer(number, day=day(6), name=name)
@@ -38,7 +38,7 @@ def test_two_classes_at_one_hour_are_said_and_asked_for_with_anyway(terminal: Te
     assert count(terminal) == 2
 
 
-def test_the_sixth_class_at_one_opening_is_refused_in_one_sentence(terminal: Terminal) -> None:
+def test_a_sixth_prebooking_for_one_opening_is_refused(terminal: Terminal) -> None:
     mine(terminal)
     opens = ["--opens", f"{day(2)} 20:00", "-m", ANA]
     for hour in range(10, 15):
@@ -51,7 +51,7 @@ def test_the_sixth_class_at_one_opening_is_refused_in_one_sentence(terminal: Ter
 # classes
 
 
-def test_a_timetable_marks_what_one_waits_for(terminal: Terminal) -> None:
+def test_the_timetable_marks_prebooked_classes(terminal: Terminal) -> None:
     terminal.add_box_and_member()
     for number, at in (("1001", "07:00"), ("1002", "19:30")):
         terminal.offer(number, day=day(6), at=at)
@@ -68,7 +68,7 @@ def test_a_timetable_marks_what_one_waits_for(terminal: Terminal) -> None:
 # webhook venues
 
 
-def test_a_class_of_one_s_own_endpoint_is_asked_for_with_its_data(terminal: Terminal) -> None:
+def test_a_class_at_a_webhook_venue_is_added_with_data(terminal: Terminal) -> None:
     mine(terminal)
     opens = ["--opens", f"{day(2)} 20:00", "--class", "Spinning"]
     said = terminal.succeeds("add", "Mine", str(day(3)), "19:30", "--data", DATA, "-m", ANA, *opens)
@@ -82,7 +82,7 @@ def test_a_class_of_one_s_own_endpoint_is_asked_for_with_its_data(terminal: Term
     assert "waits for this class already" in terminal.fails(*again)
 
 
-def test_a_webhook_venue_with_a_rule_needs_no_opening(terminal: Terminal) -> None:
+def test_a_webhook_venue_with_a_rule_needs_no_opens_option(terminal: Terminal) -> None:
     mine(terminal, "--opens", "2 days before")
     terminal.succeeds("add", "Mine", str(day(5)), "19:30", "--data", DATA, "-m", ANA)
     [(available_at,)] = terminal.rows("select available_at from prebookings")
@@ -108,15 +108,13 @@ def test_a_webhook_venue_with_a_rule_needs_no_opening(terminal: Terminal) -> Non
         (["--data", DATA, "--waiting-list"], 2, "--waiting-list is for AimHarder"),
     ],
 )
-def test_data_that_nobody_could_book_by_is_refused_with_the_cure(
-    terminal: Terminal, words: list[str], code: int, cure: str
-) -> None:
+def test_unusable_data_is_refused_with_the_cure(terminal: Terminal, words: list[str], code: int, cure: str) -> None:
     mine(terminal)
     assert cure in terminal.fails("add", "Mine", str(day(3)), "19:30", "-m", ANA, *words, code=code)
     assert count(terminal) == 0
 
 
-def test_data_is_not_for_a_venue_with_a_timetable(terminal: Terminal) -> None:
+def test_data_is_refused_at_a_venue_with_a_timetable(terminal: Terminal) -> None:
     terminal.add_box_and_member()
     terminal.offer(day=day(6))
     ask = ["add", "box", str(day(6)), "19:30", "-m", ANA, "--data", DATA]
@@ -127,7 +125,7 @@ def test_data_is_not_for_a_venue_with_a_timetable(terminal: Terminal) -> None:
 
 
 @pytest.mark.parametrize("data", [{"class_id": "47 11", "day": "20300111"}, {"class_id": "4711", "day": "11.01.2030"}])
-def test_a_class_that_cannot_be_read_is_said_hours_before_its_opening(terminal: Terminal, data: dict[str, Any]) -> None:
+def test_unreadable_booking_data_is_reported_hours_before_the_opening(terminal: Terminal, data: dict[str, Any]) -> None:
     terminal.add_box_and_member()
     [(box,)] = terminal.rows("select id from venues")
     opens = datetime.now(UTC) + timedelta(hours=8)

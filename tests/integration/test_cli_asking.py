@@ -12,7 +12,7 @@ from tests.terminal import ANA, HOST, MADRID, PASSWORD, Terminal, day
 # classes
 
 
-def test_a_day_s_classes_come_with_the_member_s_own_places(terminal: Terminal) -> None:
+def test_classes_are_listed_with_the_member_s_places(terminal: Terminal) -> None:
     terminal.add_box_and_member()
     terminal.offer("1001", day=day(1), at="07:00", name="WOD")
     terminal.offer("1002", day=day(1), at="19:30", name="Open [red]Box\x1b[2J", places=3)
@@ -38,17 +38,17 @@ def test_a_day_s_classes_come_with_the_member_s_own_places(terminal: Terminal) -
         ("soon", 2, "or say today or tomorrow"),
     ],
 )
-def test_a_day_that_is_none_or_over_is_refused(terminal: Terminal, wanted: str, code: int, cure: str) -> None:
+def test_an_invalid_or_past_day_is_refused(terminal: Terminal, wanted: str, code: int, cure: str) -> None:
     terminal.add_box()
     assert cure in terminal.fails("classes", "box", wanted, code=code)
 
 
-def test_a_box_nobody_has_logged_in_at_is_not_said_to_have_no_classes(terminal: Terminal) -> None:
+def test_a_box_without_a_number_asks_for_a_login(terminal: Terminal) -> None:
     terminal.add_box()
     assert 'prebooking login "Box Centro" finds it' in terminal.fails("classes", "box", "tomorrow")
 
 
-def test_a_day_without_classes_says_so(terminal: Terminal) -> None:
+def test_a_day_without_classes_is_reported(terminal: Terminal) -> None:
     terminal.add_box_and_member()
     assert "has no classes on" in terminal.succeeds("classes", "box", "today")
 
@@ -63,7 +63,7 @@ def test_a_day_without_classes_says_so(terminal: Terminal) -> None:
         (200, b'{"bookings": "none"}', "cannot be read"),
     ],
 )
-def test_a_timetable_that_cannot_be_read_is_a_sentence(terminal: Terminal, status: int, body: bytes, cure: str) -> None:
+def test_an_unreadable_timetable_is_one_error_message(terminal: Terminal, status: int, body: bytes, cure: str) -> None:
     terminal.add_box_and_member()
     terminal.twin.fate = lambda _: Fate(answer=Reply(status, {}, body))
     said = terminal.fails("classes", "box", "tomorrow")
@@ -74,7 +74,7 @@ def test_a_timetable_that_cannot_be_read_is_a_sentence(terminal: Terminal, statu
 # add
 
 
-def test_the_class_is_told_by_its_name_if_several_begin_then(terminal: Terminal) -> None:
+def test_one_of_several_classes_at_an_hour_is_chosen_by_name(terminal: Terminal) -> None:
     terminal.add_box_and_member()
     for number, name in (("1", "WOD"), ("2", "WOD Competition"), ("3", "Open Box")):
         terminal.offer(number, day=day(6), name=name)
@@ -86,7 +86,7 @@ def test_the_class_is_told_by_its_name_if_several_begin_then(terminal: Terminal)
         assert terminal.rows("select booking_data ->> 'class_id' from prebookings order by created_at")[-1] == (number,)
 
 
-def test_two_classes_of_one_name_are_told_apart_by_their_numbers(terminal: Terminal) -> None:
+def test_one_of_two_classes_with_the_same_name_is_chosen_by_number(terminal: Terminal) -> None:
     terminal.add_box_and_member()
     for number in ("1001", "1002"):
         terminal.offer(number, day=day(6))
@@ -96,7 +96,7 @@ def test_two_classes_of_one_name_are_told_apart_by_their_numbers(terminal: Termi
     assert terminal.rows("select booking_data ->> 'class_id' from prebookings") == [("1002",)]
 
 
-def test_an_hour_without_a_class_is_refused_with_those_that_have_one(terminal: Terminal) -> None:
+def test_an_hour_without_a_class_is_refused_with_the_hours_that_have_one(terminal: Terminal) -> None:
     terminal.add_box_and_member()
     terminal.offer(day=day(6))
     said = terminal.fails("add", "box", str(day(6)), "7:00", "-m", ANA)
@@ -105,11 +105,11 @@ def test_an_hour_without_a_class_is_refused_with_those_that_have_one(terminal: T
 
 
 @pytest.mark.parametrize("hour", ["24:00", "19", "7pm", "19:30:00", ""])
-def test_an_hour_that_is_none_is_refused(terminal: Terminal, hour: str) -> None:
+def test_an_invalid_hour_is_refused(terminal: Terminal, hour: str) -> None:
     assert "write it like 08:00" in terminal.fails("add", "box", "today", hour, "-m", ANA, code=2)
 
 
-def test_a_class_is_asked_for_once(terminal: Terminal) -> None:
+def test_a_second_prebooking_of_a_class_is_refused(terminal: Terminal) -> None:
     terminal.add_box_and_member()
     terminal.offer(day=day(6))
     ask = ["add", "box", str(day(6)), "19:30", "-m", ANA]
@@ -118,7 +118,7 @@ def test_a_class_is_asked_for_once(terminal: Terminal) -> None:
     assert len(terminal.rows("select * from prebookings")) == 1
 
 
-def test_a_class_the_member_is_in_is_asked_for_only_expressly(terminal: Terminal) -> None:
+def test_a_class_that_the_member_has_already_booked_needs_again(terminal: Terminal) -> None:
     terminal.add_box_and_member()
     terminal.offer(day=day(1))
     _book(terminal, "1001")
@@ -139,7 +139,7 @@ def test_a_class_that_has_begun_is_refused(terminal: Terminal) -> None:
 @pytest.mark.parametrize(
     ("opens", "utc"), [("2026-01-05 20:00", "2026-01-05 19:00"), ("2026-01-05T20:00:30+00:00", "2026-01-05 20:00")]
 )
-def test_whoever_knows_better_says_when_booking_opens(terminal: Terminal, opens: str, utc: str) -> None:
+def test_opens_overrides_the_opening_rule(terminal: Terminal, opens: str, utc: str) -> None:
     terminal.add_box_and_member()
     terminal.offer(day=day(6))
     terminal.succeeds("add", "box", str(day(6)), "19:30", "-m", ANA, "--opens", opens)
@@ -147,7 +147,7 @@ def test_whoever_knows_better_says_when_booking_opens(terminal: Terminal, opens:
     assert f"{at.astimezone(UTC):%Y-%m-%d %H:%M}" == utc
 
 
-def test_an_opening_after_the_class_or_that_cannot_be_read_is_refused(terminal: Terminal) -> None:
+def test_an_opening_after_the_class_or_an_unreadable_one_is_refused(terminal: Terminal) -> None:
     terminal.add_box_and_member()
     terminal.offer(day=day(6))
     ask = ["add", "box", str(day(6)), "19:30", "-m", ANA, "--opens"]
@@ -156,14 +156,14 @@ def test_an_opening_after_the_class_or_that_cannot_be_read_is_refused(terminal: 
     assert terminal.rows("select * from prebookings") == []
 
 
-def test_a_wish_for_the_waiting_list_says_so_to_the_venue(terminal: Terminal) -> None:
+def test_the_waiting_list_option_sets_insist(terminal: Terminal) -> None:
     terminal.add_box_and_member()
     terminal.offer(day=day(6))
     terminal.succeeds("add", "box", str(day(6)), "19:30", "-m", ANA, "--waiting-list")
     assert terminal.rows("select booking_data -> 'insist' from prebookings") == [(1,)]
 
 
-def test_nobody_asks_for_a_class_without_a_login_that_works(terminal: Terminal) -> None:
+def test_add_without_a_working_login_is_refused(terminal: Terminal) -> None:
     terminal.add_box()
     terminal.offer(day=day(6))
     ask = ["add", "box", str(day(6)), "19:30", "-m", ANA]
@@ -174,7 +174,7 @@ def test_nobody_asks_for_a_class_without_a_login_that_works(terminal: Terminal) 
     assert f'prebooking login "Box Centro" --member {ANA}' in terminal.fails(*ask)
 
 
-def test_a_login_sealed_for_somebody_else_is_found_out_before_anything_is_asked_for(terminal: Terminal) -> None:
+def test_a_login_sealed_for_another_member_is_refused(terminal: Terminal) -> None:
     terminal.add_box_and_member()
     terminal.offer(day=day(6))
     terminal.connection.execute("update member_sessions set user_email = 'ben@example.com'")

@@ -9,7 +9,7 @@ from tests.database import set_clock
 from tests.terminal import Terminal
 
 
-def test_it_is_switched_off_and_on_and_says_how_it_stands(terminal: Terminal) -> None:
+def test_the_bell_is_switched_off_and_on_and_shows_its_status(terminal: Terminal) -> None:
     Bell(terminal.connection).on()
     assert "is off" in terminal.succeeds("bell", "off")
     assert "The bell is off." in terminal.succeeds("bell", "status")
@@ -20,14 +20,14 @@ def test_it_is_switched_off_and_on_and_says_how_it_stands(terminal: Terminal) ->
     assert terminal.run("bell", "status", "--json").json["url"] == URL
 
 
-def test_what_it_needs_is_said_with_the_cure(terminal: Terminal) -> None:
+def test_missing_requirements_are_named_with_the_cure(terminal: Terminal) -> None:
     missing = terminal.run("bell", "status", "--json").json["missing"]
     assert missing
     assert f"It needs: {missing[0]}"[:40] in terminal.succeeds("bell", "status")
     assert missing[0] in terminal.fails("bell", "on", URL)
 
 
-def test_a_fault_is_said_with_its_cure_and_a_code_of_its_own(terminal: Terminal) -> None:
+def test_a_fault_is_shown_with_its_cure_and_exit_code_1(terminal: Terminal) -> None:
     Bell(terminal.connection).on()
     terminal.connection.execute(
         """insert into cron.job_run_details (jobid, status, return_message, start_time, end_time)
@@ -39,17 +39,17 @@ def test_a_fault_is_said_with_its_cure_and_a_code_of_its_own(terminal: Terminal)
     assert "alter role postgres set statement_timeout = '2min'" in said.out
 
 
-def test_an_address_that_is_not_the_function_s_is_typed_wrongly(terminal: Terminal) -> None:
+def test_an_address_that_is_not_the_function_s_exits_with_2(terminal: Terminal) -> None:
     Bell(terminal.connection)
     assert "not the function's address" in terminal.fails("bell", "on", "https://evil.example", code=2)
 
 
-def test_the_first_time_is_for_the_sql_editor(terminal: Terminal) -> None:
+def test_the_first_switch_on_needs_the_sql_editor(terminal: Terminal) -> None:
     Bell(terminal.connection)
     assert f"select prebooking_bell_on('{URL}')" in terminal.fails("bell", "on", URL)
 
 
-def test_the_doctor_says_when_the_leads_differ(terminal: Terminal) -> None:
+def test_the_doctor_reports_different_leads(terminal: Terminal) -> None:
     def bell() -> str:
         [check] = [check for check in terminal.run("doctor", "--json").json if check["name"] == "bell"]
         return f"{check['ok']}: {check['said']}"

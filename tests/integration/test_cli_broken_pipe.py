@@ -43,17 +43,17 @@ def into_a_closed_pipe(*words: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
-def test_a_command_whose_reader_has_ended_ends_quietly(terminal: Terminal, words: list[str]) -> None:
+def test_a_command_with_a_closed_pipe_ends_quietly(terminal: Terminal, words: list[str]) -> None:
     make_healthy(terminal)
     said = into_a_closed_pipe(*words)
     assert (said.stderr, said.returncode) == ("", BROKEN_PIPE)
 
 
-def test_a_help_text_whose_reader_has_ended_ends_quietly(terminal: Terminal) -> None:
+def test_a_help_text_with_a_closed_pipe_ends_quietly(terminal: Terminal) -> None:
     assert into_a_closed_pipe("--help").stderr == ""
 
 
-def test_a_complaint_whose_reader_has_ended_ends_quietly_too(terminal: Terminal) -> None:
+def test_an_error_with_a_closed_pipe_ends_quietly(terminal: Terminal) -> None:
     reads, writes = os.pipe()
     os.close(reads)
     with os.fdopen(writes, "w") as closed:

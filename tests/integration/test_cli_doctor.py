@@ -38,7 +38,7 @@ def found(system: HealthySystem) -> list[dict[str, Any]]:
     return [check for check in said.json if check["way"]]
 
 
-def test_when_all_is_well_every_line_says_so(system: HealthySystem) -> None:
+def test_without_a_fault_every_line_is_ok(system: HealthySystem) -> None:
     lines = system.terminal.succeeds("doctor").splitlines()
     assert [line[:5] for line in lines] == ["ok   "] * len(lines)
     names = [line[5:].split(":")[0] for line in lines]
@@ -46,7 +46,7 @@ def test_when_all_is_well_every_line_says_so(system: HealthySystem) -> None:
 
 
 @pytest.mark.parametrize("what", BREAKAGES, ids=lambda what: "-".join(filter(None, what)))
-def test_what_is_broken_is_found_with_its_cure(system: HealthySystem, what: tuple[str, str, str]) -> None:
+def test_each_breakage_is_found_with_its_cure(system: HealthySystem, what: tuple[str, str, str]) -> None:
     name, way, _ = what
     broken, said = BREAKAGES[what]
     broken(system)
@@ -56,11 +56,11 @@ def test_what_is_broken_is_found_with_its_cure(system: HealthySystem, what: tupl
     assert {check["ok"] for check in there} == {(name, way) in WARNINGS}
 
 
-def test_there_is_a_test_for_each_way_in_which_a_check_can_fail() -> None:
+def test_every_way_of_every_check_has_a_breakage() -> None:
     assert {(check.name, way) for check in CHECKS for way in check.ways} == {(name, way) for name, way, _ in BREAKAGES}
 
 
-def test_a_warning_has_a_mark_of_its_own_and_is_no_failure(system: HealthySystem) -> None:
+def test_a_warning_has_its_own_mark_and_exit_code_0(system: HealthySystem) -> None:
     BREAKAGES["claims", "slow", ""][0](system)
     assert [line.split(":")[0] for line in system.terminal.succeeds("doctor").splitlines() if line[:2] != "ok"] == [
         "warn claims"
@@ -74,7 +74,7 @@ def test_a_failure_is_marked_and_no_secret_is_shown(system: HealthySystem) -> No
     assert any(line.startswith("FAIL secrets: ") for line in said.out.splitlines())
 
 
-def test_the_doctor_asks_for_every_function_there_is(terminal: Terminal) -> None:
+def test_the_doctor_checks_every_database_function(terminal: Terminal) -> None:
     there = terminal.rows(
         "select proname from pg_proc where pronamespace = 'public'::regnamespace and proname ~ '_v1$|_bell_(on|off)$'"
     )
@@ -100,7 +100,7 @@ ASKED_AGAIN = ("overloaded", "no Supabase")
 
 @pytest.mark.parametrize("what", GATEWAY)
 @pytest.mark.parametrize("words", [["doctor"], ["status"]])
-def test_an_answer_of_the_gateway_is_named_with_its_cure(system: HealthySystem, what: str, words: list[str]) -> None:
+def test_an_error_of_the_gateway_is_named_with_its_cure(system: HealthySystem, what: str, words: list[str]) -> None:
     status, body, cure = GATEWAY[what]
     system.set(SUPABASE_URL=system.serve(answers(ok(body, status=status))))
     said = system.terminal.run(*words)
@@ -120,13 +120,13 @@ HEALTHY = {
 
 
 @pytest.mark.parametrize("what", HEALTHY)
-def test_a_healthy_endpoint_is_not_accused(system: HealthySystem, what: str) -> None:
+def test_a_working_endpoint_has_no_finding(system: HealthySystem, what: str) -> None:
     status, body, idempotent = HEALTHY[what]
     endpoint_answers(system, status, body, idempotent=idempotent)
     assert found(system) == []
 
 
-def test_an_endpoint_that_answers_404_to_a_question_but_takes_posts_is_only_warned_about(system: HealthySystem) -> None:
+def test_an_endpoint_that_answers_404_to_get_but_takes_post_is_only_a_warning(system: HealthySystem) -> None:
     async def express(peer: Any) -> None:
         await peer.request(1)
         post = peer.received.startswith(b"OPTIONS")
@@ -136,7 +136,7 @@ def test_an_endpoint_that_answers_404_to_a_question_but_takes_posts_is_only_warn
     assert [(check["way"], check["ok"]) for check in found(system)] == [("no_question", True)]
 
 
-def test_the_question_carries_the_secret_and_books_nothing(system: HealthySystem) -> None:
+def test_the_query_carries_the_secret_and_books_nothing(system: HealthySystem) -> None:
     asked = list[bytes]()
 
     async def endpoint(peer: Any) -> None:
@@ -164,7 +164,7 @@ def test_a_paused_venue_is_not_visited(system: HealthySystem) -> None:
     assert pages == []
 
 
-def test_a_login_that_is_not_needed_within_a_day_is_not_asked_about(system: HealthySystem) -> None:
+def test_a_login_that_is_not_needed_within_a_day_is_not_checked(system: HealthySystem) -> None:
     system.terminal.twin.members.log_out(ANA)
     system.sql(
         "update prebookings set available_at = now() + interval '2 days', expires_at = now() + interval '3 days'"
@@ -173,13 +173,13 @@ def test_a_login_that_is_not_needed_within_a_day_is_not_asked_about(system: Heal
     assert found(system) == []
 
 
-def test_a_login_sealed_with_another_key_is_well_again_after_a_new_login(system: HealthySystem) -> None:
+def test_a_login_sealed_with_another_key_is_cured_by_a_new_login(system: HealthySystem) -> None:
     BREAKAGES["session", "key", ""][0](system)
     system.terminal.succeeds("login", "box", "--new-key", "-m", ANA, stdin=f"{PASSWORD}\n")
     assert found(system) == []
 
 
-def test_a_claim_under_way_is_no_forgotten_lock(system: HealthySystem) -> None:
+def test_a_running_claim_is_not_a_forgotten_lock(system: HealthySystem) -> None:
     assert system.terminal.run("doctor", "--json").json
     before = datetime.now(UTC)
     with system.database.connect().transaction():

@@ -11,7 +11,7 @@ from tests.terminal import ANA, BOX, HOST, MADRID, PASSWORD, Terminal, day
 RULE = "72 hours before"
 
 
-def test_four_commands_ask_for_a_class(terminal: Terminal) -> None:
+def test_four_commands_prebook_a_class(terminal: Terminal) -> None:
     terminal.twin.open_box(HOST, box_id=BOX, name="Box Centro")
     terminal.twin.join(ANA, PASSWORD)
     terminal.offer(day=day(6))
@@ -43,7 +43,7 @@ def test_four_commands_ask_for_a_class(terminal: Terminal) -> None:
 # venue add
 
 
-def test_a_venue_s_host_may_be_copied_from_the_browser(terminal: Terminal) -> None:
+def test_a_host_may_be_given_as_a_url(terminal: Terminal) -> None:
     terminal.succeeds(
         "venue", "add", "Box", "--host", f"https://{HOST.upper()}/", "--zone", "Europe/Madrid", "--opens", RULE
     )
@@ -63,9 +63,7 @@ def test_a_venue_s_host_may_be_copied_from_the_browser(terminal: Terminal) -> No
         ({"--box": "4x"}, "the first login finds it"),
     ],
 )
-def test_a_venue_nobody_could_book_at_is_refused_with_the_cure(
-    terminal: Terminal, changed: dict[str, str], cure: str
-) -> None:
+def test_an_unusable_venue_is_refused_with_the_cure(terminal: Terminal, changed: dict[str, str], cure: str) -> None:
     options = {"--host": HOST, "--zone": "Europe/Madrid", "--opens": RULE} | changed
     words = [word for pair in options.items() for word in pair]
     assert cure in terminal.fails("venue", "add", "Box", *words, code=2)
@@ -73,19 +71,19 @@ def test_a_venue_nobody_could_book_at_is_refused_with_the_cure(
 
 
 @pytest.mark.parametrize("name", ["", "  ", "x" * 61, "Box\x1b[2J"])
-def test_a_name_that_no_table_can_show_is_refused(terminal: Terminal, name: str) -> None:
+def test_an_unprintable_or_long_name_is_refused(terminal: Terminal, name: str) -> None:
     words = ["--host", HOST, "--zone", "Europe/Madrid", "--opens", RULE]
     assert "1 to 60 characters" in terminal.fails("venue", "add", name, *words, code=2)
 
 
-def test_a_name_and_a_box_that_are_there_already_are_refused_by_their_names(terminal: Terminal) -> None:
+def test_an_existing_name_or_box_is_refused(terminal: Terminal) -> None:
     terminal.add_box("--box", "42")
     words = ["--zone", "Europe/Madrid", "--opens", RULE, "--host"]
     assert 'a venue "Box Centro" already' in terminal.fails("venue", "add", "box centro", *words, "b.aimharder.es")
     assert 'already, as "Box Centro"' in terminal.fails("venue", "add", "Other", *words, HOST, "--box", "42")
 
 
-def test_the_same_box_by_two_names_is_refused_with_the_cure(terminal: Terminal) -> None:
+def test_a_login_at_the_same_box_under_a_second_name_is_refused(terminal: Terminal) -> None:
     terminal.add_box_and_member()
     words = ["--zone", "Europe/Madrid", "--opens", RULE, "--host", HOST]
     terminal.succeeds("venue", "add", "Twice", *words)
@@ -106,7 +104,7 @@ def test_a_webhook_venue_needs_no_host_and_no_rule_and_has_no_timetable(terminal
 # login
 
 
-def test_a_login_is_kept_sealed_and_the_password_is_not_kept(terminal: Terminal) -> None:
+def test_a_login_is_stored_sealed_without_the_password(terminal: Terminal) -> None:
     terminal.add_box_and_member()
     [(email, sealed, version)] = terminal.rows("select user_email, sealed, version from member_sessions")
     assert (email, version) == (ANA, 1)
@@ -122,13 +120,13 @@ def test_the_first_login_finds_the_number_of_the_box(terminal: Terminal) -> None
     assert terminal.rows("select provider_box_id from venues") == [(str(BOX),)]
 
 
-def test_another_login_replaces_the_first(terminal: Terminal) -> None:
+def test_a_second_login_replaces_the_first(terminal: Terminal) -> None:
     terminal.add_box_and_member()
     terminal.succeeds("login", "box", "--member", ANA.upper(), stdin=f"{PASSWORD}\n")
     assert terminal.rows("select user_email, version from member_sessions") == [(ANA, 2)]
 
 
-def test_a_wrong_password_and_too_many_of_them_are_refused_and_nothing_is_kept(terminal: Terminal) -> None:
+def test_wrong_passwords_are_refused_and_nothing_is_stored(terminal: Terminal) -> None:
     terminal.add_box()
     terminal.twin.join(ANA, PASSWORD)
     tries = [terminal.fails("login", "box", "-m", ANA, stdin="a wrong one\n") for _ in range(6)]
@@ -140,7 +138,7 @@ def test_a_wrong_password_and_too_many_of_them_are_refused_and_nothing_is_kept(t
     assert terminal.rows("select provider_box_id from venues") == [(None,)]
 
 
-def test_a_member_of_another_box_is_told_where_they_are_one(terminal: Terminal) -> None:
+def test_a_member_of_other_boxes_is_refused_with_their_names(terminal: Terminal) -> None:
     terminal.add_box()
     terminal.twin.join(ANA, PASSWORD)
     terminal.twin.boxes.clear()
@@ -150,7 +148,7 @@ def test_a_member_of_another_box_is_told_where_they_are_one(terminal: Terminal) 
     assert terminal.rows("select * from member_sessions") == []
 
 
-def test_a_box_number_that_is_another_s_is_found_out_at_the_login(terminal: Terminal) -> None:
+def test_a_login_refuses_a_wrong_box_number(terminal: Terminal) -> None:
     terminal.add_box("--box", "7")
     terminal.twin.join(ANA, PASSWORD)
     said = terminal.fails("login", "box", "-m", ANA, stdin=f"{PASSWORD}\n")
@@ -166,9 +164,7 @@ def test_a_box_number_that_is_another_s_is_found_out_at_the_login(terminal: Term
         ("AIMHARDER_TWIN_URL", "http://127.0.0.1:9", "does not answer"),
     ],
 )
-def test_no_login_without_a_key_or_a_venue_that_answers(
-    terminal: Terminal, variable: str, value: str, cure: str
-) -> None:
+def test_a_login_needs_a_key_and_a_venue_that_answers(terminal: Terminal, variable: str, value: str, cure: str) -> None:
     terminal.add_box()
     terminal.twin.join(ANA, PASSWORD)
     terminal.environment.setenv(variable, value)
@@ -178,6 +174,6 @@ def test_no_login_without_a_key_or_a_venue_that_answers(
 
 
 @pytest.mark.parametrize(("words", "stdin"), [(["-m", ANA], ""), ([], "x\n"), (["-m", "ana"], "x\n")])
-def test_a_login_needs_somebody_and_a_password(terminal: Terminal, words: list[str], stdin: str) -> None:
+def test_a_login_needs_a_member_and_a_password(terminal: Terminal, words: list[str], stdin: str) -> None:
     terminal.add_box()
     terminal.fails("login", "box", *words, stdin=stdin, code=2)

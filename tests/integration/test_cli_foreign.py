@@ -18,7 +18,7 @@ OTHER_KEY = "A" * 43 + "="
 
 
 @pytest.mark.parametrize("hours", HOURS)
-def test_a_class_is_asked_for_at_its_hour_however_the_venue_writes_it(terminal: Terminal, hours: str) -> None:
+def test_a_class_is_found_by_its_hour_in_every_notation(terminal: Terminal, hours: str) -> None:
     terminal.add_box_and_member()
     terminal.offer("1001", day=day(2), at="18:00", name="WOD")
     terminal.twin.page = Page(hours=hours)
@@ -29,7 +29,7 @@ def test_a_class_is_asked_for_at_its_hour_however_the_venue_writes_it(terminal: 
 
 @pytest.mark.parametrize("names", NAMES)
 @pytest.mark.parametrize("lists", LISTS)
-def test_a_class_is_found_by_its_name_however_the_venue_writes_it(terminal: Terminal, names: str, lists: str) -> None:
+def test_a_class_is_found_by_its_name_in_every_notation(terminal: Terminal, names: str, lists: str) -> None:
     terminal.add_box_and_member()
     for class_id, name in (("1001", "Básica"), ("1002", "Open Básica")):
         terminal.offer(class_id, day=day(2), at="18:00", name=name)
@@ -39,7 +39,7 @@ def test_a_class_is_found_by_its_name_however_the_venue_writes_it(terminal: Term
     assert terminal.rows("select booking_data ->> 'class_id' from prebookings") == [("1001",)]
 
 
-def test_a_class_that_cannot_be_read_is_listed_as_such(terminal: Terminal) -> None:
+def test_an_unreadable_class_is_listed_as_unreadable(terminal: Terminal) -> None:
     terminal.add_box_and_member()
     lines = [{"id": 7, "className": "WOD", "time": "after lunch"}, {"id": "x y", "className": "Yoga", "time": "9:00"}]
     answer = Fate(acts=False, answer=json_reply({"bookings": lines}))
@@ -52,7 +52,7 @@ def test_a_class_that_cannot_be_read_is_listed_as_such(terminal: Terminal) -> No
     assert [(one["name"], one["starts_at"]) for one in found] == [("WOD", None), ("Yoga", None)]
 
 
-def test_a_closed_or_cancelled_class_is_shown_as_such_and_not_taken(terminal: Terminal) -> None:
+def test_a_closed_or_cancelled_class_is_shown_and_cannot_be_added(terminal: Terminal) -> None:
     terminal.add_box_and_member()
     for class_id, at in (("1001", "07:00"), ("1002", "08:00"), ("1003", "09:00")):
         terminal.offer(class_id, day=day(2), at=at, name="WOD")
@@ -71,14 +71,14 @@ def test_a_closed_or_cancelled_class_is_shown_as_such_and_not_taken(terminal: Te
 
 
 @pytest.mark.parametrize("cookies", COOKIES)
-def test_a_login_is_kept_with_its_cookie_whatever_the_cookie_s_attributes(terminal: Terminal, cookies: str) -> None:
+def test_a_login_is_stored_whatever_the_cookie_s_attributes(terminal: Terminal, cookies: str) -> None:
     terminal.twin.page = Page(cookies=cookies)
     terminal.add_box_and_member()
     terminal.offer("1001", day=day(1), at="07:00", name="WOD")
     assert "WOD" in terminal.succeeds("classes", "box", "tomorrow", "-m", ANA)
 
 
-def test_a_login_that_names_nobody_is_refused_while_the_member_types(terminal: Terminal) -> None:
+def test_a_login_without_a_member_is_refused_by_the_command(terminal: Terminal) -> None:
     terminal.add_box()
     terminal.twin.join(ANA, PASSWORD)
     terminal.twin.script(ANA, Fate(acts=False, answer=json_reply({"data": []})), method="GET", path=WHOAMI)
@@ -86,7 +86,7 @@ def test_a_login_that_names_nobody_is_refused_while_the_member_types(terminal: T
     assert terminal.rows("select * from member_sessions") == []
 
 
-def test_a_key_that_sealed_none_of_the_stored_logins_is_refused_before_the_password_is_used(terminal: Terminal) -> None:
+def test_a_key_that_sealed_no_stored_login_is_refused_before_the_password_is_used(terminal: Terminal) -> None:
     terminal.add_box_and_member()
     terminal.environment.setenv("SESSION_ENCRYPTION_KEY", OTHER_KEY)
     calls = len(terminal.twin.ledger.entries)
@@ -101,7 +101,7 @@ def test_a_key_that_sealed_none_of_the_stored_logins_is_refused_before_the_passw
     assert terminal.rows("select version, key_id from member_sessions") == [(3, "66687aadf862bd77")]
 
 
-def test_a_key_is_rotated_with_the_previous_one_beside_it(terminal: Terminal) -> None:
+def test_a_key_is_rotated_with_the_previous_key_set(terminal: Terminal) -> None:
     terminal.add_box_and_member()
     before = terminal.rows("select key_id from member_sessions")
 

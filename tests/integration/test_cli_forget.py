@@ -38,7 +38,7 @@ def everything(terminal: Terminal) -> str:
     return str([terminal.rows("select * from prebookings"), terminal.rows("select * from member_sessions")])
 
 
-def test_a_member_is_forgotten_and_nobody_else_is(terminal: Terminal) -> None:
+def test_only_the_named_member_is_forgotten(terminal: Terminal) -> None:
     centro, norte = (add_venue(terminal.connection, name=name) for name in ("Centro", "Norte"))
     for venue, member in ((centro, ANA), (norte, ANA), (centro, BEN)):
         add_session(terminal.connection, venue, member)
@@ -64,7 +64,7 @@ def test_a_member_is_forgotten_and_nobody_else_is(terminal: Terminal) -> None:
     assert terminal.rows("select user_email from member_sessions") == [(BEN,)]
 
 
-def test_what_is_being_booked_stays_until_it_ends_and_is_said(terminal: Terminal) -> None:
+def test_a_prebooking_that_is_being_booked_is_kept_and_reported(terminal: Terminal) -> None:
     venue = add_venue(terminal.connection)
     held = add_prebooking(terminal.connection, venue, user_email=ANA)
     assert claimed(terminal.connection, uuid4()) == [held]
@@ -80,7 +80,7 @@ def test_what_is_being_booked_stays_until_it_ends_and_is_said(terminal: Terminal
     assert ANA not in everything(terminal)
 
 
-def test_a_member_of_whom_nothing_is_kept_is_said_to_be_unknown(terminal: Terminal) -> None:
+def test_forgetting_an_unknown_member_fails(terminal: Terminal) -> None:
     assert "Nothing is kept of ana@example.com" in terminal.fails("forget", ANA)
     terminal.environment.setenv("PREBOOKING_MEMBER", ANA)
     assert "Who is to be forgotten?" in terminal.fails("forget", "", code=2)

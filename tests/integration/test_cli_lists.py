@@ -17,9 +17,7 @@ def unchecked(terminal: Terminal) -> None:
 
 @pytest.mark.parametrize("end", ["20000-01-01", "infinity"])
 @pytest.mark.parametrize("words", [["list"], ["list", "--json"]])
-def test_a_prebooking_that_cannot_be_read_is_named_and_hides_no_other(
-    terminal: Terminal, end: str, words: list[str]
-) -> None:
+def test_an_unreadable_prebooking_is_named_and_hides_no_other(terminal: Terminal, end: str, words: list[str]) -> None:
     venue = add_venue(terminal.connection)
     good, bad = (add_prebooking(terminal.connection, venue) for _ in range(2))
     unchecked(terminal)
@@ -33,7 +31,7 @@ def test_a_prebooking_that_cannot_be_read_is_named_and_hides_no_other(
 
 
 @pytest.mark.parametrize("words", [["venue", "list"], ["venue", "list", "--json"]])
-def test_a_venue_that_cannot_be_read_is_named_and_hides_no_other(terminal: Terminal, words: list[str]) -> None:
+def test_an_unreadable_venue_is_named_and_hides_no_other(terminal: Terminal, words: list[str]) -> None:
     add_venue(terminal.connection, name="Good")
     bad = add_venue(terminal.connection, name="Bad")
     unchecked(terminal)
@@ -46,7 +44,7 @@ def test_a_venue_that_cannot_be_read_is_named_and_hides_no_other(terminal: Termi
     assert "is paused" in terminal.succeeds("venue", "pause", "Good")
 
 
-def test_logins_are_listed_with_when_they_are_needed_and_without_what_is_sealed(terminal: Terminal) -> None:
+def test_logins_are_listed_with_their_next_opening_and_without_the_session(terminal: Terminal) -> None:
     now = datetime.now(UTC)
     centro, norte = (add_venue(terminal.connection, name=name) for name in ("Centro", "Norte"))
     add_session(terminal.connection, centro, ANA, sealed="TheSealedOne", refreshed_at=now - timedelta(minutes=7))
@@ -61,11 +59,11 @@ def test_logins_are_listed_with_when_they_are_needed_and_without_what_is_sealed(
     assert "TheSealedOne" not in said.out + ana + ben
 
 
-def test_no_login_at_all_says_how_to_log_in(terminal: Terminal) -> None:
+def test_an_empty_list_of_logins_explains_how_to_log_in(terminal: Terminal) -> None:
     assert "prebooking login VENUE --member EMAIL" in terminal.succeeds("login", "list")
     assert "Usage" in terminal.run("login").out + terminal.run("login").err
 
 
-def test_a_venue_called_list_can_be_logged_in_at(terminal: Terminal) -> None:
+def test_a_login_works_at_a_venue_called_list(terminal: Terminal) -> None:
     add_venue(terminal.connection, name="list")
     assert "has no timetable" in terminal.fails("login", "at", "list", "-m", ANA, stdin="x\n")

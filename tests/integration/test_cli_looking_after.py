@@ -31,7 +31,7 @@ def add_row(terminal: Terminal, venue: Any, **overrides: Any) -> str:
 # a venue with an invalid time zone, added by SQL to an older database
 
 
-def test_a_time_zone_that_is_not_known_hides_nothing_and_is_not_reckoned_with(terminal: Terminal) -> None:
+def test_an_unknown_time_zone_hides_no_row(terminal: Terminal) -> None:
     terminal.add_box_and_member()
     record_ticks(terminal)
     [(box,)] = terminal.rows("select id from venues")
@@ -52,7 +52,7 @@ def test_a_time_zone_that_is_not_known_hides_nothing_and_is_not_reckoned_with(te
 # list and cancel
 
 
-def test_a_list_fits_into_80_columns_and_says_how_each_stands(terminal: Terminal) -> None:
+def test_a_list_fits_into_80_columns_and_shows_each_state(terminal: Terminal) -> None:
     box = add_venue(terminal.connection, name="Box Centro")
     data = {"class_id": "1", "class_name": "WOD"}
     mine = {"user_email": ANA, "available_at": now(3600)}
@@ -70,7 +70,7 @@ def test_a_list_fits_into_80_columns_and_says_how_each_stands(terminal: Terminal
     assert said.splitlines()[0] == f"{ANA} at Box Centro"
 
 
-def test_a_list_for_programs_is_json_and_of_one_member_only_if_asked(terminal: Terminal) -> None:
+def test_a_list_can_be_json_and_of_one_member(terminal: Terminal) -> None:
     box = add_venue(terminal.connection)
     mine = add_row(terminal, box, user_email=ANA)
     add_row(terminal, box)
@@ -80,7 +80,7 @@ def test_a_list_for_programs_is_json_and_of_one_member_only_if_asked(terminal: T
     assert len(terminal.run("list", "--json").json) == 1
 
 
-def test_what_ended_a_while_ago_is_shown_when_asked_for(terminal: Terminal) -> None:
+def test_older_ended_prebookings_are_shown_with_all(terminal: Terminal) -> None:
     box = add_venue(terminal.connection)
     add_row(terminal, box, status="failed", outcome="full", settled_at=now(-10 * 86400))
     assert terminal.run("list", "--json").json == []
@@ -93,7 +93,7 @@ def test_a_prebooking_is_cancelled_by_the_beginning_of_its_id(terminal: Terminal
     assert terminal.rows("select status from prebookings") == [("cancelled",)]
 
 
-def test_what_is_being_booked_has_ended_or_is_not_there_is_not_cancelled(terminal: Terminal) -> None:
+def test_only_a_waiting_prebooking_can_be_cancelled(terminal: Terminal) -> None:
     box = add_venue(terminal.connection)
     doubt = add_row(terminal, box, maybe_sent=True)
     full = add_row(terminal, box, status="failed", outcome="full", settled_at=now())
@@ -103,7 +103,7 @@ def test_what_is_being_booked_has_ended_or_is_not_there_is_not_cancelled(termina
     assert "There is no prebooking" in terminal.fails("cancel", doubt, "-m", "ben@example.com")
 
 
-def test_an_id_that_may_be_several_is_refused_with_them(terminal: Terminal) -> None:
+def test_an_ambiguous_id_is_refused_with_the_matches(terminal: Terminal) -> None:
     box = add_venue(terminal.connection)
     for end in (1, 2):
         add_row(terminal, box, id=f"aaaaaaaa-0000-4000-8000-00000000000{end}")
@@ -114,7 +114,7 @@ def test_an_id_that_may_be_several_is_refused_with_them(terminal: Terminal) -> N
 # venues
 
 
-def test_a_paused_venue_gets_nothing_until_it_is_resumed(terminal: Terminal) -> None:
+def test_a_paused_venue_is_not_called_until_it_is_resumed(terminal: Terminal) -> None:
     add_venue(terminal.connection, name="Box Centro")
     assert "nothing is sent there" in terminal.succeeds("venue", "pause", "box")
     assert terminal.rows("select enabled from venues") == [(False,)]
@@ -123,7 +123,7 @@ def test_a_paused_venue_gets_nothing_until_it_is_resumed(terminal: Terminal) -> 
     assert terminal.rows("select enabled from venues") == [(True,)]
 
 
-def test_a_venue_s_name_may_be_short_but_not_unclear(terminal: Terminal) -> None:
+def test_a_venue_s_name_may_be_abbreviated_but_not_ambiguous(terminal: Terminal) -> None:
     for name in ("Box Norte", "Box Sur", "Box"):
         add_venue(terminal.connection, name=name)
     terminal.succeeds("venue", "pause", "box n")
@@ -134,7 +134,7 @@ def test_a_venue_s_name_may_be_short_but_not_unclear(terminal: Terminal) -> None
     assert "may be several" not in terminal.fails("venue", "pause", "")
 
 
-def test_the_venues_are_listed_for_people_and_for_programs(terminal: Terminal) -> None:
+def test_venues_are_listed_as_a_table_and_as_json(terminal: Terminal) -> None:
     assert "add one with" in terminal.succeeds("venue", "list")
     terminal.add_box()
     said = terminal.shows_at_width("venue", "list")
@@ -147,7 +147,7 @@ def test_the_venues_are_listed_for_people_and_for_programs(terminal: Terminal) -
 # run
 
 
-def test_a_run_books_what_is_due_and_says_so(terminal: Terminal) -> None:
+def test_a_run_books_due_prebookings_and_reports_them(terminal: Terminal) -> None:
     terminal.environment.setenv("CRON_SECRET", CRON_SECRET)
     terminal.add_box_and_member()
     terminal.offer(day=day(1))
@@ -158,7 +158,7 @@ def test_a_run_books_what_is_due_and_says_so(terminal: Terminal) -> None:
     assert terminal.run("run", "--json").json["message"] == "No prebookings ready"
 
 
-def test_a_dry_run_shows_what_would_be_claimed_and_sends_nothing(terminal: Terminal) -> None:
+def test_a_dry_run_shows_the_claim_and_sends_nothing(terminal: Terminal) -> None:
     terminal.environment.setenv("CRON_SECRET", CRON_SECRET)
     terminal.add_box_and_member()
     terminal.offer(day=day(1))
@@ -173,14 +173,14 @@ def test_a_dry_run_shows_what_would_be_claimed_and_sends_nothing(terminal: Termi
     assert len(terminal.twin.ledger.entries) == calls
 
 
-def test_a_dry_run_takes_only_venues_that_this_machine_could_book(terminal: Terminal) -> None:
+def test_a_dry_run_shows_only_venue_systems_that_are_set_up(terminal: Terminal) -> None:
     terminal.environment.setenv("CRON_SECRET", CRON_SECRET)
     add_row(terminal, add_venue(terminal.connection))
     assert "would claim 0" in terminal.succeeds("run", "--dry-run")
 
 
 @pytest.mark.parametrize("words", [["run"], ["run", "--dry-run"]])
-def test_a_run_says_what_the_due_rows_wait_for_that_it_does_not_book(terminal: Terminal, words: list[str]) -> None:
+def test_a_run_reports_why_due_rows_are_not_booked(terminal: Terminal, words: list[str]) -> None:
     terminal.environment.setenv("CRON_SECRET", CRON_SECRET)
     mine = add_venue(terminal.connection)
     for _ in range(2):
@@ -192,7 +192,7 @@ def test_a_run_says_what_the_due_rows_wait_for_that_it_does_not_book(terminal: T
     assert "1 due row waits for a venue that is paused" in said
 
 
-def test_a_run_of_a_machine_that_books_only_at_an_endpoint_says_that_a_box_waits(terminal: Terminal) -> None:
+def test_a_run_reports_due_rows_of_venue_systems_that_are_not_set_up(terminal: Terminal) -> None:
     terminal.environment.setenv("CRON_SECRET", CRON_SECRET)
     box = add_venue(terminal.connection, provider="aimharder", host="box.aimharder.com")
     add_row(terminal, box, warning="other_key: sealed elsewhere.", maybe_sent=False, available_at=now(-1))
@@ -203,7 +203,7 @@ def test_a_run_of_a_machine_that_books_only_at_an_endpoint_says_that_a_box_waits
     assert "1 due row waits for a deployment that has aimharder venues." in said
 
 
-def test_a_run_that_cannot_work_fails_and_says_why_on_the_other_stream(terminal: Terminal) -> None:
+def test_a_failed_run_explains_itself_on_standard_error(terminal: Terminal) -> None:
     terminal.environment.setenv("CRON_SECRET", CRON_SECRET)
     terminal.connection.execute("revoke execute on function claim_due_prebookings_v1 from service_role")
     said = terminal.run("run", "--json")
@@ -217,9 +217,7 @@ def test_a_run_that_cannot_work_fails_and_says_why_on_the_other_stream(terminal:
 
 
 @pytest.mark.parametrize("words", [["list"], ["status"], ["venue", "list"], ["cancel", "1"]])
-def test_a_database_that_is_away_not_migrated_or_closed_to_the_key_is_one_sentence(
-    terminal: Terminal, words: list[str]
-) -> None:
+def test_an_unusable_database_is_one_error_message(terminal: Terminal, words: list[str]) -> None:
     terminal.connection.execute("revoke execute on all functions in schema public from service_role")
     assert "secret key" in terminal.fails(*words)
     terminal.connection.execute("drop schema public cascade; create schema public")
@@ -240,7 +238,7 @@ def _wait_until_the_rest_api_has_noticed() -> None:
     raise AssertionError("the REST API still knows the functions that are gone")
 
 
-def test_only_the_database_s_two_variables_are_needed_to_look_and_both_are_named(terminal: Terminal) -> None:
+def test_lists_need_only_the_two_database_variables(terminal: Terminal) -> None:
     for name in ("SESSION_ENCRYPTION_KEY", "AIMHARDER_TWIN_URL"):
         terminal.environment.delenv(name)
     terminal.succeeds("list")

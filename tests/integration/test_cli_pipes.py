@@ -41,14 +41,14 @@ def test_in_a_pipe_each_row_is_one_line_however_long(terminal: Terminal, columns
     assert "waiting" in line
 
 
-def test_in_a_pipe_every_row_says_whose_it_is_even_if_all_are_the_same_member_s(terminal: Terminal) -> None:
+def test_in_a_pipe_every_row_names_its_member(terminal: Terminal) -> None:
     two_prebookings(terminal)
     assert (
         len([line for line in terminal.succeeds("list", "-m", ADA).splitlines() if ADA in line and LONG in line]) == 1
     )
 
 
-def test_on_a_terminal_names_are_folded_and_addresses_ids_and_times_are_not(terminal: Terminal) -> None:
+def test_on_a_terminal_names_are_folded_but_not_addresses_ids_and_times(terminal: Terminal) -> None:
     two_prebookings(terminal)
     said = terminal.shows_at_width("list", columns=130)
     assert max(map(len, said.splitlines())) <= 130
@@ -64,7 +64,7 @@ def test_nothing_is_wider_than_the_terminal_and_nothing_is_cut(terminal: Termina
     assert "…" not in said
 
 
-def test_json_is_ascii_whatever_names_have_in_them(terminal: Terminal) -> None:
+def test_json_is_ascii_for_every_name(terminal: Terminal) -> None:
     name = "Ñandú \x9b2J \u202egnp.exe \u2028 \x7f"
     add_venue(terminal.connection, name=name)
     said = terminal.succeeds("venue", "list", "--json")
@@ -79,7 +79,7 @@ def test_json_is_ascii_whatever_names_have_in_them(terminal: Terminal) -> None:
 @pytest.mark.parametrize(
     "words", [["list"], ["list", "--json"], ["venue", "--help"], ["status"], ["doctor"], ["doctor", "--json"]]
 )
-def test_a_full_disk_is_one_sentence(terminal: Terminal, words: list[str]) -> None:
+def test_a_full_disk_is_one_error_message(terminal: Terminal, words: list[str]) -> None:
     with Path("/dev/full").open("w") as full:
         said = subprocess.run(
             [sys.executable, "-m", "prebooking.cli", *words],
@@ -102,7 +102,7 @@ def in_a_file(**variables: str) -> None:
 
 
 @pytest.mark.parametrize("key", ["SUPABASE_SERVICE_ROLE_KEY", "SUPABASE_SECRET_KEY"])
-def test_a_key_from_the_environment_is_not_sent_to_an_address_from_a_file(terminal: Terminal, key: str) -> None:
+def test_a_key_from_the_environment_is_not_sent_to_an_address_from_a_dotenv_file(terminal: Terminal, key: str) -> None:
     url, secret = os.environ["SUPABASE_URL"], os.environ["SUPABASE_SERVICE_ROLE_KEY"]
     for name in ("SUPABASE_URL", "SUPABASE_SERVICE_ROLE_KEY", "SESSION_ENCRYPTION_KEY", "AIMHARDER_TWIN_URL"):
         terminal.environment.delenv(name)
@@ -123,21 +123,19 @@ def test_a_key_from_the_environment_is_not_sent_to_an_address_from_a_file(termin
         ("SUPABASE_SERVICE_ROLE_KEY", "sb_secret_of_somebody_else"),
     ],
 )
-def test_what_belongs_to_the_database_of_the_environment_is_not_taken_from_a_file(
-    terminal: Terminal, name: str, value: str
-) -> None:
+def test_the_variables_of_one_database_come_from_one_source(terminal: Terminal, name: str, value: str) -> None:
     terminal.environment.delenv(name, raising=False)
     in_a_file(**{name: value})
     assert f"{name} is in the .env of this folder" in terminal.fails("list")
 
 
-def test_an_endpoint_and_its_secret_come_from_one_source_too(terminal: Terminal) -> None:
+def test_an_endpoint_and_its_secret_come_from_one_source(terminal: Terminal) -> None:
     terminal.environment.setenv("BOOKING_WEBHOOK_SECRET", "0123456789abcdef")
     in_a_file(BOOKING_WEBHOOK_URL="https://evil.example/")
     assert "BOOKING_WEBHOOK_URL is in the .env of this folder" in terminal.fails("list")
 
 
-def test_a_file_may_say_everything_or_what_nothing_else_depends_on(terminal: Terminal) -> None:
+def test_a_dotenv_file_may_set_everything_or_independent_variables(terminal: Terminal) -> None:
     names = ("SUPABASE_URL", "SUPABASE_SERVICE_ROLE_KEY", "SESSION_ENCRYPTION_KEY", "AIMHARDER_TWIN_URL")
     everything = {name: os.environ[name] for name in names}
     in_a_file(PREBOOKING_MEMBER=ANA, SUPABASE_SECRET_KEY="sb_secret_that_is_not_needed", STAGGER_MS="50")

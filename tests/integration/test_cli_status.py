@@ -31,7 +31,7 @@ def system(terminal: Terminal, database: Database) -> Iterator[HealthySystem]:
         yield HealthySystem(terminal, database, closing)
 
 
-def test_when_all_is_well_nothing_needs_anybody(system: HealthySystem) -> None:
+def test_without_a_fault_status_names_no_failure(system: HealthySystem) -> None:
     said = system.terminal.succeeds("status")
     assert "Needs you" not in said
     assert said.startswith("Last tick      ")
@@ -41,7 +41,7 @@ def test_when_all_is_well_nothing_needs_anybody(system: HealthySystem) -> None:
 @pytest.mark.parametrize(
     "what", [key for key in BREAKAGES if key[0] in CHECKED], ids=lambda what: "-".join(filter(None, what))
 )
-def test_what_needs_a_person_is_said_and_fails(system: HealthySystem, what: tuple[str, str, str]) -> None:
+def test_a_failed_check_is_shown_and_exits_with_1(system: HealthySystem, what: tuple[str, str, str]) -> None:
     broken, part = BREAKAGES[what]
     broken(system)
     said = system.terminal.run("status", "--json")
@@ -49,12 +49,12 @@ def test_what_needs_a_person_is_said_and_fails(system: HealthySystem, what: tupl
     assert [sentence.split(":")[0] for sentence in said.json["needs"] if part in sentence] == [what[0]]
 
 
-def test_a_slow_claim_needs_nobody_at_once(system: HealthySystem) -> None:
+def test_a_slow_claim_is_not_a_failure(system: HealthySystem) -> None:
     BREAKAGES["claims", "slow", ""][0](system)
     assert system.terminal.run("status").code == 0
 
 
-def test_an_opening_that_cannot_be_read_hides_no_other(system: HealthySystem) -> None:
+def test_an_unreadable_opening_hides_no_other(system: HealthySystem) -> None:
     system.allow_any_instant()
     far = {"available_at": now(7200), "expires_at": now(9000)}
     row = add_prebooking(system.terminal.connection, system.box(), **far)
@@ -64,7 +64,7 @@ def test_an_opening_that_cannot_be_read_hides_no_other(system: HealthySystem) ->
     assert said.count("Box Centro: 1") == 1
 
 
-def test_the_reasons_of_what_failed_are_told_the_most_frequent_first(system: HealthySystem) -> None:
+def test_failures_are_listed_by_frequency(system: HealthySystem) -> None:
     for outcome in ("rejected", "full", "full"):
         ended = {"status": "failed", "outcome": outcome, "settled_at": now(-5)}
         add_prebooking(system.terminal.connection, system.box(), available_at=now(-60), **ended)

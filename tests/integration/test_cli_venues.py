@@ -25,7 +25,7 @@ def settled(terminal: Terminal, venue: UUID) -> None:
     "host",
     ["xn--x.aimharder.com", "xn--.aimharder.com", "-a.aimharder.com", "a_b.aimharder.com", "ñ.aimharder.com", "a b.es"],
 )
-def test_a_host_that_is_no_box_is_refused_in_one_sentence(terminal: Terminal, host: str) -> None:
+def test_a_host_that_is_not_a_box_is_refused(terminal: Terminal, host: str) -> None:
     said = terminal.fails("venue", "add", "Box", "--host", host, *WORDS, code=2)
     assert "<box>.aimharder.com or <box>.aimharder.es" in said
     assert terminal.rows("select * from venues") == []
@@ -42,7 +42,7 @@ def test_a_webhook_venue_has_neither_host_nor_box(terminal: Terminal, option: st
 # edit
 
 
-def test_a_venue_is_changed_in_what_is_named_and_in_nothing_else(terminal: Terminal) -> None:
+def test_an_edit_changes_only_the_named_fields(terminal: Terminal) -> None:
     terminal.add_box()
     terminal.succeeds("venue", "edit", "Box Centro", "--name", "Box Sur", "--opens", "72 hours before")
     terminal.succeeds("venue", "edit", "box sur", "--zone", "Atlantic/Canary", "--box", "43")
@@ -51,7 +51,7 @@ def test_a_venue_is_changed_in_what_is_named_and_in_nothing_else(terminal: Termi
     ]
 
 
-def test_an_endpoint_that_books_once_for_a_key_is_said_to_do_so(terminal: Terminal) -> None:
+def test_an_endpoint_can_be_declared_idempotent(terminal: Terminal) -> None:
     terminal.succeeds("venue", "add", "Mine", "--provider", "webhook", "--zone", "UTC")
     terminal.succeeds("venue", "edit", "Mine", "--idempotent")
     assert terminal.rows("select idempotent from venues") == [(True,)]
@@ -71,7 +71,7 @@ def test_an_endpoint_that_books_once_for_a_key_is_said_to_do_so(terminal: Termin
         (["--name", "BOX NORTE"], 1, 'There is a venue "Box Norte" already'),
     ],
 )
-def test_a_change_that_cannot_be_is_refused_with_the_cure(
+def test_an_impossible_change_is_refused_with_the_cure(
     terminal: Terminal, words: list[str], code: int, cure: str
 ) -> None:
     terminal.add_box()
@@ -81,13 +81,13 @@ def test_a_change_that_cannot_be_is_refused_with_the_cure(
     assert terminal.rows("select * from venues order by id") == before
 
 
-def test_the_number_of_another_box_of_the_host_is_refused_by_its_name(terminal: Terminal) -> None:
+def test_the_number_of_another_venue_s_box_is_refused(terminal: Terminal) -> None:
     for name, box in (("One", "1"), ("Two", "2")):
         terminal.succeeds("venue", "add", name, "--host", HOST, "--box", box, *WORDS)
     assert 'That box is here already, as "One"' in terminal.fails("venue", "edit", "Two", "--box", "1")
 
 
-def test_a_changed_rule_says_that_those_who_wait_keep_their_openings(terminal: Terminal) -> None:
+def test_after_a_changed_rule_pending_prebookings_keep_their_openings(terminal: Terminal) -> None:
     venue = add_venue(terminal.connection, name="Mine")
     add_prebooking(terminal.connection, venue, available_at=datetime.now(UTC) + timedelta(hours=1))
     assert "1 waiting keep their openings" in terminal.succeeds("venue", "edit", "Mine", "--opens", "2 days before")
@@ -96,7 +96,7 @@ def test_a_changed_rule_says_that_those_who_wait_keep_their_openings(terminal: T
 # remove
 
 
-def test_a_venue_is_removed_with_its_logins_and_what_has_ended_there(terminal: Terminal) -> None:
+def test_a_venue_is_removed_with_its_logins_and_ended_prebookings(terminal: Terminal) -> None:
     mine, other = add_venue(terminal.connection, name="Mine"), add_venue(terminal.connection, name="Other")
     for venue in (mine, other):
         add_session(terminal.connection, venue, ANA)
@@ -109,7 +109,7 @@ def test_a_venue_is_removed_with_its_logins_and_what_has_ended_there(terminal: T
     ]
 
 
-def test_a_venue_that_somebody_waits_for_is_not_removed(terminal: Terminal) -> None:
+def test_a_venue_with_pending_prebookings_is_not_removed(terminal: Terminal) -> None:
     venue = add_venue(terminal.connection, name="Mine")
     add_prebooking(terminal.connection, venue)
     settled(terminal, venue)
@@ -118,7 +118,7 @@ def test_a_venue_that_somebody_waits_for_is_not_removed(terminal: Terminal) -> N
     assert len(terminal.rows("select * from prebookings")) == 2
 
 
-def test_a_venue_is_removed_by_its_whole_name_only(terminal: Terminal) -> None:
+def test_removing_a_venue_needs_its_whole_name(terminal: Terminal) -> None:
     add_venue(terminal.connection, name="Box Centro")
     assert 'Write the whole name to do this: "Box Centro"' in terminal.fails("venue", "remove", "box")
     assert "There is no venue" in terminal.fails("venue", "remove", "Bax Centro")

@@ -45,7 +45,7 @@ async def ask_for(store: OperatorStore, venue: UUID, **overrides: Any) -> AddRes
 # venues
 
 
-async def test_a_venue_is_added_and_listed_with_who_waits_for_it(owner: Connection, store: OperatorStore) -> None:
+async def test_a_venue_is_added_and_listed_with_its_pending_count(owner: Connection, store: OperatorStore) -> None:
     centro = box()
     assert (await store.add_venue(centro, "4 days before", until=deadline())).verdict == "added"
     add_prebooking(owner, centro.id)
@@ -58,7 +58,7 @@ async def test_a_venue_is_added_and_listed_with_who_waits_for_it(owner: Connecti
     }
 
 
-async def test_adding_the_same_venue_after_a_lost_answer_says_the_same(store: OperatorStore) -> None:
+async def test_repeating_the_addition_of_a_venue_returns_the_same_result(store: OperatorStore) -> None:
     centro = box()
     for _ in range(2):
         assert (await store.add_venue(centro, None, until=deadline())).verdict == "added"
@@ -72,7 +72,7 @@ async def test_adding_the_same_venue_after_a_lost_answer_says_the_same(store: Op
         (box("Box Norte"), "box_taken"),
     ],
 )
-async def test_a_name_or_a_box_that_is_taken_is_refused_with_the_venue_that_has_it(
+async def test_a_taken_name_or_box_is_refused_with_the_existing_venue(
     store: OperatorStore, second: Venue, verdict: str
 ) -> None:
     first = box()
@@ -88,14 +88,12 @@ async def test_two_boxes_of_one_host_are_two_venues(store: OperatorStore) -> Non
 
 
 @pytest.mark.parametrize("rule", ["4 days", "0 days before", "72 hours before at 20:00", "3 days before at 25:00"])
-async def test_an_opening_rule_nobody_can_read_is_refused_by_the_database_too(store: OperatorStore, rule: str) -> None:
+async def test_an_unreadable_opening_rule_is_refused_by_the_database(store: OperatorStore, rule: str) -> None:
     with pytest.raises(StoreRefused, match="23514"):
         await store.add_venue(box(), rule, until=deadline())
 
 
-async def test_a_stopped_venue_is_claimed_from_only_after_it_is_started(
-    owner: Connection, store: OperatorStore
-) -> None:
+async def test_a_disabled_venue_is_claimed_only_after_it_is_enabled(owner: Connection, store: OperatorStore) -> None:
     venue = add_venue(owner)
     row = add_prebooking(owner, venue)
     assert await store.enable_venue(venue, enabled=False, until=deadline())
@@ -104,14 +102,14 @@ async def test_a_stopped_venue_is_claimed_from_only_after_it_is_started(
     assert [found["id"] for found in claim(owner, uuid4())["rows"]] == [str(row)]
 
 
-async def test_starting_a_venue_ends_its_pause_too(owner: Connection, at: At, store: OperatorStore) -> None:
+async def test_enabling_a_venue_ends_its_pause(owner: Connection, at: At, store: OperatorStore) -> None:
     venue = add_venue(owner, paused_until=noon(300))
     assert (await store.venues(until=deadline()))[0].paused_until == noon(300)
     await store.enable_venue(venue, enabled=True, until=deadline())
     assert (await store.venues(until=deadline()))[0].paused_until is None
 
 
-async def test_a_venue_that_is_started_again_is_healthy_and_nobody_overdue_there(
+async def test_enabling_a_venue_ends_its_trouble_and_its_overdue_rows(
     owner: Connection, at: At, store: OperatorStore
 ) -> None:
     venue = add_venue(owner, troubled_since=noon(-600), enabled=False)
@@ -129,19 +127,19 @@ async def test_a_venue_that_is_stopped_by_hand_stays_troubled(owner: Connection,
     assert owner.execute("select troubled_since from public.venues").fetchone() == (noon(-600),)
 
 
-async def test_a_pause_that_is_over_is_none(owner: Connection, at: At, store: OperatorStore) -> None:
+async def test_an_elapsed_pause_is_not_listed(owner: Connection, at: At, store: OperatorStore) -> None:
     add_venue(owner, paused_until=noon(-1))
     assert (await store.venues(until=deadline()))[0].paused_until is None
 
 
-async def test_a_venue_that_is_not_there_cannot_be_stopped(store: OperatorStore) -> None:
+async def test_disabling_an_unknown_venue_returns_false(store: OperatorStore) -> None:
     assert not await store.enable_venue(uuid4(), enabled=False, until=deadline())
 
 
 # prebookings
 
 
-async def test_a_wish_waits_as_it_was_asked_for(owner: Connection, at: At, store: OperatorStore) -> None:
+async def test_a_prebooking_is_stored_as_requested(owner: Connection, at: At, store: OperatorStore) -> None:
     venue = add_venue(owner)
     answer = await ask_for(store, venue, booking_data={"class_id": "4711", "day": "20261123"})
     assert answer.verdict == "added"
@@ -152,15 +150,13 @@ async def test_a_wish_waits_as_it_was_asked_for(owner: Connection, at: At, store
     assert row["expires_at"] == noon(7200)
 
 
-async def test_asking_again_under_the_same_id_adds_nothing_and_says_the_same(
-    owner: Connection, at: At, store: OperatorStore
-) -> None:
+async def test_adding_the_same_id_twice_adds_one_row(owner: Connection, at: At, store: OperatorStore) -> None:
     venue, row_id = add_venue(owner), uuid4()
     answers = [await ask_for(store, venue, row_id=row_id) for _ in range(2)]
     assert answers == [AddResult(verdict="added", id=row_id)] * 2
 
 
-async def test_a_second_wish_of_the_member_for_the_class_is_refused_with_the_first(
+async def test_a_second_prebooking_of_a_class_is_refused_with_the_first(
     owner: Connection, at: At, store: OperatorStore
 ) -> None:
     venue = add_venue(owner)
@@ -170,9 +166,7 @@ async def test_a_second_wish_of_the_member_for_the_class_is_refused_with_the_fir
     assert (await ask_for(store, venue, booking_data={"class_id": "4712"})).verdict == "added"
 
 
-async def test_a_class_that_is_booked_is_asked_for_again_only_expressly(
-    owner: Connection, at: At, store: OperatorStore
-) -> None:
+async def test_a_booked_class_can_be_added_only_with_again(owner: Connection, at: At, store: OperatorStore) -> None:
     venue, me = add_venue(owner), uuid4()
     first = await ask_for(store, venue, available_at=noon(-1))
     assert first.id is not None
@@ -182,7 +176,7 @@ async def test_a_class_that_is_booked_is_asked_for_again_only_expressly(
     assert (await ask_for(store, venue, again=True)).verdict == "added"
 
 
-async def test_a_class_that_has_begun_and_a_venue_that_is_not_there_are_refused(
+async def test_a_class_that_has_begun_and_an_unknown_venue_are_refused(
     owner: Connection, at: At, store: OperatorStore
 ) -> None:
     begun = await ask_for(store, add_venue(owner), available_at=noon(-60), expires_at=noon())
@@ -192,7 +186,7 @@ async def test_a_class_that_has_begun_and_a_venue_that_is_not_there_are_refused(
 
 
 @pytest.mark.parametrize("other", [{"class_id": "4711 "}, {"class_id": " 4711"}, {"class_id": 4711}])
-async def test_a_class_is_one_class_however_its_number_is_written(
+async def test_a_class_id_is_the_same_in_every_notation(
     owner: Connection, at: At, store: OperatorStore, other: dict[str, Any]
 ) -> None:
     venue, me = add_venue(owner), uuid4()
@@ -209,7 +203,7 @@ async def test_a_class_is_one_class_however_its_number_is_written(
 
 @pytest.mark.parametrize("elsewhere", [False, True])
 @pytest.mark.parametrize("booked", [False, True])
-async def test_a_second_class_at_one_hour_is_taken_only_expressly(
+async def test_a_second_class_at_one_hour_can_be_added_only_with_anyway(
     owner: Connection, at: At, store: OperatorStore, *, elsewhere: bool, booked: bool
 ) -> None:
     venue = add_venue(owner, name="Centro")
@@ -242,7 +236,7 @@ async def test_a_member_has_at_most_five_prebookings_at_one_opening(
     assert (await ask_for(store, venue, **sixth, user_email="ben@example.com")).verdict == "added"
 
 
-async def test_an_address_that_lowers_to_another_member_s_reaches_nothing_of_theirs(
+async def test_an_address_that_becomes_another_member_s_in_lower_case_reaches_none_of_their_data(
     owner: Connection, at: At, store: OperatorStore
 ) -> None:
     venue, kelvin = add_venue(owner), "\u212aim@example.com"
@@ -264,7 +258,7 @@ async def test_an_address_that_lowers_to_another_member_s_reaches_nothing_of_the
     assert owner.execute("select status from public.prebookings").fetchall() == [("pending",)]
 
 
-async def test_due_rows_that_wait_for_another_deployment_are_counted_by_the_reason(
+async def test_due_rows_for_other_deployments_are_counted_per_reason(
     owner: Connection, at: At, store: OperatorStore
 ) -> None:
     mine, box = add_venue(owner), add_venue(owner, provider="aimharder", host="box.aimharder.com")
@@ -293,7 +287,7 @@ async def test_due_rows_that_wait_for_another_deployment_are_counted_by_the_reas
         ({"refreshed_at": noon(-1), "expired_at": noon()}, "log in again"),
     ],
 )
-async def test_a_list_says_long_before_the_opening_that_a_login_is_over(
+async def test_a_list_warns_of_an_expired_login_before_the_opening(
     owner: Connection, at: At, store: OperatorStore, login: dict[str, Any] | None, said: str | None
 ) -> None:
     venue = add_venue(owner, provider="aimharder", host="box.aimharder.com")
@@ -308,7 +302,7 @@ async def test_a_list_says_long_before_the_opening_that_a_login_is_over(
     assert (said or "") in (mine.warning or "")
 
 
-async def test_a_list_has_what_waits_and_what_ended_lately_in_the_order_of_the_classes(
+async def test_a_list_has_pending_and_recently_ended_prebookings_ordered_by_class(
     owner: Connection, at: At, store: OperatorStore
 ) -> None:
     venue = add_venue(owner, name="Box Centro")
@@ -338,9 +332,7 @@ async def test_a_list_has_what_waits_and_what_ended_lately_in_the_order_of_the_c
 # logins
 
 
-async def test_logins_are_listed_with_when_they_are_needed_next(
-    owner: Connection, at: At, store: OperatorStore
-) -> None:
+async def test_logins_are_listed_with_their_next_opening(owner: Connection, at: At, store: OperatorStore) -> None:
     venue = add_venue(owner, name="Box Centro")
     for member in ("ana@example.com", "ben@example.com"):
         save_session(owner, venue, member, "sealed", None)
@@ -354,7 +346,7 @@ async def test_logins_are_listed_with_when_they_are_needed_next(
     assert await store.sessions("BEN@example.com", until=deadline()) == [ben]
 
 
-async def test_a_venue_is_given_its_box_once(owner: Connection, store: OperatorStore) -> None:
+async def test_a_venue_s_box_is_set_once(owner: Connection, store: OperatorStore) -> None:
     centro = box(provider_box_id=None)
     await store.add_venue(centro, None, until=deadline())
     verdicts = [(await store.set_box(centro.id, number, until=deadline())).verdict for number in ("42", "42", "43")]
@@ -362,7 +354,7 @@ async def test_a_venue_is_given_its_box_once(owner: Connection, store: OperatorS
     assert [venue.provider_box_id for venue in await store.venues(until=deadline())] == ["42"]
 
 
-async def test_a_venue_cannot_become_a_box_that_is_here_already(owner: Connection, store: OperatorStore) -> None:
+async def test_a_venue_cannot_get_another_venue_s_box(owner: Connection, store: OperatorStore) -> None:
     centro, other, norte = box(), box(name="Other", provider_box_id=None), box(name="Norte", host="norte.aimharder.com")
     for venue in (centro, other, norte.model_copy(update={"provider_box_id": None})):
         assert (await store.add_venue(venue, None, until=deadline())).verdict == "added"
@@ -372,7 +364,7 @@ async def test_a_venue_cannot_become_a_box_that_is_here_already(owner: Connectio
     assert (await store.set_box(other.id, "43", until=deadline())).verdict == "set"
 
 
-async def test_of_one_host_only_one_venue_waits_for_its_number(owner: Connection, store: OperatorStore) -> None:
+async def test_only_one_venue_of_a_host_may_have_no_box(owner: Connection, store: OperatorStore) -> None:
     await store.add_venue(box(provider_box_id=None), None, until=deadline())
     again = await store.add_venue(box("Other", provider_box_id=None), None, until=deadline())
     assert (again.verdict, again.name) == ("box_taken", "Box Centro")
@@ -384,7 +376,7 @@ async def test_of_one_host_only_one_venue_waits_for_its_number(owner: Connection
 # prebooking_doctor_v1
 
 
-async def test_the_doctor_hears_the_role_the_time_and_which_functions_may_be_executed(
+async def test_the_doctor_gets_the_role_the_time_and_the_executable_functions(
     owner: Connection, at: At, store: OperatorStore
 ) -> None:
     owner.execute("revoke execute on function public.cancel_prebooking_v1 from service_role")
@@ -396,7 +388,7 @@ async def test_the_doctor_hears_the_role_the_time_and_which_functions_may_be_exe
     }
 
 
-async def test_a_key_of_a_visitor_may_ask_nothing(rest: Rest) -> None:
+async def test_an_anonymous_key_may_call_no_operator_function(rest: Rest) -> None:
     async for store in open_operator_store(rest, rest.anon_key):
         with pytest.raises(StoreRefused, match="42501"):
             await store.access([], until=deadline())

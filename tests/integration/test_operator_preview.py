@@ -45,7 +45,7 @@ def everything(connection: Connection) -> list[Any]:
     return [connection.execute(query.format(sql.Identifier(table))).fetchall() for table in tables]
 
 
-async def test_a_preview_shows_what_a_claim_takes_and_leaves_no_trace(
+async def test_a_preview_equals_the_claim_and_changes_nothing(
     database: Database, owner: Connection, at: At, store: OperatorStore
 ) -> None:
     venue = add_venue(owner)
@@ -76,13 +76,13 @@ async def test_a_preview_counts_what_a_claim_would_end(owner: Connection, at: At
     assert prebooking(owner, row)["status"] == "pending"
 
 
-async def test_a_preview_looks_as_far_ahead_as_the_lead(owner: Connection, at: At, store: OperatorStore) -> None:
+async def test_a_preview_includes_rows_within_the_lead(owner: Connection, at: At, store: OperatorStore) -> None:
     add_prebooking(owner, add_venue(owner), available_at=noon(3))
     assert (await preview_of(store)).rows == []
     assert len((await preview_of(store, lead=5)).rows) == 1
 
 
-def test_a_preview_shows_no_session_though_the_claim_brings_it(owner: Connection, at: At) -> None:
+def test_a_preview_contains_no_session(owner: Connection, at: At) -> None:
     venue = add_venue(owner)
     add_prebooking(owner, venue, user_email="ana@example.com")
     save_session(owner, venue, "ana@example.com", "sealed", None)

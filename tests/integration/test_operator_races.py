@@ -10,7 +10,7 @@ from tests.questions import add_venue, add_wish, ask
 from tests.races import at_the_same_time, wait_until_blocked
 
 
-def test_a_name_that_somebody_is_taking_just_now_is_taken(database: Database, owner: Connection) -> None:
+def test_a_name_taken_by_a_concurrent_addition_is_refused(database: Database, owner: Connection) -> None:
     one, other = database.connect("service_role"), database.connect("service_role")
     with one.transaction():
         assert add_venue(one)["verdict"] == "added"
@@ -21,7 +21,7 @@ def test_a_name_that_somebody_is_taking_just_now_is_taken(database: Database, ow
     assert len(owner.execute("select * from public.venues").fetchall()) == 1
 
 
-def test_two_venues_that_get_their_number_at_once_are_not_the_same_box(database: Database, owner: Connection) -> None:
+def test_two_venues_cannot_get_the_same_box_concurrently(database: Database, owner: Connection) -> None:
     one, other = database.connect("service_role"), database.connect("service_role")
     first, second = (venue_of(owner, provider="aimharder", host="centro.aimharder.com") for _ in range(2))
     with one.transaction():
@@ -32,7 +32,7 @@ def test_two_venues_that_get_their_number_at_once_are_not_the_same_box(database:
             assert answer.result()["verdict"] == "box_taken"
 
 
-def test_a_fifth_class_that_is_being_added_just_now_counts(database: Database, owner: Connection, at: At) -> None:
+def test_a_concurrent_fifth_prebooking_counts(database: Database, owner: Connection, at: At) -> None:
     one, other = database.connect("service_role"), database.connect("service_role")
     venue = venue_of(owner)
     for number in range(4):
@@ -46,9 +46,7 @@ def test_a_fifth_class_that_is_being_added_just_now_counts(database: Database, o
     assert owner.execute("select count(*) from public.prebookings").fetchone() == (5,)
 
 
-def test_a_class_that_a_member_is_asking_for_just_now_waits_already(
-    database: Database, owner: Connection, at: At
-) -> None:
+def test_a_concurrent_prebooking_of_the_same_class_is_refused(database: Database, owner: Connection, at: At) -> None:
     one, other = database.connect("service_role"), database.connect("service_role")
     venue, first = venue_of(owner), uuid4()
     with one.transaction():

@@ -31,7 +31,7 @@ async def test_an_empty_database_has_a_status_without_figures(at: At, store: Ope
     assert (status.day.success.completed, status.day.execution_ms.p50, status.day.lateness_ms.max) == (0, None, None)
 
 
-async def test_the_rows_are_told_apart_by_how_they_stand(owner: Connection, at: At, store: OperatorStore) -> None:
+async def test_rows_are_counted_per_state(owner: Connection, at: At, store: OperatorStore) -> None:
     open_venue, stopped = add_venue(owner), add_venue(owner, enabled=False)
     paused = add_venue(owner, paused_until=noon(60))
     long_ago: dict[str, datetime] = {"available_at": noon(-200), "created_at": noon(-200)}
@@ -64,7 +64,7 @@ async def test_a_row_that_had_to_wait_is_overdue_from_then_on(
     assert status.overdue == ({"webhook": 1} if is_overdue else {})
 
 
-async def test_the_next_openings_come_with_how_many_wait(owner: Connection, at: At, store: OperatorStore) -> None:
+async def test_the_next_openings_have_pending_counts(owner: Connection, at: At, store: OperatorStore) -> None:
     venue = add_venue(owner, name="Box Centro")
     for opens in (60, 60, 30):
         add_prebooking(owner, venue, available_at=noon(opens))
@@ -72,7 +72,7 @@ async def test_the_next_openings_come_with_how_many_wait(owner: Connection, at: 
     assert [(opening.available_at, opening.prebookings) for opening in openings] == [(noon(30), 1), (noon(60), 2)]
 
 
-async def test_runs_that_are_open_and_the_last_tick_are_told(owner: Connection, at: At, store: OperatorStore) -> None:
+async def test_open_runs_and_the_last_tick_are_reported(owner: Connection, at: At, store: OperatorStore) -> None:
     add_prebooking(owner, add_venue(owner))
     claim(owner, uuid4())
     at(90)
@@ -81,7 +81,7 @@ async def test_runs_that_are_open_and_the_last_tick_are_told(owner: Connection, 
     assert (status.day.execution_ms.runs, status.day.execution_ms.cut_off) == (1, 1)
 
 
-async def test_a_call_is_counted_when_it_was_made_and_an_end_when_it_was_found_out(
+async def test_calls_count_by_their_send_time_and_outcomes_by_their_settling(
     owner: Connection, at: At, store: OperatorStore
 ) -> None:
     venue, opens, day = add_venue(owner), noon(-600), 86400
@@ -95,7 +95,7 @@ async def test_a_call_is_counted_when_it_was_made_and_an_end_when_it_was_found_o
     assert [call.fired_at for call in status.recent] == [called, noon(-599)]
 
 
-async def test_the_five_figures_are_those_of_their_window(owner: Connection, at: At, store: OperatorStore) -> None:
+async def test_the_five_figures_cover_only_their_window(owner: Connection, at: At, store: OperatorStore) -> None:
     venue, opens = add_venue(owner), noon(-600)
     # In queue order: 100, 50 (overtook) and 200 ms late, one added after the opening, one from an older opening.
     for place, (late_ms, outcome) in enumerate([(100, "booked"), (50, "full"), (200, "booked"), (300_000, "booked")]):

@@ -22,7 +22,7 @@ BEFORE = "the-secret-before-it"
         f"Bearer {BEFORE}",
     ],
 )
-def test_one_bearer_of_a_secret_is_let_in_however_its_scheme_is_written(header: str) -> None:
+def test_one_bearer_secret_is_authorised_in_any_case_of_the_scheme(header: str) -> None:
     assert is_authorised([header], [SECRET, BEFORE])
 
 
@@ -70,7 +70,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("header", WRONG.values(), ids=WRONG.keys())
-def test_whoever_brings_anything_else_is_not(header: str) -> None:
+def test_any_other_header_is_not_authorised(header: str) -> None:
     assert not is_authorised([header], [SECRET, BEFORE])
 
 
@@ -85,20 +85,20 @@ def test_whoever_brings_anything_else_is_not(header: str) -> None:
         [f"Bearer {SECRET}", f"Bearer {BEFORE}"],
     ],
 )
-def test_no_header_and_more_than_one_are_not_let_in_whatever_they_say(headers: list[str]) -> None:
+def test_no_header_or_several_headers_are_not_authorised(headers: list[str]) -> None:
     assert not is_authorised(headers, [SECRET, BEFORE])
 
 
-def test_the_secret_before_is_let_in_only_while_it_is_named() -> None:
+def test_the_previous_secret_is_authorised_only_while_it_is_set() -> None:
     assert is_authorised([f"Bearer {BEFORE}"], [SECRET, BEFORE])
     assert not is_authorised([f"Bearer {BEFORE}"], [SECRET])
 
 
 @pytest.mark.parametrize("token", ["", SECRET])
-def test_without_any_secret_nobody_is_let_in(token: str) -> None:
+def test_without_a_secret_no_request_is_authorised(token: str) -> None:
     assert not is_authorised([f"Bearer {token}"], [])
 
 
-def test_a_secret_outside_ascii_is_compared_like_any_other() -> None:
+def test_a_non_ascii_secret_is_compared() -> None:
     assert is_authorised(["Bearer contraseña-del-cron"], ["contraseña-del-cron"])
     assert not is_authorised(["Bearer contrasena-del-cron"], ["contraseña-del-cron"])

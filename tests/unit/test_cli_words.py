@@ -27,7 +27,7 @@ MADRID = ZoneInfo("Europe/Madrid")
 LATE = datetime(2026, 11, 23, 23, 30, tzinfo=UTC)  # already the 24th in Madrid
 
 
-def test_today_is_the_gym_s_day() -> None:
+def test_today_is_a_day_in_the_gym_s_time_zone() -> None:
     assert parse_day("today", now=LATE, zone=MADRID) == date(2026, 11, 24)
     assert parse_day("Tomorrow", now=LATE, zone=MADRID) == date(2026, 11, 25)
     assert parse_day("2026-11-24", now=LATE, zone=MADRID) == date(2026, 11, 24)
@@ -36,11 +36,11 @@ def test_today_is_the_gym_s_day() -> None:
 
 
 @pytest.mark.parametrize(("text", "clock"), [("8:00", time(8)), ("08:05", time(8, 5)), ("23:59", time(23, 59))])
-def test_an_hour_may_have_one_digit(text: str, clock: time) -> None:
+def test_a_time_may_have_a_one_digit_hour(text: str, clock: time) -> None:
     assert parse_time(text) == clock
 
 
-def test_an_instant_is_read_and_shown_on_the_gym_s_clock() -> None:
+def test_an_instant_is_parsed_and_formatted_in_local_time() -> None:
     opens = parse_instant("2026-12-01 20:00", MADRID)
     assert (opens, opens.tzinfo) == (datetime(2026, 12, 1, 19, tzinfo=UTC), UTC)
     assert format_instant(opens, "Europe/Madrid") == "Tue 01 Dec 20:00"
@@ -48,7 +48,7 @@ def test_an_instant_is_read_and_shown_on_the_gym_s_clock() -> None:
 
 
 @pytest.mark.parametrize("text", ["2026-12-01T20:00:00", " 2026-12-01 19:00Z", "2026-12-01T14:00-05:00"])
-def test_an_instant_may_have_seconds_and_an_offset_of_its_own(text: str) -> None:
+def test_an_instant_may_have_seconds_and_an_offset(text: str) -> None:
     assert parse_instant(text, MADRID) == datetime(2026, 12, 1, 19, tzinfo=UTC)
 
 
@@ -60,12 +60,12 @@ def test_an_instant_may_have_seconds_and_an_offset_of_its_own(text: str) -> None
         *("0001-01-01T00:00+01:00", "9999-12-31T23:59-01:00"),
     ],
 )
-def test_what_is_no_instant_is_said_to_be_none(text: str) -> None:
+def test_an_invalid_instant_is_refused(text: str) -> None:
     with pytest.raises(BadInput, match='is no instant: write it like "2026-12-01 20:00"'):
         parse_instant(text, MADRID)
 
 
-def test_the_ends_of_the_calendar_are_instants_only_where_utc_has_them() -> None:
+def test_an_instant_outside_the_calendar_in_utc_is_refused() -> None:
     first = datetime(1, 1, 1, tzinfo=UTC)
     assert parse_instant("0001-01-01T00:00Z", MADRID) == first
     assert format_instant(first, "America/New_York") == "Mon 01 Jan 00:00 UTC"
@@ -74,7 +74,7 @@ def test_the_ends_of_the_calendar_are_instants_only_where_utc_has_them() -> None
 
 
 @pytest.mark.parametrize("zone", ["Europe/Madird", "", "Europe", "../passwd", "/etc/passwd", "\0"])
-def test_a_clock_that_is_not_known_is_shown_in_utc_and_says_so(zone: str) -> None:
+def test_an_unknown_time_zone_is_shown_in_utc(zone: str) -> None:
     assert format_instant(LATE, zone) == "Mon 23 Nov 23:30 UTC"
 
 
@@ -88,11 +88,11 @@ def test_a_clock_that_is_not_known_is_shown_in_utc_and_says_so(zone: str) -> Non
         (timedelta(days=2, seconds=5), "2 d 5 s"),
     ],
 )
-def test_a_span_is_shown_in_its_two_largest_units(span: timedelta, shown: str) -> None:
+def test_a_duration_is_formatted_in_its_two_largest_units(span: timedelta, shown: str) -> None:
     assert format_duration(span) == shown
 
 
-def test_a_class_is_meant_by_its_whole_name_before_it_is_by_a_part() -> None:
+def test_a_whole_name_matches_before_a_part_of_one() -> None:
     names = ["WOD", "WOD Competition", "Open Box"]
     assert matching_names(names, "wod") == ["WOD"]
     assert matching_names(names, "COMP") == ["WOD Competition"]
@@ -100,7 +100,7 @@ def test_a_class_is_meant_by_its_whole_name_before_it_is_by_a_part() -> None:
     assert matching_names(names, "yoga") == []
 
 
-def test_a_plot_has_a_column_a_value_and_nothing_above_zero_is_invisible() -> None:
+def test_a_plot_has_one_column_per_value_and_shows_every_value_above_zero() -> None:
     lines = list(plot.columns([800, 0, 1, 400, -5], unit="ms"))
     assert lines[0] == "800 ms |█"
     assert lines[-1] == "  0 ms |█ ▁█"
@@ -108,7 +108,7 @@ def test_a_plot_has_a_column_a_value_and_nothing_above_zero_is_invisible() -> No
     assert len(lines) == plot.HEIGHT
 
 
-def test_a_plot_of_nothing_late_is_empty_and_a_plain_terminal_gets_plain_characters() -> None:
+def test_a_plot_of_zeros_is_empty_and_a_plot_without_blocks_is_ascii() -> None:
     assert [line.partition("|")[2] for line in plot.columns([0, 0], unit="ms")] == [""] * plot.HEIGHT
     plain = list(plot.columns([10, 1], unit="ms", blocks=False))
     assert plain[-1] == " 0 ms |#."
@@ -128,12 +128,12 @@ def test_a_plot_of_nothing_late_is_empty_and_a_plain_terminal_gets_plain_charact
         (CommandFailed("There is no venue."), "There is no venue."),
     ],
 )
-def test_what_goes_wrong_is_one_sentence_with_the_cure(exc: PrebookingError, cure: str) -> None:
+def test_an_exception_is_one_message_with_the_cure(exc: PrebookingError, cure: str) -> None:
     [sentence] = sentences(exc)
     assert cure in sentence
 
 
-def test_a_file_that_may_not_be_read_is_named_with_the_cure(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dotenv_file_without_read_permission_is_an_error_with_the_cure(monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(*_: object, **__: object) -> dict[str, str]:
         raise PermissionError
 
@@ -156,7 +156,7 @@ async def _raises(exc: BaseException) -> None:
         (typer.Exit(3), 3, ""),
     ],
 )
-def test_a_command_that_fails_ends_with_a_code_and_no_traceback(
+def test_a_failed_command_has_an_exit_code_and_no_traceback(
     capsys: pytest.CaptureFixture[str], exc: Exception, code: int, said: str | None
 ) -> None:
     with pytest.raises(typer.Exit) as ended:
@@ -168,7 +168,7 @@ def test_a_command_that_fails_ends_with_a_code_and_no_traceback(
     assert "Traceback" not in captured.err
 
 
-def test_something_unforeseen_says_what_and_where(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unexpected_exception_is_reported_with_its_type_and_place(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(typer.Exit):
         run_command(_raises(ZeroDivisionError()))
     assert "ZeroDivisionError, test_cli_words.py:" in capsys.readouterr().err

@@ -52,7 +52,7 @@ def test_an_event_is_one_json_object_on_one_line(capsys: pytest.CaptureFixture[s
     assert written == {"level": "info", "event": "claimed", "rows": 3, "note": "two\nlines, and \u2028 one\rmore"}
 
 
-def test_events_come_in_their_order_with_their_levels(capsys: pytest.CaptureFixture[str]) -> None:
+def test_events_are_written_in_order_with_their_levels(capsys: pytest.CaptureFixture[str]) -> None:
     events = Log()
     events.info("one")
     events.warning("two")
@@ -64,7 +64,7 @@ def test_events_come_in_their_order_with_their_levels(capsys: pytest.CaptureFixt
     ]
 
 
-def test_what_is_bound_stands_in_every_line_of_its_own_log_only(capsys: pytest.CaptureFixture[str]) -> None:
+def test_bound_fields_are_in_every_line_of_their_own_log_only(capsys: pytest.CaptureFixture[str]) -> None:
     mine, other = Log(instance_id=ROW, vercel_id="cdg1::q7xv9-1701269265416-8d4f4bb3f4b1"), Log(instance_id=None)
     mine.info("one")
     other.info("two")
@@ -76,23 +76,23 @@ def test_what_is_bound_stands_in_every_line_of_its_own_log_only(capsys: pytest.C
 
 
 @pytest.mark.parametrize("value", [ROW, datetime(2030, 1, 7, tzinfo=UTC), ValueError, {"a": ROW}, [ROW], float("inf")])
-def test_no_kind_of_value_breaks_a_line(capsys: pytest.CaptureFixture[str], value: object) -> None:
+def test_every_type_of_value_can_be_logged(capsys: pytest.CaptureFixture[str], value: object) -> None:
     Log().info("event", value=value)
     assert line(capsys)["event"] == "event"
 
 
-def test_a_percent_sign_in_an_event_or_a_value_is_just_that(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_percent_sign_is_logged_literally(capsys: pytest.CaptureFixture[str]) -> None:
     Log().info("100 %s", value="%d %s %(name)s")
     written = line(capsys)
     assert (written["event"], written["value"]) == ("100 %s", "%d %s %(name)s")
 
 
-def test_half_a_character_does_not_break_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_half_a_surrogate_pair_can_be_logged(capsys: pytest.CaptureFixture[str]) -> None:
     Log().info("event", value="\ud800")
     assert line(capsys)["value"] == "\ud800"
 
 
-def test_a_text_among_the_fields_is_redacted(capsys: pytest.CaptureFixture[str]) -> None:
+def test_text_fields_are_redacted(capsys: pytest.CaptureFixture[str]) -> None:
     Log().warning("event", what="ana@example.com wants it", prebooking=ROW)
     assert line(capsys)["what"] == "[redacted] wants it"
 
@@ -120,7 +120,7 @@ SECRETS = {
 
 
 @pytest.mark.parametrize("secret", SECRETS.values(), ids=SECRETS.keys())
-def test_what_looks_secret_is_redacted_wherever_it_stands(secret: str) -> None:
+def test_secrets_are_redacted_anywhere_in_a_text(secret: str) -> None:
     assert redact(secret) == "[redacted]"
     assert redact(f"before {secret} after") == "before [redacted] after"
     assert secret not in redact(f'{{"key": "{secret}"}}')
@@ -142,12 +142,12 @@ def test_what_looks_secret_is_redacted_wherever_it_stands(secret: str) -> None:
         "x" * 31,
     ],
 )
-def test_what_an_operator_needs_is_kept(text: str) -> None:
+def test_text_without_secrets_is_kept(text: str) -> None:
     assert redact(text) == text
 
 
 @pytest.mark.parametrize("long", ["one word and " * 1000, "ana@example.com " * 1000])
-def test_a_long_text_is_cut_after_it_was_redacted(long: str) -> None:
+def test_a_long_text_is_redacted_before_it_is_cut(long: str) -> None:
     assert len(redact(long)) == 300
     assert "@" not in redact(long)
 
@@ -160,7 +160,7 @@ async def _call(url: str) -> None:
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("level", [logging.DEBUG, logging.INFO])
-async def test_the_libraries_are_quiet_however_loud_the_platform_s_logging_is(
+async def test_libraries_are_silent_at_any_log_level_of_the_platform(
     capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture, level: int
 ) -> None:
     with caplog.at_level(level):
@@ -171,12 +171,12 @@ async def test_the_libraries_are_quiet_however_loud_the_platform_s_logging_is(
     assert lines(capsys) == []
 
 
-def test_a_library_s_warning_still_comes_through(caplog: pytest.LogCaptureFixture) -> None:
+def test_warnings_of_libraries_are_logged(caplog: pytest.LogCaptureFixture) -> None:
     logging.getLogger("httpx").warning("something is wrong")
     assert caplog.messages == ["something is wrong"]
 
 
-def test_our_own_lines_do_not_come_twice(caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]) -> None:
+def test_our_lines_are_written_once(caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]) -> None:
     log.set_up()
     log.set_up()
     Log().info("once")
@@ -188,7 +188,7 @@ def _goes_wrong(text: str) -> None:
     raise LookupError(text)
 
 
-def test_an_unexpected_exception_shows_its_type_and_place_but_not_its_text(
+def test_an_unexpected_exception_is_logged_with_type_and_place_but_not_its_text(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     try:
@@ -202,7 +202,7 @@ def test_an_unexpected_exception_shows_its_type_and_place_but_not_its_text(
     assert "canary" not in json.dumps(written)
 
 
-def test_an_exception_that_was_never_raised_can_be_told_too(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_exception_that_was_never_raised_can_be_logged(capsys: pytest.CaptureFixture[str]) -> None:
     Log().unexpected("unexpected", KeyError("canary"))
     written = line(capsys)
     assert (written["exception"], written["where"]) == ("KeyError", [])

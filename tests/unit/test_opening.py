@@ -21,7 +21,7 @@ def opens(rule: str, starts: str, zone: str) -> str:
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_a_rule_is_written_as_it_is_read(rule: str) -> None:
+def test_a_parsed_rule_formats_as_it_was_written(rule: str) -> None:
     assert str(OpeningRule.parse(rule)) == rule
 
 
@@ -34,7 +34,7 @@ def test_a_rule_is_written_as_it_is_read(rule: str) -> None:
         ("3 day before at 09:05", "3 days before at 09:05"),
     ],
 )
-def test_case_blanks_and_plurals_do_not_matter(typed: str, kept: str) -> None:
+def test_case_spaces_and_plurals_are_ignored(typed: str, kept: str) -> None:
     assert str(OpeningRule.parse(typed)) == kept
 
 
@@ -60,12 +60,12 @@ def test_case_blanks_and_plurals_do_not_matter(typed: str, kept: str) -> None:
         "٤ days before",
     ],
 )
-def test_anything_else_is_refused_with_the_three_kinds_to_write(typed: str) -> None:
+def test_an_invalid_rule_is_refused_with_the_three_kinds(typed: str) -> None:
     with pytest.raises(BadInput, match='"4 days before", "72 hours before" or "3 days before at 20:00"'):
         OpeningRule.parse(typed)
 
 
-def test_a_class_after_the_clock_change_opens_by_the_clock_of_the_day_it_opens_on() -> None:
+def test_an_opening_before_the_clock_change_uses_the_offset_of_its_own_day() -> None:
     # The class is at 07:00Z (UTC+1), and opens four days before at 08:00 local time, still UTC+2.
     assert opens("4 days before", "2026-10-28T08:00", "Europe/Madrid") == "2026-10-24 06:00"
 
@@ -84,7 +84,7 @@ def test_a_class_after_the_clock_change_opens_by_the_clock_of_the_day_it_opens_o
         ("Australia/Sydney", "2026-10-05", "2026-10-02 08:00", "2026-10-02 07:00", "2026-10-02 10:00"),
     ],
 )
-def test_across_a_change_days_follow_the_clock_and_hours_follow_the_time_that_passes(
+def test_across_a_clock_change_days_keep_local_time_and_hours_count_elapsed_time(
     zone: str, day: str, same_clock: str, hours: str, fixed_clock: str
 ) -> None:
     starts = f"{day}T18:00"
@@ -95,7 +95,7 @@ def test_across_a_change_days_follow_the_clock_and_hours_follow_the_time_that_pa
 
 
 @pytest.mark.parametrize("zone", ["Europe/Madrid", "Europe/London", "America/New_York", "Australia/Sydney", "UTC"])
-def test_in_an_ordinary_week_72_hours_and_3_days_at_the_same_clock_are_one(zone: str) -> None:
+def test_without_a_clock_change_72_hours_equal_3_days(zone: str) -> None:
     starts = "2026-06-18T18:00"
     assert opens("72 hours before", starts, zone) == opens("3 days before", starts, zone)
 
@@ -110,7 +110,7 @@ def test_in_an_ordinary_week_72_hours_and_3_days_at_the_same_clock_are_one(zone:
         ("Australia/Sydney", "2026-10-04", ("02:00", "02:30", "03:00"), ("16:00", "16:30", "16:00")),
     ],
 )
-def test_a_time_that_does_not_exist_lies_as_far_behind_the_gap_as_it_stood_in_it(
+def test_a_skipped_local_time_moves_forward_by_the_gap(
     zone: str, day: str, gap: tuple[str, ...], utc: tuple[str, ...]
 ) -> None:
     found = [instant(datetime.fromisoformat(f"{day}T{clock}"), ZoneInfo(zone)) for clock in gap]
@@ -128,7 +128,7 @@ def test_a_time_that_does_not_exist_lies_as_far_behind_the_gap_as_it_stood_in_it
         ("Australia/Sydney", "2026-04-05T02:30", "2026-04-04 15:30"),
     ],
 )
-def test_a_time_that_comes_twice_is_the_first_of_the_two(zone: str, clock: str, first: str) -> None:
+def test_a_repeated_local_time_is_the_first_of_the_two(zone: str, clock: str, first: str) -> None:
     local = datetime.fromisoformat(clock)
     assert f"{instant(local, ZoneInfo(zone)):%Y-%m-%d %H:%M}" == first
     assert instant(local.replace(fold=1), ZoneInfo(zone)) == instant(local, ZoneInfo(zone))
@@ -137,7 +137,7 @@ def test_a_time_that_comes_twice_is_the_first_of_the_two(zone: str, clock: str, 
     assert opens(f"2 days before at {local:%H:%M}", f"{local + timedelta(days=2):%Y-%m-%d}T20:00", zone) == first
 
 
-def test_a_fixed_clock_belongs_to_the_day_before_even_for_a_class_after_midnight() -> None:
+def test_a_fixed_time_counts_days_from_the_date_of_a_class_after_midnight() -> None:
     assert opens("1 day before at 20:00", "2026-06-18T00:30", "Europe/Madrid") == "2026-06-17 18:00"
 
 
@@ -146,13 +146,13 @@ def test_a_start_with_an_offset_is_refused() -> None:
         OpeningRule(days=1).opening(datetime(2026, 6, 18, 18, tzinfo=UTC), ZoneInfo("Europe/Madrid"))
 
 
-def test_a_rule_holds_what_it_says() -> None:
+def test_a_rule_opens_the_stated_time_before_the_class() -> None:
     assert OpeningRule.parse("3 days before at 20:00") == OpeningRule(days=3, at=time(20))
     assert OpeningRule.parse("72 hours before") == OpeningRule(hours=72)
 
 
 @pytest.mark.parametrize("name", ["Europe/Madrid", "America/Argentina/Buenos_Aires", "UTC"])
-def test_a_zone_is_found_by_its_name(name: str) -> None:
+def test_a_time_zone_is_found_by_its_name(name: str) -> None:
     assert parse_timezone(name).key == name
 
 
@@ -168,7 +168,7 @@ def test_a_zone_is_found_by_its_name(name: str) -> None:
         ("Europe/Madrid\0", "Europe/Madrid"),
     ],
 )
-def test_what_is_no_zone_is_refused_with_the_cure(name: str, cure: str) -> None:
+def test_an_unknown_time_zone_is_refused_with_the_cure(name: str, cure: str) -> None:
     with pytest.raises(BadInput) as refusal:
         parse_timezone(name)
     assert cure in str(refusal.value)

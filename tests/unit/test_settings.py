@@ -47,13 +47,13 @@ def jwt(**claims: Any) -> str:
     return f"eyJhbGciOiJIUzI1NiJ9.{payload}.signature"
 
 
-def test_what_is_not_said_has_a_default() -> None:
+def test_a_missing_variable_has_its_default() -> None:
     settings = read()
     assert (settings.execution_timeout_seconds, settings.lease_seconds) == (8, 30)
     assert (settings.stagger_ms, settings.lead_seconds, settings.cron_secret_previous) == (50, 1, None)
 
 
-def test_what_is_said_is_read() -> None:
+def test_variables_are_read() -> None:
     numbers = {"EXECUTION_TIMEOUT_SECONDS": "5.5", "STAGGER_MS": "80", "LEAD_SECONDS": "3", "LEASE_SECONDS": "60"}
     settings = read(**numbers, SUPABASE_URL="https://project.supabase.co/", CRON_SECRET_PREVIOUS="the-secret-before-it")
     assert (settings.execution_timeout_seconds, settings.stagger_ms) == (5.5, 80)
@@ -66,7 +66,7 @@ def test_what_is_said_is_read() -> None:
     assert settings.cron_secrets == ["the-secret-of-the-cron", "the-secret-before-it"]
 
 
-def test_an_empty_environment_is_missing_all_that_is_needed_and_nothing_else() -> None:
+def test_an_empty_environment_names_exactly_the_required_variables() -> None:
     with pytest.raises(SettingsError) as caught:
         Settings.from_environment({})
     assert set(caught.value.problems) == set(ENVIRONMENT)
@@ -75,7 +75,7 @@ def test_an_empty_environment_is_missing_all_that_is_needed_and_nothing_else() -
 
 @pytest.mark.parametrize("blank", ["", " ", "\t\n "])
 @pytest.mark.parametrize("name", sorted(ENVIRONMENT))
-def test_a_blank_variable_is_a_missing_one(name: str, blank: str) -> None:
+def test_a_blank_variable_counts_as_missing(name: str, blank: str) -> None:
     [(named, sentence)] = problems(**{name: blank}).items()
     assert (named, sentence.startswith("is missing: set it in the project's environment variables")) == (name, True)
 
@@ -97,7 +97,7 @@ def test_a_session_key_has_32_bytes(name: str, size: int) -> None:
 
 
 @pytest.mark.parametrize("database", ["https://project.supabase.co", "http://10.0.0.7:8000"])
-def test_the_stand_in_for_aimharder_is_for_one_machine_alone(database: str) -> None:
+def test_the_aimharder_twin_is_only_for_the_local_stack(database: str) -> None:
     local = {"SUPABASE_URL": "http://127.0.0.1:54321", "AIMHARDER_TWIN_URL": "http://127.0.0.1:9"}
     assert problems(**local) == {}
     assert set(problems(**local | {"SUPABASE_URL": database})) == {"AIMHARDER_TWIN_URL"}
@@ -105,11 +105,11 @@ def test_the_stand_in_for_aimharder_is_for_one_machine_alone(database: str) -> N
 
 
 @pytest.mark.parametrize("name", [name.upper() for name in Settings.model_fields if name.upper() not in ENVIRONMENT])
-def test_a_blank_variable_that_has_a_default_means_the_default(name: str) -> None:
+def test_a_blank_variable_gets_its_default(name: str) -> None:
     assert read(**{name: "  "}) == read()
 
 
-def test_every_unfit_variable_is_named_at_once() -> None:
+def test_all_invalid_variables_are_named_at_once() -> None:
     unfit = {
         "CRON_SECRET": "short",
         "CRON_SECRET_PREVIOUS": "short too",
@@ -127,13 +127,13 @@ def test_every_unfit_variable_is_named_at_once() -> None:
     assert all(f"{name}: {problem}" in str(caught.value) for name, problem in caught.value.problems.items())
 
 
-def test_the_secret_key_may_bear_its_newer_name() -> None:
+def test_the_secret_key_may_have_its_newer_name() -> None:
     environment = ENVIRONMENT | {"SUPABASE_SERVICE_ROLE_KEY": " ", "SUPABASE_SECRET_KEY": "sb_secret_by_its_new_name"}
     settings = Settings.from_environment(environment)
     assert settings.supabase_service_role_key == SecretStr("sb_secret_by_its_new_name")
 
 
-def test_of_two_names_of_the_secret_key_the_first_counts() -> None:
+def test_the_first_name_of_the_secret_key_takes_precedence() -> None:
     assert read(SUPABASE_SECRET_KEY="sb_secret_other").supabase_service_role_key == SecretStr("sb_secret_of_the_tests")
 
 
@@ -142,12 +142,12 @@ def test_of_two_names_of_the_secret_key_the_first_counts() -> None:
     "secret",
     ["x" * 15, "x" * 20 + "\n", " " + "x" * 20, "x" * 20 + " ", "two words of one secret", "ñ" * 20, "x" * 20 + "\x00"],
 )
-def test_a_secret_that_is_short_or_that_no_header_could_carry_is_refused(name: str, secret: str) -> None:
+def test_a_short_or_unprintable_secret_is_refused(name: str, secret: str) -> None:
     assert list(problems(**{name: secret})) == [name]
 
 
 @pytest.mark.parametrize("secret", ["x" * 16, "!#$%&'*+-.^_`|~:/=,;?@[]{}", "x" * 100])
-def test_a_secret_of_sixteen_characters_that_a_header_can_carry_is_taken(secret: str) -> None:
+def test_a_printable_secret_of_sixteen_characters_is_accepted(secret: str) -> None:
     assert problems(CRON_SECRET=secret, BOOKING_WEBHOOK_SECRET=secret) == {}
 
 
@@ -165,12 +165,12 @@ def test_a_secret_of_sixteen_characters_that_a_header_can_carry_is_taken(secret:
         '"sb_secret_quoted" ',
     ],
 )
-def test_a_key_that_sees_no_rows_or_that_no_header_could_carry_is_refused(key: str) -> None:
+def test_a_browser_key_or_an_unprintable_key_is_refused(key: str) -> None:
     assert list(problems(SUPABASE_SERVICE_ROLE_KEY=key)) == ["SUPABASE_SERVICE_ROLE_KEY"]
 
 
 @pytest.mark.parametrize("key", ["sb_secret_0123-4567_89", jwt(role="service_role"), jwt(ref="a project"), "a.b.c"])
-def test_a_key_that_is_not_known_to_be_a_browser_s_is_taken(key: str) -> None:
+def test_a_key_of_an_unknown_kind_is_accepted(key: str) -> None:
     assert problems(SUPABASE_SERVICE_ROLE_KEY=key) == {}
 
 
@@ -188,7 +188,7 @@ NUMBERS = [
 
 
 @pytest.mark.parametrize(("name", "value"), NUMBERS, ids=[f"{name}={value[:9]}" for name, value in NUMBERS])
-def test_a_number_out_of_range_and_a_word_are_refused(name: str, value: str) -> None:
+def test_a_number_out_of_range_or_a_word_is_refused(name: str, value: str) -> None:
     assert list(problems(**{name: value})) == [name]
 
 
@@ -201,11 +201,11 @@ def test_a_number_out_of_range_and_a_word_are_refused(name: str, value: str) -> 
         ("LEASE_SECONDS", "28", "300"),
     ],
 )
-def test_the_ends_of_a_range_belong_to_it(name: str, least: str, most: str) -> None:
+def test_the_limits_of_a_range_are_accepted(name: str, least: str, most: str) -> None:
     assert problems(**{name: least}) == problems(**{name: most}) == {}
 
 
-def test_the_platform_grants_what_the_guard_and_its_buffer_take_together() -> None:
+def test_max_duration_covers_the_guard_and_its_buffer() -> None:
     vercel = json.loads((Path(__file__).parents[2] / "vercel.json").read_text())
     assert {function["maxDuration"] for function in vercel["functions"].values()} == {MAX_DURATION}
     assert problems(EXECUTION_TIMEOUT_SECONDS=f"{MAX_DURATION - BUFFER}") == {}
@@ -218,7 +218,7 @@ def test_the_shortest_guard_still_leaves_time_to_start_a_call() -> None:
 
 
 @pytest.mark.parametrize("guard", ["3", "5", "8"])
-def test_a_lease_has_to_outlast_the_guard_and_the_slowest_venue_and_two_clocks(guard: str) -> None:
+def test_a_lease_must_outlast_the_guard_the_slowest_venue_and_clock_skew(guard: str) -> None:
     least = float(guard) + LONGEST_VENUE_DELAY + CLOCK_SKEW
     assert problems(EXECUTION_TIMEOUT_SECONDS=guard, LEASE_SECONDS=f"{least}") == {}
     refused = problems(EXECUTION_TIMEOUT_SECONDS=guard, LEASE_SECONDS=f"{least - 0.1}")
@@ -246,21 +246,21 @@ UNFIT = {
 
 
 @pytest.mark.parametrize("name", sorted(UNFIT))
-def test_the_value_of_an_unfit_variable_is_shown_nowhere(name: str) -> None:
+def test_the_value_of_an_invalid_variable_is_never_shown(name: str) -> None:
     with pytest.raises(SettingsError) as caught:
         read(**{name: UNFIT[name]})
     assert list(caught.value.problems) == [name]
     assert "canary" not in shown(caught.value)
 
 
-def test_many_unfit_variables_show_no_value_either() -> None:
+def test_several_invalid_variables_show_no_value() -> None:
     with pytest.raises(SettingsError) as caught:
         Settings.from_environment(UNFIT)
     assert set(caught.value.problems) == set(UNFIT)
     assert "canary" not in shown(caught.value)
 
 
-def test_an_address_that_is_taken_is_not_shown_by_accident() -> None:
+def test_a_valid_address_is_not_in_the_repr() -> None:
     settings = read(
         SUPABASE_URL=f"https://{CANARY}.supabase.co", BOOKING_WEBHOOK_URL=f"https://a.example/?key={CANARY}"
     )
@@ -268,12 +268,12 @@ def test_an_address_that_is_taken_is_not_shown_by_accident() -> None:
 
 
 @pytest.mark.parametrize("name", [*SECRETS, "CRON_SECRET_PREVIOUS"])
-def test_a_secret_that_is_taken_is_shown_nowhere(name: str) -> None:
+def test_a_valid_secret_is_never_shown(name: str) -> None:
     settings = read(**{name: CANARY})
     assert "canary" not in f"{settings!r} {settings} {settings.model_dump()} {settings.model_dump_json()}"
 
 
-def test_the_tests_own_environment_is_one_that_is_taken() -> None:
+def test_the_environment_of_the_tests_is_valid() -> None:
     assert Settings.from_environment(LOCAL).supabase_url == LOCAL["SUPABASE_URL"]
 
 
@@ -299,7 +299,7 @@ def test_a_secret_may_hold_a_quote(secret: str) -> None:
     assert problems(CRON_SECRET=secret) == {}
 
 
-def test_certificates_that_are_not_there_are_named_with_everything_else(tmp_path: Path) -> None:
+def test_missing_certificates_are_named_with_the_other_problems(tmp_path: Path) -> None:
     missing = str(tmp_path / "missing")
     assert problems(SSL_CERT_FILE=missing, SSL_CERT_DIR=missing, STAGGER_MS="5").keys() == {
         "SSL_CERT_FILE",
@@ -312,7 +312,7 @@ def test_certificates_that_are_not_there_are_named_with_everything_else(tmp_path
     assert set(problems(SSL_CERT_FILE=str(tmp_path))) == {"SSL_CERT_FILE"}, "a folder is no file"
 
 
-def test_certificates_that_are_there_are_no_problem(tmp_path: Path) -> None:
+def test_existing_certificates_are_accepted(tmp_path: Path) -> None:
     (tmp_path / "authorities.pem").touch()
     assert problems(SSL_CERT_FILE=str(tmp_path / "authorities.pem"), SSL_CERT_DIR=str(tmp_path)) == {}
     assert problems(SSL_CERT_FILE="", SSL_CERT_DIR="") == {}

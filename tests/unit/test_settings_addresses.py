@@ -130,12 +130,12 @@ def refused(**environment: str) -> list[str]:
 
 
 @pytest.mark.parametrize("address", NO_ADDRESS + NOT_THE_DATABASE)
-def test_an_address_that_cannot_be_the_database_s_is_refused(address: str) -> None:
+def test_an_invalid_database_address_is_refused(address: str) -> None:
     assert refused(SUPABASE_URL=address) == ["SUPABASE_URL"]
 
 
 @pytest.mark.parametrize("address", NO_ADDRESS + NOT_AN_ENDPOINT)
-def test_an_address_that_cannot_be_a_public_endpoint_is_refused(address: str) -> None:
+def test_an_invalid_endpoint_address_is_refused(address: str) -> None:
     assert refused(BOOKING_WEBHOOK_URL=address) == ["BOOKING_WEBHOOK_URL"]
 
 
@@ -154,7 +154,7 @@ def test_an_address_that_cannot_be_a_public_endpoint_is_refused(address: str) ->
         "http://supabase.internal:8000",
     ],
 )
-def test_the_database_is_https_anywhere_or_http_nearby(address: str) -> None:
+def test_the_database_may_use_http_only_on_a_private_host(address: str) -> None:
     assert refused(SUPABASE_URL=address) == []
 
 
@@ -172,13 +172,13 @@ def test_the_database_is_https_anywhere_or_http_nearby(address: str) -> None:
         "https://a-b--c.example.com",
     ],
 )
-def test_the_endpoint_is_https_at_a_public_name(address: str) -> None:
+def test_the_endpoint_must_be_https_at_a_public_name(address: str) -> None:
     assert refused(BOOKING_WEBHOOK_URL=address) == []
 
 
 @pytest.mark.parametrize("endpoint", ["http://127.0.0.1:9/book", "http://localhost/book", "http://[::1]/book"])
 @pytest.mark.parametrize("database", ["http://127.0.0.1:1", "http://localhost:1", "http://[::1]:1"])
-def test_beside_a_database_of_this_machine_the_endpoint_may_be_on_it_too(database: str, endpoint: str) -> None:
+def test_with_a_local_database_the_endpoint_may_be_local(database: str, endpoint: str) -> None:
     assert refused(SUPABASE_URL=database, BOOKING_WEBHOOK_URL=endpoint) == []
 
 
@@ -197,18 +197,18 @@ def test_beside_a_database_of_this_machine_the_endpoint_may_be_on_it_too(databas
         "https://10.0.0.1/book",
     ],
 )
-def test_beside_a_database_of_this_machine_the_endpoint_may_be_nowhere_else_unsafe(endpoint: str) -> None:
+def test_with_a_local_database_other_unsafe_endpoints_are_refused(endpoint: str) -> None:
     assert refused(SUPABASE_URL="http://127.0.0.1:1", BOOKING_WEBHOOK_URL=endpoint) == ["BOOKING_WEBHOOK_URL"]
 
 
 @pytest.mark.parametrize("database", ["https://project.supabase.co", "http://10.0.0.1", "http://kong:8000", "bad"])
-def test_beside_a_database_elsewhere_the_endpoint_may_not_be_on_this_machine(database: str) -> None:
+def test_with_a_remote_database_a_local_endpoint_is_refused(database: str) -> None:
     assert "BOOKING_WEBHOOK_URL" in refused(SUPABASE_URL=database, BOOKING_WEBHOOK_URL="http://127.0.0.1:9/book")
 
 
 @pytest.mark.parametrize("name", ["SUPABASE_URL", "BOOKING_WEBHOOK_URL"])
 @pytest.mark.parametrize("address", ["https://book.example.com:hunter2/x", "https://[hunter2]/x"])
-def test_an_address_that_cannot_be_read_is_refused_without_a_part_of_it(name: str, address: str) -> None:
+def test_an_unreadable_address_is_refused_without_showing_it(name: str, address: str) -> None:
     with pytest.raises(SettingsError) as caught:
         Settings.from_environment(LOCAL | {name: address})
     assert name in caught.value.problems

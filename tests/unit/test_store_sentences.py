@@ -38,7 +38,7 @@ UNAVAILABLE = [
 
 
 @pytest.mark.parametrize(("code", "cure"), REFUSED + UNAVAILABLE)
-def test_a_failed_call_of_the_database_is_one_sentence_with_its_cause_and_cure(code: str, cure: str) -> None:
+def test_a_failed_database_call_is_one_message_with_cause_and_cure(code: str, cure: str) -> None:
     kind = StoreRefused if (code, cure) in REFUSED else StoreUnavailable
     [sentence] = sentences(kind("list_venues_v1", code))
     assert cure in sentence
@@ -46,6 +46,6 @@ def test_a_failed_call_of_the_database_is_one_sentence_with_its_cause_and_cure(c
     assert ("network" in sentence) == (code in ("unknown_host", "ReadError", "ConnectError"))
 
 
-def test_a_busy_lock_is_no_fault_of_the_network() -> None:
+def test_a_busy_lock_is_not_reported_as_a_network_error() -> None:
     [sentence] = sentences(StoreBusy("list_venues_v1", "55P03"))
     assert "try again in a few seconds" in sentence
