@@ -23,9 +23,9 @@ _MEANINGS = {
     Kind.ALREADY_BOOKED: "this prebooking was booked before",
     Kind.TOO_EARLY: f"too early: called again at most {EARLY_RETRIES} times, {EARLY_PAUSE * 1000:g} ms apart, then once"
     f" a minute for {minutes(EARLY_TIME)}; then it ends `too_early`",
-    Kind.REJECTED: 'refused; a body like `{"state": "full"}` says why: ',
     Kind.BLOCKED: "your endpoint's fault or load, never the member's: the venue is left alone for"
     f" {minutes(timedelta(seconds=BLOCKED_PAUSE))}",
+    Kind.REJECTED: 'refused; a body like `{"state": "full"}` says why: ',
     Kind.UNSURE: "unclear: you are asked, see below",
 }
 
