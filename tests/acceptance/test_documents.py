@@ -75,6 +75,12 @@ def test_migrations_are_pushed_to_the_project_and_not_to_a_local_database() -> N
     assert all(push.startswith("supabase db push --linked") for push in pushes)
 
 
+def test_the_supabase_command_is_installed_in_a_way_that_it_supports() -> None:
+    """Its own installer refuses to be installed by npm for the whole machine."""
+    unsupported = r"npm (?:i|install|add) (?:-g|--global) supabase|npm (?:i|install|add) supabase (?:-g|--global)"
+    assert [path.name for path in DOCUMENTS if re.search(unsupported, path.read_text())] == []
+
+
 def test_no_extension_is_created_in_the_schema_that_the_api_shows() -> None:
     creates = [
         line for path in DOCUMENTS for line in path.read_text().splitlines() if line.startswith("create extension")

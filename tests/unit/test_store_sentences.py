@@ -18,7 +18,7 @@ REFUSED = [
     ("25006", "The database is read-only"),
     ("PGRST301", "Supabase refuses the key"),
     ("42501", "The key may not do this"),
-    ("PGRST202", "supabase db push"),
+    ("PGRST202", "supabase db push --linked"),
     ("unreadable", "this version cannot read: run `supabase db push --linked`"),
     ("23514", "refuses this (list_venues_v1: 23514)"),
 ]
