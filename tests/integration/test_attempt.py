@@ -66,6 +66,15 @@ def test_lateness_is_that_of_the_first_call(database: Database) -> None:
     assert world.row(row)["lateness_ms"] < 100
 
 
+def test_lateness_counts_from_the_earliest_instant_that_the_opening_can_have_been(database: Database) -> None:
+    world = World(database)
+    [row] = world.opening(1)
+    world.wire.back = 0.3
+    world.play(world.invoke())
+    left = world.sent()[0] - 0.02
+    assert world.row(row)["lateness_ms"] >= round(left * 1000)
+
+
 def test_a_call_is_connected_before_its_opening(database: Database) -> None:
     world = World(database)
     rows = world.opening(4, at=3.0)
@@ -84,6 +93,24 @@ def test_what_is_due_goes_before_what_is_held(database: Database) -> None:
     order = [arrival.prebooking_id for arrival in world.twin.ledger.first_calls()]
     assert order == [str(row) for row in (cleared, *held)]
     assert world.sent()[0] < 0.2
+
+
+def test_what_could_not_get_on_before_leaves_before_what_is_held(database: Database) -> None:
+    world = World(database)
+    venue = add_venue(world.connection)
+    held = world.opening(3, at=0.9, venue=venue)
+    [behind] = world.opening(1, at=-60, venue=venue, setbacks=1, retry_after=EPOCH - timedelta(seconds=1))
+    world.play(world.invoke(LEAD_SECONDS="1"))
+    order = [arrival.prebooking_id for arrival in world.twin.ledger.first_calls()]
+    assert order == [str(row) for row in (behind, *held)]
+
+
+def test_a_row_says_when_it_was_sent_and_when_the_venue_answered(database: Database) -> None:
+    world = World(database)
+    [row] = world.opening(1)
+    world.play(world.invoke())
+    stands = world.row(row)
+    assert stands["answered_at"] - stands["fired_at"] == timedelta(milliseconds=40), "20 ms there and 20 ms back"
 
 
 def test_a_re_ask_that_cannot_be_sent_leaves_the_clear_answer(

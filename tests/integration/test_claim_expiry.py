@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from uuid import uuid4
 
+import pytest
+
 from tests.calls import claim, claimed, prebooking, release, run
 from tests.database import At, Connection
 from tests.factories import add_prebooking, add_venue, noon
@@ -95,15 +97,19 @@ def test_anothers_count_is_not_mine(owner: Connection, service: Connection, at: 
     assert claim(service, uuid4())["expired"] == 0
 
 
-def test_ends_at_most_five_thousand_at_once_oldest_first(owner: Connection, service: Connection, at: At) -> None:
+@pytest.mark.parametrize(("maybe_sent", "end"), [(False, "expired"), (True, "unknown")])
+def test_ends_at_most_five_thousand_at_once_oldest_first_and_takes_none_of_the_others(
+    owner: Connection, service: Connection, at: At, *, maybe_sent: bool, end: str
+) -> None:
     venue = add_venue(owner)
     owner.execute(
-        """insert into public.prebookings (venue_id, user_email, booking_data, available_at, expires_at)
-        select %s, n || '@example.com', jsonb_build_object('class_id', n), %s, %s + n * interval '1 second'
+        """insert into public.prebookings (venue_id, user_email, booking_data, available_at, expires_at, maybe_sent)
+        select %s, n || '@example.com', jsonb_build_object('class_id', n), %s, %s + n * interval '1 second', %s
         from generate_series(1, 5001) n""",
-        [venue, noon(0), noon(0)],
+        [venue, noon(0), noon(0), maybe_sent],
     )
     at(10_000)
-    assert claim(service, uuid4())["expired"] == 5000
+    answer = claim(service, uuid4())
+    assert (answer[end], answer["rows"]) == (5000, [])
     left = owner.execute("select user_email from public.prebookings where status = 'pending'").fetchall()
     assert left == [("5001@example.com",)]

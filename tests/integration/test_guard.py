@@ -162,6 +162,23 @@ def test_while_another_invocation_claims_the_answer_is_that_it_does(database: Da
     assert world.ends([row]) == [("pending", None)]
 
 
+def test_a_claim_is_asked_for_again_until_the_other_invocation_is_done(database: Database) -> None:
+    world = World(database)
+    rows = world.opening(1)
+    other = database.connect()
+    other.execute("alter function public.claim_due_prebookings_v1 set lock_timeout = '10ms'")
+
+    async def story() -> None:
+        other.execute("select pg_advisory_lock(7301, 1)")
+        run = asyncio.create_task(world.invoke())
+        await asyncio.sleep(1)
+        other.execute("select pg_advisory_unlock_all()")
+        await run
+
+    world.play(story())
+    assert world.ends(rows) == [BOOKED]
+
+
 def test_a_request_with_no_time_left_claims_nothing(database: Database) -> None:
     world = World(database)
     [row] = world.opening(1)

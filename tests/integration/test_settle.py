@@ -121,6 +121,13 @@ def test_a_claim_that_settled_with_one_outcome_may_not_say_another(owner: Connec
     assert prebooking(owner, row)["outcome"] == "booked"
 
 
+def test_a_claim_that_failed_with_one_outcome_may_not_say_another(owner: Connection, service: Connection) -> None:
+    row, me = _held(owner, service)
+    fail(service, row, me, "full")
+    assert not fail(service, row, me, "no_credit")
+    assert prebooking(owner, row)["outcome"] == "full"
+
+
 @pytest.mark.parametrize("outcome", ["unknown", "expired"])
 def test_no_claim_may_fail_a_row_as_only_the_passing_of_time_does(
     owner: Connection, service: Connection, outcome: str
@@ -156,6 +163,15 @@ def test_says_how_late_the_first_call_was(owner: Connection, service: Connection
     settle(service, row, me, fired_at=noon(0.0426))
     stored = prebooking(owner, row)
     assert (stored["fired_at"], stored["lateness_ms"]) == (noon(0.0426), 43)
+
+
+def test_a_row_that_is_asked_for_after_its_opening_is_late_from_then_on(
+    owner: Connection, service: Connection, at: At
+) -> None:
+    row, me = add_prebooking(owner, add_venue(owner), available_at=noon(-600), created_at=noon(-2)), uuid4()
+    claim(service, me)
+    complete(service, row, me, fired_at=noon(0.1))
+    assert prebooking(owner, row)["lateness_ms"] == 2100
 
 
 @pytest.mark.parametrize("settle", [complete, fail])

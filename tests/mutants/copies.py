@@ -36,11 +36,12 @@ class BadTests(Exception):
 
 
 class Copy:
-    """The tracked files as they are now, in a folder of their own. Nothing outside of it is changed."""
+    """The project's files as they are now, in a folder of their own. Nothing outside of it is changed."""
 
     def __init__(self, folder: Path) -> None:
         self._root, self._output = folder / "project", folder / "output"
-        listing = subprocess.run(["git", "-C", ROOT, "ls-files", "-z"], check=True, capture_output=True, text=True)
+        command = ["git", "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+        listing = subprocess.run(command, check=True, capture_output=True, text=True)
         for name in filter(None, listing.stdout.split("\0")):
             if (ROOT / name).is_file():
                 (self._root / name).parent.mkdir(parents=True, exist_ok=True)

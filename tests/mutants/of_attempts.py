@@ -17,10 +17,13 @@ BEFORE_A_CALL = mutants(
     (
         "if missing.kind is Kind.SESSION_EXPIRED and not self._row.maybe_sent:",
         "if missing.kind is Kind.SESSION_EXPIRED:",
-        "aimharder::a_dead_session_proves_nothing_about_a_row_in_doubt",
-        "evidence::a_login_that_is_missing_ends_a_row_only_when_the_venue_refuses_it",
+        "attempt_ends::a_login_that_is_over_says_nothing_about_a_row_in_doubt",
     ),
-    ("Kind.CANNOT_TELL if self._row.maybe_sent else Kind.NOT_READY", "Kind.NOT_READY", "aimharder"),
+    (
+        "Kind.CANNOT_TELL if self._row.maybe_sent else Kind.NOT_READY",
+        "Kind.NOT_READY",
+        "attempt_ends::a_login_that_is_over_says_nothing_about_a_row_in_doubt",
+    ),
     (
         "elif found.kind is Kind.NOT_BOOKED:\n            return True",
         "elif found.kind is Kind.NOT_BOOKED:\n            self._conclude(Outcome(Kind.REJECTED), Evidence.ANSWER)",
@@ -51,7 +54,11 @@ BEFORE_A_CALL = mutants(
         "if False:",
         "progress::a_block_that_only_one_row_meets_puts_that_row_last_and_then_ends_it",
     ),
-    ("asked_enough and row.attempts == row.blocks and", "asked_enough and", "evidence", "progress"),
+    (
+        "asked_enough and row.attempts == row.blocks and",
+        "asked_enough and",
+        "attempt_ends::a_row_is_given_up_unasked_only_if_each_of_its_calls_was_refused",
+    ),
     (
         "if found.kind is Kind.SESSION_EXPIRED and await self._prepare(renew=True) is None:",
         "if False:",
@@ -64,10 +71,14 @@ THE_CALL = mutants(
     (
         "        attempt.outcome = Outcome(Kind.UNSURE)\n",
         "",
-        "attempt::a_call_under_way_while_another_is_blocked_is_never_given_back_as_unsent",
+        "attempt_ends::a_call_that_is_cut_off_after_a_clear_answer_is_in_doubt",
     ),
     ("attempt.fired_at or venue.time.stamp()", "venue.time.stamp()", "attempt::lateness_is_that_of_the_first_call"),
-    ("attempt.fired_at or venue.time.stamp()", "attempt.fired_at or venue.time.at_least()", "attempt", "hold"),
+    (
+        "attempt.fired_at or venue.time.stamp()",
+        "attempt.fired_at or venue.time.at_least()",
+        "attempt::lateness_counts_from_the_earliest_instant_that_the_opening_can_have_been",
+    ),
     (
         "if venue.stopped:",
         "if False:",
@@ -100,13 +111,21 @@ THE_CALL = mutants(
         "NOT_SENT_PAUSES = (0.1,)",
         "firing::a_connection_that_fails_twice_is_tried_again_and_keeps_the_order",
     ),
-    ("NOT_SENT_TIME = 2.5", "NOT_SENT_TIME = 100.0", "attempt", "progress", "containment"),
+    (
+        "NOT_SENT_TIME = 2.5",
+        "NOT_SENT_TIME = 100.0",
+        "attempt_ends::a_venue_that_does_not_accept_a_connection_for_seconds_is_not_tried_again_in_the_run",
+    ),
     (
         'self._venue.stop("the venue cannot be reached", outcome, pause=UNREACHABLE_PAUSE)',
         "pass",
         "progress::a_venue_that_cannot_be_reached_is_left_alone_for_a_minute_and_then_booked",
     ),
-    ("            if not self._row.maybe_sent:\n", "            if True:\n", "doubt", "aimharder"),
+    (
+        "            if not self._row.maybe_sent:\n",
+        "            if True:\n",
+        "attempt_ends::a_row_that_can_be_no_request_any_more_stays_in_doubt_where_it_may_have_been_sent",
+    ),
 )
 
 AFTER_THE_ANSWER = mutants(
@@ -131,7 +150,11 @@ AFTER_THE_ANSWER = mutants(
         "EARLY_PAUSE = 0.025",
         "firing::too_early_is_asked_again_at_most_three_times_a_quarter_second_apart",
     ),
-    ("if logged_in:", "if False:", "attempt::a_renewed_login_that_is_refused_again_puts_the_row_back"),
+    (
+        "if logged_in:",
+        "if logged_in and self._attempt.calls > 2:",
+        "attempt::a_renewed_login_that_is_refused_again_puts_the_row_back",
+    ),
     (
         "return missing if missing.kind in (Kind.SESSION_EXPIRED, Kind.BLOCKED) else outcome",
         "return missing",
@@ -188,14 +211,6 @@ OF_RULES = mutants(
         "return False",
         "doubt::after_the_lease_the_venue_is_asked_and_the_row_booked_once",
     ),
-    (
-        "row.available_at <= time.at_least() <= time.at_most() <",
-        "row.available_at <= time.at_most() <",
-        "guard",
-        "hold",
-        "firing",
-    ),
-    ("<= time.at_least() <= time.at_most() <", "<= time.at_least() <", "guard", "hold", "firing", "doubt"),
     (
         "return again.kind in COMPLETED or again.kind is Kind.BLOCKED",
         "return again.kind in COMPLETED",

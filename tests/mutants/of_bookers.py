@@ -19,7 +19,11 @@ OF_CALLS = mutants(
         "if said.done():",
         "call_gate::no_first_byte_leaves_on_a_connection_that_is_too_old",
     ),
-    ("        if len(body) > limit:\n", "        if False:\n", "call::a_body_is_read_up_to_the_limit"),
+    (
+        "        if len(body) > limit:\n",
+        "        if False:\n",
+        "call::an_answer_without_measure_costs_little_memory_and_is_unsure",
+    ),
     (
         "        if not first_byte.left:  # no",
         "        if False:  # no",
@@ -28,7 +32,7 @@ OF_CALLS = mutants(
     (
         "        await response.aclose()\n",
         "        pass\n",
-        "call_gate::a_connection_whose_answer_is_too_long_is_closed_at_once",
+        "call_gate::every_call_has_a_connection_of_its_own_which_is_closed_after_its_answer",
     ),
     ("return value if isinstance(value, dict) else None", "return value", "unit/webhook"),
     (
