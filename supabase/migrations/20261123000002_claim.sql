@@ -164,28 +164,30 @@ begin
       -- The oldest fresh rows of each venue.
       select row.*, r.held, r.share, r.is_troubled as is_behind, false as was_held_back
       from ready r cross join lateral (
-        select p.id, p.venue_id, p.available_at, p.created_at from public.prebookings p
+        select p.id, p.venue_id, p.available_at, p.created_at, p.retry_after from public.prebookings p
         where p.status = 'pending' and p.venue_id = r.id and p.fresh and p.available_at <= t + v_lead and p.expires_at > t
           and (p.venue_id, p.available_at) not in (select b.venue_id, b.available_at from busy b)
           and (not r.has_logins or (p.venue_id, lower(p.user_email)) in (select o.venue_id, o.user_email from openable o))
           and p.id <> all (v_passed)
         order by p.available_at, p.created_at, p.id limit v_per_venue) row
       union all
-      -- The oldest rows of each venue that could not get on before.
+      -- The rows of each venue that could not get on before. The one that waits longest comes first, so that ten rows that
+      -- never get on do not keep the others waiting.
       select row.*, r.held, r.share, true, true
       from ready r cross join lateral (
-        select p.id, p.venue_id, p.available_at, p.created_at from public.prebookings p
+        select p.id, p.venue_id, p.available_at, p.created_at, p.retry_after from public.prebookings p
         where p.status = 'pending' and p.venue_id = r.id and not p.fresh and p.available_at <= t + v_lead and p.expires_at > t
           and (p.claimed_until is null or p.claimed_until <= t or p.claimed_until > v_longest)
           and (p.retry_after is null or p.retry_after <= t or p.retry_after > v_back_off)
           and (p.venue_id, p.available_at) not in (select b.venue_id, b.available_at from busy b)
           and (not r.has_logins or (p.venue_id, lower(p.user_email)) in (select o.venue_id, o.user_email from openable o))
           and p.id <> all (v_passed)
-        order by p.available_at, p.created_at, p.id limit v_behind) row),
+        order by p.retry_after nulls first, p.available_at, p.created_at, p.id limit v_behind) row),
     behind as (
       -- What stands behind, each venue's within its share.
       select d.* from (
-        select due.*, row_number() over (partition by venue_id order by was_held_back, available_at, created_at, id) as number
+        select due.*, row_number() over (
+            partition by venue_id order by was_held_back, retry_after nulls first, available_at, created_at, id) as number
         from due where is_behind) d
       where d.number <= d.share),
     queue as (

@@ -50,6 +50,22 @@ def test_ten_rows_of_a_venue_that_were_held_back_are_taken_at_a_time(
     assert claimed(service, me) == rows[4:14], "what is settled makes room"
 
 
+def test_rows_that_never_get_on_do_not_take_the_ten_places_of_those_that_wait_longer(
+    owner: Connection, service: Connection, at: At
+) -> None:
+    venue = add_venue(owner)
+    hopeless = [
+        add_prebooking(owner, venue, available_at=noon(-60), maybe_sent=True, setbacks=1, retry_after=noon(-1))
+        for _ in range(10)
+    ]
+    waiting = [
+        add_prebooking(owner, venue, available_at=noon(-30), maybe_sent=True, setbacks=1, retry_after=noon(-5))
+        for _ in range(4)
+    ]
+    never_asked = [add_prebooking(owner, venue, available_at=noon(-20), maybe_sent=True) for _ in range(3)]
+    assert set(claimed(service, uuid4())) == {*never_asked, *waiting, *hopeless[:3]}
+
+
 def test_a_hundred_and_twenty_rows_in_doubt_keep_no_fresh_row_waiting(
     owner: Connection, service: Connection, at: At
 ) -> None:
