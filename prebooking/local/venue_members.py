@@ -96,6 +96,11 @@ class Members:
         session = self._sessions.get(cookie)
         return session if session and session.family == family and self.now() < session.ends_at else None
 
+    def can_refresh(self, token: str) -> bool:
+        """Return whether a refresh token is still good."""
+        session = self._by_token(token)
+        return session is not None and self.now() < session.token_ends_at
+
     def owner(self, *, cookie: str = "", token: str = "") -> str:
         """Return whose cookie or token it is or was, as e-mail; empty if nobody's."""
         session = self._sessions.get(cookie) or self._by_token(token)

@@ -13,6 +13,9 @@ SLOT = "prebooking.slots:Slot.wait"
 _BOTH = "max(clock.monotonic() - self.monotonic, (clock.now() - self.wall).total_seconds())"
 _CONTRADICTION = InPython(MAY_LEAVE, "<= time.at_least() <= time.at_most() <", "<= time.at_least() <")
 _NO_HOLD = InPython(SLOT, "await queue.time.sleep_until(self._row.available_at)", "pass")
+TOO_EARLY_IS_FINAL = InPython(
+    "prebooking.attempt:BookingAttempt._conclude", "and said_too_early_long_enough(self._row, self._venue.time)", ""
+)
 
 GUARDS_OF_PYTHON = (
     Guard(
@@ -126,13 +129,7 @@ GUARDS_OF_PYTHON = (
     Guard(
         "too early is not final",
         scenes_of_calls.a_venue_whose_clock_is_behind,
-        (
-            InPython(
-                "prebooking.attempt:BookingAttempt._conclude",
-                "and said_too_early_long_enough(self._row, self._venue.time)",
-                "",
-            ),
-        ),
+        (TOO_EARLY_IS_FINAL,),
     ),
     Guard(
         "a login that is missing fails nothing in doubt",

@@ -78,10 +78,31 @@ def in_the_world(coroutine: Coroutine[Any, Any, T], *, name: str | None = None) 
     return asyncio.get_running_loop().create_task(coroutine, name=name, context=Context())
 
 
+MOST_CALLBACKS = 200_000  # at one instant; a world of hundreds of rows needs a few thousand
+_INSTANT = 0.001  # seconds that are one instant: a timer that is set again and again may let a rounding error pass
+
+
+class LivelockError(RuntimeError):
+    """Callbacks follow each other without end, and no time passes."""
+
+
 class InstanceLoop(VirtualTimeLoop):
     """The virtual loop on which instances live. Its ``time`` is the caller's monotonic clock."""
 
     _ready: Any
+    _callbacks, _counted_from = 0, 0.0
+
+    def count_callback(self) -> None:
+        """Count a callback, and raise ``LivelockError`` if there are too many at this instant."""
+        self._callbacks += 1
+        if self._callbacks > MOST_CALLBACKS:
+            self._callbacks = 0
+            raise LivelockError(f"more than {MOST_CALLBACKS} callbacks at {self._now:.6f}")
+
+    def _set(self, instant: float) -> None:
+        if instant - self._counted_from >= _INSTANT:
+            self._callbacks, self._counted_from = 0, instant
+        super()._set(instant)
 
     def true_time(self) -> float:
         """Return the seconds that have passed in the world."""
@@ -118,6 +139,7 @@ class _InstanceHandle(asyncio.Handle):
             instance.waiting.append(self)
         else:
             super()._run()
+            _loop().count_callback()
 
 
 class _InstanceTimer(_Timer):
@@ -148,6 +170,7 @@ class _InstanceTimer(_Timer):
             loop.set_timer(self)
         else:
             super()._run()
+            loop.count_callback()
 
 
 def _loop() -> InstanceLoop:

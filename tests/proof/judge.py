@@ -11,6 +11,7 @@ from itertools import pairwise
 from uuid import UUID
 
 from prebooking.local.venue import State
+from tests.proof.bookable import booked_if_possible
 from tests.proof.case import Case, Claim
 
 STAGGER = 0.050 - 2e-6  # seconds; two instants, each rounded to microseconds
@@ -184,6 +185,7 @@ INVARIANTS: dict[str, tuple[Question, Callable[[Case], int]]] = {
     "I7 a terminal row never changes": (terminal_stays, lambda case: len(case.history)),
     "I8 every end says how": (says_how, lambda case: len(case.world.runs)),
     "I10 nothing before the opening or after the expiry": (sent_in_time, lambda case: len(case.posts)),
+    "I11 booked, if it was possible": (booked_if_possible, lambda case: len(case.rows)),
     "nothing that nobody foresaw": (nothing_unexpected, lambda case: len(case.world.runs)),
 }
 

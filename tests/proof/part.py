@@ -19,6 +19,7 @@ class Size:
     """How much is to be done. ``sample``: as much as fits into a few seconds; else everything, with so many seeds."""
 
     seeds: int = 1000
+    first: int = 0  # the first seed
     sample: bool = False
 
 

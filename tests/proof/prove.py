@@ -1,11 +1,13 @@
 """Runs every part of the battery at full size, on all cores, and prints one table: ``make prove``.
 
-``SEEDS=3000`` plays so many seeds of the simulation, ``SEED=17`` one of them, with a timeline. ``PART=guards`` runs the
-parts whose names begin so. The exit status is 0 only if nothing was violated.
+``SEEDS=3000`` plays so many seeds of the simulation, from ``FIRST=20000`` on, ``SEED=17`` one of them, with a timeline.
+``PART=guards`` runs the parts whose names begin so. The exit status is 0 only if nothing was violated, 2 if a variable
+cannot be read.
 """
 
 from __future__ import annotations
 
+import faulthandler
 import logging
 import multiprocessing
 import os
@@ -22,18 +24,26 @@ from tests.proof.parts import PARTS
 from tests.proof.simulation import replay
 
 _SHOWN = 20  # violations that are printed in full
+_LONGEST = 1800.0  # seconds that one share of a part may take; then its process shows where it is, and ends
 
 
 def _chosen() -> list[Part]:
     prefix = os.environ.get("PART", "")
-    return [part for part in PARTS if part.name.startswith(prefix)]
+    chosen = [part for part in PARTS if part.name.startswith(prefix)]
+    if not chosen:
+        raise ValueError(f"PART={prefix} is no part: use {', '.join(part.name for part in PARTS)}.")
+    return chosen
 
 
 def _run(number: int, share: Share) -> list[Result]:
     log = logging.getLogger("prebooking")
     log.addHandler(logging.NullHandler())
     log.propagate = False
-    return list(PARTS[number].run(share))
+    faulthandler.dump_traceback_later(_LONGEST, exit=True)
+    try:
+        return list(PARTS[number].run(share))
+    finally:
+        faulthandler.cancel_dump_traceback_later()
 
 
 def _results(size: Size) -> Iterator[tuple[Part, int, list[Result], float]]:
@@ -88,12 +98,32 @@ def _table(lines: dict[str, dict[str, Result]]) -> Table:
     return table
 
 
+def _number(variable: str) -> int | None:
+    """Return a variable's number, None if it is not set; raises ValueError with a sentence for the user."""
+    text = os.environ.get(variable, "")
+    if text and not (text.isascii() and text.isdecimal()):
+        raise ValueError(f"{variable}={text} is no number: use, for example, {variable}=17.")
+    return int(text) if text else None
+
+
+def _size() -> Size:
+    seeds, first = _number("SEEDS"), _number("FIRST")
+    if seeds == 0:
+        raise ValueError("SEEDS=0 plays nothing: use, for example, SEEDS=60.")
+    return Size(seeds=Size().seeds if seeds is None else seeds, first=first or 0)
+
+
 def main() -> int:
-    """Run the battery, print the table, and say whether anything was violated."""
-    if seed := os.environ.get("SEED"):
-        return replay(int(seed))
+    """Run the battery, print the table, and return 1 if anything was violated."""
     console, started = Console(width=None if sys.stdout.isatty() else 120), time.monotonic()
-    lines = _collected(console, Size(seeds=int(os.environ.get("SEEDS") or Size().seeds)))
+    try:
+        seed, size, _ = _number("SEED"), _size(), _chosen()
+    except ValueError as exc:
+        console.print(str(exc), markup=False)
+        return 2
+    if seed is not None:
+        return replay(seed)
+    lines = _collected(console, size)
     console.print(_table(lines))
     for note in (note for results in lines.values() for result in results.values() for note in result.notes):
         console.print(f"  {note}", markup=False, highlight=False)

@@ -23,7 +23,7 @@ def _a_late_failure(ground: Ground, *, after_the_next: bool) -> list[str]:
         return []
 
     late = [Loss(delay_before=32.5), Loss(acts=False, ends="silent"), Loss(acts=False, ends="silent")]
-    books = {"i0": [Fate(acts=False, answer=Canned(402))], "i1": [Fate(delay_after=0 if after_the_next else 4)]}
+    books = {"i0": [Fate(acts=False, answer=Canned(422))], "i1": [Fate(delay_after=0 if after_the_next else 4)]}
     return told(ground, story, fates=Script(losses={("i0", FAIL): late}, books=books))
 
 

@@ -30,7 +30,8 @@ insert into public.venues (id, name, provider, timezone, idempotent, host, provi
 values (%s, 'a venue', %s, 'UTC', %s, %s, %s)
 """
 _KEEP = "insert into public.member_sessions (venue_id, user_email, sealed, refreshed_at) values (%s, %s, %s, %s)"
-_KEPT = "select sealed from public.member_sessions where venue_id = %s and user_email = %s and expired_at is null"
+_STORED = "select sealed from public.member_sessions where venue_id = %s and user_email = %s"
+_KEPT = f"{_STORED} and expired_at is null"
 
 
 class System(Protocol):
@@ -48,6 +49,9 @@ class System(Protocol):
     def can_ask(self, connection: Connection, venue: UUID, member: str) -> bool:
         """Say whether the member's bookings can still be read."""
 
+    def can_log_in(self, connection: Connection, venue: UUID, member: str) -> bool:
+        """Return whether the member's stored login is of use: alive, or good for a refresh."""
+
 
 @dataclass(frozen=True, slots=True)
 class Kind:
@@ -62,7 +66,7 @@ class Kind:
         """Return a clear no; not of a venue that promises one answer a key, which would break its word by it."""
         if self.protection is Protection.IDEMPOTENT:
             return None
-        return VERDICTS["no_credit"] if self.is_box else Canned(402)
+        return VERDICTS["no_credit"] if self.is_box else Canned(422, body=b'{"state": "no_credit"}')
 
     def system(self, twin: VenueTwin) -> System:
         """Return a system of this kind."""
@@ -100,6 +104,9 @@ class Webhook:
     def can_ask(self, connection: Connection, venue: UUID, member: str) -> bool:
         return True
 
+    def can_log_in(self, connection: Connection, venue: UUID, member: str) -> bool:
+        return True
+
 
 class Box:
     """Boxes at AimHarder, whose members have logged in."""
@@ -132,8 +139,13 @@ class Box:
         connection.execute(_KEEP, [venue, member, sealed, now() - old])
 
     def can_ask(self, connection: Connection, venue: UUID, member: str) -> bool:
-        kept = connection.execute(_KEPT, [venue, member]).fetchone()
-        if kept is None:
-            return False
-        session = Session.from_json(_SEAL.open(kept[0], venue_id=venue, member=member))
-        return self._twin.members.alive(session.cookies["amhrdrauth"], family="com") is not None
+        session = self._stored(connection, _KEPT, venue, member)
+        return session is not None and self._twin.members.alive(session.cookies["amhrdrauth"], family="com") is not None
+
+    def can_log_in(self, connection: Connection, venue: UUID, member: str) -> bool:
+        session = self._stored(connection, _STORED, venue, member)
+        return session is not None and self._twin.members.can_refresh(session.token)
+
+    def _stored(self, connection: Connection, query: str, venue: UUID, member: str) -> Session | None:
+        kept = connection.execute(query.encode(), [venue, member]).fetchone()
+        return Session.from_json(_SEAL.open(kept[0], venue_id=venue, member=member)) if kept else None

@@ -65,7 +65,7 @@ class Universe:
             protection=kind.protection,
             skew=timedelta(seconds=venue_skew),
         )
-        self.system = kind.system(self.twin)
+        self.kind, self.system = kind, kind.system(self.twin)
         fates = fates or Fates()
         self.database_wire = DatabaseWire(self._carry_out, fates, self.say)
         self.venue_wire = VenueWire(self.twin, fates, self.say, self._row_of)

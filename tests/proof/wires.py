@@ -103,6 +103,7 @@ class VenueWire(TwinTransport):
         twin.fate = self._fate
         self._fates, self._say, self._row_of = fates, say, row_of
         self.sent = list[Sent]()
+        self.answers = list[tuple[str, Reply | Ending]]()  # to booking calls: whose row, and what was answered
         self.over = False
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -152,6 +153,8 @@ class VenueWire(TwinTransport):
     async def _travel_of(self, sent: Sent, request: httpx.Request, body: bytes) -> Reply | Ending:
         _SENT.set((sent, self._call(request, body)))  # for its fate, which is asked for on the way
         ending = await self._travel(request, body)
+        if sent.books:
+            self.answers.append((sent.row, ending))
         said = f"{ending.status} {ending.body.decode()[:80]}" if isinstance(ending, Reply) else ending.name
         self._say(f"venue: {request.method} {request.url.path} {sent.row[:8]} -> {said}")
         return ending

@@ -1,0 +1,68 @@
+"""Could a row that ended without a place have been booked? The venue's answers and its places decide."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+
+from prebooking.local.venue import Reply, State
+from prebooking.local.venue_verdicts import VERDICTS
+from tests.proof.case import Case, Row
+
+_IN_TIME = 105.0  # seconds: as long as an end may take (I2), or it was no chance
+_UNCLEAR_CALLS = 4  # unclear answers after which a box is called no more
+_BLOCKED_CALLS = 3  # blocked calls of a row after which it is called no more
+_BLOCKING = {401, 402, 403, 404, 405, 407, 421, 426, 429, 431}
+_CLOCKS = timedelta(seconds=10)  # more than what the clocks of the venue and of the database are apart
+_BOX = {
+    VERDICTS[name].body: outcome
+    for name, outcome in (
+        ("no_credit", "no_credit"),
+        ("full", "full"),
+        ("waiting_list_offered", "full"),
+    )
+}
+
+
+def booked_if_possible(case: Case) -> Iterator[str]:
+    """I11: a row without a place was clearly refused, or no run after the faults could have booked it."""
+    for row in case.rows.values():
+        if (
+            row.status == "failed"
+            and not case.places(row.id)
+            and not _was_refused(case, row)
+            and _had_a_chance(case, row)
+        ):
+            yield f"{row.id} is {row.outcome}, and could have been booked"
+
+
+def _was_refused(case: Case, row: Row) -> bool:
+    """Return whether what the venue answered about this row is what the row says."""
+    answers = [answer for who, answer in case.world.venue_wire.answers if who == str(row.id)]
+    if row.outcome == "session_expired":
+        return not case.world.system.can_log_in(
+            case.world.connection, case.wish(row.id).venue, case.wish(row.id).member
+        )
+    if row.outcome == "rejected":
+        blocked = sum(isinstance(answer, Reply) and answer.status in _BLOCKING for answer in answers)
+        return blocked >= _BLOCKED_CALLS or (case.world.kind.is_box and len(answers) >= _UNCLEAR_CALLS)
+    return any(isinstance(answer, Reply) and _refusal(answer) == row.outcome for answer in answers)
+
+
+def _refusal(answer: Reply) -> str | None:
+    """Return the outcome of a clear refusal."""
+    if answer.body in _BOX:
+        return _BOX[answer.body]
+    try:
+        said = json.loads(answer.body)
+    except ValueError:
+        return None
+    state = said.get("state") if isinstance(said, dict) else None
+    return str(state) if state in {"full", "no_credit"} else None
+
+
+def _had_a_chance(case: Case, row: Row) -> bool:
+    """Return whether there was a place, and time for it after the faults."""
+    has_place = case.world.twin.place(case.wish(row.id).class_id) is not State.FULL
+    return has_place and case.due_by(row.id, _IN_TIME) + _CLOCKS < case.wish(row.id).expires_at
