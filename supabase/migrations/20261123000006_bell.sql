@@ -156,7 +156,9 @@ declare
   v_posts    int;
   v_secret   text;
 begin
-  select * into bell from public.prebooking_bell where url is not null for update;  -- two that ring at once: one after the other
+  -- Two that ring at once do so one after the other. Neither waits for a session that holds the bell's row.
+  perform pg_advisory_xact_lock(7301, 3);
+  select * into bell from public.prebooking_bell where url is not null;
   if not found then
     return;
   end if;
@@ -182,7 +184,8 @@ begin
     select p.id, p.available_at, t from public.prebookings p where p.id = any (v_ids)
     on conflict (id) do update set available_at = excluded.available_at, rung_at = t, claimed = false,
       rings = case when r.available_at = excluded.available_at then r.rings + 1 else 1 end;
-  update public.prebooking_bell set rung_at = t, posts = v_posts, request_ids = bell.request_ids where only_one;
+  update public.prebooking_bell set rung_at = t, posts = v_posts, request_ids = bell.request_ids
+  where only_one in (select b.only_one from public.prebooking_bell b for no key update skip locked);
   perform public.prebooking_bell_note_queue(t);
 end $$;
 
@@ -194,11 +197,12 @@ declare
   t     timestamptz := public.prebooking_clock();
   v_job bigint;
 begin
-  update public.prebooking_bell set looked_at = t, runs = public.prebooking_bell_runs(t)
-  where url is not null returning job_id into v_job;
+  select job_id into v_job from public.prebooking_bell where url is not null;
   if not found then
     return null;
   end if;
+  update public.prebooking_bell set looked_at = t, runs = public.prebooking_bell_runs(t)
+  where only_one in (select b.only_one from public.prebooking_bell b for no key update skip locked);
   perform public.prebooking_bell_note_queue(t);
   delete from public.prebooking_bell_rung r where r.available_at is distinct from (
     select p.available_at from public.prebookings p where p.id = r.id and p.status = 'pending');
@@ -215,7 +219,8 @@ declare
   v_head bigint := (public.prebooking_bell_queue()).head;
 begin
   update public.prebooking_bell set queue_head = v_head, queue_head_at = case when v_head is not null then p_now end
-  where queue_head is distinct from v_head;
+  where queue_head is distinct from v_head
+    and only_one in (select b.only_one from public.prebooking_bell b for no key update skip locked);
 end $$;
 
 -- Removes what pg_cron has noted of the bell's runs before this instant, under this job's id or an earlier one. A run that was
