@@ -41,6 +41,17 @@ def test_a_call_that_is_cut_off_after_a_clear_answer_is_in_doubt(
     assert world.row(row)["claimed_by"] is not None
 
 
+def test_a_row_whose_login_could_not_be_renewed_goes_back_with_its_clear_answer(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(database)
+    [row] = world.opening(1)
+    use_booker(monkeypatch, ScriptedBooker(Outcome(Kind.SESSION_EXPIRED), login=Outcome(Kind.CANNOT_TELL)))
+    summary = world.play(world.invoke())
+    assert (world.row(row)["claimed_by"], world.row(row)["maybe_sent"]) == (None, False)
+    assert summary.outcomes == {"logged_out": 1}
+
+
 def test_a_login_that_is_over_says_nothing_about_a_row_in_doubt(database: Database) -> None:
     """I4: the call before may have got the place."""
     gym = Gym(World(database))

@@ -158,8 +158,7 @@ AFTER_THE_ANSWER = mutants(
     (
         "return missing if missing.kind in (Kind.SESSION_EXPIRED, Kind.BLOCKED) else outcome",
         "return missing",
-        "aimharder_logins::a_token_that_may_be_used_up_is_not_sent_again_for_the_member_s_other_rows",
-        "aimharder_logins",
+        "attempt_ends::a_row_whose_login_could_not_be_renewed_goes_back_with_its_clear_answer",
     ),
     (
         "refused_in_doubt = in_doubt(self._row) and outcome.kind in FAILED",
@@ -175,12 +174,6 @@ AFTER_THE_ANSWER = mutants(
         "if tells_of_earlier_call(again):",
         "if True:",
         "doubt::what_an_idempotent_venue_says_to_the_second_call_tells_nothing_of_the_first",
-    ),
-    (
-        "if self._venue.guard.remaining() < CONFIRM_TIME:",
-        "if False:",
-        "doubt::a_call_cut_off_at_the_guard_is_unsure_and_stays_leased",
-        "guard",
     ),
     (
         "if outcome.kind is Kind.TOO_EARLY and said_too_early_long_enough(self._row, self._venue.time):",

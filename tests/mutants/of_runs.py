@@ -61,7 +61,7 @@ OF_QUEUES = [
         ),
         ("            attempt.outcome = Outcome(Kind.NOT_READY)\n", "            pass\n", "containment"),
         ("            self._new.clear()  # nothing", "            pass  # nothing", "containment"),
-        ("async with asyncio.timeout(CLOSING_TIME):", "async with asyncio.timeout(None):", "containment"),
+        ("await asyncio.wait([closing], timeout=CLOSING_TIME)", "await asyncio.wait([closing])", "containment"),
         (
             "        self._all_prepared.clear()\n",
             "",

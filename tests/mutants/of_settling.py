@@ -75,7 +75,7 @@ OF_SETTLING = mutants(
     (
         "and p.attempts < s.attempts then",
         "then",
-        "finish_verdicts::blocks_are_counted_once_a_run_and_begin_anew_when_the_venue_blocks_all",
+        "finish_verdicts::the_end_of_a_run_passes_over_a_locked_row_and_is_asked_again",
     ),
     (
         "status = 'pending' for no key update skip locked),\n  sent",
@@ -168,7 +168,6 @@ OF_LOGINS = mutants(
 
 OF_THE_BELL = mutants(
     MIGRATIONS + "000006_bell.sql",
-    ("|private|corp|", "|corp|", "rules::the_bell_takes_no_address_but_the_function_s"),
     (
         "where p.status = 'pending' and p.fresh and p.venue_id = v.id and p.available_at <= p_now",
         "where p.status = 'pending' and p.venue_id = v.id and p.available_at <= p_now",
