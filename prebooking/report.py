@@ -52,6 +52,11 @@ class Report:
     not_given_back: bool = False
     failed: bool = False
 
+    @property
+    def settled(self) -> int:
+        """Return how many rows the database has settled, or has said are not this run's any more."""
+        return sum(ending.settled is not None for ending in self.endings.values())
+
     def note(self, claim: Claim) -> None:
         """Note what a claim's answer says of rows that this run does not hold."""
         self.expired, self.unknown = claim.expired, claim.unknown

@@ -25,7 +25,9 @@ CLAIM_TIME = 0.5  # seconds that must be left for one more claim: one cut short 
 WRITES = 1.0  # seconds after the guard until which the database may be written to ...
 END_OF_RUN = 0.3  # ... of which the last are kept for the end of the run
 LOCKED_PAUSES = (0.1, 0.2, 0.4, 0.8)  # seconds before a claim that found locked rows asks again; then these are left
-DISPATCH_TIME = 0.25  # seconds beyond the stagger after which the next claim does not wait for slots and questions
+DISPATCH_TIME = (
+    0.25  # seconds beyond the stagger after which the next claim does not wait for slots, and between claims later
+)
 NOBODY_CLAIMED = timedelta(seconds=90)  # since the last claim of anybody: at least one tick was missed
 
 
@@ -102,6 +104,7 @@ class PrebookingScheduler:
         pauses, took_rows = iter(LOCKED_PAUSES), False
         try:
             while True:
+                settled = self._report.settled
                 new = await self._claim()
                 if new is None:
                     return
@@ -111,10 +114,10 @@ class PrebookingScheduler:
                 pause = next(pauses, None) if self._report.locked else None
                 if pause is not None:
                     await self._clock.sleep(pause)
-                elif took_rows or any(queue.is_preparing for queue in self._queues.values()):
+                elif took_rows:
                     took_rows = False
                     await self._all_dispatched()
-                else:
+                elif not await self._more_settled(settled):
                     return
         except StoreBusy:
             self._report.no_claim = None if self._time else NoClaim.BUSY
@@ -198,6 +201,18 @@ class PrebookingScheduler:
             async with asyncio.timeout(planned + DISPATCH_TIME):
                 for queue in self._queues.values():
                     await queue.dispatched()
+
+    async def _more_settled(self, settled: int) -> bool:
+        """Wait until more rows are settled, which makes room for those behind, and return whether any were."""
+        while under_way := self._under_way():
+            await asyncio.wait(under_way, timeout=DISPATCH_TIME)
+            if self._report.settled > settled:
+                break
+        return self._report.settled > settled
+
+    def _under_way(self) -> list[asyncio.Task[None]]:
+        writes = [write for write in self._writes if not write.done()]
+        return writes + [task for queue in self._queues.values() for task in queue.tasks]
 
     async def _all_answered(self) -> None:
         for queue in self._queues.values():

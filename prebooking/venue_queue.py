@@ -25,6 +25,7 @@ class VenueQueue:
     Attributes:
         slots: when each call may leave.
         failed: something unforeseen happened at this venue.
+        tasks: what is under way.
 
     """
 
@@ -56,7 +57,7 @@ class VenueQueue:
         self._all_prepared = asyncio.Event()
         self._all_prepared.set()
         self._is_cut = False
-        self._tasks: set[asyncio.Task[None]] = set()
+        self.tasks: set[asyncio.Task[None]] = set()
         self._opening = self._spawn(self._open())
         self._granting = asyncio.create_task(self._contained(self.slots.grant(until=last_start)))
 
@@ -70,11 +71,6 @@ class VenueQueue:
         """Return the seconds until the last queued call should have left, if the venue is quick."""
         return self.slots.busy_for() + (len(self._new) + self._preparing) * self.slots.stagger
 
-    @property
-    def is_preparing(self) -> bool:
-        """Return whether rows are prepared or confirmed that may join the queue."""
-        return self._preparing > 0
-
     async def dispatched(self) -> None:
         """Return when no row is prepared or waits to be granted a slot."""
         await asyncio.wait([self._opening])
@@ -83,8 +79,8 @@ class VenueQueue:
 
     async def done(self) -> None:
         """Return when every row has its outcome."""
-        while self._tasks:
-            await asyncio.wait(self._tasks)
+        while self.tasks:
+            await asyncio.wait(self.tasks)
 
     async def cut(self) -> None:
         """End every call where it is, and close the booker. What each row has become is in its attempt.
@@ -95,7 +91,7 @@ class VenueQueue:
         if self._context:
             self._context.stopped = True
         self.slots.close()
-        for task in (self._granting, *self._tasks):
+        for task in (self._granting, *self.tasks):
             task.cancel()
         closing = asyncio.create_task(self._contained(self._close()))
         await asyncio.wait([closing], timeout=CLOSING_TIME)
@@ -169,8 +165,8 @@ class VenueQueue:
 
     def _spawn(self, steps: Coroutine[Any, Any, None], attempt: Attempt | None = None) -> asyncio.Task[None]:
         task = asyncio.create_task(self._contained(steps, attempt))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
         return task
 
     async def _contained(self, steps: Coroutine[Any, Any, None], attempt: Attempt | None = None) -> None:

@@ -155,10 +155,11 @@ begin
       where p_keys is null or key_id is null or key_id = any (p_keys) or expired_at is not null),
     ready as materialized (
       -- Venues that can be called now.
-      select v.id, v.troubled_since is not null as is_troubled, v.provider = any (v_with_logins) as has_logins,
-             coalesce(h.n, 0) as held,
-             greatest(v_behind - case when v.troubled_since is null then coalesce(h.behind, 0) else coalesce(h.n, 0) end, 0) as share
-      from public.venues v left join held h on h.venue_id = v.id
+      select v.id, w.is_troubled, v.provider = any (v_with_logins) as has_logins, coalesce(h.n, 0) as held,
+             greatest(v_behind - coalesce(case when w.is_troubled then h.n else h.behind end, 0), 0) as share
+      from public.venues v left join held h on h.venue_id = v.id cross join lateral (
+        -- Trouble of long ago says nothing: a venue that is called in vain is paused again and again.
+        select v.troubled_since is not null and coalesce(v.paused_until, v.troubled_since) > t - interval '10 minutes' as is_troubled) w
       where v.enabled and (v.paused_until is null or v.paused_until <= t) and v.provider = any (p_providers)),
     due as materialized (
       -- The oldest fresh rows of each venue.

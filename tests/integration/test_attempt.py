@@ -191,7 +191,7 @@ def test_a_connection_that_grew_stale_before_its_slot_is_made_anew_at_once(
     summary = world.play(world.invoke())
     assert world.ends([row]) == [BOOKED]
     assert summary.lateness_ms["max"] is not None
-    assert summary.execution_time_ms < 90, "no pause comes before a try that replaces a stale connection"
+    assert summary.lateness_ms["max"] < 90, "no pause comes before a try that replaces a stale connection"
 
 
 def test_a_class_that_has_begun_takes_no_slot_of_those_behind_it(database: Database) -> None:

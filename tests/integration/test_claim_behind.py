@@ -95,7 +95,7 @@ def test_a_hundred_rows_that_were_held_back_are_taken_in_all_and_every_venue_has
 def test_the_rows_of_a_venue_that_is_troubled_stand_behind_those_of_healthy_ones(
     owner: Connection, service: Connection, at: At
 ) -> None:
-    troubled, healthy = add_venue(owner, troubled_since=noon(-600)), add_venue(owner)
+    troubled, healthy = add_venue(owner, troubled_since=noon(-900), paused_until=noon(-1)), add_venue(owner)
     theirs = [add_prebooking(owner, troubled, available_at=noon(-60)) for _ in range(13)]
     ours = [add_prebooking(owner, healthy, available_at=noon(0)) for _ in range(3)]
     assert claimed(service, uuid4(), limit=3) == ours

@@ -126,6 +126,11 @@ OF_THE_SCHEDULER = mutants(
         "pause = None",
         "progress::a_member_who_cancels_while_the_claim_comes_delays_nobody_by_a_minute",
     ),
+    (
+        "elif not await self._more_settled(settled):",
+        "else:",
+        "standing_behind::all_rows_of_a_gym_that_opens_late_are_booked_in_one_run",
+    ),
     ("writes = guard.by_monotonic_clock()", "writes = guard", "wrong_clocks"),
     ("        self._report.failed |= any(queue.failed for queue in self._queues.values())\n", "", "containment"),
     (
