@@ -81,6 +81,15 @@ def test_a_row_is_given_up_unasked_only_if_each_of_its_calls_was_refused(
     assert world.ends([row]) == [end]
 
 
+def test_where_a_key_books_once_a_row_in_doubt_is_sent_again_and_nobody_is_asked(database: Database) -> None:
+    world = World(database)
+    world.twin.can_tell = False
+    [row] = world.opening(1, venue=add_venue(world.connection, idempotent=True), maybe_sent=True)
+    world.play(world.invoke())
+    assert world.ends([row]) == [("completed", "booked")]
+    assert world.twin.ledger.arrivals("GET") == []
+
+
 def test_a_venue_that_does_not_accept_a_connection_for_seconds_is_not_tried_again_in_the_run(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

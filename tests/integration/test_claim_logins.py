@@ -64,7 +64,9 @@ def test_a_login_that_the_venue_has_ended_is_claimed_and_said_to_be_over(
 ) -> None:
     row = add_prebooking(owner, box, user_email=MEMBER)
     add_session(owner, box, MEMBER, expired_at=noon(-60), key_id=key_id)
-    (taken,) = claim(service, uuid4(), keys=[OURS])["rows"]
+    answer = claim(service, uuid4(), keys=[OURS])
+    (taken,) = answer["rows"]
+    assert (answer["no_login"], prebooking(owner, row)["warning"]) == (0, None)
     assert (taken["id"], taken["session_over"], taken["session"]) == (str(row), True, None)
 
 

@@ -14,7 +14,7 @@ from tests.database import At, Connection, Database
 from tests.factories import add_prebooking, add_venue, noon
 
 
-def _end(owner: Connection, service: Connection, verdict: str, **row: Any) -> dict[str, Any]:
+def _end(owner: Connection, service: Connection, verdict: str | None, **row: Any) -> dict[str, Any]:
     """End a run that held one row, and return the row as it stands."""
     row_id, me = add_prebooking(owner, add_venue(owner), available_at=noon(-1), **row), uuid4()
     claim(service, me)
@@ -26,7 +26,7 @@ def _end(owner: Connection, service: Connection, verdict: str, **row: Any) -> di
 def test_what_may_be_at_the_venue_stays_leased(
     owner: Connection, service: Connection, at: At, verdict: str | None
 ) -> None:
-    stored = _end(owner, service, verdict or "unsure")
+    stored = _end(owner, service, verdict)
     assert (stored["claimed_until"], stored["turn_until"]) == (noon(30), noon(0))
     assert (stored["retry_after"], stored["setbacks"]) == (None, 0)
 

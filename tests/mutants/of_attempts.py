@@ -197,7 +197,7 @@ OF_RULES = mutants(
     (
         "return row.maybe_sent and not row.venue.idempotent",
         "return row.maybe_sent",
-        "doubt::an_idempotent_venue_is_asked_by_sending_the_same_key_again",
+        "attempt_ends::where_a_key_books_once_a_row_in_doubt_is_sent_again_and_nobody_is_asked",
     ),
     (
         "return row.maybe_sent and not row.venue.idempotent",

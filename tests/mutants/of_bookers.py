@@ -118,16 +118,6 @@ OF_AIMHARDER = [
         ),
         ("Held(fresh, held.version + 1)", "Held(fresh, held.version)", "aimharder_logins", "aimharder"),
         (
-            "if await self._sessions.warn(self._venue.id, member, why, version=held.version, within=WRITE_TIME):",
-            "if True:",
-            "aimharder_logins::a_login_made_while_the_old_one_is_refreshed_is_never_ended_by_us",
-        ),
-        (
-            "        async with self._one_at_a_time[member]:\n",
-            "        if True:\n",
-            "aimharder::two_rows_of_one_member_refresh_once",
-        ),
-        (
             'if lease.state != "busy" or pause',
             "if True or pause",
             "session_keeper::a_round_and_a_booking_at_once_refresh_the_session_once",

@@ -43,11 +43,6 @@ OF_SLOTS = mutants(
         "False",
         "firing::calls_on_cold_connections_do_not_overtake_each_other",
     ),
-    (
-        "if self._queue.turn is self:\n            self._queue.turn = None",
-        "if False:\n            pass",
-        "firing::due_rows_leave_in_order_fifty_milliseconds_apart_without_drifting",
-    ),
 )
 
 OF_QUEUES = [

@@ -182,8 +182,7 @@ OF_THE_BELL = mutants(
         "bell_again::requests_that_pg_net_does_not_send_are_not_piled_up",
     ),
     ("      v_room := 500;\n", "      v_room := 501;\n", "bell_scale"),
-    ("return least(v_posts, 100);", "return v_posts;", "bell_scale::never_calls_more_than_a_hundred"),
-    ("where url is not null for update;", "where url is not null;", "bell::two_bells_at_once_ring_once"),
+    ("  perform pg_advisory_xact_lock(7301, 3);\n", "", "bell::two_bells_at_once_ring_once"),
     ("interval '59.75 seconds'", "interval '60.75 seconds'", "bell_minute::a_run_ends_before_the_next_one_begins"),
     (
         "least(v_next, t + interval '0.5 seconds', p_end)",
