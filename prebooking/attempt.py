@@ -124,6 +124,12 @@ class BookingAttempt:
         asked_enough = row.blocks + row.setbacks >= BLOCKS
         return asked_enough and row.attempts == row.blocks and self._is_blocked_alone()
 
+    def _ends_without_a_question(self) -> bool:
+        """Return whether every call was clearly refused, at a venue that is never asked because a key books once."""
+        row = self._row
+        only_refused = row.attempts + self._attempt.calls == row.blocks + 1
+        return row.venue.idempotent and only_refused and row.blocks + 1 >= BLOCKS
+
     # the call
 
     async def _first_call(self, slot: Slot) -> Outcome:
@@ -262,6 +268,8 @@ class BookingAttempt:
         if proves(evidence, outcome.kind):
             self._venue.completed += outcome.kind in COMPLETED and attempt.calls > 0
             self._venue.settle(attempt, outcome)
+        elif outcome.kind is Kind.BLOCKED and self._is_blocked_alone() and self._ends_without_a_question():
+            self._conclude(Outcome(Kind.REJECTED, detail=_REFUSED_ALONE), evidence)
         elif outcome.kind is Kind.BLOCKED and self._is_blocked_alone():
             attempt.outcome = Outcome(Kind.BLOCKED_ALONE, detail=outcome.detail)
         elif outcome.kind is Kind.BLOCKED:

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from prebooking.local.venue import DROP, HANG, Canned, Fate, Protection
+from prebooking.local.venue import DROP, HANG, Arrival, Canned, Fate, Protection
 from tests.calls import claimed
 from tests.database import Database, set_clock
 from tests.doubles import EPOCH, VirtualClock
@@ -229,3 +229,16 @@ def test_a_doubtful_row_that_became_unreadable_is_not_said_to_have_failed(databa
     world.connection.execute("update prebookings set booking_data = '{\"n\": 1e5000}' where id = %s", [row])
     world.play(minutes(world, 2))
     assert world.ends([row]) == [("pending", None)]
+
+
+def test_a_row_that_only_it_is_blocked_ends_at_an_idempotent_venue_too(database: Database) -> None:
+    world = World(database, protection=Protection.IDEMPOTENT)
+    blocked, *others = world.opening(5, venue=add_venue(world.connection, idempotent=True))
+
+    def fate(arrival: Arrival) -> Fate:
+        return Fate(acts=False, answer=Canned(403)) if arrival.prebooking_id == str(blocked) else Fate()
+
+    world.twin.fate = fate
+    world.play(minutes(world, 15))
+    assert world.ends([blocked, *others]) == [("failed", "rejected")] + [("completed", "booked")] * 4
+    assert world.row(blocked)["attempts"] <= 5
