@@ -69,9 +69,8 @@ class BellState(BaseModel):
     waiting: int | None = None  # all requests in pg_net's queue; null: not readable
     waiting_since: AwareDatetime | None = None  # null: the queue has moved recently
     answer: int | None = Field(description="HTTP status of the last ring's answer, if it came within a second")
-    answer_kind: Literal["html", "json", "other", "slow", "unsent"] | None = (
-        None  # slow: the normal case, the request is still running
-    )
+    # "slow" is the normal case: the request is still running.
+    answer_kind: Literal["html", "json", "other", "slow", "unsent"] | None = None
     answer_error: str | None = None  # pg_net's error, if there is no status
     queue_open: bool  # whether API roles can read queued requests, which contain the secret
 

@@ -30,7 +30,7 @@ from prebooking.systems import SYSTEMS
 MAX_DURATION = 10.0  # seconds until the platform kills the function: maxDuration in vercel.json
 BUFFER = 2.0  # seconds between the guard and MAX_DURATION: 1 for the last writes, 1 for the answer
 LAST_START = 2.0  # seconds before the guard: no call starts later, because a venue needs time to answer
-LONGEST_VENUE_DELAY = 15.0  # seconds after the guard: a venue acts on a call that it received at the latest then
+LONGEST_VENUE_DELAY = 15.0  # seconds after the guard: the latest time at which a venue acts on a call it received
 CLOCK_SKEW = 5.0  # seconds: largest difference between two clocks
 
 # A name whose last label is not a number, an IPv4 address, or an IPv6 address in brackets; then an optional port.
@@ -55,9 +55,9 @@ def _web_address(value: str) -> str:
     try:
         parts, port = urlsplit(value), urlsplit(value).port
     except ValueError:  # its message would show the value
-        raise ValueError("is no web address: its host or its port cannot be read") from None
+        raise ValueError("is not a web address: its host or its port cannot be read") from None
     if parts.scheme not in ("https", "http") or not parts.hostname:
-        raise ValueError("is no web address: it begins with https:// and names a host")
+        raise ValueError("is not a web address: it begins with https:// and names a host")
     if "@" in parts.netloc or "#" in value:
         raise ValueError("holds user information or a fragment: leave both out")
     if not _HOST.fullmatch(parts.netloc.lower()):
@@ -108,7 +108,7 @@ def session_key(value: str) -> bytes:
     except ValueError:
         key = b""
     if len(key) != 32:  # noqa: PLR2004 - the message names the number
-        raise ValueError("is no key of 32 bytes in base64: make one with `openssl rand -base64 32`")
+        raise ValueError("is not a base64 key of 32 bytes: make one with `openssl rand -base64 32`")
     return key
 
 

@@ -109,7 +109,7 @@ def _(system: HealthySystem) -> None:
     system.transaction("update prebookings set warning = 'a warning'")
 
 
-@breaks("claims", "slow", "take 900 ms in the middle of the last 5, 900 ms at most")
+@breaks("claims", "slow", "take 900 ms (median of the last 5), 900 ms at most")
 def _(system: HealthySystem) -> None:
     system.sql(
         "insert into prebooking_runs (instance_id, opened_at, closed_at, claim_ms)"

@@ -32,7 +32,7 @@ def parse_day(text: str, *, now: datetime, zone: ZoneInfo) -> date:
 def parse_time(text: str) -> time:
     """Parse a time of day, 08:00 or 8:00. Raises BadInput."""
     if not (found := re.fullmatch(r"([01]?\d|2[0-3]):([0-5]\d)", text, re.ASCII)):
-        raise BadInput(f'"{text}" is no time of day: write it like 08:00.')
+        raise BadInput(f'"{text}" is not a time of day: write it like 08:00.')
     return time(int(found[1]), int(found[2]))
 
 
@@ -51,7 +51,7 @@ def parse_instant(text: str, zone: ZoneInfo) -> datetime:
             return instant(local, zone) if local.tzinfo is None else local.astimezone(UTC)
         except (ValueError, OverflowError):  # no such day or time, or out of range in UTC
             pass
-    raise BadInput(f'"{text}" is no instant: write it like "2026-12-01 20:00", on the gym\'s clock.')
+    raise BadInput(f'"{text}" is not a date and time: write it like "2026-12-01 20:00", on the gym\'s clock.')
 
 
 def format_instant(when: datetime, zone: str, *, seconds: bool = False) -> str:
@@ -101,4 +101,4 @@ def _parse_date(text: str) -> date:
             return date.fromisoformat(text)
         except ValueError:
             pass
-    raise BadInput(f'"{text}" is no day: write it like 2026-12-04, or say today or tomorrow.')
+    raise BadInput(f'"{text}" is not a day: write it like 2026-12-04, or say today or tomorrow.')

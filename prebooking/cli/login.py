@@ -83,7 +83,9 @@ def _refuse_conflict(result: SetBoxResult, venue: VenueView, who: str) -> None:
         cure = f'prebooking login "{result.name}" --member {who}'
         raise CommandFailed(f'{venue.name} is the same box as "{result.name}": pause {venue.name}, and {cure}')
     if result.verdict == "other_box":
-        raise CommandFailed(f"{venue.name} has got another box meanwhile: look at `prebooking venue list --json`.")
+        raise CommandFailed(
+            f"{venue.name} was given another box at the same time: look at `prebooking venue list --json`."
+        )
 
 
 def _box_at(venue: VenueView, boxes: Sequence[Box]) -> str | None:
@@ -96,7 +98,7 @@ def _box_at(venue: VenueView, boxes: Sequence[Box]) -> str | None:
     here = [box.box_id for box in boxes if box.host == venue.host and box.box_id]
     if boxes and not here:
         there = ", ".join(f"{box.name} ({box.host})" for box in boxes)
-        raise CommandFailed(f"This account is no member at {venue.host}, but at {there}.")
+        raise CommandFailed(f"This account is not a member at {venue.host}, but at {there}.")
     if venue.provider_box_id is None and len(here) == 1:
         return here[0]
     if venue.provider_box_id is None or (here and venue.provider_box_id not in here):

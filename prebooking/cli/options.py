@@ -36,7 +36,7 @@ def optional_member(named: str | None) -> str | None:
     member = (named or environment().get("PREBOOKING_MEMBER", "")).strip()
     if member and not re.fullmatch(r"[!-?A-~]+@[!-?A-~]+", member):
         plain = "" if member.isascii() else " in plain ASCII characters"
-        raise BadInput(f"The member is no e-mail address{plain}: give the one they log in with at the venue.")
+        raise BadInput(f"The member is not an e-mail address{plain}: give the one they log in with at the venue.")
     return member or None
 
 

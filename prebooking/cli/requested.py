@@ -42,7 +42,7 @@ def parse_data(text: str) -> dict[str, Any]:
     except (ValueError, RecursionError):  # half a surrogate pair raises UnicodeEncodeError
         data, kept = None, b""
     if not isinstance(data, dict) or "\\u0000" in json.dumps(data):
-        raise BadInput(f"--data is no JSON object: write it like '{_EXAMPLE}'.")
+        raise BadInput(f"--data is not a JSON object: write it like '{_EXAMPLE}'.")
     class_id = data.get("class_id")
     if isinstance(class_id, bool) or not isinstance(class_id, str | int) or not str(class_id).strip():
         raise BadInput(f"--data needs a class_id, by which a class is recognised: write it like '{_EXAMPLE}'.")
@@ -52,7 +52,7 @@ def parse_data(text: str) -> dict[str, Any]:
 
 
 def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not JSON")
 
 
 def choose_opening(requested: RequestedClass, venue: VenueView, given: str | None, now: datetime) -> datetime:

@@ -75,7 +75,7 @@ def _show_summary(summary: Summary) -> None:
             say(f"{title}: {text}.")
     late = summary.lateness_ms
     if late["max"] is not None:
-        say(f"Lateness: {late['p50']} ms in the middle, {late['max']} ms at most.")
+        say(f"Lateness: {late['p50']} ms median, {late['max']} ms at most.")
 
 
 async def _preview(*, as_json: bool) -> None:

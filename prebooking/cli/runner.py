@@ -96,7 +96,7 @@ def report_errors() -> Iterator[None]:
     except Exception as exc:  # noqa: BLE001 - a traceback does not help a user, and its text may hold secrets
         frame = traceback.extract_tb(exc.__traceback__)[-1]
         where = f"{frame.filename.rpartition('/')[2]}:{frame.lineno}"
-        print_error(f"Something nobody foresaw has happened ({type(exc).__name__}, {where}): please report it.")
+        print_error(f"Unexpected error ({type(exc).__name__}, {where}): please report it.")
         raise typer.Exit(FAILED) from None
 
 

@@ -144,7 +144,7 @@ def test_a_member_of_other_boxes_is_refused_with_their_names(terminal: Terminal)
     terminal.twin.boxes.clear()
     terminal.twin.open_box("norte.aimharder.com", box_id=7, name="Box Norte")
     said = terminal.fails("login", "box", "-m", ANA, stdin=f"{PASSWORD}\n")
-    assert f"no member at {HOST}, but at Box Norte (norte.aimharder.com)" in said
+    assert f"not a member at {HOST}, but at Box Norte (norte.aimharder.com)" in said
     assert terminal.rows("select * from member_sessions") == []
 
 

@@ -92,7 +92,7 @@ def test_a_deployment_for_one_venue_system_needs_nothing_of_the_other() -> None:
 def test_a_session_key_has_32_bytes(name: str, size: int) -> None:
     unfit = base64.b64encode(bytes(size)).decode() or "not/base64!"
     assert problems(**{name: unfit}) == {
-        name: "is no key of 32 bytes in base64: make one with `openssl rand -base64 32`"
+        name: "is not a base64 key of 32 bytes: make one with `openssl rand -base64 32`"
     }
 
 

@@ -93,7 +93,7 @@ def _look_at_claims(health: Health) -> Iterator[Found]:
     if cost.p50 is not None and cost.p50 > SLOW_CLAIM:
         yield fault("slow", p50=cost.p50, max=cost.max, runs=cost.runs)
     elif cost.p50 is not None:
-        yield Fine(f"took {cost.p50} ms in the middle of the last {cost.runs}, {cost.max} ms at most")
+        yield Fine(f"took {cost.p50} ms (median of the last {cost.runs}), {cost.max} ms at most")
 
 
 def _look_at_bell(bell_and_lead: tuple[BellState, str]) -> Iterator[Found]:
@@ -194,7 +194,7 @@ HEALTH_CHECKS: tuple[Check[Health], ...] = (
         lambda observations: observations.health,
         _look_at_claims,
         {
-            "slow": "take {p50} ms in the middle of the last {runs}, {max} ms at most: look for a transaction that has"
+            "slow": "take {p50} ms (median of the last {runs}), {max} ms at most: look for a transaction that has"
             " been open for hours, and run `vacuum analyze prebookings` in the SQL editor"
         },
         warnings=frozenset({"slow"}),

@@ -24,9 +24,7 @@ _STATES = (Kind.BOOKED, Kind.WAITLISTED, Kind.NOT_BOOKED)
 
 
 def _look_at_venues(observations: Observations) -> Iterator[Found]:
-    venues = (
-        observations.venues if observations.venues is not None else Rows[VenueView]()
-    )  # all unreadable: an empty list
+    venues = observations.venues if observations.venues is not None else Rows[VenueView]()
     yield from (fault("unreadable", sentence=sentence) for sentence in venues.unreadable)
     for venue in venues:
         if not find_timezone(venue.timezone):
@@ -135,7 +133,7 @@ VENUES: tuple[Check[Observations] | Check[EndpointVisit], ...] = (
             "missing": "there is nothing at BOOKING_WEBHOOK_URL (HTTP {status}): correct its path, or deploy it",
             "trouble": "BOOKING_WEBHOOK_URL fails (HTTP {status}): look at the endpoint's log",
             "no_question": "BOOKING_WEBHOOK_URL does not answer GET ?prebooking_id=... with a state (HTTP {status}), so"
-            " nobody can find out about a call without a clear answer: add that (docs/webhook.md), or set"
+            " a call without a clear answer cannot be settled by asking: add that (docs/webhook.md), or set"
             " the venue to idempotent",
         },
         warnings=frozenset({"no_question"}),
