@@ -108,7 +108,7 @@ def session_key(value: str) -> bytes:
     except ValueError:
         key = b""
     if len(key) != 32:  # noqa: PLR2004 - the message names the number
-        raise ValueError("is not a base64 key of 32 bytes: make one with `openssl rand -base64 32`")
+        raise ValueError("is not 32 bytes in base64: make one with `openssl rand -base64 32`")
     return key
 
 

@@ -23,7 +23,7 @@ async def run(trigger: Trigger) -> Kept:
 
 
 def failed(trigger: Trigger) -> Kept:
-    """Say that it could not be done, when nobody foresaw why."""
+    """Return the answer after an unexpected exception."""
     return Kept(trigger.instance_id, success=False, timestamp=trigger.clock.now())
 
 

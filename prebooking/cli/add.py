@@ -145,8 +145,8 @@ async def _from_timetable(
         raise BadInput("--data is for venues that your own endpoint books: leave it out.")
     session = await _find_login(database, venue, options.who)
     async with open_site(settings, venue) as site:
-        found = await read_timetable(site, venue, day, open_session(settings, session))
-    offer = find_offer(found.offers, day, options.clock, options.class_name)
+        timetable = await read_timetable(site, venue, day, open_session(settings, session))
+    offer = find_offer(timetable.offers, day, options.clock, options.class_name)
     refuse_closed(offer, anyway=options.anyway)
     if member_place(offer) == "booked" and not options.again and offer.begins > database.clock.now():
         raise CommandFailed(f"{options.who} has a place in {offer.found.name} already.")
@@ -160,7 +160,7 @@ async def _from_timetable(
 
 
 async def _find_login(database: AdminDatabase, venue: VenueView, who: str) -> SessionView | None:
-    known = await find_session(database, venue, who)
-    if can(venue.provider, Ability.LOGINS) and (known is None or known.expired_at):
+    session = await find_session(database, venue, who)
+    if can(venue.provider, Ability.LOGINS) and (session is None or session.expired_at):
         raise CommandFailed(f'{who} has no login here that works: prebooking login "{venue.name}" --member {who}')
-    return known
+    return session

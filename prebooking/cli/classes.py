@@ -38,36 +38,38 @@ async def _classes(name: str, day: str, *, member: str | None, as_json: bool) ->
         session = open_session(settings, await find_session(database, venue, who))
         waiting = await _prebooked_classes(database, venue, who)
         async with open_site(settings, venue) as site:
-            found = await read_timetable(site, venue, wanted, session)
+            timetable = await read_timetable(site, venue, wanted, session)
     if as_json:
         show_json(
-            [_as_json(offer, now, waiting) for offer in found.offers]
-            + [_unreadable_as_json(one) for one in found.unread]
+            [_as_json(offer, now, waiting) for offer in timetable.offers]
+            + [_unreadable_as_json(one) for one in timetable.unread]
         )
         return
-    if found.offers:
+    if timetable.offers:
         say(f"{venue.name}, {wanted:%A %d %B %Y} ({venue.timezone})")
-        _show(found.offers, venue, now, waiting)
-    elif not found.unread:
+        _show(timetable.offers, venue, now, waiting)
+    elif not timetable.unread:
         say(f"{venue.name} has no classes on {wanted:%A %d %B %Y}.")
-    for one in found.unread:
+    for one in timetable.unread:
         what = "time" if one.starts is None else "number"
         say(f'Its {what} cannot be read: "{one.name}" at "{one.hours}", number "{one.class_id}".')
 
 
 async def find_session(database: AdminDatabase, venue: VenueView, member: str | None) -> SessionView | None:
     """Return a member's login at a venue, or None."""
-    known = await database.operator.sessions(member, until=database.deadline()) if member else []
-    return next((one for one in known if one.venue.id == venue.id), None)
+    sessions = await database.operator.sessions(member, until=database.deadline()) if member else []
+    return next((session for session in sessions if session.venue.id == venue.id), None)
 
 
 async def _prebooked_classes(database: AdminDatabase, venue: VenueView, member: str | None) -> AbstractSet[str]:
     """Return the numbers of the classes that a member has prebooked at a venue."""
     if member is None:
         return frozenset()
-    known = await database.operator.prebookings(member, settled_days=0, limit=1000, until=database.deadline())
+    prebookings = await database.operator.prebookings(member, settled_days=0, limit=1000, until=database.deadline())
     return {
-        one.class_id.strip() for one in known if one.status == "pending" and one.venue == venue.name and one.class_id
+        row.class_id.strip()
+        for row in prebookings
+        if row.status == "pending" and row.venue == venue.name and row.class_id
     }
 
 

@@ -88,9 +88,9 @@ def format_duration(span: timedelta) -> str:
 
 
 def _to_local(when: datetime, zone: str) -> datetime | None:
-    known = find_timezone(zone)
+    found = find_timezone(zone)
     try:
-        return when.astimezone(known) if known else None
+        return when.astimezone(found) if found else None
     except OverflowError:  # the first or last day of the calendar
         return None
 

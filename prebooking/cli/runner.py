@@ -108,11 +108,11 @@ def sentences(exc: PrebookingError) -> list[str]:
 
 
 def _store_sentence(exc: StoreError) -> str:
-    said = f"({exc.function}: {exc.code})"
+    call = f"({exc.function}: {exc.code})"
     if isinstance(exc, StoreBusy):
-        return f"Another run holds what this needs: try again in a few seconds {said}."
+        return f"Another run holds what this needs: try again in a few seconds {call}."
     if cure := _CURES.get(exc.code):
-        return f"{cure} {said}."
+        return f"{cure} {call}."
     if isinstance(exc, StoreRefused):
-        return f"The database refuses this {said}."
-    return f"The database cannot be reached: look at SUPABASE_URL and at the network, and try again {said}."
+        return f"The database refuses this {call}."
+    return f"The database cannot be reached: look at SUPABASE_URL and at the network, and try again {call}."

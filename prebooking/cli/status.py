@@ -28,53 +28,53 @@ def status(*, as_json: AsJson = False) -> None:
 
 async def _status(*, as_json: bool) -> None:
     async with open_database() as database:
-        found = await database.operator.status(until=database.deadline())
-    needs = find_failures(found)
+        report = await database.operator.status(until=database.deadline())
+    failures = find_failures(report)
     if as_json:
-        show_json(found.model_dump(mode="json") | {"needs": needs})
+        show_json(report.model_dump(mode="json") | {"needs": failures})
     else:
-        _show(found, needs)
-    if needs:
+        _show(report, failures)
+    if failures:
         raise typer.Exit(FAILED)
 
 
-def _show(found: Status, needs: list[str]) -> None:
-    say(f"Last tick      {_tick(found)}", f"Open runs      {_runs(found)}", f"Prebookings    {_rows(found)}")
-    _show_openings(found)
-    say(*(f"Needs you      {sentence}" for sentence in needs))
+def _show(report: Status, failures: list[str]) -> None:
+    say(f"Last tick      {_tick(report)}", f"Open runs      {_runs(report)}", f"Prebookings    {_rows(report)}")
+    _show_openings(report)
+    say(*(f"Needs you      {sentence}" for sentence in failures))
     say("")
-    show_table(("Figure", "24 hours", "30 days"), _figures(found))
-    _plot(found)
+    show_table(("Figure", "24 hours", "30 days"), _figures(report))
+    _plot(report)
 
 
-def _tick(found: Status) -> str:
-    return f"{format_duration(found.now - found.last_tick_at)} ago" if found.last_tick_at else "never"
+def _tick(report: Status) -> str:
+    return f"{format_duration(report.now - report.last_tick_at)} ago" if report.last_tick_at else "never"
 
 
-def _runs(found: Status) -> str:
-    cut_off = [opened for opened in found.open_runs if found.now - opened > LONGEST_RUN]
+def _runs(report: Status) -> str:
+    cut_off = [opened for opened in report.open_runs if report.now - opened > LONGEST_RUN]
     more = f", {len(cut_off)} of them cut off before their end" if cut_off else ""
-    return f"{len(found.open_runs)}{more}"
+    return f"{len(report.open_runs)}{more}"
 
 
-def _rows(found: Status) -> str:
-    rows = found.rows
+def _rows(report: Status) -> str:
+    rows = report.rows
     parts = [f"{rows.pending} waiting", f"{rows.due} due", f"{rows.overdue} overdue"]
     parts += [f"{rows.stopped} due at a paused venue"] if rows.stopped else []
     parts += [f"{rows.in_doubt} in doubt"] if rows.in_doubt else []
     return ", ".join(parts)
 
 
-def _show_openings(found: Status) -> None:
-    for number, opening in enumerate(found.next_openings):
+def _show_openings(report: Status) -> None:
+    for number, opening in enumerate(report.next_openings):
         when = format_instant(opening.available_at, opening.timezone)
-        span = format_duration(opening.available_at - found.now)
+        span = format_duration(opening.available_at - report.now)
         title = "Next openings" if number == 0 else ""
         say(f"{title:<15}{when} (in {span}), {opening.venue}: {opening.prebookings}")
-    say(*(f"               {sentence}" for sentence in found.next_openings.unreadable))
+    say(*(f"               {sentence}" for sentence in report.next_openings.unreadable))
 
 
-def _figures(found: Status) -> Iterator[tuple[str, ...]]:
+def _figures(report: Status) -> Iterator[tuple[str, ...]]:
     for title, describe in (
         ("Execution time", _execution),
         ("Success rate", _success),
@@ -83,7 +83,7 @@ def _figures(found: Status) -> Iterator[tuple[str, ...]]:
         ("Order kept", _order),
         ("Lateness", _lateness),
     ):
-        yield (title, describe(found.day), describe(found.month))
+        yield (title, describe(report.day), describe(report.month))
 
 
 def _execution(figures: Figures) -> str:
@@ -125,9 +125,9 @@ def _share(part: int, whole: int) -> str:
     return f"{100 * part / whole:.1f} %" if whole else NOTHING
 
 
-def _plot(found: Status) -> None:
+def _plot(report: Status) -> None:
     say("Times: half are below / 95 of 100 / the longest.")
-    values = [late.lateness_ms for late in found.recent]
+    values = [late.lateness_ms for late in report.recent]
     if values:
         blocks = (sys.stdout.encoding or "").lower().startswith("utf")
         say("", f"Lateness of the last {len(values)} calls", *plot.columns(values, unit="ms", blocks=blocks))

@@ -91,9 +91,7 @@ def test_a_deployment_for_one_venue_system_needs_nothing_of_the_other() -> None:
 @pytest.mark.parametrize("size", [0, 16, 31, 33, 64])
 def test_a_session_key_has_32_bytes(name: str, size: int) -> None:
     unfit = base64.b64encode(bytes(size)).decode() or "not/base64!"
-    assert problems(**{name: unfit}) == {
-        name: "is not a base64 key of 32 bytes: make one with `openssl rand -base64 32`"
-    }
+    assert problems(**{name: unfit}) == {name: "is not 32 bytes in base64: make one with `openssl rand -base64 32`"}
 
 
 @pytest.mark.parametrize("database", ["https://project.supabase.co", "http://10.0.0.7:8000"])

@@ -26,12 +26,12 @@ def doctor(*, as_json: AsJson = False) -> None:
 
 async def _doctor(*, as_json: bool) -> None:
     observations = await gather(environment())
-    found = [finding for check in CHECKS for finding in check.findings(observations)]
+    findings = [finding for check in CHECKS for finding in check.findings(observations)]
     if as_json:
-        show_json([_as_json(finding) for finding in found])
+        show_json([_as_json(finding) for finding in findings])
     else:
-        say(*(f"{finding.mark:<4} {finding.name}: {finding.said}" for finding in found))
-    if not all(finding.ok for finding in found):
+        say(*(f"{finding.mark:<4} {finding.name}: {finding.said}" for finding in findings))
+    if not all(finding.ok for finding in findings):
         raise typer.Exit(FAILED)
 
 
