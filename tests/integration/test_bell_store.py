@@ -21,7 +21,7 @@ pytestmark = pytest.mark.anyio
 CLOCK = Clock()
 
 
-def soon() -> Deadline:
+def deadline() -> Deadline:
     return Deadline(CLOCK, Reading.of(CLOCK), 10)
 
 
@@ -37,7 +37,7 @@ async def test_the_state_is_read_as_it_is(owner: Connection, store: BellStore) -
     bell.on()
     add_rows(owner, 1, 1, opens=30)
     bell.minute()
-    state = await store.state(until=soon())
+    state = await store.state(until=deadline())
     assert state.model_dump(mode="json")["url"] == bell.status()["url"]
     assert (state.on, state.scheduled, state.lead_seconds, state.posts) == (True, True, 3, 1)
     assert (state.looked_at, state.rung_at, state.now) == (noon(0), noon(27), noon(59.75))
@@ -45,10 +45,10 @@ async def test_the_state_is_read_as_it_is(owner: Connection, store: BellStore) -
 
 async def test_it_is_switched_off_and_on(owner: Connection, store: BellStore) -> None:
     Bell(owner).on()
-    assert "off" in await store.off(until=soon())
-    assert not (await store.state(until=soon())).on
-    assert "LEAD_SECONDS=3" in await store.on(URL, until=soon())
-    assert (await store.state(until=soon())).url == URL
+    assert "off" in await store.off(until=deadline())
+    assert not (await store.state(until=deadline())).on
+    assert "LEAD_SECONDS=3" in await store.on(URL, until=deadline())
+    assert (await store.state(until=deadline())).url == URL
 
 
 @pytest.mark.parametrize(
@@ -60,6 +60,6 @@ async def test_a_refusal_says_what_kind_it_is(
     if extensions:
         Bell(owner)
     with pytest.raises(StoreRefused) as refused:
-        await store.on(url, until=soon())
+        await store.on(url, until=deadline())
     assert refused.value.code == code
-    assert bool((await store.state(until=soon())).missing) is not extensions
+    assert bool((await store.state(until=deadline())).missing) is not extensions

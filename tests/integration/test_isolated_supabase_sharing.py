@@ -38,7 +38,7 @@ def settings(url: str = "https://project.supabase.co") -> Settings:
     return Settings.from_environment(ENVIRONMENT | {"SUPABASE_URL": url, "BOOKING_WEBHOOK_URL": endpoint})
 
 
-def soon(seconds: float = 20) -> Deadline:
+def deadline(seconds: float = 20) -> Deadline:
     return Deadline(CLOCK, Reading.of(CLOCK), seconds)
 
 
@@ -53,7 +53,7 @@ def json_answer(status: str, text: str, more: str = "") -> bytes:
 async def test_a_call_is_one_post_to_the_function_with_the_key_and_the_instance() -> None:
     script, instance = ScriptedTransport(GOOD), uuid4()
     async with create_isolated_supabase(settings(), instance, clock=CLOCK, transport=script) as database:
-        await database.call("a_function_v1", {"p": 1}, dict, until=soon())
+        await database.call("a_function_v1", {"p": 1}, dict, until=deadline())
     [request] = script.requests
     assert (request.method, str(request.url)) == ("POST", "https://project.supabase.co/rest/v1/rpc/a_function_v1")
     assert json.loads(request.content) == {"p": 1}
@@ -66,7 +66,7 @@ async def test_an_instance_s_calls_are_all_that_is_sent_and_auth_is_never_asked(
     async with serve(answers(json_answer("200 OK", "{}"))) as server:
         async with create_isolated_supabase(settings(server.url), uuid4(), clock=CLOCK) as database:
             for _ in range(3):
-                await database.call("a_function_v1", {}, dict, until=soon())
+                await database.call("a_function_v1", {}, dict, until=deadline())
         assert [request.split(b"\r\n")[0] for request in server.requests()] == [
             b"POST /rest/v1/rpc/a_function_v1 HTTP/1.1"
         ] * 3
@@ -78,7 +78,7 @@ async def test_a_cookie_of_the_gateway_is_not_sent_back() -> None:
     async with serve(answers(unavailable)) as server:
         async with create_isolated_supabase(settings(server.url), uuid4(), clock=CLOCK) as database:
             with pytest.raises(StoreUnavailable):
-                await database.call("a_function_v1", {}, dict, until=soon())
+                await database.call("a_function_v1", {}, dict, until=deadline())
         assert len(server.requests()) == 3
         assert not any(b"cookie" in request.lower() for request in server.requests())
 
@@ -91,7 +91,7 @@ async def test_a_redirect_is_not_followed_and_the_key_goes_nowhere_else() -> Non
             create_isolated_supabase(settings(server.url), uuid4(), clock=CLOCK) as database,
         ):
             with pytest.raises(StoreRefused, match="307"):
-                await database.call("a_function_v1", {}, dict, until=soon())
+                await database.call("a_function_v1", {}, dict, until=deadline())
         assert other.peers == []
 
 
@@ -101,7 +101,7 @@ async def test_a_redirect_is_not_followed_and_the_key_goes_nowhere_else() -> Non
 async def test_at_the_end_no_connection_is_open() -> None:
     async with serve(answers(json_answer("200 OK", "{}"))) as server:
         async with create_isolated_supabase(settings(server.url), uuid4(), clock=CLOCK) as database:
-            calls = (database.call("a_function_v1", {}, dict, until=soon()) for _ in range(5))
+            calls = (database.call("a_function_v1", {}, dict, until=deadline()) for _ in range(5))
             await asyncio.gather(*calls)
             assert not any(peer.ended.is_set() for peer in server.peers)
         await server.left()
@@ -109,7 +109,7 @@ async def test_at_the_end_no_connection_is_open() -> None:
 
 async def goes_wrong(url: str) -> None:
     async with create_isolated_supabase(settings(url), uuid4(), clock=CLOCK) as database:
-        await database.call("a_function_v1", {}, dict, until=soon())
+        await database.call("a_function_v1", {}, dict, until=deadline())
         raise LookupError
 
 
@@ -123,7 +123,7 @@ async def test_at_the_end_no_connection_is_open_whatever_has_gone_wrong() -> Non
 async def test_at_the_end_no_connection_is_open_when_a_call_was_cancelled() -> None:
     async def calls(url: str) -> None:
         async with create_isolated_supabase(settings(url), uuid4(), clock=CLOCK) as database:
-            await database.call("a_function_v1", {}, dict, until=soon())
+            await database.call("a_function_v1", {}, dict, until=deadline())
 
     async with serve(silence) as server:
         task = asyncio.create_task(calls(server.url))
@@ -138,9 +138,9 @@ async def test_at_the_end_no_connection_is_open_when_a_call_was_cancelled() -> N
 async def test_a_call_whose_time_is_over_sends_nothing_even_on_a_warm_connection() -> None:
     async with serve(answers(json_answer("200 OK", "{}"))) as server:
         async with create_isolated_supabase(settings(server.url), uuid4(), clock=CLOCK) as database:
-            await database.call("a_function_v1", {}, dict, until=soon())
+            await database.call("a_function_v1", {}, dict, until=deadline())
             with pytest.raises(StoreUnavailable):
-                await database.call("a_function_v1", {}, dict, until=soon(0))
+                await database.call("a_function_v1", {}, dict, until=deadline(0))
         await server.left()
         assert len(server.requests()) == 1
 

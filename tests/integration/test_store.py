@@ -25,7 +25,7 @@ pytestmark = pytest.mark.anyio
 CLOCK = Clock()
 
 
-def soon(seconds: float = 10) -> Deadline:
+def deadline(seconds: float = 10) -> Deadline:
     return Deadline(CLOCK, Reading.of(CLOCK), seconds)
 
 
@@ -51,7 +51,7 @@ async def other(rest: Rest) -> AsyncIterator[PrebookingStore]:
 
 async def claim(store: PrebookingStore, *, until: float = 6, limit: int = 100) -> Claim:
     return await store.claim_due(
-        providers=["webhook"], limit=limit, fire_within=soon(until), stagger=0.05, lead=0, lease=30, turn=8
+        providers=["webhook"], limit=limit, fire_within=deadline(until), stagger=0.05, lead=0, lease=30, turn=8
     )
 
 
@@ -97,8 +97,8 @@ async def test_every_final_outcome_settles_a_row_and_says_so_twice(
     ending = Ending(row, calls=2, fired_at=at, answered_at=at + timedelta(seconds=1))
     mark = store.mark_completed if kind in COMPLETED else store.mark_failed
     outcome = Outcome(kind, "b-1" if kind in COMPLETED else None)
-    assert await mark(ending, outcome, until=soon())
-    assert await mark(ending, outcome, until=soon())
+    assert await mark(ending, outcome, until=deadline())
+    assert await mark(ending, outcome, until=deadline())
     stands = prebooking(database.connection, row)
     assert (stands["outcome"], stands["attempts"], stands["lateness_ms"]) == (kind, 2, 123)
     assert (stands["booking_id"], stands["error_message"]) == (
@@ -111,8 +111,8 @@ async def test_a_row_of_another_claim_is_not_settled(
 ) -> None:
     row = add_prebooking(database.connection, add_venue(database.connection))
     await claim(store)
-    assert not await other.mark_completed(Ending(row), Outcome(Kind.BOOKED), until=soon())
-    assert not await other.mark_failed(Ending(row), Outcome(Kind.FULL), until=soon())
+    assert not await other.mark_completed(Ending(row), Outcome(Kind.BOOKED), until=deadline())
+    assert not await other.mark_failed(Ending(row), Outcome(Kind.FULL), until=deadline())
     assert prebooking(database.connection, row)["status"] == "pending"
 
 
@@ -133,7 +133,7 @@ async def test_releasing_for_a_blocked_venue_frees_the_rows_and_pauses_it(
     venue = add_venue(database.connection)
     row = add_prebooking(database.connection, venue)
     await claim(store)
-    assert await store.release([row], blocked_venue=venue, until=soon()) == 1
+    assert await store.release([row], blocked_venue=venue, until=deadline()) == 1
     assert prebooking(database.connection, row)["claimed_by"] is None
     assert (await claim(other)).rows == ()
 
@@ -149,13 +149,13 @@ async def test_the_end_of_a_run_frees_what_was_not_sent_and_keeps_what_may_have_
         Sent(unsure, attempts=1, fired_at=now, verdict=Verdict.UNSURE, unclear=1),
         Sent(early, attempts=4, fired_at=now, verdict=Verdict.TOO_EARLY),
     ]
-    assert await store.finish_run(sent, {"message": "done"}, until=soon()) == Finished(released=2, locked=0)
+    assert await store.finish_run(sent, {"message": "done"}, until=deadline()) == Finished(released=2, locked=0)
     rows = [prebooking(database.connection, row) for row in (unsent, unsure, early)]
     assert [row["claimed_by"] for row in rows] == [None, store.instance_id, None]
     assert [(row["attempts"], row["unclear"]) for row in rows] == [(0, 0), (1, 1), (4, 0)]
     assert [row["early_since"] is None for row in rows] == [True, True, False]
     assert run(database.connection, store.instance_id)["summary"] == {"message": "done"}
-    again = await store.finish_run([], {}, until=soon())
+    again = await store.finish_run([], {}, until=deadline())
     assert again == Finished(released=2, locked=0), "asked again it answers the same"
 
 
@@ -171,13 +171,13 @@ async def test_expired_rows_are_counted_for_the_run_that_ended_them(database: Da
 async def test_a_member_can_cancel_until_the_row_is_being_booked(database: Database, store: PrebookingStore) -> None:
     venue = add_venue(database.connection)
     row = add_prebooking(database.connection, venue, user_email="Ana@example.com")
-    assert await store.cancel(row, "someone@example.com", until=soon()) == "not_found"
-    assert await store.cancel(row, "ana@EXAMPLE.com", until=soon()) == "cancelled"
+    assert await store.cancel(row, "someone@example.com", until=deadline()) == "not_found"
+    assert await store.cancel(row, "ana@EXAMPLE.com", until=deadline()) == "cancelled"
     held = add_prebooking(database.connection, venue, user_email="ana@example.com")
     await claim(store)
-    assert await store.cancel(held, "ana@example.com", until=soon()) == "being_booked"
-    await store.mark_failed(Ending(held), Outcome(Kind.FULL), until=soon())
-    assert await store.cancel(held, "ana@example.com", until=soon()) == "settled"
+    assert await store.cancel(held, "ana@example.com", until=deadline()) == "being_booked"
+    await store.mark_failed(Ending(held), Outcome(Kind.FULL), until=deadline())
+    assert await store.cancel(held, "ana@example.com", until=deadline()) == "settled"
 
 
 async def test_a_claim_asks_until_its_time_is_up_while_another_holds_the_lock(
@@ -210,14 +210,14 @@ async def test_a_database_that_was_not_migrated_says_which_function_is_missing(
     database.connection.execute("alter function public.cancel_prebooking_v1 rename to gone")
     database.connection.execute("notify pgrst, 'reload schema'")
     with pytest.raises((StoreRefused, StoreUnavailable), match="cancel_prebooking_v1"):
-        await store.cancel(uuid4(), "ana@example.com", until=soon())
+        await store.cancel(uuid4(), "ana@example.com", until=deadline())
 
 
 async def test_a_broken_rule_is_refused_without_a_word_of_the_row(database: Database, store: PrebookingStore) -> None:
     row = add_prebooking(database.connection, add_venue(database.connection), user_email="canary@example.com")
     await claim(store)
     with pytest.raises(StoreRefused, match="23514") as caught:
-        await store.mark_completed(Ending(row), Outcome(Kind.FULL), until=soon())
+        await store.mark_completed(Ending(row), Outcome(Kind.FULL), until=deadline())
     assert "canary" not in repr(caught.value)
     assert caught.value.__cause__ is None
 
@@ -246,7 +246,7 @@ async def test_the_end_of_a_run_asks_again_for_rows_that_are_locked(
     editor.execute("select from public.prebookings where id = %s for update", [rows[0]])
     nothing = [lambda: None] * (tries - 1)
     store._clock = _Lets(*nothing, lambda: editor.execute("commit"))
-    assert await store.finish_run([], {}, until=soon()) == Finished(released=3, locked=0)
+    assert await store.finish_run([], {}, until=deadline()) == Finished(released=3, locked=0)
     assert [prebooking(database.connection, row)["claimed_by"] for row in rows] == [None] * 3
 
 
@@ -261,7 +261,7 @@ async def test_the_end_of_a_run_says_what_stays_locked_and_does_not_ask_for_ever
     with editor.transaction():
         editor.execute("select from public.prebookings where id = %s for update", [rows[0]])
         store._clock = _Lets()
-        assert await store.finish_run([], {}, until=soon(seconds)) == Finished(released=2, locked=1)
+        assert await store.finish_run([], {}, until=deadline(seconds)) == Finished(released=2, locked=1)
 
 
 async def test_a_claim_says_what_it_passed_over_and_what_it_cannot_open(
@@ -277,15 +277,15 @@ async def test_a_claim_says_what_it_passed_over_and_what_it_cannot_open(
     terms |= {"providers": ["webhook", "aimharder"]}
     with editor.transaction():
         editor.execute("select from public.prebookings where id = %s for update", [locked])
-        claimed = await store.claim_due(fire_within=soon(6), keys=["another key"], **terms)
+        claimed = await store.claim_due(fire_within=deadline(6), keys=["another key"], **terms)
         assert ([each.id for each in claimed.rows], claimed.locked, claimed.no_login) == ([row], 1, 2)
-    claimed = await store.claim_due(fire_within=soon(6), keys=["another key", "0123456789abcdef"], **terms)
+    claimed = await store.claim_due(fire_within=deadline(6), keys=["another key", "0123456789abcdef"], **terms)
     assert ({each.id for each in claimed.rows}, claimed.locked, claimed.no_login) == ({locked, row, theirs}, 0, 1)
 
 
 async def test_a_venue_is_left_alone_for_as_long_as_it_is_told(database: Database, store: PrebookingStore) -> None:
     venue = add_venue(database.connection)
-    await store.release([], blocked_venue=venue, until=soon(), pause=60)
+    await store.release([], blocked_venue=venue, until=deadline(), pause=60)
     query = "select paused_until - troubled_since from public.venues"
     assert database.connection.execute(query).fetchone() == (timedelta(seconds=60),)
 
@@ -293,12 +293,12 @@ async def test_a_venue_is_left_alone_for_as_long_as_it_is_told(database: Databas
 async def test_for_how_long_nobody_could_claim_is_known_while_nobody_can(
     database: Database, store: PrebookingStore
 ) -> None:
-    assert (await store.claims_since(until=soon())).last_claim_at is None
+    assert (await store.claims_since(until=deadline())).last_claim_at is None
     claimed = await claim(store)
     holder = database.connect()
     with holder.transaction():
         holder.execute("select public.prebooking_lock()")
-        since = await store.claims_since(until=soon())
+        since = await store.claims_since(until=deadline())
         assert since.last_claim_at is not None
         assert since.last_claim_at <= claimed.time.at_most() <= since.now + timedelta(seconds=10)
 

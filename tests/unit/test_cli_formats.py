@@ -171,4 +171,4 @@ def test_a_failed_command_has_an_exit_code_and_no_traceback(
 def test_an_unexpected_exception_is_reported_with_its_type_and_place(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(typer.Exit):
         run_command(_raises(ZeroDivisionError()))
-    assert "ZeroDivisionError, test_cli_words.py:" in capsys.readouterr().err
+    assert "ZeroDivisionError, test_cli_formats.py:" in capsys.readouterr().err
