@@ -10,7 +10,7 @@ from prebooking.local.venue import Reply, State
 from prebooking.local.venue_verdicts import VERDICTS
 from tests.proof.case import Case, Row
 
-_IN_TIME = 105.0  # seconds: as long as an end may take (I2), or it was no chance
+_IN_TIME = 115.0  # seconds: as long as an end may take (I2), or it was no chance
 _UNCLEAR_CALLS = 4  # unclear answers after which a box is called no more
 _BLOCKED_CALLS = 3  # blocked calls of a row after which it is called no more
 _BLOCKING = {401, 402, 403, 404, 405, 407, 421, 426, 429, 431}

@@ -30,7 +30,7 @@ def booked_once(case: Case) -> Iterator[str]:
 def ends_in_time(case: Case) -> Iterator[str]:
     """I2: once faults stop, every due row is terminal within the bound, outside pauses; at the latest at its expiry."""
     for row in case.rows.values():
-        by = case.due_by(row.id, BOUND)
+        by = case.due_by(row.id, BOUND + case.world.longest_lease - 30)
         if row.settled_at is None and by < case.ended_at:
             yield f"{row.id} is pending, and should have had its end by {by:%H:%M:%S}"
         if row.settled_at is not None and row.settled_at > by:
@@ -54,6 +54,8 @@ def completed_is_booked(case: Case) -> Iterator[str]:
 def failed_is_not_booked(case: Case) -> Iterator[str]:
     """I4: failed means that the ledger does not have it, but for unknown; neither does it have what was cancelled."""
     for row in case.rows.values():
+        if row.id in case.world.booked_by_hand:
+            continue
         if row.status in {"failed", "cancelled"} and row.outcome != "unknown" and case.places(row.id):
             yield f"{row.id} is {row.status} ({row.outcome}), and has a place"
         if row.outcome == "unknown" and (row.settled_at or case.ended_at) < case.wish(row.id).expires_at:
@@ -65,8 +67,8 @@ def held_once(case: Case) -> Iterator[str]:
     for claim in case.claims:
         for row in claim.took & claim.held.keys():
             yield f"{row} was taken out of a live claim at {claim.at:%H:%M:%S.%f}"
-        turns = {case.opening(row): row for row in claim.turns}
-        for row in claim.took:
+        turns = {case.opening(row): row for row in claim.turns.keys() - case.world.moved}
+        for row in claim.took - case.world.moved:
             if case.opening(row) in turns:
                 holder = turns[case.opening(row)]
                 yield f"{row} was taken at {claim.at:%H:%M:%S.%f}, during the turn of {holder}'s holder"

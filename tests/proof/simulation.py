@@ -8,19 +8,22 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import partial
 from typing import Any
 from uuid import UUID
 
 from rich.console import Console
 
+from prebooking.local.venue import Protection
+from prebooking.local.venue_page import Page
 from tests.proof.case import Case
 from tests.proof.ground import Ground, new_ground
 from tests.proof.instance import Instance
 from tests.proof.judge import INVARIANTS, judge
 from tests.proof.part import Part, Result, Share
 from tests.proof.storm import Storm, Weather
-from tests.proof.systems import KINDS
+from tests.proof.systems import KINDS, OTHER_KEY
 from tests.proof.universe import Universe
 
 _PAUSE = "update public.venues set paused_until = %s where id = %s"
@@ -48,12 +51,17 @@ class Story:
         self._dice = dice = random.Random(seed)  # noqa: S311 - made to be played again
         self.ends = dice.uniform(60, 360)  # seconds; from then on nothing goes wrong any more
         self._kind = kind = KINDS[seed % len(KINDS)]
-        self.storm = Storm(random.Random(seed + 1), Weather.of(dice), ends=self.ends, refusal=kind.refusal)  # noqa: S311 - as above
+        storm_dice = random.Random(seed + 1)  # noqa: S311 - as above
+        self.storm = Storm(storm_dice, Weather.of(dice), ends=self.ends, kind=kind)
         behind = dice.choice([dice.uniform(-2.5, 2.5), dice.uniform(-2.5, 2.5), dice.uniform(-30, -3)])
         skews = {"database_skew": dice.uniform(-2.5, 2.5), "venue_skew": behind}
         self.world = Universe(ground, seed=seed, kind=kind, fates=self.storm, **skews)
         self.storm.now = self.world.now
-        self._lead = dice.choice(["0", "3", "5"])
+        self.world.twin.page = Page.at_random(dice)
+        self.world.twin.can_tell = kind.is_box or dice.random() < 0.85
+        self._leads = dice.choice([["0"], ["3"], ["5"], ["0", "3", "5"]])
+        self._staggers, self._leases = dice.choice([["50"], ["50", "80"]]), dice.choice([["30"], ["30", "40"]])
+        self._has_other_deployment = dice.random() < 0.2
         self._venues = [self.world.add_venue() for _ in range(dice.randint(1, 3))]
         self._openings = list[float]()
         self._events: list[tuple[float, int, Callable[[], Any]]] = []
@@ -71,6 +79,9 @@ class Story:
         dice = self._dice
         for _ in range(dice.randint(1, 4)):
             members = dice.choice([1, 2, 3, 5, 8, 12, dice.randint(13, 50)])
+            members = (
+                dice.randint(201, 240) if dice.random() < 0.01 else members
+            )  # more than a venue's rows of one claim
             at = dice.choice([dice.uniform(-3, 0), 0.0, 60.0, dice.uniform(0, self.ends + 20)])
             venue = dice.choice(self._venues)
             offer = self.world.offer(
@@ -97,12 +108,19 @@ class Story:
                 self._at(minute * 60 + dice.uniform(0, 2), self._invoke)
         around = dice.choice(self._openings)
         for _ in range(dice.randint(0, 9)):
-            self._at(max(0.0, around + dice.uniform(-5, dice.choice([1, 10, 60]))), self._invoke)
+            self._at(max(0.0, around + dice.uniform(-5, dice.choice([1, 10, 60]))), self._invoke_beside)
 
-    def _invoke(self) -> None:
+    def _invoke_beside(self) -> None:
+        """Invoke besides the cron, perhaps in another deployment, which has another key."""
+        is_other = self._has_other_deployment and self._dice.random() < 0.5
+        self._invoke(**({"SESSION_ENCRYPTION_KEY": OTHER_KEY} if is_other else {}))
+
+    def _invoke(self, **environment: str) -> None:
         instance = Instance(f"i{len(self.world.runs)}", skew=self._dice.uniform(-2.5, 2.5))
         self.storm.enter(instance)
-        self.world.invoke(instance, LEAD_SECONDS=self._lead)
+        dice = self._dice
+        settings = {"LEAD_SECONDS": dice.choice(self._leads), "STAGGER_MS": dice.choice(self._staggers)}
+        self.world.invoke(instance, **settings, LEASE_SECONDS=dice.choice(self._leases), **environment)
 
     def _keep(self) -> None:
         instance = Instance(f"k{len(self.world.keepers)}", skew=self._dice.uniform(-2.5, 2.5))
@@ -122,8 +140,24 @@ class Story:
         for _ in range(dice.choice([0, 0, 2, 5])):
             self._at(dice.uniform(0, self.ends), self._strike_one)
 
+        for _ in range(dice.choice([0, 0, 1, 4])):
+            self._at(dice.uniform(0, self.ends), self._step_a_clock)
+        for _ in range(dice.choice([0, 0, 1, 4])):
+            self._at(dice.uniform(0, self.ends), lambda: self.world.move_opening(self._one(), dice.uniform(1, 70)))
+        # Where a member has one place in a class, whoever books it.
+        for _ in range(dice.choice([0, 0, 1, 4]) if self._kind.protection is Protection.DUPLICATES else 0):
+            self._at(dice.uniform(0, self.ends), lambda: self.world.book_by_hand(self._one()))
+
+    def _one(self) -> UUID:
+        return self._dice.choice(sorted(self.world.wishes))
+
     def _cancel_one(self) -> None:
-        self.world.cancel(self._dice.choice(sorted(self.world.wishes)), directly=self._dice.random() < 0.3)
+        self.world.cancel(self._one(), directly=self._dice.random() < 0.3)
+
+    def _step_a_clock(self) -> None:
+        alive = [run.instance for run in self.world.runs.values() if run.summary is None]
+        if alive:
+            self._dice.choice(alive).wall_skew += timedelta(seconds=self._dice.uniform(-40, 40))
 
     def _pause(self, venue: UUID, seconds: float) -> None:
         self.world.connection.execute(_PAUSE, [self.world.database_time(self.world.now() + seconds), venue])
@@ -177,6 +211,8 @@ def _played(ground: Ground, seed: int, *, traced: bool) -> Played:
                 killed=sum(run.instance.killed for run in world.runs.values()),
                 database=world.database_wire.calls,
                 venue=len(world.venue_wire.sent),
+                by_hand=len(world.booked_by_hand),
+                moved=len(world.moved),
             )
             looked_at = Counter({name: count(case) for name, (_, count) in INVARIANTS.items()} | {ENDS: 1})
             return Played(seed, judge(case) | {ENDS: []}, looked_at, counts, world.timeline or [])
@@ -205,6 +241,8 @@ _TOTALS = {
     "killed": "of them killed",
     "database": "calls of the database's functions",
     "venue": "calls of the venue",
+    "by_hand": "places that members booked by hand",
+    "moved": "openings that were edited",
 }
 
 PART = Part("simulation", _run, shares=8)

@@ -10,6 +10,7 @@ from typing import Literal
 from prebooking.local.venue import ANSWER, DROP, HANG, Arrival, Canned, Ending, Fate
 from tests.proof.fates import Fates, Loss, Step
 from tests.proof.instance import Instance
+from tests.proof.systems import Kind
 
 GUARD = 8.0  # seconds from an invocation's start: EXECUTION_TIMEOUT_SECONDS
 ACTS_WITHIN = (
@@ -17,8 +18,18 @@ ACTS_WITHIN = (
 )  # seconds from an invocation's start: a venue that acts later may book twice (docs/guarantees.md)
 
 _UNCLEAR = (200, 202, 302, 408, 500, 502, 503)  # with a body that says nothing, so 200 too
-# Said by what stands before the venue, which may be at it still.
-_CUT_OFF: tuple[Ending | Canned, ...] = (DROP, *map(Canned, (408, 500, 502, 503, 504)))
+# Unclear answers: the venue may act on the call all the same. A box has more of them than an endpoint.
+_OF_ANY_VENUE: tuple[Ending | Canned, ...] = (
+    DROP,
+    HANG,
+    *map(Canned, (202, 302, 408, 500, 502, 503, 504)),
+    *(Canned(200, body=body) for body in (b"<html>", b"null", b"[]", b'{"state": "bo')),
+)
+_OF_A_BOX: tuple[Ending | Canned, ...] = (
+    Canned(400),
+    Canned(200, body=b"{}"),
+    Canned(200, body=b'{"bookState": null}'),
+)
 _BLOCKING = (401, 403, 404, 405, 429)
 _ERRORS = ((503, "PGRST001"), (500, "57014"), (500, "55P03"), (504, "PGRST003"), (500, "40P01"), (502, ""))
 
@@ -31,6 +42,8 @@ class Weather:
     venue: float = 0.0  # of a call
     blocking: float = 0.0  # of a call: costs a pause of five minutes
     unreachable: float = 0.0  # of a connection
+    blocks_one: float = 0.0  # of a story: one row is blocked whenever it is called, and no other
+    outage: float = 0.0  # of a story: for a minute or two no venue can be reached
     refusing: float = 0.0  # of a call: a clear no that comes out of nowhere
     killed: float = 0.0  # of an instance
     frozen: float = 0.0  # of an instance
@@ -43,6 +56,8 @@ class Weather:
             venue=dice.choice([0.0, 0.1, 0.3, 0.7]),
             blocking=dice.choice([0.0, 0.0, 0.02]),
             unreachable=dice.choice([0.0, 0.0, 0.1, 0.4]),
+            blocks_one=0.15,
+            outage=0.15,
             refusing=dice.choice([0.0, 0.0, 0.03]),
             killed=dice.choice([0.0, 0.2, 0.5]),
             frozen=dice.choice([0.0, 0.2, 0.5]),
@@ -52,8 +67,12 @@ class Weather:
 class Storm(Fates):
     """Faults by dice until ``ends``, in seconds of the world's time; until ``quiet_from`` one can still be felt."""
 
-    def __init__(self, dice: random.Random, weather: Weather, *, ends: float, refusal: Canned | None) -> None:
-        self._dice, self._weather, self._ends, self._refusal = dice, weather, ends, refusal
+    def __init__(self, dice: random.Random, weather: Weather, *, ends: float, kind: Kind) -> None:
+        self._dice, self._weather, self._ends, self._refusal = dice, weather, ends, kind.refusal
+        self._unclear: tuple[Ending | Canned, ...] = _OF_ANY_VENUE + (_OF_A_BOX if kind.is_box else ())
+        self._blocks_one, self._blocked_row = dice.random() < weather.blocks_one, ""
+        begins = dice.uniform(0, ends) if dice.random() < weather.outage else ends
+        self._outage = (begins, begins + dice.uniform(20, 120))
         self.quiet_from = ends
         self.now: Callable[[], float] = lambda: 0.0
         self._blows: dict[Instance, tuple[int, Literal["kill", "halt"]]] = {}
@@ -106,6 +125,8 @@ class Storm(Fates):
         return loss
 
     def venue(self, instance: Instance, arrival: Arrival) -> Fate:
+        if self._is_the_blocked_one(arrival):
+            return Fate(acts=False, answer=Canned(403))
         if self._happens(self._weather.blocking):
             status = self._dice.choice(_BLOCKING)  # 401 says clearly that nothing was done
             return Fate(acts=status != 401 and self._happens(0.5), answer=Canned(status))
@@ -118,7 +139,7 @@ class Storm(Fates):
         if arrival.books and self._happens(0.3):
             self._acts_later = self._dice.uniform(0, longest)
             self._felt_for(self._acts_later)
-            return Fate(acts=False, answer=self._dice.choice(_CUT_OFF))
+            return Fate(acts=False, answer=self._dice.choice(self._unclear))
         delay = self._dice.choice([0.0, self._dice.uniform(0, 3), self._dice.uniform(0, 25)])
         acts = self._happens(0.6)
         answers: list[Ending | Canned] = [DROP, HANG, Canned(self._dice.choice(_UNCLEAR), body=b"<html>")]
@@ -135,7 +156,18 @@ class Storm(Fates):
         """Return within how many seconds a venue must have acted on a call."""
         return max(0.0, self.started[instance] + ACTS_WITHIN - self.now() - 0.001)
 
+    def _is_the_blocked_one(self, arrival: Arrival) -> bool:
+        """Return whether this is a call of the one row that is blocked: the first that is called."""
+        if not (self._blocks_one and arrival.books and arrival.method == "POST" and self.now() < self._ends):
+            return False
+        row = arrival.prebooking_id or arrival.member
+        self._blocked_row = self._blocked_row or row
+        return row == self._blocked_row
+
     def refuses(self, instance: Instance) -> bool:
+        begins, ends = self._outage
+        if begins <= self.now() < min(ends, self._ends):
+            return True
         return self._happens(self._weather.unreachable)
 
     def travel(self, what: Literal["database", "connect", "venue"]) -> float:

@@ -24,12 +24,15 @@ Connection = psycopg.Connection[Any]
 _KEY = bytes(range(32))
 _SEAL = Seal(_KEY)
 SESSION_KEY = base64.b64encode(_KEY).decode()
+OTHER_KEY = base64.b64encode(bytes(range(1, 33))).decode()  # of another deployment, which can open no login
 
 _VENUE = """
 insert into public.venues (id, name, provider, timezone, idempotent, host, provider_box_id)
 values (%s, 'a venue', %s, 'UTC', %s, %s, %s)
 """
-_KEEP = "insert into public.member_sessions (venue_id, user_email, sealed, refreshed_at) values (%s, %s, %s, %s)"
+_KEEP = """
+insert into public.member_sessions (venue_id, user_email, sealed, refreshed_at, key_id) values (%s, %s, %s, %s, %s)
+"""
 _STORED = "select sealed from public.member_sessions where venue_id = %s and user_email = %s"
 _KEPT = f"{_STORED} and expired_at is null"
 
@@ -48,6 +51,9 @@ class System(Protocol):
 
     def can_ask(self, connection: Connection, venue: UUID, member: str) -> bool:
         """Say whether the member's bookings can still be read."""
+
+    def address(self, venue: UUID) -> str:
+        """Return how the venue's ledger names it."""
 
     def can_log_in(self, connection: Connection, venue: UUID, member: str) -> bool:
         """Return whether the member's stored login is of use: alive, or good for a refresh."""
@@ -102,7 +108,10 @@ class Webhook:
         """Nobody has to log in."""
 
     def can_ask(self, connection: Connection, venue: UUID, member: str) -> bool:
-        return True
+        return self._twin.can_tell or self._twin.protection is Protection.IDEMPOTENT
+
+    def address(self, venue: UUID) -> str:
+        return str(venue)
 
     def can_log_in(self, connection: Connection, venue: UUID, member: str) -> bool:
         return True
@@ -121,6 +130,9 @@ class Box:
         self._twin.open_box(host, box_id=number)
         connection.execute(_VENUE, [venue, "aimharder", False, host, str(number)])
 
+    def address(self, venue: UUID) -> str:
+        return self._hosts[venue]
+
     def offer(self, venue: UUID, opens_at: datetime, capacity: int, waiting: int) -> dict[str, Any]:
         name, day = str(next(self._numbers)), f"{EPOCH:%Y%m%d}"
         how: Mapping[str, Any] = {"day": day, "time": "07:00", "box": self._hosts[venue]}
@@ -136,7 +148,7 @@ class Box:
         assert not isinstance(login, LoginRefused)
         session = Session(login.token, {"amhrdrauth": login.cookie}, login.fingerprint)
         sealed = _SEAL.seal(session.as_json(), venue_id=venue, member=member)
-        connection.execute(_KEEP, [venue, member, sealed, now() - old])
+        connection.execute(_KEEP, [venue, member, sealed, now() - old, _SEAL.key_ids[0]])
 
     def can_ask(self, connection: Connection, venue: UUID, member: str) -> bool:
         session = self._stored(connection, _KEPT, venue, member)

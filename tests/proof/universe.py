@@ -6,6 +6,7 @@ import asyncio
 import json
 import random
 from collections.abc import Coroutine
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID
@@ -16,7 +17,7 @@ from psycopg.types.json import Jsonb
 from prebooking.clock import Deadline, Reading
 from prebooking.invocation import run_once
 from prebooking.local import rest
-from prebooking.local.venue import Arrival, VenueTwin
+from prebooking.local.venue import Arrival, State, VenueTwin
 from prebooking.session_keeper import keep_sessions
 from prebooking.settings import Settings
 from tests.doubles import EPOCH
@@ -37,6 +38,10 @@ insert into public.prebookings (id, venue_id, user_email, booking_data, availabl
 values (%s, %s, %s, %s, %s, %s, %s)
 """
 _ASK_TO_CANCEL = "select public.cancel_prebooking_v1(%s, %s)"
+_MOVE = """
+update public.prebookings set available_at = available_at + %s
+where id = %s and status = 'pending' and attempts = 0 returning available_at
+"""
 _CANCEL = """
 update public.prebookings set status = 'cancelled', settled_at = public.prebooking_clock()
 where id = %s and status = 'pending' returning status
@@ -74,6 +79,9 @@ class Universe:
         self.runs: dict[UUID, Run] = {}
         self.keepers = list[Instance]()
         self.cancelled: dict[UUID, float] = {}  # prebookings that a member has cancelled, and when
+        self.booked_by_hand = set[UUID]()
+        self.moved = set[UUID]()  # prebookings whose opening somebody has changed
+        self.longest_lease = 30.0  # seconds
         self.timeline: list[str] | None = None
         self.unexpected = list[str]()  # exceptions that nobody foresaw
         self._tasks = list[asyncio.Task[None]]()
@@ -163,6 +171,30 @@ class Universe:
         if answer == "cancelled":
             self.cancelled.setdefault(row, self.now())
 
+    def book_by_hand(self, row: UUID) -> None:
+        """Let a member book in the venue's own app, if there is a place."""
+        wish = self.wishes[row]
+        if self.twin.place(wish.class_id) is State.BOOKED:
+            about = (wish.member, wish.class_id, self.system.address(wish.venue))
+            verdict = self.twin.book(Arrival(self.twin.now(), "POST", "", *about))
+            self.say(f"{str(row)[:8]} is booked by hand: {verdict.state}")
+            self.booked_by_hand |= {row} if verdict.booking_id else set()
+
+    def move_opening(self, row: UUID, seconds: float) -> None:
+        """Let somebody write a later opening into a row that was not called yet, if the database takes it."""
+        self.set_database_clock()
+        try:
+            with self.connection.transaction():
+                moved = self.connection.execute(_MOVE, [timedelta(seconds=seconds), row]).fetchone()
+        except psycopg.Error as exc:
+            self.say(f"{str(row)[:8]} does not get another opening: {exc.sqlstate}")
+            return
+        if moved:
+            wish = replace(self.wishes[row], available_at=moved[0], made=self.now())
+            self.wishes[row] = self._by_member[wish.member] = wish
+            self.moved.add(row)
+            self.say(f"{str(row)[:8]} opens {seconds:.0f} s later")
+
     async def settled_down(self) -> None:
         """Return when everything that is under way has arrived."""
         await self.venue_wire.played_out()
@@ -199,7 +231,9 @@ class Universe:
         instance_id = self._uuid()
         self.runs[instance_id] = run
         self.say(f"{instance.name}: starts as {str(instance_id)[:8]}")
-        task = instance.start(self._run(run, instance_id, Settings.from_environment(_ENVIRONMENT | environment)))
+        settings = Settings.from_environment(_ENVIRONMENT | environment)
+        self.longest_lease = max(self.longest_lease, settings.lease_seconds)
+        task = instance.start(self._run(run, instance_id, settings))
         self._tasks.append(task)
         return task
 
