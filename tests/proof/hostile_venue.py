@@ -23,7 +23,7 @@ from tests.peers import Peer, Script, Server
 from tests.proof.canaries import MARK
 from tests.proof.hostile_replies import AT_AIMHARDER, BOOKED, CLEAR_AT_AIMHARDER, MEBIBYTE, UNSURE, ok, says
 from tests.proof.part import Part, Result, Share
-from tests.proof.stage import GUARD, Stage, ports, stage
+from tests.proof.stage import GUARD, PATIENCE, Stage, ports, stage
 from tests.proof.watch import Memory
 
 _VENUES = 8  # side by side, so that a storm of one answer keeps few others waiting
@@ -99,7 +99,7 @@ class Play:
         """Trigger once; complain if the answer is late, a failure, or has cost too much memory."""
         memory = Memory(self.function.process.pid) if Memory.can_be_measured() else None
         started = time.monotonic()
-        answer = self.where.trigger(self.function).result()
+        answer = self.where.trigger(self.function).result(PATIENCE)
         took, grown = time.monotonic() - started, memory.grown() if memory else 0
         if took > IN_TIME or answer.status_code != 200:
             yield f"{trigger}: HTTP {answer.status_code} after {took:.1f} s"

@@ -13,7 +13,7 @@ from anyio.from_thread import start_blocking_portal
 from prebooking.local.function import Function
 from tests.proof.part import Part, Result, Share
 from tests.proof.proxy import Fault, Proxy, standing_before
-from tests.proof.stage import GUARD, SCALED, Stage, ports, stage
+from tests.proof.stage import GUARD, PATIENCE, SCALED, Stage, ports, stage
 
 _KILL_WITHIN = 1.4  # seconds from a trigger: a run with this guard lasts a little over one, if nothing goes wrong
 _MEMBERS = 20  # of an opening: a second of calls
@@ -35,7 +35,7 @@ def _killed(where: Stage, random: Random, kills: int) -> Iterator[str]:
                 where.trigger(other)
             threading.Event().wait(random.uniform(0, _KILL_WITHIN))
             one.kill()
-            one, other, next_one = other, next_one.result(), starter.submit(start)
+            one, other, next_one = other, next_one.result(PATIENCE), starter.submit(start)
         yield from where.everyone_to_an_end(one)
 
 
@@ -60,7 +60,7 @@ def restarts(random: Random, count: int) -> Iterator[Result]:
             threading.Event().wait(random.uniform(0.3, _KILL_WITHIN))
             where.stack.postgres.restart()
             where.reconnect()
-            wait([where.trigger(function)])
+            wait([where.trigger(function)], PATIENCE)
         found = list(where.everyone_to_an_end(function)) + where.disagreements()
         where.search_for_canaries()
         yield Result(f"immediate restarts of Postgres ({SCALED})", count, found)
@@ -75,7 +75,9 @@ def overlaps(count: int) -> Iterator[Result]:
             where.opening(_MEMBERS, ahead=0.5)
         posts = [where.trigger(functions[number % 2]) for number in range(count)]
         found = [
-            f"a trigger got HTTP {post.result().status_code}" for post in posts if post.result().status_code != 200
+            f"a trigger got HTTP {post.result(PATIENCE).status_code}"
+            for post in posts
+            if post.result(PATIENCE).status_code != 200
         ]
         found += [*where.everyone_to_an_end(one), *where.disagreements()]
         where.search_for_canaries()
@@ -92,7 +94,7 @@ def _run_with(where: Stage, function: Function) -> None:
     where.opening(6)
     first = where.trigger(function)
     threading.Event().wait(GUARD / 2)
-    wait([first, where.trigger(function)])
+    wait([first, where.trigger(function)], PATIENCE)
 
 
 def network(random: Random, faults: list[Fault]) -> Iterator[Result]:

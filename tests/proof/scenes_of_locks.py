@@ -30,7 +30,7 @@ def two_claims_meet(ground: Ground) -> list[str]:
             answer = threads.submit(claimed, second, uuid4())
             _wait_for(answer, owner, second)
             first.execute("commit; begin")
-            return ["two invocations have their turn at one opening"] if answer.result() else []
+            return ["two invocations have their turn at one opening"] if answer.result(30) else []
 
 
 def a_row_is_edited_just_now(ground: Ground) -> list[str]:

@@ -39,6 +39,7 @@ from tests.proof.watch import Watch, watching
 
 GUARD = 3.0  # seconds, the shortest that the settings take; so a lease of 23 s is the shortest, too
 LEASE = 8.0  # seconds, scaled down from that in the database: the guard + 4 s in which a venue acts late + 1 s
+PATIENCE = 60.0  # seconds for which the battery waits for an answer or a start: then something hangs
 TICK = 1.0  # seconds from trigger to trigger, instead of 60
 BOUND = LEASE + TICK + (GUARD + 1.0) + 5.0  # seconds: the promise of 105 s, with these
 _BOX, _DAY = "mybox.aimharder.com", "20300111"
@@ -149,7 +150,7 @@ class Stage:
     def search_for_canaries(self) -> None:
         """Look through all that was answered, logged and stored."""
         self.canaries.others |= self._logins()
-        answered = [answer.result() for answer in self.answers if not answer.exception()]
+        answered = [answer.result() for answer in self.answers if not answer.exception(PATIENCE)]
         self.canaries.search("the answers", (answer.text for answer in answered))
         self.canaries.search("the log", self.watch.log)
         self.canaries.search_columns(self.stack.connection)

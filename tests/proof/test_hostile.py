@@ -87,7 +87,7 @@ def test_memory_that_is_taken_and_given_back_is_seen() -> None:
         process.stdin.flush()
         process.stdout.readline()
         assert 60 * MEBIBYTE < memory.grown() < 80 * MEBIBYTE
-        process.communicate("\n")
+        process.communicate("\n", timeout=60)
 
 
 @pytest.mark.parametrize(
