@@ -138,14 +138,8 @@ class PrebookingScheduler:
         self._refuse_unreadable(claim)
         new = [Attempt.of(row) for row in claim.rows if row.id not in self._report.endings]
         self._report.endings |= {attempt.id: attempt for attempt in new}
-        self._log.info(
-            "claimed",
-            rows=len(new),
-            unreadable=len(claim.unreadable),
-            locked=claim.locked,
-            no_login=claim.no_login,
-            tries=claim.tries,
-        )
+        left = {"locked": claim.locked, "no_login": claim.no_login}
+        self._log.info("claimed", rows=len(new), unreadable=len(claim.unreadable), tries=claim.tries, **left)
         self._set_time(claim.time)
         return new
 
