@@ -185,11 +185,6 @@ AFTER_THE_ANSWER = mutants(
         "pass",
         "firing::a_venue_that_blocks_us_is_left_alone_and_the_rest_goes_back_unsent",
     ),
-    (
-        "            self._venue.completed += outcome.kind in COMPLETED and attempt.calls > 0\n",
-        "",
-        "progress::a_block_that_only_one_row_meets_puts_that_row_last_and_then_ends_it",
-    ),
 )
 
 OF_RULES = mutants(
@@ -203,23 +198,6 @@ OF_RULES = mutants(
         "return row.maybe_sent and not row.venue.idempotent",
         "return False",
         "doubt::after_the_lease_the_venue_is_asked_and_the_row_booked_once",
-    ),
-    (
-        "return again.kind in COMPLETED or again.kind is Kind.BLOCKED",
-        "return again.kind in COMPLETED",
-        "doubt",
-        "progress",
-    ),
-    (
-        "return row.blocks > 0 and (row.alone or completed > 0)",
-        "return row.alone or completed > 0",
-        "firing::a_venue_that_blocks_us_is_left_alone_and_the_rest_goes_back_unsent",
-        "progress",
-    ),
-    (
-        "return row.blocks > 0 and (row.alone or completed > 0)",
-        "return row.blocks > 0 and row.alone",
-        "progress::a_block_that_only_one_row_meets_puts_that_row_last_and_then_ends_it",
     ),
     ("timedelta(minutes=15)", "timedelta(minutes=2)", "evidence::a_gym_that_opens_six_minutes_late_is_booked"),
     (
@@ -269,13 +247,6 @@ OF_EVIDENCE = mutants(
     ),
     ("    Kind.CANNOT_TELL: Verdict.CANNOT_TELL,\n", "", "evidence::questions_about_a_row_come_less_and_less_often"),
     ("ending.settled is None and ending.calls > 0 and kind", "ending.settled is None and kind", "unit/report"),
-    (
-        "attempts=ending.row.attempts + ending.calls",
-        "attempts=ending.calls",
-        "evidence::too_early_is_final_after_a_quarter_of_an_hour_and_asked_once_a_minute",
-        "evidence",
-        "doubt",
-    ),
     (
         "unclear=ending.row.unclear + ending.unclear",
         "unclear=ending.unclear",

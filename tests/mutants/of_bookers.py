@@ -118,13 +118,6 @@ OF_AIMHARDER = [
         ),
         ("Held(fresh, held.version + 1)", "Held(fresh, held.version)", "aimharder_logins", "aimharder"),
         (
-            'if lease.state != "busy" or pause',
-            "if True or pause",
-            "session_keeper::a_round_and_a_booking_at_once_refresh_the_session_once",
-            "session_keeper",
-            "aimharder_logins",
-        ),
-        (
             "        member = member.lower()\n        async",
             "        async",
             "aimharder_logins::an_address_in_another_case_is_the_same_member",

@@ -48,22 +48,7 @@ OF_SLOTS = mutants(
 OF_QUEUES = [
     *mutants(
         "prebooking/venue_queue.py",
-        (
-            "            if row.could_not_get_on:\n                await self.slots.emptied.wait()\n",
-            "",
-            "progress",
-            "attempt",
-        ),
-        ("            attempt.outcome = Outcome(Kind.NOT_READY)\n", "            pass\n", "containment"),
-        ("            self._new.clear()  # nothing", "            pass  # nothing", "containment"),
         ("await asyncio.wait([closing], timeout=CLOSING_TIME)", "await asyncio.wait([closing])", "containment"),
-        (
-            "        self._all_prepared.clear()\n",
-            "",
-            "firing::a_row_that_is_cleared_does_not_wait_behind_one_that_is_held",
-            "doubt",
-            "aimharder",
-        ),
         ("        self.failed = True\n", "", "containment"),
     ),
     *mutants(
@@ -101,25 +86,14 @@ OF_THE_SCHEDULER = mutants(
         "attempt::the_end_of_a_run_lets_no_other_invocation_call_within_the_stagger",
     ),
     (
-        "        await self._stagger_over(ending.sent_at)\n",
-        "",
-        "firing::another_opening_may_follow_a_settled_call_only_after_the_stagger",
-    ),
-    (
         "had_rows, self._holds_rows = self._holds_rows, True",
         "had_rows = self._holds_rows",
         "guard::a_claim_whose_answer_was_lost_is_given_back_although_all_later_tries_were_busy",
     ),
-    ("(CLAIM_TIME if self._time else 0)", "0", "firing::a_last_slot_just_before_the_last_start_is_no_fault"),
     (
         " if row.id not in self._report.endings]",
         "]",
         "firing::due_rows_leave_in_order_fifty_milliseconds_apart_without_drifting",
-    ),
-    (
-        "pause = next(pauses, None) if self._report.locked else None",
-        "pause = None",
-        "progress::a_member_who_cancels_while_the_claim_comes_delays_nobody_by_a_minute",
     ),
     (
         "elif not await self._more_settled(settled):",
@@ -134,11 +108,6 @@ OF_THE_SCHEDULER = mutants(
         "guard::while_another_invocation_claims_the_answer_is_that_it_does",
     ),
     (
-        "            self._report.not_given_back = True\n",
-        "",
-        "guard::a_database_that_goes_away_after_the_claim_costs_the_answer_and_no_booking",
-    ),
-    (
         "NOBODY_CLAIMED = timedelta(seconds=90)",
         "NOBODY_CLAIMED = timedelta(hours=9)",
         "progress::a_run_without_time_to_claim_says_so_and_is_an_error_when_it_repeats",
@@ -148,7 +117,6 @@ OF_THE_SCHEDULER = mutants(
         "NOBODY_CLAIMED = timedelta(seconds=9)",
         "progress::a_run_without_time_to_claim_says_so_and_is_an_error_when_it_repeats",
     ),
-    ("        if openings:\n", "        if False:\n", "hold"),
     (
         "writes.later(WRITES - END_OF_RUN), writes.later(WRITES)",
         "guard, guard",
@@ -217,11 +185,6 @@ OF_TIME = [
             "hold::nothing_is_asked_in_a_short_hold_or_after_the_opening",
         ),
         ("QUESTIONS = 5", "QUESTIONS = 1", "hold"),
-        (
-            "(shortest - QUIET)",
-            "shortest",
-            "hold::a_few_questions_are_asked_spread_over_the_hold_and_none_right_before_the_opening",
-        ),
         (
             "            time.tighten(answer.value, asked, Reading.of(clock))\n",
             "            pass\n",

@@ -109,7 +109,6 @@ OF_SETTLING = mutants(
         "< p_at - interval '1 second'))",
         "finish_verdicts::a_settlement_waits_for_nobody_who_edits_its_venue",
     ),
-    ("then p.retry_after end\n", "then null end\n", "finish", "finish_verdicts", "claim_behind"),
 )
 
 OF_LOGINS = mutants(
@@ -156,14 +155,6 @@ OF_LOGINS = mutants(
         "and retry_after > t and early_since is null",
         "sessions::a_new_login_ends_the_wait_of_rows_that_had_none_that_worked",
     ),
-    (
-        "    for no key update of s skip locked),",
-        "    for no key update of s),",
-        "session_keeper::two_rounds_at_once_refresh_each_session_once",
-        "sessions",
-    ),
-    ("coalesce(w.old, '') !~ '^bad_data:'", "true", "sessions::no_login_hides_that_the_data_is_bad"),
-    ("case when p_over then coalesce(expired_at, t) else", "case when p_over then t else", "sessions"),
 )
 
 OF_THE_BELL = mutants(

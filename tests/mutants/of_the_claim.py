@@ -171,7 +171,6 @@ OF_THE_CLAIM = mutants(
         "if false then",
         "claim::refuses_a_fixed_snapshot",
     ),
-    ("coalesce(v.answered_at > p.blocked_at, false)", "true", "claim_behind"),
     (
         "p.claimed_until > t and p.claimed_until <= v_longest);\nend $$;",
         "true);\nend $$;",
@@ -179,11 +178,6 @@ OF_THE_CLAIM = mutants(
         "claim",
     ),
     ("(v_round = 1 and min(nth)", "(min(nth)", "claim_races::a_locked_row_makes_no_room_for_half_an_opening"),
-    (
-        "exit when v_missed = '{}';",
-        "exit;",
-        "claim_races::takes_what_is_behind_a_row_that_somebody_edits_just_now_and_says_so",
-    ),
     (
         "row_number() over (\n        order by is_behind, (position",
         "row_number() over (\n        order by (position",
