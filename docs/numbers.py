@@ -70,7 +70,7 @@ def _of_a_row() -> list[tuple[str, str]]:
             f"after {', '.join(shorter)}, then every {longest} minutes",
         ),
         ("such rows of one claim", f"at most {behind} per venue and {behind_all} in all, behind all others"),
-        ("a venue has trouble: its rows are such rows", f"until {trouble} minutes after it was paused last"),
+        ("a venue has trouble: its rows are such rows", f"until a clear answer, or {trouble} minutes after its pause"),
         ("AimHarder: calls without a clear answer, over all runs", f"at most {AimHarderBooker.most_calls:g}"),
         ("the venue's list does not have the class: `class_gone`", f"at two looks {minutes(rules.MISSING_TIME)} apart"),
         ("a row blocked alone, while the venue books others: `rejected`", f"after {attempt.BLOCKS} blocks"),
