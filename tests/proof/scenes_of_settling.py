@@ -8,7 +8,7 @@ from functools import partial
 from prebooking.local.venue import Canned, Fate
 from tests.proof.fates import Loss
 from tests.proof.ground import Ground
-from tests.proof.scenes import SILENT, runs, told
+from tests.proof.scenes import CLAIM, SILENT, runs, told
 from tests.proof.script import Script
 from tests.proof.universe import Universe
 
@@ -84,7 +84,9 @@ def one_joins_right_after_a_call(ground: Ground) -> list[str]:
         await asyncio.sleep(20)
         return []
 
-    return told(ground, story, fates=Script(pace=0.0002))
+    # The first run's next claim is slow, so that another run takes who has joined.
+    claims = {("i0", CLAIM): [Loss(), Loss(), Loss(delay_before=1)]}
+    return told(ground, story, fates=Script(pace=0.0002, losses=claims))
 
 
 def _cancelled_in_doubt(ground: Ground, *, directly: bool) -> list[str]:

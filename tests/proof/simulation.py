@@ -58,7 +58,7 @@ class Story:
         self.world = Universe(ground, seed=seed, kind=kind, fates=self.storm, **skews)
         self.storm.now = self.world.now
         self.world.twin.page = Page.at_random(dice)
-        self.world.twin.can_tell = kind.is_box or dice.random() < 0.85
+        self.world.twin.can_tell = self.storm.venue_can_tell = kind.is_box or dice.random() < 0.85
         self._leads = dice.choice([["0"], ["3"], ["5"], ["0", "3", "5"]])
         self._staggers, self._leases = dice.choice([["50"], ["50", "80"]]), dice.choice([["30"], ["30", "40"]])
         self._has_other_deployment = dice.random() < 0.2

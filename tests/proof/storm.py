@@ -74,6 +74,7 @@ class Storm(Fates):
         begins = dice.uniform(0, ends) if dice.random() < weather.outage else ends
         self._outage = (begins, begins + dice.uniform(20, 120))
         self.quiet_from = ends
+        self.venue_can_tell = True
         self.now: Callable[[], float] = lambda: 0.0
         self._blows: dict[Instance, tuple[int, Literal["kill", "halt"]]] = {}
         self._steps: dict[Instance, int] = {}
@@ -129,7 +130,10 @@ class Storm(Fates):
             return Fate(acts=False, answer=Canned(403))
         if self._happens(self._weather.blocking):
             status = self._dice.choice(_BLOCKING)  # 401 says clearly that nothing was done
-            return Fate(acts=status != 401 and self._happens(0.5), answer=Canned(status))
+            # If it acts on a call that it blocks, and cannot tell afterwards, nobody can find out: the row is rejected
+            # after three blocks that met no other row.
+            may_act = status != 401 and self.venue_can_tell
+            return Fate(acts=may_act and self._happens(0.5), answer=Canned(status))
         if self._refusal and arrival.books and self._happens(self._weather.refusing):
             return Fate(acts=False, answer=self._refusal)
         if not self._happens(self._weather.venue):
