@@ -123,3 +123,11 @@ def test_a_row_that_can_be_no_request_any_more_stays_in_doubt_where_it_may_have_
     use_booker(monkeypatch, Unbuildable())
     world.play(world.invoke())
     assert world.ends(rows) == [("pending", None), ("failed", "bad_data")]
+
+
+def test_a_row_counts_the_calls_of_all_its_runs(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(database)
+    [row] = world.opening(1, attempts=3)
+    use_booker(monkeypatch, ScriptedBooker(Outcome(Kind.UNSURE)))
+    world.play(world.invoke())
+    assert world.row(row)["attempts"] == 4

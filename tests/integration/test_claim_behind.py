@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -269,3 +269,11 @@ def test_what_is_due_is_taken_before_what_is_only_within_the_lead(
         add_prebooking(owner, soon, available_at=noon(2), created_at=noon(-9999))
     due = [add_prebooking(owner, late, available_at=noon(0) - timedelta(seconds=0.01 * n)) for n in (3, 2, 1)]
     assert claimed(service, uuid4(), lead_ms=3000, limit=3) == due
+
+
+@pytest.mark.parametrize(("answered", "alone"), [(None, False), (noon(-60), False), (noon(-10), True)])
+def test_a_blocked_row_is_alone_only_where_the_venue_has_answered_others_since(
+    owner: Connection, service: Connection, at: At, answered: datetime | None, *, alone: bool
+) -> None:
+    add_prebooking(owner, add_venue(owner, answered_at=answered), blocks=1, blocked_at=noon(-30))
+    assert [row["alone"] for row in claim(service, uuid4())["rows"]] == [alone]

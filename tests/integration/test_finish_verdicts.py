@@ -180,3 +180,13 @@ def test_claims_since_answers_while_somebody_holds_the_lock(
         at(90)
         said = {"now": noon(90).isoformat(), "last_claim_at": noon(0).isoformat()}
         assert service.execute(ask).fetchone() == (said,)
+
+
+def test_a_row_that_was_held_back_and_not_sent_stands_behind_again(
+    owner: Connection, service: Connection, at: At
+) -> None:
+    row, me = add_prebooking(owner, add_venue(owner), retry_after=noon(-1), setbacks=1), uuid4()
+    assert claimed(service, me) == [row]
+    finish(service, me, [])
+    stored = prebooking(owner, row)
+    assert (stored["retry_after"], stored["setbacks"], stored["fresh"]) == (noon(-1), 1, False)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from tests.mutants.catalogue import MUTANTS
@@ -102,7 +102,7 @@ async def tried(mutants: Sequence[Mutant], console: Console, folder: Path, worke
 
 def table(trials: Sequence[Trial]) -> Table:
     """Return a line per mutant."""
-    table = Table("", "mutant", "noticed by", "s", title="Mutants")
+    table = Table("", "mutant", Column("noticed by", overflow="fold"), "s", title="Mutants")
     for trial in trials:
         colour = "green" if trial.is_right else "red"
         verdict = Text(trial.verdict.removeprefix("tests/"), style=colour)

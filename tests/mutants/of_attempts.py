@@ -210,6 +210,11 @@ OF_RULES = mutants(
 OF_EVIDENCE = mutants(
     EVIDENCE,
     (
+        "attempts=ending.row.attempts + ending.calls",
+        "attempts=ending.calls",
+        "attempt_ends::a_row_counts_the_calls_of_all_its_runs",
+    ),
+    (
         "Evidence.LOGIN: frozenset({Kind.SESSION_EXPIRED})",
         "Evidence.LOGIN: frozenset[Kind]()",
         "evidence::every_final_outcome_rests_on_some_evidence_and_no_other_outcome_does",

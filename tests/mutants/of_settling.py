@@ -92,6 +92,11 @@ OF_SETTLING = mutants(
         "case when s.id is null then 'unsure' else",
         "finish::the_end_of_a_run_gives_back_everything_unsent",
     ),
+    (
+        "then p.retry_after end\n",
+        "then null end\n",
+        "finish_verdicts::a_row_that_was_held_back_and_not_sent_stands_behind_again",
+    ),
     ("coalesce(s.verdict, 'unsure')", "coalesce(s.verdict, 'unsent')", "finish", "finish_verdicts"),
     (" and claimed_by is null and not maybe_sent;", ";", "terminal::a_claimed_row_is_being_booked"),
     (

@@ -67,6 +67,11 @@ OF_TABLES = mutants(
 
 OF_THE_CLAIM = mutants(
     MIGRATIONS + "000002_claim.sql",
+    (
+        "coalesce(v.answered_at > p.blocked_at, false)",
+        "true",
+        "claim_behind::a_blocked_row_is_alone_only_where_the_venue_has_answered_others_since",
+    ),
     ("  perform public.prebooking_lock();\n  t :=", "  t :=", "claim_races"),
     (
         "  perform public.prebooking_lock();\n  t := public.prebooking_clock();\n",
