@@ -115,7 +115,13 @@ class Case:
         able = max(wish.available_at, self.world.database_time(wish.made), self.paused.get(wish.venue, wish.created_at))
         able = max(able, self.rows[row].retry_after or able)
         quiet = self.world.database_time(self.quiet_from)
-        return max(quiet, min(able, wish.expires_at)) + timedelta(seconds=within) + self._others_first(row)
+        in_time = max(quiet, min(able, wish.expires_at)) + timedelta(seconds=within)
+        return in_time + self._others_first(row) + self._asked_again()
+
+    def _asked_again(self) -> timedelta:
+        """Return how long a box's list that is behind keeps a row in doubt: a lease, and until the next tick."""
+        world = self.world
+        return timedelta(seconds=90 if world.kind.is_box and world.twin.page.behind else 0)
 
     def _others_first(self, row: UUID) -> timedelta:
         """Return for how long others of its venue may come first: ten are taken per minute once they are behind."""
