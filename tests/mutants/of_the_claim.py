@@ -67,6 +67,7 @@ OF_TABLES = mutants(
 
 OF_THE_CLAIM = mutants(
     MIGRATIONS + "000002_claim.sql",
+    ("exit when v_missed = '{}';", "exit;", "claim_races::takes_what_is_behind_many_locked_rows"),
     (
         "coalesce(v.answered_at > p.blocked_at, false)",
         "true",
