@@ -84,6 +84,20 @@ def test_a_call_is_connected_before_its_opening(database: Database) -> None:
     assert world.sent()[0] == pytest.approx(3.02, abs=0.02), "20 ms there"
 
 
+def test_a_slow_answer_of_the_claim_does_not_make_the_first_byte_late(database: Database) -> None:
+    """While the row is held, quicker answers say more exactly when the database's clock reaches the opening."""
+    world = World(database)
+    world.opening(1, at=2.5)
+
+    def travels(called: str) -> str:
+        world.wire.back = 0.2 if called == "claim_due_prebookings_v1" else 0.01
+        return ""
+
+    world.wire.loses = travels
+    world.play(world.invoke(LEAD_SECONDS="3"))
+    assert 2.5 <= world.sent()[0] - 0.02 <= 2.512
+
+
 def test_what_is_due_goes_before_what_is_held(database: Database) -> None:
     world = World(database)
     venue = add_venue(world.connection)

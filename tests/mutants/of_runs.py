@@ -76,6 +76,11 @@ OF_QUEUES = [
 OF_THE_SCHEDULER = mutants(
     "prebooking/scheduler.py",
     (
+        "                self._hold(new)\n",
+        "",
+        "attempt::a_slow_answer_of_the_claim_does_not_make_the_first_byte_late",
+    ),
+    (
         "async with asyncio.timeout(planned + DISPATCH_TIME):",
         "async with asyncio.timeout(None):",
         "containment::a_venue_whose_connections_hang_holds_up_no_later_claim",
