@@ -153,7 +153,8 @@ def test_while_another_invocation_claims_the_answer_is_that_it_does(database: Da
     world = World(database)
     [row] = world.opening(1)
     other = database.connect()
-    other.execute("alter function public.claim_due_prebookings_v1 set lock_timeout = '10ms'")
+    for function in (b"claim_due_prebookings_v1", b"finish_run_v1"):
+        other.execute(b"alter function public.%s set lock_timeout = '10ms'" % function)
     with other.transaction():
         other.execute("select public.prebooking_lock()")
         summary = world.play(world.invoke())
