@@ -28,11 +28,12 @@ from tests.proof.stage import GUARD, ports
 from tests.proof.watch import Memory, Watch, watching
 from tests.world import ENVIRONMENT
 
-MEMORY = 32 * MEBIBYTE
+MEMORY = 128 * MEBIBYTE  # an answer of up to 16 MiB is bytes, text and objects at once, and others are read beside it
 IN_TIME = GUARD + 5.0  # seconds: the guard, a second for the last writes, and four for a machine full of storms
 _AT_ONCE = 6  # triggers
 _ROUNDS = 4
 _CLAIM, _COMPLETE, _FINISH = "claim_due_prebookings_v1", "complete_prebooking_v1", "finish_run_v1"
+_CLAIMS_SINCE = "claims_since_v1"
 _BOOKED = ok(b'{"state": "booked"}', status="201 Created")
 
 
@@ -94,6 +95,10 @@ class Case:
             return self.claim or says(ok(json.dumps(_claim(rows=first)).encode(), "Content-Type: application/json"))
         if function == _COMPLETE and self.settle:
             return self.settle
+        if function == _CLAIMS_SINCE:
+            now = datetime.now(UTC).isoformat()
+            recent = json.dumps({"now": now, "last_claim_at": now}).encode()
+            return says(ok(recent, "Content-Type: application/json"))
         finished = json.dumps({"released": 0, "locked": 0}).encode()
         return says(ok(finished if function == _FINISH else b"true", "Content-Type: application/json"))
 

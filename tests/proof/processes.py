@@ -114,6 +114,7 @@ def network(random: Random, faults: list[Fault]) -> Iterator[Result]:
         for variable, proxy in ways.items():
             for fault in faults:
                 before_it = proxy.inflicted
+                where.end_pauses()
                 portal.call(proxy.become, fault)
                 _run_with(where, function)
                 portal.call(proxy.become, Fault.NONE)
