@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from itertools import pairwise
 from uuid import UUID
 
@@ -76,15 +77,20 @@ def held_once(case: Case) -> Iterator[str]:
 
 
 def _interleaved(case: Case) -> Iterator[str]:
+    """An invocation may come back to an opening, but only for rows that it has claimed after the other's last call."""
+    claimed = {(claim.by, row): claim.at for claim in case.claims for row in claim.took}
     done: dict[object, set[UUID]] = {}
-    last: dict[object, UUID] = {}
+    last: dict[object, tuple[UUID, datetime]] = {}
+    changed: dict[object, datetime] = {}  # when the last call of another invocation had left
     for by, row, sent in case.first_calls:
         opening = case.opening(row)
-        if last.get(opening, by) != by:
-            done.setdefault(opening, set()).add(last[opening])
-        if by in done.get(opening, ()):
+        other, left = last.get(opening, (by, case.left_at(sent)))
+        if other != by:
+            done.setdefault(opening, set()).add(other)
+            changed[opening] = left
+        if by in done.get(opening, ()) and claimed[by, row] <= changed[opening]:
             yield f"{row} was sent at {sent.at:.3f} by an invocation after another had begun with the opening"
-        last[opening] = by
+        last[opening] = (by, case.left_at(sent))
 
 
 def in_order(case: Case) -> Iterator[str]:
