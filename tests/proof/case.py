@@ -124,11 +124,17 @@ class Case:
         return timedelta(seconds=90 if world.kind.is_box and world.twin.page.behind else 0)
 
     def _others_first(self, row: UUID) -> timedelta:
-        """Return for how long others of its venue may come first: ten are taken per minute once they are behind."""
+        """Return for how long others of its venue may come first: rows that stand behind are taken ten at a time.
+
+        Ten per minute if it was held back, forty per minute if it is only in doubt: a run then takes ten after ten.
+        """
         venue = self.wish(row).venue
-        is_behind = venue in self.paused or any(change.held_back for change in self.history if change.id == row)
+        changes = [change for change in self.history if change.id == row]
         others = sum(wish.venue == venue for wish in self.world.wishes.values())
-        return timedelta(minutes=others // 10) if is_behind else timedelta(0)
+        if venue in self.paused or any(change.held_back for change in changes):
+            return timedelta(minutes=others // 10)
+        was_leased = any(change.claimed_by or change.maybe_sent for change in changes)  # by a run that left it in doubt
+        return timedelta(minutes=others // 40 if was_leased else 0)
 
 
 def _claims(history: list[Change]) -> Iterator[Claim]:
