@@ -163,7 +163,7 @@ class SessionStore:
     async def claim(
         self, *, providers: Iterable[str], keys: Iterable[str], older_than: float, limit: int, until: Deadline
     ) -> ClaimedSessions:
-        """Lease the sessions older than so many seconds whose members have an opening within a day, soonest first.
+        """Lease the sessions older than ``older_than`` seconds of members with an opening within a day, soonest first.
 
         Sessions that none of these keys opens are left alone. The age counts on the database's clock.
         """

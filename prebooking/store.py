@@ -137,7 +137,7 @@ class PrebookingStore:
     async def release(
         self, row_ids: Sequence[UUID], *, blocked_venue: UUID, until: Deadline, pause: float = BLOCKED_PAUSE
     ) -> int:
-        """Give unsent rows back at once, and leave their venue alone for so many seconds; return how many were ours."""
+        """Give unsent rows back at once, and pause their venue for ``pause`` seconds; return how many were ours."""
         params = {
             "p_ids": [str(row_id) for row_id in row_ids],
             "p_blocked_venue": str(blocked_venue),

@@ -22,7 +22,7 @@ class VenueContext:
 
     Attributes:
         settle: writes a final outcome.
-        release: gives the venue's unsent rows back, and pauses the venue for so many seconds.
+        release: gives the venue's unsent rows back, and pauses the venue; its argument is in seconds.
         stopped: no first byte leaves any more.
         completed: rows that a call of this run has booked.
 
