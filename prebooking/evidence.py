@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from prebooking.model import COMPLETED, Attempt, Ending, Kind, Sent, Verdict
+from prebooking.model import COMPLETED, NAMED_REFUSALS, Attempt, Ending, Kind, Sent, Verdict
 
 
 class Evidence(StrEnum):
@@ -23,21 +23,7 @@ class Evidence(StrEnum):
 
 
 _PROVES: dict[Evidence, frozenset[Kind]] = {
-    Evidence.ANSWER: frozenset(
-        {
-            Kind.BOOKED,
-            Kind.ALREADY_BOOKED,
-            Kind.WAITLISTED,
-            Kind.FULL,
-            Kind.NO_CREDIT,
-            Kind.LIMIT_REACHED,
-            Kind.PAYMENT_DUE,
-            Kind.TOO_LATE,
-            Kind.CONFLICT_SAME_HOUR,
-            Kind.CLASS_GONE,
-            Kind.REJECTED,
-        }
-    ),
+    Evidence.ANSWER: NAMED_REFUSALS | {Kind.BOOKED, Kind.ALREADY_BOOKED, Kind.WAITLISTED, Kind.REJECTED},
     Evidence.ANSWERS_FOR_LONG: frozenset({Kind.TOO_EARLY}),
     Evidence.QUESTION: frozenset({Kind.BOOKED, Kind.ALREADY_BOOKED, Kind.WAITLISTED, Kind.RECONCILED}),
     Evidence.QUESTION_AFTER_LEASE: frozenset({Kind.FULL, Kind.CONFLICT_SAME_HOUR, Kind.CLASS_GONE, Kind.REJECTED}),

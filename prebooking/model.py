@@ -48,21 +48,19 @@ class Kind(StrEnum):
 
 
 COMPLETED = frozenset({Kind.BOOKED, Kind.ALREADY_BOOKED, Kind.WAITLISTED, Kind.RECONCILED})
-FAILED = frozenset(
+# The refusals that an answer of the venue can name: the contract of a booking endpoint lists them.
+NAMED_REFUSALS = frozenset(
     {
         Kind.FULL,
         Kind.NO_CREDIT,
         Kind.LIMIT_REACHED,
-        Kind.TOO_EARLY,
         Kind.PAYMENT_DUE,
         Kind.TOO_LATE,
         Kind.CONFLICT_SAME_HOUR,
         Kind.CLASS_GONE,
-        Kind.SESSION_EXPIRED,
-        Kind.REJECTED,
-        Kind.BAD_DATA,
-    },
+    }
 )
+FAILED = NAMED_REFUSALS | {Kind.TOO_EARLY, Kind.SESSION_EXPIRED, Kind.REJECTED, Kind.BAD_DATA}
 ENDED_BY_DATABASE = frozenset({Kind.EXPIRED, Kind.UNKNOWN})
 
 # What a member reads. Our own sentences: a venue's text may hold anything.

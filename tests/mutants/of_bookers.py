@@ -43,7 +43,7 @@ OF_WEBHOOKS = mutants(
     ("{1,100}", "{1,101}", "unit/webhook"),
     ("allow_nan=False", "allow_nan=True", "unit/webhook_request"),
     (
-        "if isinstance(state, str) and state in _NAMED_REFUSALS:",
+        "if isinstance(state, str) and state in NAMED_REFUSALS:",
         "if isinstance(state, str) and state in set(Kind):",
         "unit/webhook",
     ),

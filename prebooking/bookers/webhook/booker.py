@@ -12,21 +12,10 @@ import httpx
 from prebooking.bookers import Gate
 from prebooking.bookers.call import HEADERS, Reply, ask, call
 from prebooking.errors import BadBookingData
-from prebooking.model import Kind, Outcome, Prebooking
+from prebooking.model import NAMED_REFUSALS, Kind, Outcome, Prebooking
 
 # The endpoint's set-up or load, never the member's fault: its secret, its address, its proxy, its limits.
 _BLOCKED = frozenset({401, 403, 404, 405, 407, 421, 426, 429, 431})
-_NAMED_REFUSALS = frozenset(
-    {
-        Kind.FULL,
-        Kind.NO_CREDIT,
-        Kind.LIMIT_REACHED,
-        Kind.PAYMENT_DUE,
-        Kind.TOO_LATE,
-        Kind.CONFLICT_SAME_HOUR,
-        Kind.CLASS_GONE,
-    },
-)
 
 
 class WebhookBooker:
@@ -96,7 +85,7 @@ def _placed(said: dict[str, Any]) -> Outcome:
 
 def _refused(status: int, said: dict[str, Any]) -> Outcome:
     state = said.get("state")
-    if isinstance(state, str) and state in _NAMED_REFUSALS:
+    if isinstance(state, str) and state in NAMED_REFUSALS:
         return Outcome(Kind(state))
     if status == httpx.codes.PAYMENT_REQUIRED:  # platforms say so of an endpoint that they have switched off
         return Outcome(Kind.BLOCKED, detail=f"HTTP {status}")
