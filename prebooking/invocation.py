@@ -13,10 +13,9 @@ from prebooking.hold import tighten_while_held
 from prebooking.log import Log
 from prebooking.model import Summary
 from prebooking.scheduler import PrebookingScheduler
-from prebooking.settings import Settings
+from prebooking.settings import Settings, key_id
 from prebooking.store import PrebookingStore
 from prebooking.supabase import create_isolated_supabase
-from prebooking.systems import Ability, can
 
 preload()
 
@@ -44,19 +43,10 @@ async def run_once(
             store=PrebookingStore(database, instance_id=instance_id, clock=clock, by_hand=by_hand),
             bookers=bookers,
             settings=settings,
-            keys=_key_ids(settings),
+            keys=[key_id(key) for key in settings.session_keys],
             tighten=partial(tighten_while_held, database),
             guard=guard,
             clock=clock,
             log=log,
         )
         return await scheduler.run()
-
-
-def _key_ids(settings: Settings) -> list[str]:
-    """Return the ids of the keys that open members' logins here."""
-    if not any(can(system, Ability.LOGINS) for system in settings.systems):
-        return []
-    from prebooking.sessions import Seal  # noqa: PLC0415 - not before a session needs it
-
-    return Seal.of(settings).key_ids

@@ -7,7 +7,6 @@ else's row, or changed in any way, does not open.
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
 import os
 from collections.abc import Iterable
@@ -21,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from prebooking.clock import Clock, Deadline, Reading
 from prebooking.errors import SealBroken
 from prebooking.model import Kind, Outcome, SealedSession, Venue
-from prebooking.settings import AccountSettings, session_key
+from prebooking.settings import AccountSettings, key_id
 from prebooking.supabase import IsolatedSupabase
 
 _NONCE, _TAG = 12, 16  # bytes that the mode adds
@@ -41,13 +40,12 @@ class Seal:
     @classmethod
     def of(cls, settings: AccountSettings) -> Self:
         """Return the seal that the settings describe; without a key it opens nothing."""
-        given = (settings.session_encryption_key, settings.session_encryption_key_previous)
-        return cls(*(session_key(key.get_secret_value()) for key in given if key))
+        return cls(*settings.session_keys)
 
     @property
     def key_ids(self) -> list[str]:
         """Return what names each key without showing it; the first is that of the key that seals."""
-        return [hashlib.sha256(key).hexdigest()[:16] for key in self._keys]
+        return [key_id(key) for key in self._keys]
 
     def seal(self, content: dict[str, Any], *, venue_id: UUID, member: str) -> str:
         """Return what the database may keep, as text."""

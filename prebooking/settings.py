@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import ipaddress
 import json
 import os.path
@@ -112,6 +113,11 @@ def session_key(value: str) -> bytes:
     return key
 
 
+def key_id(key: bytes) -> str:
+    """Return the name of a key for members' sessions, which does not show it: the start of its SHA-256."""
+    return hashlib.sha256(key).hexdigest()[:16]
+
+
 def _session_key(value: SecretStr) -> SecretStr:
     session_key(value.get_secret_value())
     return value
@@ -190,6 +196,12 @@ class AccountSettings(DatabaseSettings):
         if value and not (is_loopback(info.data.get("supabase_url", "")) and is_loopback(value)):
             raise ValueError("is for the local stack alone, where database and venue are on this machine: remove it")
         return value
+
+    @property
+    def session_keys(self) -> list[bytes]:
+        """Return the keys that open members' sessions; the first one seals."""
+        given = (self.session_encryption_key, self.session_encryption_key_previous)
+        return [session_key(key.get_secret_value()) for key in given if key]
 
 
 class Settings(AccountSettings):

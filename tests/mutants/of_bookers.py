@@ -138,18 +138,26 @@ OF_SEALS = mutants(
     ("nonce = os.urandom(_NONCE)", "nonce = bytes(_NONCE)", "unit/sealing"),
     ("AESGCM(self._keys[0]).encrypt", "AESGCM(self._keys[-1]).encrypt", "unit/sealing"),
     ("        for key in self._keys:\n", "        for key in self._keys[:1]:\n", "unit/sealing"),
+    ("SEALED_LIMIT = 16_384", "SEALED_LIMIT = 16_388", "unit/sealing"),
+)
+
+OF_STORED_SESSIONS = mutants(
+    "prebooking/sessions.py",
     (
         'params |= {"p_over": why.kind is Kind.SESSION_EXPIRED}',
         'params |= {"p_over": True}',
         "session_keeper::a_session_that_could_not_be_refreshed_is_said_and_tried_again",
     ),
-    ("hashlib.sha256(key).hexdigest()[:16]", "key.hex()[:16]", "unit/sealing"),
-    ("SEALED_LIMIT = 16_384", "SEALED_LIMIT = 16_388", "unit/sealing"),
     (
         "        with suppress(ValidationError):\n",
         "        with suppress(TypeError):\n",
         "session_keeper::a_bad_login_or_venue_costs_nobody_else_their_login",
     ),
+)
+
+OF_KEYS = mutants(
+    "prebooking/settings.py",
+    ("hashlib.sha256(key).hexdigest()[:16]", "key.hex()[:16]", "unit/sealing"),
 )
 
 OF_CALLERS = mutants(
@@ -165,4 +173,12 @@ OF_CALLERS = mutants(
     ('"surrogatepass"', '"strict"', "unit/auth"),
 )
 
-OF_BOOKERS: list[Mutant] = [*OF_CALLS, *OF_WEBHOOKS, *OF_AIMHARDER, *OF_SEALS, *OF_CALLERS]
+OF_BOOKERS: list[Mutant] = [
+    *OF_CALLS,
+    *OF_WEBHOOKS,
+    *OF_AIMHARDER,
+    *OF_SEALS,
+    *OF_STORED_SESSIONS,
+    *OF_KEYS,
+    *OF_CALLERS,
+]
