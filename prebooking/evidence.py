@@ -77,8 +77,6 @@ def sent(ending: Ending) -> Sent | None:
     if verdict is None or not isinstance(ending, Attempt):
         return None
     if_not_booked = ending.outcome.if_not_booked if ending.outcome and verdict is Verdict.UNSURE else None
-    if if_not_booked and not proves(Evidence.QUESTION_AFTER_LEASE, if_not_booked):
-        if_not_booked = None
     return Sent(
         id=ending.id,
         attempts=ending.row.attempts + ending.calls,

@@ -52,8 +52,6 @@ class Slot:
         await queue.time.sleep_until(self._row.available_at)
         while (ahead := queue.ahead_of(self)) is not None:
             await ahead.over.wait()
-        if self.over.is_set():  # the queue was closed meanwhile
-            return
         queue.turn = self
         await queue.clock.sleep_until(queue.sent_at + queue.stagger)
 
@@ -118,21 +116,16 @@ class SlotQueue:
         return min(ahead, key=lambda other: other.order, default=None)
 
     def close(self) -> None:
-        """Cancel the tasks that wait for a slot and end the granted slots: nothing leaves any more."""
+        """Cancel the tasks that wait for a slot. Those that have one are refused at their first byte."""
         self.closed = True
         for _, slot in self._waiting:
             slot.granted.cancel()
         self._waiting.clear()
         self.emptied.set()
-        for slot in [*self._granted]:
-            slot.end()
 
     def busy_for(self) -> float:
-        """Return the seconds until the last queued call should have left, if the venue is quick."""
-        if not self._waiting:
-            return 0.0
-        last = max(slot.opens_at for _, slot in self._waiting)
-        return max(0.0, last - self.clock.monotonic()) + len(self._waiting) * self.stagger
+        """Return the seconds that the calls in the queue take, if the venue is quick and their opening has come."""
+        return len(self._waiting) * self.stagger
 
     async def grant(self, *, until: Deadline) -> None:
         """Grant slots in order, until it is too late to start a call."""

@@ -68,7 +68,7 @@ class VenueQueue:
             self._begin(self._context)
 
     def busy_for(self) -> float:
-        """Return the seconds until the last queued call should have left, if the venue is quick."""
+        """Return the seconds that the calls in the queue take, if the venue is quick and their opening has come."""
         return self.slots.busy_for() + (len(self._new) + self._preparing) * self.slots.stagger
 
     async def dispatched(self) -> None:
@@ -99,11 +99,7 @@ class VenueQueue:
             self._fail(TimeoutError())
 
     async def _open(self) -> None:
-        try:
-            booker = await self._booker.enter_async_context(self._open_booker(self._venue))
-        except BaseException:
-            self._new.clear()  # nothing was sent: they go back at the end of the run
-            raise
+        booker = await self._booker.enter_async_context(self._open_booker(self._venue))
         self._context = VenueContext(
             venue_id=self._venue.id,
             booker=booker,

@@ -201,7 +201,7 @@ def test_a_connection_that_grew_stale_before_its_slot_is_made_anew_at_once(
 ) -> None:
     world = World(database)
     [row] = world.opening(1)
-    use_booker(monkeypatch, Script((0, STALE_CONNECTION), (0, STALE_CONNECTION), (0, Outcome(Kind.BOOKED))))
+    use_booker(monkeypatch, Script(*[(0.0, STALE_CONNECTION)] * 3, (0.0, Outcome(Kind.BOOKED))))
     summary = world.play(world.invoke())
     assert world.ends([row]) == [BOOKED]
     assert summary.lateness_ms["max"] is not None

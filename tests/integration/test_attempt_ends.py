@@ -65,16 +65,16 @@ def test_a_login_that_is_over_says_nothing_about_a_row_in_doubt(database: Databa
 
 
 @pytest.mark.parametrize(
-    ("attempts", "end"),
-    [(3, ("failed", "rejected")), (4, ("pending", None))],
+    ("blocks", "attempts", "end"),
+    [(3, 3, ("failed", "rejected")), (3, 4, ("pending", None)), (2, 2, ("pending", None))],
 )
 def test_a_row_is_given_up_unasked_only_if_each_of_its_calls_was_refused(
-    database: Database, monkeypatch: pytest.MonkeyPatch, attempts: int, end: tuple[str, str | None]
+    database: Database, monkeypatch: pytest.MonkeyPatch, blocks: int, attempts: int, end: tuple[str, str | None]
 ) -> None:
     """I4: one call without a clear answer may have got the place."""
     world = World(database)
     venue = add_venue(world.connection, answered_at=EPOCH - timedelta(minutes=1))
-    blocked: dict[str, Any] = {"blocks": 3, "blocked_at": EPOCH - timedelta(minutes=5), "maybe_sent": True}
+    blocked: dict[str, Any] = {"blocks": blocks, "blocked_at": EPOCH - timedelta(minutes=5), "maybe_sent": True}
     [row] = world.opening(1, at=-600, venue=venue, attempts=attempts, **blocked)
     use_booker(monkeypatch, ScriptedBooker(found=Outcome(Kind.CANNOT_TELL)))
     world.play(world.invoke())

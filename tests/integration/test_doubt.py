@@ -31,6 +31,7 @@ def test_a_call_cut_off_at_the_guard_is_unsure_and_stays_leased(database: Databa
     summary = world.play(world.invoke())
     stands = world.row(row)
     assert (stands["status"], stands["attempts"], stands["claimed_by"]) == ("pending", 1, summary.instance_id)
+    assert EPOCH < stands["fired_at"] < EPOCH + timedelta(seconds=0.1)
     assert summary.timed_out
     assert summary.details["unsure"] == 1
 

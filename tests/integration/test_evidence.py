@@ -16,6 +16,7 @@ from prebooking.model import COMPLETED, ENDED_BY_DATABASE, FAILED, Kind, Outcome
 from tests.bookers import ScriptedBooker, use_booker
 from tests.calls import claimed, complete, fail
 from tests.database import Connection, Database
+from tests.doubles import EPOCH
 from tests.factories import add_prebooking, add_venue
 from tests.world import World
 
@@ -176,6 +177,17 @@ def test_a_class_that_the_venue_no_longer_lists_is_gone_only_after_a_second_look
     assert world.ends([row]) == [("pending", None)]
     world.play(minutes(world, 3))
     assert world.ends([row]) == [("failed", "class_gone")]
+
+
+@pytest.mark.parametrize(("seconds", "end"), [(59, ("pending", None)), (60, ("failed", "class_gone"))])
+def test_two_looks_within_a_minute_are_one(
+    database: Database, monkeypatch: pytest.MonkeyPatch, seconds: float, end: tuple[str, str | None]
+) -> None:
+    world = World(database)
+    [row] = world.opening(1, at=-600, maybe_sent=True, missing_since=EPOCH - timedelta(seconds=seconds))
+    use_booker(monkeypatch, ScriptedBooker(found=Outcome(Kind.MISSING)))
+    world.play(world.invoke())
+    assert world.ends([row]) == [end]
 
 
 def test_questions_about_a_row_come_less_and_less_often(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -294,7 +294,7 @@ def test_another_opening_may_follow_a_settled_call_only_after_the_stagger(databa
 
     async def chase() -> None:
         run = asyncio.create_task(world.invoke(guard=2.3))  # no time for a second claim: it leaves the row to others
-        await asyncio.sleep(0.001)
+        await asyncio.sleep(0.0015)  # after the claim: else the first run takes both
         class_id = world.row(first[0])["booking_data"]["class_id"]
         add_prebooking(world.connection, venue, booking_data={"class_id": class_id}, available_at=EPOCH)
         while not run.done():

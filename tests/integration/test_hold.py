@@ -118,6 +118,13 @@ def test_a_few_questions_are_asked_spread_over_the_hold_and_none_right_before_th
     assert min(gaps) > 0.4
 
 
+def test_nothing_is_asked_right_before_the_opening_of_a_short_hold_either(database: Database) -> None:
+    network = Network(database, [(0.01, 0.01)])
+    held(network, opens=0.2)
+    assert len(network.asked_at) == QUESTIONS
+    assert max(network.asked_at) <= 0.15
+
+
 @pytest.mark.parametrize("opens", [-1.0, 0.02, 0.16])
 def test_nothing_is_asked_in_a_short_hold_or_after_the_opening(database: Database, opens: float) -> None:
     network = Network(database, [(0.01, 0.01)])

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from datetime import datetime, timedelta
+from uuid import uuid4
 
 import pytest
 
 from prebooking.clock import Clock, DatabaseTime, Deadline, Reading
+from prebooking.model import Prebooking, Venue
+from prebooking.rules import may_leave
 from tests.doubles import EPOCH, VirtualClock, run_virtual
 
 
@@ -26,15 +29,15 @@ def test_the_real_clock_wakes_nobody_early() -> None:
 
 @pytest.mark.parametrize("stopped", [{}, {"wall_stopped": True}, {"monotonic_stopped": True}])
 def test_a_deadline_passes_although_one_clock_stood_still(stopped: dict[str, bool]) -> None:
-    async def freeze() -> tuple[float, bool, bool]:
+    async def freeze() -> tuple[float, float, bool, bool]:
         clock = VirtualClock()
         deadline = Deadline(clock, Reading.of(clock), 8)
         await asyncio.sleep(3)
         left = deadline.remaining()
         clock.freeze(6, **stopped)
-        return left, deadline.passed(), deadline.later(5).passed()
+        return left, deadline.remaining(), deadline.passed(), deadline.later(5).passed()
 
-    assert run_virtual(freeze()) == (5, True, False)
+    assert run_virtual(freeze()) == (5, 0, True, False)
 
 
 def test_a_frozen_machine_with_both_clocks_stopped_cannot_know_it() -> None:
@@ -110,6 +113,42 @@ def test_the_best_reading_counts_for_each_bound() -> None:
     assert run_virtual(tighten()) == (0.98, 1.01)
 
 
+@pytest.mark.parametrize(
+    ("opens", "ends", "leaves"),
+    [
+        (0.7, 0.91, True),
+        (0.71, 2, False),  # its opening may not have come: the clock may stand at 0.7 ...
+        (0, 0.9, False),  # ... and its class may have begun, because it may stand at 0.9
+        (0, 0.8, False),
+    ],
+)
+def test_nothing_leaves_unless_both_bounds_lie_between_the_opening_and_the_class(
+    opens: float, ends: float, *, leaves: bool
+) -> None:
+    async def leave() -> bool:
+        time = DatabaseTime(VirtualClock(), *reading(0.7, -0.2, 0.0))
+        return may_leave(row(opens=opens, ends=ends), time)
+
+    assert run_virtual(leave()) is leaves
+
+
+def row(*, opens: float, ends: float) -> Prebooking:
+    """Return a row that can be called between two instants, in seconds after the epoch."""
+    venue = Venue(
+        id=uuid4(), name="v", provider="webhook", host=None, provider_box_id=None, timezone="UTC", idempotent=False
+    )
+    return Prebooking(
+        id=uuid4(),
+        venue=venue,
+        user_email="member@example.com",
+        booking_data={},
+        available_at=EPOCH + timedelta(seconds=opens),
+        expires_at=EPOCH + timedelta(seconds=ends),
+        created_at=EPOCH,
+        maybe_sent=False,
+    )
+
+
 def test_a_freeze_widens_the_upper_bound_of_every_reading() -> None:
     async def freeze() -> float:
         clock = VirtualClock()
@@ -134,14 +173,17 @@ def test_when_the_database_s_clock_was_set_the_newest_reading_alone_counts(step:
     assert run_virtual(set_it()) == (1.0, 1.01)
 
 
-def test_who_sleeps_until_an_opening_wakes_by_a_bound_that_was_tightened_meanwhile() -> None:
+@pytest.mark.parametrize(("slow", "tightened"), [(1.0, 2.0), (0.2, 2.9)])
+def test_who_sleeps_until_an_opening_wakes_by_a_bound_that_was_tightened_meanwhile(
+    slow: float, tightened: float
+) -> None:
     async def sleep() -> float:
         clock = VirtualClock()
-        await asyncio.sleep(1)
-        time = DatabaseTime(clock, *reading(0.0, 0.0, 1.0))
+        await asyncio.sleep(slow)
+        time = DatabaseTime(clock, *reading(0.0, 0.0, slow))
         sleeping = asyncio.create_task(time.sleep_until(EPOCH + timedelta(seconds=3)))
-        await asyncio.sleep(1)
-        time.tighten(*reading(1.99, 1.98, 2.0))
+        await asyncio.sleep(tightened - slow)
+        time.tighten(*reading(tightened - 0.01, tightened - 0.02, tightened))
         await sleeping
         return clock.monotonic()
 

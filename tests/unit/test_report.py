@@ -60,6 +60,7 @@ def attempt(late: float) -> Attempt:
         (ending(Kind.FULL, settled=None), "unsure", "unsure"),
         (ending(Kind.UNSURE), "unsure", "unsure"),
         (ending(Kind.BLOCKED), "unsure", "blocked"),
+        (ending(Kind.BLOCKED_ALONE), "unsure", "blocked_alone"),
         (ending(Kind.TOO_EARLY), "released", "too_early"),
         (ending(Kind.NOT_SENT, calls=0), "released", "not_sent"),
         (ending(Kind.BAD_DATA, settled=None, calls=0), "released", "bad_data"),
@@ -98,6 +99,7 @@ LOCKED = "1 due row locked by another transaction"
         ),
         (report(ending(Kind.CANNOT_TELL, calls=0)), "Processed 0 prebookings, 1 could not get on"),
         (report(attempt(0), ending(Kind.MISSING, calls=0)), "Processed 1 prebooking, 1 could not get on"),
+        (report(attempt(0), ending(Kind.NOT_READY, calls=0)), "Processed 1 prebooking, 1 could not get on"),
         (report(attempt(0), locked=1), f"Processed 1 prebooking; {LOCKED}"),
         (report(locked=1, no_login=2), f"No prebookings ready; {LOCKED}; 2 due rows without a login to open here"),
     ],
@@ -105,6 +107,10 @@ LOCKED = "1 due row locked by another transaction"
 def test_the_message_says_what_happened(given: Report, message: str) -> None:
     assert answer(given)["message"] == message
     assert answer(given)["success"] is not given.failed
+
+
+def test_a_row_that_the_database_says_is_not_ours_any_more_is_settled_too() -> None:
+    assert report(ending(Kind.BOOKED, settled=False), ending(Kind.FULL, settled=True), ending(None)).settled == 2
 
 
 def test_unsent_rows_that_could_not_be_given_back_are_not_said_to_be_released() -> None:
