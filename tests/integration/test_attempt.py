@@ -66,10 +66,13 @@ def test_lateness_is_that_of_the_first_call(database: Database) -> None:
     assert world.row(row)["lateness_ms"] < 100
 
 
-def test_lateness_counts_from_the_earliest_instant_that_the_opening_can_have_been(database: Database) -> None:
+@pytest.mark.parametrize("back", [0.02, 0.05, 0.1, 0.3])
+def test_lateness_counts_from_the_earliest_instant_that_the_opening_can_have_been(
+    database: Database, back: float
+) -> None:
     world = World(database)
     [row] = world.opening(1)
-    world.wire.back = 0.3
+    world.wire.back = back
     world.play(world.invoke())
     left = world.sent()[0] - 0.02
     assert world.row(row)["lateness_ms"] >= round(left * 1000)
@@ -173,17 +176,25 @@ def test_clear_answers_are_followed_up_in_whatever_order_they_come(
     assert world.ends([row]) == [BOOKED]
 
 
+@pytest.mark.parametrize(
+    "answers",
+    [
+        (Kind.SESSION_EXPIRED, Kind.SESSION_EXPIRED),
+        (Kind.TOO_EARLY, Kind.SESSION_EXPIRED, Kind.SESSION_EXPIRED),
+        (Kind.SESSION_EXPIRED, Kind.TOO_EARLY, Kind.SESSION_EXPIRED),
+    ],
+)
 def test_a_renewed_login_that_is_refused_again_puts_the_row_back(
-    database: Database, monkeypatch: pytest.MonkeyPatch
+    database: Database, monkeypatch: pytest.MonkeyPatch, answers: tuple[Kind, ...]
 ) -> None:
     world = World(database)
     [row] = world.opening(1)
-    booker = Script((0, Outcome(Kind.SESSION_EXPIRED)))
+    booker = Script(*((0.0, Outcome(kind)) for kind in answers))
     use_booker(monkeypatch, booker)
     world.play(world.invoke())
     stands = world.row(row)
     assert (stands["status"], stands["claimed_by"], stands["maybe_sent"]) == ("pending", None, False)
-    assert len(booker.calls) == 2
+    assert len(booker.calls) == len(answers)
 
 
 def test_a_venue_that_blocks_a_login_is_left_alone(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -238,12 +238,22 @@ def test_a_login_that_this_deployment_cannot_open_is_rung_for_once(owner: Connec
     assert bell.posts() == [27]
 
 
-def test_a_session_that_holds_the_bell_s_row_stops_no_ring(database: Database, owner: Connection, bell: Bell) -> None:
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "select from public.prebooking_bell for update",
+        "select from public.prebooking_bell for share",
+        "update public.prebooking_bell set lead = lead",
+    ],
+)
+def test_a_session_that_holds_the_bell_s_row_stops_no_ring(
+    database: Database, owner: Connection, bell: Bell, statement: str
+) -> None:
     """K2: somebody who looks after the bell in the SQL editor, and forgets to commit."""
     add_rows(owner, 1, 1, opens=30)
     owner.execute("set lock_timeout = '500ms'")
     other = database.connect()
     with other.transaction():
-        other.execute("select from public.prebooking_bell for update")
+        other.execute(statement.encode())
         bell.minute()
     assert bell.posts()[0] == 27

@@ -120,17 +120,22 @@ def test_four_unclear_calls_and_no_place_are_a_refusal(database: Database, monke
     assert (world.row(row)["outcome"], len(booker.calls)) == ("rejected", 4)
 
 
-def test_clear_answers_do_not_count_as_unclear_calls(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("clear", [Kind.TOO_EARLY, Kind.SESSION_EXPIRED])
+def test_clear_answers_do_not_count_as_unclear_calls(
+    database: Database, monkeypatch: pytest.MonkeyPatch, clear: Kind
+) -> None:
+    """Four clear answers, then one call that is cut off."""
     world = World(database)
     [row] = world.opening(1)
-    booker = ScriptedBooker(answer=Outcome(Kind.TOO_EARLY), found=Outcome(Kind.NOT_BOOKED))
+    booker = ScriptedBooker(answer=Outcome(clear), found=Outcome(Kind.NOT_BOOKED))
     use_booker(monkeypatch, booker)
 
     async def story() -> None:
-        await world.invoke()
+        while len(booker.calls) < 4:
+            await minutes(world, 1)
         booker.answer = Outcome(Kind.UNSURE)
-        await asyncio.sleep(60)
-        await world.invoke()
+        while len(booker.calls) < 5:
+            await minutes(world, 1)
         booker.answer = Outcome(Kind.BOOKED)
         await minutes(world, 3)
 
@@ -160,10 +165,31 @@ def test_too_early_is_final_after_a_quarter_of_an_hour_and_asked_once_a_minute(
     assert "quarter of an hour" in world.row(row)["error_message"]
 
 
-def test_a_gym_that_opens_six_minutes_late_is_booked(database: Database) -> None:
-    world = World(database, skew=timedelta(minutes=-6))
+@pytest.mark.parametrize("late", [2, 6, 13])
+def test_a_gym_that_opens_minutes_late_is_booked(database: Database, late: int) -> None:
+    world = World(database, skew=timedelta(minutes=-late))
     [row] = world.opening(1)
-    world.play(minutes(world, 8))
+    world.play(minutes(world, late + 2))
+    assert world.ends([row]) == [("completed", "booked")]
+
+
+@pytest.mark.parametrize("behind", [2.5, 5.0, 50.0])
+def test_triggers_that_come_at_once_end_no_row_at_a_venue_whose_clock_is_behind(
+    database: Database, behind: float
+) -> None:
+    """Three triggers within 3.3 seconds."""
+    world = World(database, skew=timedelta(seconds=-behind))
+    [row] = world.opening(1)
+
+    async def story() -> float:
+        for _ in range(3):
+            await world.invoke()
+        took = asyncio.get_running_loop().time()
+        await asyncio.sleep(60)
+        await minutes(world, 2)
+        return took
+
+    assert world.play(story()) < 3.3
     assert world.ends([row]) == [("completed", "booked")]
 
 

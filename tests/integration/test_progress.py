@@ -38,6 +38,21 @@ def test_a_flood_of_rows_that_cannot_get_on_delays_nobody_at_their_own_venue(dat
     met_on_time(world, database, flood, [venue], venue)
 
 
+@pytest.mark.parametrize(("members", "stagger_ms"), [(121, 50), (7, 1000), (30, 250)])
+def test_as_many_rows_in_doubt_as_fill_a_run_delay_no_fresh_row_of_their_venue(
+    database: Database, members: int, stagger_ms: int
+) -> None:
+    world = World(database)
+    world.twin.can_tell = False
+    venue = add_venue(world.connection)
+    world.opening(members, venue=venue, at=-60, maybe_sent=True)
+    [fresh] = world.opening(1, venue=venue)
+    world.play(world.invoke(STAGGER_MS=str(stagger_ms)))
+    assert world.ends([fresh]) == [BOOKED]
+    assert world.sent()[0] < 0.2
+    assert 0 < len(world.twin.ledger.arrivals("GET")) <= 10, "a few questions per run"
+
+
 def met_on_time(world: World, database: Database, flood: Flood, flooded: list[UUID], healthy: UUID) -> None:
     """Let two minutes pass before the healthy opening, and see that it is met in the order of its rows."""
     with ExitStack() as until:

@@ -121,6 +121,15 @@ def test_both_commands_of_readme_are_targets() -> None:
         assert f"\n{command} " in told
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_nothing_is_installed_outside_a_virtual_environment(name: str) -> None:
+    """Debian and Ubuntu refuse it: error: externally-managed-environment."""
+    blocks = re.findall(r"^```.*?^```", (ROOT / name).read_text(), re.DOTALL | re.MULTILINE)
+    for block in (block for block in blocks if "pip install" in block):
+        before, *_ = block.split("pip install")
+        assert re.search(r"python3 -m venv (\S+)\n\. \1/bin/activate\n", before), block
+
+
 def test_hooks_call_the_project_s_own_tools_and_download_nothing() -> None:
     hooks = (ROOT / ".pre-commit-config.yaml").read_text()
     assert set(re.findall(r"repo: (.*)", hooks)) == {"local"}

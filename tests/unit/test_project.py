@@ -14,6 +14,7 @@ import pytest
 
 import prebooking
 from prebooking.settings import MAX_DURATION, Settings
+from tests import postgrest
 
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted([*ROOT.glob("api/**/*.py"), *ROOT.glob("prebooking/**/*.py")])
@@ -104,6 +105,37 @@ def test_make_help_names_every_target() -> None:
     told = subprocess.run(["make", "-s", "-C", ROOT, "help"], check=True, capture_output=True, text=True).stdout
     named = {word for line in told.splitlines() for word in line[5:36].split()}
     assert named == set(targets[1].split())
+
+
+def test_the_tests_run_against_the_real_postgrest_wherever_it_can_be_had(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    for target in ("test", "integration", "acceptance", "postgres"):
+        assert re.search(rf"^(\w+ )*{target}( \w+)*:.* postgrest\b", makefile, re.MULTILINE), target
+    binary = tmp_path / "postgrest"
+    monkeypatch.setattr(postgrest, "BINARY", binary)
+    assert postgrest.which_rest() == postgrest.IMITATION
+    binary.touch()
+    assert postgrest.which_rest() == postgrest.REAL
+
+
+def test_the_set_up_says_each_of_its_steps_before_it_is_done(tmp_path: Path) -> None:
+    """It takes about a minute."""
+    command = ["make", "-s", "-n", "-C", str(ROOT), f"VENV={tmp_path}", f"{tmp_path}/.ready"]
+    lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+    steps = [number for number, line in enumerate(lines) if re.search(r"echo '  \d of 4: ", line)]
+    works = [number for number, line in enumerate(lines) if " -m venv " in line or " install " in line]
+    assert len(steps) == 4
+    assert works == [number + 1 for number in steps]
+
+
+def test_the_version_of_pytest_can_read_its_settings() -> None:
+    """A table ``[tool.pytest]`` is read by pytest 9 and ignored before."""
+    pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert "pytest" in pyproject["tool"]
+    needed = [one for extra in pyproject["project"]["optional-dependencies"].values() for one in extra]
+    assert [one for one in needed if re.match(r"pytest[^-]", one)] == ["pytest>=9"]
 
 
 def test_the_version_is_said_once_and_the_same() -> None:
