@@ -18,7 +18,7 @@ dev: $(READY)             ## the stack, left running, with lines to paste and a 
 	@trap '' INT; exec $(BIN)/python -m prebooking.local.dev
 
 test: lint postgrest      ## everything that must hold before a commit lands
-	$(BIN)/pytest -n 2 --dist worksteal --cov --cov-report=term
+	$(BIN)/pytest -n 2 --dist worksteal --every-function --cov --cov-report=term
 
 lint: $(READY)            ## style, types, layers
 	$(BIN)/ruff format --check

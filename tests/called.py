@@ -1,4 +1,4 @@
-"""Which functions of the database the tests have called, summed over the databases and the processes of a test run.
+"""Which functions the suites of the database have called, summed over the databases and the processes of a test run.
 
 The server counts calls (``track_functions``). Every function has a ``search_path`` of its own, so none is inlined and
 every call is counted. A function that a test has replaced does not count: its name is there, but not its text.
@@ -31,7 +31,7 @@ _PATIENCE = 5.0  # seconds in which a closed connection has to be gone; it repor
 
 
 class CalledFunctions:
-    """A plugin that fails the test run if there is a function that no test has called."""
+    """A plugin that fails the test run if there is a function that no suite of the database has called."""
 
     def __init__(self) -> None:
         self.there: set[tuple[str, str]] = set()
@@ -51,7 +51,7 @@ class CalledFunctions:
 
     @property
     def missing(self) -> list[str]:
-        """The functions that no test has called."""
+        """The functions that no suite has called."""
         return sorted(name for name, _ in self.there - self.called)
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
@@ -70,9 +70,9 @@ class CalledFunctions:
         self.called |= {(name, text) for name, text in called}
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
-        """Name the functions that no test has called."""
+        """Name the functions that no suite has called."""
         if self.missing:
-            terminalreporter.section("functions that no test has called", red=True)
+            terminalreporter.section("functions that no suite of the database has called", red=True)
             terminalreporter.write_line("\n".join(self.missing))
         elif self.there:
             terminalreporter.write_line(f"all {len(self.there)} functions of the database were called")

@@ -20,12 +20,15 @@ from tests.postgrest import BINARY, NO_POSTGREST, REAL, serve_rest, which_rest
 _TEMPLATE = "migrated"
 _OLD_TEMPLATE = "migrated_in_an_old_project"
 _CALLED = "called functions"
+_OF_A_SUITE = {"owner", "service", "project"}  # fixtures that only suites of the database use
 _numbers = itertools.count(1)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--postgres-major", type=int, help="the major version of Postgres (Supabase's when left out)")
-    parser.addoption("--every-function", action="store_true", help="fail if a function of the database is never called")
+    parser.addoption(
+        "--every-function", action="store_true", help="fail if no suite of the database calls one of its functions"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -34,6 +37,14 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(f"there is no Postgres {major} on this machine, only {', '.join(map(str, majors))}")
     if config.getoption("--every-function"):
         config.pluginmanager.register(CalledFunctions(), _CALLED)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the suites of the database: the files with tests that have a connection to it in their hands."""
+    suites = {item.path for item in items if _OF_A_SUITE.intersection(getattr(item, "fixturenames", ()))}
+    for item in items:
+        if item.path in suites:
+            item.add_marker("database")
 
 
 def pytest_report_header() -> str:
@@ -74,15 +85,18 @@ def old_template(postgres: LocalPostgres) -> str:
 
 
 @pytest.fixture
-def _copy(postgres: LocalPostgres, called_functions: CalledFunctions | None) -> Iterator[Callable[[str], Database]]:
+def _copy(
+    postgres: LocalPostgres, called_functions: CalledFunctions | None, request: pytest.FixtureRequest
+) -> Iterator[Callable[[str], Database]]:
     """Makes the test's database, as a copy of a template."""
+    counts = request.node.get_closest_marker("database")  # what another test calls is not called on every Postgres
     with ExitStack() as stack:
 
         def copy(template: str) -> Database:
             name = f"test_{next(_numbers)}"
             dsn = postgres.create_database(name, template=template)
             stack.callback(postgres.drop_database, name)
-            if called_functions:
+            if called_functions and counts:
                 stack.callback(called_functions.note, dsn)
             return stack.enter_context(closing(Database(postgres, name)))
 
