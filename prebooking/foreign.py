@@ -142,10 +142,10 @@ def read_time(value: object) -> time | None:
     begins = _minutes(parts["hour1"], parts["minute1"], parts["half1"])
     if parts["hour2"] and (ends is None or begins is None):
         return None
-    if parts["half2"] and not parts["half1"] and 1 <= int(parts["hour1"]) <= _NOON:
+    if parts["half2"] and not parts["half1"] and int(parts["hour1"]) <= _NOON:
         same = _minutes(parts["hour1"], parts["minute1"], parts["half2"])
         other = _minutes(parts["hour1"], parts["minute1"], "a" if parts["half2"] == "p" else "p")
-        begins = same if same is not None and ends is not None and same <= ends else other
+        begins = same if same is not None and ends is not None and same < ends else other
     return time(begins // 60, begins % 60) if begins is not None and begins < _DAY * 60 else None
 
 
@@ -181,7 +181,7 @@ def read_cookies(lines: Iterable[str], names: Collection[str]) -> dict[str, str]
 
 def fits(value: str) -> bool:
     """Return whether a cookie's value or a token is short enough to be kept, as JSON writes it."""
-    return len(value) <= COOKIE_LIMIT and len(json.dumps(value)) - 2 <= COOKIE_LIMIT
+    return len(json.dumps(value)) - 2 <= COOKIE_LIMIT
 
 
 def _deletes(attributes: str) -> bool:

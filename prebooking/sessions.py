@@ -68,11 +68,11 @@ class Seal:
         for key in self._keys:
             try:
                 raw = base64.b64decode(sealed, validate=True)
-                content = json.loads(AESGCM(key).decrypt(raw[:_NONCE], raw[_NONCE:], _whose(venue_id, member)))
+                text = AESGCM(key).decrypt(raw[:_NONCE], raw[_NONCE:], _whose(venue_id, member))
             except (InvalidTag, ValueError):
                 continue
-            if isinstance(content, dict):
-                return content
+            content: dict[str, Any] = json.loads(text)
+            return content
         raise SealBroken("The stored login cannot be opened: log in again.")
 
 

@@ -132,7 +132,7 @@ WEBHOOK = ("booking_webhook_url", "booking_webhook_secret")
 class DatabaseSettings(BaseModel):
     """The address and the key of the database. Field names are the variables' names in lower case."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True, validate_default=True)
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
     supabase_url: Annotated[str, AfterValidator(_web_address)] = Field(repr=False)
     supabase_service_role_key: Annotated[
@@ -192,8 +192,8 @@ class AccountSettings(DatabaseSettings):
 
     @field_validator("aimharder_twin_url")
     @classmethod
-    def _only_on_one_machine(cls, value: str | None, info: ValidationInfo) -> str | None:
-        if value and not (is_loopback(info.data.get("supabase_url", "")) and is_loopback(value)):
+    def _only_on_one_machine(cls, value: str, info: ValidationInfo) -> str:
+        if not (is_loopback(info.data.get("supabase_url", "")) and is_loopback(value)):
             raise ValueError("is for the local stack alone, where database and venue are on this machine: remove it")
         return value
 
@@ -236,9 +236,7 @@ class Settings(AccountSettings):
 
     @field_validator("booking_webhook_url")
     @classmethod
-    def _a_public_endpoint(cls, value: str | None, info: ValidationInfo) -> str | None:
-        if value is None:
-            return None
+    def _a_public_endpoint(cls, value: str, info: ValidationInfo) -> str:
         if is_loopback(info.data.get("supabase_url", "")) and is_loopback(value):
             return value  # the local stack: both the database and the endpoint are on this machine
         parts = urlsplit(value)

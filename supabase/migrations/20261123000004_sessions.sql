@@ -93,7 +93,7 @@ begin
   if not found then
     return false;
   end if;
-  perform public.warn_prebookings(p_venue_id, public.prebooking_member(p_user_email), left(p_warning, 300));
+  perform public.warn_prebookings(p_venue_id, public.prebooking_member(p_user_email), p_warning);
   return true;
 end $$;
 
@@ -144,7 +144,7 @@ begin
       and (s.leased_until is null or s.leased_until <= t or s.leased_until > t + interval '5 minutes')  -- no lease is that long
       and (p_keys is null or s.key_id is null or s.key_id = any (p_keys))
       and v.provider = any (p_providers) and v.enabled and (v.paused_until is null or v.paused_until <= t)
-    order by w.opens, s.venue_id, s.user_email limit least(greatest(p_limit, 0), 500)
+    order by w.opens, s.venue_id, s.user_email limit p_limit
     for no key update of s skip locked),
   leased as (
     update public.member_sessions s set leased_by = p_instance, leased_until = t + interval '30 seconds'

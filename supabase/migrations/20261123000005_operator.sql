@@ -96,7 +96,7 @@ begin
   select other.* into v_taken
   from public.venues v join public.venues other on other.id <> v.id and (lower(other.name) = lower(p_name)
     or (other.provider = v.provider and other.host = v.host and other.provider_box_id = p_box_id))
-  where v.id = p_id order by lower(other.name) = lower(p_name) desc nulls last limit 1;
+  where v.id = p_id order by lower(other.name) = lower(p_name) desc limit 1;
   if found then
     return jsonb_build_object('name', v_taken.name,
       'verdict', case when lower(v_taken.name) = lower(p_name) then 'name_taken' else 'box_taken' end);
@@ -179,12 +179,6 @@ begin
       select * from public.prebookings where venue_id = v.id and lower(user_email) = v_member and status = 'completed') p) x
   where x.verdict = 'waiting' or (x.verdict = 'booked' and not p_again) or (x.verdict = 'same_hour' and not p_anyway)
   order by x.verdict = 'waiting' desc, x.verdict = 'booked' desc, x.status = 'completed' desc limit 1;
-  if not found and 5 <= (
-    select count(*) from public.prebookings p
-    where p.venue_id = p_venue and lower(p.user_email) = v_member and p.status = 'pending'
-      and p.available_at - p_available_at > interval '-1 minute' and p.available_at - p_available_at < interval '1 minute') then
-    v_verdict := 'too_many';
-  end if;
   if v_verdict is null then
     begin
       insert into public.prebookings (id, venue_id, user_email, booking_data, available_at, expires_at)
@@ -197,7 +191,7 @@ begin
     exception
       when sqlstate 'PV000' then                           -- the row is gone again; the variables stay
         return jsonb_build_object('verdict', 'bad_data', 'why', v_warning);
-      when sqlstate 'PT409' then                           -- others have added the fifth just now
+      when sqlstate 'PT409' then                           -- of prebookings_limit
         return jsonb_build_object('verdict', 'too_many');
     end;
   end if;

@@ -117,7 +117,7 @@ $$;
 --
 -- A claim takes at most 500 rows (the function's CLAIM_LIMIT), venue after venue, the first forty of each whole or not at
 -- all, and owns the openings of what it takes: so they are counted as the claims will take them. 5,000 rows at 250 venues
--- are 10. The hundred is for a table that somebody has filled by mistake.
+-- are 10.
 create function public.prebooking_bell_posts(p_ids uuid[]) returns int
 language plpgsql stable security invoker set search_path = '' as $$
 declare
@@ -137,7 +137,7 @@ begin
     end if;
     v_room := v_room - v_forty;
   end loop;
-  return least(v_posts, 100);
+  return v_posts;
 end $$;
 
 -- Rings for the rows that need it now, if there are any; the posts leave when the caller commits.
@@ -145,7 +145,8 @@ end $$;
 -- All posts of one ring are one transaction, and pg_net sends them side by side as one batch: it starts the next one when all
 -- are answered or have timed out, and a second later. One second is enough to hand a request over; nobody needs the answer here.
 -- A second try gets two, for a slow handshake, and ten posts at most: one thread does all handshakes, and with an old libcurl
--- so few of a hundred end within the time that ten arrive sooner.
+-- so few of a hundred end within the time that ten arrive sooner. The hundred of a first try is for a table that somebody
+-- has filled by mistake.
 create function public.prebooking_bell_ring() returns void
 language plpgsql volatile security invoker set search_path = '' as $$
 declare

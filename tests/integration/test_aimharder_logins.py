@@ -11,8 +11,9 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
-from prebooking.local.venue import Fate
-from prebooking.local.venue_aimharder import BOOK, BOOKINGS, TOKEN_UPDATE
+from prebooking.attempt import CONFIRM_TIME
+from prebooking.local.venue import DROP, Fate
+from prebooking.local.venue_aimharder import BOOK, BOOKINGS, TOKEN_UPDATE, WHOAMI
 from prebooking.local.venue_verdicts import VERDICTS, json_reply
 from tests.boxes import HOST, Gym
 from tests.database import Database
@@ -78,6 +79,30 @@ def test_a_token_that_may_be_used_up_is_not_sent_again_for_the_member_s_other_ro
     assert gym.world.ends(rows) == [("pending", None)] * 3, "nobody knows, so nothing has failed"
 
 
+def test_a_token_whose_answer_was_lost_is_not_sent_again_and_ends_no_login(gym: Gym) -> None:
+    email = gym.member("ana")
+    rows = [gym.wish(email, gym.gym_class(time=time)) for time in ("07:00", "08:00", "09:00")]
+    gym.twin.expire(email)
+    gym.twin.script(email, Fate(answer=DROP), path=TOKEN_UPDATE)
+    gym.world.play(gym.invoke())
+    assert gym.calls(TOKEN_UPDATE) == [email]
+    assert (gym.world.ends(rows), gym.session(email)["expired"]) == ([("pending", None)] * 3, False)
+
+
+def test_a_login_that_another_run_is_refreshing_is_waited_for(gym: Gym) -> None:
+    email = gym.member("ana")
+    gym.twin.expire(email)
+    row = gym.wish(email, gym.gym_class())
+    lease = "update public.member_sessions set leased_by = %s, leased_until = %s"
+    gym.connection.execute(lease, [uuid4(), EPOCH + timedelta(seconds=30)])
+
+    async def story() -> None:
+        await asyncio.gather(gym.invoke(), logs_in_after(gym, email, 1.0))
+
+    gym.world.play(story())
+    assert (gym.world.ends([row]), gym.calls(TOKEN_UPDATE)) == ([("completed", "booked")], [])
+
+
 # time
 
 
@@ -109,6 +134,28 @@ def test_a_login_that_was_renewed_too_late_to_call_again_goes_back_in_line(gym: 
     assert gym.world.ends(rows)[0] == ("pending", None)
     assert (gym.world.row(rows[0])["claimed_by"], gym.world.row(rows[0])["maybe_sent"]) == (None, False)
     assert summary.outcomes == {"blocked": 1, "logged_out": 1}
+
+
+def test_a_refresh_by_another_run_is_waited_for_until_the_guard_and_no_longer(gym: Gym) -> None:
+    email = gym.member("ana")
+    gym.twin.expire(email)
+    row = gym.wish(email, gym.gym_class())
+    gym.twin.script(email, Fate(delay_after=4.0), path=BOOK)
+    lease = "update public.member_sessions set leased_by = %s, leased_until = %s"
+    gym.connection.execute(lease, [uuid4(), EPOCH + timedelta(seconds=30)])
+    summary = gym.world.play(gym.invoke(guard=5.0))
+    assert (summary.timed_out, summary.outcomes) == (False, {"logged_out": 1})
+    assert gym.world.ends([row]) == [("pending", None)]
+
+
+@pytest.mark.parametrize(("listed", "known"), [(0.9, 2.0), (0.45, 2.0)])
+def test_the_two_questions_about_a_row_take_no_longer_than_one_may(gym: Gym, listed: float, known: float) -> None:
+    email = gym.member("ana")
+    left_behind(gym, email, gym.gym_class())
+    gym.twin.script(email, Fate(delay_after=listed * CONFIRM_TIME), method="GET", path=BOOKINGS)
+    gym.twin.script(email, Fate(delay_after=known * CONFIRM_TIME), method="GET", path=WHOAMI)
+    summary = gym.world.play(gym.invoke())
+    assert summary.execution_time_ms < 1100 * CONFIRM_TIME
 
 
 # writes, and what they answer
@@ -179,6 +226,24 @@ def test_a_login_made_while_the_old_one_is_refreshed_is_never_ended_by_us(gym: G
     gym.world.play(story())
     assert gym.world.ends([row]) == [("completed", "booked")]
     assert not gym.session(email)["expired"]
+
+
+def test_a_login_that_is_removed_while_it_is_refreshed_fails_no_row_and_no_run(gym: Gym) -> None:
+    email = gym.member("ana")
+    gym.twin.expire(email)
+    row = gym.wish(email, gym.gym_class())
+    gym.twin.script(email, Fate(delay_after=1.0), path=TOKEN_UPDATE)
+
+    async def logs_out() -> None:
+        await asyncio.sleep(0.5)
+        gym.connection.execute("delete from public.member_sessions where user_email = %s", [email])
+
+    async def story() -> bool:
+        summary, _ = await asyncio.gather(gym.invoke(), logs_out())
+        return summary.success
+
+    assert gym.world.play(story())
+    assert gym.world.ends([row]) == [("pending", None)]
 
 
 @pytest.mark.parametrize("token", ["\ud800", "a b", "x" * 5000])

@@ -311,7 +311,7 @@ async def test_a_list_has_pending_and_recently_ended_prebookings_ordered_by_clas
     late = add_prebooking(owner, venue, **mine, expires_at=noon(7200))
     soonest = add_prebooking(owner, venue, **mine, expires_at=noon(60), maybe_sent=True)
     full = add_prebooking(
-        owner, venue, **mine, **ended, settled_at=noon(-3600), available_at=noon(-7200), expires_at=noon(-60)
+        owner, venue, **mine, **ended, settled_at=noon(-3600), available_at=noon(-7200), expires_at=noon(-30)
     )
     add_prebooking(owner, venue, **mine, **ended, settled_at=noon(-8 * 86400))
     add_prebooking(owner, venue)

@@ -13,7 +13,7 @@ from prebooking.local.venue import DROP, Fate
 from prebooking.local.venue_aimharder import TOKEN_UPDATE
 from prebooking.local.venue_verdicts import VERDICTS
 from prebooking.sessions import Seal
-from tests.boxes import KEYS, Gym
+from tests.boxes import KEYS, SEAL, Gym
 from tests.database import Database
 from tests.doubles import VirtualClock
 from tests.world import World
@@ -89,9 +89,10 @@ def test_a_session_that_could_not_be_refreshed_is_said_and_tried_again(gym: Gym,
     assert (warning(gym, email), gym.session(email)["version"]) == (None, 2)
 
 
-def test_a_session_that_does_not_open_is_said_and_left_as_it_is(gym: Gym) -> None:
-    email, session = "ana@example.com", Session("token", {}, "f" * 50)
-    gym.keep(email, session, old=OLD, seal=Seal(bytes(32)))
+@pytest.mark.parametrize(("token", "seal"), [("token", Seal(bytes(32))), ("no token", SEAL)])
+def test_a_session_that_does_not_open_is_said_and_left_as_it_is(gym: Gym, token: str, seal: Seal) -> None:
+    email = "ana@example.com"
+    gym.keep(email, Session(token, {}, "f" * 50), old=OLD, seal=seal)
     gym.connection.execute("update public.member_sessions set key_id = null")  # it may be ours
     gym.wish(email, gym.gym_class(at=HOUR))
     kept = gym.world.play(gym.keep_sessions())
@@ -140,6 +141,14 @@ def test_refreshes_are_spaced_out_and_end_inside_the_guard(gym: Gym) -> None:
     assert min((after - before).total_seconds() for before, after in pairwise(at)) > 0.099
     assert (kept.timed_out, kept.execution_time_ms < 8_000) == (True, True)
     assert 20 < kept.details["refreshed"] < 60, "the others come with the next round"
+
+
+def test_a_refresh_that_is_not_answered_leaves_time_for_the_warning(gym: Gym) -> None:
+    email = member(gym, "ana")
+    gym.twin.script(email, Fate(delay_before=9), path=TOKEN_UPDATE)
+    kept = gym.world.play(gym.keep_sessions())
+    assert (warning(gym, email) or "").startswith("session_not_refreshed: ")
+    assert kept.execution_time_ms < 7_000
 
 
 @pytest.mark.parametrize("function", ["claim_sessions_v1", "save_session_v1"])

@@ -107,6 +107,14 @@ def test_two_connections_may_both_add_what_is_allowed(database: Database, owner:
             assert refused.result() is None
 
 
+def test_nobody_who_adds_for_one_member_waits_for_another_member(database: Database, owner: Connection, at: At) -> None:
+    venue, other = add_venue(owner), database.connect()
+    other.execute("set lock_timeout = '100ms'")
+    with owner.transaction():
+        add_prebooking(owner, venue, user_email="ana@example.com")
+        add_prebooking(other, venue, user_email="ben@example.com")
+
+
 def test_ten_thousand_members_can_be_added_at_once(owner: Connection) -> None:
     owner.execute(
         """insert into public.prebookings (venue_id, user_email, booking_data, available_at)

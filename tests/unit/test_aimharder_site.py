@@ -238,9 +238,10 @@ async def test_an_answer_that_does_not_bring_it_says_why_not(reply: httpx.Respon
     assert [one.kind for one in (refreshed, classes, nobody) if isinstance(one, Outcome)] == [kind] * 3
 
 
-@pytest.mark.parametrize("data", [[], None, {}, 0, ""])
-async def test_nobody_in_who_am_i_is_a_dead_session(data: object) -> None:
-    assert await site_that_answers(said({"data": data})).whoami(SESSION, timeout=5) == Outcome(Kind.SESSION_EXPIRED)
+@pytest.mark.parametrize("answer", [[], None, {}, 0, "", {"boxes": [7]}, {"id": 7}])
+async def test_nobody_in_who_am_i_is_a_dead_session(answer: object) -> None:
+    site = site_that_answers(said({"data": answer, "logout": int(answer == {"id": 7})}))
+    assert await site.whoami(SESSION, timeout=5) == Outcome(Kind.SESSION_EXPIRED)
 
 
 async def test_a_class_that_is_half_there_is_read_as_far_as_it_goes() -> None:
@@ -367,7 +368,7 @@ def test_a_disputed_answer_is_a_refusal_only_if_a_later_question_says_so() -> No
 
 
 @pytest.mark.parametrize(
-    ("status", "kind"), [(401, Kind.SESSION_EXPIRED), (408, Kind.UNSURE), (500, Kind.UNSURE), (404, Kind.UNSURE)]
+    ("status", "kind"), [(401, Kind.SESSION_EXPIRED), (403, Kind.BLOCKED), (429, Kind.BLOCKED), (404, Kind.UNSURE)]
 )
 def test_a_status_says_what_no_body_can(status: int, kind: Kind) -> None:
     assert classify(Reply(status, b'{"bookState": 1}')).kind is kind

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import time
+import tracemalloc
 import zlib
 from collections.abc import Callable
 from contextlib import suppress
@@ -38,11 +39,13 @@ READABLE = {
     "gzip under its old name": ("x-gzip", GZIP),
     "gzip and a charset": ("gzip, utf-8", GZIP),
     "gzip in two members": ("gzip", gzip.compress(PLAIN[:9]) + gzip.compress(PLAIN[9:])),
+    "gzip in sixteen members": ("gzip", GZIP + gzip.compress(b"") * 15),
     "gzip with bytes after it": ("gzip", GZIP + b"\0\0\0"),
     "gzip announced but not applied": ("gzip", PLAIN),
     "deflate as the standard has it": ("deflate", ZLIB),
     "deflate as some servers send it": ("deflate", RAW),
     "two codings": ("deflate, gzip", gzip.compress(ZLIB)),
+    "three codings": ("deflate, gzip, gzip", gzip.compress(gzip.compress(ZLIB))),
     "the same coding twice": ("gzip, gzip", gzip.compress(GZIP)),
     "the same coding announced twice, applied once": ("gzip, gzip", GZIP),
 }
@@ -59,12 +62,12 @@ UNREADABLE = {
     "raw deflate cut off": ("deflate", RAW[:-1]),
     "deflate broken": ("deflate", b"\xff" * 20),
     "the second coding broken": ("gzip, deflate", GZIP),
-    "many codings": (", ".join(["gzip"] * 100), GZIP),
+    "four codings": ("gzip, gzip, gzip, gzip", GZIP),
     "too long": ("", b"x" * (LIMIT + 1)),
     "too long once it is decoded": ("gzip", gzip.compress(b"x" * (LIMIT + 1))),
     "too long by deflate": ("deflate", zlib.compress(b"x" * (LIMIT + 1))),
     "too long by its second member": ("gzip", gzip.compress(b"x" * LIMIT) + gzip.compress(b"x")),
-    "very many members": ("gzip", gzip.compress(b"") * 50_000),
+    "seventeen members": ("gzip", GZIP + gzip.compress(b"") * 16),
 }
 
 
@@ -96,6 +99,17 @@ def test_many_members_cost_no_time() -> None:
     with pytest.raises(Undecodable):
         decoded(gzip.compress(b"") * 200_000, "gzip", 10_000_000)
     assert time.process_time() - started < 2
+
+
+def test_members_that_are_too_long_together_cost_no_more_memory_than_the_limit() -> None:
+    limit, member = 1_000_000, gzip.compress(bytes(900_000))
+    tracemalloc.start()
+    try:
+        with pytest.raises(Undecodable):
+            decoded(member * 16, "gzip", limit)
+        assert tracemalloc.get_traced_memory()[1] < 4 * limit
+    finally:
+        tracemalloc.stop()
 
 
 CODINGS = st.sampled_from(["gzip", "x-gzip", "deflate", "br", "utf-8", "identity", ",", " "])

@@ -52,7 +52,7 @@ def test_a_single_bit_changed_anywhere_breaks_it(position: int) -> None:
         Seal(NEW).open(base64.b64encode(raw).decode(), venue_id=VENUE, member="ana@example.com")
 
 
-@pytest.mark.parametrize("text", ["", "?", "AAAA", "A" * 40, "é"])
+@pytest.mark.parametrize("text", ["", "?", "AAAA", "A" * 40, "é", f"{sealed()}?"])
 def test_what_was_never_sealed_does_not_open_and_is_not_shown(text: str) -> None:
     with pytest.raises(SealBroken) as broken:
         Seal(NEW).open(text, venue_id=VENUE, member="ana@example.com")

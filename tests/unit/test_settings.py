@@ -90,7 +90,7 @@ def test_a_deployment_for_one_venue_system_needs_nothing_of_the_other() -> None:
 @pytest.mark.parametrize("name", ["SESSION_ENCRYPTION_KEY", "SESSION_ENCRYPTION_KEY_PREVIOUS"])
 @pytest.mark.parametrize("size", [0, 16, 31, 33, 64])
 def test_a_session_key_has_32_bytes(name: str, size: int) -> None:
-    unfit = base64.b64encode(bytes(size)).decode() or "not/base64!"
+    unfit = base64.b64encode(bytes(size)).decode() or f"?{KEY}"
     assert problems(**{name: unfit}) == {name: "is not 32 bytes in base64: make one with `openssl rand -base64 32`"}
 
 
@@ -285,6 +285,10 @@ QUOTED = "has quotes round it: set the value without them"
 def test_quotes_round_a_value_are_refused_by_name(name: str, quotes: str) -> None:
     value = ENVIRONMENT.get(name) or {"CRON_SECRET_PREVIOUS": "the-secret-before-it"}.get(name, KEY)
     assert problems(**{name: f" {quotes[0]}{value}{quotes[1]}\n"})[name] == QUOTED
+
+
+def test_quotes_round_nothing_are_refused_by_name() -> None:
+    assert problems(LEAD_SECONDS='""') == {"LEAD_SECONDS": QUOTED}
 
 
 def test_quotes_round_the_newer_name_of_the_key_are_refused_too() -> None:
