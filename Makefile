@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 INSTALL = $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo dev test lint unit integration acceptance postgres postgrest bell prove mutants bench docs clean
+.PHONY: help demo dev test coverage lint unit integration acceptance postgres postgrest bell prove mutants bench docs clean
 
 help:                     ## list the targets
 	@awk -F ':.*## ' '/^[a-z ]+:.*## / { printf "make %-30s %s\n", $$1, $$2 }' Makefile
@@ -18,7 +18,10 @@ dev: $(READY)             ## the stack, left running, with lines to paste and a 
 	@trap '' INT; exec $(BIN)/python -m prebooking.local.dev
 
 test: lint postgrest      ## everything that must hold before a commit lands
-	$(BIN)/pytest -n 2 --dist worksteal --every-function --cov --cov-report=term
+	$(BIN)/pytest -n 2 --dist worksteal --every-function $(COVERAGE)
+
+coverage: COVERAGE = --cov --cov-report=term
+coverage: test            ## make test, and most of the code has to be run by it; takes a third longer
 
 lint: $(READY)            ## style, types, layers
 	$(BIN)/ruff format --check
