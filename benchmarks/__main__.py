@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 
 from rich.console import Console
@@ -14,13 +15,21 @@ from prebooking.local.stack import local_stack
 
 def main() -> None:
     table = Table("what", "ratio", "measured", title="Medians of interleaved runs on this machine")
-    for row in figures():
+    for row in figures(_rounds()):
         table.add_row(*row)
     Console(width=150).print(table)
 
 
-def figures() -> Iterator[tuple[str, str, str]]:
-    yield from lateness.figures(int(os.environ.get("ROUNDS", "3")))
+def _rounds() -> int:
+    text = os.environ.get("ROUNDS") or "3"
+    if not (text.isascii() and text.isdecimal() and int(text)):
+        print(f"ROUNDS={text} is no number of rounds: use, for example, ROUNDS=20.")
+        sys.exit(2)
+    return int(text)
+
+
+def figures(rounds: int) -> Iterator[tuple[str, str, str]]:
+    yield from lateness.figures(rounds)
     with local_stack() as stack:
         yield from doubles.figures(stack)
         yield from run.figures(stack)

@@ -63,12 +63,18 @@ def test_ctrl_c_after_the_demo_s_first_line_is_one_sentence() -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no disk that is always full")
-@pytest.mark.parametrize("program", ["demo", "dev"])
+@pytest.mark.parametrize("program", ["prebooking.local.demo", "prebooking.local.dev", "tests.proof"])
 def test_a_full_disk_is_one_sentence(program: str) -> None:
     with Path("/dev/full").open("w") as full:
-        command = [sys.executable, "-m", f"prebooking.local.{program}"]
         done = subprocess.run(
-            command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False
+            [sys.executable, "-m", program],
+            cwd=ROOT,
+            env={**os.environ, "PART": "lint"},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
         )
     assert (done.returncode, done.stderr) == (1, "Stopped, because nothing more can be written to the output.\n")
 
@@ -83,3 +89,17 @@ def test_a_reader_who_has_seen_enough_ends_the_demo_quietly() -> None:
         said = demo.stderr.read()
         assert demo.wait(60) == 1
     assert said == ""
+
+
+def test_a_number_of_rounds_that_is_none_is_one_sentence() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks"],
+        cwd=ROOT,
+        env={**os.environ, "ROUNDS": "abc"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    sentence = "ROUNDS=abc is no number of rounds: use, for example, ROUNDS=20.\n"
+    assert (done.returncode, done.stdout + done.stderr) == (2, sentence)

@@ -156,6 +156,7 @@ def test_a_run_books_due_prebookings_and_reports_them(terminal: Terminal) -> Non
     assert [(act.member, act.state) for act in terminal.twin.ledger.bookings()] == [(ANA, State.BOOKED)]
     assert terminal.rows("select status, outcome from prebookings") == [("completed", "booked")]
     assert terminal.run("run", "--json").json["message"] == "No prebookings ready"
+    assert terminal.rows("select * from prebooking_heartbeat") == [], "a run by hand is no tick of the trigger"
 
 
 def test_a_dry_run_shows_the_claim_and_sends_nothing(terminal: Terminal) -> None:

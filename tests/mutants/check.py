@@ -1,7 +1,8 @@
 """Tries every mutant, and prints what noticed it: ``make mutants``.
 
 ``ONLY=claim`` tries the mutants of the files whose names contain that; ``WORKERS=1`` tries one at a time. The exit
-status is 0 only if each mutant was noticed, except for those that are listed with a reason why nobody can observe them.
+status is 0 only if each mutant was noticed, except for those that are listed with a reason why nobody can observe them;
+it is 2 if a variable cannot be read.
 """
 
 from __future__ import annotations
@@ -124,13 +125,22 @@ def report(trials: Sequence[Trial], seconds: float, console: Console) -> int:
 def main() -> int:
     """Try the mutants that are asked for, and return the exit status."""
     console, started = Console(width=None if sys.stdout.isatty() else 160), time.monotonic()
-    mutants, workers, trials = chosen(), int(os.environ.get("WORKERS") or min(2, os.cpu_count() or 1)), list[Trial]()
+    mutants, trials = chosen(), list[Trial]()
+    if not mutants:
+        console.print(
+            f"ONLY={os.environ['ONLY']} is in the name of no file: use, for example, ONLY=claim.", markup=False
+        )
+        return 2
+    workers = os.environ.get("WORKERS") or str(min(2, os.cpu_count() or 1))
+    if not (workers.isascii() and workers.isdecimal() and int(workers)):
+        console.print(f"WORKERS={workers} is no number of workers: use, for example, WORKERS=1.", markup=False)
+        return 2
     if stale := [mutant.stale for mutant in mutants if mutant.stale]:
         console.print("\n".join(["The list is out of date:", *stale]), markup=False)
         return 1
     try:
         with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
-            trials = asyncio.run(tried(mutants, console, Path(folder), workers))
+            trials = asyncio.run(tried(mutants, console, Path(folder), int(workers)))
     except* BadTests as bad:
         console.print("\n".join(str(each) for each in bad.exceptions), markup=False)
     return report(trials, time.monotonic() - started, console)

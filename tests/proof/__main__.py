@@ -2,7 +2,7 @@
 
 import sys
 
-from tests.proof.prove import main
+from prebooking.local.program import run
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run("tests.proof.prove"))

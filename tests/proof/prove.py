@@ -11,6 +11,7 @@ import faulthandler
 import logging
 import multiprocessing
 import os
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -50,15 +51,25 @@ def _results(size: Size) -> Iterator[tuple[Part, int, list[Result], float]]:
     """Run every share of every chosen part, and yield what each has found, as it ends."""
     started = time.monotonic()
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(max_workers=os.cpu_count(), mp_context=context) as processes:
+    with ProcessPoolExecutor(
+        max_workers=os.cpu_count(),
+        mp_context=context,
+        initializer=signal.signal,
+        initargs=(signal.SIGINT, signal.SIG_IGN),
+    ) as processes:
         futures = {
             processes.submit(_run, PARTS.index(part), Share(size, index, part.shares)): (part, index)
             for part in sorted(_chosen(), key=lambda part: part.shares)  # what cannot be cut takes longest
             for index in range(part.shares)
         }
-        for future in as_completed(futures):
-            part, index = futures[future]
-            yield part, index, future.result(), time.monotonic() - started
+        try:
+            for future in as_completed(futures):
+                part, index = futures[future]
+                yield part, index, future.result(), time.monotonic() - started
+        finally:
+            if not all(future.done() for future in futures):  # Ctrl-C, or the output cannot be written to
+                for process in multiprocessing.active_children():
+                    process.kill()
 
 
 def _collected(console: Console, size: Size) -> dict[str, dict[str, Result]]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+
+from tests.mutants import check
 from tests.mutants.catalogue import MUTANTS
 
 
@@ -13,3 +16,18 @@ def test_no_mutant_is_listed_twice_or_changes_nothing() -> None:
     changes = [(mutant.file, mutant.before, mutant.after) for mutant in MUTANTS]
     assert len(set(changes)) == len(changes) >= 80
     assert [mutant for mutant in MUTANTS if mutant.before == mutant.after or not mutant.tests] == []
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "sentence"),
+    [
+        ("ONLY", "guardz", "ONLY=guardz is in the name of no file: use, for example, ONLY=claim.\n"),
+        ("WORKERS", "many", "WORKERS=many is no number of workers: use, for example, WORKERS=1.\n"),
+        ("WORKERS", "0", "WORKERS=0 is no number of workers: use, for example, WORKERS=1.\n"),
+    ],
+)
+def test_a_variable_that_cannot_be_read_is_one_sentence(
+    variable: str, value: str, sentence: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(variable, value)
+    assert (check.main(), capsys.readouterr().out) == (2, sentence)
