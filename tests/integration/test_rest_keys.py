@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
+from collections.abc import AsyncIterator
 
 import httpx
 import pytest
 
 from prebooking.local.keys import Keys
 from tests.database import Database, Rest
-from tests.postgrest import IMITATION, REAL
+from tests.postgrest import open_rest
 
-pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("rest", [REAL, IMITATION], indirect=True)]
+pytestmark = pytest.mark.anyio
 
 _WHO = b"""
 create function who() returns jsonb language sql as $$ select jsonb_build_object('role', current_user,
@@ -19,10 +20,17 @@ create function who() returns jsonb language sql as $$ select jsonb_build_object
 """
 
 
-@pytest.fixture(autouse=True)
-def functions(database: Database) -> None:
-    """A function that says who called it, there before the REST layer starts."""
-    database.connection.execute(_WHO)
+@pytest.fixture(scope="module")
+def database(shared_database: Database) -> Database:
+    """The function above is there before the REST API starts, because PostgREST reads the schema once."""
+    shared_database.connection.execute(_WHO)
+    return shared_database
+
+
+@pytest.fixture(scope="module")
+async def rest(database: Database, rest_implementation: str, anyio_backend: str) -> AsyncIterator[Rest]:
+    async with open_rest(database, rest_implementation) as rest:
+        yield rest
 
 
 async def who(rest: Rest, **headers: str) -> httpx.Response:
