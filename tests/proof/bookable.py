@@ -39,7 +39,9 @@ def booked_if_possible(case: Case) -> Iterator[str]:
 
 def _was_refused(case: Case, row: Row) -> bool:
     """Return whether what the venue answered about this row is what the row says."""
-    answers = [answer for who, answer in case.world.venue_wire.answers if who == str(row.id)]
+    since = case.since(row.id)
+    about_row = ((sent, answer) for sent, answer in case.world.venue_wire.answers if sent.row == str(row.id))
+    answers = [answer for sent, answer in about_row if sent.at >= since]
     if row.outcome == "session_expired":
         return not case.world.system.can_log_in(
             case.world.connection, case.wish(row.id).venue, case.wish(row.id).member

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -12,16 +13,18 @@ from uuid import UUID
 from psycopg.rows import class_row
 
 from prebooking.local.venue import Act
+from tests.doubles import EPOCH
 from tests.proof.ground import Change
+from tests.proof.instance import Instance
 from tests.proof.universe import Universe
-from tests.proof.wires import Sent
+from tests.proof.wires import ClockAnswer, Sent
 from tests.proof.wish import Wish
 
-_FRESH = timedelta(minutes=20, seconds=-5)  # from then on a session is refreshed first; clocks differ by up to 5 s
+_FRESH = 20 * 60 - 5.0  # seconds from which on a session is refreshed first; clocks differ by up to 5 s
 
 _ROWS = """
 select id, status, outcome, booking_id, error_message, settled_at, settled_by, maybe_sent, claimed_by,
-  retry_after
+  retry_after, user_email, booking_data ->> 'class_id' as class_id
 from public.prebookings
 """
 
@@ -40,6 +43,8 @@ class Row:
     maybe_sent: bool
     claimed_by: UUID | None
     retry_after: datetime | None
+    user_email: str
+    class_id: str
 
 
 @dataclass(slots=True)
@@ -47,10 +52,12 @@ class Claim:
     """One claim that took rows, and what stood in its way."""
 
     at: datetime
+    seconds: float  # of the world's time
     by: UUID
     took: set[UUID] = field(default_factory=set)
     held: dict[UUID, UUID] = field(default_factory=dict)  # rows in another's lease
     turns: dict[UUID, UUID] = field(default_factory=dict)  # rows whose holder has its turn
+    cut_turns: set[UUID] = field(default_factory=set)  # rows whose holder's turn is over only because the clock was set
     held_back: set[UUID] = field(default_factory=set)  # rows that may have been sent, or could not get on before
 
 
@@ -88,16 +95,59 @@ class Case:
                 firsts.append((by, row, sent))
         return firsts
 
+    @cached_property
+    def cut_openings(self) -> set[tuple[UUID, datetime]]:
+        """Return the openings that an invocation started on when only a step of the clock had ended another's turn."""
+        return {
+            self.opening(row)
+            for claim in self.claims
+            for row in claim.cut_turns
+            if self.opening(row) in {self.opening(taken) for taken in claim.took}
+        }
+
+    @cached_property
+    def changes(self) -> dict[UUID, list[Change]]:
+        """Return the changes of each row."""
+        changes: dict[UUID, list[Change]] = {row: [] for row in self.rows}
+        for change in self.history:
+            changes[change.id].append(change)
+        return changes
+
+    @cached_property
+    def rows_of_venues(self) -> Counter[UUID]:
+        """Return how many rows each venue has."""
+        return Counter(wish.venue for wish in self.world.wishes.values())
+
     def places(self, row: UUID) -> list[Act]:
         """Return the places that the row's member has in its class."""
-        return self.ledger.bookings_of_member(self.wish(row).member, self.wish(row).class_id)
+        return self.places_of(self.wish(row))
+
+    def places_of(self, wish: Wish) -> list[Act]:
+        """Return the places that a member has in a class."""
+        return self._places.get((wish.member.lower(), wish.class_id), [])
+
+    @cached_property
+    def _places(self) -> dict[tuple[str, str], list[Act]]:
+        places: dict[tuple[str, str], list[Act]] = {}
+        for act in self.ledger.bookings():
+            places.setdefault((act.member.lower(), act.class_id), []).append(act)
+        return places
 
     def wish(self, row: UUID) -> Wish:
         return self.world.wishes[row]
 
-    def must_log_in(self, row: UUID, at: datetime) -> bool:
+    def wish_at(self, row: UUID, seconds: float) -> Wish:
+        """Return what the row was at a second of the world's time."""
+        return next(wish for since, wish in reversed(self.world.versions[row]) if since <= seconds)
+
+    def since(self, row: UUID) -> float:
+        """Return since when the row is what it is, in seconds of the world's time."""
+        return self.world.versions[row][-1][0]
+
+    def must_log_in(self, row: UUID, seconds: float) -> bool:
         """Say whether the row's member may have to be logged in anew before a call, for which nobody waits."""
-        return at > self.world.database_time(self.wish(row).logged_in) + _FRESH
+        age = seconds - self.wish(row).logged_in
+        return age > _FRESH - self.world.database_clock.spread.total_seconds()
 
     def opening(self, row: UUID) -> tuple[UUID, datetime]:
         """Return whom a row competes with: a venue and an instant."""
@@ -107,14 +157,40 @@ class Case:
         """Return when a call left, on the database's clock."""
         return self.world.database_time(sent.at)
 
+    def known_clock(self, sent: Sent) -> tuple[datetime, datetime]:
+        """Return the earliest and the latest instant that the invocation could take the database's clock to show.
+
+        Unless the clock was set between the invocation's first answer and the call, both are what it showed. If it was,
+        the clock counts as it was at any instant between the two; but an answer contradicts the ones before it as
+        soon as they differ by more than that answer took, so from the last answer on, only that much.
+        """
+        clock = self.world.database_clock
+        answers = [answer for answer in self.clock_answers[sent.instance] if answer.received <= sent.at]
+        offsets = clock.offsets(answers[0].read, sent.at)
+        last = answers[-1]
+        [offset, *_] = clock.offsets(last.read, last.read)
+        there = last.asked_for - (last.received - last.read)
+        low = max(min(offsets), offset - (last.received - last.read))
+        high = min(max(offsets), offset + there)
+        return EPOCH + timedelta(seconds=sent.at + low), EPOCH + timedelta(seconds=sent.at + high)
+
+    @cached_property
+    def clock_answers(self) -> dict[Instance, list[ClockAnswer]]:
+        """Return each instance's answers with the database's clock, in the order in which they were received."""
+        answers: dict[Instance, list[ClockAnswer]] = {}
+        for answer in self.world.database_wire.clock_answers:
+            answers.setdefault(answer.instance, []).append(answer)
+        return answers
+
     def due_by(self, row: UUID, within: float) -> datetime:
         """Return by when a row must have its end: so long after it could have had it, outside pauses."""
         wish = self.wish(row)
         if not self.world.system.can_ask(self.world.connection, wish.venue, wish.member):
             return max(self.world.database_time(self.quiet_from), wish.expires_at) + timedelta(seconds=within)
-        able = max(wish.available_at, self.world.database_time(wish.made), self.paused.get(wish.venue, wish.created_at))
-        able = max(able, self.rows[row].retry_after or able)
         quiet = self.world.database_time(self.quiet_from)
+        made = self.world.database_time(max(wish.made, self.quiet_from))
+        able = max(wish.available_at, made, self.paused.get(wish.venue, wish.created_at))
+        able = max(able, self.rows[row].retry_after or able)
         in_time = max(quiet, min(able, wish.expires_at)) + timedelta(seconds=within)
         return in_time + self._others_first(row) + self._asked_again()
 
@@ -129,8 +205,7 @@ class Case:
         Ten per minute if it was held back, forty per minute if it is only in doubt: a run then takes ten after ten.
         """
         venue = self.wish(row).venue
-        changes = [change for change in self.history if change.id == row]
-        others = sum(wish.venue == venue for wish in self.world.wishes.values())
+        changes, others = self.changes[row], self.rows_of_venues[venue]
         if venue in self.paused or any(change.held_back for change in changes):
             return timedelta(minutes=others // 10)
         was_leased = any(change.claimed_by or change.maybe_sent for change in changes)  # by a run that left it in doubt
@@ -140,21 +215,31 @@ class Case:
 def _claims(history: list[Change]) -> Iterator[Claim]:
     """Go through the history, and stop at every claim to see who else holds what."""
     state: dict[UUID, Change] = {}
-    for (at, by), changes in groupby(history, key=_claim_of):
+    turns: dict[UUID, tuple[float, datetime | None]] = {}  # of each claimed row: its turn's end by time that passes
+    for (at, seconds, by), changes in groupby(history, key=_claim_of):
         group = list(changes)
         if by is not None:
-            yield _claim(at, by, {change.id for change in group}, state)
+            claim = _claim(Claim(at, seconds, by, {change.id for change in group}), state)
+            claim.cut_turns = {
+                row
+                for row, (until, turn_until) in turns.items()
+                if until > seconds and turn_until and turn_until <= at and state[row].turn_until == turn_until
+                if state[row].claimed_by not in {None, by}
+            }
+            yield claim
         for change in group:
             state[change.id] = change
+            if by is not None and change.turn_until is not None:
+                turns[change.id] = (seconds + (change.turn_until - at).total_seconds(), change.turn_until)
 
 
-def _claim_of(change: Change) -> tuple[datetime, UUID | None]:
+def _claim_of(change: Change) -> tuple[datetime, float, UUID | None]:
     is_claim = change.claimed_by is not None and change.claimed_by != change.was_claimed_by
-    return (change.at, change.claimed_by if is_claim else None)
+    return (change.at, change.seconds or 0.0, change.claimed_by if is_claim else None)
 
 
-def _claim(at: datetime, by: UUID, took: set[UUID], state: dict[UUID, Change]) -> Claim:
-    claim = Claim(at, by, took)
+def _claim(claim: Claim, state: dict[UUID, Change]) -> Claim:
+    at, by = claim.at, claim.by
     for row, change in state.items():
         if change.claimed_by is not None and change.claimed_by != by:
             if change.claimed_until is not None and change.claimed_until > at:

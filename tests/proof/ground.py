@@ -26,21 +26,26 @@ from prebooking.local.postgres import LocalPostgres, apply_migrations
 _TEMPLATE = "proof"
 _numbers = itertools.count(1)
 
-_AS_SERVICE = "select set_config('testing.now', %s, false), set_config('role', 'service_role', true)"
+_AS_SERVICE = """
+select set_config('testing.now', %s, false), set_config('testing.seconds', %s, false),
+       set_config('role', 'service_role', true)
+"""
 _WATCHED = """
 create or replace function public.prebooking_clock() returns timestamptz
 language sql volatile security invoker set search_path = ''
 as 'select coalesce(nullif(current_setting(''testing.now'', true), '''')::timestamptz, clock_timestamp())';
 create schema testing;
 create table testing.history (
-  number serial, at timestamptz, id uuid, was text, status text, was_maybe_sent boolean, maybe_sent boolean,
-  was_claimed_by uuid, was_claimed_until timestamptz, claimed_by uuid, claimed_until timestamptz,
+  number serial, at timestamptz, seconds float8, id uuid, was text, status text,
+  was_maybe_sent boolean, maybe_sent boolean, was_claimed_by uuid, was_claimed_until timestamptz,
+  claimed_by uuid, claimed_until timestamptz,
   turn_until timestamptz, held_back boolean);
 create function testing.note() returns trigger language plpgsql security definer set search_path = '' as $$
 begin
-  insert into testing.history (at, id, was, status, was_maybe_sent, maybe_sent,
+  insert into testing.history (at, seconds, id, was, status, was_maybe_sent, maybe_sent,
                                was_claimed_by, was_claimed_until, claimed_by, claimed_until, turn_until, held_back)
-  values (public.prebooking_clock(), new.id, old.status, new.status, old.maybe_sent, new.maybe_sent,
+  values (public.prebooking_clock(), nullif(current_setting('testing.seconds', true), '')::float8, new.id,
+          old.status, new.status, old.maybe_sent, new.maybe_sent,
           old.claimed_by, old.claimed_until, new.claimed_by, new.claimed_until, new.turn_until,
           new.maybe_sent or new.retry_after is not null or new.blocks > 0);
   return null;
@@ -54,6 +59,7 @@ class Change:
     """One update of a prebooking, as the database saw it."""
 
     at: datetime
+    seconds: float | None  # of the world's time; None: it was not one of the function's calls
     id: UUID
     was: str
     status: str
@@ -88,14 +94,16 @@ class Ground:
         """Let the database's clock stand at an instant."""
         self.connection.execute("select set_config('testing.now', %s, false)", [instant.isoformat()])
 
-    def call(self, function: str, arguments: dict[str, Any], *, at: datetime) -> rest.Reply:
+    def call(self, function: str, arguments: dict[str, Any], *, at: datetime, seconds: float) -> rest.Reply:
         """Call a function at an instant as the service role does, and return what Supabase would answer.
+
+        The history notes ``seconds``, the world's time, beside the database's, which may be set.
 
         What ``prebooking.local.rest`` does, without asking the catalog each time: a story makes fifty such calls.
         """
         try:
             with self.connection.transaction():
-                self.connection.execute(_AS_SERVICE, [at.isoformat()])
+                self.connection.execute(_AS_SERVICE, [at.isoformat(), str(seconds)])
                 answer = self.connection.execute(self._query(function, arguments), [Jsonb(arguments)]).fetchone()
                 self.connection.execute("reset role")
         except psycopg.Error as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.proof import scenes, scenes_of_calls, scenes_of_settling
+from tests.proof import scenes, scenes_of_calls, scenes_of_clocks, scenes_of_settling
 from tests.proof.guard import Guard
 from tests.proof.mutation import InPython
 
@@ -115,6 +115,11 @@ GUARDS_OF_PYTHON = (
                 "prebooking.clock:DatabaseReading.monotonic_at", "self.received.monotonic", "self.asked.monotonic"
             ),
         ),
+    ),
+    Guard(
+        "a clock that was set back is believed",
+        scenes_of_clocks.the_clock_is_set_back_during_a_hold,
+        (InPython("prebooking.clock:DatabaseTime.tighten", "else [new]", "else self._readings"),),
     ),
     Guard(
         "a stagger lies between two calls",

@@ -140,6 +140,11 @@ GUARDS_OF_SQL = (
         (Dropped("prebookings_being_booked"),),
     ),
     Guard(
+        "what is being booked cannot be made into another prebooking",
+        scenes_of_settling.edited_while_it_is_being_booked,
+        (Dropped("prebookings_being_booked"),),
+    ),
+    Guard(
         "what is in doubt cannot be cancelled by asking",
         scenes_of_settling.cancelled_by_asking,
         (InSql(CANCEL, " and claimed_by is null and not maybe_sent", ""),),

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from datetime import datetime
 from itertools import pairwise
 from uuid import UUID
 
@@ -26,6 +25,25 @@ def booked_once(case: Case) -> Iterator[str]:
     for row in case.rows:
         if (places := len(case.places(row))) > 1:
             yield f"{row} has {places} places"
+
+
+def booked_as_the_row_says(case: Case) -> Iterator[str]:
+    """I12: a call asks for the class and member that its row has when it leaves, and so does the row at the end.
+
+    An app that edits a row makes another prebooking of it: what it was before is not booked.
+    """
+    for _, row_id, sent in case.posts:
+        wish = case.wish_at(row_id, sent.at)
+        if (sent.member, sent.class_id) != (wish.member, wish.class_id):
+            yield f"{row_id} was {wish.class_id} for {wish.member} when {sent.class_id} was asked for {sent.member}"
+    for row in case.rows.values():
+        now = (row.user_email, row.class_id)
+        if now != (case.wish(row.id).member, case.wish(row.id).class_id):
+            yield f"{row.id} is {row.class_id} for {row.user_email} at the end, which nobody has written"
+        for _, old in case.world.versions[row.id]:
+            before = (old.member, old.class_id)
+            if before != now and before not in case.world.booked_by_hand and case.places_of(old):
+                yield f"{row.id} was {old.class_id} for {old.member} before it was edited, and that is booked"
 
 
 def ends_in_time(case: Case) -> Iterator[str]:
@@ -55,7 +73,7 @@ def completed_is_booked(case: Case) -> Iterator[str]:
 def failed_is_not_booked(case: Case) -> Iterator[str]:
     """I4: failed means that the ledger does not have it, but for unknown; neither does it have what was cancelled."""
     for row in case.rows.values():
-        if row.id in case.world.booked_by_hand:
+        if (row.user_email, row.class_id) in case.world.booked_by_hand:
             continue
         if row.status in {"failed", "cancelled"} and row.outcome != "unknown" and case.places(row.id):
             yield f"{row.id} is {row.status} ({row.outcome}), and has a place"
@@ -78,27 +96,33 @@ def held_once(case: Case) -> Iterator[str]:
 
 def _interleaved(case: Case) -> Iterator[str]:
     """An invocation may come back to an opening, but only for rows that it has claimed after the other's last call."""
-    claimed = {(claim.by, row): claim.at for claim in case.claims for row in claim.took}
+    claimed = {(claim.by, row): claim.seconds for claim in case.claims for row in claim.took}
     done: dict[object, set[UUID]] = {}
-    last: dict[object, tuple[UUID, datetime]] = {}
-    changed: dict[object, datetime] = {}  # when the last call of another invocation had left
+    last: dict[object, tuple[UUID, float]] = {}
+    changed: dict[object, float] = {}  # when the last call of another invocation had left
     for by, row, sent in case.first_calls:
         opening = case.opening(row)
-        other, left = last.get(opening, (by, case.left_at(sent)))
+        if opening in case.cut_openings:
+            continue
+        other, left = last.get(opening, (by, sent.at))
         if other != by:
             done.setdefault(opening, set()).add(other)
             changed[opening] = left
         if by in done.get(opening, ()) and claimed[by, row] <= changed[opening]:
             yield f"{row} was sent at {sent.at:.3f} by an invocation after another had begun with the opening"
-        last[opening] = (by, case.left_at(sent))
+        last[opening] = (by, sent.at)
 
 
 def in_order(case: Case) -> Iterator[str]:
-    """I6: first calls leave in order; but for who was held back, in a dead holder's lease, new, or logged out."""
+    """I6: first calls leave in order; but for who was held back, in a dead holder's lease, new, or logged out.
+
+    Between invocations it is the turn that keeps the order. Where a step of the clock has ended one, nobody can.
+    """
     claims = {(claim.by, row): claim for claim in case.claims for row in claim.took}
     firsts: dict[UUID, tuple[UUID, float]] = {}
     for by, row, sent in case.posts:
-        firsts.setdefault(row, (by, sent.at))
+        if case.opening(row) not in case.cut_openings:
+            firsts.setdefault(row, (by, sent.at))
     for row, (by, at) in firsts.items():
         for other, (_, other_at) in firsts.items():
             overtaken = case.wish(other).order < case.wish(row).order and at < other_at
@@ -109,8 +133,8 @@ def in_order(case: Case) -> Iterator[str]:
 
 def _excused(case: Case, row: UUID, claim: Claim) -> bool:
     """Say whether a claim of others could not have taken this row too, to stand in line before them."""
-    is_new = case.world.database_time(case.wish(row).made) > claim.at
-    return row in claim.held or row in claim.held_back or is_new or case.must_log_in(row, claim.at)
+    is_new = case.wish(row).made > claim.seconds
+    return row in claim.held or row in claim.held_back or is_new or case.must_log_in(row, claim.seconds)
 
 
 def _in_line(case: Case, claims: dict[tuple[UUID, UUID], Claim]) -> Iterator[str]:
@@ -130,7 +154,8 @@ def apart(case: Case) -> Iterator[str]:
     """I6: first calls leave at least a stagger apart: per opening always, per venue within an invocation."""
     last: dict[object, float] = {}
     for by, row, sent in case.first_calls:
-        for line in (case.opening(row), (by, case.wish(row).venue)):
+        lines: list[object] = [(by, case.wish(row).venue)]
+        for line in lines if case.opening(row) in case.cut_openings else [*lines, case.opening(row)]:
             if sent.at - last.get(line, -1.0) < STAGGER:
                 yield f"{row} was sent {1000 * (sent.at - last[line]):.1f} ms after another"
             last[line] = sent.at
@@ -168,10 +193,13 @@ def _expired(case: Case) -> Iterator[str]:
 
 
 def sent_in_time(case: Case) -> Iterator[str]:
-    """I10: nothing is sent before the opening or after the expiry, on the database's clock, nor what was cancelled."""
+    """I10: nothing is sent before the opening or after the expiry, on the database's clock, nor what was cancelled.
+
+    If the clock is set, it counts as the invocation could know it: see ``Case.known_clock``.
+    """
     for _, row, sent in case.posts:
-        wish = case.wish(row)
-        if not wish.available_at <= case.left_at(sent) < wish.expires_at:
+        wish, (earliest, latest) = case.wish_at(row, sent.at), case.known_clock(sent)
+        if not wish.available_at <= latest or not earliest < wish.expires_at:
             yield f"{row} was sent at {case.left_at(sent):%H:%M:%S.%f}, outside its time"
         if sent.at > case.world.cancelled.get(row, sent.at):
             yield f"{row} was sent at {sent.at:.3f}, after it had been cancelled"
@@ -194,6 +222,7 @@ INVARIANTS: dict[str, tuple[Question, Callable[[Case], int]]] = {
     "I8 every end says how": (says_how, lambda case: len(case.world.runs)),
     "I10 nothing before the opening or after the expiry": (sent_in_time, lambda case: len(case.posts)),
     "I11 booked, if it was possible": (booked_if_possible, lambda case: len(case.rows)),
+    "I12 booked as the row says": (booked_as_the_row_says, lambda case: len(case.posts)),
     "nothing that nobody foresaw": (nothing_unexpected, lambda case: len(case.world.runs)),
 }
 

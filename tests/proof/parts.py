@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.proof import (
+    caps,
     endpoint,
     guards,
     hostile_database,
@@ -18,6 +19,7 @@ from tests.proof.part import Part
 PARTS: list[Part] = [
     simulation.PART,
     steps.PART,
+    caps.PART,
     guards.PART,
     processes.PART,
     endpoint.PART,

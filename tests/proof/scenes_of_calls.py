@@ -7,6 +7,7 @@ from functools import partial
 
 from prebooking.local.venue import DROP, HANG, Canned, Fate
 from prebooking.local.venue_aimharder import TOKEN_UPDATE
+from tests.proof import interference
 from tests.proof.fates import Loss
 from tests.proof.ground import Ground
 from tests.proof.instance import Instance
@@ -55,7 +56,7 @@ def a_second_call_is_too_early_and_the_first_is_acted_on(ground: Ground) -> list
         [row] = world.opening(1)
         await runs(world, 0)
         await asyncio.sleep(20)
-        world.cancel(row)
+        interference.cancel(world, row)
         await runs(world, 40)
         await asyncio.sleep(10)
         return []

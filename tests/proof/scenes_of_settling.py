@@ -6,6 +6,7 @@ import asyncio
 from functools import partial
 
 from prebooking.local.venue import Canned, Fate
+from tests.proof import interference
 from tests.proof.fates import Loss
 from tests.proof.ground import Ground
 from tests.proof.scenes import CLAIM, SILENT, runs, told
@@ -96,7 +97,7 @@ def _cancelled_in_doubt(ground: Ground, *, directly: bool) -> list[str]:
         [row] = world.opening(1)
         await runs(world, 0, 40)
         await asyncio.sleep(15)
-        world.cancel(row, directly=directly)
+        interference.cancel(world, row, directly=directly)
         await runs(world, 60)
         await asyncio.sleep(20)
         return []
@@ -108,3 +109,18 @@ def _cancelled_in_doubt(ground: Ground, *, directly: bool) -> list[str]:
 
 cancelled_by_writing = partial(_cancelled_in_doubt, directly=True)
 cancelled_by_asking = partial(_cancelled_in_doubt, directly=False)
+
+
+def edited_while_it_is_being_booked(ground: Ground) -> list[str]:
+    """An app writes another class and another member into rows that are held for their opening."""
+
+    async def story(world: Universe) -> list[str]:
+        rows = world.opening(2, at=3)
+        await runs(world, 0, lead=5)
+        await asyncio.sleep(1)
+        interference.edit(world, rows[0], new_class=True, new_member=False)
+        interference.edit(world, rows[1], new_class=False, new_member=True)
+        await asyncio.sleep(10)
+        return []
+
+    return told(ground, story)

@@ -17,7 +17,9 @@ from rich.console import Console
 
 from prebooking.local.venue import Protection
 from prebooking.local.venue_page import Page
+from tests.proof import interference
 from tests.proof.case import Case
+from tests.proof.database_clock import draw_steps
 from tests.proof.ground import Ground, new_ground
 from tests.proof.instance import Instance
 from tests.proof.judge import INVARIANTS, judge
@@ -28,6 +30,7 @@ from tests.proof.universe import Universe
 
 _PAUSE = "update public.venues set paused_until = %s where id = %s"
 _LEFT = "select count(*) from public.prebookings where status = 'pending'"
+_CLAIMED = "select id from public.prebookings where claimed_by is not null"
 _SHORTEST = 3 * 60.0  # seconds of a story
 ENDS = "a world comes to its end"
 _LONGEST = 20 * 60.0  # seconds; nothing takes so long unless it is stuck
@@ -142,22 +145,49 @@ class Story:
 
         for _ in range(dice.choice([0, 0, 1, 4])):
             self._at(dice.uniform(0, self.ends), self._step_a_clock)
-        for _ in range(dice.choice([0, 0, 1, 4])):
-            self._at(dice.uniform(0, self.ends), lambda: self.world.move_opening(self._one(), dice.uniform(1, 70)))
         # Where a member has one place in a class, whoever books it.
         for _ in range(dice.choice([0, 0, 1, 4]) if self._kind.protection is Protection.DUPLICATES else 0):
-            self._at(dice.uniform(0, self.ends), lambda: self.world.book_by_hand(self._one()))
+            self._at(dice.uniform(0, self.ends), lambda: interference.book_by_hand(self.world, self._one()))
+        self._set_clock_and_edit()
+
+    def _set_clock_and_edit(self) -> None:
+        """The database's clock is set, and an app edits prebookings, most often while they are being booked."""
+        dice = self._dice
+        self.storm.clock_steps = draw_steps(dice, self._openings, self.ends)
+        for at, by in self.storm.clock_steps:
+            self._at(at, partial(self._step_the_database, by))
+        for _ in range(dice.choice([0, 0, 1, 4])):
+            at = dice.choice([dice.uniform(0, self.ends), dice.choice(self._openings) + dice.uniform(-3, 40)])
+            new_class, new_member = dice.choice([(True, False), (False, True), (True, True)])
+            self._at(min(max(at, 0.01), self.ends), partial(self._edit_one, new_class=new_class, new_member=new_member))
+        for _ in range(dice.choice([0, 0, 1, 4])):
+            self._at(
+                dice.uniform(0, self.ends),
+                lambda: interference.move_opening(self.world, self._one(), dice.uniform(1, 70)),
+            )
 
     def _one(self) -> UUID:
         return self._dice.choice(sorted(self.world.wishes))
 
     def _cancel_one(self) -> None:
-        self.world.cancel(self._one(), directly=self._dice.random() < 0.3)
+        interference.cancel(self.world, self._one(), directly=self._dice.random() < 0.3)
+
+    def _move_one(self, seconds: float) -> None:
+        interference.move_opening(self.world, self._one(), seconds)
 
     def _step_a_clock(self) -> None:
         alive = [run.instance for run in self.world.runs.values() if run.summary is None]
         if alive:
             self._dice.choice(alive).wall_skew += timedelta(seconds=self._dice.uniform(-40, 40))
+
+    def _step_the_database(self, by: float) -> None:
+        self.world.step_database_clock(by)
+        self.storm.clock_set(by)
+
+    def _edit_one(self, **what: bool) -> None:
+        claimed = sorted(row for (row,) in self.world.connection.execute(_CLAIMED).fetchall())
+        row = self._dice.choice(claimed) if claimed and self._dice.random() < 0.5 else self._one()
+        interference.edit(self.world, row, **what)
 
     def _pause(self, venue: UUID, seconds: float) -> None:
         self.world.connection.execute(_PAUSE, [self.world.database_time(self.world.now() + seconds), venue])
@@ -213,6 +243,9 @@ def _played(ground: Ground, seed: int, *, traced: bool) -> Played:
                 venue=len(world.venue_wire.sent),
                 by_hand=len(world.booked_by_hand),
                 moved=len(world.moved),
+                edited=world.edits[True],
+                not_edited=world.edits[False],
+                clock_steps=world.database_clock.steps,
             )
             looked_at = Counter({name: count(case) for name, (_, count) in INVARIANTS.items()} | {ENDS: 1})
             return Played(seed, judge(case) | {ENDS: []}, looked_at, counts, world.timeline or [])
@@ -243,6 +276,9 @@ _TOTALS = {
     "venue": "calls of the venue",
     "by_hand": "places that members booked by hand",
     "moved": "openings that were edited",
+    "edited": "classes and members that were edited",
+    "not_edited": "edits that were refused, because the row was being booked",
+    "clock_steps": "steps of the database's clock",
 }
 
 PART = Part("simulation", _run, shares=8)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from prebooking.local.venue import ANSWER, DROP, HANG, Arrival, Canned, Ending, Fate
+from tests.proof.database_clock import forward_within
 from tests.proof.fates import Fates, Loss, Step
 from tests.proof.instance import Instance
 from tests.proof.systems import Kind
@@ -73,6 +74,7 @@ class Storm(Fates):
         self._blocks_one, self._blocked_row = dice.random() < weather.blocks_one, ""
         begins = dice.uniform(0, ends) if dice.random() < weather.outage else ends
         self._outage = (begins, begins + dice.uniform(20, 120))
+        self.clock_steps: Sequence[tuple[float, float]] = ()  # of the database's clock: when, and by how much
         self.quiet_from = ends
         self.venue_can_tell = True
         self.now: Callable[[], float] = lambda: 0.0
@@ -157,8 +159,17 @@ class Storm(Fates):
         return seconds
 
     def _longest(self, instance: Instance) -> float:
-        """Return within how many seconds a venue must have acted on a call."""
-        return max(0.0, self.started[instance] + ACTS_WITHIN - self.now() - 0.001)
+        """Return within how many seconds a venue must have acted on a call.
+
+        A lease is as much shorter as the database's clock is set forward meanwhile, and so is the venue's time.
+        """
+        started = self.started[instance]
+        acts_within = ACTS_WITHIN - forward_within(self.clock_steps, started)
+        return max(0.0, started + acts_within - self.now() - 0.001)
+
+    def clock_set(self, by: float) -> None:
+        """Note that the database's clock was set: what is leased or put off lasts longer if it was set back."""
+        self._felt_for(max(0.0, -by))
 
     def _is_the_blocked_one(self, arrival: Arrival) -> bool:
         """Return whether this is a call of the one row that is blocked: the first that is called."""

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import random
+from collections import Counter
 from collections.abc import Coroutine
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID
 
-import psycopg
 from psycopg.types.json import Jsonb
 
 from prebooking.clock import Deadline, Reading
 from prebooking.invocation import run_once
 from prebooking.local import rest
-from prebooking.local.venue import Arrival, State, VenueTwin
+from prebooking.local.venue import Arrival, VenueTwin
 from prebooking.session_keeper import keep_sessions
 from prebooking.settings import Settings
 from tests.doubles import EPOCH
+from tests.proof.database_clock import DatabaseClock
 from tests.proof.fates import Fates
 from tests.proof.ground import Ground
 from tests.proof.instance import Instance, InstanceLoop, run_instances
@@ -36,15 +37,6 @@ _ENVIRONMENT = ENVIRONMENT | {"SESSION_ENCRYPTION_KEY": SESSION_KEY}
 _PREBOOKING = """
 insert into public.prebookings (id, venue_id, user_email, booking_data, available_at, expires_at, created_at)
 values (%s, %s, %s, %s, %s, %s, %s)
-"""
-_ASK_TO_CANCEL = "select public.cancel_prebooking_v1(%s, %s)"
-_MOVE = """
-update public.prebookings set available_at = available_at + %s
-where id = %s and status = 'pending' and attempts = 0 returning available_at
-"""
-_CANCEL = """
-update public.prebookings set status = 'cancelled', settled_at = public.prebooking_clock()
-where id = %s and status = 'pending' returning status
 """
 
 
@@ -63,7 +55,7 @@ class Universe:
     ) -> None:
         self.dice = random.Random(seed)  # noqa: S311 - made to be played again
         self.ground, self.connection = ground, ground.connection
-        self.database_skew = database_skew
+        self.database_clock = DatabaseClock(database_skew)
         self.twin = VenueTwin(
             now=lambda: EPOCH + timedelta(seconds=self.now()),
             secret=ENVIRONMENT["BOOKING_WEBHOOK_SECRET"],
@@ -75,12 +67,15 @@ class Universe:
         self.database_wire = DatabaseWire(self._carry_out, fates, self.say)
         self.venue_wire = VenueWire(self.twin, fates, self.say, self._row_of)
         self.wishes: dict[UUID, Wish] = {}
-        self._by_member: dict[str, Wish] = {}
+        self._by_member: dict[str, UUID] = {}
+        self.versions: dict[UUID, list[tuple[float, Wish]]] = {}  # of each row: since when it was what
         self.runs: dict[UUID, Run] = {}
         self.keepers = list[Instance]()
         self.cancelled: dict[UUID, float] = {}  # prebookings that a member has cancelled, and when
-        self.booked_by_hand = set[UUID]()
+        self.booked_by_hand = set[tuple[str, str]]()  # members and classes
         self.moved = set[UUID]()  # prebookings whose opening somebody has changed
+        self.numbers = itertools.count(1)  # of members whom an edit names
+        self.edits = Counter[bool]()  # of the class or the member of a prebooking: taken, refused
         self.longest_lease = 30.0  # seconds
         self.timeline: list[str] | None = None
         self.unexpected = list[str]()  # exceptions that nobody foresaw
@@ -96,7 +91,12 @@ class Universe:
 
     def database_time(self, seconds: float) -> datetime:
         """Return what the database's clock says so many seconds into the story."""
-        return EPOCH + timedelta(seconds=seconds + self.database_skew)
+        return self.database_clock.read(seconds)
+
+    def step_database_clock(self, by: float) -> None:
+        """Set the database's clock forward or back by so many seconds."""
+        self.database_clock.set(self.now(), by)
+        self.say(f"the database's clock is set by {by:+.3f} s, and says {self.database_time(self.now())}")
 
     def set_database_clock(self) -> None:
         """Let the database's clock say what it says now."""
@@ -146,54 +146,24 @@ class Universe:
     ) -> Wish:
         created = EPOCH + timedelta(seconds=self.dice.uniform(-3600, 0) if made <= 0 else made)
         expires = opens + timedelta(seconds=lasts)
-        wish = Wish(self._uuid(), venue, class_id, opens, expires, created, made, self.now() - session_age)
-        self.wishes[wish.id] = self._by_member[wish.member] = wish
+        row = self._uuid()
+        login = self.now() - session_age
+        return self.keep_wish(Wish(row, venue, class_id, opens, expires, created, made, login, f"{row}@example.com"))
+
+    def keep_wish(self, wish: Wish) -> Wish:
+        """Keep what a row is from now on."""
+        self.wishes[wish.id] = wish
+        self._by_member[wish.member] = wish.id
+        self.versions.setdefault(wish.id, []).append((self.now(), wish))
         return wish
 
     def _row_of(self, arrival: Arrival) -> str:
         """Return whose prebooking a call is about: some venues are told its id, some only its member."""
-        wish = self._by_member.get(arrival.member)  # none: a connection that is opened before anybody calls
-        return arrival.prebooking_id or (str(wish.id) if wish else "")
+        row = self._by_member.get(arrival.member)  # none: a connection that is opened before anybody calls
+        return arrival.prebooking_id or (str(row) if row else "")
 
     def _uuid(self) -> UUID:
         return UUID(int=self.dice.getrandbits(128), version=4)
-
-    def cancel(self, row: UUID, *, directly: bool = False) -> None:
-        """Let a member cancel, through the function or by writing to the table."""
-        self.set_database_clock()
-        query, arguments = (_CANCEL, [row]) if directly else (_ASK_TO_CANCEL, [row, f"{row}@example.com"])
-        try:
-            with self.connection.transaction():
-                (answer,) = self.connection.execute(query, arguments).fetchone() or ("settled",)
-        except psycopg.Error as exc:  # a trigger has refused it
-            answer = exc.sqlstate
-        self.say(f"{str(row)[:8]} is to be cancelled: {answer}")
-        if answer == "cancelled":
-            self.cancelled.setdefault(row, self.now())
-
-    def book_by_hand(self, row: UUID) -> None:
-        """Let a member book in the venue's own app, if there is a place."""
-        wish = self.wishes[row]
-        if self.twin.place(wish.class_id) is State.BOOKED:
-            about = (wish.member, wish.class_id, self.system.address(wish.venue))
-            verdict = self.twin.book(Arrival(self.twin.now(), "POST", "", *about))
-            self.say(f"{str(row)[:8]} is booked by hand: {verdict.state}")
-            self.booked_by_hand |= {row} if verdict.booking_id else set()
-
-    def move_opening(self, row: UUID, seconds: float) -> None:
-        """Let somebody write a later opening into a row that was not called yet, if the database takes it."""
-        self.set_database_clock()
-        try:
-            with self.connection.transaction():
-                moved = self.connection.execute(_MOVE, [timedelta(seconds=seconds), row]).fetchone()
-        except psycopg.Error as exc:
-            self.say(f"{str(row)[:8]} does not get another opening: {exc.sqlstate}")
-            return
-        if moved:
-            wish = replace(self.wishes[row], available_at=moved[0], made=self.now())
-            self.wishes[row] = self._by_member[wish.member] = wish
-            self.moved.add(row)
-            self.say(f"{str(row)[:8]} opens {seconds:.0f} s later")
 
     async def settled_down(self) -> None:
         """Return when everything that is under way has arrived."""
@@ -271,4 +241,5 @@ class Universe:
         self.say(f"{clock.name}: answers {kept.details}")
 
     def _carry_out(self, function: str, body: bytes) -> rest.Reply:
-        return self.ground.call(function, json.loads(body), at=self.database_time(self.now()))
+        now = self.now()
+        return self.ground.call(function, json.loads(body), at=self.database_time(now), seconds=now)

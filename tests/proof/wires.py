@@ -7,6 +7,8 @@ import json
 from collections.abc import Callable
 from contextvars import Context, ContextVar
 from dataclasses import dataclass
+from datetime import datetime
+from http import HTTPStatus
 from typing import Any
 
 import httpx
@@ -26,9 +28,25 @@ class Sent:
     instance: Instance
     row: str
     books: bool
+    member: str
+    class_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClockAnswer:
+    """An answer with the database's clock, as an instance has received it; in seconds of the world's time.
+
+    ``asked_for`` is how long the instance's clocks say at most that the question was under way.
+    """
+
+    instance: Instance
+    read: float
+    received: float
+    asked_for: float
 
 
 _SENT: ContextVar[tuple[Sent, Call]] = ContextVar("sent")
+_WITH_CLOCK = {"claim_due_prebookings_v1", "prebooking_clock"}  # their answers say what time it is
 
 
 class DatabaseWire(httpx.AsyncBaseTransport):
@@ -36,9 +54,11 @@ class DatabaseWire(httpx.AsyncBaseTransport):
 
     def __init__(self, carry_out: Callable[[str, bytes], rest.Reply], fates: Fates, say: Callable[[str], None]) -> None:
         self._carry_out, self._fates, self._say = carry_out, fates, say
-        self._under_way = set[asyncio.Task[rest.Reply]]()
+        self._under_way = set[asyncio.Task[tuple[rest.Reply, float]]]()
+        self._asked: dict[tuple[Instance, str], tuple[float, datetime]] = {}  # since the last answer
         self.over = False
         self.calls = 0
+        self.clock_answers = list[ClockAnswer]()
 
     async def played_out(self) -> None:
         """Return when every call that is under way has been carried out."""
@@ -49,6 +69,7 @@ class DatabaseWire(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         instance, function = current(), request.url.path.rpartition("/")[2]
         await self._step(instance, "asks the database", request)
+        self._asked.setdefault((instance, function), (_now(), instance.now()))
         loss = self._fates.database(instance, function)
         call = in_the_world(self._travel(instance.name, function, request.content, loss), name=f"{function} on its way")
         self._under_way.add(call)
@@ -59,8 +80,16 @@ class DatabaseWire(httpx.AsyncBaseTransport):
         await self._step(instance, "hears the database", request)
         if loss.ends == "broken":
             raise httpx.ReadError("lost", request=request)
-        reply = call.result()
+        reply, read = call.result()
+        if reply.status == HTTPStatus.OK:
+            self._note_clock(instance, function, read)
         return httpx.Response(reply.status, headers=reply.headers, content=reply.body, request=request)
+
+    def _note_clock(self, instance: Instance, function: str, read: float) -> None:
+        asked, wall = self._asked.pop((instance, function), (read, instance.now()))
+        if function in _WITH_CLOCK:
+            asked_for = max(_now() - asked, (instance.now() - wall).total_seconds())
+            self.clock_answers.append(ClockAnswer(instance, read, _now(), asked_for))
 
     async def _step(self, instance: Instance, step: Any, request: httpx.Request) -> None:
         if self.over:
@@ -69,8 +98,9 @@ class DatabaseWire(httpx.AsyncBaseTransport):
         if instance.halted:
             await asyncio.sleep(0)  # the last that it does
 
-    async def _travel(self, name: str, function: str, body: bytes, loss: Loss) -> rest.Reply:
+    async def _travel(self, name: str, function: str, body: bytes, loss: Loss) -> tuple[rest.Reply, float]:
         await asyncio.sleep(self._fates.travel("database") + loss.delay_before)
+        read = _now()
         reply = rest.Reply(503, b"{}")
         if loss.acts and not self.over:
             reply = self._carry_out(function, body)
@@ -79,7 +109,7 @@ class DatabaseWire(httpx.AsyncBaseTransport):
             reply = _refusal(*loss.error)
         self._say(f"{name}: {function} {loss if loss != Loss() else ''} -> {reply.status} {reply.body.decode()[:200]}")
         await asyncio.sleep(self._fates.travel("database") + loss.delay_after)
-        return reply
+        return reply, read
 
 
 def _refusal(status: int, code: str) -> rest.Reply:
@@ -103,7 +133,7 @@ class VenueWire(TwinTransport):
         twin.fate = self._fate
         self._fates, self._say, self._row_of = fates, say, row_of
         self.sent = list[Sent]()
-        self.answers = list[tuple[str, Reply | Ending]]()  # to booking calls: whose row, and what was answered
+        self.answers = list[tuple[Sent, Reply | Ending]]()  # to booking calls
         self.over = False
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -135,7 +165,7 @@ class VenueWire(TwinTransport):
     def _send(self, request: httpx.Request, body: bytes) -> asyncio.Task[Reply | Ending]:
         instance, arrival = current(), self._heard(request, body)
         books = arrival.books and arrival.method == "POST"
-        sent = Sent(_now(), instance, self._row_of(arrival), books)
+        sent = Sent(_now(), instance, self._row_of(arrival), books, arrival.member, arrival.class_id)
         self.sent.append(sent)
         self._say(f"{instance.name}: {request.method} {request.url.path} {sent.row[:8]} leaves")
         task = in_the_world(self._travel_of(sent, request, body), name="a call at the venue")
@@ -154,7 +184,7 @@ class VenueWire(TwinTransport):
         _SENT.set((sent, self._call(request, body)))  # for its fate, which is asked for on the way
         ending = await self._travel(request, body)
         if sent.books:
-            self.answers.append((sent.row, ending))
+            self.answers.append((sent, ending))
         said = f"{ending.status} {ending.body.decode()[:80]}" if isinstance(ending, Reply) else ending.name
         self._say(f"venue: {request.method} {request.url.path} {sent.row[:8]} -> {said}")
         return ending
