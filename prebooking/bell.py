@@ -81,7 +81,7 @@ def find_bell_faults(state: BellState) -> Iterator[str]:
         return
     yield from (f"it needs something: {missing}" for missing in state.missing)
     yield from _find_run_faults(state)
-    if state.waiting and state.waiting_since and state.now - state.waiting_since > WAITING:
+    if state.waiting_since and state.now - state.waiting_since > WAITING:
         yield (
             f"{state.waiting} requests wait in pg_net's queue since {_clock(state.waiting_since)}: "
             "pg_net's worker is dead or stuck: select net.worker_restart() in the SQL editor"

@@ -142,7 +142,7 @@ def _word_for(exc: Exception) -> str:
             return UNKNOWN_HOST
         if isinstance(cause, ssl.SSLCertVerificationError):
             return CERTIFICATE
-        cause = cause.__cause__ or cause.__context__
+        cause = cause.__cause__
     return type(exc).__name__
 
 

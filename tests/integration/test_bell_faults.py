@@ -89,6 +89,7 @@ def test_a_run_that_did_not_succeed_is_said_with_its_cure(
 
 def test_a_run_that_never_started_is_said(owner: Connection, bell: Bell) -> None:
     add_run(owner, "failed", "job startup timeout", start=None)
+    add_run(owner, "failed", "job startup timeout", start=None)
     look(owner, 120)
     assert "failed (job startup timeout)" in bell.faults()
 
@@ -202,6 +203,8 @@ def test_requests_of_a_moment_are_no_fault(owner: Connection) -> None:
         ({"status_code": 401, "content_type": "application/json"}, "json", "is not the function's CRON_SECRET"),
         ({"status_code": 401, "content_type": "text/html; charset=utf-8"}, "html", "Deployment Protection"),
         ({"status_code": 401, "content": _HTML}, "html", "Deployment Protection"),
+        ({"status_code": 403, "content": _HTML}, "html", "Deployment Protection"),
+        ({"status_code": 403}, "other", "look at its firewall"),
         ({"status_code": 404, "content_type": "text/plain"}, "other", "no function at this address"),
         ({"status_code": 308, "content_type": "text/plain"}, "other", "a redirect"),
         ({"status_code": 402}, "other", "look at its plan"),

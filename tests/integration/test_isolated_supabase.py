@@ -184,6 +184,11 @@ def test_a_refusal_that_is_compressed_still_has_its_status(status: int) -> None:
     assert failure(script).code == str(status)
 
 
+@pytest.mark.parametrize("status", [401, 503])
+def test_a_refusal_that_is_nested_too_deeply_still_has_its_status(status: int) -> None:
+    assert failure(ScriptedTransport(httpx.Response(status, content=b"[" * 100_000))).code == str(status)
+
+
 def _count(value: Any) -> int:
     if not isinstance(value, int):
         raise ValueError("canary")  # noqa: TRY004 - as pydantic's

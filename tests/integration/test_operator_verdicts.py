@@ -81,6 +81,7 @@ def test_a_class_that_begins_now_has_begun(
         (["booked", "waiting"], "waiting"),
         (["same hour", "waiting"], "waiting"),
         (["same hour", "booked"], "booked"),
+        (["same hour, booked", "booked"], "booked"),
         (["same hour", "same hour, booked"], "same hour, booked"),
         (["another day, booked"], None),
     ],

@@ -141,6 +141,8 @@ def test_refreshes_are_spaced_out_and_end_inside_the_guard(gym: Gym) -> None:
     assert min((after - before).total_seconds() for before, after in pairwise(at)) > 0.099
     assert (kept.timed_out, kept.execution_time_ms < 8_000) == (True, True)
     assert 20 < kept.details["refreshed"] < 60, "the others come with the next round"
+    leased = "select count(*) from public.member_sessions where version = 1 and leased_by is not null"
+    assert gym.connection.execute(leased).fetchall()[0][0] <= 10, "no booking can renew a login that is leased"
 
 
 def test_a_refresh_that_is_not_answered_leaves_time_for_the_warning(gym: Gym) -> None:

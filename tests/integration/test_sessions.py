@@ -110,6 +110,8 @@ def test_one_at_a_time_refreshes_a_session(service: Connection, venue: UUID, at:
     assert lease(service, other, venue, MEMBER, 1) == {"state": "busy"}
     at(31)
     assert lease(service, other, venue, MEMBER, 1) == {"state": "leased"}, "whoever had it has died"
+    save_session(service, venue, MEMBER, "sealed 2", 1)
+    assert lease(service, me, venue, MEMBER, 2) == {"state": "leased"}, "the refresh is over, and so is its lease"
 
 
 def test_who_comes_late_is_given_the_new_session(service: Connection, venue: UUID, at: At) -> None:
@@ -169,6 +171,7 @@ def test_some_sessions_are_nobody_s_to_refresh(
 def test_those_who_open_first_are_refreshed_first_and_by_one_round_only(
     owner: Connection, service: Connection, venue: UUID, at: At
 ) -> None:
+    service.execute("set enable_nestloop = off")  # so that no order comes from the plan by chance
     members = ["cleo@example.com", "ana@example.com", "ben@example.com"]
     for opens, member in reversed([*enumerate(members)]):
         wish(owner, venue, opens=600 + opens, user_email=member)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from tests.mutants.mutant import Mutant
 from tests.mutants.of_attempts import OF_ATTEMPTS
 from tests.mutants.of_bookers import OF_BOOKERS
+from tests.mutants.of_logins import OF_LOGIN_CARE
+from tests.mutants.of_operators import OF_OPERATION
 from tests.mutants.of_runs import OF_RUNS
 from tests.mutants.of_settling import OF_ENDS
 from tests.mutants.of_the_claim import OF_CLAIMS
 
-MUTANTS: list[Mutant] = [*OF_ATTEMPTS, *OF_RUNS, *OF_BOOKERS, *OF_CLAIMS, *OF_ENDS]
+MUTANTS: list[Mutant] = [*OF_ATTEMPTS, *OF_RUNS, *OF_BOOKERS, *OF_CLAIMS, *OF_ENDS, *OF_LOGIN_CARE, *OF_OPERATION]

@@ -368,10 +368,18 @@ def test_a_disputed_answer_is_a_refusal_only_if_a_later_question_says_so() -> No
 
 
 @pytest.mark.parametrize(
-    ("status", "kind"), [(401, Kind.SESSION_EXPIRED), (403, Kind.BLOCKED), (429, Kind.BLOCKED), (404, Kind.UNSURE)]
+    ("status", "outcome"),
+    [
+        (401, Outcome(Kind.SESSION_EXPIRED)),
+        (403, Outcome(Kind.BLOCKED, detail="HTTP 403")),
+        (429, Outcome(Kind.BLOCKED, detail="HTTP 429")),
+        (408, Outcome(Kind.UNSURE, detail="HTTP 408")),
+        (500, Outcome(Kind.UNSURE, detail="HTTP 500")),
+        (404, UNREADABLE),
+    ],
 )
-def test_a_status_says_what_no_body_can(status: int, kind: Kind) -> None:
-    assert classify(Reply(status, b'{"bookState": 1}')).kind is kind
+def test_a_status_says_what_no_body_can(status: int, outcome: Outcome) -> None:
+    assert classify(Reply(status, b'{"bookState": 1}')) == outcome
 
 
 # whom a session may go to
