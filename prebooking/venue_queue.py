@@ -56,7 +56,6 @@ class VenueQueue:
         self._preparing = 0
         self._all_prepared = asyncio.Event()
         self._all_prepared.set()
-        self._is_cut = False
         self.tasks: set[asyncio.Task[None]] = set()
         self._opening = self._spawn(self._open())
         self._granting = asyncio.create_task(self._contained(self.slots.grant(until=last_start)))
@@ -87,7 +86,6 @@ class VenueQueue:
 
         What does not end is not waited for: it sends nothing more, and what the run knows has to be written.
         """
-        self._is_cut = True
         if self._context:
             self._context.stopped = True
         self.slots.close()
@@ -170,7 +168,7 @@ class VenueQueue:
         try:
             await steps
         except asyncio.CancelledError as exc:
-            if self._is_cut or self.slots.closed:
+            if self.slots.closed:  # nothing is called any more, so tasks are cancelled
                 raise
             self._fail(exc, attempt)  # a booker cancelled itself
         except Exception as exc:  # noqa: BLE001 - whatever it is, the other rows and venues go on

@@ -52,6 +52,16 @@ def test_a_row_whose_login_could_not_be_renewed_goes_back_with_its_clear_answer(
     assert summary.outcomes == {"logged_out": 1}
 
 
+def test_a_row_whose_login_is_over_when_it_is_renewed_after_a_call_has_failed(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(database)
+    rows = world.opening(1)
+    use_booker(monkeypatch, ScriptedBooker(Outcome(Kind.SESSION_EXPIRED), login=Outcome(Kind.SESSION_EXPIRED)))
+    world.play(world.invoke())
+    assert world.ends(rows) == [("failed", "session_expired")]
+
+
 def test_a_login_that_is_over_says_nothing_about_a_row_in_doubt(database: Database) -> None:
     """I4: the call before may have got the place."""
     gym = Gym(World(database))

@@ -66,20 +66,35 @@ def test_a_first_block_pauses_a_venue_although_it_has_booked_others(database: Da
 
 
 @pytest.mark.parametrize(
-    ("idempotent", "attempts", "end"),
-    [(True, 2, ("failed", "rejected")), (True, 3, ("pending", None)), (False, 2, ("pending", None))],
+    ("idempotent", "refused", "attempts", "end"),
+    [
+        (True, 2, 2, ("failed", "rejected")),
+        (True, 2, 3, ("pending", None)),
+        (True, 1, 1, ("pending", None)),
+        (False, 2, 2, ("pending", None)),
+    ],
 )
 def test_a_third_block_ends_a_row_without_a_question_only_where_nobody_can_be_asked(
-    database: Database, attempts: int, end: tuple[str, str | None], *, idempotent: bool
+    database: Database, refused: int, attempts: int, end: tuple[str, str | None], *, idempotent: bool
 ) -> None:
     world = World(database, protection=Protection.IDEMPOTENT if idempotent else Protection.DUPLICATES)
     venue = add_venue(world.connection, idempotent=idempotent)
     world.opening(2, venue=venue)
-    before: dict[str, Any] = {"blocks": 2, "blocked_at": EPOCH - timedelta(minutes=5), "attempts": attempts}
+    before: dict[str, Any] = {"blocks": refused, "blocked_at": EPOCH - timedelta(minutes=5), "attempts": attempts}
     [row] = world.opening(1, at=-600, venue=venue, maybe_sent=True, **before)
     blocks(world, row)
     world.play(world.invoke())
     assert world.ends([row]) == [end]
+
+
+def test_a_block_of_the_question_that_follows_an_unclear_answer_pauses_the_venue(database: Database) -> None:
+    world = World(database)
+    venue = add_venue(world.connection)
+    [row] = world.opening(1, venue=venue)
+    world.twin.fate = lambda arrival: Fate(acts=False, answer=Canned(502 if arrival.method == "POST" else 429))
+    world.play(world.invoke())
+    assert world.ends([row]) == [("pending", None)]
+    assert paused_until(world, venue) is not None
 
 
 @pytest.mark.parametrize("status", [403, 429])

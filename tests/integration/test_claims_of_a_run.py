@@ -10,11 +10,11 @@ import pytest
 from prebooking.model import Summary
 from tests.database import Database
 from tests.doubles import EPOCH, VirtualClock
-from tests.factories import add_venue
+from tests.factories import add_prebooking, add_venue
 from tests.world import World
 
 BOOKED = ("completed", "booked")
-CLAIM = "claim_due_prebookings_v1"
+CLAIM, FAIL = "claim_due_prebookings_v1", "fail_prebooking_v1"
 
 
 def noted_claims(world: World) -> list[float]:
@@ -150,6 +150,54 @@ def test_a_row_that_is_held_for_seconds_holds_up_no_later_claim(database: Databa
         return ends
 
     assert world.play(story()) == [BOOKED]
+
+
+def test_a_later_claim_that_has_to_wait_for_another_run_is_not_missed(database: Database) -> None:
+    world = World(database)
+    rows = world.opening(1)
+    other = database.connect()
+    other.execute("alter function public.claim_due_prebookings_v1 set lock_timeout = '10ms'")
+
+    def busy(called: str) -> str:
+        if called == CLAIM and world.wire.calls.count(CLAIM) > 1:
+            other.execute("select pg_advisory_lock(7301, 1)")
+        if called == "finish_run_v1":
+            other.execute("select pg_advisory_unlock_all()")
+        return ""
+
+    world.wire.loses = busy
+    summary = world.play(world.invoke())
+    assert world.ends(rows) == [BOOKED]
+    assert (summary.success, summary.message) == (True, "Processed 1 prebooking")
+    assert "claims_since_v1" not in world.wire.calls
+
+
+def test_a_row_that_cannot_be_read_is_settled_once(database: Database) -> None:
+    world = World(database)
+    venue = add_venue(world.connection)
+    world.opening(1, venue=venue)
+    bad = add_prebooking(world.connection, venue, available_at=EPOCH)
+    world.connection.execute("update prebookings set booking_data = '{\"n\": 1e5000}' where id = %s", [bad])
+    world.wire.loses = lambda called: "before" if world.wire.calls.count(called) == 1 and called == FAIL else ""
+    world.play(world.invoke())
+    assert world.ends([bad]) == [("failed", "bad_data")]
+    assert world.wire.calls.count(FAIL) == 2, "one try was lost, and one was answered"
+
+
+def test_an_opening_is_free_for_others_once_the_guard_of_a_run_that_could_not_end_is_over(database: Database) -> None:
+    world = World(database)
+    venue = add_venue(world.connection)
+    world.opening(1, venue=venue)
+    world.wire.loses = lambda called: "" if called == CLAIM else "hangs"
+
+    async def story() -> list[UUID]:
+        await world.invoke()
+        world.wire.loses = lambda _: ""
+        later = world.opening(1, venue=venue)
+        await world.invoke()
+        return later
+
+    assert world.ends(world.play(story())) == [BOOKED]
 
 
 def test_no_more_rows_are_held_than_the_stagger_lets_go(database: Database) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from prebooking.bookers import Booker, Gate, OpenBooker
 from prebooking.model import Outcome, Prebooking, Summary, Venue
-from tests.bookers import replace_bookers
+from tests.bookers import ScriptedBooker, replace_bookers, use_booker
 from tests.database import Database
 from tests.factories import add_venue
 from tests.world import World
@@ -122,9 +122,9 @@ class Stubborn(Faulty):
         """Raise nothing."""
 
 
-async def go_on(is_here: bool) -> None:  # noqa: FBT001 - the only argument
-    """Wait a minute, whoever cancels it."""
-    end = asyncio.get_running_loop().time() + 60 * is_here
+async def go_on(is_here: bool = True, *, seconds: float = 60) -> None:  # noqa: FBT001, FBT002 - the only argument but one
+    """Wait so long, whoever cancels it."""
+    end = asyncio.get_running_loop().time() + seconds * is_here
     while (left := end - asyncio.get_running_loop().time()) > 0:
         with suppress(asyncio.CancelledError):
             await asyncio.sleep(left)
@@ -166,6 +166,37 @@ def test_a_booker_that_cannot_be_cancelled_keeps_the_run_from_no_end(
     assert summary.execution_time_ms < 9000
     assert not summary.success
     assert len(world.sent()) == (4 if at in ("book", "close") else 2), "what goes on sends nothing more"
+
+
+def test_a_call_that_cannot_be_cancelled_is_not_sent_after_a_run_that_broke_off(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """I1: its row was given back, long before the last start, and is somebody else's to call."""
+    world = World(database)
+    [row] = world.opening(1)
+
+    class Slow(ScriptedBooker):
+        async def book(self, row: Prebooking, *, timeout: float, gate: Gate) -> Outcome:  # noqa: ASYNC109 - see Booker
+            await go_on(seconds=1)
+            return await super().book(row, timeout=timeout, gate=gate)
+
+    def breaks(called: str) -> str:
+        if called != "finish_run_v1" and world.wire.calls.count("claim_due_prebookings_v1") > 1:
+            raise Unforeseen
+        return ""
+
+    booker = Slow()
+    use_booker(monkeypatch, booker)
+    world.wire.loses = breaks
+
+    async def story() -> Summary:
+        summary = await world.invoke()
+        await asyncio.sleep(2)
+        return summary
+
+    summary = world.play(story())
+    assert (summary.success, summary.execution_time_ms < 1000) == (False, True)
+    assert (booker.calls, world.row(row)["claimed_by"]) == ([], None)
 
 
 def test_a_venue_that_takes_for_ever_to_open_delays_no_other(

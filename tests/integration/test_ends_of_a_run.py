@@ -72,13 +72,12 @@ def test_a_row_that_is_locked_at_the_very_end_of_a_run_is_no_fault(database: Dat
     other = database.connect()
 
     def slow(called: str) -> str:
-        world.wire.there = world.wire.back = 0.4 if called == END else 0.005
+        world.wire.back = 0.85 if called == END else 0.005
         return ""
 
     async def story() -> Summary:
         run = asyncio.create_task(world.invoke())
-        await asyncio.sleep(1)
-        world.wire.there = 0.4
+        await asyncio.sleep(0.05)
         with other.transaction():
             other.execute("select from public.prebookings where id = %s for update", [locked])
             return await run

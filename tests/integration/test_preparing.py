@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import pytest
 
-from prebooking.local.venue import Arrival, Canned, Fate
+from prebooking.local.venue import HANG, Arrival, Canned, Fate
 from prebooking.model import Kind, Outcome, Prebooking
 from tests.bookers import ScriptedBooker, use_booker
 from tests.database import Database
@@ -108,6 +108,57 @@ def test_a_question_under_way_while_another_row_is_blocked_still_settles_its_row
     world.twin.fate = fate
     world.play(story())
     assert world.ends([asked, blocked]) == [RECONCILED, ("pending", None)]
+    assert world.row(asked)["answered_at"] is None, "that is when a call of this run was answered"
+
+
+def test_a_row_that_is_cleared_after_its_venue_was_left_alone_waits_for_no_slot(database: Database) -> None:
+    world = World(database)
+    venue = add_venue(world.connection)
+    [asked] = world.opening(1, at=-1, venue=venue, maybe_sent=True)
+    world.opening(1, venue=venue)
+    world.twin.fate = lambda a: Fate(delay_before=1.0) if a.method == "GET" else Fate(acts=False, answer=Canned(429))
+    summary = world.play(world.invoke())
+    assert (world.row(asked)["claimed_by"], world.row(asked)["maybe_sent"]) == (None, False)
+    assert summary.execution_time_ms < 2000
+
+
+def test_a_fault_after_a_question_leaves_what_the_venue_said(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(database)
+    [row] = world.opening(1, maybe_sent=True)
+
+    class Faulty(ScriptedBooker):
+        async def book(self, *_: object, **__: object) -> Outcome:
+            raise RuntimeError("canary")
+
+    use_booker(monkeypatch, Faulty(found=Outcome(Kind.NOT_BOOKED)))
+    world.play(world.invoke())
+    assert (world.row(row)["claimed_by"], world.row(row)["maybe_sent"]) == (None, False)
+
+
+def test_a_call_connects_shortly_before_its_opening(database: Database) -> None:
+    """Servers close connections on which nothing is said for a few seconds."""
+    world = World(database)
+    world.opening(3, at=3.0)
+    connected: list[float] = []
+
+    def connect(_: object) -> float:
+        connected.append(asyncio.get_running_loop().time())
+        return 0.01
+
+    world.venue_wire.connect = connect
+    world.play(world.invoke(LEAD_SECONDS="3"))
+    assert min(connected) >= 3 - 0.6 - 0.01
+
+
+def test_a_question_that_hangs_takes_two_seconds(database: Database) -> None:
+    world = World(database)
+    world.opening(1, maybe_sent=True)
+    world.twin.fate = lambda _: Fate(acts=False, answer=HANG)
+    summary = world.play(world.invoke())
+    assert summary.outcomes == {"cannot_tell": 1}
+    assert 2000 <= summary.execution_time_ms < 2500
 
 
 @pytest.mark.parametrize(("answered_after", "questions"), [(5.5, 1), (6.5, 0)])
