@@ -202,8 +202,9 @@ begin
           select behind.*, row_number() over (order by number, available_at, created_at, id) as number_of_all from behind) b
         where b.number_of_all <= v_behind_all - (select coalesce(sum(behind), 0) from held)) q),
     slots as (
-      -- max(available_at, the slot before + stagger), the first from t on. Venues are ordered by the first of their queue.
-      select q.*, position * v_stagger + greatest(t - v_stagger, max(q.available_at - position * v_stagger) over so_far) as slot,
+      -- max(available_at, the slot before + stagger), the first from t on. What opened before t is not reckoned with, because the
+      -- earliest instant that there is minus a stagger is an error. Venues are ordered by the first of their queue.
+      select q.*, position * v_stagger + greatest(t - v_stagger, max(greatest(q.available_at, t) - position * v_stagger) over so_far) as slot,
              first_value(q.available_at) over so_far as first_opens, first_value(q.created_at) over so_far as first_created,
              first_value(q.id) over so_far as first_id
       from queue q window so_far as (partition by venue_id order by position)),

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-import psycopg
 import pytest
 
 from prebooking.bookers.aimharder.site import Session
@@ -476,10 +474,10 @@ def test_no_session_goes_to_a_host_that_is_not_aimharder_s(gym: Gym, host: str) 
 def test_a_venue_with_a_bad_host_stops_no_other(gym: Gym, host: str) -> None:
     good = Gym(gym.world, host="good.aimharder.com")
     bad_row, good_row = (one.wish(one.member("ana"), one.gym_class()) for one in (gym, good))
-    with suppress(psycopg.errors.CheckViolation):
-        gym.connection.execute("update public.venues set host = %s where id = %s", [host, gym.venue])
-        gym.world.play(gym.invoke())
-        assert gym.world.ends([bad_row, good_row]) == [("pending", None), ("completed", "booked")]
+    gym.connection.execute("alter table public.venues drop constraint venues_host_check")  # which refuses two of them
+    gym.connection.execute("update public.venues set host = %s where id = %s", [host, gym.venue])
+    gym.world.play(gym.invoke())
+    assert gym.world.ends([bad_row, good_row]) == [("pending", None), ("completed", "booked")]
 
 
 @pytest.mark.parametrize(
