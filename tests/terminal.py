@@ -114,13 +114,15 @@ def day(ahead: int) -> date:
 
 
 @contextmanager
-def open_terminal(database: Database, environment: pytest.MonkeyPatch, folder: Path) -> Iterator[Terminal]:
+def open_terminal(
+    database: Database, environment: pytest.MonkeyPatch, folder: Path, rest: str | None = None
+) -> Iterator[Terminal]:
     """Yield a Terminal in an empty folder, with an empty database and an empty venue."""
     keys = Keys()
     twin = VenueTwin(now=lambda: datetime.now(UTC), secret="the-secret-of-the-venue")
     with (
         start_blocking_portal() as portal,
-        portal.wrap_async_context_manager(serve_rest(database.dsn_of("authenticator"), keys)) as supabase,
+        portal.wrap_async_context_manager(serve_rest(database.dsn_of("authenticator"), keys, rest)) as supabase,
         portal.wrap_async_context_manager(venue_server.serve(twin)) as venue,
     ):
         for name in [*Settings.model_fields, "supabase_secret_key", "prebooking_member", "no_color", "columns"]:

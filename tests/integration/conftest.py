@@ -9,6 +9,7 @@ import pytest
 
 from tests.database import At, Connection, Database, set_clock
 from tests.factories import noon
+from tests.postgrest import which_rest
 from tests.terminal import Terminal, open_terminal
 
 
@@ -36,7 +37,15 @@ def at(owner: Connection) -> At:
 
 
 @pytest.fixture
-def terminal(database: Database, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Terminal]:
+def terminal_rest() -> str:
+    """The REST API behind the terminal. Files that test only input and output replace it by the imitation."""
+    return which_rest()
+
+
+@pytest.fixture
+def terminal(
+    database: Database, terminal_rest: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[Terminal]:
     """Somebody at a terminal, before an empty database and an empty venue."""
-    with open_terminal(database, monkeypatch, tmp_path) as terminal:
+    with open_terminal(database, monkeypatch, tmp_path, terminal_rest) as terminal:
         yield terminal

@@ -11,6 +11,7 @@ import pytest
 
 from prebooking.cli.runner import BROKEN_PIPE
 from tests.breakages import make_healthy
+from tests.postgrest import IMITATION
 from tests.terminal import Terminal
 
 COMMANDS = [
@@ -24,6 +25,12 @@ COMMANDS = [
     ["run", "--dry-run"],
     ["bell", "status"],
 ]
+
+
+@pytest.fixture
+def terminal_rest() -> str:
+    """Return the REST API that starts at once: these tests are about input and output."""
+    return IMITATION
 
 
 def into_a_closed_pipe(*words: str) -> subprocess.CompletedProcess[str]:

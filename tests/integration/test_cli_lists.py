@@ -7,7 +7,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.factories import add_prebooking, add_session, add_venue
+from tests.postgrest import IMITATION
 from tests.terminal import ANA, Terminal
+
+
+@pytest.fixture
+def terminal_rest() -> str:
+    """Return the REST API that starts at once: these tests are about input and output."""
+    return IMITATION
 
 
 def unchecked(terminal: Terminal) -> None:

@@ -13,10 +13,17 @@ from pathlib import Path
 import pytest
 
 from tests.factories import add_prebooking, add_venue
+from tests.postgrest import IMITATION
 from tests.terminal import ANA, Terminal
 
 ADA = "ada.lovelace.of.the.analytical.engine@example.com"
 LONG = "Competition Class For Everybody Who Has A Very Long Evening"
+
+
+@pytest.fixture
+def terminal_rest() -> str:
+    """Return the REST API that starts at once: these tests are about input and output."""
+    return IMITATION
 
 
 def two_prebookings(terminal: Terminal) -> None:

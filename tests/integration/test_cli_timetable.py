@@ -7,9 +7,16 @@ from datetime import UTC, datetime
 import pytest
 
 from prebooking.local.venue import Arrival, Fate, Reply
+from tests.postgrest import IMITATION
 from tests.terminal import ANA, HOST, MADRID, PASSWORD, Terminal, day
 
 # classes
+
+
+@pytest.fixture
+def terminal_rest() -> str:
+    """Return the REST API that starts at once: these tests are about input and output."""
+    return IMITATION
 
 
 def test_classes_are_listed_with_the_member_s_places(terminal: Terminal) -> None:

@@ -10,11 +10,18 @@ from prebooking.local.venue import Fate
 from prebooking.local.venue_aimharder import BOOKINGS, WHOAMI
 from prebooking.local.venue_page import COOKIES, HOURS, LISTS, NAMES, Page
 from prebooking.local.venue_verdicts import json_reply
+from tests.postgrest import IMITATION
 from tests.terminal import ANA, PASSWORD, Terminal, day
 
 OTHER_KEY = "A" * 43 + "="
 
 # classes
+
+
+@pytest.fixture
+def terminal_rest() -> str:
+    """Return the REST API that starts at once: these tests are about input and output."""
+    return IMITATION
 
 
 @pytest.mark.parametrize("hours", HOURS)
