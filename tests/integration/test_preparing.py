@@ -152,6 +152,22 @@ def test_a_call_connects_shortly_before_its_opening(database: Database) -> None:
     assert min(connected) >= 3 - 0.6 - 0.01
 
 
+def test_the_next_call_is_begun_only_when_the_first_byte_of_the_last_one_is_out(database: Database) -> None:
+    """It would be built in the same instant, and keep the bytes from leaving."""
+    world = World(database)
+    world.opening(6)
+    connected: list[float] = []
+
+    def connect(_: object) -> float:
+        connected.append(asyncio.get_running_loop().time())
+        return 0.0
+
+    world.venue_wire.connect = connect
+    world.play(world.invoke())
+    left = [at - 0.02 for at in world.sent()]
+    assert connected[4] >= left[0] + 0.004, "four may connect at once"
+
+
 def test_a_question_that_hangs_takes_two_seconds(database: Database) -> None:
     world = World(database)
     world.opening(1, maybe_sent=True)

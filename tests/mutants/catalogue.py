@@ -7,8 +7,20 @@ from tests.mutants.of_attempts import OF_ATTEMPTS
 from tests.mutants.of_bookers import OF_BOOKERS
 from tests.mutants.of_logins import OF_LOGIN_CARE
 from tests.mutants.of_operators import OF_OPERATION
+from tests.mutants.of_rows import OF_ROWS
 from tests.mutants.of_runs import OF_RUNS
 from tests.mutants.of_settling import OF_ENDS
 from tests.mutants.of_the_claim import OF_CLAIMS
+from tests.mutants.of_waiting import OF_WAITING
 
-MUTANTS: list[Mutant] = [*OF_ATTEMPTS, *OF_RUNS, *OF_BOOKERS, *OF_CLAIMS, *OF_ENDS, *OF_LOGIN_CARE, *OF_OPERATION]
+MUTANTS: list[Mutant] = [
+    *OF_ATTEMPTS,
+    *OF_ROWS,
+    *OF_RUNS,
+    *OF_WAITING,
+    *OF_BOOKERS,
+    *OF_CLAIMS,
+    *OF_ENDS,
+    *OF_LOGIN_CARE,
+    *OF_OPERATION,
+]

@@ -31,7 +31,7 @@ ALL_TESTS = (
     *("claim", "claim_behind", "claim_expiry", "claim_logins", "claim_races", "claim_slots", "claim_turns"),
     *("finish", "finish_verdicts", "settle", "terminal", "rules", "writing", "booking_data", "grants", "heartbeat"),
     *("attempt", "firing", "doubt", "evidence", "guard", "progress", "containment", "hold", "store", "upkeep"),
-    *("standing_behind", "forgotten"),
+    *("standing_behind", "forgotten", "claims_of_a_run", "ends_of_a_run", "preparing", "blocked", "wrong_clocks"),
     *("sessions", "session_keeper", "aimharder", "aimharder_logins", "call", "call_gate", "connections"),
     *("bell", "bell_again", "bell_faults", "bell_minute", "bell_http", "bell_scale", "bell_store", "bell_switch"),
 )
