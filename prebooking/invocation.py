@@ -1,4 +1,4 @@
-"""One invocation, wired: whoever triggers it, this is what runs. Nothing of it is shared with any other."""
+"""One invocation: creates its collaborators and runs it. It shares nothing with other invocations."""
 
 from __future__ import annotations
 

@@ -19,9 +19,11 @@ Cancellation = Literal["cancelled", "being_booked", "settled", "not_found"]
 
 BLOCKED_PAUSE = 300.0  # seconds for which a venue that blocks us is left alone
 
-_BUSY_PAUSE = 0.1  # seconds before a claim that waited for the lock in vain asks again
-_LOCKED_PAUSE = 0.1  # seconds before the end of a run asks again for rows that another transaction holds ...
-_LOCKED_TRIES = 5  # ... at most so often
+_BUSY_PAUSE = 0.1  # seconds before a claim that did not get the lock tries again
+_LOCKED_PAUSE = (
+    0.1  # seconds between the tries of the end of a run to take rows that another transaction has locked ...
+)
+_LOCKED_TRIES = 5  # ... and the number of tries
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,7 @@ class Claim:
 
     rows: tuple[Prebooking, ...]
     unreadable: tuple[UUID, ...]  # held too, never sent, and nothing that can be booked
-    held: int  # rows held in all: what cannot be read and may have been sent is for nobody to judge but time
+    held: int  # all rows held, with unreadable rows that may have been sent: only expiry settles those
     expired: int  # rows this invocation's claims have ended unsent, because the class has begun
     unknown: int  # the same, in doubt
     locked: int  # due rows that were passed over, because another transaction holds them just now
@@ -40,7 +42,7 @@ class Claim:
 
     @property
     def anything_happened(self) -> bool:
-        """Say whether there is a run to end: also when a try went unanswered, which may yet be carried out."""
+        """Return whether there is a run to end. A try without an answer counts, because it may still be carried out."""
         return bool(self.held or self.expired or self.unknown) or self.tries > 1
 
 
@@ -54,7 +56,7 @@ class Finished(BaseModel):
 
 
 class ClaimsSince(BaseModel):
-    """When somebody has claimed last, on the database's clock; None: nobody ever has."""
+    """The time of the last claim, on the database's clock; None if there was none."""
 
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
@@ -137,7 +139,7 @@ class PrebookingStore:
     async def release(
         self, row_ids: Sequence[UUID], *, blocked_venue: UUID, until: Deadline, pause: float = BLOCKED_PAUSE
     ) -> int:
-        """Give unsent rows back at once, and pause their venue for ``pause`` seconds; return how many were ours."""
+        """Release unsent rows and pause their venue for ``pause`` seconds; return how many of the rows were ours."""
         params = {
             "p_ids": [str(row_id) for row_id in row_ids],
             "p_blocked_venue": str(blocked_venue),
@@ -146,9 +148,9 @@ class PrebookingStore:
         return (await self._database.call("release_prebookings_v1", self._mine(params), _count, until=until)).value
 
     async def finish_run(self, sent: Iterable[Sent], summary: Mapping[str, Any], *, until: Deadline) -> Finished:
-        """End the run: everything held goes back, but for rows that may be at the venue.
+        """End the run: release every row held, except rows that may have been sent.
 
-        Rows that another transaction has locked are asked for again, a few times, while there is time.
+        Rows that another transaction has locked are tried again, a few times, while there is time.
         """
         params = self._mine({"p_sent": [_sent(row) for row in sent], "p_summary": dict(summary)})
         for _ in range(_LOCKED_TRIES):
@@ -159,7 +161,7 @@ class PrebookingStore:
         return answer.value
 
     async def claims_since(self, *, until: Deadline) -> ClaimsSince:
-        """Return when somebody has claimed last: it needs no lock, so it answers while nobody can claim."""
+        """Return the time of the last claim. It needs no lock, so it answers while claims are blocked."""
         return (await self._database.call("claims_since_v1", {}, ClaimsSince.model_validate, until=until)).value
 
     async def cancel(self, row_id: UUID, user_email: str, *, until: Deadline) -> Cancellation:

@@ -11,7 +11,7 @@ from prebooking.model import Kind, Outcome, Prebooking, Venue
 
 
 async def no_wait() -> None:
-    """Be the wait of a call that may leave at once."""
+    """Return at once: the default of ``Gate.wait``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,23 +41,23 @@ class Booker(Protocol):
     most_calls: float
 
     def is_ready(self, row: Prebooking) -> bool:
-        """Say whether the row can be booked as it is, or has to be prepared first."""
+        """Return whether the row can be booked without ``prepare``."""
         ...
 
     # A timeout is an argument because it differs from call to call: the time that is left.
     async def prepare(self, row: Prebooking, *, timeout: float, renew: bool = False) -> Outcome | None:  # noqa: ASYNC109 - as said above
-        """See to whatever a booking of this row needs, a login most of all; None: it can be booked now.
+        """Obtain what a booking of this row needs, such as a login. Return None if the row can be booked now.
 
-        Otherwise why not: ``session_expired`` or ``bad_data`` if that is for certain, anything else if it may pass.
-        ``renew`` it although it looks well: a call was answered "log in again".
+        Otherwise return the reason: ``session_expired`` or ``bad_data`` if permanent, another kind if it may pass.
+        ``renew`` replaces a login that looks valid, because a call was answered "log in again".
         """
         ...
 
     async def book(self, row: Prebooking, *, timeout: float, gate: Gate) -> Outcome:  # noqa: ASYNC109 - as said above
-        """Send exactly one booking call, after the gate has opened, and say what the answer means.
+        """Send exactly one booking call after the gate has opened, and return the meaning of the answer.
 
-        Never retries, and never raises for an answer or for the lack of one: ``not_sent`` if the first byte did not
-        leave, ``unsure`` if it did and nothing clear came back within ``timeout`` seconds.
+        Never retries, and never raises because of an answer or its absence. Returns ``not_sent`` if the first byte was
+        not sent, ``unsure`` if it was and no clear answer arrived within ``timeout`` seconds.
 
         Raises:
             BadBookingData: the row cannot be turned into a request.
@@ -69,7 +69,7 @@ class Booker(Protocol):
     async def confirm(self, row: Prebooking, *, timeout: float) -> Outcome:  # noqa: ASYNC109 - as said above
         """Ask the venue whether the member has the place: booked, waitlisted, not_booked, or unknown. Books nothing.
 
-        Also ``blocked``, and ``session_expired``: prepared anew, it may be asked again.
+        May also return ``blocked``, or ``session_expired``: after another ``prepare`` the question can be repeated.
         """
         ...
 

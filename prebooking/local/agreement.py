@@ -1,4 +1,4 @@
-"""Do the venue's ledger and the database say the same? Every promise of the scheduler, as a question to both."""
+"""Checks that the venue's ledger and the database agree: one function per promise of the scheduler."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from prebooking.local.venue import Act, Arrival, Ledger, State
 from prebooking.local.venue_ledger import wish_of
 
 STAGGER = 0.050  # seconds between the first calls of an opening
-PROMISE = 2.0  # seconds after the opening within which a call has left that somebody was there in time to send
+PROMISE = 2.0  # seconds after the opening: the calls of rows that were added before it are sent by then
 
 _ROWS = """
 select p.id, user_email, venue_id, host,
@@ -45,7 +45,7 @@ class Row:
 
     @property
     def name(self) -> str:
-        """Return what a complaint calls it."""
+        """Return the name of the row in a complaint."""
         return f"{self.member} ({self.class_name})"
 
     @property
@@ -60,7 +60,7 @@ class Row:
 
     @property
     def was_ahead(self) -> bool:
-        """Say whether it was asked for before its opening."""
+        """Return whether the prebooking was added before its opening."""
         return self.created_at < self.available_at
 
 
@@ -80,7 +80,7 @@ class Evidence:
         return [act for act in self.ledger.bookings() if act.wish == row.wish]
 
     def openings(self) -> list[list[Row]]:
-        """Return the rows by those who compete with each other."""
+        """Return the rows grouped by venue and opening."""
         groups = groupby(sorted(self.rows, key=_opening), key=_opening)  # a stable sort: each keeps its order
         return [list(group) for _, group in groups]
 
@@ -91,7 +91,7 @@ def read_rows(connection: psycopg.Connection[Any]) -> list[Row]:
 
 
 def everyone_has_an_end(both: Evidence) -> Iterator[str]:
-    """Nobody is left waiting."""
+    """Every row is completed or failed."""
     return (f"{row.name} is still pending" for row in both.rows if row.status not in {"completed", "failed"})
 
 
@@ -118,7 +118,7 @@ def failed_is_not_booked(both: Evidence) -> Iterator[str]:
 
 
 def nobody_is_booked_twice(both: Evidence) -> Iterator[str]:
-    """No member has two places in a class, and every place is somebody's."""
+    """No member has two places in a class, and every place belongs to a prebooking."""
     ours = {row.wish for row in both.rows}
     seen = set()
     for place in both.ledger.bookings():
@@ -157,7 +157,7 @@ def calls_keep_their_distance(both: Evidence) -> Iterator[str]:
 
 
 def the_promise_is_kept(both: Evidence) -> Iterator[str]:
-    """Who asked before the opening was called within two seconds of it."""
+    """Rows that were added before the opening were called within two seconds of it."""
     for row in both.rows:
         if row.was_ahead and row.fired_at and (row.fired_at - row.available_at).total_seconds() > PROMISE:
             yield f"{row.name} was called {_ms(row.fired_at, row.available_at)} ms after the opening"

@@ -1,7 +1,7 @@
 """The functions in a process of their own, as the platform runs them: called, overlapped and killed.
 
-Run as a program this module is that process. It is handed a socket that listens already, so whoever calls before it is
-up waits and no port is lost to anybody else; and it ends with whoever holds the other end of its standard input.
+Run as a program, this module is that process. It inherits a listening socket, so early callers wait and no other
+process can take the port. It ends when the other end of its standard input is closed.
 """
 
 from __future__ import annotations

@@ -150,7 +150,7 @@ class LocalPostgres:
         return self.dsn(name)
 
     def drop_database(self, name: str) -> None:
-        """Remove a database, whoever is still connected."""
+        """Remove a database, and end the connections to it."""
         with self._administer() as connection:
             connection.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
 
@@ -257,7 +257,7 @@ def _has_memory() -> bool:
 
 
 def _unprivileged() -> dict[str, Any]:
-    """Return whom to run the server as: root may not run it, so ``nobody`` does; anybody else does it himself."""
+    """Return the user to run the server as: ``nobody`` if we are root, who may not run it; else no change."""
     if os.geteuid() != 0:
         return {}
     nobody = pwd.getpwnam("nobody")

@@ -27,20 +27,20 @@ from prebooking.local.venue import Act, Arrival, Ledger, Protection, VenueTwin
 
 
 class WatchedLedger(Ledger):
-    """A ledger at which one can wait for something to happen."""
+    """A ledger that lets a thread wait for an entry."""
 
     def __init__(self) -> None:
         super().__init__()
         self._written = threading.Condition()
 
     def write(self, entry: Arrival | Act) -> None:
-        """Add what has just happened, and wake whoever waits."""
+        """Add an entry, and wake the threads that wait for one."""
         with self._written:
             super().write(entry)
             self._written.notify_all()
 
     def wait_for(self, what: Callable[[], bool], *, seconds: float) -> bool:
-        """Return as soon as it is so, or False after so many seconds."""
+        """Wait until ``what`` returns True, at most ``seconds``; return its last value."""
         with self._written:
             return self._written.wait_for(what, seconds)
 

@@ -96,7 +96,7 @@ class Demo:
         self.the_venue_is_asked()
 
     def a_run_is_killed(self, doomed: Function) -> None:
-        """Leave two rows behind, one of them booked, and nobody who knows."""
+        """Kill a run that holds two rows, one of which the venue has booked."""
         self.console.print("1. A run is killed in the middle of a call", style="bold")
         prebook(self.stack, [LEFT_BEHIND])
         self.stack.twin.script("ada@example.com", Fate(answer=HANG))
@@ -160,7 +160,7 @@ class Demo:
         return complaints
 
     def _watch(self, cron: Future[httpx.Response], opens: float, is_over: Callable[[], bool]) -> None:
-        """Say how far it is until all is over: in one line that changes, or where that cannot be, each second."""
+        """Print the progress until all is over: in one line that changes on a terminal, else a line per second."""
         moving = self.console.is_terminal
         with self.console.status("", spinner="line") as line:
             while not (cron.done() and time.time() > opens and is_over()):

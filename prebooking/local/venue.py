@@ -68,7 +68,7 @@ class GymClass:
     box: str = ""
 
     def is_at_the_hour_of(self, other: GymClass) -> bool:
-        """Say whether nobody can be in both; a class without a day is not known to be at any hour."""
+        """Return whether both classes are at the same hour. A class without a day has no known hour."""
         return bool(self.day) and (self.day, self.time, self.box) == (other.day, other.time, other.box)
 
 
@@ -139,14 +139,14 @@ class VenueTwin:
         self.members.expire(email)
 
     def script(self, who: UUID | str, *fates: Fate, method: str = "POST", path: str = "") -> None:
-        """Say what becomes of the next calls of a member or about a prebooking; after them ``fate`` decides again.
+        """Set the fates of the next calls of a member or about a prebooking; after them ``fate`` decides again.
 
         Without a path it is about booking calls, or (with another method) calls of a protocol that has just one path.
         """
         self._scripts[str(who), method, path].extend(fates)
 
     def arrive(self, arrival: Arrival) -> Fate:
-        """Enter a call in the ledger and say what becomes of it."""
+        """Enter a call in the ledger and return its fate."""
         self.ledger.write(arrival)
         paths = ("", arrival.path) if arrival.books else (arrival.path,)
         for who, path in product((arrival.prebooking_id, arrival.member), paths):
@@ -155,7 +155,7 @@ class VenueTwin:
         return self.fate(arrival)
 
     def book(self, wish: Arrival, *, insists: bool = True) -> Verdict:
-        """Give a place, on the waiting list only to those who insist, or say why not."""
+        """Give a place, or return the refusal. Only a request that insists is put on the waiting list."""
         if self.protection is Protection.IDEMPOTENT and wish.prebooking_id in self._said:
             return self._said[wish.prebooking_id]
         verdict = self._judge(wish, insists=insists)
@@ -164,7 +164,7 @@ class VenueTwin:
         return verdict
 
     def look(self, prebooking_id: UUID | str) -> Verdict:
-        """Say whether a prebooking has a place."""
+        """Return the state of a prebooking's place, and its number."""
         acts = [act for act in self.shown() if act.prebooking_id == str(prebooking_id)]
         return Verdict(acts[0].state, acts[0].booking_id) if acts else Verdict(State.NOT_BOOKED)
 

@@ -51,7 +51,7 @@ ANSWER, DROP, HANG = Ending.ANSWER, Ending.DROP, Ending.HANG
 class Fate:
     """What becomes of a call once it has arrived; delays in seconds, before and after the venue acts on it.
 
-    With ``acts_after`` the venue acts so many seconds after its answer, which it must give without knowing the result.
+    With ``acts_after`` the venue acts this many seconds after its answer, so the answer cannot name the result.
     """
 
     delay_before: float = 0.0

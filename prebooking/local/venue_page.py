@@ -78,7 +78,7 @@ class Page:
         return page
 
     def label(self, clock: str) -> str:
-        """Return the time of a class of an hour that begins then (HH:MM)."""
+        """Return the label of a one-hour class that begins at ``clock`` (HH:MM)."""
         begins = datetime.strptime(clock, "%H:%M")  # noqa: DTZ007 - on the gym's clock
         return HOURS[self.hours](begins, begins + timedelta(hours=1))
 

@@ -28,7 +28,7 @@ class WebhookBooker:
         self._headers = {**HEADERS, "Authorization": f"Bearer {secret}"}
 
     def is_ready(self, row: Prebooking) -> bool:  # noqa: ARG002 - see Booker
-        """Say yes: the secret is the deployment's."""
+        """Return True: the secret belongs to the deployment, so no row needs a login."""
         return True
 
     async def prepare(self, row: Prebooking, *, timeout: float, renew: bool = False) -> Outcome | None:  # noqa: ARG002, ASYNC109 - see Booker
@@ -42,7 +42,7 @@ class WebhookBooker:
         return await call(self._client, request, classify, timeout=timeout, gate=gate)
 
     async def confirm(self, row: Prebooking, *, timeout: float) -> Outcome:  # noqa: ASYNC109 - see Booker
-        """GET what the endpoint knows of the prebooking."""
+        """Ask the endpoint for the state of the prebooking."""
         url = self._url.copy_merge_params({"prebooking_id": str(row.id)})
         request = self._client.build_request("GET", url, headers=self._headers)
         reply = await ask(self._client, request, timeout=timeout)
@@ -50,7 +50,7 @@ class WebhookBooker:
 
 
 def classify(reply: Reply) -> Outcome:
-    """Say what the answer to a booking means: by its status, and where that is clear by the ``state`` in its body."""
+    """Return the meaning of the answer to a booking: the status decides, then the ``state`` in the body."""
     said = reply.json_object()
     if reply.status in (200, 201, 204):
         return _placed(said) if said is not None else Outcome(Kind.UNSURE, detail="unreadable")
@@ -66,7 +66,7 @@ def classify(reply: Reply) -> Outcome:
 
 
 def classify_state(reply: Reply) -> Outcome:
-    """Say what the answer to a question means: only 200 with a ``state`` we know tells; 403 and 429 mean stop."""
+    """Return the meaning of the answer to a question: 200 with a known ``state`` is clear, 403 and 429 mean blocked."""
     said = reply.json_object() or {}
     state = said.get("state")
     if reply.status == httpx.codes.OK and state in (Kind.BOOKED, Kind.WAITLISTED, Kind.NOT_BOOKED):
