@@ -157,7 +157,7 @@ class SessionKeeper:
             why_not = await self._refreshed(one)
             self._kept.details[_word(why_not)] += 1
             self._log.info("session", venue=one.venue.id, outcome=why_not.kind if why_not else "refreshed")
-            if why_not and why_not.kind is not Kind.SESSION_EXPIRED:  # that is written down already
+            if why_not:
                 await self._warn(one, why_not)
         except StoreError as exc:
             self._fault(exc)
@@ -166,7 +166,7 @@ class SessionKeeper:
             self._log.unexpected("unexpected", exc)
 
     async def _warn(self, one: MemberSession, why_not: Outcome) -> None:
-        if why_not.kind is Kind.BLOCKED and one.venue.id not in self._blocked:
+        if why_not.kind is Kind.BLOCKED:
             self._blocked.add(one.venue.id)
             await self._store.release([], blocked_venue=one.venue.id, until=self._guard)
         version = one.session.version

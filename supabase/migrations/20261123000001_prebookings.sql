@@ -234,8 +234,8 @@ begin
   end if;
   return new;
 end $$;
-create trigger venues_being_booked before update of id, provider, host on public.venues
-  for each row when ((new.id, new.provider, new.host) is distinct from (old.id, old.provider, old.host))
+create trigger venues_being_booked before update of provider, host on public.venues
+  for each row when ((new.provider, new.host) is distinct from (old.provider, old.host))
   execute function public.venues_refuse();
 
 -- What was noted of a row's calls says nothing about the prebooking that an app makes of it. This prevents a corrected opening

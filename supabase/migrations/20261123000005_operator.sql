@@ -265,8 +265,7 @@ begin
     null;
   end;
   return answer || jsonb_build_object('rows', (             -- for a person's eyes: no session of a member's
-    select coalesce(jsonb_agg(r.row - 'session' order by r.place), '[]')
-    from jsonb_array_elements(answer -> 'rows') with ordinality as r(row, place)));
+    select coalesce(jsonb_agg(r.row - 'session'), '[]') from jsonb_array_elements(answer -> 'rows') as r(row)));
 end $$;
 
 grant insert (id, name, provider, host, provider_box_id, timezone, opening_rule),

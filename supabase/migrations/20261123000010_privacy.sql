@@ -6,7 +6,6 @@ language plpgsql stable security invoker set search_path = '' as $$
 begin
   p.user_email := 'forgotten';
   p.booking_id := null;
-  p.warning := null;
   p.booking_data := (
     select coalesce(jsonb_object_agg(key, value), '{}') from jsonb_each(p.booking_data)
     where key in ('class_id', 'day', 'starts_at') and jsonb_typeof(value) in ('string', 'number'));
@@ -42,7 +41,7 @@ create function public.prebooking_prune(p_now timestamptz) returns void
 language sql volatile security invoker set search_path = '' as $$
   delete from public.prebookings where id in (
     select id from public.prebookings where settled_at < p_now - interval '400 days'
-    order by settled_at limit 100 for update skip locked)
+    limit 100 for update skip locked)
 $$;
 
 -- Removes a member's login at a venue. true: there was one.
@@ -66,8 +65,8 @@ begin
   where lower(user_email) = v_email and status = 'pending' and claimed_by is null and not maybe_sent;
   get diagnostics v_cancelled = row_count;
   update public.prebookings p
-  set (user_email, booking_id, warning, booking_data) = (
-    select a.user_email, a.booking_id, a.warning, a.booking_data from public.prebooking_anonymous(p) a)
+  set (user_email, booking_id, booking_data) = (
+    select a.user_email, a.booking_id, a.booking_data from public.prebooking_anonymous(p) a)
   where lower(user_email) = v_email and status <> 'pending';
   get diagnostics v_anonymised = row_count;
   select count(*) into v_left from public.prebookings where lower(user_email) = v_email and status = 'pending';

@@ -28,8 +28,8 @@ def test_what_ended_is_kept_for_400_days_and_then_deleted_by_the_claim(
     owner: Connection, service: Connection, at: At
 ) -> None:
     venue = add_venue(owner)
-    young = ended(owner, venue, seconds_ago=399 * DAY)
-    ended(owner, venue, seconds_ago=401 * DAY)
+    young = ended(owner, venue, seconds_ago=400 * DAY - 1)
+    ended(owner, venue, seconds_ago=400 * DAY + 1)
     waiting = add_prebooking(owner, venue, available_at=noon(DAY), created_at=noon(-500 * DAY))
     claim(service, uuid4())
     assert {row for (row,) in owner.execute("select id from public.prebookings").fetchall()} == {young, waiting}
@@ -54,7 +54,7 @@ def test_the_service_role_deletes_nothing_that_waits_or_ended_lately(
     owner: Connection, service: Connection, at: At
 ) -> None:
     venue = add_venue(owner)
-    rows = [ended(owner, venue, seconds_ago=60), add_prebooking(owner, venue)]
+    rows = [ended(owner, venue, seconds_ago=400 * DAY - 1), add_prebooking(owner, venue)]
     for row in rows:
         with pytest.raises(psycopg.Error, match="is kept"):
             service.execute("delete from public.prebookings where id = %s", [row])
@@ -116,6 +116,29 @@ def test_a_row_that_waits_cannot_be_made_anonymous_by_forgetting_somebody_else(
         "being_booked": 0,
     }
     assert owner.execute("select id, status from public.prebookings").fetchall() == [(mine, "pending")]
+
+
+@pytest.mark.parametrize(
+    ("data", "left"),
+    [
+        ({"note": "for Ana", "class_id": {"name": "Ana"}, "day": ["Ana's"]}, {}),
+        ({"class_id": "4711", "day": "20261123", "family_id": "Ana's"}, {"class_id": "4711", "day": "20261123"}),
+    ],
+)
+@pytest.mark.usefixtures("at")
+def test_nothing_is_warned_of_in_what_is_left_of_a_member(
+    owner: Connection, service: Connection, data: dict[str, Any], left: dict[str, Any]
+) -> None:
+    box = add_venue(owner, provider="aimharder", host="box.aimharder.com")
+    ended(owner, box, seconds_ago=60, booking_data=data, warning="call Ana")
+    ask(service, "forget_member_v1", ANA)
+    assert owner.execute("select booking_data, warning from public.prebookings").fetchall() == [(left, None)]
+
+
+def test_a_member_who_may_be_at_the_venue_is_forgotten_later(owner: Connection, service: Connection, at: At) -> None:
+    add_prebooking(owner, add_venue(owner), user_email=ANA, maybe_sent=True)
+    answer = ask(service, "forget_member_v1", ANA)
+    assert (answer["cancelled"], answer["being_booked"]) == (0, 1)
 
 
 def test_forgetting_twice_finds_nothing_the_second_time(owner: Connection, service: Connection, at: At) -> None:

@@ -6,6 +6,7 @@ import asyncio
 from datetime import timedelta
 from itertools import pairwise
 
+import httpx
 import pytest
 
 from prebooking.bookers.aimharder.site import Session
@@ -185,6 +186,20 @@ def test_a_bad_login_or_venue_costs_nobody_else_their_login(database: Database, 
     assert good.calls(TOKEN_UPDATE)[-1:] == [email]
     assert good.session(email)["version"] == 2
     assert kept.details["refreshed"] + kept.details["failed"] == 13
+
+
+def test_a_fault_of_our_own_costs_nobody_else_their_login(gym: Gym, monkeypatch: pytest.MonkeyPatch) -> None:
+    members = [member(gym, name) for name in ("ana", "ben", "cleo")]
+    send, faults = gym.world.wire.handle_async_request, iter([RuntimeError("a bug")])
+
+    async def fail_once(request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("save_session_v1") and (fault := next(faults, None)):
+            raise fault
+        return await send(request)
+
+    monkeypatch.setattr(gym.world.wire, "handle_async_request", fail_once)
+    assert not gym.world.play(gym.keep_sessions()).success
+    assert [gym.session(email)["version"] for email in members] == [1, 2, 2]
 
 
 # warned hours before

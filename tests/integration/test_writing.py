@@ -115,6 +115,17 @@ def test_nobody_who_adds_for_one_member_waits_for_another_member(database: Datab
         add_prebooking(other, venue, user_email="ben@example.com")
 
 
+def test_a_prebooking_without_an_end_is_given_up_a_day_after_its_opening(owner: Connection) -> None:
+    venue = add_venue(owner)
+    row = {"venue_id": venue, "user_email": "ana@example.com", "booking_data": Jsonb({}), "available_at": noon()}
+    owner.execute(
+        "insert into public.prebookings (venue_id, user_email, booking_data, available_at)"
+        " values (%(venue_id)s, %(user_email)s, %(booking_data)s, %(available_at)s)",
+        row,
+    )
+    assert owner.execute("select expires_at from public.prebookings").fetchone() == (noon(86_400),)
+
+
 def test_ten_thousand_members_can_be_added_at_once(owner: Connection) -> None:
     owner.execute(
         """insert into public.prebookings (venue_id, user_email, booking_data, available_at)

@@ -109,6 +109,15 @@ OF_KEPT_LOGINS = [
         ),
     ),
     *mutants(
+        "prebooking/session_keeper.py",
+        ("AT_ONCE = 10 ", "AT_ONCE = 100 ", "session_keeper::refreshes_are_spaced_out_and_end_inside_the_guard"),
+        (
+            "        except Exception as exc:",
+            "        except ValueError as exc:",
+            "session_keeper::a_fault_of_our_own_costs_nobody_else_their_login",
+        ),
+    ),
+    *mutants(
         MIGRATIONS + "000004_sessions.sql",
         (
             "public.prebooking_clock() + interval '1 minute' or warning",

@@ -9,6 +9,11 @@ OF_OPERATORS = [
     *mutants(
         MIGRATIONS + "000001_prebookings.sql",
         (
+            "coalesce(new.expires_at, new.available_at + interval '24 hours')",
+            "coalesce(new.expires_at, new.available_at + interval '25 hours')",
+            "writing::a_prebooking_without_an_end_is_given_up_a_day_after_its_opening",
+        ),
+        (
             "pg_advisory_xact_lock(7302, hashtext(lower(new.user_email)) & 1023)",
             "pg_advisory_xact_lock(7302, 1)",
             "writing::nobody_who_adds_for_one_member_waits_for_another_member",
@@ -28,6 +33,44 @@ OF_OPERATORS = [
             "select other.* into",
             "operator_verdicts::two_edits_cannot_give_two_venues_the_same_box",
         ),
+        (
+            "order by x.verdict = 'waiting' desc, x.verdict = 'booked' desc, x.status = 'completed' desc limit 1",
+            "order by x.verdict = 'waiting' desc, x.status = 'completed' desc limit 1",
+            "operator_verdicts::of_several_prebookings_in_the_way_the_one_that_says_most_is_named",
+        ),
+    ),
+    *mutants(
+        MIGRATIONS + "000010_privacy.sql",
+        (
+            " and jsonb_typeof(value) in ('string', 'number')",
+            "",
+            "privacy::nothing_is_warned_of_in_what_is_left_of_a_member",
+        ),
+        (
+            "array['warning', 'lateness_ms', 'fresh']",
+            "array['lateness_ms', 'fresh']",
+            "privacy::nothing_is_warned_of_in_what_is_left_of_a_member",
+        ),
+        ("  new.warning := null;\n", "", "privacy::nothing_is_warned_of_in_what_is_left_of_a_member"),
+        (
+            "and old.settled_at > public.prebooking_clock() - interval '400 days'",
+            "and old.settled_at > public.prebooking_clock() - interval '399 days'",
+            "privacy::the_service_role_deletes_nothing_that_waits_or_ended_lately",
+        ),
+        (
+            "where settled_at < p_now - interval '400 days'",
+            "where settled_at < p_now - interval '399 days'",
+            "privacy::what_ended_is_kept_for_400_days_and_then_deleted_by_the_claim",
+        ),
+        (
+            "status = 'pending' and claimed_by is null and not maybe_sent;",
+            "status = 'pending' and claimed_by is null;",
+            "privacy::a_member_who_may_be_at_the_venue_is_forgotten_later",
+        ),
+    ),
+    *mutants(
+        MIGRATIONS + "000008_sizes.sql",
+        ("<= 6144", "<= 6145", "rules::a_prebooking_that_breaks_a_rule_is_refused"),
     ),
 ]
 
