@@ -74,18 +74,18 @@ class Bell:
         return str(self._value("select public.prebooking_bell_off()"))
 
     def minute(self, start: float = 0) -> float:
-        """Let pg_cron start one run, so many seconds after noon; return when it has ended."""
+        """Let pg_cron start one run this many seconds after noon; return when it has ended."""
         set_clock(self._owner, noon(start))
         self.run(self._owner)
         return float(self._value("select extract(epoch from public.prebooking_clock() - %s)", noon(0)))
 
     def run(self, connection: Connection) -> None:
-        """Do what pg_cron does once a minute."""
+        """Do what pg_cron does once per minute."""
         block = str(self._value("select public.prebooking_bell_minute()"))
         connection.execute(block.encode())
 
     def during(self, seconds: float, statement: str) -> None:
-        """Plan a statement of somebody else's for so many seconds after noon."""
+        """Plan a statement of another client, in seconds after noon."""
         self._owner.execute("insert into testing.plan values (%s, %s)", [noon(seconds), statement])
 
     def arrives(self, *, arrives: bool) -> None:
@@ -116,7 +116,7 @@ class Bell:
 
 
 def add_rows(connection: Connection, venues: int, rows: int, *, opens: float) -> None:
-    """Add so many venues with so many members each, whose classes open so many seconds after noon."""
+    """Add venues with members each, whose classes open this many seconds after noon."""
     connection.execute(
         """with new as (
           insert into public.venues (name, provider, timezone) select 'v' || n, 'webhook', 'UTC'

@@ -60,7 +60,7 @@ class Gym:
         add_session(self.connection, self.venue, email, **kept)
 
     def gym_class(self, *, at: float = 0.0, capacity: int = 100, waiting: int = 0, time: str = "07:00") -> str:
-        """Offer a class that opens so many seconds after the epoch; return its number."""
+        """Offer a class that opens this many seconds after the epoch; return its number."""
         class_id, opens = str(next(self._numbers)), EPOCH + timedelta(seconds=at)
         self.twin.open_class(
             class_id, opens_at=opens, capacity=capacity, waiting_list=waiting, day=DAY, time=time, box=self.host

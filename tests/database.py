@@ -15,7 +15,7 @@ from prebooking.local.keys import Keys
 from prebooking.local.postgres import SUPERUSER, LocalPostgres
 
 Connection = psycopg.Connection[Any]
-At = Callable[[float], None]  # sets the database's clock to so many seconds after noon
+At = Callable[[float], None]  # sets the database's clock; the argument is in seconds after noon
 
 _LOGINS = {"postgres", "authenticator", SUPERUSER}  # the other roles are only ever assumed
 

@@ -16,7 +16,7 @@ _numbers = itertools.count(1)
 
 
 def noon(seconds: float = 0) -> datetime:
-    """Return an instant so many seconds after the noon at which the tests' clocks stand."""
+    """Return an instant, in seconds after the noon at which the tests' clocks are stopped."""
     return datetime(2026, 11, 23, 12, tzinfo=UTC) + timedelta(seconds=seconds)
 
 

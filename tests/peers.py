@@ -25,7 +25,7 @@ class Peer:
         self._reader, self._writer = reader, writer
 
     async def request(self, number: int = 1) -> None:
-        """Wait for so many whole requests."""
+        """Wait for this many whole requests."""
         async with self._grown:
             await self._grown.wait_for(lambda: len(requests(bytes(self.received))) >= number)
 
@@ -34,14 +34,14 @@ class Peer:
         await self._writer.drain()
 
     async def drip(self, text: bytes, *, pause: float = 0.01) -> None:
-        """Say it for ever, one byte at a time, over and over."""
+        """Send the text in a loop, one byte at a time."""
         while True:
             for byte in text:
                 await self.say(bytes([byte]))
                 await asyncio.sleep(pause)
 
     async def pour(self, text: bytes) -> None:
-        """Say it for ever, as fast as it is read."""
+        """Send the text in a loop, as fast as it is read."""
         while True:
             await self.say(text)
 

@@ -11,7 +11,7 @@ from tests.factories import add_prebooking, add_venue
 
 
 def opening(stack: Stack, members: int, *, capacity: int = 1000, ahead: float = -0.1) -> list[UUID]:
-    """Let members wait for a class that has just opened, or opens so many seconds ahead."""
+    """Add prebookings of a class that has just opened, or opens this many seconds from now."""
     class_id, opens = str(uuid4()), datetime.now(UTC) + timedelta(seconds=ahead)
     stack.twin.open_class(class_id, opens_at=opens, capacity=capacity)
     venue = add_venue(stack.connection)

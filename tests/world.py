@@ -99,7 +99,7 @@ class World:
         venue: UUID | None = None,
         **how: Any,
     ) -> list[UUID]:
-        """Let so many members, in their order, wait for a class that opens so many seconds after the epoch."""
+        """Add prebookings of this many members, in order, of a class that opens this many seconds after the epoch."""
         class_id, opens = f"class {uuid4()}", EPOCH + timedelta(seconds=at)
         self.twin.open_class(class_id, opens_at=opens, capacity=capacity, waiting_list=waiting)
         venue = venue or add_venue(self.connection)

@@ -172,7 +172,7 @@ begin
   if public.prebooking_plain_id(p_booking_data -> 'class_id') is not true then
     return 'bad_data: class_id is not the number of a class at AimHarder. Cancel this prebooking and add it again.';
   end if;
-  -- The first of the month and so many days: a date that does not exist ends in another month.
+  -- Adds the days to the first of the month: a date that does not exist is then in another month.
   if coalesce(jsonb_typeof(p_booking_data -> 'day'), '') not in ('string', 'number')
       or v_day !~ '^[12][0-9]{3}(-?)(0[1-9]|1[0-2])\1(0[1-9]|[12][0-9]|3[01])$'
       or extract(month from make_date(left(v_digits, 4)::int, substr(v_digits, 5, 2)::int, 1) + right(v_digits, 2)::int - 1)
@@ -304,5 +304,5 @@ revoke all on function public.prebooking_systems, public.prebooking_systems_with
 grant execute on function public.prebooking_systems, public.prebooking_systems_with to service_role;
 revoke all on function public.prebooking_class_key, public.prebooking_bad_data, public.prebooking_plain_id, public.prebookings_fill,
   public.prebookings_refuse, public.venues_refuse, public.prebookings_begin_anew, public.prebookings_limit from public, anon, authenticated, service_role;
--- Whoever writes a row computes these, the index's key included.
+-- These run with the rights of the role that writes a row, also for the key of the index.
 grant execute on function public.prebooking_class_key, public.prebooking_bad_data, public.prebooking_plain_id to service_role;

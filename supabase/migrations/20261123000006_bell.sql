@@ -5,7 +5,7 @@
 --
 -- pg_cron starts its run once a minute. It looks at what is due twice a second, and sleeps in between, at most to the
 -- next opening minus the lead: so what is added, resumed or moved within the minute is rung for within half a second,
--- whoever added it and by whatever way, and no sleep is long enough to wake up late or to hold a snapshot that vacuum waits for.
+-- no matter how it was added, and no sleep is long enough to wake up late or to hold a snapshot that vacuum waits for.
 -- A schedule every few seconds would drift and write two rows of log a run; a request from a trigger of the table would
 -- need a right to read the secret for everybody who may add a prebooking.
 --

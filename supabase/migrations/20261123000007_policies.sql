@@ -1,4 +1,4 @@
--- Who may see rows, said in so many words: the service role. It passes by row security anyway; but a table with row
+-- The role that may see rows, stated explicitly: the service role. It passes by row security anyway; but a table with row
 -- security and no policy is a finding of Supabase's linter, because nobody can tell whether one was forgotten.
 
 create policy service_role_only on public.venues               to service_role using (true) with check (true);

@@ -28,7 +28,7 @@ end $$;
 
 -- Switches the bell on, or moves it to another address; answers what is left to do.
 --
--- pg_cron runs a job as whoever has scheduled it, and only for roles that may log in. Supabase lets postgres use it, the role
+-- pg_cron runs a job as the role that scheduled it, and only for roles that may log in. Supabase lets postgres use it, the role
 -- of the SQL editor and of migrations, and not service_role, which nobody logs in as. So the first time it is done by postgres;
 -- afterwards service_role, which the operator's command is, can switch it off and on: the job finds the address here.
 create function public.prebooking_bell_on(p_url text) returns text

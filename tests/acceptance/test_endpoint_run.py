@@ -63,7 +63,7 @@ def logged(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
 
 
 def is_ours(task: asyncio.Task[Any]) -> bool:
-    """Say whether a task is the function's, and not one of the servers that the test runs beside it."""
+    """Return whether a task belongs to the function, and not to one of the servers that the test runs beside it."""
     return "/tests/" not in repr(task) and "aiohttp" not in repr(task)
 
 

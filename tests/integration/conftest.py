@@ -27,7 +27,7 @@ def service(database: Database) -> Connection:
 
 @pytest.fixture
 def at(owner: Connection) -> At:
-    """Stops the database's clock at noon; calling it sets the clock to so many seconds after noon."""
+    """Stops the database's clock at noon; calling it sets the clock, in seconds after noon."""
 
     def _set(seconds: float) -> None:
         set_clock(owner, noon(seconds))

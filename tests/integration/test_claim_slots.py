@@ -126,7 +126,7 @@ def test_what_is_held_already_counts_among_its_venues_forty(owner: Connection, s
 
 
 def _add_crowd(owner: Connection, members: int) -> str:
-    """Add a venue with one opening and so many members who want it."""
+    """Add a venue with one opening, and a prebooking of it per member."""
     venue = add_venue(owner)
     owner.execute(
         """insert into public.prebookings (venue_id, user_email, booking_data, available_at)

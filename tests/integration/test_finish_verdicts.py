@@ -1,4 +1,4 @@
-"""What the end of a run makes of each row, and that it waits for nobody who has one locked."""
+"""The result of each row at the end of a run, which never waits for a row that is locked."""
 
 from __future__ import annotations
 

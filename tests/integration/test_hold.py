@@ -51,7 +51,7 @@ async def first_reading(supabase: IsolatedSupabase, clock: VirtualClock) -> Data
 
 
 def held(network: Network, *, opens: float = 3.0, hold: bool = True) -> float:
-    """Hold a row that opens so many seconds after the epoch, and return how late its first byte would leave."""
+    """Hold a row that opens this many seconds after the epoch, and return how late its first byte would leave."""
 
     async def story() -> float:
         clock, opening = VirtualClock(), EPOCH + timedelta(seconds=opens)

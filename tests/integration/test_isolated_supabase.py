@@ -26,7 +26,7 @@ SETTINGS = Settings.from_environment(ENVIRONMENT)
 
 
 def ask(script: ScriptedTransport, *, seconds: float = 60, read: Callable[[Any], T] = lambda value: value) -> Answer[T]:
-    """Call a function with so many seconds left, on a virtual clock."""
+    """Call a function with this many seconds left, on a virtual clock."""
 
     async def story() -> Answer[T]:
         clock = VirtualClock()

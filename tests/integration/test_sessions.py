@@ -22,7 +22,7 @@ def venue(owner: Connection) -> UUID:
 
 
 def wish(owner: Connection, venue: UUID, opens: float = 3600, **overrides: Any) -> UUID:
-    """Let the member wait for a class that opens so many seconds after noon."""
+    """Add a prebooking of a class that opens this many seconds after noon."""
     wanted: dict[str, Any] = {"user_email": MEMBER, "available_at": noon(opens)}
     return add_prebooking(owner, venue, **wanted | overrides)
 

@@ -27,7 +27,7 @@ EVERY = [*PLACED, *BLOCKED, *REFUSED, 202, 402, 301, 408, 409, 425, 500, 503]
 
 
 def kind_of(status: int) -> Kind:
-    """Say what a status means: the table that an endpoint's author reads."""
+    """Return the meaning of a status: the table that an endpoint's author reads."""
     if status in PLACED:
         return Kind.BOOKED
     if status in BLOCKED or status == 402:
