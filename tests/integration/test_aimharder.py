@@ -98,7 +98,7 @@ def test_a_booking_has_the_venue_s_number(gym: Gym) -> None:
     assert gym.world.row(row)["booking_id"] == act.booking_id
 
 
-def test_whoever_insists_gets_onto_the_waiting_list_and_that_is_looked_up(gym: Gym) -> None:
+def test_a_request_that_insists_gets_onto_the_waiting_list_and_that_is_looked_up(gym: Gym) -> None:
     class_id = gym.gym_class(capacity=0, waiting=1)
     row = gym.wish(gym.member("ana"), class_id, data={"insist": 1})
     gym.world.play(gym.invoke())

@@ -101,7 +101,7 @@ def test_takes_a_public_address_of_the_function(bell: Bell, url: str) -> None:
         "https://app.example.com\n/api/cron/prebooking_scheduler",
     ],
 )
-def test_refuses_any_other_address_to_whoever_writes_it(
+def test_refuses_any_other_address_from_every_role(
     owner: Connection, service: Connection, bell: Bell, url: str | None
 ) -> None:
     with pytest.raises(psycopg.errors.InvalidParameterValue, match="https://<app>/api/cron/prebooking_scheduler"):

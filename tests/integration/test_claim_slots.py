@@ -67,7 +67,7 @@ def test_takes_nothing_when_there_is_no_time_left_to_fire(
     assert claimed(service, uuid4(), fire_within_ms=fire_within_ms) == []
 
 
-def test_the_limit_counts_the_rows_of_all_venues_and_leaves_a_venue_that_does_not_fit_to_whoever_comes_next(
+def test_the_limit_counts_the_rows_of_all_venues_and_leaves_a_venue_that_does_not_fit_to_the_next_claim(
     owner: Connection, service: Connection
 ) -> None:
     rows = []

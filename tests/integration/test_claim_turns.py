@@ -33,7 +33,7 @@ def test_the_same_instant_at_another_venue_is_free(owner: Connection, service: C
     assert claimed(service, uuid4()) == [other]
 
 
-def test_whoever_has_the_turn_may_take_more_of_its_opening(owner: Connection, service: Connection, at: At) -> None:
+def test_the_holder_of_the_turn_may_take_more_of_its_opening(owner: Connection, service: Connection, at: At) -> None:
     venue, opening, me = add_venue(owner), noon(0), uuid4()
     first = add_prebooking(owner, venue, available_at=opening)
     claim(service, me)

@@ -24,7 +24,7 @@ _ENDS = {"completed": "booked", "failed": "full", "cancelled": None}
         b"update public.prebookings set attempts = 9",
     ],
 )
-def test_a_terminal_row_never_changes_whoever_asks(owner: Connection, status: str, change: bytes) -> None:
+def test_a_terminal_row_never_changes(owner: Connection, status: str, change: bytes) -> None:
     end = {"status": status, "outcome": _ENDS[status], "settled_at": noon()}
     row = add_prebooking(owner, add_venue(owner), **end)
     before = prebooking(owner, row)

@@ -192,7 +192,7 @@ OF_THE_CLAIM = mutants(
     (
         "or max(nth) over batch <= h.room or",
         "or true or",
-        "claim_slots::the_limit_counts_the_rows_of_all_venues_and_leaves_a_venue_that_does_not_fit_to_whoever_comes_next",
+        "claim_slots::the_limit_counts_the_rows_of_all_venues_and_leaves_a_venue_that_does_not_fit_to_the_next_claim",
     ),
     (
         "opened_at < t - interval '30 days'",

@@ -49,7 +49,7 @@ def test_a_schedule_of_another_box_or_day_is_empty(carried: Any, asked: dict[str
     assert carried(twin, lambda client: Browser(client).classes(**asked)) == {}
 
 
-def test_a_place_can_be_given_back_by_whoever_has_it(carried: Any) -> None:
+def test_a_place_can_be_given_back_by_its_member(carried: Any) -> None:
     async def story(client: httpx.AsyncClient) -> list[Any]:
         ana, ben = await Browser.of(client, "ana"), await Browser.of(client, "ben")
         number = (await ana.book()).json()["id"]

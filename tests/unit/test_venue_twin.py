@@ -66,7 +66,7 @@ def test_a_call_a_moment_too_early_is_told_so(carried: Any) -> None:
     assert twin.ledger.bookings() == []
 
 
-def test_whoever_asks_is_told_what_the_ledger_says(carried: Any) -> None:
+def test_a_question_is_answered_from_the_ledger(carried: Any) -> None:
     async def story(client: httpx.AsyncClient) -> list[tuple[int, Any]]:
         booked = [(await book(client, who)).json() for who in ("ana", "ben", "cleo")]
         answers = [await confirm(client, who) for who in ("ana", "cleo", "dan")]
