@@ -133,10 +133,16 @@ class DatabaseTime:
         self._stamped: tuple[float, datetime] | None = None  # the last stamp, and when it was made
 
     def tighten(self, at: datetime, asked: Reading, received: Reading) -> None:
-        """Add a reading. If it contradicts the others, the database's clock was set: then only the new one counts."""
+        """Add a reading. If it contradicts the others, the database's clock was set: then only the newest one counts.
+
+        The newest is the one that was asked for last. An answer from before the clock was set may come after it.
+        """
         new = DatabaseReading(at, asked, received)
         agrees = self.at_least() <= new.at_most(self.clock) and new.at_least(self.clock) <= self.at_most()
-        self._readings = [*self._readings, new] if agrees else [new]
+        if agrees:
+            self._readings = [*self._readings, new]
+        elif all(reading.asked.monotonic <= asked.monotonic for reading in self._readings):
+            self._readings = [new]
         self._tightened.set()
         self._tightened = asyncio.Event()
 

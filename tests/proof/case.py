@@ -162,12 +162,12 @@ class Case:
 
         Unless the clock was set between the invocation's first answer and the call, both are what it showed. If it was,
         the clock counts as it was at any instant between the two; but an answer contradicts the ones before it as
-        soon as they differ by more than that answer took, so from the last answer on, only that much.
+        soon as they differ by more than that answer took. From the one asked for last on, it is only that much.
         """
         clock = self.world.database_clock
         answers = [answer for answer in self.clock_answers[sent.instance] if answer.received <= sent.at]
         offsets = clock.offsets(answers[0].read, sent.at)
-        last = answers[-1]
+        last = max(answers, key=lambda answer: answer.asked)
         [offset, *_] = clock.offsets(last.read, last.read)
         there = last.asked_for - (last.received - last.read)
         low = max(min(offsets), offset - (last.received - last.read))

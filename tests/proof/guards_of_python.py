@@ -8,7 +8,7 @@ from tests.proof.mutation import InPython
 
 CHECK, RESOLVE = "prebooking.attempt:BookingAttempt._check_and_mark_sent", "prebooking.attempt:BookingAttempt._resolve"
 MAY_LEAVE, ELAPSED = "prebooking.rules:may_leave", "prebooking.clock:Reading.elapsed"
-SLOT = "prebooking.slots:Slot.wait"
+SLOT, TIGHTEN = "prebooking.slots:Slot.wait", "prebooking.clock:DatabaseTime.tighten"
 
 _BOTH = "max(clock.monotonic() - self.monotonic, (clock.now() - self.wall).total_seconds())"
 _CONTRADICTION = InPython(MAY_LEAVE, "<= time.at_least() <= time.at_most() <", "<= time.at_least() <")
@@ -119,7 +119,16 @@ GUARDS_OF_PYTHON = (
     Guard(
         "a clock that was set back is believed",
         scenes_of_clocks.the_clock_is_set_back_during_a_hold,
-        (InPython("prebooking.clock:DatabaseTime.tighten", "else [new]", "else self._readings"),),
+        (InPython(TIGHTEN, "self._readings = [new]", "pass"),),
+    ),
+    Guard(
+        "an answer from before the clock was set changes nothing",
+        scenes_of_clocks.an_answer_from_before_the_step_comes_late,
+        (
+            InPython(
+                TIGHTEN, "elif all(reading.asked.monotonic <= asked.monotonic for reading in self._readings):", "else:"
+            ),
+        ),
     ),
     Guard(
         "a stagger lies between two calls",

@@ -18,6 +18,7 @@ from tests.proof.mutation import InSql, switched_off
     [
         ("what is being booked cannot be made into another prebooking", "I12"),
         ("a clock that was set back is believed", "I10"),
+        ("an answer from before the clock was set changes nothing", "I10"),
     ],
 )
 def test_a_fault_that_the_core_is_not_guarded_against_violates_an_invariant(name: str, invariant: str) -> None:

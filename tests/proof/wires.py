@@ -40,6 +40,7 @@ class ClockAnswer:
     """
 
     instance: Instance
+    asked: float
     read: float
     received: float
     asked_for: float
@@ -55,7 +56,7 @@ class DatabaseWire(httpx.AsyncBaseTransport):
     def __init__(self, carry_out: Callable[[str, bytes], rest.Reply], fates: Fates, say: Callable[[str], None]) -> None:
         self._carry_out, self._fates, self._say = carry_out, fates, say
         self._under_way = set[asyncio.Task[tuple[rest.Reply, float]]]()
-        self._asked: dict[tuple[Instance, str], tuple[float, datetime]] = {}  # since the last answer
+        self._asked: dict[tuple[object, str], tuple[float, datetime]] = {}  # by a task, since its last answer
         self.over = False
         self.calls = 0
         self.clock_answers = list[ClockAnswer]()
@@ -69,7 +70,7 @@ class DatabaseWire(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         instance, function = current(), request.url.path.rpartition("/")[2]
         await self._step(instance, "asks the database", request)
-        self._asked.setdefault((instance, function), (_now(), instance.now()))
+        self._asked.setdefault((asyncio.current_task(), function), (_now(), instance.now()))
         loss = self._fates.database(instance, function)
         call = in_the_world(self._travel(instance.name, function, request.content, loss), name=f"{function} on its way")
         self._under_way.add(call)
@@ -86,10 +87,10 @@ class DatabaseWire(httpx.AsyncBaseTransport):
         return httpx.Response(reply.status, headers=reply.headers, content=reply.body, request=request)
 
     def _note_clock(self, instance: Instance, function: str, read: float) -> None:
-        asked, wall = self._asked.pop((instance, function), (read, instance.now()))
+        asked, wall = self._asked.pop((asyncio.current_task(), function))
         if function in _WITH_CLOCK:
             asked_for = max(_now() - asked, (instance.now() - wall).total_seconds())
-            self.clock_answers.append(ClockAnswer(instance, read, _now(), asked_for))
+            self.clock_answers.append(ClockAnswer(instance, asked, read, _now(), asked_for))
 
     async def _step(self, instance: Instance, step: Any, request: httpx.Request) -> None:
         if self.over:

@@ -173,6 +173,20 @@ def test_when_the_database_s_clock_was_set_the_newest_reading_alone_counts(step:
     assert run_virtual(set_it()) == (1.0, 1.01)
 
 
+@pytest.mark.parametrize("step", [-3600.0, -2.5, 2.5, 3600.0])
+def test_an_answer_from_before_the_database_s_clock_was_set_that_comes_late_changes_nothing(step: float) -> None:
+    async def set_it() -> tuple[float, float]:
+        clock = VirtualClock()
+        await asyncio.sleep(2)
+        time = DatabaseTime(clock, *reading(0.01, 0.0, 0.02))
+        time.tighten(*reading(1 + step, 0.99, 1.0))
+        time.tighten(*reading(0.51, 0.5, 2.0))
+        bounds = time.at_least(), time.at_most()
+        return tuple(round((bound - EPOCH).total_seconds() - step, 6) for bound in bounds)  # type: ignore[return-value]
+
+    assert run_virtual(set_it()) == (2.0, 2.01)
+
+
 @pytest.mark.parametrize(("slow", "tightened"), [(1.0, 2.0), (0.2, 2.95)])
 def test_who_sleeps_until_an_opening_wakes_by_a_bound_that_was_tightened_meanwhile(
     slow: float, tightened: float
