@@ -40,6 +40,49 @@ OF_OPERATORS = [
         ),
     ),
     *mutants(
+        MIGRATIONS + "000009_status.sql",
+        (
+            "(partition by venue_id, available_at order by",
+            "(partition by available_at order by",
+            "status_figures::only_neighbours_in_the_line_of_one_opening_can_overtake",
+        ),
+        (
+            "(partition by venue_id, available_at order by",
+            "(partition by venue_id order by",
+            "status_figures::only_neighbours_in_the_line_of_one_opening_can_overtake",
+        ),
+        (
+            "order by created_at, id) as overtook",
+            "order by id) as overtook",
+            "status_figures::the_line_of_an_opening_is_in_the_order_in_which_members_asked",
+        ),
+        (
+            " and l.objid = 1 and",
+            " and",
+            "status_figures::the_holder_of_the_claims_lock_is_named_and_nobody_who_waits_or_holds_another",
+        ),
+        (
+            " and l.objsubid = 2 and l.granted",
+            " and l.granted",
+            "status_figures::the_holder_of_the_claims_lock_is_named_and_nobody_who_waits_or_holds_another",
+        ),
+        (
+            " and l.objsubid = 2 and l.granted",
+            " and l.objsubid = 2",
+            "status_figures::the_holder_of_the_claims_lock_is_named_and_nobody_who_waits_or_holds_another",
+        ),
+        (
+            "desc limit 20) c",
+            "desc limit 200) c",
+            "status_figures::the_next_five_openings_and_the_last_twenty_claims_are_shown",
+        ),
+        (
+            "v.name limit 5) o",
+            "v.name limit 6) o",
+            "status_figures::the_next_five_openings_and_the_last_twenty_claims_are_shown",
+        ),
+    ),
+    *mutants(
         MIGRATIONS + "000010_privacy.sql",
         (
             " and jsonb_typeof(value) in ('string', 'number')",
