@@ -60,6 +60,7 @@ _BAD_VENUES: list[tuple[str, dict[str, Any]]] = [
     ("venues_timezone_check", {"timezone": "CEST-2"}),
     ("venues_timezone_check", {"timezone": "Europe/Madrid "}),
     *[("venues_timezone_check", {"timezone": zone}) for zone in _NO_ZONES],
+    ("venues_host_check", {"host": ".".join(["x" * 63] * 3 + ["x" * 62])}),  # 254 characters
     ("venue_is_short", {"name": "x" * 201}),
     ("venue_is_short", {"provider_box_id": "1" * 41}),
     ("venues_opening_rule_check", {"opening_rule": "4 days"}),

@@ -231,6 +231,7 @@ def test_a_venue_is_not_made_into_another_one_while_rows_are_being_booked_there(
 ) -> None:
     """I1: otherwise the other venue is asked about the call, has no such place, and the row is booked once more."""
     venue = add_venue(owner)
+    add_prebooking(owner, venue, status="failed", outcome="unknown", settled_at=noon(), maybe_sent=True)
     row = add_prebooking(owner, venue, maybe_sent=state == "in doubt")
     if state == "claimed":
         claim(service, uuid4())

@@ -8,10 +8,16 @@ from tests.mutants.of_the_claim import MIGRATIONS
 OF_OPERATORS = [
     *mutants(
         MIGRATIONS + "000001_prebookings.sql",
+        ("length(host) <= 253", "length(host) <= 254", "rules::a_venue_that_breaks_a_rule_is_refused"),
         (
             "coalesce(new.expires_at, new.available_at + interval '24 hours')",
             "coalesce(new.expires_at, new.available_at + interval '25 hours')",
             "writing::a_prebooking_without_an_end_is_given_up_a_day_after_its_opening",
+        ),
+        (
+            "and status = 'pending' and not fresh and (claimed_by is not null or maybe_sent)",
+            "and (claimed_by is not null or maybe_sent)",
+            "writing::a_venue_is_not_made_into_another_one_while_rows_are_being_booked_there",
         ),
         (
             "pg_advisory_xact_lock(7302, hashtext(lower(new.user_email)) & 1023)",
@@ -120,7 +126,7 @@ OF_OPERATORS = [
 OF_BELLS = [
     *mutants(
         MIGRATIONS + "000006_bell.sql",
-        ("|private|corp|", "|corp|", "bell_switch::refuses_any_other_address_from_every_role"),
+        ("|private|corp|", "|corp|", "bell_switch::refuses_any_other_address_to_whoever_writes_it"),
     ),
     *mutants(
         "prebooking/bell.py",
