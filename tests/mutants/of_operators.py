@@ -126,7 +126,7 @@ OF_OPERATORS = [
 OF_BELLS = [
     *mutants(
         MIGRATIONS + "000006_bell.sql",
-        ("|private|corp|", "|corp|", "bell_switch::refuses_any_other_address_to_whoever_writes_it"),
+        ("|private|corp|", "|corp|", "bell_switch::refuses_any_other_address_from_every_role"),
     ),
     *mutants(
         "prebooking/bell.py",
