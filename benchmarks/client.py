@@ -9,9 +9,9 @@ from statistics import median
 from uuid import uuid4
 
 from prebooking.clock import Clock, Deadline, Reading
+from prebooking.database.client import create_isolated_supabase
 from prebooking.local.stack import Stack
 from prebooking.settings import Settings
-from prebooking.supabase import create_isolated_supabase
 from supabase import acreate_client
 
 TURNS = 40

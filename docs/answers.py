@@ -8,12 +8,12 @@ from datetime import timedelta
 
 from docs import markdown
 from docs.numbers import minutes
-from prebooking.attempt import EARLY_PAUSE, EARLY_RETRIES
 from prebooking.bookers.call import Reply
 from prebooking.bookers.webhook.booker import classify
 from prebooking.model import FAILED, Kind
-from prebooking.rules import EARLY_TIME
-from prebooking.venue_context import BLOCKED_PAUSE
+from prebooking.run.attempt import EARLY_PAUSE, EARLY_RETRIES
+from prebooking.run.rules import EARLY_TIME
+from prebooking.run.venue_context import BLOCKED_PAUSE
 
 REFUSED = 422  # a status whose meaning is the state in its body
 # In the order of the table.

@@ -7,8 +7,9 @@ from datetime import timedelta
 from pathlib import Path
 
 from docs import markdown
-from prebooking import attempt, rules, scheduler, settings, slots, venue_context
+from prebooking import settings
 from prebooking.bookers.aimharder.booker import AimHarderBooker
+from prebooking.run import attempt, rules, scheduler, slots, venue_context
 
 MIGRATIONS = Path(__file__).parents[1] / "supabase" / "migrations"
 GUARD: float = settings.Settings.model_fields["execution_timeout_seconds"].default

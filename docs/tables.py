@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from docs.markdown import code, table
-from prebooking.evidence import Evidence, proves
 from prebooking.model import COMPLETED, ENDED_BY_DATABASE, FAILED, SENTENCES, Kind
+from prebooking.run.evidence import Evidence, proves
 from prebooking.settings import Settings
 from prebooking.systems import SYSTEMS, Ability
 

@@ -211,7 +211,7 @@ class Sent:
 
 
 @dataclass(slots=True)
-class Ending:
+class RowResult:
     """What has become of one row so far. It changes until the end of the run.
 
     ``outcome`` is what would be true if the invocation ended right now: None while nothing was sent, ``unsure`` from
@@ -229,7 +229,7 @@ class Ending:
 
 
 @dataclass(slots=True, kw_only=True)
-class Attempt(Ending):
+class Attempt(RowResult):
     """What this invocation does about one row that it can read."""
 
     row: Prebooking

@@ -11,10 +11,10 @@ import pytest
 
 from prebooking.local.postgres import OLD_DEFAULTS, LocalPostgres, apply_migrations
 from prebooking.local.servers import servers_by_major
-from tests import called
-from tests.called import CalledFunctions
-from tests.database import Database, Rest
-from tests.postgrest import BINARY, IMITATION, NO_POSTGREST, REAL, open_rest, which_rest
+from tests.support import called
+from tests.support.called import CalledFunctions
+from tests.support.database import Database, Rest
+from tests.support.postgrest import BINARY, IMITATION, NO_POSTGREST, REAL, open_rest, which_rest
 
 _TEMPLATE = "migrated"
 _OLD_TEMPLATE = "migrated_in_an_old_project"

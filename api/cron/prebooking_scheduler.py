@@ -6,10 +6,10 @@ import gc
 
 gc.disable()  # during the imports, which create no garbage: collecting takes a fifth of a cold start
 
-from prebooking.endpoint import Trigger, cron_app  # noqa: E402 - as above
-from prebooking.invocation import run_once  # noqa: E402 - as above
+from prebooking.function.endpoint import Trigger, cron_app  # noqa: E402 - as above
+from prebooking.function.invocation import run_once  # noqa: E402 - as above
 from prebooking.model import Summary  # noqa: E402 - as above
-from prebooking.report import Report  # noqa: E402 - as above
+from prebooking.run.report import Report  # noqa: E402 - as above
 
 
 async def run(trigger: Trigger) -> Summary:

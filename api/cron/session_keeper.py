@@ -6,8 +6,8 @@ import gc
 
 gc.disable()  # while everything is loaded: looking for garbage, of which there is none, is a fifth of a cold start
 
-from prebooking.endpoint import Trigger, cron_app  # noqa: E402 - as above
-from prebooking.session_keeper import Kept, keep_sessions  # noqa: E402 - as above
+from prebooking.bookers.aimharder.keeper import Kept, keep_sessions  # noqa: E402 - as above
+from prebooking.function.endpoint import Trigger, cron_app  # noqa: E402 - as above
 from prebooking.settings import BUFFER, MAX_DURATION  # noqa: E402 - as above
 
 

@@ -14,9 +14,9 @@ import httpx
 
 from prebooking.bookers import Booker, OpenBooker
 from prebooking.clock import Clock
+from prebooking.database.client import IsolatedSupabase
 from prebooking.model import Venue
 from prebooking.settings import AccountSettings, Settings
-from prebooking.supabase import IsolatedSupabase
 from prebooking.systems import SYSTEMS
 
 

@@ -22,9 +22,9 @@ from prebooking.cli.requested import RequestedClass, add_prebooking, choose_open
 from prebooking.cli.runner import run_command
 from prebooking.cli.site import open_session, open_site, read_timetable
 from prebooking.cli.terminal import say
+from prebooking.database.operator import SessionView, VenueView
 from prebooking.errors import BadInput, CommandFailed
 from prebooking.opening import OpeningRule, instant
-from prebooking.operator import SessionView, VenueView
 from prebooking.settings import AccountSettings
 from prebooking.systems import Ability, can
 

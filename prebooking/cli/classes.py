@@ -16,8 +16,8 @@ from prebooking.cli.options import AsJson, Day, Member, VenueName, optional_memb
 from prebooking.cli.runner import run_command
 from prebooking.cli.site import Offer, open_session, open_site, read_timetable
 from prebooking.cli.terminal import say, show_json, show_table
+from prebooking.database.operator import SessionView, VenueView
 from prebooking.model import Kind
-from prebooking.operator import SessionView, VenueView
 from prebooking.settings import AccountSettings
 
 _YOURS = {Kind.BOOKED: "booked", Kind.WAITLISTED: "waiting list"}

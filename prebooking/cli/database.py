@@ -7,15 +7,15 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from uuid import uuid4
 
-from prebooking.accounts import AccountStore
-from prebooking.bell import BellStore
 from prebooking.cli.environment import environment
 from prebooking.clock import Clock, Deadline, Reading
-from prebooking.operator import OperatorStore
-from prebooking.sessions import SessionStore
+from prebooking.database.accounts import AccountStore
+from prebooking.database.bell import BellStore
+from prebooking.database.client import create_isolated_supabase
+from prebooking.database.operator import OperatorStore
+from prebooking.database.prebookings import PrebookingStore
+from prebooking.database.sessions import SessionStore
 from prebooking.settings import DatabaseSettings
-from prebooking.store import PrebookingStore
-from prebooking.supabase import create_isolated_supabase
 
 PATIENCE = 15.0  # seconds for one database call with all its retries
 TRY = 5.0  # seconds for one try: `prebooking status` counts all rows of a month

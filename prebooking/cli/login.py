@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from prebooking.bookers.aimharder.seal import Seal
 from prebooking.bookers.aimharder.site import Box
 from prebooking.cli.database import open_database
 from prebooking.cli.environment import environment
@@ -16,9 +17,8 @@ from prebooking.cli.options import Member, VenueName, require_member
 from prebooking.cli.runner import report_errors, run_command
 from prebooking.cli.site import PATIENCE, open_site
 from prebooking.cli.terminal import say
+from prebooking.database.operator import SetBoxResult, VenueView
 from prebooking.errors import BadInput, CommandFailed, SettingsError
-from prebooking.operator import SetBoxResult, VenueView
-from prebooking.sessions import Seal
 from prebooking.settings import AccountSettings
 
 NewKey = Annotated[

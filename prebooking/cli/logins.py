@@ -13,7 +13,7 @@ from prebooking.cli.dates import format_duration, format_instant
 from prebooking.cli.options import AsJson, Member, optional_member
 from prebooking.cli.runner import run_command
 from prebooking.cli.terminal import refuse_unreadable, say, show_json, show_table
-from prebooking.operator import SessionView
+from prebooking.database.operator import SessionView
 
 
 class _VenueFirst(TyperGroup):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+from prebooking.database.operator import PrebookingView, VenueView
 from prebooking.errors import CommandFailed
 from prebooking.foreign import name_key
-from prebooking.operator import PrebookingView, VenueView
 
 T = TypeVar("T")
 

@@ -6,12 +6,12 @@ from typing import Annotated
 
 import typer
 
-from prebooking.accounts import Forgotten
 from prebooking.cli.database import open_database
 from prebooking.cli.lookup import find_venue
 from prebooking.cli.options import Member, VenueName, optional_member, require_member
 from prebooking.cli.runner import run_command
 from prebooking.cli.terminal import counted, say
+from prebooking.database.accounts import Forgotten
 from prebooking.errors import BadInput, CommandFailed
 
 Email = Annotated[str, typer.Argument(metavar="MEMBER", help="The member's e-mail address.", show_default=False)]

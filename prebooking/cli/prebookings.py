@@ -14,8 +14,8 @@ from prebooking.cli.lookup import ID_LENGTH, find_prebooking
 from prebooking.cli.options import AsJson, Member, optional_member
 from prebooking.cli.runner import run_command
 from prebooking.cli.terminal import at_terminal, refuse_unreadable, say, show_json, show_table
+from prebooking.database.operator import PrebookingView
 from prebooking.errors import CommandFailed
-from prebooking.operator import PrebookingView
 
 LIMIT = 200  # rows shown
 SEARCHED = 1000  # rows searched for an id

@@ -12,8 +12,8 @@ from uuid import uuid4
 from prebooking.cli.database import AdminDatabase
 from prebooking.cli.dates import format_instant, parse_instant, timezone_of
 from prebooking.cli.lookup import ID_LENGTH
+from prebooking.database.operator import AddResult, VenueView
 from prebooking.errors import BadInput, CommandFailed
-from prebooking.operator import AddResult, VenueView
 
 DATA_LIMIT = 6144  # bytes; equals the constraint booking_data_is_short
 _EXAMPLE = '{"class_id": "4711"}'

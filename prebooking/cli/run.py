@@ -20,11 +20,11 @@ from prebooking.cli.options import AsJson
 from prebooking.cli.runner import run_command
 from prebooking.cli.terminal import say, show_json, show_table
 from prebooking.clock import Clock, Deadline, Reading
+from prebooking.database.operator import ClaimableRow, Preview
 from prebooking.errors import CommandFailed
-from prebooking.invocation import run_once
+from prebooking.function.invocation import run_once
 from prebooking.model import Summary
-from prebooking.operator import ClaimableRow, Preview
-from prebooking.scheduler import claim_terms
+from prebooking.run.scheduler import claim_terms
 from prebooking.settings import LAST_START, Settings
 
 _WAITS_FOR = {

@@ -16,6 +16,7 @@ from typing import Any
 import typer
 
 from prebooking.cli.terminal import print_error
+from prebooking.database.client import CERTIFICATE, NO_JSON, UNKNOWN_HOST, UNREADABLE
 from prebooking.errors import (
     BadInput,
     PrebookingError,
@@ -24,7 +25,6 @@ from prebooking.errors import (
     StoreError,
     StoreRefused,
 )
-from prebooking.supabase import CERTIFICATE, NO_JSON, UNKNOWN_HOST, UNREADABLE
 
 FAILED, BAD_USAGE, INTERRUPTED, BROKEN_PIPE = 1, 2, 130, 141
 

@@ -10,14 +10,14 @@ from zoneinfo import ZoneInfo
 
 from prebooking.bookers.adapter import adapter
 from prebooking.bookers.aimharder.classes import GymClass
+from prebooking.bookers.aimharder.seal import Seal
 from prebooking.bookers.aimharder.site import AimHarderSite, Session
 from prebooking.cli.dates import timezone_of
+from prebooking.database.operator import SessionView, VenueView
 from prebooking.errors import CommandFailed
 from prebooking.http import isolated_client
 from prebooking.model import Kind, Outcome, Venue
 from prebooking.opening import OpeningRule, instant
-from prebooking.operator import SessionView, VenueView
-from prebooking.sessions import Seal
 from prebooking.settings import AccountSettings
 from prebooking.systems import Ability, can
 

@@ -15,7 +15,7 @@ from prebooking.cli.doctor.running import find_failures
 from prebooking.cli.options import AsJson
 from prebooking.cli.runner import FAILED, run_command
 from prebooking.cli.terminal import say, show_json, show_table
-from prebooking.overview import Figures, Spread, Status
+from prebooking.database.overview import Figures, Spread, Status
 
 LONGEST_RUN = timedelta(seconds=60)  # an older open run was cut off
 NOTHING = "-"

@@ -16,10 +16,10 @@ from prebooking.cli.lookup import find_venue
 from prebooking.cli.options import AsJson, VenueName
 from prebooking.cli.runner import run_command
 from prebooking.cli.terminal import counted, refuse_unreadable, say, show_json, show_table
+from prebooking.database.operator import VenueView
 from prebooking.errors import BadInput, CommandFailed
 from prebooking.model import Venue
 from prebooking.opening import OpeningRule, parse_timezone
-from prebooking.operator import VenueView
 from prebooking.systems import SYSTEMS, Ability, VenueSystem
 
 app = typer.Typer(help="The venues and their opening rules.", no_args_is_help=True, rich_markup_mode=None)

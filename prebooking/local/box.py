@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import Sequence
 from uuid import UUID
 
+from prebooking.bookers.aimharder.seal import Seal
 from prebooking.bookers.aimharder.site import AimHarderSite, Login
 from prebooking.http import RewriteHostTransport, isolated_client
 from prebooking.local.stack import Stack
-from prebooking.sessions import Seal
 from prebooking.settings import Settings
 
 PASSWORD = "open sesame"  # noqa: S105 - of everybody at the stand-in

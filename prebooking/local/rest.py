@@ -53,7 +53,7 @@ select set_config('search_path', 'public', true), set_config('request.method', %
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class RestReply:
     """One HTTP answer."""
 
     status: int
@@ -69,7 +69,7 @@ def call(
     headers: Mapping[str, str],
     body: bytes,
     method: str = "POST",
-) -> Reply:
+) -> RestReply:
     """Carry out one RPC in a transaction of its own on an idle connection, and return what PostgREST would answer.
 
     Synchronous and without a server, so that a test may call it while its virtual clock stands still. ``headers`` are
@@ -98,7 +98,7 @@ def _run(
     function: str,
     claims: dict[str, Any],
     arguments: dict[str, Any],
-) -> Reply:
+) -> RestReply:
     if method == "GET":
         connection.execute("set transaction read only")
     connection.execute(_BEGIN, [method, json.dumps(claims), claims["role"]])
@@ -106,7 +106,11 @@ def _run(
         if set(names[:required]) <= arguments.keys() <= set(names):
             given = {name: kind for name, kind in zip(names, types, strict=True) if name in arguments}
             answer = connection.execute(_query(function, given), [json.dumps(arguments)]).fetchall()
-            return Reply(204) if void else Reply(200, _joined([text for (text,) in answer], many=many), dict(_JSON))
+            return (
+                RestReply(204)
+                if void
+                else RestReply(200, _joined([text for (text,) in answer], many=many), dict(_JSON))
+            )
     return _unknown(function, sorted(arguments))
 
 
@@ -142,15 +146,15 @@ def _refusal(
     details: str | None = None,
     hint: str | None = None,
     bearer: str | None = None,
-) -> Reply:
+) -> RestReply:
     """Return an error in PostgREST's shape; a 401 says by ``bearer`` what was wrong with the token, if anything."""
     body = {"code": code, "details": details, "hint": hint, "message": message}
     text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
     extra = {401: {"www-authenticate": f"Bearer {bearer or ''}".strip()}, 503: {"retry-after": "0"}}
-    return Reply(status, text.encode(), _JSON | extra.get(status, {}))
+    return RestReply(status, text.encode(), _JSON | extra.get(status, {}))
 
 
-def _unknown(function: str, names: list[str]) -> Reply:
+def _unknown(function: str, names: list[str]) -> RestReply:
     given = f"({', '.join(names)})" if names else " without parameters"
     searched = f" with parameter{'s' * (len(names) > 1)} {', '.join(names)}" if names else given
     return _refusal(
@@ -162,7 +166,7 @@ def _unknown(function: str, names: list[str]) -> Reply:
     )
 
 
-def _failure(error: psycopg.Error, role: str) -> Reply:
+def _failure(error: psycopg.Error, role: str) -> RestReply:
     """Return an error of the database as PostgREST would, its message and details included."""
     if error.sqlstate is None:  # the connection broke
         return _refusal(503, "PGRST001", "Database client error. Retrying the connection.")
@@ -195,7 +199,7 @@ class _Server:
         reply = await self._reply(request)
         return web.Response(status=reply.status, body=reply.body or None, headers=reply.headers)
 
-    async def _reply(self, request: web.Request) -> Reply:
+    async def _reply(self, request: web.Request) -> RestReply:
         root, _, function = request.path.rpartition("/")
         if root != "/rest/v1/rpc":
             return _refusal(404, "PGRST125", "Invalid path specified in request URL")
@@ -205,7 +209,7 @@ class _Server:
         headers, loop = request.headers, asyncio.get_running_loop()
         return await loop.run_in_executor(self._threads, lambda: self._call(request.method, function, headers, body))
 
-    def _call(self, method: str, function: str, headers: Mapping[str, str], body: bytes) -> Reply:
+    def _call(self, method: str, function: str, headers: Mapping[str, str], body: bytes) -> RestReply:
         try:
             with self._pool.connection() as connection:
                 return call(connection, keys=self._keys, function=function, headers=headers, body=body, method=method)

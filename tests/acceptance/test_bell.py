@@ -6,7 +6,7 @@ import time
 
 from prebooking.local.bell import bell_tower
 from prebooking.local.stack import Stack
-from tests.stacks import ends, opening
+from tests.support.stacks import ends, opening
 
 _LEAD = 3.0  # seconds
 _PATIENCE = 20.0  # seconds; nobody waits so long unless something is broken

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from prebooking.local.stack import Stack
-from tests.factories import add_prebooking, add_venue
+from tests.support.factories import add_prebooking, add_venue
 
 COMMAND = str(Path(sys.executable).parent / "prebooking")
 # The parent of the test run may ignore SIGINT, and child processes inherit that.

@@ -10,13 +10,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
 
-from prebooking.local.agreement import QUESTIONS, Evidence, Row
-from prebooking.local.openings import AHEAD, AT_ONCE, BOX, FULL, LEFT_BEHIND, SLOW
-from prebooking.local.venue import Act, Arrival, Ledger, State
+from prebooking.local.demo.checker import QUESTIONS, BothSides, PrebookingRow
+from prebooking.local.scenario import AHEAD, AT_ONCE, BOX, FULL, LEFT_BEHIND, SLOW
+from prebooking.local.venue.twin import Act, Arrival, Ledger, State
 
 ROOT = Path(__file__).parents[2]
 VENUE = UUID(int=7)
@@ -50,11 +51,13 @@ def ms(milliseconds: float) -> datetime:
     return OPENS + timedelta(milliseconds=milliseconds)
 
 
-def row(number: int, **how: object) -> Row:
+def row(number: int, **how: Any) -> PrebookingRow:
     """A member who asked an hour ahead, and was called in turn and booked."""
     asked = OPENS - timedelta(hours=1, seconds=-number)
     about = (f"m{number}@example.com", VENUE, None, "wod", "wod", OPENS, asked)
-    return replace(Row(UUID(int=number), *about, "completed", "booked", f"b-{number}", ms(50 * number)), **how)  # type: ignore[arg-type]
+    return replace(
+        PrebookingRow(UUID(int=number), *about, "completed", "booked", f"b-{number}", ms(50 * number)), **how
+    )
 
 
 def call(number: int, at: float | None = None) -> Arrival:
@@ -68,11 +71,11 @@ def place(number: int, state: State = State.BOOKED, *, who: int | None = None) -
     return Act(ms(50 * number + 2), state, f"b-{number}", *about)
 
 
-def complaints(rows: list[Row], entries: list[Arrival | Act]) -> list[str]:
+def complaints(rows: list[PrebookingRow], entries: list[Arrival | Act]) -> list[str]:
     ledger = Ledger()
     for entry in entries:
         ledger.write(entry)
-    both = Evidence(rows, ledger)
+    both = BothSides(rows, ledger)
     return [complaint for ask in QUESTIONS.values() for complaint in ask(both)]
 
 
@@ -103,7 +106,7 @@ def test_has_no_complaint_where_both_sides_say_the_same() -> None:
     ],
 )
 def test_complains_of_every_promise_that_was_broken(
-    rows: list[Row], entries: list[Arrival | Act], complaint: str
+    rows: list[PrebookingRow], entries: list[Arrival | Act], complaint: str
 ) -> None:
     assert complaint in complaints(rows, entries)
 
@@ -121,9 +124,9 @@ def test_finds_a_place_by_member_and_class_where_the_venue_is_told_of_no_prebook
 
 
 @pytest.mark.parametrize("question", QUESTIONS.values(), ids=lambda ask: ask.__name__)
-def test_asks_nothing_that_is_never_answered_with_no(question: Callable[[Evidence], object]) -> None:
+def test_asks_nothing_that_is_never_answered_with_no(question: Callable[[BothSides], object]) -> None:
     ledger = Ledger()
     for entry in (call(1, -5), place(1), place(9, who=1), call(0), call(2), place(2)):
         ledger.write(entry)
     broken = [row(0, fired_at=ms(3000)), row(1, fired_at=ms(3001)), ROWS[2], row(3, status="pending", outcome=None)]
-    assert list(question(Evidence(broken, ledger)))  # type: ignore[call-overload]
+    assert list(question(BothSides(broken, ledger)))  # type: ignore[call-overload]

@@ -20,7 +20,7 @@ import httpx
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from prebooking.local.timetable import ZONE
+from prebooking.local.dev.timetable import ZONE
 
 ROOT = Path(__file__).parents[2]
 NEVER = "86400"  # seconds from tick to tick: at midnight

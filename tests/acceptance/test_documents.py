@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from prebooking.local.postgres import LocalPostgres, apply_migrations
-from tests.database import Database
+from tests.support.database import Database
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

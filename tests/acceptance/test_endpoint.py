@@ -9,19 +9,19 @@ import httpx
 import pytest
 
 from prebooking.local.function import PATH, Function
-from tests.peers import unused_port
-from tests.proof.canaries import Canaries
-from tests.proof.configurations import BAD
-from tests.proof.endpoint import (
-    Told,
+from tests.support.peers import unused_port
+from tests.support.world import ENVIRONMENT
+from tests.verification.canaries import Canaries
+from tests.verification.configurations import BAD
+from tests.verification.endpoint import (
+    Observed,
     complaint,
     configuration_violations,
+    observed_configurations,
     outbound_violations,
-    told_of_configurations,
 )
-from tests.proof.raw_requests import HYPHEN, NOT_CONFIGURED, REQUESTS, SECRET, UNAUTHORISED, Raw, send
-from tests.proof.watch import Watch, watching
-from tests.world import ENVIRONMENT
+from tests.verification.raw_requests import HYPHEN, NOT_CONFIGURED, REQUESTS, SECRET, UNAUTHORISED, Raw, send
+from tests.verification.watch import Watch, watching
 
 PREVIOUS = "the-secret-of-last-month"
 
@@ -93,7 +93,7 @@ def test_both_secrets_open_in_any_case_and_a_database_out_of_reach_is_a_500(
 def test_a_bad_configuration_refuses_everyone_names_its_variable_and_shows_no_value() -> None:
     canaries = Canaries(ENVIRONMENT)
     with watching() as watch:
-        told = told_of_configurations(watch)
+        told = observed_configurations(watch)
         assert watch.connections() == []
     for (name, value), one in zip(BAD, told, strict=True):
         assert list(configuration_violations(name, value, one)) == []
@@ -103,13 +103,13 @@ def test_a_bad_configuration_refuses_everyone_names_its_variable_and_shows_no_va
 
 def test_a_configuration_that_is_answered_unnamed_or_shown_is_complained_of() -> None:
     closed, named = [500, NOT_CONFIGURED.decode()], '{"problems": {"CRON_SECRET": "is too short"}}'
-    assert list(configuration_violations("CRON_SECRET", "canary", Told([closed], [named]))) == []
+    assert list(configuration_violations("CRON_SECRET", "canary", Observed([closed], [named]))) == []
     for told in (
-        Told([], []),
-        Told([[401, ""]], [named]),
-        Told([closed], []),
-        Told([closed], ['{"problems": {"LEASE_SECONDS": "is too short"}}']),
-        Told([closed], [named, "canary"]),
+        Observed([], []),
+        Observed([[401, ""]], [named]),
+        Observed([closed], []),
+        Observed([closed], ['{"problems": {"LEASE_SECONDS": "is too short"}}']),
+        Observed([closed], [named, "canary"]),
     ):
         assert list(configuration_violations("CRON_SECRET", "canary", told)) != []
 

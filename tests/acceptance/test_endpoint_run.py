@@ -18,15 +18,15 @@ import pytest
 from api.cron import prebooking_scheduler
 from api.cron.prebooking_scheduler import app
 from prebooking.clock import Clock, Reading
-from prebooking.endpoint import Trigger, cron_app
+from prebooking.function.endpoint import Trigger, cron_app
 from prebooking.http import tls_context
 from prebooking.log import Log
 from prebooking.settings import BUFFER, Settings
-from tests.calls import prebooking
-from tests.database import Database, Rest
-from tests.factories import add_prebooking, add_venue
-from tests.peers import Server, answers, serve
-from tests.world import ENVIRONMENT
+from tests.support.calls import prebooking
+from tests.support.database import Database, Rest
+from tests.support.factories import add_prebooking, add_venue
+from tests.support.peers import Server, answers, serve
+from tests.support.world import ENVIRONMENT
 
 pytestmark = pytest.mark.anyio
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from prebooking.local.stack import Stack
-from prebooking.local.venue import State
+from prebooking.local.venue.twin import State
 
 AIMHARDER = Path(__file__).parents[2] / "docs" / "aimharder.md"
 COMMAND = str(Path(sys.executable).parent / "prebooking")

@@ -10,18 +10,19 @@ from pathlib import Path
 import pytest
 
 from prebooking.local.stack import Stack
-from prebooking.local.venue import Fate
-from tests.stacks import ends, opening
+from prebooking.local.venue.twin import CallPlan
+from tests.support.stacks import ends, opening
 
 ROOT = Path(__file__).parents[2]
 
 # What is loaded beside the first claim, where there is a key for sessions, and what that is the first to load.
 FOR_SESSIONS = {
     "prebooking.foreign",
-    "prebooking.sessions",
+    "prebooking.database.sessions",
     "prebooking.bookers.aimharder",
     "prebooking.bookers.aimharder.booker",
     "prebooking.bookers.aimharder.classes",
+    "prebooking.bookers.aimharder.seal",
     "prebooking.bookers.aimharder.sessions",
     "prebooking.bookers.aimharder.site",
     "cryptography.hazmat.primitives.ciphers.aead",
@@ -86,8 +87,12 @@ def loaded(statement: str) -> set[str]:
 @pytest.mark.parametrize(
     ("function", "needs", "never"),
     [
-        ("prebooking_scheduler", "prebooking.scheduler", ("aimharder", "session", "local", "cli")),
-        ("session_keeper", "prebooking.session_keeper", ("local", "cli")),
+        (
+            "prebooking_scheduler",
+            "prebooking.run.scheduler",
+            ("aimharder", "session", "prebooking.local", "prebooking.cli"),
+        ),
+        ("session_keeper", "prebooking.bookers.aimharder.keeper", ("prebooking.local", "prebooking.cli")),
     ],
 )
 def test_a_function_imports_with_an_empty_environment_and_without_what_few_deployments_need(
@@ -106,7 +111,7 @@ def test_a_function_leaves_garbage_collection_as_it_found_it(function: str) -> N
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts sockets in /proc, which this system has not")
 def test_invocations_leave_no_task_no_socket_and_load_nothing_more(stack: Stack) -> None:
     rows = opening(stack, 8)
-    stack.twin.script(rows[3], Fate(delay_after=60))
+    stack.twin.script(rows[3], CallPlan(delay_after=60))
     environment = {**stack.environment, "EXECUTION_TIMEOUT_SECONDS": "3", "PYTHONPATH": str(ROOT)}
     run = subprocess.run(
         [sys.executable, "-W", "error", "-c", PROGRAM],
@@ -121,7 +126,9 @@ def test_invocations_leave_no_task_no_socket_and_load_nothing_more(stack: Stack)
     assert seen["statuses"] == [200] * 3
     assert seen["summaries"][0]["details"]["unsure"] == 1, "one call is cut off at the guard"
     assert ends(stack, rows) == {("completed", "booked"), ("pending", None)}
-    assert {"prebooking.sessions"} <= set(seen["first"]) <= FOR_SESSIONS, "modules that the first request imports"
+    assert {"prebooking.database.sessions"} <= set(seen["first"]) <= FOR_SESSIONS, (
+        "modules that the first request imports"
+    )
     assert seen["left"] == [], "tasks that outlive their answer"
     assert seen["sockets"] == 0, "sockets that outlive their answer"
     assert seen["loads"] == 1, "times the authorities' certificates were loaded"

@@ -63,7 +63,7 @@ def test_ctrl_c_after_the_demo_s_first_line_is_one_sentence() -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no disk that is always full")
-@pytest.mark.parametrize("program", ["prebooking.local.demo", "prebooking.local.dev", "tests.proof"])
+@pytest.mark.parametrize("program", ["prebooking.local.demo", "prebooking.local.dev", "tests.verification"])
 def test_a_full_disk_is_one_sentence(program: str) -> None:
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(

@@ -10,9 +10,9 @@ import pytest
 
 from api.cron.session_keeper import app
 from prebooking.settings import Settings
-from tests.boxes import KEYS
-from tests.database import Rest
-from tests.world import ENVIRONMENT
+from tests.support.boxes import KEYS
+from tests.support.database import Rest
+from tests.support.world import ENVIRONMENT
 
 pytestmark = pytest.mark.anyio
 
@@ -72,7 +72,7 @@ async def test_what_nobody_foresaw_is_a_500_and_its_text_stays_inside(
     def fail(*_: object, **__: object) -> None:
         raise LookupError("canary")
 
-    monkeypatch.setattr("prebooking.session_keeper.create_isolated_supabase", fail)
+    monkeypatch.setattr("prebooking.bookers.aimharder.keeper.create_isolated_supabase", fail)
     answer = await function.post(PATHS[0], headers=BEARER)
     assert (answer.status_code, answer.json()["success"]) == (500, False)
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]

@@ -15,8 +15,8 @@ from anyio.from_thread import start_blocking_portal
 
 from prebooking.local.function import Function
 from prebooking.local.stack import Stack
-from prebooking.local.venue import Fate
-from tests.stacks import ends, opening
+from prebooking.local.venue.twin import CallPlan
+from tests.support.stacks import ends, opening
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ def test_two_instances_of_the_function_do_not_fire_at_one_opening_at_once(stack:
 def test_an_instance_killed_in_mid_call_costs_nobody_a_place_and_nobody_two(stack: Stack, function: Function) -> None:
     rows = opening(stack, 4)
     for row in rows[:3]:
-        stack.twin.script(row, Fate(delay_after=30))
+        stack.twin.script(row, CallPlan(delay_after=30))
     with stack.function() as doomed, ThreadPoolExecutor(1) as caller:
         answer = caller.submit(doomed.ready().trigger)  # the last row may or may not leave before the kill
         assert stack.ledger.wait_for(lambda: len(calls(stack, rows)) == 3, seconds=20)
@@ -115,7 +115,7 @@ def test_each_call_has_a_connection_of_its_own_that_ends_with_it_and_none_overta
     connections = Connections()
     rows = opening(stack, 40)
     for row in rows:
-        stack.twin.script(row, Fate(delay_after=0.26))
+        stack.twin.script(row, CallPlan(delay_after=0.26))
     with (
         start_blocking_portal() as portal,
         portal.wrap_async_context_manager(counting(stack.environment["BOOKING_WEBHOOK_URL"], connections)) as counted,

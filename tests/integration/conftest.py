@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.database import At, Connection, Database, set_clock
-from tests.factories import noon
-from tests.postgrest import which_rest
-from tests.terminal import Terminal, open_terminal
+from tests.support.database import At, Connection, Database, set_clock
+from tests.support.factories import noon
+from tests.support.postgrest import which_rest
+from tests.support.terminal import Terminal, open_terminal
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from tests.venues import on_virtual_time, over_sockets
+from tests.support.venues import on_virtual_time, over_sockets
 
 
 @pytest.fixture(params=[on_virtual_time, over_sockets])

@@ -12,13 +12,14 @@ import httpx
 import pytest
 
 from prebooking.bookers.aimharder.booker import AimHarderBooker
+from prebooking.bookers.aimharder.seal import Seal
 from prebooking.bookers.aimharder.site import CLASSES, Session
 from prebooking.clock import Clock
+from prebooking.database.sessions import SessionLease, SessionStore
 from prebooking.errors import StoreError, StoreUnavailable
 from prebooking.http import isolated_client
 from prebooking.model import Kind, Outcome, Prebooking, SealedSession, Venue
-from prebooking.sessions import Seal, SessionLease, SessionStore
-from tests.doubles import EPOCH
+from tests.support.doubles import EPOCH
 
 pytestmark = pytest.mark.anyio
 

@@ -10,15 +10,15 @@ import httpx
 import pytest
 
 from prebooking.bookers.aimharder.booker import classify
+from prebooking.bookers.aimharder.seal import SEALED_LIMIT, sealed_size
 from prebooking.bookers.aimharder.site import CLASSES, AimHarderSite, Session, fingerprint, host_problem
 from prebooking.bookers.call import Reply
 from prebooking.errors import BadBookingData, VenueRefused
 from prebooking.http import isolated_client
-from prebooking.local.venue_verdicts import VERDICTS
+from prebooking.local.venue.verdicts import VERDICTS
 from prebooking.model import Kind, Outcome
-from prebooking.sessions import SEALED_LIMIT, sealed_size
-from tests.gym import BOX, BOX_ID, DAY, EVENING, OPEN_BOX, PASSWORD, WOD, email, gym
-from tests.venues import on_virtual_time
+from tests.support.gym import BOX, BOX_ID, DAY, EVENING, OPEN_BOX, PASSWORD, WOD, email, gym
+from tests.support.venues import on_virtual_time
 
 pytestmark = pytest.mark.anyio
 

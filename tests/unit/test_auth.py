@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from prebooking.auth import is_authorised
+from prebooking.function.auth import is_authorised
 
 SECRET = "the-secret-of-the-cron"
 BEFORE = "the-secret-before-it"

@@ -10,8 +10,8 @@ import pytest
 
 from prebooking.clock import Clock, DatabaseTime, Deadline, Reading
 from prebooking.model import Prebooking, Venue
-from prebooking.rules import may_leave
-from tests.doubles import EPOCH, VirtualClock, run_virtual
+from prebooking.run.rules import may_leave
+from tests.support.doubles import EPOCH, VirtualClock, run_virtual
 
 
 def test_the_real_clock_wakes_nobody_early() -> None:

@@ -12,12 +12,12 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from docs import made, markdown, numbers, tables
-from prebooking.attempt import EARLY_RETRIES
 from prebooking.bookers.aimharder.booker import AimHarderBooker
 from prebooking.model import COMPLETED, ENDED_BY_DATABASE, FAILED
-from prebooking.rules import EARLY_TIME
+from prebooking.run.attempt import EARLY_RETRIES
+from prebooking.run.rules import EARLY_TIME
+from prebooking.run.venue_context import BLOCKED_PAUSE
 from prebooking.settings import LAST_START, LONGEST_VENUE_DELAY, MAX_DURATION
-from prebooking.venue_context import BLOCKED_PAUSE
 
 ROOT = Path(__file__).parents[2]
 NAMES = [str(path.relative_to(ROOT)) for path in made.DOCUMENTS]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.mutants import check
-from tests.mutants.catalogue import MUTANTS
+from tests.verification.mutants import check
+from tests.verification.mutants.catalogue import MUTANTS
 
 
 def test_every_mutant_applies_to_the_code_as_it_is_and_names_tests_that_exist() -> None:

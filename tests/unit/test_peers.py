@@ -7,8 +7,8 @@ import socket
 
 import pytest
 
-from tests import peers
-from tests.peers import Peer
+from tests.support import peers
+from tests.support.peers import Peer
 
 pytestmark = pytest.mark.anyio
 

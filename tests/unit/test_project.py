@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import tomllib
+from collections import Counter
 from pathlib import Path
 from statistics import median
 
@@ -14,7 +15,7 @@ import pytest
 
 import prebooking
 from prebooking.settings import MAX_DURATION, Settings
-from tests import postgrest
+from tests.support import postgrest
 
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted([*ROOT.glob("api/**/*.py"), *ROOT.glob("prebooking/**/*.py")])
@@ -156,7 +157,18 @@ def test_no_module_has_a_name_that_says_nothing() -> None:
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_errors_of_the_http_library_are_known_only_where_http_is_spoken(source: Path) -> None:
-    speaks_http = {"supabase.py", "call.py"}
+    speaks_http = {"client.py", "call.py"}
     if source.name not in speaks_http and "local" not in source.parts:
         assert "except httpx" not in source.read_text()
         assert "except (httpx" not in source.read_text()
+
+
+def test_every_class_name_is_defined_once_in_the_project() -> None:
+    defined = Counter(
+        node.name
+        for source in ROOT.glob("**/*.py")
+        if source.relative_to(ROOT).parts[0] in {"api", "benchmarks", "docs", "prebooking", "tests"}
+        for node in ast.walk(ast.parse(source.read_text()))
+        if isinstance(node, ast.ClassDef)
+    )
+    assert {name: times for name, times in defined.items() if times > 1} == {}

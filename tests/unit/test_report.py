@@ -9,8 +9,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from prebooking.model import Attempt, Ending, Kind, Outcome, Prebooking, Venue
-from prebooking.report import NoClaim, Report
+from prebooking.model import Attempt, Kind, Outcome, Prebooking, RowResult, Venue
+from prebooking.run.report import NoClaim, Report
 
 OPENS = datetime(2030, 1, 7, 6, 0, tzinfo=UTC)
 VENUE = Venue(
@@ -18,7 +18,7 @@ VENUE = Venue(
 )
 
 
-def report(*endings: Ending, **more: Any) -> Report:
+def report(*endings: RowResult, **more: Any) -> Report:
     return Report(UUID(int=7), {ending.id: ending for ending in endings}, **more)
 
 
@@ -26,8 +26,8 @@ def answer(report: Report) -> dict[str, object]:
     return report.summary(now=OPENS, execution_time=0.5).as_json()
 
 
-def ending(kind: Kind | None, *, settled: bool | None = None, calls: int = 1) -> Ending:
-    return Ending(uuid4(), Outcome(kind) if kind else None, settled, calls)
+def ending(kind: Kind | None, *, settled: bool | None = None, calls: int = 1) -> RowResult:
+    return RowResult(uuid4(), Outcome(kind) if kind else None, settled, calls)
 
 
 def attempt(late: float) -> Attempt:
@@ -68,7 +68,7 @@ def attempt(late: float) -> Attempt:
         (ending(None, calls=0), "released", None),
     ],
 )
-def test_every_row_has_one_status_and_its_outcome(given: Ending, status: str, outcome: str | None) -> None:
+def test_every_row_has_one_status_and_its_outcome(given: RowResult, status: str, outcome: str | None) -> None:
     said = answer(report(given))
     none = dict.fromkeys(["completed", "failed", "released", "unsure", "lost"], 0)
     assert said["details"] == {"total": 1, **none, status: 1}

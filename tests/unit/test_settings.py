@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from prebooking.errors import SettingsError
 from prebooking.settings import BUFFER, CLOCK_SKEW, LAST_START, LONGEST_VENUE_DELAY, MAX_DURATION, Settings
-from tests.world import ENVIRONMENT as LOCAL
+from tests.support.world import ENVIRONMENT as LOCAL
 
 ENVIRONMENT = LOCAL | {
     "SUPABASE_URL": "https://project.supabase.co",

@@ -6,7 +6,7 @@ import pytest
 
 from prebooking.errors import SettingsError
 from prebooking.settings import Settings
-from tests.world import ENVIRONMENT as LOCAL
+from tests.support.world import ENVIRONMENT as LOCAL
 
 ENVIRONMENT = LOCAL | {
     "SUPABASE_URL": "https://project.supabase.co",

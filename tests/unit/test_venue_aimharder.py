@@ -10,12 +10,12 @@ from typing import Any
 import httpx
 import pytest
 
-from prebooking.local.venue import DROP, Arrival, Fate, Protection, State, VenueTwin
-from prebooking.local.venue_aimharder import BOOK
-from tests import venues
-from tests.doubles import EPOCH, VirtualClock
-from tests.gym import BOX, DAY, EVENING, OPEN_BOX, WOD, Browser, email, gym
-from tests.venues import on_virtual_time
+from prebooking.local.venue.aimharder import BOOK
+from prebooking.local.venue.twin import DROP, Arrival, CallPlan, Protection, State, VenueTwin
+from tests.support import venues
+from tests.support.doubles import EPOCH, VirtualClock
+from tests.support.gym import BOX, DAY, EVENING, OPEN_BOX, WOD, Browser, email, gym
+from tests.support.venues import on_virtual_time
 
 Story = Callable[[httpx.AsyncClient], Coroutine[Any, Any, Any]]
 
@@ -172,7 +172,7 @@ def test_a_booking_of_what_is_not_there_is_an_error_without_a_state(carried: Any
 @pytest.mark.parametrize(("acts", "places"), [(False, 0), (True, 1)])
 def test_the_answer_to_a_booking_can_be_lost_before_or_after_the_act(carried: Any, *, acts: bool, places: int) -> None:
     twin = gym()
-    twin.script(email("ana"), Fate(acts=acts, answer=DROP))
+    twin.script(email("ana"), CallPlan(acts=acts, answer=DROP))
 
     async def story(client: httpx.AsyncClient) -> Any:
         browser = await Browser.of(client, "ana")
@@ -185,8 +185,8 @@ def test_the_answer_to_a_booking_can_be_lost_before_or_after_the_act(carried: An
 
 
 def test_pages_can_be_slow_at_the_opening() -> None:
-    def fate(arrival: Arrival) -> Fate:
-        return Fate(delay_before=13) if arrival.path == BOOK else Fate(delay_after=0.2)
+    def fate(arrival: Arrival) -> CallPlan:
+        return CallPlan(delay_before=13) if arrival.path == BOOK else CallPlan(delay_after=0.2)
 
     async def story(client: httpx.AsyncClient) -> float:
         await asks()(client)

@@ -7,9 +7,9 @@ from typing import Any
 import httpx
 import pytest
 
-from prebooking.local.venue_aimharder import BOOKINGS, LOGIN, WHOAMI
-from tests.doubles import EPOCH
-from tests.gym import BOX, DAY, EVENING, OPEN_BOX, WOD, Browser, email, gym
+from prebooking.local.venue.aimharder import BOOKINGS, LOGIN, WHOAMI
+from tests.support.doubles import EPOCH
+from tests.support.gym import BOX, DAY, EVENING, OPEN_BOX, WOD, Browser, email, gym
 
 
 def test_the_schedule_shows_the_day_in_order_and_what_the_member_has(carried: Any) -> None:

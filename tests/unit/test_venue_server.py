@@ -9,10 +9,10 @@ from typing import Any
 import httpx
 import pytest
 
-from prebooking.local.venue import DROP, HANG, Act, Arrival, Canned, Fate, Ledger
-from prebooking.local.venue_server import TwinTransport, serve
-from tests.doubles import EPOCH, DeadlockError, VirtualClock, run_virtual
-from tests.venues import book, on_virtual_time, venue
+from prebooking.local.venue.server import TwinTransport, serve
+from prebooking.local.venue.twin import DROP, HANG, Act, Arrival, CallPlan, Canned, Ledger
+from tests.support.doubles import EPOCH, DeadlockError, VirtualClock, run_virtual
+from tests.support.venues import book, on_virtual_time, venue
 
 
 class Watched(Ledger):
@@ -41,14 +41,14 @@ def test_a_connection_is_cut_before_or_after_the_venue_acts(carried: Any, *, act
         with pytest.raises(httpx.RemoteProtocolError):
             await book(client, "ana")
 
-    carried(twin := venue(fate=lambda _: Fate(acts=acts, answer=DROP)), story)
+    carried(twin := venue(fate=lambda _: CallPlan(acts=acts, answer=DROP)), story)
     assert len(twin.ledger.arrivals()) == 1
     assert len(twin.ledger.bookings()) == bookings
 
 
 @pytest.mark.parametrize(("acts", "bookings"), [(False, 0), (True, 1)])
 def test_a_canned_answer_stands_whatever_the_venue_did(carried: Any, *, acts: bool, bookings: int) -> None:
-    fate = Fate(acts=acts, answer=Canned(503, {"Retry-After": "9"}, b"down"))
+    fate = CallPlan(acts=acts, answer=Canned(503, {"Retry-After": "9"}, b"down"))
 
     answer = carried(twin := venue(fate=lambda _: fate), lambda client: book(client, "ana"))
 
@@ -68,7 +68,7 @@ def test_a_cancelled_call_that_has_arrived_is_acted_on(carried: Any) -> None:
         assert not ledger.acted.is_set()
         await asyncio.wait_for(ledger.acted.wait(), timeout=10)
 
-    carried(venue(ledger=ledger, fate=lambda _: Fate(delay_before=0.05)), story)
+    carried(venue(ledger=ledger, fate=lambda _: CallPlan(delay_before=0.05)), story)
     assert len(ledger.bookings_of("id of ana")) == 1
 
 
@@ -84,8 +84,8 @@ def test_a_body_can_be_read_raw_and_once(carried: Any) -> None:
 async def test_a_server_ends_at_once_with_calls_that_hang_or_are_slow() -> None:
     ledger = Watched()
     twin = venue(ledger=ledger)
-    twin.script("ana", Fate(delay_before=3_600))
-    twin.script("ben", Fate(answer=HANG))
+    twin.script("ana", CallPlan(delay_before=3_600))
+    twin.script("ben", CallPlan(answer=HANG))
     async with httpx.AsyncClient(timeout=10, trust_env=False) as client:
         async with serve(twin) as url:
             client.base_url = httpx.URL(url)
@@ -103,7 +103,7 @@ async def test_a_server_ends_at_once_with_calls_that_hang_or_are_slow() -> None:
 
 
 def test_a_call_that_hangs_is_acted_on_and_never_answered() -> None:
-    twin = venue(fate=lambda _: Fate(answer=HANG))
+    twin = venue(fate=lambda _: CallPlan(answer=HANG))
 
     with pytest.raises(DeadlockError):
         on_virtual_time(twin, lambda client: book(client, "ana", timeout=httpx.Timeout(None)))
@@ -115,7 +115,7 @@ def test_delays_come_before_and_after_the_act_and_on_the_way() -> None:
         await book(client, "ana")
         return await now()
 
-    twin = venue(now=VirtualClock().now, fate=lambda _: Fate(delay_before=2, delay_after=4))
+    twin = venue(now=VirtualClock().now, fate=lambda _: CallPlan(delay_before=2, delay_after=4))
 
     assert on_virtual_time(twin, story, connect=16, there=1, back=lambda _: 8) == 31
     assert [seconds(entry) for entry in twin.ledger.entries] == [17, 19]

@@ -10,11 +10,11 @@ from typing import Any
 import httpx
 import pytest
 
-from prebooking.local.venue import DROP, Canned, Fate
-from prebooking.local.venue_aimharder import BOOK, BOOKINGS, LOGIN, OTHER_COOKIES, SESSION_COOKIE, TOKEN_UPDATE
-from tests.doubles import VirtualClock
-from tests.gym import BOX_ID, EVENING, FINGERPRINT, PASSWORD, WOD, Browser, email, gym
-from tests.venues import on_virtual_time
+from prebooking.local.venue.aimharder import BOOK, BOOKINGS, LOGIN, OTHER_COOKIES, SESSION_COOKIE, TOKEN_UPDATE
+from prebooking.local.venue.twin import DROP, CallPlan, Canned
+from tests.support.doubles import VirtualClock
+from tests.support.gym import BOX_ID, EVENING, FINGERPRINT, PASSWORD, WOD, Browser, email, gym
+from tests.support.venues import on_virtual_time
 
 MINUTES = 60
 RIGHT = {"username": email("ana"), "password": PASSWORD, "fingerprint": FINGERPRINT, "iniframe": 0}
@@ -142,7 +142,7 @@ def test_a_refresh_whose_answer_is_lost_has_used_the_token_up(carried: Any) -> N
         return [(await browser.refresh()).json(), await is_alive(browser)]
 
     twin = gym()
-    twin.script(email("ana"), Fate(answer=DROP), path=TOKEN_UPDATE)
+    twin.script(email("ana"), CallPlan(answer=DROP), path=TOKEN_UPDATE)
     assert carried(twin, story) == [{"logout": 1}, False]
 
 
@@ -188,7 +188,7 @@ def test_a_login_in_one_family_of_hosts_is_nothing_in_the_other(carried: Any) ->
 
 def test_calls_of_each_kind_can_be_counted_and_scripted_apart(carried: Any) -> None:
     twin = gym()
-    down = Fate(acts=False, answer=Canned(503))
+    down = CallPlan(acts=False, answer=Canned(503))
     twin.script(email("ana"), down, method="GET", path=BOOKINGS)
     twin.script(email("ana"), down)
 

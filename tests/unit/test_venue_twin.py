@@ -10,9 +10,9 @@ from typing import Any
 import httpx
 import pytest
 
-from prebooking.local.venue import DROP, HANG, Arrival, Canned, Fate, Protection
-from tests.doubles import EPOCH, VirtualClock
-from tests.venues import BEARER, book, confirm, on_virtual_time, venue
+from prebooking.local.venue.twin import DROP, HANG, Arrival, CallPlan, Canned, Protection
+from tests.support.doubles import EPOCH, VirtualClock
+from tests.support.venues import BEARER, book, confirm, on_virtual_time, venue
 
 
 def test_members_get_the_places_then_the_waiting_list_then_nothing(carried: Any) -> None:
@@ -170,15 +170,15 @@ def test_a_script_is_for_one_member_or_prebooking_and_one_method_and_ends() -> N
         return [(await ask).status_code for ask in asks]
 
     twin = venue(protection=Protection.DUPLICATES)
-    twin.script("ana", Fate(acts=False, answer=Canned(500)))
-    twin.script("id of ana", Fate(answer=Canned(502)), method="GET")
+    twin.script("ana", CallPlan(acts=False, answer=Canned(500)))
+    twin.script("id of ana", CallPlan(answer=Canned(502)), method="GET")
 
     assert on_virtual_time(twin, story) == [201, 500, 502, 201]
 
 
 @pytest.mark.parametrize("answer", [DROP, HANG, Canned(500)])
 def test_a_venue_that_does_not_act_must_be_told_how_the_call_ends(answer: Any) -> None:
-    Fate(acts=False, answer=answer)
+    CallPlan(acts=False, answer=answer)
 
     with pytest.raises(ValueError, match="DROP, HANG or Canned"):
-        Fate(acts=False)
+        CallPlan(acts=False)

@@ -8,9 +8,9 @@ from typing import Any
 import httpx
 import pytest
 
-from prebooking.local.venue import Fate
-from prebooking.local.venue_verdicts import VERDICTS
-from tests.gym import Browser, email, gym
+from prebooking.local.venue.twin import CallPlan
+from prebooking.local.venue.verdicts import VERDICTS
+from tests.support.gym import Browser, email, gym
 
 
 async def asks_for_a_place(client: httpx.AsyncClient) -> httpx.Response:
@@ -37,7 +37,7 @@ STATES = {
 @pytest.mark.parametrize("name", VERDICTS)
 def test_every_verdict_can_be_had_without_an_act(carried: Any, name: str) -> None:
     twin = gym()
-    twin.script(email("ana"), Fate(acts=False, answer=VERDICTS[name]))
+    twin.script(email("ana"), CallPlan(acts=False, answer=VERDICTS[name]))
 
     answer = carried(twin, asks_for_a_place)
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.doubles import EPOCH, DeadlockError, TasksLeftError, VirtualClock, run_virtual
+from tests.support.doubles import EPOCH, DeadlockError, TasksLeftError, VirtualClock, run_virtual
 
 
 async def _note_at(instants: list[float]) -> list[tuple[int, float]]:

@@ -16,7 +16,7 @@ from prebooking.bookers.webhook.booker import WebhookBooker
 from prebooking.errors import BadBookingData
 from prebooking.http import isolated_client
 from prebooking.model import Kind, Outcome, Prebooking, Venue
-from tests.doubles import at_once
+from tests.support.doubles import at_once
 
 pytestmark = pytest.mark.anyio
 
@@ -42,7 +42,7 @@ ROW = Prebooking(
 )
 
 
-class Endpoint:
+class RecordingEndpoint:
     """Keeps what it is sent, and answers all of it alike."""
 
     def __init__(self, status: int = 200, body: Any = None) -> None:
@@ -67,7 +67,7 @@ def having(**data: Any) -> Prebooking:
 
 
 async def test_a_booking_is_one_post_of_the_prebooking_as_json() -> None:
-    endpoint = Endpoint()
+    endpoint = RecordingEndpoint()
     assert await endpoint.book() == Outcome(Kind.BOOKED)
     [request] = endpoint.requests
     assert (request.method, str(request.url)) == ("POST", "https://book.example.com/wod")
@@ -83,7 +83,7 @@ async def test_a_booking_is_one_post_of_the_prebooking_as_json() -> None:
 
 
 async def test_a_booking_says_who_asks_and_for_which_prebooking() -> None:
-    endpoint = Endpoint()
+    endpoint = RecordingEndpoint()
     await endpoint.book()
     headers = dict(endpoint.requests[0].headers)
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
@@ -101,7 +101,7 @@ async def test_a_booking_says_who_asks_and_for_which_prebooking() -> None:
 
 
 async def test_a_question_says_who_asks_and_changes_nothing() -> None:
-    endpoint = Endpoint(body={"state": "booked", "booking_id": "b-1"})
+    endpoint = RecordingEndpoint(body={"state": "booked", "booking_id": "b-1"})
     assert await endpoint.confirm() == Outcome(Kind.BOOKED, "b-1")
     [request] = endpoint.requests
     assert (request.method, request.content) == ("GET", b"")
@@ -123,14 +123,14 @@ async def test_a_question_says_who_asks_and_changes_nothing() -> None:
     ],
 )
 async def test_a_question_keeps_what_the_address_has_of_a_query(url: str, asked: str) -> None:
-    endpoint = Endpoint()
+    endpoint = RecordingEndpoint()
     await endpoint.confirm(url)
     assert endpoint.requests[0].url.copy_with(query=None) == httpx.URL(url).copy_with(query=None)
     assert endpoint.requests[0].url.params == httpx.URL(asked.format(id=ROW.id)).params
 
 
 async def test_a_booking_keeps_what_the_address_has_of_a_query() -> None:
-    endpoint = Endpoint()
+    endpoint = RecordingEndpoint()
     await endpoint.book(url="https://book.example.com/wod?key=a%20b&x=1")
     assert str(endpoint.requests[0].url) == "https://book.example.com/wod?key=a%20b&x=1"
 
@@ -150,7 +150,7 @@ async def test_a_booking_keeps_what_the_address_has_of_a_query() -> None:
     ],
 )
 async def test_a_question_is_answered_or_it_is_not(status: int, body: Any, kind: Kind) -> None:
-    assert (await Endpoint(status, body).confirm()).kind is kind
+    assert (await RecordingEndpoint(status, body).confirm()).kind is kind
 
 
 @pytest.mark.parametrize("exc", [httpx.ConnectError, httpx.ReadTimeout, httpx.RemoteProtocolError, TimeoutError])
@@ -178,7 +178,7 @@ async def test_a_question_that_is_not_answered_at_all_tells_nothing(exc: type[Ex
     ids=lambda data: next(iter(data), "nothing"),
 )
 async def test_whatever_json_a_row_holds_arrives_as_it_is(data: dict[str, Any]) -> None:
-    endpoint = Endpoint()
+    endpoint = RecordingEndpoint()
     assert (await endpoint.book(having(**data))).kind is Kind.BOOKED
     sent = json.loads(endpoint.requests[0].content)
     assert (sent["booking_data"], sent["prebooking_id"], sent["user_email"]) == (data, str(ROW.id), ROW.user_email)
@@ -186,7 +186,7 @@ async def test_whatever_json_a_row_holds_arrives_as_it_is(data: dict[str, Any]) 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
 async def test_a_number_that_json_does_not_have_is_bad_data_and_nothing_is_sent(number: float) -> None:
-    endpoint = Endpoint()
+    endpoint = RecordingEndpoint()
     with pytest.raises(BadBookingData, match="JSON does not have"):
         await endpoint.book(having(deep=[{"number": number}]))
     assert endpoint.requests == []

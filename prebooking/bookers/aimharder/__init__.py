@@ -24,7 +24,7 @@ async def load() -> None:
     """Import what only these venues need, a little at a time."""
     import cryptography.hazmat.primitives.ciphers.aead  # noqa: F401, PLC0415 - a cold start does without it
 
-    import prebooking.sessions  # noqa: PLC0415 - as above
+    import prebooking.database.sessions  # noqa: PLC0415 - as above
 
     await asyncio.sleep(0)
     import prebooking.bookers.aimharder.site  # noqa: PLC0415 - as above
@@ -37,7 +37,8 @@ async def load() -> None:
 async def open_booker(invocation: Invocation, venue: Venue) -> AsyncIterator[Booker]:
     """Open a box, with a client of its own."""
     from prebooking.bookers.aimharder.booker import AimHarderBooker  # noqa: PLC0415 - see load
-    from prebooking.sessions import Seal, SessionStore  # noqa: PLC0415 - as above
+    from prebooking.bookers.aimharder.seal import Seal  # noqa: PLC0415 - as above
+    from prebooking.database.sessions import SessionStore  # noqa: PLC0415 - as above
 
     settings, clock = invocation.settings, invocation.clock
     sessions = SessionStore(invocation.database, instance_id=invocation.instance_id, clock=clock)

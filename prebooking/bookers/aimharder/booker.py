@@ -10,14 +10,15 @@ import httpx
 
 from prebooking.bookers import Gate
 from prebooking.bookers.aimharder.classes import GymClass
+from prebooking.bookers.aimharder.seal import Seal
 from prebooking.bookers.aimharder.sessions import MemberSessions
 from prebooking.bookers.aimharder.site import CLASSES, AimHarderSite, Session
 from prebooking.bookers.call import Reply, call
 from prebooking.clock import Clock, Deadline, Reading
+from prebooking.database.sessions import SessionStore
 from prebooking.errors import BadBookingData, SealBroken, SendRefused
 from prebooking.foreign import is_set, read_day, read_id, read_name, read_number
 from prebooking.model import Kind, Outcome, Prebooking, Venue
-from prebooking.sessions import Seal, SessionStore
 
 # What the answer's key means; it is looked at before the number.
 _BY_KEY = {

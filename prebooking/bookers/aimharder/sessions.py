@@ -10,11 +10,12 @@ import asyncio
 from collections import defaultdict
 from dataclasses import dataclass
 
+from prebooking.bookers.aimharder.seal import Seal
 from prebooking.bookers.aimharder.site import AimHarderSite, Session
 from prebooking.clock import Clock, Deadline
+from prebooking.database.sessions import SessionStore
 from prebooking.errors import SealBroken, StoreError
 from prebooking.model import Kind, Outcome, SealedSession, Venue
-from prebooking.sessions import Seal, SessionStore
 
 ANSWER_TIME = 4.0  # seconds there must be for the answer of a refresh, or it is not begun
 WRITE_TIME = 1.5  # seconds kept for the database after it

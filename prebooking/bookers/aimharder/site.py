@@ -16,11 +16,11 @@ from typing import Any, Self
 import httpx
 
 from prebooking.bookers.aimharder.classes import GymClass, read_class
+from prebooking.bookers.aimharder.seal import SEALED_LIMIT, sealed_size
 from prebooking.bookers.call import HEADERS, Reply, ask
 from prebooking.errors import BadBookingData, VenueRefused
 from prebooking.foreign import fits, is_on, is_set, read_cookies, read_host, read_id, read_list, read_name
 from prebooking.model import Kind, Outcome
-from prebooking.sessions import SEALED_LIMIT, sealed_size
 
 DAY_LIMIT = 1_048_576  # bytes of a day's classes that are read: some gyms have sixty, each with its pictures' addresses
 CLASSES = 500  # of a day that are looked at: a megabyte has room for three hundred thousand that are nothing

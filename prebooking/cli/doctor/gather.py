@@ -18,10 +18,10 @@ from prebooking.cli.doctor.venues import NO_PREBOOKING
 from prebooking.cli.runner import sentences
 from prebooking.cli.site import open_session, open_site
 from prebooking.clock import Clock, Reading
+from prebooking.database.operator import SessionView, VenueView
 from prebooking.errors import CommandFailed, SealBroken, SettingsError, StoreError
 from prebooking.http import isolated_client
 from prebooking.model import Kind, Outcome
-from prebooking.operator import SessionView, VenueView
 from prebooking.settings import AccountSettings, Settings
 from prebooking.systems import SYSTEMS
 

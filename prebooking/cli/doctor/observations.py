@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from prebooking.bell import BellState
 from prebooking.bookers.call import Reply
 from prebooking.clock import Clock, Reading
+from prebooking.database.bell import BellState
+from prebooking.database.operator import DatabaseAccess, SessionView, VenueView
+from prebooking.database.overview import Health, Rows
 from prebooking.model import Outcome
-from prebooking.operator import DatabaseAccess, SessionView, VenueView
-from prebooking.overview import Health, Rows
 from prebooking.settings import AccountSettings
 
 

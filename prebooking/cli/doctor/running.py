@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
-from prebooking.bell import BellState, find_bell_faults
+from prebooking.bookers.aimharder.keeper import EVERY
 from prebooking.cli.dates import format_duration, format_instant
 from prebooking.cli.doctor.check import Check, Fine, Found, fault
 from prebooking.cli.doctor.observations import Observations
-from prebooking.overview import Health
-from prebooking.session_keeper import EVERY
+from prebooking.database.bell import BellState, find_bell_faults
+from prebooking.database.overview import Health
 from prebooking.settings import Settings
 
 LATE_TICK = timedelta(seconds=90)  # the cron calls every minute: after a longer gap, a call is missing

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from prebooking.cli.doctor.check import Check, Fine, Found, fault
 from prebooking.cli.doctor.observations import ClockOffset, Observations
-from prebooking.operator import DatabaseAccess
+from prebooking.database.operator import DatabaseAccess
 from prebooking.settings import CLOCK_SKEW
 
 # Every database function that the cron functions or the command line call.

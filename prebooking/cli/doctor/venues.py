@@ -13,9 +13,9 @@ from prebooking.cli.dates import UNKNOWN_TIMEZONE, find_timezone
 from prebooking.cli.doctor.check import Check, Fine, Found, fault
 from prebooking.cli.doctor.observations import EndpointVisit, Observations, Visit
 from prebooking.cli.doctor.setup import CLOCK_OFF, look_at_clock
+from prebooking.database.operator import VenueView
+from prebooking.database.overview import Rows
 from prebooking.model import Kind
-from prebooking.operator import VenueView
-from prebooking.overview import Rows
 from prebooking.systems import SYSTEMS
 
 NO_PREBOOKING = UUID(int=0)  # an id that no prebooking has

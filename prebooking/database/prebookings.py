@@ -1,0 +1,223 @@
+"""The prebookings: one method is one function of the database, and every answer of it is looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, TypeAdapter, ValidationError
+
+from prebooking.clock import Clock, DatabaseTime, Deadline, Reading
+from prebooking.database.client import LOCK_WAIT, IsolatedSupabase
+from prebooking.errors import StoreBusy
+from prebooking.model import Outcome, Prebooking, RowResult, Sent
+
+Cancellation = Literal["cancelled", "being_booked", "settled", "not_found"]
+
+BLOCKED_PAUSE = 300.0  # seconds for which a venue that blocks us is left alone
+
+_BUSY_PAUSE = 0.1  # seconds before a claim that did not get the lock tries again
+_LOCKED_PAUSE = (
+    0.1  # seconds between the tries of the end of a run to take rows that another transaction has locked ...
+)
+_LOCKED_TRIES = 5  # ... and the number of tries
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One answer of the claim: what this invocation holds, and what time it is."""
+
+    rows: tuple[Prebooking, ...]
+    unreadable: tuple[UUID, ...]  # held too, never sent, and nothing that can be booked
+    held: int  # all rows held, with unreadable rows that may have been sent: only expiry settles those
+    expired: int  # rows this invocation's claims have ended unsent, because the class has begun
+    unknown: int  # the same, in doubt
+    locked: int  # due rows that were passed over, because another transaction holds them just now
+    no_login: int  # due rows that were left, because this deployment cannot open their member's login
+    time: DatabaseTime
+    tries: int
+
+    @property
+    def anything_happened(self) -> bool:
+        """Return whether there is a run to end. A try without an answer counts, because it may still be carried out."""
+        return bool(self.held or self.expired or self.unknown) or self.tries > 1
+
+
+class Finished(BaseModel):
+    """How many rows the end of a run gave back, and how many another transaction still keeps from it."""
+
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
+
+    released: int
+    locked: int
+
+
+class ClaimsSince(BaseModel):
+    """The time of the last claim, on the database's clock; None if there was none."""
+
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
+
+    now: AwareDatetime
+    last_claim_at: AwareDatetime | None
+
+
+class _ClaimAnswer(BaseModel):
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    now: AwareDatetime
+    expired: int
+    unknown: int
+    locked: int
+    no_login: int
+    rows: list[dict[str, Any]]
+
+
+_count = TypeAdapter(int).validate_python
+_yes_or_no = TypeAdapter(bool).validate_python
+_cancellation = TypeAdapter[Cancellation](Cancellation).validate_python
+
+
+class PrebookingStore:
+    """The prebookings as one invocation sees them. Every method raises a StoreError when there is no usable answer."""
+
+    def __init__(self, database: IsolatedSupabase, *, instance_id: UUID, clock: Clock, by_hand: bool = False) -> None:
+        self.instance_id = instance_id
+        self._database, self._clock, self._by_hand = database, clock, by_hand
+
+    async def claim_due(
+        self,
+        *,
+        providers: Iterable[str],
+        limit: int,
+        fire_within: Deadline,
+        stagger: float,
+        lead: float,
+        lease: float,
+        turn: float,
+        keys: Iterable[str] | None = None,
+    ) -> Claim:
+        """Lease the oldest due rows whose slots lie before ``fire_within`` to this invocation; durations in seconds.
+
+        ``keys`` are the ids of the keys that open logins here: rows whose login needs another one are left. None: any.
+
+        Asked again it answers with the rows that are still held, and with new ones. While another invocation is
+        claiming it asks again; StoreBusy means that there was no time left for that.
+        """
+        fixed = {"p_providers": list(providers), "p_limit": limit, "p_stagger_ms": _ms(stagger)}
+        fixed |= {"p_lead_ms": _ms(lead), "p_lease_ms": _ms(lease), "p_turn_ms": _ms(turn), "p_by_hand": self._by_hand}
+        fixed |= {"p_keys": None if keys is None else list(keys)}
+        tries = 0
+        while True:
+            asked = Reading.of(self._clock)
+            try:
+                params = self._mine(fixed | {"p_fire_within_ms": _ms(fire_within.remaining())})
+                answer = await self._database.call(
+                    "claim_due_prebookings_v1", params, _ClaimAnswer.model_validate, until=fire_within
+                )
+            except StoreBusy:
+                if fire_within.remaining() <= _BUSY_PAUSE + LOCK_WAIT:
+                    raise
+                tries += 1
+                await self._clock.sleep(_BUSY_PAUSE)
+            else:
+                time = DatabaseTime(self._clock, answer.value.now, asked, Reading.of(self._clock))
+                return _claim(answer.value, time, tries + answer.tries)
+
+    async def mark_completed(self, ending: RowResult, outcome: Outcome, *, until: Deadline) -> bool:
+        """Settle as completed, if the row is still ours; False: it was not, and nothing was touched."""
+        params = _settlement(ending, outcome) | {"p_booking_id": outcome.booking_id}
+        return (await self._database.call("complete_prebooking_v1", self._mine(params), _yes_or_no, until=until)).value
+
+    async def mark_failed(self, ending: RowResult, outcome: Outcome, *, until: Deadline) -> bool:
+        """Settle as failed, if the row is still ours; False: it was not, and nothing was touched."""
+        params = _settlement(ending, outcome) | {"p_error_message": outcome.sentence}
+        return (await self._database.call("fail_prebooking_v1", self._mine(params), _yes_or_no, until=until)).value
+
+    async def release(
+        self, row_ids: Sequence[UUID], *, blocked_venue: UUID, until: Deadline, pause: float = BLOCKED_PAUSE
+    ) -> int:
+        """Release unsent rows and pause their venue for ``pause`` seconds; return how many of the rows were ours."""
+        params = {
+            "p_ids": [str(row_id) for row_id in row_ids],
+            "p_blocked_venue": str(blocked_venue),
+            "p_pause_seconds": round(pause),
+        }
+        return (await self._database.call("release_prebookings_v1", self._mine(params), _count, until=until)).value
+
+    async def finish_run(self, sent: Iterable[Sent], summary: Mapping[str, Any], *, until: Deadline) -> Finished:
+        """End the run: release every row held, except rows that may have been sent.
+
+        Rows that another transaction has locked are tried again, a few times, while there is time.
+        """
+        params = self._mine({"p_sent": [_sent(row) for row in sent], "p_summary": dict(summary)})
+        for _ in range(_LOCKED_TRIES):
+            answer = await self._database.call("finish_run_v1", params, Finished.model_validate, until=until)
+            if not answer.value.locked or until.remaining() <= 2 * _LOCKED_PAUSE:
+                break
+            await self._clock.sleep(_LOCKED_PAUSE)
+        return answer.value
+
+    async def claims_since(self, *, until: Deadline) -> ClaimsSince:
+        """Return the time of the last claim. It needs no lock, so it answers while claims are blocked."""
+        return (await self._database.call("claims_since_v1", {}, ClaimsSince.model_validate, until=until)).value
+
+    async def cancel(self, row_id: UUID, user_email: str, *, until: Deadline) -> Cancellation:
+        """Cancel a member's prebooking, unless its request may be at the venue already."""
+        params = {"p_id": str(row_id), "p_user_email": user_email}
+        return (await self._database.call("cancel_prebooking_v1", params, _cancellation, until=until)).value
+
+    def _mine(self, params: dict[str, Any]) -> dict[str, Any]:
+        return {"p_instance": str(self.instance_id), **params}
+
+
+def _ms(seconds: float) -> int:
+    return int(seconds * 1000)
+
+
+def _instant(instant: datetime | None) -> str | None:
+    return instant.isoformat() if instant else None
+
+
+def _settlement(ending: RowResult, outcome: Outcome) -> dict[str, Any]:
+    return {
+        "p_id": str(ending.id),
+        "p_outcome": outcome.kind.value,
+        "p_attempts": ending.calls,
+        "p_fired_at": _instant(ending.fired_at),
+        "p_answered_at": _instant(ending.answered_at),
+    }
+
+
+def _sent(row: Sent) -> dict[str, Any]:
+    return {
+        "id": str(row.id),
+        "attempts": row.attempts,
+        "fired_at": _instant(row.fired_at),
+        "verdict": row.verdict.value,
+        "unclear": row.unclear,
+        "if_not_booked": row.if_not_booked.value if row.if_not_booked else None,
+    }
+
+
+def _claim(answer: _ClaimAnswer, time: DatabaseTime, tries: int) -> Claim:
+    rows, unreadable = [], []
+    for raw in answer.rows:
+        try:
+            rows.append(Prebooking.model_validate(raw))
+        except ValidationError:
+            if not raw["maybe_sent"]:
+                unreadable.append(UUID(raw["id"]))
+    return Claim(
+        rows=tuple(rows),
+        unreadable=tuple(unreadable),
+        held=len(answer.rows),
+        expired=answer.expired,
+        unknown=answer.unknown,
+        locked=answer.locked,
+        no_login=answer.no_login,
+        time=time,
+        tries=tries,
+    )

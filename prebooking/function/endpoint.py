@@ -1,0 +1,130 @@
+"""The FastAPI app around each cron function: it reads settings, checks the bearer secret and answers."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Protocol
+from uuid import UUID, uuid4
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+
+from prebooking import http, log
+from prebooking.clock import Clock, Deadline, Reading
+from prebooking.errors import SettingsError
+from prebooking.function.auth import is_authorised
+from prebooking.settings import BUFFER, Settings
+
+
+class RunAnswer(Protocol):
+    """The result of one run, as the HTTP answer and the log show it."""
+
+    @property
+    def success(self) -> bool:
+        """Return whether the run did its work, whatever the outcome of each prebooking."""
+        ...
+
+    @property
+    def execution_time_ms(self) -> int:
+        """Return the duration of the run in milliseconds."""
+        ...
+
+    @property
+    def details(self) -> dict[str, int]:
+        """Return the counts that the log shows."""
+        ...
+
+    def as_json(self) -> dict[str, object]:
+        """Return the body of the HTTP answer, which holds no personal data."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Trigger:
+    """One authorised request."""
+
+    settings: Settings
+    instance_id: UUID
+    started: Reading
+    clock: Clock
+    log: log.Log
+
+    def guard(self, seconds: float) -> Deadline:
+        """Return the deadline of the run's calls: ``seconds`` after its start, or the platform's if that is earlier.
+
+        The platform's deadline is earlier after a cold start, or when this machine's clock is ahead. Then the time
+        left may be zero or negative.
+        """
+        platform = _platform_deadline()
+        left = (platform - self.started.wall).total_seconds() - BUFFER if platform else seconds
+        return Deadline(self.clock, self.started, min(seconds, left))
+
+
+def cron_app(
+    name: str, run: Callable[[Trigger], Awaitable[RunAnswer]], failed: Callable[[Trigger], RunAnswer]
+) -> FastAPI:
+    """Return the app at ``/api/cron/<name>``, which runs for authorised requests and answers 200 or 500.
+
+    ``failed`` returns the answer after an unexpected exception.
+    """
+    log.set_up()
+    http.preload_http()
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
+
+    async def invoke(request: Request) -> JSONResponse:
+        clock = Clock()
+        started, instance_id = Reading.of(clock), uuid4()
+        events = log.Log(instance_id=instance_id, vercel_id=_request_id(request))
+        try:
+            settings = Settings.from_environment(os.environ)
+            http.tls_context()
+        except SettingsError as exc:
+            events.error("server_not_configured", problems=exc.problems)
+            return _answer(500, {"success": False, "error": "server_not_configured"})
+        if not is_authorised(request.headers.getlist("authorization"), settings.cron_secrets):
+            events.warning("unauthorized")
+            return _answer(401, {"success": False, "error": "unauthorized"}, {"WWW-Authenticate": "Bearer"})
+        return await _run(Trigger(settings, instance_id, started, clock, events), run, failed)
+
+    # Callers write the path with "_" or "-", and the platform passes on either. Vercel's cron can only GET.
+    for spelling in {name, name.replace("_", "-")}:
+        app.add_api_route(f"/api/cron/{spelling}", invoke, methods=["GET", "POST"], response_model=None)
+    return app
+
+
+async def _run(
+    trigger: Trigger, run: Callable[[Trigger], Awaitable[RunAnswer]], failed: Callable[[Trigger], RunAnswer]
+) -> JSONResponse:
+    try:
+        answer = await run(trigger)
+    except Exception as exc:  # noqa: BLE001 - the platform would log it without the request id
+        trigger.log.unexpected("unexpected", exc)
+        answer = failed(trigger)
+    trigger.log.info("answered", success=answer.success, ms=answer.execution_time_ms, **answer.details)
+    return _answer(200 if answer.success else 500, answer.as_json())
+
+
+def _platform_deadline() -> datetime | None:
+    try:
+        from vercel_runtime import get_deadline  # noqa: PLC0415 - installed only on the platform
+    except ImportError:
+        return None
+    try:
+        deadline = get_deadline()
+        return deadline.astimezone(UTC) if isinstance(deadline, datetime) else None
+    except Exception:  # noqa: BLE001 - any failure of the platform's code means: no deadline
+        return None
+
+
+def _request_id(request: Request) -> str | None:
+    """Return the platform's request id, which its own logs show too, or None if it is absent or malformed."""
+    name = request.headers.get("x-vercel-id", "")
+    return name if re.fullmatch(r"[\w:-]{1,100}", name, re.ASCII) else None
+
+
+def _answer(status: int, body: dict[str, object], headers: dict[str, str] | None = None) -> JSONResponse:
+    return JSONResponse(body, status, {"Cache-Control": "no-store", **(headers or {})})

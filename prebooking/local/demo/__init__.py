@@ -1,0 +1,1 @@
+"""The demo: one opening from the prebooking to the report."""

@@ -1,0 +1,1 @@
+"""The local stack, left running to play with."""

@@ -1,0 +1,178 @@
+"""The stack of ``make dev``, left running, with lines to paste and a ticker in place of cron-job.org."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+import time
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NoReturn
+
+import httpx
+
+from prebooking.local.box import PASSWORD, add_box
+from prebooking.local.dev.timetable import FORGE, GRANITE, SPRINT, ZONE, open_week
+from prebooking.local.function import KEEPER, PATH, Function, told
+from prebooking.local.scenario import add_venues
+from prebooking.local.stack import Stack, local_stack
+from prebooking.local.venue.twin import Protection
+
+MINUTE = 60.0  # seconds
+KEEPING_MINUTES = {5, 25, 45}  # of an hour, as docs/deploy.md says
+MEMBER = "ana@example.com"
+PLACES = {"rowing": 20, "spinning": 1}
+
+_INVITATION = """
+Both functions are running, and so are Postgres, Supabase's RPC and the venues:
+
+- behind your own endpoint (provider webhook): Harbour with the class "rowing"
+  (20 places), Old Mill with "spinning" (1 place)
+- at a stand-in for AimHarder: the boxes Granite, which is known here already,
+  and Forge, which you add in step 5. Each has a week of classes.
+
+  URL     {url}
+  secret  {secret}
+
+To try it, paste these lines into another terminal, each as a whole.
+
+1. Ask for a class whose booking is open already:
+
+{due}
+
+2. Trigger a run, as the cron does (or wait for the ticker below):
+
+{curl}
+
+3. See what became of it:
+
+{look}
+
+4. Ask for one that opens at the next full minute; the ticker books it then:
+
+{ahead}
+
+5. The command line. First, in each terminal, its folder and this stack's
+   settings; then a member of a box asks for a class in four days, which opens
+   in two minutes, by the box's rule:
+
+{settings}
+prebooking venue add {forge} --host {host} --zone {zone} --opens "{rule}"
+echo '{password}' | prebooking login {forge} --member {member}
+prebooking classes {forge} {day}
+prebooking add {forge} {day} {hour} --class {sprint} --member {member}
+prebooking list
+
+6. Look after it, and do by hand what the cron does:
+
+prebooking run --dry-run
+prebooking run
+prebooking status
+prebooking doctor
+{keep}
+
+The ticker calls {often}, as cron-job.org would. Ctrl-C ends everything.
+"""
+_ASK = (
+    "insert into prebookings (venue_id, user_email, booking_data, available_at)"
+    " select id, '{email}', jsonb_build_object('class_id', '{class_id}'), {at} from venues where name = '{venue}'"
+)
+_LOOK = (
+    "select user_email, booking_data ->> 'class_id' as class, status, outcome, lateness_ms"
+    " from prebookings order by created_at"
+)
+
+
+def main() -> int:
+    """Run until Ctrl-C, which is a good end: 0. If the function ends by itself: 1."""
+    parser = argparse.ArgumentParser(prog="prebooking.local.dev", description=__doc__)
+    parser.add_argument("--every", type=float, default=MINUTE, metavar="SECONDS", help="from tick to tick")
+    every = parser.parse_args().every
+    _say("Starting Postgres, Supabase's RPC, the venues and the functions ...")
+    try:
+        with local_stack(protection=Protection.DUPLICATES) as stack, stack.function(log=_log) as function:
+            for path in (PATH, KEEPER):
+                _call(function, path)  # it has ticked once: doctor and status have nothing to complain of
+            add_venues(stack.connection, ["Harbour", "Old Mill"])
+            for class_id, places in PLACES.items():
+                stack.twin.open_class(class_id, opens_at=stack.twin.now(), capacity=places)
+            starts = open_week(stack.twin)
+            add_box(stack, GRANITE.name, host=GRANITE.host, box_id=GRANITE.box_id, rule=GRANITE.rule)
+            stack.twin.join(MEMBER, PASSWORD)
+            _say(_invitation(stack, function, every, starts))
+            _tick(function, every)
+    except KeyboardInterrupt:
+        _say("\nStopped. Nothing of it is left.")
+    return 0
+
+
+def _invitation(stack: Stack, function: Function, every: float, starts: datetime) -> str:
+    """Return what to paste. No line of it is wrapped by us: each is pasted as a whole."""
+    secret = stack.environment["CRON_SECRET"]
+    due = _ASK.format(email="ada@example.com", class_id="rowing", at="now()", venue="Harbour")
+    next_minute = "date_trunc('minute', now()) + interval '1 minute'"
+    ahead = _ASK.format(email="ben@example.com", class_id="spinning", at=next_minute, venue="Old Mill")
+    return _INVITATION.format(
+        url=function.url,
+        secret=secret,
+        due=stack.psql(due),
+        curl=_curl(function.url, secret),
+        look=stack.psql(_LOOK),
+        ahead=stack.psql(ahead),
+        settings=_settings(stack),
+        forge=FORGE.name,
+        host=FORGE.host,
+        rule=FORGE.rule,
+        zone=ZONE.key,
+        sprint=SPRINT,
+        member=MEMBER,
+        password=PASSWORD,
+        day=f"{starts:%Y-%m-%d}",
+        hour=f"{starts:%H:%M}",
+        keep=_curl(f"{function.address}{KEEPER}", secret),
+        often="at every full minute" if every == MINUTE else f"every {every:g} s",
+    )
+
+
+def _curl(url: str, secret: str) -> str:
+    return f'curl -sS -X POST -H "Authorization: Bearer {secret}" {url}'
+
+
+def _settings(stack: Stack) -> str:
+    """Return the line after which the command line is found, and works at this stack."""
+    settings = " ".join(f"{name}={shlex.quote(value)}" for name, value in stack.environment.items())
+    return f'export PATH={shlex.quote(str(Path(sys.executable).parent))}:"$PATH" {settings}'
+
+
+def _tick(function: Function, every: float) -> NoReturn:
+    """Call at second 0 of every minute (or so), for ever; a tick that comes due during a call is left out."""
+    tick = 0.0
+    while True:
+        tick = max(tick, time.time() // every * every) + every
+        time.sleep(max(0.0, tick - time.time()))
+        _say(f"{datetime.now(UTC):%H:%M:%S} tick: {_call(function, PATH)}")
+        if every == MINUTE and datetime.now(UTC).minute in KEEPING_MINUTES:
+            _say(f"{datetime.now(UTC):%H:%M:%S} session keeper: {_call(function, KEEPER)}")
+
+
+def _call(function: Function, path: str) -> str:
+    """Call one of the functions; return what it said, in a line."""
+    try:
+        answer = function.trigger(path).json()
+        return told(answer) if path == PATH else answer["message"]
+    except httpx.HTTPError as exc:
+        if function.process.poll() is not None:
+            raise SystemExit("The function has ended by itself.") from None
+        return f"no answer ({type(exc).__name__})"
+
+
+def _log(line: str) -> None:
+    with suppress(OSError):  # nobody reads it any more
+        _say(f"  | {line}")
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")  # in one piece: the function's log is written by another thread
+    sys.stdout.flush()

@@ -1,0 +1,1 @@
+"""The twin: a venue that keeps a ledger, and answers as the real systems do."""

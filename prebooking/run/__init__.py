@@ -1,0 +1,1 @@
+"""One invocation of the booking function, from the claim to the summary."""

@@ -1,0 +1,134 @@
+"""What one invocation returns: counts and codes of everything that went through its hands."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from prebooking.database.prebookings import Claim
+from prebooking.model import COMPLETED, Attempt, Kind, RowResult, Summary
+from prebooking.run.evidence import is_in_doubt, status_of
+
+ERRORS_SHOWN = 10  # the cron takes an answer over 8 KiB for a failure
+STATUSES = ("completed", "failed", "released", "unsure", "lost")
+_PERCENTILES = (("p50", 50), ("p95", 95), ("max", 100))  # by nearest rank: each is one row's lateness
+_HELD_UP = (Kind.CANNOT_TELL, Kind.MISSING, Kind.NOT_READY)
+
+
+class NoClaim(StrEnum):
+    """Why a run could not claim anything, as its message says it."""
+
+    BUSY = "Another run is claiming"
+    NO_TIME = "There was no time left to claim: the function started too late, or its clock is wrong"
+
+
+# What the message says when nobody could claim for longer than a tick: it takes a person.
+_NOBODY_CLAIMS = {
+    NoClaim.BUSY: "Nobody can claim: another session holds the lock of all claims. `prebooking doctor` names it",
+    NoClaim.NO_TIME: "Nobody can claim: the function starts too late in every run, or its clock is wrong",
+}
+
+
+@dataclass(slots=True)
+class Report:
+    """What is noted on the way through a run.
+
+    Attributes:
+        not_given_back: the end of the run could not be written, so unsent rows stay leased until their lease is over.
+
+    """
+
+    instance_id: UUID
+    endings: dict[UUID, RowResult] = field(default_factory=dict)
+    expired: int = 0
+    unknown: int = 0
+    locked: int = 0
+    no_login: int = 0
+    timed_out: bool = False
+    no_claim: NoClaim | None = None
+    not_given_back: bool = False
+    failed: bool = False
+
+    @property
+    def settled(self) -> int:
+        """Return how many rows the database has settled, or has said are not this run's any more."""
+        return sum(ending.settled is not None for ending in self.endings.values())
+
+    def note(self, claim: Claim) -> None:
+        """Note what a claim's answer says of rows that this run does not hold."""
+        self.expired, self.unknown = claim.expired, claim.unknown
+        self.locked, self.no_login = claim.locked, claim.no_login
+
+    def summary(self, *, now: datetime, execution_time: float) -> Summary:
+        """Return the summary; ``execution_time`` in seconds."""
+        statuses = Counter(self._status(ending) for ending in self.endings.values())
+        statuses["failed"] += self.expired + self.unknown
+        return Summary(
+            success=not self.failed,
+            message=self._message(statuses.total()),
+            instance_id=self.instance_id,
+            execution_time_ms=round(execution_time * 1000),
+            timestamp=now,
+            timed_out=self.timed_out or self.no_claim is NoClaim.NO_TIME,
+            details={"total": statuses.total(), **{status: statuses[status] for status in STATUSES}},
+            lateness_ms=self._lateness(),
+            outcomes=self._outcomes(),
+            errors=self._errors(),
+        )
+
+    def _message(self, total: int) -> str:
+        if self.failed and self.no_claim:
+            return _NOBODY_CLAIMS[self.no_claim]
+        if self.failed:
+            return "The run did not do all of its work: see the log"
+        return "; ".join([self._work(total), *self._waiting()])
+
+    def _work(self, total: int) -> str:
+        held_up = sum(kind in _HELD_UP for ending in self.endings.values() if (kind := _kind(ending)))
+        if not total:
+            return self.no_claim or "No prebookings ready"
+        done = total - held_up
+        work = f"Processed {done} prebooking{'s' * (done != 1)}"
+        return f"{work}, {held_up} could not get on" if held_up else work
+
+    def _waiting(self) -> list[str]:
+        """Return a sentence for each reason why due rows were not taken."""
+        sentences = {
+            "locked by another transaction": self.locked,
+            "without a login to open here": self.no_login,
+        }
+        return [f"{n} due row{'s' * (n != 1)} {why}" for why, n in sentences.items() if n]
+
+    def _status(self, ending: RowResult) -> str:
+        status = status_of(ending)
+        return "unsure" if status == "released" and self.not_given_back else status
+
+    def _outcomes(self) -> dict[str, int]:
+        kinds = Counter(str(kind) for ending in self.endings.values() if (kind := _kind(ending)))
+        kinds.update({Kind.EXPIRED.value: self.expired, Kind.UNKNOWN.value: self.unknown})
+        return dict(sorted((+kinds).items()))
+
+    def _lateness(self) -> dict[str, int | None]:
+        """Return how late first calls left, in ms: after the opening, or after the row was made if that was later."""
+        late = sorted(
+            round((ending.fired_at - max(ending.row.available_at, ending.row.created_at)).total_seconds() * 1000)
+            for ending in self.endings.values()
+            if isinstance(ending, Attempt) and ending.fired_at
+        )
+        return {name: late[-(-len(late) * percent // 100) - 1] if late else None for name, percent in _PERCENTILES}
+
+    def _errors(self) -> list[dict[str, str]]:
+        wrong = [
+            (ending, kind) for ending in self.endings.values() if (kind := _kind(ending)) and kind not in COMPLETED
+        ]
+        return [{"id": str(ending.id), "outcome": kind.value} for ending, kind in wrong[:ERRORS_SHOWN]]
+
+
+def _kind(ending: RowResult) -> Kind | None:
+    """Return the row's outcome; a clear answer that could not be written down is in doubt for the next run."""
+    if ending.outcome is None:
+        return None
+    return Kind.UNSURE if is_in_doubt(ending) else ending.outcome.kind

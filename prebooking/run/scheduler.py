@@ -1,0 +1,295 @@
+"""One invocation: claim what is due, fire it in order, settle what became of it, give the rest back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime, timedelta
+from typing import Any, TypedDict
+from uuid import UUID
+
+from prebooking.bookers import OpenBooker
+from prebooking.clock import Clock, DatabaseTime, Deadline, Reading
+from prebooking.database.prebookings import Claim, PrebookingStore
+from prebooking.errors import StoreBusy, StoreError
+from prebooking.log import Log
+from prebooking.model import COMPLETED, Attempt, Kind, Outcome, RowResult, Summary, Venue
+from prebooking.run.evidence import sent
+from prebooking.run.report import NoClaim, Report
+from prebooking.run.venue_queue import VenueQueue
+from prebooking.settings import LAST_START, Settings
+
+CLAIM_LIMIT = 500  # rows one invocation holds at once: what a small instance can fire before its last start
+CLAIM_TIME = 0.5  # seconds that must be left for one more claim: one cut short would look like a fault
+WRITES = 1.0  # seconds after the guard until which the database may be written to ...
+END_OF_RUN = 0.3  # ... of which the last are kept for the end of the run
+LOCKED_PAUSES = (0.1, 0.2, 0.4, 0.8)  # seconds before a claim that found locked rows asks again; then these are left
+DISPATCH_TIME = (
+    0.25  # seconds beyond the stagger after which the next claim does not wait for slots, and between claims later
+)
+NOBODY_CLAIMED = timedelta(seconds=90)  # since the last claim of anybody: at least one tick was missed
+
+
+class ClaimTerms(TypedDict):
+    """The parameters of a claim but for the instant of its last slot. Durations are in seconds."""
+
+    limit: int
+    stagger: float
+    lead: float
+    lease: float
+    turn: float
+
+
+def claim_terms(settings: Settings) -> ClaimTerms:
+    """Return the terms on which a run claims. A preview of a run uses the same."""
+    return {
+        "limit": CLAIM_LIMIT,
+        "stagger": settings.stagger_ms / 1000,
+        "lead": settings.lead_seconds,
+        "lease": settings.lease_seconds,
+        "turn": settings.execution_timeout_seconds,
+    }
+
+
+class PrebookingScheduler:
+    """Books what is due, once. An object is one invocation: it is run and thrown away."""
+
+    def __init__(
+        self,
+        *,
+        store: PrebookingStore,
+        bookers: Mapping[str, OpenBooker],
+        settings: Settings,
+        keys: Sequence[str],
+        tighten: Callable[[DatabaseTime, datetime], Coroutine[Any, Any, None]],
+        guard: Deadline,
+        clock: Clock,
+        log: Log,
+    ) -> None:
+        self._store, self._bookers, self._terms, self._keys = store, bookers, claim_terms(settings), keys
+        self._tighten, self._guard, self._clock, self._log = tighten, guard, clock, log
+        self._last_start = guard.before(LAST_START)
+        # Writes are fenced by the database: a wall clock that is set forward must not keep them from being made.
+        writes = guard.by_monotonic_clock()
+        self._outcomes_until, self._end = writes.later(WRITES - END_OF_RUN), writes.later(WRITES)
+        self._stagger = self._terms["stagger"]
+        self._report = Report(store.instance_id)
+        self._queues: dict[UUID, VenueQueue] = {}
+        self._time: DatabaseTime | None = None
+        self._questions: set[asyncio.Task[None]] = set()  # about the database's clock, while rows are held
+        self._writes: set[asyncio.Task[None]] = set()
+        self._holds_rows = False  # or may hold some: an answer was lost
+
+    async def run(self) -> Summary:
+        """Go through one invocation, and return what it did, whatever happened on the way."""
+        try:
+            async with asyncio.timeout(self._guard.remaining()):
+                await self._claim_and_fire()
+                await self._all_answered()
+        except TimeoutError:
+            self._report.timed_out = True
+        except Exception as exc:  # noqa: BLE001 - whatever it is, what is held has to be settled and given back
+            self._report.failed = True
+            self._log.unexpected("unexpected", exc)
+        await self._cut_calls()
+        await self._outcomes_written()
+        await self._give_back()
+        await self._look_for_a_claim()
+        return self._summary()
+
+    # claim
+
+    async def _claim_and_fire(self) -> None:
+        pauses, took_rows = iter(LOCKED_PAUSES), False
+        try:
+            while True:
+                settled = self._report.settled
+                new = await self._claim()
+                if new is None:
+                    return
+                self._enqueue(new)
+                self._hold(new)
+                took_rows |= bool(new)
+                pause = next(pauses, None) if self._report.locked else None
+                if pause is not None:
+                    await self._clock.sleep(pause)
+                elif took_rows:
+                    took_rows = False
+                    await self._all_dispatched()
+                elif not await self._more_settled(settled):
+                    return
+        except StoreBusy:
+            self._report.no_claim = None if self._time else NoClaim.BUSY
+        except StoreError as exc:
+            self._fault("the claim failed", exc)
+
+    async def _claim(self) -> list[Attempt] | None:
+        """Claim again, and return the rows that this invocation did not have before. None: there is no time for it."""
+        if self._last_start.remaining() <= (CLAIM_TIME if self._time else 0):
+            self._report.no_claim = None if self._time else NoClaim.NO_TIME
+            return None
+        had_rows, self._holds_rows = self._holds_rows, True
+        claim = await self._store.claim_due(
+            providers=self._bookers, keys=self._keys, fire_within=self._last_start, **self._terms
+        )
+        self._holds_rows = had_rows or claim.anything_happened
+        self._report.note(claim)
+        self._refuse_unreadable(claim)
+        new = [Attempt.of(row) for row in claim.rows if row.id not in self._report.endings]
+        self._report.endings |= {attempt.id: attempt for attempt in new}
+        left = {"locked": claim.locked, "no_login": claim.no_login}
+        self._log.info("claimed", rows=len(new), unreadable=len(claim.unreadable), tries=claim.tries, **left)
+        self._set_time(claim.time)
+        return new
+
+    def _set_time(self, time: DatabaseTime) -> None:
+        """Keep one time for the whole run; each claim's answer is one more reading of the database's clock."""
+        if self._time is None:
+            self._time = time
+        else:
+            self._time.tighten_by(time)
+
+    def _refuse_unreadable(self, claim: Claim) -> None:
+        for row_id in claim.unreadable:
+            if row_id not in self._report.endings:
+                bad = Outcome(Kind.BAD_DATA)
+                ending = self._report.endings[row_id] = RowResult(row_id, bad)
+                self._settle(ending, bad)
+
+    # fire
+
+    def _enqueue(self, attempts: list[Attempt]) -> None:
+        for venue in {attempt.row.venue.id: attempt.row.venue for attempt in attempts}.values():
+            queue = self._queues.get(venue.id) or self._new_queue(venue)
+            queue.add(attempt for attempt in attempts if attempt.row.venue.id == venue.id)
+
+    def _new_queue(self, venue: Venue) -> VenueQueue:
+        assert self._time is not None  # noqa: S101 - rows come with the time
+        queue = self._queues[venue.id] = VenueQueue(
+            self._bookers[venue.provider],
+            venue=venue,
+            clock=self._clock,
+            time=self._time,
+            stagger=self._stagger,
+            last_start=self._last_start,
+            guard=self._guard,
+            settle=self._settle,
+            release=self._release,
+            log=self._log,
+        )
+        return queue
+
+    def _hold(self, attempts: list[Attempt]) -> None:
+        """Find out more exactly, while rows are held, when the next opening comes."""
+        assert self._time is not None  # noqa: S101 - as above
+        now, time = self._time.at_least(), self._time
+        openings = [attempt.row.available_at for attempt in attempts if attempt.row.available_at > now]
+        if openings:
+            self._questions.add(asyncio.create_task(self._contained(self._tighten(time, min(openings)))))
+
+    async def _all_dispatched(self) -> None:
+        """Wait until every row has its slot, at most as long as that should take: no venue holds up the next claim."""
+        planned = max(queue.busy_for() for queue in self._queues.values())
+        with suppress(TimeoutError):
+            async with asyncio.timeout(planned + DISPATCH_TIME):
+                for queue in self._queues.values():
+                    await queue.dispatched()
+
+    async def _more_settled(self, settled: int) -> bool:
+        """Wait until more rows are settled, which makes room for those behind, and return whether any were."""
+        while under_way := self._under_way():
+            await asyncio.wait(under_way, timeout=DISPATCH_TIME)
+            if self._report.settled > settled:
+                break
+        return self._report.settled > settled
+
+    def _under_way(self) -> list[asyncio.Task[None]]:
+        writes = [write for write in self._writes if not write.done()]
+        return writes + [task for queue in self._queues.values() for task in queue.tasks]
+
+    async def _all_answered(self) -> None:
+        for queue in self._queues.values():
+            await queue.done()
+
+    async def _cut_calls(self) -> None:
+        for question in self._questions:
+            question.cancel()
+        await asyncio.gather(*(queue.cut() for queue in self._queues.values()))
+        self._report.failed |= any(queue.failed for queue in self._queues.values())
+
+    # settle: outside the guard's scope, because a write that it cuts off is lost
+
+    def _settle(self, ending: RowResult, outcome: Outcome) -> None:
+        self._write(self._settled(ending, outcome))
+
+    async def _settled(self, ending: RowResult, outcome: Outcome) -> None:
+        mark = self._store.mark_completed if outcome.kind in COMPLETED else self._store.mark_failed
+        await self._stagger_over(ending.sent_at)
+        ending.settled = await mark(ending, outcome, until=self._outcomes_until)
+        event = "settled" if ending.settled else "lost"
+        self._log.info(event, prebooking=ending.id, outcome=outcome.kind, calls=ending.calls)
+
+    def _release(self, venue_id: UUID, unsent: list[Attempt], pause: float) -> None:
+        self._write(self._released(venue_id, [attempt.id for attempt in unsent], pause))
+
+    async def _released(self, venue_id: UUID, ids: list[UUID], pause: float) -> None:
+        released = await self._store.release(ids, blocked_venue=venue_id, pause=pause, until=self._outcomes_until)
+        self._log.warning("venue paused", venue=venue_id, seconds=pause, released=released)
+
+    async def _stagger_over(self, sent_at: float | None) -> None:
+        """Wait until the next call of an opening may leave: the next invocation that finds it free fires at once."""
+        if sent_at is not None:
+            await self._clock.sleep(max(0.0, sent_at + self._stagger - self._clock.monotonic()))
+
+    def _write(self, steps: Coroutine[Any, Any, None]) -> None:
+        self._writes.add(asyncio.create_task(self._contained(steps)))
+
+    async def _contained(self, steps: Coroutine[Any, Any, None]) -> None:
+        try:
+            await steps
+        except StoreError as exc:
+            self._fault("an outcome could not be written", exc)
+        except Exception as exc:  # noqa: BLE001 - one write that goes wrong stops no other
+            self._report.failed = True
+            self._log.unexpected("unexpected", exc)
+
+    async def _outcomes_written(self) -> None:
+        if self._writes:
+            await asyncio.wait(self._writes)
+
+    # give back
+
+    async def _give_back(self) -> None:
+        if not self._holds_rows:
+            return
+        await self._stagger_over(max((queue.slots.sent_at for queue in self._queues.values()), default=None))
+        unsettled = (ending for ending in self._report.endings.values() if ending.settled is None)
+        notes = [note for ending in unsettled if (note := sent(ending))]
+        summary = self._summary().as_json()
+        try:
+            finished = await self._store.finish_run(notes, summary, until=self._end)
+            self._log.info("finished", released=finished.released, locked=finished.locked)
+        except StoreError as exc:
+            self._report.not_given_back = True
+            if self._report.endings or not isinstance(exc, StoreBusy):
+                self._fault("the end of the run could not be written", exc)
+
+    async def _look_for_a_claim(self) -> None:
+        """When this run could not claim, find out whether anybody could lately. A repetition needs a person."""
+        if self._report.no_claim is None:
+            return
+        try:
+            last = await self._store.claims_since(until=Deadline(self._clock, Reading.of(self._clock), WRITES))
+        except StoreError as exc:
+            self._fault("the last claim could not be read", exc)
+            return
+        self._report.failed |= last.last_claim_at is not None and last.now - last.last_claim_at > NOBODY_CLAIMED
+        self._log.error("no claim", why=self._report.no_claim, last_claim_at=last.last_claim_at)
+
+    def _fault(self, event: str, exc: StoreError) -> None:
+        self._report.failed = True
+        self._log.error(event, function=exc.function, code=exc.code)
+
+    def _summary(self) -> Summary:
+        return self._report.summary(now=self._clock.now(), execution_time=self._guard.start.elapsed(self._clock))

@@ -1,0 +1,129 @@
+-- What an app may write into a prebooking or a venue, and what a trigger makes of it.
+
+-- Why AimHarder's booker cannot read this booking_data, as a warning for the member; null: it can.
+create function public.prebooking_bad_data(p_booking_data jsonb) returns text
+language plpgsql immutable security invoker set search_path = '' as $$
+declare
+  v_day constant text := btrim(p_booking_data ->> 'day', E' \t\n\x0b\f\r\u00a0');
+  v_digits constant text := replace(v_day, '-', '');
+begin
+  if public.prebooking_plain_id(p_booking_data -> 'class_id') is not true then
+    return 'bad_data: class_id is not the number of a class at AimHarder. Cancel this prebooking and add it again.';
+  end if;
+  -- Adds the days to the first of the month: a date that does not exist is then in another month.
+  if coalesce(jsonb_typeof(p_booking_data -> 'day'), '') not in ('string', 'number')
+      or v_day !~ '^[12][0-9]{3}(-?)(0[1-9]|1[0-2])\1(0[1-9]|[12][0-9]|3[01])$'
+      or extract(month from make_date(left(v_digits, 4)::int, substr(v_digits, 5, 2)::int, 1) + right(v_digits, 2)::int - 1)
+         <> substr(v_digits, 5, 2)::int then
+    return 'bad_data: day is not a date written as YYYYMMDD or YYYY-MM-DD. Cancel this prebooking and add it again.';
+  end if;
+  if coalesce(p_booking_data -> 'insist', '0') not in ('0', '1', 'true', 'false', 'null', '""', '"0"', '"1"') then
+    return 'bad_data: insist is neither 0 nor 1 (join the waiting list). Cancel this prebooking and add it again.';
+  end if;
+  if coalesce(p_booking_data -> 'family_id', 'null') not in ('null', '""')
+      and not public.prebooking_plain_id(p_booking_data -> 'family_id') then
+    return 'bad_data: family_id is not a number of AimHarder''s. Cancel this prebooking and add it again.';
+  end if;
+  return null;
+end $$;
+
+-- true: this is a number as AimHarder gives them, or its text, spaces round it or not.
+create function public.prebooking_plain_id(p_value jsonb) returns boolean
+language sql immutable security invoker set search_path = '' as $$
+  select jsonb_typeof(p_value) in ('string', 'number') and btrim(p_value #>> '{}', E' \t\n\x0b\f\r\u00a0') ~ '^[A-Za-z0-9_]{1,40}$'
+$$;
+
+-- Fills in what was left out, and warns about data that would only be found unreadable at the opening.
+create function public.prebookings_fill() returns trigger language plpgsql set search_path = '' as $$
+begin
+  new.expires_at := coalesce(new.expires_at, new.available_at + interval '24 hours');
+  if (select provider from public.venues where id = new.venue_id) = 'aimharder' then
+    new.warning := coalesce(public.prebooking_bad_data(new.booking_data), case when new.warning not like 'bad\_data: %' then new.warning end);
+  end if;
+  return new;
+end $$;
+create trigger prebookings_fill before insert on public.prebookings
+  for each row execute function public.prebookings_fill();
+-- No other warning takes the place of this one, as long as the data is what it is.
+create trigger prebookings_reread before update on public.prebookings
+  for each row when (new.booking_data is distinct from old.booking_data or new.venue_id <> old.venue_id
+    or (old.warning like 'bad\_data: %' and new.warning is distinct from old.warning))
+  execute function public.prebookings_fill();
+
+create function public.prebookings_refuse() returns trigger language plpgsql set search_path = '' as $$
+begin
+  raise exception 'prebooking % is settled, or is being booked', old.id using errcode = 'PT409';
+end $$;
+-- A claimed or doubtful row is neither cancelled nor made into another one: its request may be at the venue, and first that
+-- has to be found out. This prevents two places for one prebooking, and a call at the opening from before the change.
+create trigger prebookings_being_booked before update on public.prebookings
+  for each row when (old.status = 'pending' and (old.claimed_by is not null or old.maybe_sent) and (new.status = 'cancelled'
+    or (new.id, new.venue_id, new.user_email, new.booking_data, new.available_at, new.expires_at)
+      is distinct from (old.id, old.venue_id, old.user_email, old.booking_data, old.available_at, old.expires_at)))
+  execute function public.prebookings_refuse();
+
+-- Nor is its venue made into another one: that one would be asked about the call, and has no such place.
+create function public.venues_refuse() returns trigger language plpgsql set search_path = '' as $$
+begin
+  if exists (
+    select 1 from public.prebookings
+    where venue_id = old.id and status = 'pending' and not fresh and (claimed_by is not null or maybe_sent)) then
+    raise exception 'prebookings of venue % are being booked there: add another venue', old.id using errcode = 'PT409';
+  end if;
+  return new;
+end $$;
+create trigger venues_being_booked before update of provider, host on public.venues
+  for each row when ((new.provider, new.host) is distinct from (old.provider, old.host))
+  execute function public.venues_refuse();
+
+-- What was noted of a row's calls says nothing about the prebooking that an app makes of it. This prevents a corrected opening
+-- from waiting for the back-off of the wrong one, or from ending at its first "too early".
+create function public.prebookings_begin_anew() returns trigger language plpgsql set search_path = '' as $$
+begin
+  new.attempts := 0;
+  new.unclear := 0;
+  new.early_since := null;
+  new.missing_since := null;
+  new.blocks := 0;
+  new.blocked_at := null;
+  new.setbacks := 0;
+  new.retry_after := null;
+  new.if_not_booked := null;
+  new.fired_at := null;
+  return new;
+end $$;
+create trigger prebookings_made_anew before update of venue_id, user_email, booking_data, available_at on public.prebookings
+  for each row when (old.status = 'pending' and new.status = 'pending' and old.claimed_by is null and not old.maybe_sent
+    and (new.venue_id, new.user_email, new.booking_data, new.available_at)
+      is distinct from (old.venue_id, old.user_email, old.booking_data, old.available_at))
+  execute function public.prebookings_begin_anew();
+
+-- At most five live prebookings of one member at one opening: this prevents one member from taking the slots of the others.
+-- Openings less than a minute apart are one opening here, because the rows of all of them are called one after the other.
+-- Two connections that add for one member take turns, so that the second one counts what the first one has added. The lock
+-- is one of 1024: a statement that adds many thousand members must not use up the server's table of locks.
+create function public.prebookings_limit() returns trigger language plpgsql set search_path = '' as $$
+begin
+  perform pg_advisory_xact_lock(7302, hashtext(lower(new.user_email)) & 1023);
+  if 5 < (
+    select count(*) filter (where live.available_at - new.available_at > interval '-1 minute'
+      and live.available_at - new.available_at < interval '1 minute')
+    from (
+      select p.available_at from public.prebookings p
+      where p.status = 'pending' and p.venue_id = new.venue_id and lower(p.user_email) = lower(new.user_email) offset 0) live) then
+    raise exception 'one member can have five pending prebookings for one opening: cancel one of them first'
+      using errcode = 'PT409', constraint = 'five_for_one_opening';
+  end if;
+  return null;
+end $$;
+create trigger prebookings_limit after insert on public.prebookings
+  for each row when (new.status = 'pending') execute function public.prebookings_limit();
+create trigger prebookings_limit_moved after update of venue_id, user_email, available_at on public.prebookings
+  for each row when (new.status = 'pending' and (new.venue_id, lower(new.user_email), new.available_at)
+    is distinct from (old.venue_id, lower(old.user_email), old.available_at))
+  execute function public.prebookings_limit();
+
+revoke all on function public.prebooking_bad_data, public.prebooking_plain_id, public.prebookings_fill, public.prebookings_refuse,
+  public.venues_refuse, public.prebookings_begin_anew, public.prebookings_limit from public, anon, authenticated, service_role;
+-- The triggers call these as the role that writes the row.
+grant execute on function public.prebooking_bad_data, public.prebooking_plain_id to service_role;

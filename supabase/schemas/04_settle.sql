@@ -1,0 +1,187 @@
+-- What ends a claim: completed, failed, released, the end of the run; and what ends a prebooking nobody has claimed: cancelled.
+-- Every update says what must still be true (my claim, still pending); the answer says whether it was.
+
+-- A clear answer of the venue: it is not troubled, and when it answered last is known to the second. Nothing waits here for
+-- somebody who edits the venue.
+create function public.prebooking_venue_answered(p_venue uuid, p_at timestamptz) returns void
+language sql volatile security invoker set search_path = '' as $$
+  update public.venues set troubled_since = null, answered_at = greatest(answered_at, p_at)
+  where id in (
+    select id from public.venues
+    where id = p_venue and (troubled_since is not null or answered_at is null or answered_at < p_at - interval '1 second')
+    for no key update skip locked)
+$$;
+
+-- true: it is so, by this claim, also when asked twice. false: the row was no longer ours; touch nothing more.
+-- p_attempts are this run's calls; p_answered_at is null when it was not the venue that ended the row.
+create function public.complete_prebooking_v1(
+  p_id uuid, p_instance uuid, p_outcome text, p_attempts int, p_booking_id text, p_fired_at timestamptz, p_answered_at timestamptz)
+returns boolean language plpgsql volatile security invoker set search_path = '' set lock_timeout = '1500ms' as $$
+declare v_venue uuid;
+begin
+  update public.prebookings p
+  set status = 'completed', outcome = p_outcome, booking_id = p_booking_id, attempts = p.attempts + p_attempts,
+      fired_at = coalesce(p.fired_at, p_fired_at), answered_at = p_answered_at, settled_at = public.prebooking_clock(),
+      settled_by = p_instance, claimed_by = null, claimed_until = null, turn_until = null
+  where p.id = p_id and p.claimed_by = p_instance and p.status = 'pending' returning p.venue_id into v_venue;
+  if found then
+    perform public.prebooking_venue_answered(v_venue, public.prebooking_clock()) where p_answered_at is not null;
+    return true;
+  end if;
+  -- A new statement: it sees an earlier try of ours that was slow.
+  return exists (
+    select 1 from public.prebookings where id = p_id and settled_by = p_instance and status = 'completed' and outcome = p_outcome);
+end $$;
+
+create function public.fail_prebooking_v1(
+  p_id uuid, p_instance uuid, p_outcome text, p_attempts int, p_error_message text, p_fired_at timestamptz, p_answered_at timestamptz)
+returns boolean language plpgsql volatile security invoker set search_path = '' set lock_timeout = '1500ms' as $$
+declare v_venue uuid;
+begin
+  if p_outcome in ('unknown', 'expired') then
+    raise exception 'a claim may not fail a row as %: only the passing of expires_at does', p_outcome using errcode = '22023';
+  end if;
+  update public.prebookings p
+  set status = 'failed', outcome = p_outcome, error_message = left(p_error_message, 300), attempts = p.attempts + p_attempts,
+      fired_at = coalesce(p.fired_at, p_fired_at), answered_at = p_answered_at, settled_at = public.prebooking_clock(),
+      settled_by = p_instance, claimed_by = null, claimed_until = null, turn_until = null
+  where p.id = p_id and p.claimed_by = p_instance and p.status = 'pending' returning p.venue_id into v_venue;
+  if found then
+    perform public.prebooking_venue_answered(v_venue, public.prebooking_clock()) where p_answered_at is not null;
+    return true;
+  end if;
+  return exists (
+    select 1 from public.prebookings where id = p_id and settled_by = p_instance and status = 'failed' and outcome = p_outcome);
+end $$;
+
+-- Some rows go back to the queue at once, surely unsent (an older doubt stays), because their venue blocks us or cannot be
+-- reached; the venue is left alone for p_pause_seconds, in the same transaction, so that no other invocation runs into it
+-- meanwhile. Answers how many rows went back; a row that somebody has locked goes back with the end of the run.
+create function public.release_prebookings_v1(p_instance uuid, p_ids uuid[], p_blocked_venue uuid, p_pause_seconds int default 300)
+returns int language plpgsql volatile security invoker set search_path = '' set lock_timeout = '1500ms' as $$
+declare t timestamptz := public.prebooking_clock(); n int;
+begin
+  with mine as materialized (
+    select id from public.prebookings
+    where id = any (p_ids) and claimed_by = p_instance and status = 'pending' for no key update skip locked)
+  update public.prebookings p set claimed_by = null, claimed_until = null, turn_until = null
+  from mine where p.id = mine.id;
+  get diagnostics n = row_count;
+  begin
+    update public.venues
+    set paused_until = greatest(paused_until, t + least(greatest(coalesce(p_pause_seconds, 300), 0), 3600) * interval '1 second'),
+        troubled_since = coalesce(troubled_since, t)
+    where id = p_blocked_venue;
+  exception when lock_not_available then
+    -- Somebody edits the venue for longer than a moment: the rows go back all the same.
+    null;
+  end;
+  return n;
+end $$;
+
+-- The end of a run, whatever came before it: everything this invocation holds goes back, but for what may have been sent.
+--
+--   p_sent     what it knows of rows that are not settled:
+--              [{"id", "attempts", "fired_at", "verdict", "unclear", "if_not_booked"}], attempts and unclear in all runs.
+--   p_summary  what the run answered
+--
+-- verdict, and what becomes of the row:
+--   unsure       sent, and no clear answer: it stays claimed until its lease is over, then somebody asks the venue
+--   blocked      sent, and the venue blocks us: the same, and the row's blocks are counted from here
+--   blocked_alone  sent, and the venue blocks this row, but has booked others since its blocks are counted: one more
+--   too_early    the venue said so, clearly: it goes back, and is called again after a minute
+--   logged_out   the venue said "log in again", clearly: it goes back
+--   not_ready    nothing was sent, because it could not be prepared: it goes back
+--   cannot_tell  the venue was asked about an earlier call and cannot tell: it goes back, still in doubt
+--   missing      the same, because the venue's full list does not have the class
+--   not_booked   the venue was asked after the lease: it is not booked. It goes back, as if it had never been sent
+-- A row that could not get on is left alone for a minute, then for 2, 5 and 15. A row that is not in p_sent goes back as it is.
+--
+-- Answers {"released", "locked"}: how many rows went back, and how many are still held because another transaction has
+-- locked them. While there are any the run is not closed, and this is to be asked again; asked again it changes nothing else.
+-- It takes the claims' lock and marks the run as closed: a delayed retry of its claim takes nothing.
+create function public.finish_run_v1(p_instance uuid, p_sent jsonb, p_summary jsonb)
+returns jsonb language plpgsql volatile security invoker set search_path = '' set lock_timeout = '1500ms' as $$
+declare
+  t timestamptz;
+  v_ended uuid[];
+  v_answered uuid[];
+  n_released int;
+  n_locked int;
+begin
+  perform public.prebooking_lock();
+  t := public.prebooking_clock();
+  select released into n_released from public.prebooking_runs where instance_id = p_instance and closed_at is not null;
+  if found then
+    return jsonb_build_object('released', n_released, 'locked', 0);
+  end if;
+  with mine as materialized (
+    select id from public.prebookings where claimed_by = p_instance and status = 'pending' for no key update skip locked),
+  sent as materialized (
+    select * from jsonb_to_recordset(p_sent) as s(
+      id uuid, attempts int, fired_at timestamptz, verdict text, unclear int, if_not_booked text)),
+  said as (
+    -- What is said of each row. A verdict that is not known here leaves the row leased, because that is always safe.
+    select mine.id, s.attempts, s.fired_at, s.unclear, s.if_not_booked, v.verdict,
+           v.verdict not in ('unsent', 'too_early', 'logged_out', 'not_ready', 'cannot_tell', 'missing', 'not_booked') as stays,
+           v.verdict in ('logged_out', 'not_ready', 'cannot_tell', 'missing') as is_setback,
+           v.verdict in ('too_early', 'logged_out') as is_answer
+    from mine left join sent s on s.id = mine.id
+    cross join lateral (select case when s.id is null then 'unsent' else coalesce(s.verdict, 'unsure') end as verdict) v),
+  ended as (
+    update public.prebookings p
+    set attempts = greatest(p.attempts, s.attempts), unclear = greatest(p.unclear, s.unclear),
+        fired_at = coalesce(p.fired_at, s.fired_at), if_not_booked = coalesce(s.if_not_booked, p.if_not_booked),
+        claimed_by    = case when s.stays then p.claimed_by end,
+        claimed_until = case when s.stays then p.claimed_until end,
+        turn_until    = case when s.stays then least(p.turn_until, t) end,
+        maybe_sent    = p.maybe_sent and s.verdict <> 'not_booked',
+        early_since   = case when s.verdict = 'too_early' then least(p.early_since, t) else p.early_since end,
+        -- A row that was called or found has been seen: only the next look that misses it counts.
+        missing_since = case when s.verdict = 'missing' then least(p.missing_since, t)
+                             when s.verdict in ('unsent', 'not_ready', 'cannot_tell') then p.missing_since end,
+        -- Asked again, the attempts are those of this run already, and the block is counted.
+        blocks        = case when s.verdict = 'blocked' then 1
+                             when s.verdict = 'blocked_alone' and p.attempts < s.attempts then p.blocks + 1 else p.blocks end,
+        blocked_at    = case when s.verdict = 'blocked' then t else p.blocked_at end,
+        setbacks      = case when s.verdict = 'not_booked' then 0 else p.setbacks + s.is_setback::int end,
+        retry_after   = case
+          when s.is_setback then t + (array[1, 2, 5, 15])[least(p.setbacks + 1, 4)] * interval '1 minute'
+          when s.verdict = 'too_early' then t + interval '55 seconds'
+          when s.verdict <> 'not_booked' then p.retry_after end
+    from said s where p.id = s.id returning p.id, p.venue_id, s.stays, s.is_answer)
+  select coalesce(array_agg(id), '{}'), coalesce(array_agg(distinct venue_id) filter (where is_answer), '{}'),
+         count(*) filter (where not stays)
+  into v_ended, v_answered, n_released from ended;
+  perform public.prebooking_venue_answered(venue, t) from unnest(v_answered) as venue;
+  select count(*) into n_locked from public.prebookings
+  where claimed_by = p_instance and status = 'pending' and id <> all (v_ended);
+
+  insert into public.prebooking_runs as r (instance_id, opened_at, closed_at, released, summary)
+    values (p_instance, t, case when n_locked = 0 then t end, n_released, p_summary)
+    on conflict (instance_id) do update
+    set closed_at = excluded.closed_at, released = r.released + excluded.released, summary = excluded.summary
+  returning r.released into n_released;
+  return jsonb_build_object('released', n_released, 'locked', n_locked);
+end $$;
+
+-- Cancels a member's prebooking. 'cancelled', or why not: 'being_booked' (its request may be at the venue), 'settled', 'not_found'.
+create function public.cancel_prebooking_v1(p_id uuid, p_user_email text)
+returns text language plpgsql volatile security invoker set search_path = '' set lock_timeout = '1500ms' as $$
+declare answer text;
+begin
+  update public.prebookings set status = 'cancelled', settled_at = public.prebooking_clock()
+  where id = p_id and lower(user_email) = public.prebooking_member(p_user_email) and status = 'pending' and claimed_by is null and not maybe_sent;
+  if found then
+    return 'cancelled';
+  end if;
+  select case status when 'pending' then 'being_booked' when 'cancelled' then 'cancelled' else 'settled' end into answer
+  from public.prebookings where id = p_id and lower(user_email) = public.prebooking_member(p_user_email);
+  return coalesce(answer, 'not_found');
+end $$;
+
+revoke all on function public.prebooking_venue_answered, public.complete_prebooking_v1, public.fail_prebooking_v1, public.release_prebookings_v1,
+  public.finish_run_v1, public.cancel_prebooking_v1 from public, anon, authenticated, service_role;
+grant execute on function public.prebooking_venue_answered, public.complete_prebooking_v1, public.fail_prebooking_v1, public.release_prebookings_v1,
+  public.finish_run_v1, public.cancel_prebooking_v1 to service_role;
+notify pgrst, 'reload schema';

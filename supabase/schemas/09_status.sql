@@ -1,0 +1,189 @@
+-- What the operator's commands `status` and `doctor` show: what runs, what waits, what is in the way, and the figures of a month.
+-- Nothing here changes or locks a row.
+
+-- The five figures an operator watches, of what has happened since an instant:
+--   execution_ms       how long runs that had work took, and how many were cut off before their end
+--   success            prebookings that ended, and how; the reasons of those that failed
+--   connection_errors  calls in those runs that could not be sent, or brought no clear answer
+--   order              pairs of neighbours in the line of an opening, and how many of them were called the wrong way round
+--   lateness_ms        the first byte after the opening, of those who had asked before it
+create function public.prebooking_figures_v1(p_since timestamptz)
+returns jsonb language sql volatile security invoker set search_path = '' as $$
+  with runs as (
+    select closed_at, (summary ->> 'execution_time_ms')::numeric as ms,
+           coalesce((summary #>> '{outcomes,not_sent}')::int, 0) + coalesce((summary #>> '{outcomes,unsure}')::int, 0) as errors
+    from public.prebooking_runs
+    where opened_at >= p_since and (closed_at is not null or opened_at < public.prebooking_clock() - interval '60 seconds')),
+  recent as materialized (                                 -- whom somebody called since then has ended since then, or waits
+    select venue_id, available_at, created_at, id, status, outcome, fired_at, lateness_ms from public.prebookings
+    where (status = 'pending' and fired_at is not null) or settled_at between p_since and 'infinity'),
+  fired as (
+    select lateness_ms, created_at < available_at as was_ahead,
+           fired_at < lag(fired_at) over (partition by venue_id, available_at order by created_at, id) as overtook
+    from recent where fired_at >= p_since),
+  ended as (select status, outcome from recent where status in ('completed', 'failed'))
+  select jsonb_build_object(
+    'execution_ms', (select jsonb_build_object('runs', count(*), 'cut_off', count(*) - count(closed_at),
+      'p50', percentile_disc(0.5) within group (order by ms), 'p95', percentile_disc(0.95) within group (order by ms),
+      'max', max(ms)) from runs),
+    'success', (select jsonb_build_object('completed', count(*) filter (where status = 'completed'),
+      'failed', count(*) filter (where status = 'failed'),
+      'reasons', (select coalesce(jsonb_object_agg(f.outcome, f.n), '{}')
+        from (select outcome, count(*) as n from ended where status = 'failed' group by outcome) f)) from ended),
+    'connection_errors', (select coalesce(sum(errors), 0) from runs),
+    'order', (select jsonb_build_object('pairs', count(overtook), 'overtaken', count(*) filter (where overtook)) from fired),
+    'lateness_ms', (select jsonb_build_object('calls', count(*),
+      'p50', percentile_disc(0.5) within group (order by lateness_ms), 'p95', percentile_disc(0.95) within group (order by lateness_ms),
+      'max', max(lateness_ms)) from fired where was_ahead))
+$$;
+
+-- Who holds the lock of all claims ('claims'), or a pending row that opens within the hour ('row'): one line for each.
+-- A row's xmax is the transaction that has locked or changed it last, and pg_locks has those that are not over. So nothing
+-- is locked to find out, which would take rows from a claim.
+create function public.prebooking_lock_holders() returns text[]
+language sql volatile security invoker set search_path = '' as $$
+  select array(
+  select 'claims:' || l.pid from pg_catalog.pg_locks l
+  where l.locktype = 'advisory' and l.classid = 7301 and l.objid = 1 and l.objsubid = 2 and l.granted
+    and l.database = (select oid from pg_catalog.pg_database where datname = current_database())
+  union all
+  select 'row:' || l.pid || ':' || p.id
+  from pg_catalog.pg_locks l join public.prebookings p on p.xmax = l.transactionid
+  where l.locktype = 'transactionid' and l.granted and l.pid <> pg_backend_pid()
+    and p.status = 'pending' and p.available_at <= public.prebooking_clock() + interval '1 hour')
+$$;
+
+-- The locks that are held for longer than any claim holds them, a second: {"rows", "row_pids", "claims_pid"}.
+create function public.prebooking_locks() returns jsonb
+language plpgsql volatile security invoker set search_path = '' as $$
+declare v_held text[] := public.prebooking_lock_holders();
+begin
+  for n in 1 .. 10 loop
+    exit when v_held = '{}';
+    perform pg_sleep(0.1);
+    v_held := array(select h from unnest(public.prebooking_lock_holders()) h where h = any (v_held));
+  end loop;
+  return (
+    select jsonb_build_object(
+      'rows', count(*) filter (where h like 'row:%'),
+      'row_pids', coalesce(jsonb_agg(distinct split_part(h, ':', 2)::int) filter (where h like 'row:%'), '[]'),
+      'claims_pid', max(split_part(h, ':', 2)::int) filter (where h like 'claims:%'))
+    from unnest(v_held) h);
+end $$;
+
+-- What somebody has to know who wonders whether prebookings will be booked:
+--   last_tick_at, sessions_at  when the two triggers called last
+--   rows       pending ones; overdue: they could be called for longer than every row should take to its end once faults stop,
+--              105 s;
+--              bad_data: no venue system can read what the row asks for
+--   overdue    how many of them there are for each venue system: it may be one that the deployment is not set up for
+--   troubled   venues that the function could not reach, or that blocked it, with no clear answer since, while somebody waits
+--   logins     how many stored logins have to be kept alive now, because a class opens within a day
+--   no_login   who waits for a class that opens within a day, at a venue where a login books, and has none
+--   other_key  rows that wait for a deployment with the key that sealed their logins
+--   locks      see prebooking_locks
+--   claim_ms   what the last twenty runs that claimed within a day have spent on their slowest claim
+create function public.prebooking_watch_v1()
+returns jsonb language plpgsql volatile security invoker set search_path = '' as $$
+declare t timestamptz := public.prebooking_clock();
+begin
+  return (select jsonb_build_object('now', t, 'last_tick_at', min(last_tick_at), 'sessions_at', min(sessions_at))
+      from public.prebooking_heartbeat)
+    || jsonb_build_object(
+    'troubled', (
+      select coalesce(jsonb_agg(jsonb_build_object('venue', v.name, 'timezone', v.timezone, 'since', v.troubled_since)
+        order by v.troubled_since), '[]')
+      from public.venues v
+      where v.enabled and v.troubled_since is not null and exists (
+        select 1 from public.prebookings p where p.venue_id = v.id and p.status = 'pending' and p.available_at <= t + interval '1 day')),
+    'locks', public.prebooking_locks(),
+    'claim_ms', (
+      select jsonb_build_object('p50', percentile_disc(0.5) within group (order by claim_ms), 'max', max(claim_ms), 'runs', count(*))
+      from (select claim_ms from public.prebooking_runs where opened_at > t - interval '1 day' and claim_ms is not null
+        order by opened_at desc limit 20) c))
+    || public.prebooking_waiting(t) || public.prebooking_logins(t);
+end $$;
+
+create function public.prebooking_waiting(t timestamptz) returns jsonb
+language sql volatile security invoker set search_path = '' as $$
+  with pending as materialized (
+    -- since: from when on the row could be called. Its back-off and its venue's pause are no delay of the trigger's.
+    select v.provider, p.maybe_sent, p.available_at <= t as is_due, coalesce(p.warning like 'bad_data:%', false) as bad_data,
+           not v.enabled or coalesce(v.paused_until > t, false) as stopped,
+           greatest(p.available_at, p.created_at, v.paused_until,
+             case when p.retry_after <= t + interval '15 minutes' then p.retry_after end) as since
+    from public.prebookings p join public.venues v on v.id = p.venue_id where p.status = 'pending'),
+  overdue as (select provider from pending where is_due and not stopped and since < t - interval '105 seconds')
+  select jsonb_build_object(
+    'rows', (
+      select jsonb_build_object(
+        'pending', count(*),
+        'due', count(*) filter (where is_due and not stopped),
+        'overdue', (select count(*) from overdue),
+        'stopped', count(*) filter (where is_due and stopped),
+        'in_doubt', count(*) filter (where maybe_sent),
+        'bad_data', count(*) filter (where bad_data))
+      from pending),
+    'overdue', (
+      select coalesce(jsonb_object_agg(o.provider, o.n), '{}')
+      from (select provider, count(*) as n from overdue group by provider) o))
+$$;
+
+create function public.prebooking_logins(t timestamptz) returns jsonb
+language sql volatile security invoker set search_path = '' as $$
+  with needed as materialized (
+    select p.venue_id, lower(p.user_email) as user_email, min(p.available_at) as opens,
+           count(*) filter (where p.warning like 'other_key:%') as other_key
+    from public.prebookings p join public.venues v on v.id = p.venue_id
+    where v.provider = any (public.prebooking_systems_with('logins')) and p.status = 'pending' and p.available_at <= t + interval '1 day' and p.expires_at > t
+    group by p.venue_id, lower(p.user_email))
+  select jsonb_build_object(
+    'logins', count(s.sealed) filter (where s.expired_at is null),
+    'other_key', coalesce(sum(n.other_key), 0),
+    'no_login', coalesce(jsonb_agg(jsonb_build_object('venue', v.name, 'timezone', v.timezone, 'user_email', n.user_email,
+      'opens', n.opens) order by n.opens, n.user_email) filter (where s.sealed is null), '[]'))
+  from needed n join public.venues v on v.id = n.venue_id
+  left join public.member_sessions s on s.venue_id = n.venue_id and s.user_email = n.user_email
+$$;
+
+-- How it stands: what prebooking_watch_v1 answers, with what opens next and the figures.
+create function public.prebooking_status_v1()
+returns jsonb language plpgsql volatile security invoker set search_path = '' as $$
+declare t timestamptz := public.prebooking_clock();
+begin
+  return public.prebooking_watch_v1() || jsonb_build_object(
+    'open_runs', (select coalesce(jsonb_agg(opened_at order by opened_at), '[]') from public.prebooking_runs where closed_at is null),
+    'next_openings', (
+      select coalesce(jsonb_agg(jsonb_build_object('venue', o.name, 'timezone', o.timezone, 'available_at', o.available_at,
+        'prebookings', o.n) order by o.available_at, o.name), '[]')
+      from (
+        select v.name, v.timezone, p.available_at, count(*) as n
+        from public.prebookings p join public.venues v on v.id = p.venue_id
+        where p.status = 'pending' and p.available_at > t
+        group by v.id, p.available_at order by p.available_at, v.name limit 5) o),
+    'day', public.prebooking_figures_v1(t - interval '24 hours'),
+    'month', public.prebooking_figures_v1(t - interval '30 days'),
+    'recent', (
+      select coalesce(jsonb_agg(jsonb_build_object('fired_at', l.fired_at, 'lateness_ms', l.lateness_ms) order by l.fired_at), '[]')
+      from (
+        select fired_at, lateness_ms from public.prebookings
+        where (status = 'pending' or settled_at between t - interval '30 days' and 'infinity')
+          and fired_at >= t - interval '30 days' and created_at < available_at order by fired_at desc limit 60) l));
+end $$;
+
+-- What a caller has here: {"now", "role", "functions": {name: may it execute this}}; what is not migrated is left out.
+create function public.prebooking_doctor_v1(p_functions text[])
+returns jsonb language sql volatile security invoker set search_path = '' as $$
+  select jsonb_build_object('now', public.prebooking_clock(), 'role', current_user,
+    'functions', coalesce(jsonb_object_agg(f.proname, f.may), '{}'))
+  from (
+    select p.proname, bool_and(has_function_privilege(p.oid, 'execute')) as may
+    from pg_catalog.pg_proc p
+    where p.pronamespace = 'public'::regnamespace and p.proname = any (p_functions) group by p.proname) f
+$$;
+
+revoke all on function public.prebooking_figures_v1, public.prebooking_lock_holders, public.prebooking_locks, public.prebooking_watch_v1,
+  public.prebooking_waiting, public.prebooking_logins, public.prebooking_status_v1, public.prebooking_doctor_v1 from public, anon, authenticated, service_role;
+grant execute on function public.prebooking_figures_v1, public.prebooking_lock_holders, public.prebooking_locks, public.prebooking_watch_v1,
+  public.prebooking_waiting, public.prebooking_logins, public.prebooking_status_v1, public.prebooking_doctor_v1 to service_role;
+notify pgrst, 'reload schema';

@@ -1,0 +1,82 @@
+-- What is kept of a member, and for how long: a login until the member logs out, a prebooking that has ended for 400 days.
+
+-- A prebooking that has ended, without its member: what the figures count by, and which class it was.
+create function public.prebooking_anonymous(p public.prebookings) returns public.prebookings
+language plpgsql stable security invoker set search_path = '' as $$
+begin
+  p.user_email := 'forgotten';
+  p.booking_id := null;
+  p.booking_data := (
+    select coalesce(jsonb_object_agg(key, value), '{}') from jsonb_each(p.booking_data)
+    where key in ('class_id', 'day', 'starts_at') and jsonb_typeof(value) in ('string', 'number'));
+  return p;
+end $$;
+
+-- A row that has ended does not change, except into what is left of it when its member is forgotten.
+-- Other triggers may have written a warning, and generated columns are empty here: both are left out of the comparison.
+create function public.prebookings_keep() returns trigger language plpgsql set search_path = '' as $$
+declare ignored constant text[] := array['warning', 'lateness_ms', 'fresh'];
+begin
+  if to_jsonb(new) - ignored <> to_jsonb(public.prebooking_anonymous(old)) - ignored then
+    raise exception 'prebooking % is settled, or is being booked', old.id using errcode = 'PT409';
+  end if;
+  new.warning := null;
+  return new;
+end $$;
+create trigger prebookings_terminal before update on public.prebookings
+  for each row when (old.status <> 'pending') execute function public.prebookings_keep();
+
+-- Only rows that have ended are deleted: with their venue, which takes them with it, or by the service role when they are old.
+create function public.prebookings_retain() returns trigger language plpgsql set search_path = '' as $$
+begin
+  raise exception 'prebooking % is kept: only those that ended 400 days ago are deleted', old.id using errcode = 'PT409';
+end $$;
+create trigger prebookings_retained before delete on public.prebookings
+  for each row when (old.status = 'pending'
+    or (current_user = 'service_role' and old.settled_at > public.prebooking_clock() - interval '400 days'))
+  execute function public.prebookings_retain();
+
+-- Deletes prebookings that ended 400 days ago, a few at a time. The claim calls it.
+create function public.prebooking_prune(p_now timestamptz) returns void
+language sql volatile security invoker set search_path = '' as $$
+  delete from public.prebookings where id in (
+    select id from public.prebookings where settled_at < p_now - interval '400 days'
+    limit 100 for update skip locked)
+$$;
+
+-- Removes a member's login at a venue. true: there was one.
+create function public.logout_v1(p_venue_id uuid, p_user_email text) returns boolean
+language plpgsql volatile security invoker set search_path = '' set lock_timeout = '1500ms' as $$
+begin
+  delete from public.member_sessions where venue_id = p_venue_id and user_email = public.prebooking_member(p_user_email);
+  return found;
+end $$;
+
+-- Forgets a member: removes the logins, cancels what waits, and makes anonymous what has ended. Answers {"logins",
+-- "cancelled", "anonymised", "being_booked"}. What is being booked, or may have been, is left as it is until it ends:
+-- then ask again.
+create function public.forget_member_v1(p_user_email text) returns jsonb
+language plpgsql volatile security invoker set search_path = '' set lock_timeout = '1500ms' as $$
+declare v_email constant text := public.prebooking_member(p_user_email); v_logins int; v_cancelled int; v_anonymised int; v_left int;
+begin
+  delete from public.member_sessions where user_email = v_email;
+  get diagnostics v_logins = row_count;
+  update public.prebookings set status = 'cancelled', settled_at = public.prebooking_clock()
+  where lower(user_email) = v_email and status = 'pending' and claimed_by is null and not maybe_sent;
+  get diagnostics v_cancelled = row_count;
+  update public.prebookings p
+  set (user_email, booking_id, booking_data) = (
+    select a.user_email, a.booking_id, a.booking_data from public.prebooking_anonymous(p) a)
+  where lower(user_email) = v_email and status <> 'pending';
+  get diagnostics v_anonymised = row_count;
+  select count(*) into v_left from public.prebookings where lower(user_email) = v_email and status = 'pending';
+  return jsonb_build_object(
+    'logins', v_logins, 'cancelled', v_cancelled, 'anonymised', v_anonymised, 'being_booked', v_left);
+end $$;
+
+grant delete on public.prebookings, public.member_sessions to service_role;
+revoke all on function public.prebooking_anonymous, public.prebookings_keep, public.prebookings_retain, public.prebooking_prune,
+  public.logout_v1, public.forget_member_v1 from public, anon, authenticated, service_role;
+grant execute on function public.prebooking_anonymous, public.prebooking_prune, public.logout_v1, public.forget_member_v1
+  to service_role;
+notify pgrst, 'reload schema';

@@ -1,0 +1,245 @@
+"""The function that keeps logins alive, on a virtual clock: judged by the box, the sessions kept and the warnings."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from itertools import pairwise
+
+import httpx
+import pytest
+
+from prebooking.bookers.aimharder.seal import Seal
+from prebooking.bookers.aimharder.site import Session
+from prebooking.local.venue.aimharder import TOKEN_UPDATE
+from prebooking.local.venue.twin import DROP, CallPlan
+from prebooking.local.venue.verdicts import VERDICTS
+from tests.support.boxes import KEYS, SEAL, Gym
+from tests.support.database import Database
+from tests.support.doubles import VirtualClock
+from tests.support.world import World
+
+OLD = timedelta(minutes=9)
+HOUR = 3600.0
+
+
+@pytest.fixture
+def gym(database: Database) -> Gym:
+    return Gym(World(database))
+
+
+def member(gym: Gym, name: str, *, opens: float = HOUR, old: timedelta = OLD) -> str:
+    """Let somebody with an old login wait for a class."""
+    email = gym.member(name, old=old)
+    gym.wish(email, gym.gym_class(at=opens))
+    return email
+
+
+def warning(gym: Gym, email: str) -> str | None:
+    row = gym.connection.execute("select warning from public.prebookings where user_email = %s", [email]).fetchone()
+    assert row is not None
+    return None if row[0] is None else str(row[0])
+
+
+def test_a_session_lives_for_a_day_of_rounds_and_books_then(gym: Gym) -> None:
+    email = member(gym, "ana", opens=23 * HOUR)
+
+    async def story() -> str:
+        for _ in range(3 * 23):
+            await gym.keep_sessions()
+            await asyncio.sleep(20 * 60 - 8)
+        await asyncio.sleep(10 * 60)  # past the opening, and before the session's half hour is over
+        return (await gym.invoke()).message
+
+    assert gym.world.play(story()) == "Processed 1 prebooking"
+    assert [act.member for act in gym.twin.ledger.bookings()] == [email]
+    assert gym.session(email)["version"] > 60
+
+
+def test_it_answers_how_many_were_refreshed_and_touches_no_young_one(gym: Gym) -> None:
+    old = [member(gym, name) for name in ("ana", "ben")]
+    member(gym, "cleo", old=timedelta(minutes=7))
+    kept = gym.world.play(gym.keep_sessions())
+    assert kept.as_json()["message"] == "Refreshed 2 sessions"
+    assert (kept.success, kept.details) == (True, {"refreshed": 2, "expired": 0, "failed": 0})
+    assert gym.calls(TOKEN_UPDATE) == old
+
+
+def test_a_session_that_is_over_is_said_on_its_prebookings_long_before_the_opening(gym: Gym) -> None:
+    email = member(gym, "ana", opens=23 * HOUR)
+    gym.twin.members.log_out(email)
+    kept = gym.world.play(gym.keep_sessions())
+    assert (kept.success, kept.details["expired"]) == (True, 1)
+    assert warning(gym, email) == "session_expired: the venue asks the member to log in again."
+    assert gym.session(email)["expired"]
+
+
+@pytest.mark.parametrize("fate", ["down", "page", "list", "cut_json", "drop"])
+def test_a_session_that_could_not_be_refreshed_is_said_and_tried_again(gym: Gym, fate: str) -> None:
+    email = member(gym, "ana")
+    gym.twin.script(email, CallPlan(acts=False, answer=VERDICTS.get(fate, DROP)), path=TOKEN_UPDATE)
+
+    async def story() -> str | None:
+        await gym.keep_sessions()
+        said = warning(gym, email)
+        await asyncio.sleep(31)
+        await gym.keep_sessions()
+        return said
+
+    assert gym.world.play(story()) == ("session_not_refreshed: AimHarder did not refresh the login; it is tried again.")
+    assert (warning(gym, email), gym.session(email)["version"]) == (None, 2)
+
+
+@pytest.mark.parametrize(("token", "seal"), [("token", Seal(bytes(32))), ("no token", SEAL)])
+def test_a_session_that_does_not_open_is_said_and_left_as_it_is(gym: Gym, token: str, seal: Seal) -> None:
+    email = "ana@example.com"
+    gym.keep(email, Session(token, {}, "f" * 50), old=OLD, seal=seal)
+    gym.connection.execute("update public.member_sessions set key_id = null")  # it may be ours
+    gym.wish(email, gym.gym_class(at=HOUR))
+    kept = gym.world.play(gym.keep_sessions())
+    assert (kept.details["failed"], gym.twin.ledger.arrivals(None)) == (1, [])
+    assert "cannot be opened" in (warning(gym, email) or "")
+
+
+def test_a_venue_that_blocks_us_is_paused_and_no_more_is_sent_to_it(gym: Gym) -> None:
+    members = [member(gym, name) for name in ("ana", "ben", "cleo")]
+    gym.twin.script(members[0], CallPlan(acts=False, answer=VERDICTS["blocked"]), path=TOKEN_UPDATE)
+    gym.world.play(gym.keep_sessions())
+    assert gym.calls(TOKEN_UPDATE) == members[:1]
+    row = gym.connection.execute("select paused_until is not null from public.venues").fetchone()
+    assert row == (True,)
+
+
+def test_two_rounds_at_once_refresh_each_session_once(gym: Gym) -> None:
+    members = [member(gym, name) for name in ("ana", "ben", "cleo", "dan")]
+
+    async def story() -> None:
+        await asyncio.gather(gym.keep_sessions(), gym.keep_sessions(), gym.keep_sessions())
+
+    gym.world.play(story())
+    assert sorted(gym.calls(TOKEN_UPDATE)) == sorted(members)
+    assert [gym.session(email)["version"] for email in members] == [2] * 4
+
+
+def test_a_round_and_a_booking_at_once_refresh_the_session_once(gym: Gym) -> None:
+    email = gym.member("ana", old=timedelta(minutes=21))
+    row = gym.wish(email, gym.gym_class())
+    gym.twin.expire(email)
+
+    async def story() -> None:
+        await asyncio.gather(gym.keep_sessions(), gym.invoke())
+
+    gym.world.play(story())
+    assert gym.calls(TOKEN_UPDATE) == [email]
+    assert gym.world.ends([row]) == [("completed", "booked")]
+
+
+def test_refreshes_are_spaced_out_and_end_inside_the_guard(gym: Gym) -> None:
+    for number in range(60):
+        member(gym, f"member{number}")
+    kept = gym.world.play(gym.keep_sessions())
+    at = [arrival.at for arrival in gym.twin.ledger.arrivals(path=TOKEN_UPDATE)]
+    assert min((after - before).total_seconds() for before, after in pairwise(at)) > 0.099
+    assert (kept.timed_out, kept.execution_time_ms < 8_000) == (True, True)
+    assert 20 < kept.details["refreshed"] < 60, "the others come with the next round"
+    leased = "select count(*) from public.member_sessions where version = 1 and leased_by is not null"
+    assert gym.connection.execute(leased).fetchall()[0][0] <= 10, "no booking can renew a login that is leased"
+
+
+def test_a_refresh_that_is_not_answered_leaves_time_for_the_warning(gym: Gym) -> None:
+    email = member(gym, "ana")
+    gym.twin.script(email, CallPlan(delay_before=9), path=TOKEN_UPDATE)
+    kept = gym.world.play(gym.keep_sessions())
+    assert (warning(gym, email) or "").startswith("session_not_refreshed: ")
+    assert kept.execution_time_ms < 7_000
+
+
+@pytest.mark.parametrize("function", ["claim_sessions_v1", "save_session_v1"])
+def test_a_database_that_is_out_of_reach_is_a_failure(gym: Gym, function: str) -> None:
+    member(gym, "ana")
+    gym.world.wire.loses = lambda called: "before" if called == function else ""
+    assert not gym.world.play(gym.keep_sessions()).success
+
+
+# one bad login or venue
+
+
+@pytest.mark.parametrize(
+    "spoils",
+    [
+        "update public.venues set host = 'xn--x.aimharder.com' where id = %s",
+        "update public.venues set timezone = 'UTC', host = 'a..b' where id = %s",
+        "update public.member_sessions set refreshed_at = '4000-01-01 BC' where venue_id = %s",
+        "update public.member_sessions set sealed = '?' where venue_id = %s",
+    ],
+)
+def test_a_bad_login_or_venue_costs_nobody_else_their_login(database: Database, spoils: str) -> None:
+    world = World(database)
+    bad, good = Gym(world), Gym(world, host="good.aimharder.com")
+    for number in range(12):  # more than are leased at once, and those of the bad venue first
+        member(bad, f"member{number}", opens=HOUR)
+    email = member(good, "ana", opens=HOUR + 60)
+    for rule in ("venues drop constraint venues_host_check", "member_sessions alter refreshed_at type timestamptz"):
+        world.connection.execute(f"alter table public.{rule}".encode())  # which refuses most of this
+    world.connection.execute(spoils.encode(), [bad.venue])
+    kept = world.play(good.keep_sessions())
+    assert good.calls(TOKEN_UPDATE)[-1:] == [email]
+    assert good.session(email)["version"] == 2
+    assert kept.details["refreshed"] + kept.details["failed"] == 13
+
+
+def test_a_fault_of_our_own_costs_nobody_else_their_login(gym: Gym, monkeypatch: pytest.MonkeyPatch) -> None:
+    members = [member(gym, name) for name in ("ana", "ben", "cleo")]
+    send, faults = gym.world.wire.handle_async_request, iter([RuntimeError("a bug")])
+
+    async def fail_once(request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("save_session_v1") and (fault := next(faults, None)):
+            raise fault
+        return await send(request)
+
+    monkeypatch.setattr(gym.world.wire, "handle_async_request", fail_once)
+    assert not gym.world.play(gym.keep_sessions()).success
+    assert [gym.session(email)["version"] for email in members] == [1, 2, 2]
+
+
+# warned hours before
+
+
+def test_a_member_without_a_login_is_warned_by_the_keeper(gym: Gym) -> None:
+    gym.wish("ana@example.com", gym.gym_class(at=23 * HOUR))
+    kept = gym.world.play(gym.keep_sessions())
+    assert kept.no_login == 1
+    assert (warning(gym, "ana@example.com") or "").startswith("no_login: ")
+
+
+def test_a_login_under_another_key_is_left_alone_and_the_member_warned(gym: Gym) -> None:
+    email = member(gym, "ana")
+    kept = gym.world.play(gym.keep_sessions(SESSION_ENCRYPTION_KEY="A" * 43 + "="))
+    assert (kept.success, kept.details["failed"], gym.calls(TOKEN_UPDATE)) == (True, 0, [])
+    assert (warning(gym, email) or "").startswith("other_key: ")
+
+    gym.world.play(gym.keep_sessions())
+    assert (warning(gym, email), gym.session(email)["version"]) == (None, 2)
+
+
+def test_a_keeper_without_a_key_says_nothing_about_logins(gym: Gym) -> None:
+    email = member(gym, "ana")
+    kept = gym.world.play(gym.keep_sessions(SESSION_ENCRYPTION_KEY=""))
+    assert (kept.success, warning(gym, email), gym.session(email)["version"]) == (True, None, 1)
+
+
+def test_a_function_clock_that_is_an_hour_ahead_makes_no_login_old(gym: Gym) -> None:
+    member(gym, "ana", old=timedelta(minutes=7))
+    gym.world.play(gym.keep_sessions(clock=VirtualClock(wall_skew=timedelta(hours=1))))
+    assert gym.calls(TOKEN_UPDATE) == []
+
+
+def test_a_refreshed_login_is_sealed_with_the_current_key_and_says_so(gym: Gym) -> None:
+    member(gym, "ana")
+    gym.world.play(
+        gym.keep_sessions(
+            SESSION_ENCRYPTION_KEY="A" * 43 + "=", SESSION_ENCRYPTION_KEY_PREVIOUS=KEYS["SESSION_ENCRYPTION_KEY"]
+        )
+    )
+    row = gym.connection.execute("select version, key_id from public.member_sessions").fetchone()
+    assert row == (2, Seal(bytes(32)).key_ids[0])

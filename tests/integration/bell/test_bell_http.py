@@ -1,0 +1,161 @@
+"""The bell over real HTTP, through the stand-ins that the local stack has: sent after COMMIT, once, side by side."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from queue import SimpleQueue
+
+import pytest
+from psycopg.types.json import Jsonb
+
+from prebooking.local.bell import PgCron, PgNet, bell_tower
+from tests.support.bells import SECRET, Bell, add_rows
+from tests.support.calls import prebooking
+from tests.support.database import Connection, Database
+from tests.support.factories import add_prebooking, add_venue
+
+_PATH = "/api/cron/prebooking_scheduler"
+_PATIENCE = 10.0  # seconds; nobody waits so long unless something is broken
+
+
+class App:
+    """What the bell calls: notes each bearer, and answers when ``answers`` is set."""
+
+    def __init__(self) -> None:
+        self.calls: SimpleQueue[tuple[str, str]] = SimpleQueue()
+        self.answers = threading.Event()
+        self.answers.set()
+
+    @contextmanager
+    def serve(self) -> Iterator[str]:
+        app = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                app.calls.put((self.path, self.headers["Authorization"]))
+                app.answers.wait(_PATIENCE)
+                self.send_response(200)
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+            server.daemon_threads = True
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            yield f"http://127.0.0.1:{server.server_port}{_PATH}"
+            server.shutdown()
+
+
+@pytest.fixture
+def app() -> App:
+    return App()
+
+
+@pytest.fixture
+def url(app: App) -> Iterator[str]:
+    with app.serve() as url:
+        yield url
+
+
+@contextmanager
+def running(runner: PgNet | PgCron) -> Iterator[None]:
+    with ThreadPoolExecutor(1) as threads:
+        done = threads.submit(runner.run)
+        try:
+            yield
+        finally:
+            while not done.done():
+                runner.stop()
+            done.result()
+
+
+def test_the_function_is_called_with_the_secret(database: Database, owner: Connection, app: App, url: str) -> None:
+    bell = Bell(owner, sends=False)
+    bell.on(url)
+    add_rows(owner, 1, 1, opens=30)
+    with running(PgNet(database.dsn)):
+        bell.minute()
+        assert app.calls.get(timeout=_PATIENCE) == (_PATH, f"Bearer {SECRET}")
+    assert app.calls.empty()
+
+
+def test_nothing_is_sent_before_the_commit(database: Database, owner: Connection, app: App, url: str) -> None:
+    bell = Bell(owner, sends=False)
+    bell.on(url)
+    add_rows(owner, 1, 1, opens=0)
+    ringer = database.connect()
+    with running(PgNet(database.dsn)):
+        with ringer.transaction():
+            ringer.execute("select public.prebooking_bell_ring()")
+            owner.execute("select net.http_post(url := %s, headers := %s)", [url, Jsonb({"Authorization": "later"})])
+            assert app.calls.get(timeout=_PATIENCE) == (_PATH, "later")  # it has overtaken the bell's
+        assert app.calls.get(timeout=_PATIENCE) == (_PATH, f"Bearer {SECRET}")
+
+
+def test_what_is_rolled_back_is_never_sent(database: Database, owner: Connection, app: App, url: str) -> None:
+    bell = Bell(owner, sends=False)
+    bell.on(url)
+    add_rows(owner, 1, 1, opens=0)
+    ringer = database.connect()
+    with ringer.transaction(force_rollback=True):
+        ringer.execute("select public.prebooking_bell_ring()")
+    with running(PgNet(database.dsn)):
+        bell.minute()  # rings for the same row, once
+        app.calls.get(timeout=_PATIENCE)
+    assert app.calls.empty()
+
+
+def test_all_invocations_of_an_opening_are_called_side_by_side(
+    database: Database, owner: Connection, app: App, url: str
+) -> None:
+    app.answers.clear()  # nobody is answered before all have called
+    bell = Bell(owner, sends=False)
+    bell.on(url)
+    add_rows(owner, 50, 40, opens=30)
+    with running(PgNet(database.dsn)):
+        bell.minute()
+        for _ in range(4):
+            app.calls.get(timeout=_PATIENCE)
+        app.answers.set()
+
+
+def test_a_function_that_works_on_is_not_waited_for(database: Database, owner: Connection, app: App, url: str) -> None:
+    app.answers.clear()
+    bell = Bell(owner, sends=False)
+    bell.on(url)
+    add_rows(owner, 1, 1, opens=30)
+    with running(PgNet(database.dsn)):
+        bell.minute()
+        app.calls.get(timeout=_PATIENCE)
+        give_up = time.monotonic() + _PATIENCE
+        while (answered := owner.execute("select status_code, timed_out from net._http_response").fetchone()) is None:
+            assert time.monotonic() < give_up, "nobody has noted that it was not answered"
+    app.answers.set()
+    assert answered == (None, True)
+
+
+def test_a_run_that_fails_is_noted_and_stops_no_other(database: Database) -> None:
+    owner = database.connection
+    Bell(owner, sends=False)
+    owner.execute(
+        "select cron.schedule('bad', '* * * * *', 'select 1/0'), cron.schedule('good', '* * * * *', 'select 1')"
+    )
+    PgCron(database.dsn).run_jobs(owner)
+    noted = owner.execute("select status from cron.job_run_details order by runid").fetchall()
+    assert noted == [("failed: 22012",), ("succeeded",)]
+
+
+def test_the_tower_rings_in_real_time_and_stops_in_the_middle_of_a_minute(
+    database: Database, owner: Connection, app: App, url: str
+) -> None:
+    row = add_prebooking(owner, add_venue(owner))
+    with bell_tower(database.dsn, url=url, secret=SECRET):
+        assert app.calls.get(timeout=_PATIENCE) == (_PATH, f"Bearer {SECRET}")
+        assert prebooking(owner, row)["status"] == "pending"
+    assert not {"PgNet", "PgCron"} & {thread.name for thread in threading.enumerate()}

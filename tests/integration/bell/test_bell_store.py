@@ -1,0 +1,65 @@
+"""The bell's switch through a REST layer, as the operator's command uses it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from uuid import uuid4
+
+import pytest
+
+from prebooking.clock import Clock, Deadline, Reading
+from prebooking.database.bell import CANNOT, NO_ADDRESS, NOT_SCHEDULED, BellStore
+from prebooking.database.client import create_isolated_supabase
+from prebooking.errors import StoreRefused
+from prebooking.settings import Settings
+from tests.support.bells import URL, Bell, add_rows
+from tests.support.database import Connection, Rest
+from tests.support.factories import noon
+from tests.support.world import ENVIRONMENT
+
+pytestmark = pytest.mark.anyio
+CLOCK = Clock()
+
+
+def deadline() -> Deadline:
+    return Deadline(CLOCK, Reading.of(CLOCK), 10)
+
+
+@pytest.fixture
+async def store(rest: Rest) -> AsyncIterator[BellStore]:
+    key = {"SUPABASE_URL": rest.url, "SUPABASE_SERVICE_ROLE_KEY": rest.service_key}
+    async with create_isolated_supabase(Settings.from_environment(ENVIRONMENT | key), uuid4(), clock=CLOCK) as supabase:
+        yield BellStore(supabase)
+
+
+async def test_the_state_is_read_as_it_is(owner: Connection, store: BellStore) -> None:
+    bell = Bell(owner)
+    bell.on()
+    add_rows(owner, 1, 1, opens=30)
+    bell.minute()
+    state = await store.state(until=deadline())
+    assert state.model_dump(mode="json")["url"] == bell.status()["url"]
+    assert (state.on, state.scheduled, state.lead_seconds, state.posts) == (True, True, 3, 1)
+    assert (state.looked_at, state.rung_at, state.now) == (noon(0), noon(27), noon(59.75))
+
+
+async def test_it_is_switched_off_and_on(owner: Connection, store: BellStore) -> None:
+    Bell(owner).on()
+    assert "off" in await store.off(until=deadline())
+    assert not (await store.state(until=deadline())).on
+    assert "LEAD_SECONDS=3" in await store.on(URL, until=deadline())
+    assert (await store.state(until=deadline())).url == URL
+
+
+@pytest.mark.parametrize(
+    ("url", "extensions", "code"), [(URL, False, CANNOT), (URL, True, NOT_SCHEDULED), ("http://x", True, NO_ADDRESS)]
+)
+async def test_a_refusal_says_what_kind_it_is(
+    owner: Connection, store: BellStore, url: str, code: str, *, extensions: bool
+) -> None:
+    if extensions:
+        Bell(owner)
+    with pytest.raises(StoreRefused) as refused:
+        await store.on(url, until=deadline())
+    assert refused.value.code == code
+    assert bool((await store.state(until=deadline())).missing) is not extensions

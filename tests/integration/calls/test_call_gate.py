@@ -1,0 +1,311 @@
+"""The first byte of a call leaves when its gate opens and not before, and what is left alone stays alone."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import httpx
+import pytest
+import trustme
+
+from prebooking.bookers import STALE_CONNECTION, Gate
+from prebooking.bookers import call as call_module
+from prebooking.bookers.call import HEADERS, call
+from prebooking.bookers.webhook.booker import classify
+from prebooking.errors import SendRefused
+from prebooking.http import isolated_client, tls_context
+from prebooking.model import Kind, Outcome
+from tests.support.doubles import at_once
+from tests.support.peers import Peer, Server, answers, requests, serve, silence
+
+pytestmark = pytest.mark.anyio
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
+
+
+class WaitingGate:
+    """A gate that stays closed until it is opened. ``reached``: a call has come to it; ``sent``: one has passed it."""
+
+    def __init__(self) -> None:
+        self.reached, self.opened = asyncio.Event(), asyncio.Event()
+        self.sent = 0
+        self.gate = Gate(self._mark_sent, self._wait)
+
+    async def _wait(self) -> None:
+        self.reached.set()
+        await self.opened.wait()
+
+    def _mark_sent(self) -> None:
+        self.sent += 1
+
+
+@pytest.fixture
+async def client(anyio_backend: str) -> AsyncIterator[httpx.AsyncClient]:
+    async with isolated_client() as client:
+        yield client
+
+
+async def post(
+    client: httpx.AsyncClient,
+    url: str,
+    gate: Gate = at_once,
+    *,
+    timeout: float = 20,  # noqa: ASYNC109 - as call's
+) -> Outcome:
+    request = client.build_request("POST", url, content=b"{}", headers=HEADERS)
+    return await call(client, request, classify, timeout=timeout, gate=gate)
+
+
+async def everything_arrives() -> None:
+    """Let the loop go round until what was sent on this machine has been read."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+async def waits_in(gate: WaitingGate, server: Server, call: asyncio.Task[Any]) -> None:
+    """Return when a call waits in the gate with its connection open; by then nothing has arrived."""
+    await asyncio.wait_for(gate.reached.wait(), 20)
+    await server.connected()
+    await everything_arrives()
+    assert not call.done()
+
+
+async def test_while_the_gate_is_closed_the_connection_is_open_and_no_byte_has_left(client: httpx.AsyncClient) -> None:
+    gate = WaitingGate()
+    async with serve(answers(OK)) as server, asyncio.TaskGroup() as group:
+        calling = group.create_task(post(client, server.url, gate.gate))
+        await waits_in(gate, server, calling)
+        assert server.received == [b""]
+        assert not server.peers[0].ended.is_set()
+        gate.opened.set()
+        assert await calling == Outcome(Kind.BOOKED)
+        assert len(server.requests()) == 1
+
+
+async def test_a_gate_that_refuses_lets_no_byte_out(client: httpx.AsyncClient) -> None:
+    def refuse() -> None:
+        raise SendRefused("too late")
+
+    async with serve(silence) as server:
+        with pytest.raises(SendRefused, match="too late"):
+            await post(client, server.url, Gate(refuse))
+        await server.left()
+        assert server.received == [b""]
+
+
+async def test_a_gate_that_goes_wrong_lets_no_byte_out(client: httpx.AsyncClient) -> None:
+    async def go_wrong() -> None:
+        raise LookupError
+
+    def no_mark() -> None:
+        raise AssertionError("nothing leaves")
+
+    async with serve(silence) as server:
+        with pytest.raises(LookupError):
+            await post(client, server.url, Gate(no_mark, go_wrong))
+        await server.left()
+        assert server.received == [b""]
+
+
+async def test_a_call_that_is_cancelled_in_the_gate_lets_no_byte_out(client: httpx.AsyncClient) -> None:
+    gate = WaitingGate()
+    async with serve(silence) as server:
+        calling = asyncio.create_task(post(client, server.url, gate.gate))
+        await waits_in(gate, server, calling)
+        calling.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await calling
+        await server.left()
+        assert server.received == [b""]
+
+
+async def test_a_call_whose_time_is_over_in_the_gate_was_not_sent(client: httpx.AsyncClient) -> None:
+    async with serve(silence) as server:
+        outcome = await post(client, server.url, WaitingGate().gate, timeout=0.1)
+        assert outcome == Outcome(Kind.NOT_SENT, detail="TimeoutError")
+        await server.left()
+        assert server.received == [b""]
+
+
+async def test_a_call_that_is_cancelled_after_the_gate_is_at_the_server(client: httpx.AsyncClient) -> None:
+    async with serve(silence) as server:
+        calling = asyncio.create_task(post(client, server.url))
+        await server.connected()
+        await server.peers[0].request()
+        calling.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await calling
+        await server.left()
+        assert len(server.requests()) == 1
+
+
+async def test_calls_leave_in_the_order_of_their_gates_not_of_their_connections(client: httpx.AsyncClient) -> None:
+    gates = [WaitingGate() for _ in range(5)]
+    async with serve(answers(OK)) as server, asyncio.TaskGroup() as group:
+        calls = [group.create_task(post(client, f"{server.url}/{n}", gate.gate)) for n, gate in enumerate(gates)]
+        await server.connected(5)
+        for n in (3, 0, 4, 2, 1):
+            gates[n].opened.set()
+            await calls[n]
+            assert sum(map(len, server.received)) == (len(server.requests())) * len(server.requests()[0])
+    assert {call.result().kind for call in calls} == {Kind.BOOKED}
+
+
+# What a server says does not go beyond its answer.
+
+
+async def test_a_redirect_is_not_followed(client: httpx.AsyncClient) -> None:
+    async with serve(answers(OK)) as other:
+        for status in (301, 302, 303, 307, 308):
+            moved = f"HTTP/1.1 {status} Moved\r\nLocation: {other.url}/\r\nContent-Length: 0\r\n\r\n".encode()
+            async with serve(answers(moved)) as server:
+                assert await post(client, server.url) == Outcome(Kind.UNSURE, detail=f"HTTP {status}")
+                assert len(server.requests()) == 1
+        assert other.peers == []
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        b"",
+        b"/",
+        b"//",
+        b"http://",
+        b"http://[",
+        b"http://[zz]/",
+        b"http://a:99999/",
+        b"\xff\xfe",
+        b"?",
+        b"ftp://a/",
+        b"mailto:x",
+        b"http://xn--a.com/",
+        b"http://[::1",
+    ],
+)
+async def test_a_redirect_to_nowhere_leaves_the_call_unsure(client: httpx.AsyncClient, location: bytes) -> None:
+    moved = b"HTTP/1.1 302 Found\r\nLocation: " + location + b"\r\nContent-Length: 0\r\n\r\n"
+    async with serve(answers(moved)) as server:
+        assert (await post(client, server.url)).kind is Kind.UNSURE
+        assert len(server.requests()) == 1
+
+
+@pytest.mark.parametrize(
+    "cookie",
+    [
+        b"session=ana",
+        b"session=ana; Path=/; Domain=127.0.0.1; HttpOnly; SameSite=Lax; Max-Age=3600",
+        b"session=ana; Expires=not a date; Version=one; Port=x",
+        b"=; ;;",
+    ],
+)
+async def test_a_cookie_is_not_sent_with_the_next_call(client: httpx.AsyncClient, cookie: bytes) -> None:
+    sets = b"HTTP/1.1 200 OK\r\nSet-Cookie: " + cookie + b"\r\nContent-Length: 2\r\n\r\n{}"
+    async with serve(answers(sets)) as server:
+        assert [(await post(client, server.url)).kind for _ in range(2)] == [Kind.BOOKED] * 2
+        first, second = server.requests()
+        assert first == second
+        assert b"cookie" not in second.lower()
+    assert list(client.cookies.jar) == []
+
+
+async def test_what_comes_after_an_answer_is_not_the_next_call_s_answer(client: httpx.AsyncClient) -> None:
+    async with serve(answers(OK + b"HTTP/1.1 409 Conflict\r\nContent-Length: 0\r\n\r\n")) as server:
+        assert [(await post(client, server.url)).kind for _ in range(3)] == [Kind.BOOKED] * 3
+        assert len(server.peers) == 3, "the connection is thrown away with what was said"
+
+
+async def test_a_connection_whose_answer_is_too_long_is_closed_at_once(client: httpx.AsyncClient) -> None:
+    async with serve(answers(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n" + b"x" * 99_999)) as server:
+        async with asyncio.timeout(10):  # the last byte never comes: it is not waited for
+            assert (await post(client, server.url)).kind is Kind.UNSURE
+        await server.left()
+
+
+async def test_every_call_has_a_connection_of_its_own_which_is_closed_after_its_answer(
+    client: httpx.AsyncClient,
+) -> None:
+    async with serve(answers(OK)) as server:
+        for calls in (1, 2, 3):
+            assert await post(client, server.url) == Outcome(Kind.BOOKED)
+            await server.left()
+            assert [len(requests(received)) for received in server.received] == [1] * calls
+
+
+# Between its opening and its slot a connection may be lost. Then nothing is sent on it.
+
+
+async def close(peer: Peer) -> None:
+    peer.close()
+
+
+async def reset(peer: Peer) -> None:
+    peer.reset()
+
+
+async def time_out(peer: Peer) -> None:
+    await peer.say(b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n")
+
+
+@contextlib.asynccontextmanager
+async def held_call(server: Server, url: str) -> AsyncIterator[tuple[WaitingGate, asyncio.Task[Outcome]]]:
+    """Make a call whose connection is open and that waits for its slot."""
+    held = WaitingGate()
+    async with isolated_client() as client, asyncio.TaskGroup() as group:
+        calling = group.create_task(post(client, url, held.gate))
+        await waits_in(held, server, calling)
+        yield held, calling
+
+
+@pytest.mark.parametrize("ends", [close, reset, time_out])
+@pytest.mark.parametrize("secure", [False, True])
+async def test_no_first_byte_leaves_on_a_connection_that_the_server_has_ended(
+    ends: Callable[[Peer], Awaitable[None]], *, secure: bool
+) -> None:
+    async with serve(silence, tls=certificate("localhost") if secure else None) as server:
+        url = server.url.replace("http://127.0.0.1", "https://localhost") if secure else server.url
+        async with held_call(server, url) as (held, calling):
+            await ends(server.peers[0])
+            await everything_arrives()
+            held.opened.set()
+            assert await calling == STALE_CONNECTION
+        await server.left()
+        assert (held.sent, server.received) == (0, [b""])
+
+
+async def test_what_tls_says_by_itself_ends_no_connection() -> None:
+    """TLS 1.3 servers send tickets after the handshake: a socket that can be read is not one that was closed."""
+    async with serve(answers(OK), tls=certificate("localhost")) as server:
+        async with held_call(server, server.url.replace("http://127.0.0.1", "https://localhost")) as (held, calling):
+            held.opened.set()
+            assert await calling == Outcome(Kind.BOOKED)
+        assert (held.sent, len(server.requests()), len(server.peers)) == (1, 1, 1)
+
+
+@pytest.mark.parametrize(("age", "sent"), [(0.0, 0), (20.0, 1)])
+async def test_no_first_byte_leaves_on_a_connection_that_is_too_old(
+    monkeypatch: pytest.MonkeyPatch, age: float, sent: int
+) -> None:
+    monkeypatch.setattr(call_module, "FRESH", age)
+    async with serve(answers(OK)) as server:
+        async with held_call(server, server.url) as (held, calling):
+            held.opened.set()
+            assert (await calling == STALE_CONNECTION) is (sent == 0)
+        assert (held.sent, len(server.requests())) == (sent, sent)
+
+
+async def test_a_certificate_of_somebody_else_is_refused_and_nothing_sent() -> None:
+    async with serve(answers(OK), tls=certificate("elsewhere.example")) as server, isolated_client() as client:
+        outcome = await post(client, server.url.replace("http://127.0.0.1", "https://localhost"))
+        assert (outcome.kind, server.requests()) == (Kind.NOT_SENT, [])
+
+
+def certificate(name: str) -> ssl.SSLContext:
+    """Return a server's side of TLS, with a certificate that this process trusts."""
+    authority, context = trustme.CA(), ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.configure_trust(tls_context())
+    authority.issue_cert(name).configure_cert(context)
+    return context

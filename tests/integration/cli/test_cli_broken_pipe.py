@@ -1,0 +1,70 @@
+"""Commands whose reader has ended, as `head` does after its last line."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from prebooking.cli.runner import BROKEN_PIPE
+from tests.support.breakages import make_healthy
+from tests.support.postgrest import IMITATION
+from tests.support.terminal import Terminal
+
+COMMANDS = [
+    ["doctor"],
+    ["doctor", "--json"],
+    ["status"],
+    ["status", "--json"],
+    ["list"],
+    ["list", "--json"],
+    ["venue", "list"],
+    ["run", "--dry-run"],
+    ["bell", "status"],
+]
+
+
+@pytest.fixture
+def terminal_rest() -> str:
+    """Return the REST API that starts at once: these tests are about input and output."""
+    return IMITATION
+
+
+def into_a_closed_pipe(*words: str) -> subprocess.CompletedProcess[str]:
+    """Run a command with its output connected to a closed pipe."""
+    reads, writes = os.pipe()
+    os.close(reads)
+    with os.fdopen(writes, "w") as closed:
+        return subprocess.run(
+            [sys.executable, "-m", "prebooking.cli", *words],
+            env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])},
+            stdout=closed,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_a_command_with_a_closed_pipe_ends_quietly(terminal: Terminal, words: list[str]) -> None:
+    make_healthy(terminal)
+    said = into_a_closed_pipe(*words)
+    assert (said.stderr, said.returncode) == ("", BROKEN_PIPE)
+
+
+def test_a_help_text_with_a_closed_pipe_ends_quietly(terminal: Terminal) -> None:
+    assert into_a_closed_pipe("--help").stderr == ""
+
+
+def test_an_error_with_a_closed_pipe_ends_quietly(terminal: Terminal) -> None:
+    reads, writes = os.pipe()
+    os.close(reads)
+    with os.fdopen(writes, "w") as closed:
+        command = [sys.executable, "-m", "prebooking.cli", "cancel", "zzz"]
+        env = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])}
+        said = subprocess.run(command, env=env, stdout=closed, stderr=closed, timeout=60, check=False)
+    assert said.returncode in (1, BROKEN_PIPE)

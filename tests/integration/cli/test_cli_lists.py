@@ -1,0 +1,76 @@
+"""Lists show readable rows and name unreadable ones; logins are listed without their sealed session."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from tests.support.factories import add_prebooking, add_session, add_venue
+from tests.support.postgrest import IMITATION
+from tests.support.terminal import ANA, Terminal
+
+
+@pytest.fixture
+def terminal_rest() -> str:
+    """Return the REST API that starts at once: these tests are about input and output."""
+    return IMITATION
+
+
+def unchecked(terminal: Terminal) -> None:
+    """Drop the limits on instants, as in a database of an older version."""
+    terminal.connection.execute("alter domain prebooking_instant drop constraint prebooking_instant_check")
+
+
+@pytest.mark.parametrize("end", ["20000-01-01", "infinity"])
+@pytest.mark.parametrize("words", [["list"], ["list", "--json"]])
+def test_an_unreadable_prebooking_is_named_and_hides_no_other(terminal: Terminal, end: str, words: list[str]) -> None:
+    venue = add_venue(terminal.connection)
+    good, bad = (add_prebooking(terminal.connection, venue) for _ in range(2))
+    unchecked(terminal)
+    terminal.connection.execute("update prebookings set expires_at = %s where id = %s", [end, bad])
+    said = terminal.run(*words)
+    assert said.code == 1
+    assert str(good)[:8] in said.out
+    assert f"Error: Not shown: {bad}" in said.err
+    assert "cannot be read: correct expires_at in the database." in said.err
+    assert "Cancelled" in terminal.succeeds("cancel", str(good))
+
+
+@pytest.mark.parametrize("words", [["venue", "list"], ["venue", "list", "--json"]])
+def test_an_unreadable_venue_is_named_and_hides_no_other(terminal: Terminal, words: list[str]) -> None:
+    add_venue(terminal.connection, name="Good")
+    bad = add_venue(terminal.connection, name="Bad")
+    unchecked(terminal)
+    terminal.connection.execute("update venues set paused_until = 'infinity' where id = %s", [bad])
+    said = terminal.run(*words)
+    assert said.code == 1
+    assert "Good" in said.out
+    assert "Bad" in said.err
+    assert "correct paused_until in the database" in said.err
+    assert "is paused" in terminal.succeeds("venue", "pause", "Good")
+
+
+def test_logins_are_listed_with_their_next_opening_and_without_the_session(terminal: Terminal) -> None:
+    now = datetime.now(UTC)
+    centro, norte = (add_venue(terminal.connection, name=name) for name in ("Centro", "Norte"))
+    add_session(terminal.connection, centro, ANA, sealed="TheSealedOne", refreshed_at=now - timedelta(minutes=7))
+    add_session(terminal.connection, norte, "ben@example.com", sealed="TheSealedOne", refreshed_at=now, expired_at=now)
+    add_prebooking(terminal.connection, centro, user_email=ANA, available_at=now + timedelta(hours=2))
+    [ana, ben] = terminal.succeeds("login", "list").splitlines()[2:]
+    assert ana.split()[:6] == [ANA, "Centro", "kept", "7", "min", "ago"]
+    assert "asks for a new login" in ben
+    assert ben.rstrip().endswith("-")
+    said = terminal.run("login", "list", "--json", "-m", ANA)
+    assert [(one["user_email"], one["venue"]) for one in said.json] == [(ANA, "Centro")]
+    assert "TheSealedOne" not in said.out + ana + ben
+
+
+def test_an_empty_list_of_logins_explains_how_to_log_in(terminal: Terminal) -> None:
+    assert "prebooking login VENUE --member EMAIL" in terminal.succeeds("login", "list")
+    assert "Usage" in terminal.run("login").out + terminal.run("login").err
+
+
+def test_a_login_works_at_a_venue_called_list(terminal: Terminal) -> None:
+    add_venue(terminal.connection, name="list")
+    assert "has no timetable" in terminal.fails("login", "at", "list", "-m", ANA, stdin="x\n")

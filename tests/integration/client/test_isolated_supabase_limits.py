@@ -1,0 +1,97 @@
+"""What the database's client reads of an answer: decoded with a limit, and nothing without end."""
+
+from __future__ import annotations
+
+import gzip
+import tracemalloc
+import zlib
+from uuid import uuid4
+
+import pytest
+
+from prebooking.clock import Clock, Deadline, Reading
+from prebooking.database import client
+from prebooking.database.client import ANSWER_LIMIT, Answer, create_isolated_supabase
+from prebooking.errors import StoreUnavailable
+from prebooking.run.scheduler import CLAIM_LIMIT
+from prebooking.settings import Settings
+from tests.support.database import Database
+from tests.support.peers import Script, answers, serve
+from tests.support.world import ENVIRONMENT
+from tests.verification.hostile_replies import (
+    MEBIBYTE,
+    bomb,
+    bomb_in_capitals,
+    endless_body,
+    endless_body_without_a_length,
+    ok,
+)
+
+pytestmark = pytest.mark.anyio
+
+CLOCK = Clock()
+
+
+async def ask(script: Script) -> tuple[Answer[str], bytes]:
+    """Call a function once; return its answer, and what was sent for it."""
+    async with serve(script) as server:
+        settings = Settings.from_environment(ENVIRONMENT | {"SUPABASE_URL": server.url})
+        async with create_isolated_supabase(settings, uuid4(), clock=CLOCK) as database:
+            until = Deadline(CLOCK, Reading.of(CLOCK), 20)
+            answer = await database.call("a_function_v1", {}, str, until=until)
+        return answer, server.requests()[0]
+
+
+async def test_an_answer_is_asked_for_as_it_is() -> None:
+    _, request = await ask(answers(ok(b"1")))
+    assert b"accept-encoding: identity\r\n" in request.lower()
+
+
+@pytest.mark.parametrize(
+    ("coding", "body"), [("gzip", gzip.compress(b"12", mtime=0)), ("deflate", zlib.compress(b"12")), ("utf-8", b"12")]
+)
+async def test_an_answer_in_a_coding_that_was_not_asked_for_is_read(coding: str, body: bytes) -> None:
+    assert (await ask(answers(ok(body, f"Content-Encoding: {coding}"))))[0].value == "12"
+
+
+@pytest.mark.parametrize("script", [bomb, bomb_in_capitals])
+async def test_an_answer_that_is_compressed_is_unpacked_up_to_the_limit(script: Script) -> None:
+    tracemalloc.start()
+    try:
+        with pytest.raises(StoreUnavailable, match="DecodingError"):
+            await ask(script)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 48 * MEBIBYTE
+
+
+@pytest.mark.parametrize("script", [endless_body, endless_body_without_a_length])
+async def test_an_answer_without_end_is_read_up_to_the_limit(script: Script) -> None:
+    tracemalloc.start()
+    try:
+        with pytest.raises(StoreUnavailable, match="AnswerTooLong"):
+            await ask(script)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 32 * MEBIBYTE
+
+
+async def test_the_limit_itself_may_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "ANSWER_LIMIT", 5)
+    assert (await ask(answers(ok(b"12345"))))[0].value == "12345"
+    with pytest.raises(StoreUnavailable, match="AnswerTooLong"):
+        await ask(answers(ok(b"123456")))
+
+
+_LONGEST = r"""
+select conname, substring(pg_get_constraintdef(oid) from '<= (\d+)')::int from pg_constraint
+where conname in ('booking_data_is_short', 'member_sessions_sealed_check')
+"""
+
+
+def test_the_longest_claim_there_can_be_fits(database: Database) -> None:
+    longest = dict(database.connection.execute(_LONGEST).fetchall())
+    data = 2 * longest["booking_data_is_short"]  # each character of it may need a backslash
+    assert CLAIM_LIMIT * (data + longest["member_sessions_sealed_check"] + 2048) <= ANSWER_LIMIT

@@ -1,0 +1,81 @@
+"""What a member's app writes about a class: the database warns exactly when the booker could not read it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from prebooking.bookers.aimharder import booker
+from prebooking.errors import BadBookingData
+from prebooking.model import Prebooking, Venue
+from tests.support.calls import prebooking
+from tests.support.database import Connection
+from tests.support.factories import add_prebooking, add_venue, noon
+
+GOOD: dict[str, Any] = {"class_id": "4711", "day": "20300111"}
+FORM = {"id": "4711", "day": "20300111", "insist": "0", "familyId": ""}
+
+
+def row_of(data: dict[str, Any]) -> Prebooking:
+    about = {"name": "Box", "provider": "aimharder", "host": "box.aimharder.com", "provider_box_id": "1"}
+    venue = Venue(id=uuid4(), timezone="UTC", idempotent=False, **about)
+    instants = {"available_at": noon(), "expires_at": noon() + timedelta(hours=1), "created_at": noon()}
+    known = {"id": uuid4(), "venue": venue, "user_email": "ana@example.com", "maybe_sent": False, "booking_data": data}
+    return Prebooking.model_validate(instants | known | {"early_runs": 0})
+
+
+@pytest.mark.parametrize(
+    ("written", "form"),
+    [
+        ({}, {}),
+        ({"class_id": 4711}, {}),
+        ({"class_id": "4711 "}, {}),
+        ({"class_id": "\t4711\u00a0"}, {}),
+        ({"day": "2030-01-11"}, {}),
+        ({"day": 20300111}, {}),
+        ({"day": " 20300111 "}, {}),
+        ({"insist": 1}, {"insist": "1"}),
+        ({"insist": "1"}, {"insist": "1"}),
+        ({"insist": True}, {"insist": "1"}),
+        ({"insist": False}, {}),
+        ({"insist": None}, {}),
+        ({"insist": ""}, {}),
+        ({"family_id": 77}, {"familyId": "77"}),
+        ({"family_id": None}, {}),
+        ({"family_id": ""}, {}),
+        ({"class_id": ""}, None),
+        ({"class_id": None}, None),
+        ({"class_id": "a b"}, None),
+        ({"class_id": ["4711"]}, None),
+        ({"class_id": True}, None),
+        ({"class_id": 1.5}, None),
+        ({"day": "20301399"}, None),
+        ({"day": "20300230"}, None),
+        ({"day": "2030-0111"}, None),
+        ({"day": "11/01/2030"}, None),
+        ({"day": None}, None),
+        ({"day": True}, None),
+        ({"insist": 2}, None),
+        ({"insist": "yes"}, None),
+        ({"insist": [1]}, None),
+        ({"family_id": "1&insist=1"}, None),
+        ({"family_id": False}, None),
+    ],
+    ids=str,
+)
+def test_the_database_warns_exactly_when_the_booker_cannot_read_the_data(
+    owner: Connection, written: dict[str, Any], form: dict[str, str] | None
+) -> None:
+    venue = add_venue(owner, provider="aimharder", host="box.aimharder.com")
+    row = add_prebooking(owner, venue, booking_data=GOOD | written)
+    warning = prebooking(owner, row)["warning"]
+    if form is None:
+        assert warning.startswith("bad_data: ")
+        with pytest.raises(BadBookingData):
+            booker._wish(row_of(GOOD | written))
+    else:
+        assert warning is None
+        assert booker._wish(row_of(GOOD | written)) == FORM | form

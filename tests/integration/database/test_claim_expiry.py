@@ -1,0 +1,115 @@
+"""Rows whose class has begun: who ends them, how, and how they are counted."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+import pytest
+
+from tests.support.calls import claim, claimed, prebooking, release, run
+from tests.support.database import At, Connection
+from tests.support.factories import add_prebooking, add_venue, noon
+
+
+def test_a_row_nobody_came_for_ends_as_expired(owner: Connection, service: Connection, at: At) -> None:
+    row = add_prebooking(owner, add_venue(owner), expires_at=noon(10))
+    at(10)
+    assert claim(service, uuid4())["rows"] == []
+    stored = prebooking(owner, row)
+    assert (stored["status"], stored["outcome"], stored["settled_at"]) == ("failed", "expired", noon(10))
+    assert stored["error_message"] == "The class began before this could be booked."
+
+
+def test_a_row_is_not_expired_before_its_instant(owner: Connection, service: Connection, at: At) -> None:
+    row = add_prebooking(owner, add_venue(owner), expires_at=noon(10))
+    at(9.999)
+    assert claimed(service, uuid4()) == [row]
+
+
+def test_a_row_in_doubt_ends_as_unknown(owner: Connection, service: Connection, at: At) -> None:
+    row = add_prebooking(owner, add_venue(owner), expires_at=noon(10), maybe_sent=True)
+    at(10)
+    claim(service, uuid4())
+    stored = prebooking(owner, row)
+    assert (stored["status"], stored["outcome"]) == ("failed", "unknown")
+    assert "may have reached the venue" in stored["error_message"]
+
+
+def test_a_row_whose_holder_died_ends_as_unknown(owner: Connection, service: Connection, at: At) -> None:
+    row = add_prebooking(owner, add_venue(owner), expires_at=noon(10))
+    claim(service, uuid4(), lease_ms=30_000)
+    at(30)
+    claim(service, uuid4())
+    stored = prebooking(owner, row)
+    assert (stored["outcome"], stored["claimed_by"]) == ("unknown", None)
+
+
+def test_a_held_row_is_left_to_its_holder_past_its_expiry(owner: Connection, service: Connection, at: At) -> None:
+    row = add_prebooking(owner, add_venue(owner), expires_at=noon(10))
+    claim(service, uuid4(), lease_ms=30_000)
+    at(29.999)
+    claim(service, uuid4())
+    assert prebooking(owner, row)["status"] == "pending"
+
+
+def test_a_released_row_ends_as_expired(owner: Connection, service: Connection, at: At) -> None:
+    row, me = add_prebooking(owner, add_venue(owner), expires_at=noon(10)), uuid4()
+    claim(service, me)
+    release(service, me, [row])
+    at(10)
+    claim(service, uuid4())
+    assert prebooking(owner, row)["outcome"] == "expired"
+
+
+def test_rows_expire_even_where_a_venue_is_disabled(owner: Connection, service: Connection, at: At) -> None:
+    row = add_prebooking(owner, add_venue(owner, enabled=False), expires_at=noon(10))
+    at(10)
+    claim(service, uuid4())
+    assert prebooking(owner, row)["outcome"] == "expired"
+
+
+def test_counts_what_it_ended_and_says_the_same_when_asked_again(
+    owner: Connection, service: Connection, at: At
+) -> None:
+    venue, end, me = add_venue(owner), noon(10), uuid4()
+    for maybe_sent in (True, False, False):
+        add_prebooking(owner, venue, expires_at=end, maybe_sent=maybe_sent)
+    at(10)
+    first, again = claim(service, me), claim(service, me)
+    assert (first["expired"], first["unknown"]) == (again["expired"], again["unknown"]) == (2, 1)
+    assert (run(owner, me)["expired"], run(owner, me)["unknown"]) == (2, 1)
+
+
+def test_adds_up_what_all_its_claims_have_ended(owner: Connection, service: Connection, at: At) -> None:
+    venue, me = add_venue(owner, enabled=False), uuid4()
+    for seconds in (10, 20):
+        add_prebooking(owner, venue, expires_at=noon(seconds))
+    at(10)
+    assert claim(service, me)["expired"] == 1
+    at(20)
+    assert claim(service, me)["expired"] == 2
+
+
+def test_anothers_count_is_not_mine(owner: Connection, service: Connection, at: At) -> None:
+    add_prebooking(owner, add_venue(owner), expires_at=noon(10))
+    at(10)
+    claim(service, uuid4())
+    assert claim(service, uuid4())["expired"] == 0
+
+
+@pytest.mark.parametrize(("maybe_sent", "end"), [(False, "expired"), (True, "unknown")])
+def test_ends_at_most_five_thousand_at_once_oldest_first_and_takes_none_of_the_others(
+    owner: Connection, service: Connection, at: At, *, maybe_sent: bool, end: str
+) -> None:
+    venue = add_venue(owner)
+    owner.execute(
+        """insert into public.prebookings (venue_id, user_email, booking_data, available_at, expires_at, maybe_sent)
+        select %s, n || '@example.com', jsonb_build_object('class_id', n), %s, %s + n * interval '1 second', %s
+        from generate_series(1, 5001) n""",
+        [venue, noon(0), noon(0), maybe_sent],
+    )
+    at(10_000)
+    answer = claim(service, uuid4())
+    assert (answer[end], answer["rows"]) == (5000, [])
+    left = owner.execute("select user_email from public.prebookings where status = 'pending'").fetchall()
+    assert left == [("5001@example.com",)]

@@ -1,0 +1,264 @@
+"""Who may do what in the database: the service role what it needs, and nobody anything else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+from prebooking.local.postgres import LocalPostgres
+from tests.support.calls import (
+    cancel,
+    claim,
+    claim_sessions,
+    complete,
+    fail,
+    finish,
+    lease,
+    release,
+    save_session,
+    warn,
+    warn_about_logins,
+)
+from tests.support.database import Connection, Database
+from tests.support.factories import noon
+from tests.support.questions import add_venue, add_wish, ask, preview
+
+_TABLES = ["venues", "prebookings", "member_sessions", "prebooking_runs", "prebooking_heartbeat", "prebooking_bell"]
+_TABLES += ["prebooking_bell_rung"]
+
+# What the command line adds; everything else of a row is the database's to say.
+_VENUE = ["id", "name", "provider", "host", "provider_box_id", "timezone", "opening_rule"]
+_WISH = ["id", "venue_id", "user_email", "booking_data", "available_at", "expires_at"]
+
+_EXPECTED = {
+    ("venues", "SELECT"),
+    ("venues.paused_until", "UPDATE"),
+    ("venues.troubled_since", "UPDATE"),
+    ("venues.answered_at", "UPDATE"),
+    ("prebookings", "SELECT"),
+    ("prebookings", "UPDATE"),
+    ("member_sessions", "SELECT"),
+    ("member_sessions", "INSERT"),
+    ("member_sessions", "UPDATE"),
+    ("prebooking_runs", "SELECT"),
+    ("prebooking_runs", "INSERT"),
+    ("prebooking_runs", "UPDATE"),
+    ("prebooking_runs", "DELETE"),
+    ("prebooking_heartbeat", "SELECT"),
+    ("prebooking_heartbeat", "INSERT"),
+    ("prebooking_heartbeat", "UPDATE"),
+    ("prebooking_bell", "SELECT"),
+    ("prebooking_bell.url", "UPDATE"),
+    ("prebooking_bell.job_id", "UPDATE"),
+    ("prebooking_bell.switched_at", "UPDATE"),
+    ("prebooking_bell_rung", "SELECT"),
+    ("prebooking_clock", "EXECUTE"),
+    ("prebooking_lock", "EXECUTE"),
+    ("prebooking_systems", "EXECUTE"),
+    ("prebooking_systems_with", "EXECUTE"),
+    ("prebooking_class_key", "EXECUTE"),
+    ("prebooking_bad_data", "EXECUTE"),
+    ("prebooking_plain_id", "EXECUTE"),
+    ("prebooking_venue_answered", "EXECUTE"),
+    ("claims_since_v1", "EXECUTE"),
+    ("claim_due_prebookings_v1", "EXECUTE"),
+    ("complete_prebooking_v1", "EXECUTE"),
+    ("fail_prebooking_v1", "EXECUTE"),
+    ("release_prebookings_v1", "EXECUTE"),
+    ("finish_run_v1", "EXECUTE"),
+    ("cancel_prebooking_v1", "EXECUTE"),
+    ("save_session_v1", "EXECUTE"),
+    ("session_key_ids_v1", "EXECUTE"),
+    ("warn_about_logins_v1", "EXECUTE"),
+    ("warn_prebookings", "EXECUTE"),
+    ("warn_about_session_v1", "EXECUTE"),
+    ("lease_session_v1", "EXECUTE"),
+    ("claim_sessions_v1", "EXECUTE"),
+    ("prebooking_bell_on", "EXECUTE"),
+    ("prebooking_bell_off", "EXECUTE"),
+    ("prebooking_bell_status_v1", "EXECUTE"),
+    ("prebooking_bell_check", "EXECUTE"),
+    ("prebooking_bell_minute", "EXECUTE"),
+    ("prebooking_bell_missing", "EXECUTE"),
+    ("prebooking_bell_place", "EXECUTE"),
+    ("prebooking_bell_due", "EXECUTE"),
+    ("prebooking_bell_may_read", "EXECUTE"),
+    ("prebooking_bell_runs", "EXECUTE"),
+    ("prebooking_bell_queue", "EXECUTE"),
+    ("prebooking_bell_answer", "EXECUTE"),
+    ("add_venue_v1", "EXECUTE"),
+    ("list_venues_v1", "EXECUTE"),
+    ("enable_venue_v1", "EXECUTE"),
+    ("add_prebooking_v1", "EXECUTE"),
+    ("list_prebookings_v1", "EXECUTE"),
+    ("prebooking_figures_v1", "EXECUTE"),
+    ("prebooking_status_v1", "EXECUTE"),
+    ("prebooking_watch_v1", "EXECUTE"),
+    ("prebooking_waiting", "EXECUTE"),
+    ("prebooking_logins", "EXECUTE"),
+    ("prebooking_locks", "EXECUTE"),
+    ("prebooking_lock_holders", "EXECUTE"),
+    ("preview_claim_v1", "EXECUTE"),
+    ("prebooking_doctor_v1", "EXECUTE"),
+    ("prebooking_local_instant", "EXECUTE"),
+    ("edit_venue_v1", "EXECUTE"),
+    ("due_elsewhere_v1", "EXECUTE"),
+    ("prebooking_member", "EXECUTE"),
+    ("remove_venue_v1", "EXECUTE"),
+    ("logout_v1", "EXECUTE"),
+    ("forget_member_v1", "EXECUTE"),
+    ("prebooking_anonymous", "EXECUTE"),
+    ("prebooking_prune", "EXECUTE"),
+    ("venues", "DELETE"),
+    ("prebookings", "DELETE"),
+    ("member_sessions", "DELETE"),
+    *((f"venues.{column}", "UPDATE") for column in ("name", "timezone", "opening_rule", "idempotent")),
+    ("set_venue_box_v1", "EXECUTE"),
+    ("list_sessions_v1", "EXECUTE"),
+    ("venues.enabled", "UPDATE"),
+    ("venues.provider_box_id", "UPDATE"),
+    *((f"venues.{column}", "INSERT") for column in _VENUE),
+    *((f"prebookings.{column}", "INSERT") for column in _WISH),
+}
+
+# Everything that anybody but the owner may do with anything in public, as the catalog has it. No list at all means the
+# built-in one, which lets everybody execute a function.
+_GRANTED = """
+with granted (what, acl) as (
+  select relname, coalesce(relacl, acldefault('r', relowner)) from pg_class where relnamespace = 'public'::regnamespace
+    and relkind in ('r', 'p', 'v', 'm', 'f', 'S')
+  union all
+  select c.relname || '.' || a.attname, a.attacl from pg_attribute a join pg_class c on c.oid = a.attrelid
+    where c.relnamespace = 'public'::regnamespace and a.attacl is not null
+  union all
+  select proname, coalesce(proacl, acldefault('f', proowner)) from pg_proc where pronamespace = 'public'::regnamespace)
+select what::text, case when grantee = 0 then 'public' else grantee::regrole::text end, privilege_type
+from granted, aclexplode(acl) where grantee <> grantor
+"""
+
+_CALLS: dict[str, Callable[[Connection], object]] = {
+    "claim_due_prebookings_v1": lambda connection: claim(connection, uuid4()),
+    "claims_since_v1": lambda connection: ask(connection, "claims_since_v1"),
+    "complete_prebooking_v1": lambda connection: complete(connection, uuid4(), uuid4()),
+    "fail_prebooking_v1": lambda connection: fail(connection, uuid4(), uuid4()),
+    "release_prebookings_v1": lambda connection: release(connection, uuid4(), [uuid4()]),
+    "finish_run_v1": lambda connection: finish(connection, uuid4()),
+    "cancel_prebooking_v1": lambda connection: cancel(connection, uuid4(), "me@example.com"),
+    "save_session_v1": lambda connection: save_session(connection, uuid4(), "me@example.com", "sealed", 1),
+    "session_key_ids_v1": lambda connection: ask(connection, "session_key_ids_v1"),
+    "warn_about_logins_v1": lambda connection: warn_about_logins(connection, ["0123456789abcdef"]),
+    "warn_about_session_v1": lambda connection: warn(connection, uuid4(), "me@example.com", 1),
+    "lease_session_v1": lambda connection: lease(connection, uuid4(), uuid4(), "me@example.com", 1),
+    "claim_sessions_v1": lambda connection: claim_sessions(connection, uuid4()),
+    "add_venue_v1": add_venue,
+    "list_venues_v1": lambda connection: ask(connection, "list_venues_v1"),
+    "enable_venue_v1": lambda connection: ask(connection, "enable_venue_v1", uuid4(), False),  # noqa: FBT003 - SQL has no keywords here
+    "due_elsewhere_v1": lambda connection: ask(connection, "due_elsewhere_v1", ["webhook"]),
+    "prebooking_member": lambda connection: ask(connection, "prebooking_member", "me@example.com"),
+    "edit_venue_v1": lambda connection: ask(connection, "edit_venue_v1", uuid4(), *[None] * 5),
+    "remove_venue_v1": lambda connection: ask(connection, "remove_venue_v1", uuid4()),
+    "logout_v1": lambda connection: ask(connection, "logout_v1", uuid4(), "me@example.com"),
+    "forget_member_v1": lambda connection: ask(connection, "forget_member_v1", "me@example.com"),
+    "prebooking_prune": lambda connection: ask(connection, "prebooking_prune", noon()),
+    "set_venue_box_v1": lambda connection: ask(connection, "set_venue_box_v1", uuid4(), "42"),
+    "list_sessions_v1": lambda connection: ask(connection, "list_sessions_v1", None),
+    "add_prebooking_v1": lambda connection: add_wish(connection, uuid4()),
+    "list_prebookings_v1": lambda connection: ask(connection, "list_prebookings_v1", None, 7, 100),
+    "prebooking_figures_v1": lambda connection: ask(connection, "prebooking_figures_v1", noon()),
+    "prebooking_status_v1": lambda connection: ask(connection, "prebooking_status_v1"),
+    "prebooking_watch_v1": lambda connection: ask(connection, "prebooking_watch_v1"),
+    "prebooking_waiting": lambda connection: ask(connection, "prebooking_waiting", noon()),
+    "prebooking_logins": lambda connection: ask(connection, "prebooking_logins", noon()),
+    "prebooking_locks": lambda connection: ask(connection, "prebooking_locks"),
+    "prebooking_lock_holders": lambda connection: ask(connection, "prebooking_lock_holders"),
+    "preview_claim_v1": preview,
+    "prebooking_doctor_v1": lambda connection: ask(connection, "prebooking_doctor_v1", ["cancel_prebooking_v1"]),
+    "prebooking_local_instant": lambda connection: ask(
+        connection, "prebooking_local_instant", datetime.fromisoformat("2026-10-25 02:30"), "Europe/Madrid"
+    ),
+}
+
+
+def test_the_service_role_has_what_it_needs_and_nobody_has_anything_else(project: Database) -> None:
+    granted = project.connection.execute(_GRANTED).fetchall()
+    assert {(what, grantee, privilege) for what, grantee, privilege in granted} == {
+        (what, "service_role", privilege) for what, privilege in _EXPECTED
+    }
+
+
+@pytest.mark.parametrize("role", ["anon", "authenticated"])
+@pytest.mark.parametrize(
+    "statement", ["select from {}", "insert into {} default values", "delete from {}", "truncate {}"]
+)
+def test_members_and_visitors_can_touch_no_table(project: Database, role: str, statement: str) -> None:
+    connection = project.connect(role)
+    for table in _TABLES:
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute(statement.format(f"public.{table}").encode())
+
+
+@pytest.mark.parametrize("role", ["anon", "authenticated"])
+@pytest.mark.parametrize("function", _CALLS)
+def test_members_and_visitors_can_call_no_function(project: Database, role: str, function: str) -> None:
+    with pytest.raises(psycopg.errors.InsufficientPrivilege, match=f"permission denied for function {function}"):
+        _CALLS[function](project.connect(role))
+
+
+def test_the_service_role_can_call_every_function(project: Database) -> None:
+    connection = project.connect("service_role")
+    for call in _CALLS.values():
+        call(connection)
+
+
+def test_the_service_role_can_change_no_venue_s_host(project: Database) -> None:
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        project.connect("service_role").execute("update public.venues set host = 'evil.example'")
+
+
+def test_every_table_has_row_security_that_holds_for_its_owner_too(project: Database) -> None:
+    rows = project.connection.execute(
+        "select relname, relrowsecurity, relforcerowsecurity from pg_class "
+        "where relnamespace = 'public'::regnamespace and relkind = 'r'"
+    ).fetchall()
+    assert sorted(rows) == sorted((table, True, True) for table in _TABLES)
+
+
+def test_every_table_has_one_policy_and_it_lets_nobody_in_but_the_service_role(project: Database) -> None:
+    policies = project.connection.execute("select tablename, roles::text[] from pg_policies").fetchall()
+    assert sorted(policies) == sorted((table, ["service_role"]) for table in _TABLES)
+
+
+def test_every_function_runs_as_its_caller_with_a_fixed_search_path(project: Database) -> None:
+    rows: list[tuple[Any, ...]] = project.connection.execute(
+        "select proname, prosecdef, proconfig from pg_proc where pronamespace = 'public'::regnamespace"
+    ).fetchall()
+    loose = [name for name, definer, settings in rows if definer or 'search_path=""' not in (settings or [])]
+    assert rows
+    assert loose == []
+
+
+def test_an_old_project_grants_to_members_what_our_migrations_do_not_take_back(
+    postgres: LocalPostgres, old_template: str
+) -> None:
+    """The old defaults are really in force: a table that revokes nothing is open to everybody."""
+    with psycopg.connect(postgres.dsn(old_template)) as connection:
+        connection.execute("create table public.careless (id int)")
+        privileges = "select, insert, update, delete, truncate"
+        row = connection.execute("select has_table_privilege('anon', 'public.careless', %s)", [privileges]).fetchone()
+        connection.rollback()
+    assert row == (True,)
+
+
+def test_the_owner_of_everything_is_no_superuser(project: Database) -> None:
+    owners = project.connection.execute(
+        """select distinct rolname, rolsuper, rolcreaterole, rolbypassrls from pg_roles r join (
+          select relowner as owner from pg_class where relnamespace = 'public'::regnamespace
+          union select proowner from pg_proc where pronamespace = 'public'::regnamespace
+          union select datdba from pg_database where datname = current_database()) o on o.owner = r.oid"""
+    ).fetchall()
+    assert owners == [("postgres", False, True, True)]

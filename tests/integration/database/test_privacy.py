@@ -1,0 +1,161 @@
+"""What the database lets be removed: a member's name from what has ended, and what ended long ago; nothing else."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+
+from tests.support.calls import claim
+from tests.support.database import At, Connection, Database
+from tests.support.factories import add_prebooking, add_session, add_venue, noon
+from tests.support.questions import ask
+from tests.support.races import at_the_same_time, wait_until_blocked
+
+ANA = "ana@example.com"
+DAY = 86_400
+
+
+def ended(owner: Connection, venue: UUID, *, seconds_ago: float, **overrides: Any) -> UUID:
+    at = noon(-seconds_ago)
+    row = {"status": "failed", "outcome": "full", "settled_at": at, "available_at": noon(-seconds_ago - 60)}
+    return add_prebooking(owner, venue, user_email=ANA, **row | {"expires_at": noon(DAY)} | overrides)
+
+
+def test_what_ended_is_kept_for_400_days_and_then_deleted_by_the_claim(
+    owner: Connection, service: Connection, at: At
+) -> None:
+    venue = add_venue(owner)
+    young = ended(owner, venue, seconds_ago=400 * DAY - 1)
+    ended(owner, venue, seconds_ago=400 * DAY + 1)
+    waiting = add_prebooking(owner, venue, available_at=noon(DAY), created_at=noon(-500 * DAY))
+    claim(service, uuid4())
+    assert {row for (row,) in owner.execute("select id from public.prebookings").fetchall()} == {young, waiting}
+
+
+def test_old_rows_are_deleted_a_hundred_at_a_time_and_a_locked_one_is_passed_over(
+    database: Database, owner: Connection, service: Connection, at: At
+) -> None:
+    venue = add_venue(owner)
+    for number in range(102):
+        ended(owner, venue, seconds_ago=500 * DAY + number)
+    other = database.connect()
+    with other.transaction():
+        other.execute("select from public.prebookings order by settled_at limit 1 for update")
+        claim(service, uuid4())
+        assert owner.execute("select count(*) from public.prebookings").fetchone() == (2,)
+    claim(service, uuid4())
+    assert owner.execute("select count(*) from public.prebookings").fetchone() == (0,)
+
+
+def test_the_service_role_deletes_nothing_that_waits_or_ended_lately(
+    owner: Connection, service: Connection, at: At
+) -> None:
+    venue = add_venue(owner)
+    rows = [ended(owner, venue, seconds_ago=400 * DAY - 1), add_prebooking(owner, venue)]
+    for row in rows:
+        with pytest.raises(psycopg.Error, match="is kept"):
+            service.execute("delete from public.prebookings where id = %s", [row])
+    with pytest.raises(psycopg.Error, match="is kept"):
+        service.execute("delete from public.venues where id = %s", [venue])
+    with pytest.raises(psycopg.Error, match="is kept"):
+        owner.execute("delete from public.prebookings where id = %s", [rows[1]])
+    assert owner.execute("select count(*) from public.prebookings").fetchone() == (2,)
+
+
+def change_all(owner: Connection, what: str) -> None:
+    owner.execute(b"update public.prebookings set " + what.encode() + b" where true")
+
+
+_ANONYMOUS = "user_email = 'forgotten', booking_id = null, warning = null, booking_data = '{}'"
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "status = 'pending', settled_at = null, outcome = null",
+        "outcome = 'no_credit'",
+        "settled_at = settled_at + interval '1 second'",
+        "attempts = attempts + 1",
+        "available_at = available_at - interval '1 second'",
+        "error_message = 'x'",
+        "booking_data = '{\"class_id\": 1}'",
+        "user_email = 'ben@example.com'",
+        "booking_id = '1'",
+        "fired_at = settled_at",
+        "id = gen_random_uuid()",
+    ],
+)
+def test_a_settled_row_changes_into_its_anonymous_self_and_in_no_other_way(
+    owner: Connection, at: At, more: str
+) -> None:
+    ended(owner, add_venue(owner), seconds_ago=60, booking_data={"note": "for Ana"})
+    named = more.split(" =", maxsplit=1)[0]
+    rest = ", ".join(part for part in _ANONYMOUS.split(", ") if not part.startswith(named))
+    for change in (more, f"{rest}, {more}"):
+        with pytest.raises(psycopg.Error) as refusal:
+            change_all(owner, change)
+        assert refusal.value.sqlstate == "PT409"
+    for _ in range(2):
+        change_all(owner, _ANONYMOUS)
+    assert owner.execute("select user_email, booking_data from public.prebookings").fetchall() == [("forgotten", {})]
+
+
+def test_a_row_that_waits_cannot_be_made_anonymous_by_forgetting_somebody_else(
+    owner: Connection, service: Connection, at: At
+) -> None:
+    venue = add_venue(owner)
+    mine = add_prebooking(owner, venue, user_email="ana@example.org", available_at=noon(60))
+    add_session(owner, venue, "ana@example.org")
+    assert ask(service, "forget_member_v1", ANA) == {
+        "logins": 0,
+        "cancelled": 0,
+        "anonymised": 0,
+        "being_booked": 0,
+    }
+    assert owner.execute("select id, status from public.prebookings").fetchall() == [(mine, "pending")]
+
+
+@pytest.mark.parametrize(
+    ("data", "left"),
+    [
+        ({"note": "for Ana", "class_id": {"name": "Ana"}, "day": ["Ana's"]}, {}),
+        ({"class_id": "4711", "day": "20261123", "family_id": "Ana's"}, {"class_id": "4711", "day": "20261123"}),
+    ],
+)
+@pytest.mark.usefixtures("at")
+def test_nothing_is_warned_of_in_what_is_left_of_a_member(
+    owner: Connection, service: Connection, data: dict[str, Any], left: dict[str, Any]
+) -> None:
+    box = add_venue(owner, provider="aimharder", host="box.aimharder.com")
+    ended(owner, box, seconds_ago=60, booking_data=data, warning="call Ana")
+    ask(service, "forget_member_v1", ANA)
+    assert owner.execute("select booking_data, warning from public.prebookings").fetchall() == [(left, None)]
+
+
+def test_a_member_who_may_be_at_the_venue_is_forgotten_later(owner: Connection, service: Connection, at: At) -> None:
+    add_prebooking(owner, add_venue(owner), user_email=ANA, maybe_sent=True)
+    answer = ask(service, "forget_member_v1", ANA)
+    assert (answer["cancelled"], answer["being_booked"]) == (0, 1)
+
+
+def test_forgetting_twice_finds_nothing_the_second_time(owner: Connection, service: Connection, at: At) -> None:
+    ended(owner, add_venue(owner), seconds_ago=60)
+    assert ask(service, "forget_member_v1", ANA.upper())["anonymised"] == 1
+    assert ask(service, "forget_member_v1", ANA)["anonymised"] == 0
+    assert ask(service, "forget_member_v1", "forgotten")["anonymised"] >= 0
+
+
+def test_a_venue_that_a_prebooking_is_being_added_to_is_not_removed(
+    database: Database, owner: Connection, service: Connection, at: At
+) -> None:
+    venue, adding = add_venue(owner), database.connect()
+    with adding.transaction():
+        add_prebooking(adding, venue)
+        with at_the_same_time(lambda: ask(service, "remove_venue_v1", venue)) as answer:
+            wait_until_blocked(owner, service, by=adding)
+            adding.execute("commit; begin")
+            assert answer.result() == {"verdict": "waiting", "pending": 1}
+    assert owner.execute("select count(*) from public.prebookings").fetchone() == (1,)

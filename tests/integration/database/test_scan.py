@@ -1,0 +1,114 @@
+"""No call reads the rows of the past or of the future."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from uuid import UUID, uuid4
+
+import pytest
+
+from tests.support.calls import cancel, claim, claimed, complete, fail, finish, release
+from tests.support.database import Connection
+from tests.support.factories import add_prebooking, add_venue, noon
+from tests.support.questions import add_wish, ask
+
+_OLD_ROWS = b"""
+insert into public.prebookings
+  (venue_id, user_email, booking_data, available_at, expires_at, status, outcome, settled_at)
+select %s, n || '@example.com', '{}', now() - interval '1 day', now(), 'completed', 'booked', now()
+from generate_series(1, 200000) n
+"""
+_COMING_ROWS = b"""
+insert into public.prebookings (venue_id, user_email, booking_data, available_at, expires_at)
+select %s, n || '@example.com', '{}', now() + interval '1 day', now() + interval '2 days'
+from generate_series(1, 50000) n
+"""
+_ENDED_LONG_AGO = b"""
+insert into public.prebookings
+  (venue_id, user_email, booking_data, available_at, expires_at, status, outcome, settled_at, fired_at)
+select %s, n %% 1000 || '@example.com', '{"class_id": "1"}', t, t + interval '1 day', 'completed', 'booked', t, t
+from generate_series(1, 200000) n, lateral (select now() - interval '60 days' - n * interval '1 minute' as t) ended
+"""
+_DUE_ROWS = 50
+
+_AFTER_THE_CLAIM: list[Callable[[Connection, UUID, UUID], object]] = [
+    lambda connection, me, _: claim(connection, me),
+    lambda connection, me, row: complete(connection, row, me),
+    lambda connection, me, row: fail(connection, row, me),
+    lambda connection, me, row: release(connection, me, [row]),
+    lambda connection, _, row: cancel(connection, row, "member@example.com"),
+    lambda connection, me, row: finish(connection, me, [{"id": row, "attempts": 1}]),
+]
+
+
+@pytest.mark.parametrize("analyzed", [True, False], ids=["with statistics", "without statistics"])
+def test_no_call_reads_the_rows_of_the_past_or_of_the_future(
+    owner: Connection, service: Connection, *, analyzed: bool
+) -> None:
+    _add_the_past_and_the_future(owner, analyzed=analyzed)
+    venue, me = add_venue(owner), uuid4()
+    rows = [add_prebooking(owner, venue) for _ in range(_DUE_ROWS)]
+    read = {}
+    with service.transaction():
+        service.execute(
+            "set local max_parallel_workers_per_gather = 0"
+        )  # what parallel workers read is counted elsewhere
+        assert claimed(service, me) == rows
+        read["claim"] = _rows_read(service)
+        for number, call in enumerate(_AFTER_THE_CLAIM):
+            call(service, me, rows[number])
+            read[f"call {number}"] = _rows_read(service) - sum(read.values())
+    assert max(read.values()) < 20 * _DUE_ROWS, read
+
+
+_FROM_THE_COMMAND_LINE: list[Callable[[Connection, UUID], object]] = [
+    lambda connection, venue: add_wish(connection, venue, email="7@example.com", expires_at=noon(1e9)),
+    lambda connection, _: ask(connection, "list_prebookings_v1", "7@example.com", 7, 200),
+    lambda connection, _: ask(connection, "list_prebookings_v1", None, 7, 200),
+    lambda connection, _: ask(connection, "prebooking_status_v1"),
+]
+
+
+@pytest.mark.parametrize("analyzed", [True, False], ids=["with statistics", "without statistics"])
+def test_no_command_reads_what_ended_long_ago(owner: Connection, service: Connection, *, analyzed: bool) -> None:
+    venue = _add_what_ended_long_ago(owner, analyzed=analyzed)
+    for _ in range(_DUE_ROWS):
+        add_prebooking(owner, venue)
+        add_prebooking(owner, venue, status="completed", outcome="booked", settled_at=datetime.now(UTC))
+    read: list[int] = []
+    with service.transaction():
+        service.execute("set local max_parallel_workers_per_gather = 0")
+        for call in _FROM_THE_COMMAND_LINE:
+            call(service, venue)
+            read.append(_rows_read(service) - sum(read))
+    assert max(read) < 20 * _DUE_ROWS, read
+
+
+def _add_what_ended_long_ago(owner: Connection, *, analyzed: bool) -> UUID:
+    venue = add_venue(owner)
+    with owner.transaction():
+        owner.execute("set local session_replication_role = replica")
+        owner.execute(_ENDED_LONG_AGO, [venue])
+    if analyzed:
+        owner.execute("analyze")
+    return venue
+
+
+def _rows_read(connection: Connection) -> int:
+    """Return how many rows of the table this transaction has read so far, by index or without: exact and at once."""
+    query = """select coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0) from pg_stat_xact_user_tables
+      where relname = 'prebookings'"""
+    row = connection.execute(query).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def _add_the_past_and_the_future(owner: Connection, *, analyzed: bool) -> None:
+    venue = add_venue(owner)
+    with owner.transaction():
+        owner.execute("set local session_replication_role = replica")  # without triggers: in two seconds
+        owner.execute(_OLD_ROWS, [venue])
+        owner.execute(_COMING_ROWS, [venue])
+    if analyzed:
+        owner.execute("analyze")

@@ -1,0 +1,385 @@
+"""Members' logins in the database: which version counts, who may refresh one, and whom a dead one warns."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from tests.support.calls import claim, claim_sessions, lease, prebooking, save_session, warn, warn_about_logins
+from tests.support.database import At, Connection, Database
+from tests.support.factories import add_prebooking, add_session, add_venue, noon
+
+MEMBER = "ana@example.com"
+DAY = 86_400
+OURS, THEIRS = "0123456789abcdef", "fedcba9876543210"  # ids of keys
+
+
+@pytest.fixture
+def venue(owner: Connection) -> UUID:
+    return add_venue(owner, provider="aimharder", host="box.aimharder.com")
+
+
+def wish(owner: Connection, venue: UUID, opens: float = 3600, **overrides: Any) -> UUID:
+    """Add a prebooking of a class that opens this many seconds after noon."""
+    wanted: dict[str, Any] = {"user_email": MEMBER, "available_at": noon(opens)}
+    return add_prebooking(owner, venue, **wanted | overrides)
+
+
+def leased(service: Connection, me: UUID | None = None, **arguments: Any) -> list[str]:
+    return [one["user_email"] for one in claim_sessions(service, me or uuid4(), **arguments)]
+
+
+def test_a_login_is_kept_and_comes_with_the_claim(owner: Connection, service: Connection, venue: UUID, at: At) -> None:
+    assert save_session(service, venue, "Ana@Example.com", "sealed 1", None) == 1
+    wish(owner, venue, opens=-1, user_email="ANA@example.com")
+    [row] = claim(service, uuid4())["rows"]
+    assert row["session"] == {"sealed": "sealed 1", "version": 1, "refreshed_at": noon(0).isoformat()}
+
+
+def test_a_new_login_replaces_any_and_asked_twice_is_the_same_one(service: Connection, venue: UUID, at: At) -> None:
+    save_session(service, venue, MEMBER, "sealed 1", None)
+    assert [save_session(service, venue, MEMBER, "sealed 2", None) for _ in range(2)] == [2, 2]
+
+
+def test_a_refresh_replaces_only_the_version_it_began_with(service: Connection, venue: UUID, at: At) -> None:
+    save_session(service, venue, MEMBER, "sealed 1", None)
+    assert [save_session(service, venue, MEMBER, "sealed 2", 1) for _ in range(2)] == [2, 2], "asked twice"
+    assert save_session(service, venue, MEMBER, "another 2", 1) is None, "somebody else was faster"
+    assert save_session(service, venue, "ben@example.com", "sealed", 1) is None, "nothing to refresh"
+
+
+def test_a_session_that_is_over_warns_its_member_s_prebookings_and_books_no_more(
+    owner: Connection, service: Connection, venue: UUID, at: At
+) -> None:
+    save_session(service, venue, MEMBER, "sealed", None)
+    mine, due, soon = wish(owner, venue), wish(owner, venue, opens=-1), wish(owner, venue, opens=59)
+    others = wish(owner, venue, user_email="ben@example.com")
+    assert warn(service, venue, MEMBER, 1, warning="log in again")
+    warnings = [prebooking(owner, row)["warning"] for row in (mine, due, soon, others)]
+    assert warnings == ["log in again", None, None, None], "no time to heed it"
+    assert [row["session"] for row in claim(service, uuid4())["rows"]] == [None]
+    assert save_session(service, venue, MEMBER, "sealed 2", 1) is None, "a refresh does not bring it back"
+
+
+def test_a_login_is_over_since_the_venue_said_so_first(service: Connection, venue: UUID, at: At) -> None:
+    save_session(service, venue, MEMBER, "sealed", None)
+    warn(service, venue, MEMBER, 1)
+    at(60)
+    warn(service, venue, MEMBER, 1)
+    listed = service.execute("select public.list_sessions_v1(null) -> 0 ->> 'expired_at'").fetchone()
+    assert listed == (noon(0).isoformat(),)
+
+
+def test_a_new_login_takes_the_warning_away(owner: Connection, service: Connection, venue: UUID, at: At) -> None:
+    save_session(service, venue, MEMBER, "sealed", None)
+    row = wish(owner, venue)
+    warn(service, venue, MEMBER, 1)
+    assert save_session(service, venue, MEMBER, "sealed 2", None) == 2
+    assert prebooking(owner, row)["warning"] is None
+    assert lease(service, uuid4(), venue, MEMBER, 2) == {"state": "leased"}
+
+
+def test_who_speaks_of_an_old_version_changes_nothing(
+    owner: Connection, service: Connection, venue: UUID, at: At
+) -> None:
+    save_session(service, venue, MEMBER, "sealed", None)
+    save_session(service, venue, MEMBER, "sealed 2", 1)
+    row = wish(owner, venue)
+    assert not warn(service, venue, MEMBER, 1)
+    assert prebooking(owner, row)["warning"] is None
+    assert lease(service, uuid4(), venue, MEMBER, 2) == {"state": "leased"}
+
+
+def test_a_warning_that_may_pass_leaves_the_session_alone(
+    owner: Connection, service: Connection, venue: UUID, at: At
+) -> None:
+    save_session(service, venue, MEMBER, "sealed", None)
+    row = wish(owner, venue)
+    assert warn(service, venue, MEMBER, 1, over=False, warning="not refreshed")
+    assert prebooking(owner, row)["warning"] == "not refreshed"
+    assert save_session(service, venue, MEMBER, "sealed 2", 1) == 2
+    assert prebooking(owner, row)["warning"] is None
+
+
+def test_one_at_a_time_refreshes_a_session(service: Connection, venue: UUID, at: At) -> None:
+    save_session(service, venue, MEMBER, "sealed", None)
+    me, other = uuid4(), uuid4()
+    assert [lease(service, me, venue, MEMBER, 1) for _ in range(2)] == [{"state": "leased"}] * 2, "asked twice"
+    assert lease(service, other, venue, MEMBER, 1) == {"state": "busy"}
+    at(31)
+    assert lease(service, other, venue, MEMBER, 1) == {"state": "leased"}, "whoever had it has died"
+    save_session(service, venue, MEMBER, "sealed 2", 1)
+    assert lease(service, me, venue, MEMBER, 2) == {"state": "leased"}, "the refresh is over, and so is its lease"
+
+
+def test_who_comes_late_is_given_the_new_session(service: Connection, venue: UUID, at: At) -> None:
+    save_session(service, venue, MEMBER, "sealed", None)
+    save_session(service, venue, MEMBER, "sealed 2", 1)
+    answer = lease(service, uuid4(), venue, MEMBER, 1)
+    assert (answer["state"], answer["session"]["sealed"], answer["session"]["version"]) == ("newer", "sealed 2", 2)
+
+
+def test_there_is_nothing_to_refresh_where_nobody_is_logged_in(service: Connection, venue: UUID, at: At) -> None:
+    assert lease(service, uuid4(), venue, MEMBER, 1) == {"state": "gone"}
+    save_session(service, venue, MEMBER, "sealed", None)
+    warn(service, venue, MEMBER, 1)
+    assert lease(service, uuid4(), venue, MEMBER, 1) == {"state": "over"}, "the venue said so"
+
+
+@pytest.mark.parametrize(
+    ("opens", "age", "refreshed"),
+    [
+        (61, 481, [MEMBER]),
+        (61, 479, []),  # young enough to live until the next round
+        (DAY, 481, [MEMBER]),
+        (DAY + 1, 481, []),  # nobody needs it for a day
+        (59, 481, []),  # it would end the session with which the member is booked just now
+        (-59, 481, []),
+        (-61, 481, [MEMBER]),  # due, and not booked yet
+    ],
+)
+@pytest.mark.usefixtures("at")
+def test_old_sessions_are_refreshed_of_members_whose_class_opens_within_a_day(
+    owner: Connection, service: Connection, venue: UUID, *, opens: float, age: float, refreshed: list[str]
+) -> None:
+    wish(owner, venue, opens)
+    add_session(owner, venue, MEMBER, refreshed_at=noon(-age))
+    assert leased(service) == refreshed
+
+
+@pytest.mark.parametrize("why_not", ["expired", "leased", "settled", "paused", "disabled", "provider"])
+def test_some_sessions_are_nobody_s_to_refresh(
+    owner: Connection, service: Connection, venue: UUID, at: At, why_not: str
+) -> None:
+    add_session(owner, venue, MEMBER, refreshed_at=noon(-900))
+    wish(owner, venue)
+    owner.execute(
+        {
+            "expired": b"update public.member_sessions set expired_at = now()",
+            "leased": b"update public.member_sessions set leased_by = venue_id, leased_until = '2026-11-23 12:01Z'",
+            "settled": b"update public.prebookings set status = 'cancelled', settled_at = now()",
+            "paused": b"update public.venues set paused_until = '2100-01-01'",
+            "disabled": b"update public.venues set enabled = false",
+            "provider": b"",
+        }[why_not]
+    )
+    assert leased(service, providers=["webhook"] if why_not == "provider" else ["aimharder"]) == []
+
+
+def test_those_who_open_first_are_refreshed_first_and_by_one_round_only(
+    owner: Connection, service: Connection, venue: UUID, at: At
+) -> None:
+    service.execute("set enable_nestloop = off")  # so that no order comes from the plan by chance
+    members = ["cleo@example.com", "ana@example.com", "ben@example.com"]
+    for opens, member in reversed([*enumerate(members)]):
+        wish(owner, venue, opens=600 + opens, user_email=member)
+        add_session(owner, venue, member, refreshed_at=noon(-900))
+    assert leased(service, limit=2) == members[:2]
+    assert leased(service) == members[2:]
+    at(29)
+    assert leased(service) == []
+    at(31)
+    assert leased(service) == members, "whoever had leased them has died"
+
+
+def test_a_warning_waits_for_nobody_and_nobody_for_it(
+    database: Database, owner: Connection, service: Connection, venue: UUID, at: At
+) -> None:
+    save_session(service, venue, MEMBER, "sealed", None)
+    edited, due = wish(owner, venue), wish(owner, venue, opens=-1)
+    editor = database.connect()
+    with editor.transaction():
+        editor.execute("select from public.prebookings where id = %s for update", [edited])
+        assert warn(service, venue, MEMBER, 1, over=False)
+    with service.transaction():
+        assert save_session(service, venue, MEMBER, "sealed 2", 1) == 2
+        assert [row["id"] for row in claim(database.connect("service_role"), uuid4())["rows"]] == [str(due)]
+
+
+def test_a_round_passes_over_a_login_that_somebody_writes_just_now(
+    database: Database, owner: Connection, service: Connection, venue: UUID, at: At
+) -> None:
+    for member in (MEMBER, "ben@example.com"):
+        wish(owner, venue, user_email=member)
+        add_session(owner, venue, member, refreshed_at=noon(-900))
+    editor = database.connect()
+    with editor.transaction():
+        editor.execute("select from public.member_sessions where user_email = %s for update", [MEMBER])
+        assert leased(service) == ["ben@example.com"]
+
+
+# keys
+
+
+def test_a_login_says_which_key_has_sealed_it(owner: Connection, service: Connection, venue: UUID, at: At) -> None:
+    def key_ids() -> Any:
+        return owner.execute("select key_id from public.member_sessions").fetchall()
+
+    save_session(service, venue, MEMBER, "sealed 1", None, key_id=THEIRS)
+    assert key_ids() == [(THEIRS,)]
+    save_session(service, venue, MEMBER, "sealed 2", 1, key_id=OURS)
+    assert key_ids() == [(OURS,)]
+    save_session(service, venue, MEMBER, "sealed 3", None)
+    assert key_ids() == [(None,)], "a caller of before says nothing"
+
+
+def test_the_keys_of_the_stored_logins_can_be_asked_for(service: Connection, venue: UUID, at: At) -> None:
+    def key_ids() -> Any:
+        return service.execute("select public.session_key_ids_v1()").fetchone()
+
+    assert key_ids() == ([],)
+    for member, key_id in (("ana", OURS), ("ben", THEIRS), ("cleo", OURS), ("dan", None)):
+        save_session(service, venue, f"{member}@example.com", "sealed", None, key_id=key_id)
+    assert key_ids() == ([OURS, THEIRS],)
+
+
+@pytest.mark.parametrize(
+    ("sealed_by", "keys", "refreshed"),
+    [
+        (OURS, [OURS], [MEMBER]),
+        (OURS, [THEIRS, OURS], [MEMBER]),
+        (None, [OURS], [MEMBER]),
+        (OURS, None, [MEMBER]),
+        (THEIRS, [OURS], []),
+        (THEIRS, [], []),
+    ],
+)
+@pytest.mark.usefixtures("at")
+def test_a_login_is_refreshed_by_a_deployment_that_can_open_it(
+    owner: Connection,
+    service: Connection,
+    venue: UUID,
+    *,
+    sealed_by: str | None,
+    keys: list[str] | None,
+    refreshed: list[str],
+) -> None:
+    wish(owner, venue)
+    add_session(owner, venue, MEMBER, refreshed_at=noon(-900), key_id=sealed_by)
+    assert leased(service, keys=keys) == refreshed
+
+
+def test_a_lease_of_a_clock_that_was_ahead_is_none(owner: Connection, service: Connection, venue: UUID, at: At) -> None:
+    wish(owner, venue)
+    add_session(owner, venue, MEMBER, refreshed_at=noon(-900), leased_by=uuid4(), leased_until=noon(3600))
+    assert leased(service) == [MEMBER]
+    owner.execute("update public.member_sessions set leased_until = %s", [noon(3600)])
+    assert lease(service, uuid4(), venue, MEMBER, 1) == {"state": "leased"}
+
+
+# warnings hours before
+
+
+@pytest.mark.parametrize(
+    ("login", "warning"),
+    [
+        (None, "no_login: "),
+        ({"key_id": THEIRS}, "other_key: "),
+        ({"expired_at": noon(-60)}, "session_expired: "),
+        ({"expired_at": noon(-60), "key_id": THEIRS}, "session_expired: "),
+        ({"key_id": OURS}, None),
+        ({"key_id": None}, None),
+    ],
+    ids=str,
+)
+@pytest.mark.usefixtures("at")
+def test_a_member_without_a_login_is_warned_hours_before(
+    owner: Connection, service: Connection, venue: UUID, *, login: dict[str, Any] | None, warning: str | None
+) -> None:
+    row = wish(owner, venue, opens=23 * 3600)
+    if login is not None:
+        add_session(owner, venue, MEMBER, **login)
+    assert warn_about_logins(service, [OURS]) == int(warning is not None)
+    said = prebooking(owner, row)["warning"]
+    assert said is None if warning is None else said.startswith(warning)
+
+
+@pytest.mark.parametrize("why_not", ["too far ahead", "opens now", "held", "ended", "webhook"])
+def test_nobody_else_is_warned(owner: Connection, service: Connection, venue: UUID, at: At, why_not: str) -> None:
+    held: dict[str, Any] = {"claimed_by": uuid4(), "claimed_until": noon(30), "turn_until": noon(8)}
+    row = {
+        "too far ahead": lambda: wish(owner, venue, opens=DAY + 1),
+        "opens now": lambda: wish(owner, venue, opens=30),
+        "held": lambda: wish(owner, venue, **held),
+        "ended": lambda: wish(owner, venue, status="cancelled", settled_at=noon()),
+        "webhook": lambda: wish(owner, add_venue(owner)),
+    }[why_not]()
+    assert warn_about_logins(service, [OURS]) == 0
+    assert prebooking(owner, row)["warning"] is None
+
+
+def test_a_warning_about_a_login_goes_when_the_login_is_there(
+    owner: Connection, service: Connection, venue: UUID, at: At
+) -> None:
+    rows = [wish(owner, venue), wish(owner, venue, warning="other_key: x"), wish(owner, venue, warning="another")]
+    add_session(owner, venue, MEMBER, key_id=OURS)
+    assert warn_about_logins(service, [OURS]) == 0
+    assert [prebooking(owner, row)["warning"] for row in rows] == [None, None, "another"]
+
+
+def test_no_login_hides_that_the_data_is_bad(owner: Connection, service: Connection, venue: UUID, at: At) -> None:
+    row = wish(owner, venue, booking_data={"class_id": "4711", "day": "soon"})
+    bad = prebooking(owner, row)["warning"]
+    assert bad.startswith("bad_data: ")
+    assert warn_about_logins(service, [OURS]) == 1
+    save_session(service, venue, MEMBER, "sealed", None)
+    warn(service, venue, MEMBER, 1)
+    assert prebooking(owner, row)["warning"] == bad
+
+
+@pytest.mark.parametrize("day", ["20300111", "soon"], ids=["no login", "bad data"])
+@pytest.mark.usefixtures("at")
+def test_a_row_that_is_warned_already_is_not_written_again(
+    owner: Connection, service: Connection, venue: UUID, day: str
+) -> None:
+    """Each write is a version of the row that vacuum has to remove, and a claim passes over a row that is written."""
+    wish(owner, venue, booking_data={"class_id": "4711", "day": day})
+    warn_about_logins(service, [OURS])
+    before = owner.execute("select xmin, warning from public.prebookings").fetchall()
+    warn_about_logins(service, [OURS])
+    assert owner.execute("select xmin, warning from public.prebookings").fetchall() == before
+
+
+def test_a_login_takes_away_the_warning_of_a_row_that_nobody_could_claim(
+    owner: Connection, service: Connection, venue: UUID, at: At
+) -> None:
+    row = wish(owner, venue, opens=-600, warning="no_login: the venue has opened")
+    save_session(service, venue, MEMBER, "sealed", None)
+    assert prebooking(owner, row)["warning"] is None
+
+
+def test_a_new_login_ends_the_wait_of_rows_that_had_none_that_worked(
+    owner: Connection, service: Connection, venue: UUID, at: At
+) -> None:
+    put_off: dict[str, Any] = {"opens": -600, "retry_after": noon(900), "setbacks": 4}
+    mine, theirs = wish(owner, venue, **put_off), wish(owner, venue, user_email="ben@example.com", **put_off)
+    in_doubt, early = wish(owner, venue, maybe_sent=True, **put_off), wish(owner, venue, early_since=noon(), **put_off)
+    save_session(service, venue, MEMBER, "sealed", None)
+    rows = [prebooking(owner, row) for row in (mine, theirs, in_doubt, early)]
+    assert [(row["retry_after"], row["setbacks"]) for row in rows] == [(None, 0), *[(noon(900), 4)] * 3]
+
+
+def test_a_new_login_waits_for_nobody_and_writes_only_rows_that_waited_for_it(
+    database: Database, owner: Connection, service: Connection, venue: UUID, at: At
+) -> None:
+    edited = wish(owner, venue, opens=-600, retry_after=noon(900), setbacks=4)
+    wish(owner, venue)
+    before = owner.execute("select xmin, id from public.prebookings").fetchall()
+    editor = database.connect()
+    with editor.transaction():
+        editor.execute("select from public.prebookings where id = %s for update", [edited])
+        assert save_session(service, venue, MEMBER, "sealed", None) == 1
+    assert owner.execute("select xmin, id from public.prebookings").fetchall() == before
+
+
+def test_a_warning_about_logins_waits_for_nobody(
+    database: Database, owner: Connection, service: Connection, venue: UUID, at: At
+) -> None:
+    edited, other = wish(owner, venue), wish(owner, venue)
+    editor = database.connect()
+    with editor.transaction():
+        editor.execute("select from public.prebookings where id = %s for update", [edited])
+        assert warn_about_logins(service, [OURS]) == 2
+    assert [prebooking(owner, row)["warning"] is None for row in (edited, other)] == [True, False]

@@ -1,0 +1,340 @@
+"""What an app that writes rows may do, what is refused, and what the member is warned about at once."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+from psycopg.types.json import Jsonb
+
+from tests.support.calls import claim, claimed, finish, prebooking
+from tests.support.database import At, Connection, Database
+from tests.support.factories import add_prebooking, add_session, add_venue, noon
+from tests.support.races import at_the_same_time, wait_until_blocked
+
+ME = "me@example.com"
+
+
+# five of one member at one opening
+
+
+def test_one_member_has_at_most_five_live_rows_at_one_opening(owner: Connection, at: At) -> None:
+    venue = add_venue(owner)
+    for _ in range(5):
+        add_prebooking(owner, venue, user_email=ME, available_at=noon(60))
+    with pytest.raises(psycopg.Error, match="five pending prebookings for one opening") as refused:
+        add_prebooking(owner, venue, user_email=ME.upper(), available_at=noon(60))
+    assert (refused.value.sqlstate, refused.value.diag.constraint_name) == ("PT409", "five_for_one_opening")
+    assert ME not in str(refused.value).lower()
+
+
+def test_two_hundred_rows_of_one_member_keep_no_slot_from_another(
+    owner: Connection, service: Connection, at: At
+) -> None:
+    venue, opening = add_venue(owner), noon(-1)
+    for _ in range(200):
+        try:
+            add_prebooking(owner, venue, user_email=ME, available_at=opening)
+        except psycopg.Error:
+            continue
+    victim = add_prebooking(owner, venue, available_at=opening)
+    assert victim in claimed(service, uuid4(), fire_within_ms=250, stagger_ms=50)
+
+
+def test_openings_a_moment_apart_are_one_opening(owner: Connection, service: Connection, at: At) -> None:
+    venue, opening = add_venue(owner), noon(-1)
+    for n in range(200):
+        try:
+            add_prebooking(owner, venue, user_email=ME, available_at=opening - timedelta(milliseconds=n))
+        except psycopg.Error:
+            continue
+    victim = add_prebooking(owner, venue, available_at=opening)
+    assert victim in claimed(service, uuid4(), fire_within_ms=250, stagger_ms=50)
+
+
+@pytest.mark.parametrize("other", ["another venue", "another opening", "another member", "an ended row"])
+def test_what_does_not_compete_is_not_counted(owner: Connection, at: At, other: str) -> None:
+    venue = add_venue(owner)
+    for _ in range(5):
+        add_prebooking(owner, venue, user_email=ME, available_at=noon(60))
+    there: dict[str, Any] = {"user_email": ME, "available_at": noon(60)}
+    if other == "another opening":
+        there["available_at"] = noon(120)
+    if other == "another member":
+        there["user_email"] = "you@example.com"
+    if other == "an ended row":
+        there |= {"status": "cancelled", "settled_at": noon(0)}
+    add_prebooking(owner, add_venue(owner) if other == "another venue" else venue, **there)
+
+
+@pytest.mark.parametrize("moved", [b"set available_at = '2026-11-23 12:01+00'", b"set user_email = 'Me@example.com'"])
+def test_a_row_that_is_moved_to_a_full_opening_is_refused(owner: Connection, at: At, moved: bytes) -> None:
+    venue = add_venue(owner)
+    for _ in range(5):
+        add_prebooking(owner, venue, user_email=ME, available_at=noon(60))
+    elsewhere = {"available_at": noon(180), "user_email": ME} if b"available" in moved else {"available_at": noon(60)}
+    row = add_prebooking(owner, venue, **elsewhere)
+    with pytest.raises(psycopg.Error, match="five pending prebookings"):
+        owner.execute(b"update public.prebookings " + moved + b" where id = %s", [row])
+    owner.execute(
+        "update public.prebookings set expires_at = expires_at + interval '1 hour' where user_email = %s", [ME]
+    )
+
+
+def test_two_connections_cannot_both_add_the_fifth(database: Database, owner: Connection, at: At) -> None:
+    venue = add_venue(owner)
+    for _ in range(4):
+        add_prebooking(owner, venue, user_email=ME, available_at=noon(60))
+    one, other = database.connect(), database.connect()
+    with one.transaction():
+        add_prebooking(one, venue, user_email=ME, available_at=noon(60))
+        with at_the_same_time(lambda: _refused(other, venue)) as refused:
+            assert wait_until_blocked(owner, other, by=one) == "advisory"
+            one.execute("commit; begin")
+            assert refused.result() == "PT409"
+
+
+def test_two_connections_may_both_add_what_is_allowed(database: Database, owner: Connection, at: At) -> None:
+    venue, one, other = add_venue(owner), database.connect(), database.connect()
+    with one.transaction():
+        add_prebooking(one, venue, user_email=ME, available_at=noon(60))
+        with at_the_same_time(lambda: _refused(other, venue)) as refused:
+            wait_until_blocked(owner, other, by=one)
+            one.execute("commit; begin")
+            assert refused.result() is None
+
+
+def test_nobody_who_adds_for_one_member_waits_for_another_member(database: Database, owner: Connection, at: At) -> None:
+    venue, other = add_venue(owner), database.connect()
+    other.execute("set lock_timeout = '100ms'")
+    with owner.transaction():
+        add_prebooking(owner, venue, user_email="ana@example.com")
+        add_prebooking(other, venue, user_email="ben@example.com")
+
+
+def test_a_prebooking_without_an_end_is_given_up_a_day_after_its_opening(owner: Connection) -> None:
+    venue = add_venue(owner)
+    row = {"venue_id": venue, "user_email": "ana@example.com", "booking_data": Jsonb({}), "available_at": noon()}
+    owner.execute(
+        "insert into public.prebookings (venue_id, user_email, booking_data, available_at)"
+        " values (%(venue_id)s, %(user_email)s, %(booking_data)s, %(available_at)s)",
+        row,
+    )
+    assert owner.execute("select expires_at from public.prebookings").fetchone() == (noon(86_400),)
+
+
+def test_ten_thousand_members_can_be_added_at_once(owner: Connection) -> None:
+    owner.execute(
+        """insert into public.prebookings (venue_id, user_email, booking_data, available_at)
+        select %s, n || '@example.com', jsonb_build_object('class_id', n), now() from generate_series(1, 10000) n""",
+        [add_venue(owner)],
+    )
+
+
+def _refused(connection: Connection, venue: UUID) -> str | None:
+    try:
+        add_prebooking(connection, venue, user_email=ME, available_at=noon(60))
+    except psycopg.Error as refused:
+        return refused.sqlstate
+    return None
+
+
+# what is being booked is not edited
+
+_EDITS = [
+    b"available_at = available_at + interval '9 seconds'",
+    b"expires_at = expires_at + interval '1 hour'",
+    b"user_email = 'you@example.com'",
+    b"""booking_data = '{"class_id": "another"}'""",
+    b"venue_id = (select id from public.venues where name = 'another')",
+    b"id = gen_random_uuid()",
+    b"status = 'cancelled', settled_at = now()",
+]
+
+
+@pytest.mark.parametrize("edit", _EDITS)
+@pytest.mark.parametrize("state", ["claimed", "in doubt", "its lease is over"])
+def test_a_row_that_is_being_booked_is_not_made_into_another_one(
+    owner: Connection, service: Connection, at: At, edit: bytes, state: str
+) -> None:
+    """I1, I10: neither two places for one prebooking, nor a call at an opening from before the change."""
+    add_venue(owner, name="another")
+    row = add_prebooking(owner, add_venue(owner), maybe_sent=state == "in doubt")
+    if state != "in doubt":
+        claim(service, uuid4())
+    if state == "its lease is over":
+        at(60)
+    before = prebooking(owner, row)
+    with pytest.raises(psycopg.Error, match="is being booked") as refused:
+        owner.execute(b"update public.prebookings set " + edit + b" where id = %s", [row])
+    assert refused.value.sqlstate == "PT409"
+    assert prebooking(owner, row) == before
+
+
+@pytest.mark.parametrize("edit", _EDITS)
+def test_a_row_that_was_given_back_can_be_edited(owner: Connection, service: Connection, at: At, edit: bytes) -> None:
+    add_venue(owner, name="another")
+    row, me = add_prebooking(owner, add_venue(owner)), uuid4()
+    claim(service, me)
+    finish(service, me)
+    owner.execute(b"update public.prebookings set " + edit + b" where id = %s", [row])
+
+
+_NOTES = {
+    "attempts": 0,
+    "unclear": 0,
+    "early_since": None,
+    "missing_since": None,
+    "blocks": 0,
+    "blocked_at": None,
+    "setbacks": 0,
+    "retry_after": None,
+    "if_not_booked": None,
+    "fired_at": None,
+}
+
+
+def _with_notes(owner: Connection) -> UUID:
+    """Add a row that earlier runs could not book and have given back, with all that they can note about it."""
+    notes: dict[str, Any] = {"attempts": 3, "unclear": 1, "blocks": 1, "setbacks": 3, "if_not_booked": "full"}
+    notes |= dict.fromkeys(["early_since", "missing_since", "blocked_at", "fired_at"], noon(-900))
+    return add_prebooking(owner, add_venue(owner), **notes, retry_after=noon(600))
+
+
+@pytest.mark.parametrize("edit", _EDITS[:1] + _EDITS[2:5])
+def test_a_row_that_is_made_into_another_one_begins_anew(owner: Connection, at: At, edit: bytes) -> None:
+    """Otherwise a corrected opening waits for a back-off, and ends at the first "too early" that it gets."""
+    add_venue(owner, name="another")
+    row = _with_notes(owner)
+    owner.execute(b"update public.prebookings set " + edit + b" where id = %s", [row])
+    after = prebooking(owner, row)
+    assert {name: after[name] for name in _NOTES} == _NOTES
+    assert (after["fresh"], after["lateness_ms"]) == (True, None)
+
+
+@pytest.mark.parametrize("edit", [b"warning = 'log in'", b"expires_at = expires_at + interval '1 hour'"])
+def test_a_row_that_stays_the_same_prebooking_keeps_what_was_noted(owner: Connection, at: At, edit: bytes) -> None:
+    row = _with_notes(owner)
+    before = prebooking(owner, row)
+    owner.execute(b"update public.prebookings set " + edit + b" where id = %s", [row])
+    after = prebooking(owner, row)
+    assert {name: after[name] for name in _NOTES} == {name: before[name] for name in _NOTES}
+
+
+@pytest.mark.parametrize("edit", [b"host = 'other.example'", b"host = null", b"provider = 'aimharder'"])
+@pytest.mark.parametrize("state", ["claimed", "in doubt"])
+def test_a_venue_is_not_made_into_another_one_while_rows_are_being_booked_there(
+    owner: Connection, service: Connection, at: At, edit: bytes, state: str
+) -> None:
+    """I1: otherwise the other venue is asked about the call, has no such place, and the row is booked once more."""
+    venue = add_venue(owner)
+    add_prebooking(owner, venue, status="failed", outcome="unknown", settled_at=noon(), maybe_sent=True)
+    row = add_prebooking(owner, venue, maybe_sent=state == "in doubt")
+    if state == "claimed":
+        claim(service, uuid4())
+    change = b"update public.venues set " + edit + b" where id = %s"
+    with pytest.raises(psycopg.Error, match="are being booked there") as refused:
+        owner.execute(change, [venue])
+    assert refused.value.sqlstate == "PT409"
+    owner.execute("update public.venues set name = 'n', enabled = false, provider_box_id = '7' where id = %s", [venue])
+    owner.execute(
+        "update public.prebookings set maybe_sent = false, claimed_by = null, claimed_until = null,"
+        " turn_until = null where id = %s",
+        [row],
+    )
+    owner.execute(change, [venue])
+
+
+@pytest.mark.parametrize("edit", [b"warning = 'log in'", b"user_email = user_email", b"created_at = created_at"])
+def test_what_does_not_make_another_row_of_it_may_be_written(
+    owner: Connection, service: Connection, edit: bytes
+) -> None:
+    row = add_prebooking(owner, add_venue(owner))
+    claim(service, uuid4())
+    owner.execute(b"update public.prebookings set " + edit + b" where id = %s", [row])
+
+
+# what AimHarder's booker could not read
+
+_GOOD = {"class_id": "4711", "day": "20300111"}
+_READABLE: list[dict[str, Any]] = [
+    {},
+    {"class_id": 4711},
+    {"class_id": " 4711 "},
+    {"day": "2030-01-11"},
+    {"day": "20280229"},
+    {"insist": 0},
+    {"insist": 1},
+    {"insist": True},
+    {"family_id": None},
+    {"family_id": 12},
+    {"class_name": "WOD", "anything": [1, {"else": None}]},
+]
+_UNREADABLE: list[tuple[str, dict[str, Any]]] = [
+    ("class_id", {"class_id": None}),
+    ("class_id", {"class_id": ""}),
+    ("class_id", {"class_id": "47 11"}),
+    ("class_id", {"class_id": ["4711"]}),
+    ("class_id", {"class_id": True}),
+    ("class_id", {"class_id": 4711.5}),
+    ("class_id", {"class_id": "4" * 41}),
+    ("class_id", {"class_id": "\uff14\uff17\uff11\uff11"}),
+    ("day", {"day": None}),
+    ("day", {"day": "11/01/2030"}),
+    ("day", {"day": "2030-0111"}),
+    ("day", {"day": "20301301"}),
+    ("day", {"day": "20300230"}),
+    ("day", {"day": "20290229"}),
+    ("day", {"day": "2030-02-31"}),
+    ("day", {"day": "00000101"}),
+    ("insist", {"insist": 2}),
+    ("insist", {"insist": "yes"}),
+    ("family_id", {"family_id": "a b"}),
+    ("family_id", {"family_id": {}}),
+]
+
+
+@pytest.fixture
+def box(owner: Connection, at: At) -> UUID:
+    return add_venue(owner, provider="aimharder", host="box.aimharder.com")
+
+
+@pytest.mark.parametrize("data", _READABLE)
+def test_data_that_can_be_booked_warns_of_nothing(owner: Connection, box: UUID, data: dict[str, Any]) -> None:
+    row = add_prebooking(owner, box, booking_data=_GOOD | data)
+    assert prebooking(owner, row)["warning"] is None
+
+
+@pytest.mark.parametrize(("what", "data"), _UNREADABLE)
+def test_data_that_cannot_be_booked_is_warned_about_when_it_is_written(
+    owner: Connection, box: UUID, what: str, data: dict[str, Any]
+) -> None:
+    row = add_prebooking(owner, box, booking_data=_GOOD | data)
+    assert (prebooking(owner, row)["warning"] or "").startswith(f"bad_data: {what} is n")
+    owner.execute("update public.prebookings set booking_data = %s where id = %s", [Jsonb(_GOOD), row])
+    assert prebooking(owner, row)["warning"] is None
+    owner.execute("update public.prebookings set booking_data = %s where id = %s", [Jsonb(_GOOD | data), row])
+    assert prebooking(owner, row)["warning"].startswith("bad_data: ")
+
+
+def test_where_no_class_is_missing_the_data_is_nobody_s_business(owner: Connection) -> None:
+    row = add_prebooking(owner, add_venue(owner), booking_data={"whatever": "the endpoint wants"})
+    assert prebooking(owner, row)["warning"] is None
+
+
+def test_a_row_that_is_moved_to_aimharder_is_read_anew(owner: Connection, box: UUID) -> None:
+    row = add_prebooking(owner, add_venue(owner), booking_data={"class_id": "a b"})
+    owner.execute("update public.prebookings set venue_id = %s where id = %s", [box, row])
+    assert prebooking(owner, row)["warning"].startswith("bad_data: ")
+
+
+def test_neither_a_login_nor_a_claim_takes_this_warning_away(owner: Connection, service: Connection, box: UUID) -> None:
+    row = add_prebooking(owner, box, user_email=ME, booking_data={"class_id": "a b"})
+    assert claim(service, uuid4())["no_login"] == 1
+    owner.execute("update public.prebookings set warning = null where id = %s", [row])
+    add_session(owner, box, ME)
+    assert claimed(service, uuid4()) == [row]
+    assert prebooking(owner, row)["warning"].startswith("bad_data: ")

@@ -1,0 +1,254 @@
+"""The table of evidence, walked: which outcome ends a row, on what the venue said, and nothing else does."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from datetime import timedelta
+from itertools import pairwise
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+
+from prebooking.model import COMPLETED, ENDED_BY_DATABASE, FAILED, Kind, Outcome
+from prebooking.run.evidence import Evidence, proves
+from tests.support.bookers import ScriptedBooker, use_booker
+from tests.support.calls import claimed, complete, fail
+from tests.support.database import Connection, Database
+from tests.support.doubles import EPOCH
+from tests.support.factories import add_prebooking, add_venue
+from tests.support.world import World
+
+FINAL = COMPLETED | FAILED | ENDED_BY_DATABASE
+
+
+def test_every_final_outcome_rests_on_some_evidence_and_no_other_outcome_does() -> None:
+    """I8."""
+    for kind in Kind:
+        assert any(proves(evidence, kind) for evidence in Evidence) is (kind in FINAL), kind
+
+
+def test_only_the_passing_of_the_end_proves_what_the_database_alone_writes() -> None:
+    for kind in ENDED_BY_DATABASE:
+        assert [evidence for evidence in Evidence if proves(evidence, kind)] == [Evidence.EXPIRY]
+
+
+@pytest.mark.parametrize("kind", sorted(Kind))
+def test_a_claim_can_write_just_what_some_evidence_of_a_run_proves(database: Database, kind: Kind) -> None:
+    owner, instance = database.connection, uuid4()
+    row = add_prebooking(owner, add_venue(owner))
+    assert claimed(owner, instance) == [row]
+    allowed = kind in FINAL and not proves(Evidence.EXPIRY, kind)
+    assert writes(owner, row, instance, kind) is allowed
+
+
+def writes(connection: Connection, row: UUID, instance: UUID, kind: Kind) -> bool:
+    """Return whether one of the two settling functions writes the outcome."""
+    for settle in (complete, fail):
+        with suppress(psycopg.Error):
+            if settle(connection, row, instance, str(kind)):
+                return True
+    return False
+
+
+@pytest.mark.parametrize("kind", sorted(Kind))
+def test_an_answer_ends_a_row_just_when_the_table_says_so(
+    database: Database, monkeypatch: pytest.MonkeyPatch, kind: Kind
+) -> None:
+    world = World(database)
+    [row] = world.opening(1)
+    use_booker(monkeypatch, ScriptedBooker(answer=Outcome(kind)))
+    world.play(world.invoke())
+    ended = (world.row(row)["status"] != "pending", world.row(row)["outcome"])
+    assert ended == ((True, str(kind)) if proves(Evidence.ANSWER, kind) else (False, None))
+
+
+@pytest.mark.parametrize("kind", sorted(Kind))
+def test_what_a_venue_says_when_asked_after_the_lease_ends_a_row_just_when_it_has_the_place(
+    database: Database, monkeypatch: pytest.MonkeyPatch, kind: Kind
+) -> None:
+    world = World(database)
+    [row] = world.opening(1, maybe_sent=True)
+    booker = ScriptedBooker(answer=Outcome(Kind.UNSURE), found=Outcome(kind))
+    use_booker(monkeypatch, booker)
+    world.play(world.invoke())
+    expected = {Kind.BOOKED: Kind.RECONCILED}.get(kind, kind)
+    ended = world.row(row)["outcome"]
+    assert ended == (str(expected) if proves(Evidence.QUESTION, expected) else None)
+    assert len(booker.calls) == (1 if kind is Kind.NOT_BOOKED else 0), "only a row that is not booked is called again"
+
+
+@pytest.mark.parametrize("kind", sorted(FAILED))
+def test_a_login_that_is_missing_ends_a_row_only_when_the_venue_refuses_it(
+    database: Database, monkeypatch: pytest.MonkeyPatch, kind: Kind
+) -> None:
+    world = World(database)
+    [row] = world.opening(1)
+    use_booker(monkeypatch, ScriptedBooker(ready=False, login=Outcome(kind)))
+    world.play(world.invoke())
+    assert world.row(row)["outcome"] == (str(kind) if proves(Evidence.LOGIN, kind) else None)
+
+
+@pytest.mark.parametrize("kind", sorted(FAILED))
+def test_a_disputed_answer_becomes_a_refusal_only_when_asked_after_the_lease(
+    database: Database, monkeypatch: pytest.MonkeyPatch, kind: Kind
+) -> None:
+    world = World(database)
+    [row] = world.opening(1)
+    disputed = Outcome(Kind.UNSURE, if_not_booked=kind)
+    booker = ScriptedBooker(answer=disputed, found=Outcome(Kind.NOT_BOOKED))
+    use_booker(monkeypatch, booker)
+
+    async def story() -> tuple[str | None, str | None]:
+        await world.invoke()
+        early = world.row(row)["outcome"]
+        await asyncio.sleep(60)
+        await world.invoke()
+        return early, world.row(row)["outcome"]
+
+    assert world.play(story()) == (None, str(kind) if proves(Evidence.QUESTION_AFTER_LEASE, kind) else None)
+    assert len(booker.calls) == (1 if proves(Evidence.QUESTION_AFTER_LEASE, kind) else 2)
+
+
+def test_four_unclear_calls_and_no_place_are_a_refusal(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(database)
+    [row] = world.opening(1)
+    booker = ScriptedBooker(answer=Outcome(Kind.UNSURE), found=Outcome(Kind.NOT_BOOKED))
+    use_booker(monkeypatch, booker)
+    world.play(minutes(world, 6))
+    assert (world.row(row)["outcome"], len(booker.calls)) == ("rejected", 4)
+
+
+@pytest.mark.parametrize("clear", [Kind.TOO_EARLY, Kind.SESSION_EXPIRED])
+def test_clear_answers_do_not_count_as_unclear_calls(
+    database: Database, monkeypatch: pytest.MonkeyPatch, clear: Kind
+) -> None:
+    """Four clear answers, then one call that is cut off."""
+    world = World(database)
+    [row] = world.opening(1)
+    booker = ScriptedBooker(answer=Outcome(clear), found=Outcome(Kind.NOT_BOOKED))
+    use_booker(monkeypatch, booker)
+
+    async def story() -> None:
+        while len(booker.calls) < 4:
+            await minutes(world, 1)
+        booker.answer = Outcome(Kind.UNSURE)
+        while len(booker.calls) < 5:
+            await minutes(world, 1)
+        booker.answer = Outcome(Kind.BOOKED)
+        await minutes(world, 3)
+
+    world.play(story())
+    assert world.row(row)["outcome"] == "booked"
+
+
+def test_too_early_is_final_after_a_quarter_of_an_hour_and_asked_once_a_minute(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(database)
+    [row] = world.opening(1)
+    booker = ScriptedBooker(answer=Outcome(Kind.TOO_EARLY))
+    use_booker(monkeypatch, booker)
+
+    async def story() -> None:
+        for _ in range(3):  # triggers that come at once count as one
+            await world.invoke()
+        await asyncio.sleep(57)
+        await minutes(world, 13)
+        assert world.row(row)["status"] == "pending"
+        assert len(booker.calls) <= 4 * 15
+        await minutes(world, 4)
+
+    world.play(story())
+    assert world.row(row)["outcome"] == "too_early"
+    assert "quarter of an hour" in world.row(row)["error_message"]
+
+
+@pytest.mark.parametrize("late", [2, 6, 13])
+def test_a_gym_that_opens_minutes_late_is_booked(database: Database, late: int) -> None:
+    world = World(database, skew=timedelta(minutes=-late))
+    [row] = world.opening(1)
+    world.play(minutes(world, late + 2))
+    assert world.ends([row]) == [("completed", "booked")]
+
+
+@pytest.mark.parametrize("behind", [2.5, 5.0, 50.0])
+def test_triggers_that_come_at_once_end_no_row_at_a_venue_whose_clock_is_behind(
+    database: Database, behind: float
+) -> None:
+    """Three triggers within 3.3 seconds."""
+    world = World(database, skew=timedelta(seconds=-behind))
+    [row] = world.opening(1)
+
+    async def story() -> float:
+        for _ in range(3):
+            await world.invoke()
+        took = asyncio.get_running_loop().time()
+        await asyncio.sleep(60)
+        await minutes(world, 2)
+        return took
+
+    assert world.play(story()) < 3.3
+    assert world.ends([row]) == [("completed", "booked")]
+
+
+def test_a_class_that_the_venue_no_longer_lists_is_gone_only_after_a_second_look(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(database)
+    [row] = world.opening(1, maybe_sent=True)
+    use_booker(monkeypatch, ScriptedBooker(found=Outcome(Kind.MISSING)))
+    world.play(world.invoke())
+    assert world.ends([row]) == [("pending", None)]
+    world.play(minutes(world, 3))
+    assert world.ends([row]) == [("failed", "class_gone")]
+
+
+@pytest.mark.parametrize(("seconds", "end"), [(59, ("pending", None)), (60, ("failed", "class_gone"))])
+def test_two_looks_within_a_minute_are_one(
+    database: Database, monkeypatch: pytest.MonkeyPatch, seconds: float, end: tuple[str, str | None]
+) -> None:
+    world = World(database)
+    [row] = world.opening(1, at=-600, maybe_sent=True, missing_since=EPOCH - timedelta(seconds=seconds))
+    use_booker(monkeypatch, ScriptedBooker(found=Outcome(Kind.MISSING)))
+    world.play(world.invoke())
+    assert world.ends([row]) == [end]
+
+
+def test_questions_about_a_row_come_less_and_less_often(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(database)
+    [row] = world.opening(1, maybe_sent=True)
+    asked: list[float] = []
+
+    class Asked(ScriptedBooker):
+        async def confirm(self, *_: object, **__: object) -> Outcome:
+            asked.append(asyncio.get_running_loop().time())
+            return Outcome(Kind.CANNOT_TELL)
+
+    use_booker(monkeypatch, Asked())
+    world.play(minutes(world, 60))
+    assert world.ends([row]) == [("pending", None)]
+    waits = [later - earlier for earlier, later in pairwise(asked)]
+    assert waits[:3] == pytest.approx([60, 120, 300], abs=65)
+    assert all(wait >= 890 for wait in waits[3:])
+    assert len(asked) <= 8
+
+
+def test_a_row_that_is_not_at_the_venue_can_be_cancelled_again(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(database)
+    [row] = world.opening(1, maybe_sent=True)
+    use_booker(monkeypatch, ScriptedBooker(answer=Outcome(Kind.NOT_SENT), found=Outcome(Kind.NOT_BOOKED)))
+    world.play(world.invoke())
+    assert (world.row(row)["maybe_sent"], world.row(row)["claimed_by"]) == (False, None)
+    query = "select public.cancel_prebooking_v1(%s, %s)"
+    assert world.connection.execute(query, [row, world.row(row)["user_email"]]).fetchone() == ("cancelled",)
+
+
+async def minutes(world: World, runs: int) -> None:
+    """Trigger once a minute."""
+    for _ in range(runs):
+        await world.invoke()
+        await asyncio.sleep(60)

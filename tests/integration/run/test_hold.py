@@ -1,0 +1,132 @@
+"""What is known of the database's clock while rows are held: a few answers bring the first byte near the opening."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from uuid import uuid4
+
+import httpx
+import pytest
+from pydantic import AwareDatetime, TypeAdapter
+
+from prebooking.clock import DatabaseTime, Deadline, Reading
+from prebooking.database.client import IsolatedSupabase, create_isolated_supabase
+from prebooking.run.hold import QUESTIONS, tighten_while_held
+from prebooking.settings import Settings
+from tests.support.database import Database
+from tests.support.doubles import EPOCH, VirtualClock, run_virtual
+from tests.support.world import ENVIRONMENT, WorldTransport
+
+Ways = tuple[float, float]  # seconds there and back; with no way back the answer is lost
+LOST = float("inf")
+_instant = TypeAdapter(AwareDatetime).validate_python
+
+
+class Network(httpx.AsyncBaseTransport):
+    """A wire to the real SQL whose ways differ from request to request, over and over. ``asked_at``: EPOCH is 0."""
+
+    def __init__(self, database: Database, ways: Sequence[Ways]) -> None:
+        self._wire, self._ways = WorldTransport(database, there=0, back=0), itertools.cycle(ways)
+        self.asked_at: list[float] = []
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self.asked_at.append(asyncio.get_running_loop().time())
+        there, back = next(self._ways)
+        await asyncio.sleep(there)
+        response = await self._wire.handle_async_request(request)
+        if back == LOST:
+            raise httpx.ReadError("lost", request=request)
+        await asyncio.sleep(back)
+        return response
+
+
+async def first_reading(supabase: IsolatedSupabase, clock: VirtualClock) -> DatabaseTime:
+    """Return what one answer says, as a claim's does."""
+    asked = Reading.of(clock)
+    answer = await supabase.call("prebooking_clock", {}, _instant, until=Deadline(clock, asked, 8))
+    return DatabaseTime(clock, answer.value, asked, Reading.of(clock))
+
+
+def held(network: Network, *, opens: float = 3.0, hold: bool = True) -> float:
+    """Hold a row that opens this many seconds after the epoch, and return how late its first byte would leave."""
+
+    async def story() -> float:
+        clock, opening = VirtualClock(), EPOCH + timedelta(seconds=opens)
+        settings = Settings.from_environment(ENVIRONMENT)
+        async with create_isolated_supabase(settings, uuid4(), clock=clock, transport=network) as supabase:
+            time = await first_reading(supabase, clock)
+            network.asked_at.clear()
+            left = asyncio.create_task(leaves(time, opening))
+            if hold:
+                latest = max(opening, clock.now()) + timedelta(seconds=0.51)
+                await tighten_while_held(supabase, time, opening)
+                assert clock.now() <= latest, "it never outlasts the opening by more than the first answer's way"
+            return await left
+
+    return run_virtual(story())
+
+
+async def leaves(time: DatabaseTime, opening: datetime) -> float:
+    await time.sleep_until(opening)
+    database = VirtualClock().now()
+    assert time.at_least() <= database <= time.at_most()
+    return (database - opening).total_seconds()
+
+
+def test_one_answer_alone_leaves_the_first_byte_as_late_as_its_way_back(database: Database) -> None:
+    late = held(Network(database, [(0.01, 0.1)]), hold=False)
+    assert 0.1 <= late < 0.101
+
+
+@pytest.mark.parametrize("first", [0.02, 0.05, 0.1, 0.5])
+def test_with_a_network_of_20_ms_the_first_byte_leaves_within_12_ms(database: Database, first: float) -> None:
+    """The claim's answer may be slow, the questions' answers are as the network is."""
+    late = held(Network(database, [(0.01, first), *[(0.01, 0.01)] * QUESTIONS]))
+    assert 0 <= late <= 0.012
+
+
+def test_on_a_network_that_jitters_the_best_of_the_answers_counts(database: Database) -> None:
+    late = held(Network(database, [(0.01, 0.1), (0.02, 0.07), (0.1, 0.04), (0.01, 0.009), (0.01, 0.2), (0.03, 0.05)]))
+    assert 0 <= late <= 0.012
+
+
+def test_on_a_network_that_loses_most_answers_one_is_enough(database: Database) -> None:
+    late = held(Network(database, [(0.01, 0.1), *[(0.01, LOST)] * 4, (0.01, 0.01), *[(0.01, LOST)] * 20]))
+    assert 0 <= late <= 0.012
+
+
+def test_when_every_answer_is_lost_the_first_byte_leaves_as_without_questions(database: Database) -> None:
+    late = held(Network(database, [(0.01, 0.1), *[(0.01, LOST)] * 30]))
+    assert 0.1 <= late < 0.101
+
+
+@pytest.mark.parametrize(("there", "back"), [(0.08, 0.005), (0.005, 0.08), (0.3, 0.0)])
+def test_a_network_that_is_slower_one_way_makes_nobody_early(database: Database, there: float, back: float) -> None:
+    late = held(Network(database, [(there, back)]))
+    assert 0 <= late <= back + 0.001
+
+
+def test_a_few_questions_are_asked_spread_over_the_hold_and_none_right_before_the_opening(database: Database) -> None:
+    network = Network(database, [(0.01, 0.01)])
+    held(network)
+    assert len(network.asked_at) == QUESTIONS
+    assert max(network.asked_at) <= 2.95
+    gaps = [after - before for before, after in itertools.pairwise(network.asked_at)]
+    assert min(gaps) > 0.4
+
+
+def test_nothing_is_asked_right_before_the_opening_of_a_short_hold_either(database: Database) -> None:
+    network = Network(database, [(0.01, 0.01)])
+    held(network, opens=0.2)
+    assert len(network.asked_at) == QUESTIONS
+    assert max(network.asked_at) <= 0.15
+
+
+@pytest.mark.parametrize("opens", [-1.0, 0.02, 0.16])
+def test_nothing_is_asked_in_a_short_hold_or_after_the_opening(database: Database, opens: float) -> None:
+    network = Network(database, [(0.01, 0.01)])
+    held(network, opens=opens)
+    assert network.asked_at == []

@@ -1,0 +1,233 @@
+"""Rows that cannot get on delay no others: each kind of them floods the table, and a healthy opening is met."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import ExitStack
+from uuid import UUID
+
+import pytest
+
+from prebooking.local.venue.twin import Arrival, CallPlan, Canned
+from tests.support.database import Database
+from tests.support.factories import add_prebooking, add_venue
+from tests.support.floods import KEY, Flood, blocked, in_doubt, locked, no_login, out_of_reach, times_out
+from tests.support.world import World
+
+BOOKED = ("completed", "booked")
+
+ELSEWHERE = [in_doubt, out_of_reach, times_out, blocked, no_login, locked]
+AT_THE_SAME_VENUE = [in_doubt, locked]
+
+
+@pytest.mark.parametrize("venues", [1, 14])
+@pytest.mark.parametrize("flood", ELSEWHERE)
+def test_a_flood_of_rows_that_cannot_get_on_delays_no_healthy_venue(
+    database: Database, flood: Flood, venues: int
+) -> None:
+    """I2: also when there are more of them than one claim can hold."""
+    world = World(database)
+    flooded = [add_venue(world.connection) for _ in range(venues)]
+    met_on_time(world, database, flood, flooded, add_venue(world.connection))
+
+
+@pytest.mark.parametrize("flood", AT_THE_SAME_VENUE)
+def test_a_flood_of_rows_that_cannot_get_on_delays_nobody_at_their_own_venue(database: Database, flood: Flood) -> None:
+    world = World(database)
+    venue = add_venue(world.connection)
+    met_on_time(world, database, flood, [venue], venue)
+
+
+@pytest.mark.parametrize(("members", "stagger_ms"), [(121, 50), (7, 1000), (30, 250)])
+def test_as_many_rows_in_doubt_as_fill_a_run_delay_no_fresh_row_of_their_venue(
+    database: Database, members: int, stagger_ms: int
+) -> None:
+    world = World(database)
+    world.twin.can_tell = False
+    venue = add_venue(world.connection)
+    world.opening(members, venue=venue, at=-60, maybe_sent=True)
+    [fresh] = world.opening(1, venue=venue)
+    world.play(world.invoke(STAGGER_MS=str(stagger_ms)))
+    assert world.ends([fresh]) == [BOOKED]
+    assert world.sent()[0] < 0.2
+    assert 0 < len(world.twin.ledger.arrivals("GET")) <= 10, "a few questions per run"
+
+
+def met_on_time(world: World, database: Database, flood: Flood, flooded: list[UUID], healthy: UUID) -> None:
+    """Let two minutes pass before the healthy opening, and see that it is met in the order of its rows."""
+    with ExitStack() as until:
+        flood(world, database, flooded, until)
+        rows = world.opening(5, at=120, venue=healthy)
+
+        async def story() -> None:
+            for _ in range(3):
+                await world.invoke(SESSION_ENCRYPTION_KEY=KEY)
+                await asyncio.sleep(60 - asyncio.get_running_loop().time() % 60)
+
+        world.play(story())
+        names = {str(row) for row in rows}
+        calls = [a for a in world.twin.ledger.first_calls() if a.prebooking_id in names]
+        assert world.ends(rows) == [BOOKED] * 5
+        assert [call.prebooking_id for call in calls] == [str(row) for row in rows]
+        assert (calls[0].at - world.row(rows[0])["available_at"]).total_seconds() < 0.2
+
+
+def test_a_member_who_cancels_while_the_claim_comes_delays_nobody_by_a_minute(database: Database) -> None:
+    world = World(database)
+    first, *rest = world.opening(10)
+    other = database.connect()
+
+    async def story() -> None:
+        with other.transaction():
+            other.execute("update public.prebookings set warning = 'edited' where id = %s", [first])
+            run = asyncio.create_task(world.invoke())
+            await asyncio.sleep(0.006)
+        await run
+
+    world.play(story())
+    assert world.ends([first, *rest]) == [BOOKED] * 10, "the locked row is taken by the same run once it is free"
+
+
+def test_a_row_locked_for_minutes_is_said_and_those_behind_it_are_booked(database: Database) -> None:
+    world = World(database)
+    first, *rest = world.opening(10)
+    other = database.connect()
+    with other.transaction():
+        other.execute("select from public.prebookings where id = %s for update", [first])
+        summary = world.play(world.invoke())
+    assert world.ends(rest) == [BOOKED] * 9
+    assert summary.message == "Processed 9 prebookings; 1 due row locked by another transaction"
+    assert summary.execution_time_ms < 3000
+
+
+def test_the_end_of_a_run_waits_for_no_locked_row_and_gives_it_back_later(database: Database) -> None:
+    world = World(database)
+    rows = world.opening(5)
+    world.venue_wire.refuses = lambda _: True
+    other = database.connect()
+
+    async def story() -> None:
+        run = asyncio.create_task(world.invoke())
+        await asyncio.sleep(0.05)
+        with other.transaction():
+            other.execute("select from public.prebookings where id = %s for update", [rows[0]])
+            await asyncio.sleep(0.5)
+        await run
+
+    world.play(story())
+    assert [world.row(row)["claimed_by"] for row in rows] == [None] * 5
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 405])
+@pytest.mark.parametrize("tells", [True, False])
+def test_a_block_that_only_one_row_meets_puts_that_row_last_and_then_ends_it(
+    database: Database, status: int, *, tells: bool
+) -> None:
+    world = World(database)
+    rows = world.opening(13)
+    oldest = str(rows[0])
+    refused = CallPlan(acts=False, answer=Canned(status))
+
+    def fate(arrival: Arrival) -> CallPlan:
+        is_refused = arrival.prebooking_id == oldest and (arrival.method == "POST" or not tells)
+        return refused if is_refused else CallPlan()
+
+    world.twin.fate = fate
+
+    async def story() -> None:
+        await world.invoke()
+        await asyncio.sleep(60)
+        for _ in range(5):
+            await world.invoke()
+            await asyncio.sleep(60)
+        assert world.ends(rows[1:]) == [BOOKED] * 12, "all others after one pause of five minutes"
+        for _ in range(20):
+            await world.invoke()
+            await asyncio.sleep(60)
+
+    world.play(story())
+    assert world.ends(rows[:1]) == [("failed", "rejected")]
+    assert "booked others meanwhile" in world.row(rows[0])["error_message"]
+
+
+def test_a_venue_that_cannot_be_reached_is_left_alone_for_a_minute_and_then_booked(database: Database) -> None:
+    world = World(database)
+    rows = world.opening(60)
+    world.venue_wire.refuses = lambda _: True
+
+    async def story() -> None:
+        await world.invoke()
+        assert [world.row(row)["claimed_by"] for row in rows] == [None] * 60
+        world.venue_wire.refuses = lambda _: False
+        await world.invoke()
+        assert world.sent() == [], "the venue is paused"
+        await asyncio.sleep(61)
+        await world.invoke()
+
+    world.play(story())
+    assert world.ends(rows) == [BOOKED] * 60, "the first answers show that the venue is well again"
+    order = [arrival.prebooking_id for arrival in world.twin.ledger.first_calls()]
+    assert order == [str(row) for row in rows]
+
+
+def test_a_session_that_forgot_the_lock_of_all_claims_is_an_error_after_a_minute(database: Database) -> None:
+    world = World(database)
+    rows = world.opening(1, at=60)
+    other = database.connect()
+    for function in (b"claim_due_prebookings_v1", b"finish_run_v1"):
+        other.execute(b"alter function public.%s set lock_timeout = '10ms'" % function)
+
+    async def story() -> list[tuple[bool, str]]:
+        answers = []
+        await world.invoke()
+        other.execute("select pg_advisory_lock(7301, 1)")
+        for _ in range(3):
+            await asyncio.sleep(55)
+            summary = await world.invoke()
+            answers.append((summary.success, summary.message))
+        other.execute("select pg_advisory_unlock_all()")
+        await world.invoke()
+        return answers
+
+    first, *_, last = world.play(story())
+    assert first == (True, "Another run is claiming")
+    assert last[0] is False
+    assert "another session holds the lock of all claims" in last[1]
+    assert world.ends(rows) == [BOOKED]
+
+
+def test_a_run_without_time_to_claim_says_so_and_is_an_error_when_it_repeats(database: Database) -> None:
+    world = World(database)
+    rows = world.opening(1)
+
+    async def story() -> list[tuple[bool, bool, str]]:
+        answers = []
+        await world.invoke()
+        for _ in range(3):
+            await asyncio.sleep(60)
+            summary = await world.invoke(guard=1.5)
+            answers.append((summary.success, summary.timed_out, summary.message))
+        return answers
+
+    first, *_, last = world.play(story())
+    assert world.ends(rows) == [BOOKED]
+    assert first[:2] == (True, True)
+    assert first[2].startswith("There was no time left to claim")
+    assert last[0] is False
+
+
+def test_a_member_with_two_hundred_rows_keeps_nobody_from_being_called(database: Database) -> None:
+    world = World(database)
+    venue = add_venue(world.connection)
+    opens = world.row(world.opening(1, venue=venue)[0])["available_at"]
+    for number in range(5):
+        add_prebooking(
+            world.connection,
+            venue,
+            user_email="greedy@example.com",
+            available_at=opens,
+            booking_data={"class_id": f"made up {number}"},
+        )
+    victims = world.opening(3, venue=venue)
+    world.play(world.invoke())
+    assert world.ends(victims) == [BOOKED] * 3

@@ -1,8 +1,0 @@
-"""``make prove``."""
-
-import sys
-
-from prebooking.local.program import run
-
-if __name__ == "__main__":
-    sys.exit(run("tests.proof.prove"))

@@ -1,0 +1,46 @@
+"""The operator's functions of the database, on a connection that the test holds in its hand."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID, uuid4
+
+from psycopg import sql
+from psycopg.types.json import Jsonb
+
+from tests.support.database import Connection
+from tests.support.factories import noon
+
+
+def ask(connection: Connection, function: str, *arguments: object) -> Any:
+    """Call one of our functions; a dictionary goes as JSON."""
+    given = [Jsonb(argument) if isinstance(argument, dict) else argument for argument in arguments]
+    query = sql.SQL("select {}({})").format(
+        sql.Identifier("public", function), sql.SQL(", ").join([sql.Placeholder()] * len(given))
+    )
+    [(answer,)] = connection.execute(query, given).fetchall()
+    return answer
+
+
+def add_venue(connection: Connection, **overrides: Any) -> dict[str, Any]:
+    """Add a box, as the command line does; the answer as it comes."""
+    venue = {"id": uuid4(), "name": "Box Centro", "provider": "aimharder", "host": "centro.aimharder.com"}
+    venue |= {"box": "42", "timezone": "Europe/Madrid", "rule": "4 days before"}
+    answer: dict[str, Any] = ask(connection, "add_venue_v1", *(venue | overrides).values())
+    return answer
+
+
+def add_wish(connection: Connection, venue: UUID, **overrides: Any) -> dict[str, Any]:
+    """Add a prebooking that opens at one and whose class begins at two; the answer as it comes."""
+    wish = {"id": uuid4(), "venue": venue, "email": "ana@example.com", "data": {"class_id": "4711", "day": "20261123"}}
+    wish |= {"available_at": noon(3600), "expires_at": noon(7200), "again": False}
+    answer: dict[str, Any] = ask(connection, "add_prebooking_v1", *(wish | overrides).values())
+    return answer
+
+
+def preview(connection: Connection, *, lead_ms: int = 0) -> dict[str, Any]:
+    """Ask what a claim would take."""
+    providers = ["webhook", "aimharder"]
+    arguments = [uuid4(), providers, 100, 5000, 50, lead_ms, 30_000, 8000]
+    answer: dict[str, Any] = ask(connection, "preview_claim_v1", *arguments)
+    return answer

@@ -1,0 +1,49 @@
+"""One of many processes that claim and settle as fast as they can: ``python -m tests.support.racer DSN``.
+
+Says "ready", waits for a line, and ends when nothing is pending any more. Every fifth invocation dies: it settles half
+of what it holds and is not heard of again, so that others take its rows over when its short lease is over.
+"""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from uuid import UUID, uuid4
+
+import psycopg
+
+from tests.support.calls import claimed, complete, finish
+from tests.support.database import Connection
+
+_LEASE_MS = 1000
+_TURN_MS = 300
+
+
+def main(dsn: str) -> None:
+    """Race until nothing is left."""
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute("set role service_role")
+        sys.stdout.write("ready\n")
+        sys.stdout.flush()
+        sys.stdin.readline()
+        for number in itertools.count(1):
+            if not _something_is_left(connection):
+                break
+            _run(connection, uuid4(), dies=number % 5 == 0)
+
+
+def _run(connection: Connection, me: UUID, *, dies: bool) -> None:
+    rows = claimed(connection, me, limit=60, fire_within_ms=950, stagger_ms=50, lease_ms=_LEASE_MS, turn_ms=_TURN_MS)
+    for row in rows[: len(rows) // 2] if dies else rows:
+        complete(connection, row, me)
+    if rows and not dies:
+        finish(connection, me)
+
+
+def _something_is_left(connection: Connection) -> bool:
+    left = connection.execute("select exists (select from public.prebookings where status = 'pending')").fetchone()
+    return left == (True,)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,149 @@
+"""A world on a virtual clock: the real scheduler, client and SQL, and a venue twin; only the wires are made up."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Callable, Coroutine
+from datetime import timedelta
+from typing import Any, TypeVar
+from uuid import UUID, uuid4
+
+import httpx
+
+from prebooking.clock import Clock, Deadline, Reading
+from prebooking.function.invocation import run_once
+from prebooking.local import rest
+from prebooking.local.keys import Keys
+from prebooking.local.venue.server import TwinTransport
+from prebooking.local.venue.twin import Arrival, VenueTwin
+from prebooking.log import Log
+from prebooking.model import Summary
+from prebooking.settings import Settings
+from tests.support.calls import prebooking
+from tests.support.database import Database, set_clock
+from tests.support.doubles import EPOCH, VirtualClock, run_virtual
+from tests.support.factories import add_prebooking, add_venue
+
+T = TypeVar("T")
+
+ENVIRONMENT = {
+    "CRON_SECRET": "the-secret-of-the-cron",
+    "SUPABASE_URL": "http://127.0.0.1:54321",
+    "SUPABASE_SERVICE_ROLE_KEY": "sb_secret_of_the_tests",
+    "BOOKING_WEBHOOK_URL": "http://127.0.0.1:9/book",
+    "BOOKING_WEBHOOK_SECRET": "the-secret-of-the-venue",
+}
+
+
+class WorldTransport(httpx.AsyncBaseTransport):
+    """Carries RPCs to the real SQL. Virtual time stands still while a statement runs, and is the database's time.
+
+    ``loses`` says of a function, by its name, how a call of it ends: "" as it should, "before" or "after" it was
+    carried out with a broken connection, "hangs" without any answer.
+    """
+
+    def __init__(self, database: Database, *, there: float = 0.005, back: float = 0.005) -> None:
+        self.keys, self.there, self.back = Keys(), there, back
+        self.loses: Callable[[str], str] = lambda _: ""
+        self.calls: list[str] = []
+        self._superuser, self._connection = database.connection, database.connect("authenticator")
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        function = request.url.path.rpartition("/")[2]
+        await asyncio.sleep(self.there)
+        self.calls.append(function)
+        loss = self.loses(function)
+        if loss == "hangs":
+            await asyncio.Event().wait()
+        if loss != "before":
+            reply = self._carry_out(function, request)
+        await asyncio.sleep(self.back)
+        if loss:
+            raise httpx.ReadError("lost", request=request)
+        return httpx.Response(reply.status, headers=reply.headers, content=reply.body, request=request)
+
+    def _carry_out(self, function: str, request: httpx.Request) -> rest.RestReply:
+        set_clock(self._superuser, VirtualClock().now())
+        headers = {"apikey": self.keys.secret}
+        return rest.call(self._connection, keys=self.keys, function=function, headers=headers, body=request.content)
+
+
+class World:
+    """One database, one venue system, and as many invocations as a story wants."""
+
+    def __init__(self, database: Database, **venue: Any) -> None:
+        self.connection = database.connection
+        self.twin = VenueTwin(now=lambda: VirtualClock().now(), secret=ENVIRONMENT["BOOKING_WEBHOOK_SECRET"], **venue)
+        self.wire, self.venue_wire = WorldTransport(database), TwinTransport(self.twin, there=0.02, back=0.02)
+        self._numbers = itertools.count()
+        set_clock(self.connection, EPOCH)
+
+    def play(self, story: Coroutine[Any, Any, T]) -> T:
+        """Play a story to its end, and let the venue finish what has reached it."""
+
+        async def all_of_it() -> T:
+            told = await story
+            await self.venue_wire.played_out()
+            return told
+
+        return run_virtual(all_of_it())
+
+    def opening(
+        self,
+        members: int,
+        *,
+        at: float = 0.0,
+        capacity: int = 1000,
+        waiting: int = 0,
+        venue: UUID | None = None,
+        **how: Any,
+    ) -> list[UUID]:
+        """Add prebookings of this many members, in order, of a class that opens this many seconds after the epoch."""
+        class_id, opens = f"class {uuid4()}", EPOCH + timedelta(seconds=at)
+        self.twin.open_class(class_id, opens_at=opens, capacity=capacity, waiting_list=waiting)
+        venue = venue or add_venue(self.connection)
+        wish: dict[str, Any] = {"booking_data": {"class_id": class_id}, "available_at": opens} | how
+        made = (EPOCH - timedelta(hours=1) + timedelta(seconds=next(self._numbers)) for _ in range(members))
+        return [add_prebooking(self.connection, venue, created_at=created_at, **wish) for created_at in made]
+
+    async def invoke(self, *, clock: Clock | None = None, guard: float | None = None, **environment: str) -> Summary:
+        """Be the function, once."""
+        clock, instance_id = clock or VirtualClock(), uuid4()
+        settings = Settings.from_environment(ENVIRONMENT | environment)
+        deadline = Deadline(clock, Reading.of(clock), guard or settings.execution_timeout_seconds)
+        return await run_once(
+            settings,
+            instance_id=instance_id,
+            guard=deadline,
+            clock=clock,
+            log=Log(instance_id=instance_id),
+            to_database=self.wire,
+            to_venues=self.venue_wire,
+        )
+
+    def wish(self, row_id: UUID) -> Arrival:
+        """Return a booking call for the row, as the venue hears it."""
+        row = self.row(row_id)
+        about = (str(row_id), row["user_email"], row["booking_data"]["class_id"], str(row["venue_id"]))
+        return Arrival(VirtualClock().now(), "POST", *about)
+
+    def row(self, row_id: UUID) -> dict[str, Any]:
+        """Return a row as it stands."""
+        return prebooking(self.connection, row_id)
+
+    def ends(self, rows: list[UUID]) -> list[tuple[str, str | None]]:
+        """Return how rows stand: status and outcome."""
+        query = "select status, outcome from public.prebookings where id = %s"
+        return [self.connection.execute(query, [row]).fetchone() or ("gone", None) for row in rows]
+
+    def sent(self) -> list[float]:
+        """Return when first calls arrived at the venue, in seconds since the epoch."""
+        return [(arrival.at - EPOCH).total_seconds() for arrival in self.twin.ledger.first_calls()]
+
+
+async def minutes(world: World, runs: int) -> None:
+    """Trigger once a minute."""
+    for _ in range(runs):
+        await world.invoke()
+        await asyncio.sleep(60)

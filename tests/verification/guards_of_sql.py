@@ -1,0 +1,165 @@
+"""The guards in the database, and how each is taken away."""
+
+from __future__ import annotations
+
+from tests.verification import scenarios, scenarios_of_calls, scenarios_of_locks, scenarios_of_settling
+from tests.verification.guard import Guard
+from tests.verification.mutation import Dropped, InSql
+
+CLAIM, FINISH, CANCEL = "claim_due_prebookings_v1", "finish_run_v1", "cancel_prebooking_v1"
+COMPLETE, FAIL = "complete_prebooking_v1", "fail_prebooking_v1"
+
+_MINE = "where p.id = p_id and p.claimed_by = p_instance and p.status = 'pending'"
+_UNFENCED = "where p.id = p_id and p.status = 'pending'"
+_LEASE_OVER = "(p.claimed_until is null or p.claimed_until <= t or p.claimed_until > v_longest)"
+_TURN = "claimed_by is not null and claimed_by <> p_instance and turn_until > t and turn_until <= v_longest)"
+
+GUARDS_OF_SQL = (
+    Guard(
+        "a live claim is respected",
+        scenarios.two_at_once,
+        (
+            InSql(CLAIM, "and p.fresh and", "and"),
+            InSql(CLAIM, _TURN, "false)"),
+            InSql(CLAIM, f"and {_LEASE_OVER}\n      for no key", "for no key"),
+        ),
+    ),
+    Guard(
+        "one invocation at an opening: the turn",
+        scenarios.one_joins_during_a_turn,
+        (InSql(CLAIM, _TURN, "false)"),),
+    ),
+    Guard(
+        "the turn is not as long as the lease",
+        scenarios.one_joins_behind_a_dead_holder,
+        (InSql(CLAIM, _TURN, _TURN.replace("turn_until", "claimed_until")),),
+    ),
+    Guard(
+        "the lease is longer than the turn",
+        scenarios.a_venue_acts_late,
+        (InSql(CLAIM, "claimed_until = t + v_lease,", "claimed_until = t + v_turn,"),),
+    ),
+    Guard(
+        "who is taken over is in doubt",
+        scenarios.a_holder_dies_after_sending,
+        (InSql(CLAIM, "set maybe_sent = p.maybe_sent or p.claimed_by is not null,", "set maybe_sent = p.maybe_sent,"),),
+    ),
+    Guard(
+        "whose lease is over is taken over",
+        scenarios_of_settling.a_call_is_cut_off_and_then_all_goes_well,
+        (
+            InSql(
+                CLAIM,
+                f"and {_LEASE_OVER}\n          and (p.retry",
+                "and p.claimed_until is null\n          and (p.retry",
+            ),
+        ),
+    ),
+    Guard(
+        "a claim answers what is held already",
+        scenarios.the_answer_of_a_claim_is_lost,
+        (
+            InSql(
+                CLAIM,
+                "p.claimed_by = p_instance and p.claimed_until > t and p.claimed_until <= v_longest);\nend",
+                "p.claimed_until = t + v_lease);\nend",
+            ),
+        ),
+    ),
+    Guard(
+        "a run that is over claims nothing",
+        scenarios.a_claim_comes_after_its_run,
+        (InSql(CLAIM, "where instance_id = p_instance and closed_at is not null) then", "where false) then"),),
+    ),
+    Guard(
+        "claims come one after the other: the lock",
+        scenarios_of_locks.two_claims_meet,
+        (InSql(CLAIM, "perform public.prebooking_lock();", ""),),
+    ),
+    Guard(
+        "a locked row is passed over",
+        scenarios_of_locks.a_row_is_edited_just_now,
+        (InSql(CLAIM, "skip locked),\n    taken", "),\n    taken"),),
+    ),
+    Guard(
+        "the expiry respects a live claim",
+        scenarios.a_class_begins_while_an_answer_is_under_way,
+        (
+            InSql(
+                CLAIM,
+                "and (claimed_until is null or claimed_until <= t or claimed_until > v_longest)\n    order",
+                "order",
+            ),
+        ),
+    ),
+    Guard(
+        "what expires in doubt is unknown",
+        scenarios.a_class_begins_before_anybody_can_ask,
+        (
+            InSql(
+                CLAIM,
+                "outcome = case when p.maybe_sent or p.claimed_by is not null then",
+                "outcome = case when false then",
+            ),
+        ),
+    ),
+    Guard(
+        "settling is fenced by the claim",
+        scenarios_of_settling.a_failure_is_written_while_the_next_one_holds_the_row,
+        (InSql(COMPLETE, _MINE, _UNFENCED), InSql(FAIL, _MINE, _UNFENCED)),
+    ),
+    Guard(
+        "a terminal row cannot be written",
+        scenarios_of_settling.a_failure_is_written_after_the_end,
+        (Dropped("prebookings_terminal"),),
+        first=(InSql(COMPLETE, _MINE, "where p.id = p_id"), InSql(FAIL, _MINE, "where p.id = p_id")),
+    ),
+    Guard(
+        "no row ends without saying how",
+        scenarios.two_at_once,
+        (Dropped("outcome_fits_status", "constraint"),),
+        first=(InSql(COMPLETE, "status = 'completed', outcome = p_outcome,", "status = 'completed', outcome = null,"),),
+    ),
+    Guard(
+        "only what is surely unsent goes back",
+        scenarios_of_settling.a_call_is_cut_off,
+        (
+            InSql(FINISH, "case when s.stays then p.claimed_by end", "null"),
+            InSql(FINISH, "case when s.stays then p.claimed_until end", "null"),
+            InSql(FINISH, "case when s.stays then least(p.turn_until, t) end", "null"),
+        ),
+    ),
+    Guard(
+        "giving back never clears a doubt",
+        scenarios_of_settling.a_venue_cannot_tell,
+        (InSql(FINISH, "p.maybe_sent and s.verdict <> 'not_booked'", "false"),),
+    ),
+    Guard(
+        "what is in doubt cannot be cancelled by writing",
+        scenarios_of_settling.cancelled_by_writing,
+        (Dropped("prebookings_being_booked"),),
+    ),
+    Guard(
+        "what is being booked cannot be made into another prebooking",
+        scenarios_of_settling.edited_while_it_is_being_booked,
+        (Dropped("prebookings_being_booked"),),
+    ),
+    Guard(
+        "what is in doubt cannot be cancelled by asking",
+        scenarios_of_settling.cancelled_by_asking,
+        (InSql(CANCEL, " and claimed_by is null and not maybe_sent", ""),),
+        first=(Dropped("prebookings_being_booked"),),
+    ),
+    Guard(
+        "a login is refreshed by one at a time",
+        scenarios_of_calls.two_refresh_one_login,
+        (InSql("lease_session_v1", " or leased_by = p_instance);", " or true);"),),
+        first=(
+            InSql(
+                "claim_sessions_v1",
+                "having not bool_or(p.claimed_by is not null or p.available_at between",
+                "having true or bool_or(p.claimed_by is not null or p.available_at between",
+            ),
+        ),
+    ),
+)

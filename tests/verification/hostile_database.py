@@ -1,0 +1,259 @@
+"""A hostile database: every error and every answer that is none, to the claim and to the settling of a booking."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from enum import Enum, auto
+from random import Random
+from typing import Any
+from uuid import uuid4
+
+from anyio.from_thread import start_blocking_portal
+
+from prebooking.local.function import Function
+from tests.support import peers
+from tests.support.peers import Peer, Script, answers
+from tests.support.world import ENVIRONMENT
+from tests.verification import exceptions
+from tests.verification.canaries import MARK, Canaries
+from tests.verification.harness import GUARD, ports
+from tests.verification.hostile_replies import MEBIBYTE, UNSURE, ok, says
+from tests.verification.part import Part, Result, Share
+from tests.verification.watch import Memory, Watch, watching
+
+MEMORY = 128 * MEBIBYTE  # an answer of up to 16 MiB is bytes, text and objects at once, and others are read beside it
+IN_TIME = GUARD + 5.0  # seconds: the guard, a second for the last writes, and four for a machine full of storms
+_AT_ONCE = 6  # triggers
+_ROUNDS = 4
+_CLAIM, _COMPLETE, _FINISH = "claim_due_prebookings_v1", "complete_prebooking_v1", "finish_run_v1"
+_CLAIMS_SINCE = "claims_since_v1"
+_BOOKED = ok(b'{"state": "booked"}', status="201 Created")
+
+
+class Handling(Enum):
+    """What is done about an error."""
+
+    FINAL = auto()  # asked once: a second try could change nothing
+    AGAIN = auto()  # asked again, while there is time
+    BUSY = auto()  # another invocation is claiming: no failure, and with this guard no time to wait for it
+
+
+# PostgREST's codes and SQLSTATEs, with the HTTP status they come with.
+CODES: dict[str, tuple[int, Handling]] = {
+    "42501": (403, Handling.FINAL),  # no right: a key of the wrong role
+    "42703": (400, Handling.FINAL),  # no such column
+    "22P02": (400, Handling.FINAL),  # no uuid
+    "23514": (400, Handling.FINAL),  # a check; PostgREST shows the whole row
+    "25006": (405, Handling.FINAL),  # read-only
+    "PT409": (409, Handling.FINAL),  # raised on purpose: a terminal row
+    "PGRST202": (404, Handling.FINAL),  # no such function: not migrated
+    "PGRST205": (404, Handling.FINAL),  # no such table
+    "PGRST301": (401, Handling.FINAL),  # a bad token
+    "PGRST303": (401, Handling.FINAL),  # an expired one
+    "57014": (500, Handling.AGAIN),  # out of time
+    "40001": (500, Handling.AGAIN),  # a conflict
+    "53300": (503, Handling.AGAIN),  # out of connections
+    "57P01": (503, Handling.AGAIN),  # shutting down
+    "PGRST001": (503, Handling.AGAIN),  # PostgREST has lost the database
+    "PGRST003": (504, Handling.AGAIN),  # PostgREST has no connection free
+    "55P03": (500, Handling.BUSY),  # the lock is taken
+}
+
+
+def refusal(code: str) -> Script:
+    """Return the script of an error as PostgREST tells it, with a member's data in every text of it."""
+    status, _ = CODES[code]
+    leak = f"Failing row contains ({MARK}@example.com, {ENVIRONMENT['BOOKING_WEBHOOK_SECRET']})."
+    body = json.dumps({"code": code, "message": leak, "details": leak, "hint": leak}).encode()
+    return says(
+        ok(body, "Content-Type: application/json", f"Proxy-Status: PostgREST; error={code}", status=f"{status} X")
+    )
+
+
+@dataclass(slots=True)
+class HostileCase:
+    """One way of being hostile, to one invocation: in the answer to its claim, or to its settling of a booking."""
+
+    name: str
+    claim: Script | None = None
+    settle: Script | None = None
+    code: str | None = None
+    asked: list[tuple[str, Any]] = field(default_factory=list)  # functions, and what they were given
+
+    def reply(self, function: str, given: Any) -> Script:
+        """Return how a call is answered."""
+        self.asked.append((function, given))
+        if function == _CLAIM:
+            first = self.count(_CLAIM) == 1
+            return self.claim or says(ok(json.dumps(_claim(rows=first)).encode(), "Content-Type: application/json"))
+        if function == _COMPLETE and self.settle:
+            return self.settle
+        if function == _CLAIMS_SINCE:
+            now = datetime.now(UTC).isoformat()
+            recent = json.dumps({"now": now, "last_claim_at": now}).encode()
+            return says(ok(recent, "Content-Type: application/json"))
+        finished = json.dumps({"released": 0, "locked": 0}).encode()
+        return says(ok(finished if function == _FINISH else b"true", "Content-Type: application/json"))
+
+    @property
+    def was_met(self) -> bool:
+        """Say whether it has come to where it is hostile: a storm beside it may have left no time to send anything."""
+        return self.count(_COMPLETE if self.settle else _CLAIM) > 0
+
+    def anew(self) -> HostileCase:
+        """Return the same case, of which nothing was asked yet."""
+        return replace(self, asked=[])
+
+    def count(self, function: str) -> int:
+        return sum(name == function for name, _ in self.asked)
+
+
+def _claim(*, rows: bool) -> dict[str, Any]:
+    """Return a claim's answer as the real function gives it, with one row or none."""
+    now = datetime.now(UTC)
+    venue = {"id": str(uuid4()), "name": "Box", "provider": "webhook", "host": None, "provider_box_id": None}
+    row = {
+        "id": str(uuid4()),
+        "user_email": f"{MARK}@example.com",
+        "booking_data": "{}",
+        "available_at": (now - timedelta(seconds=1)).isoformat(),
+        "expires_at": (now + timedelta(hours=1)).isoformat(),
+        "created_at": now.isoformat(),
+        "maybe_sent": False,
+        "venue": venue | {"timezone": "Europe/Madrid", "idempotent": False, "opening_rule": None},
+        "session": None,
+    }
+    return {
+        "now": now.isoformat(),
+        "expired": 0,
+        "unknown": 0,
+        "locked": 0,
+        "no_login": 0,
+        "rows": [row] if rows else [],
+    }
+
+
+CASES = [
+    *[HostileCase(f"{code} to the claim", claim=refusal(code), code=code) for code in CODES],
+    *[HostileCase(f"{code} to the settling", settle=refusal(code), code=code) for code in CODES],
+    *[HostileCase(f"{name}, to the claim", claim=script) for name, script in UNSURE.items()],
+    *[HostileCase(f"{name}, to the settling", settle=script) for name, script in UNSURE.items() if name != "a number"],
+]
+
+
+@dataclass(slots=True)
+class HostileDatabase:
+    """Is hostile to each invocation in the way whose turn it is."""
+
+    waiting: deque[HostileCase] = field(default_factory=deque)
+    by_instance: dict[str, HostileCase] = field(default_factory=dict)
+
+    def case(self, instance: str) -> HostileCase:
+        if instance not in self.by_instance:
+            self.by_instance[instance] = self.waiting.popleft()
+        return self.by_instance[instance]
+
+
+@asynccontextmanager
+async def served(hostile: HostileDatabase) -> AsyncIterator[str]:
+    """Answer for it on this machine, for as long as the block lasts."""
+
+    async def script(peer: Peer) -> None:
+        number = 0
+        while not peer.ended.is_set():
+            number += 1
+            await peer.request(number)
+            head, _, body = peers.requests(bytes(peer.received))[number - 1].partition(b"\r\n\r\n")
+            lines = head.decode().split("\r\n")
+            instance = next(line.split(": ")[1] for line in lines if line.lower().startswith("x-instance-id"))
+            await hostile.case(instance).reply(lines[0].split(" ")[1].rpartition("/")[2], json.loads(body))(peer)
+
+    async with peers.serve(script) as server:
+        yield server.url
+
+
+def _handled(case: HostileCase, status: int, log: list[dict[str, Any]]) -> Iterator[str]:
+    """Say what of an error was not handled as it must be."""
+    handling = CODES[case.code][1] if case.code else Handling.AGAIN
+    busy = handling is Handling.BUSY and case.claim is not None
+    if status != (200 if busy else 500):
+        yield f"{case.name}: HTTP {status}"
+    if case.code and not busy and case.code not in {line.get("code") for line in log}:
+        yield f"{case.name}: the code is not in the log"
+    tries = case.count(_CLAIM if case.claim else _COMPLETE)
+    if case.code and case.claim and (handling is Handling.AGAIN) != (tries > 1):
+        yield f"{case.name}: asked {tries} times"
+    notes = [given["p_sent"] for name, given in case.asked if name == _FINISH and case.settle]
+    if any([note["verdict"] for note in sent] != ["unsure"] for sent in notes):
+        yield f"{case.name}: what was sent is given back"
+
+
+def _went_through(
+    function: Function, watch: Watch, hostile: HostileDatabase, cases: list[HostileCase]
+) -> Iterator[str]:
+    """Trigger once a case, several at a time; say what went wrong."""
+
+    def trigger(_: HostileCase) -> tuple[str, int, float]:
+        started = time.monotonic()
+        answer = function.trigger()
+        watch.log.append(f"answered: {answer.text}")
+        return answer.json()["instance_id"], answer.status_code, time.monotonic() - started
+
+    hostile.waiting.extend(cases)
+    with ThreadPoolExecutor(_AT_ONCE) as callers:
+        answered = list(callers.map(trigger, cases))
+    lines = [json.loads(line) for line in watch.log if line.startswith("{")]
+    for instance, status, took in answered:
+        case = hostile.by_instance[instance]
+        if case.was_met:
+            yield from _handled(case, status, [line for line in lines if line.get("instance_id") == instance])
+        if took > IN_TIME:
+            yield f"{case.name}: answered after {took:.1f} s"
+
+
+def _every_case(function: Function, watch: Watch, hostile: HostileDatabase, cases: list[HostileCase]) -> Iterator[str]:
+    """Go through the cases, and again through those that the storms of others have kept from being met."""
+    for _ in range(_ROUNDS):
+        yield from _went_through(function, watch, hostile, cases)
+        cases = [case.anew() for case in cases if not case.was_met]
+    yield from (f"{case.name}: was never met" for case in cases)
+
+
+def hostilities(cases: Iterable[HostileCase]) -> Iterator[Result]:
+    """Go through the cases against one real process, under watch."""
+    cases, hostile, canaries = [case.anew() for case in cases], HostileDatabase(), Canaries(ENVIRONMENT)
+    Random(6).shuffle(cases)  # noqa: S311 - so that answers without end do not all come at once ...
+    cases.sort(key=lambda case: case.code is None)  # ... and no storm is beside those whose tries are counted
+    with watching() as watch, start_blocking_portal() as portal:
+        database = portal.wrap_async_context_manager(served(hostile))
+        venue = portal.wrap_async_context_manager(peers.serve(answers(_BOOKED)))
+        with database as url, venue as server:
+            urls = {"SUPABASE_URL": url, "BOOKING_WEBHOOK_URL": server.url}
+            guard = {"EXECUTION_TIMEOUT_SECONDS": f"{GUARD}", "LEASE_SECONDS": f"{GUARD + 20}"}
+            with watch.function(ENVIRONMENT | urls | guard) as function:
+                memory = Memory(function.ready().process.pid) if Memory.can_be_measured() else None
+                found = list(_every_case(function, watch, hostile, cases))
+                grown = memory.grown() if memory else 0
+            found += [f"memory grew by {grown / MEBIBYTE:.0f} MiB"] if grown > MEMORY else []
+        others = {address for address in watch.connections() if address[1] not in set(ports(urls.values()))}
+        found += [f"the function has connected to {host}:{port}" for host, port in others]
+        canaries.search("the log and the answers", watch.log)
+    shown = exceptions.of_database(case.claim for case in cases if case.claim)
+    canaries.search("the database client's exceptions", shown)
+    codes = sum(case.code is not None for case in cases)
+    yield Result(f"hostile answers of a database, {codes} of them error codes{Memory.note()}", len(cases), found)
+    yield canaries.result()
+
+
+def _run(share: Share) -> Iterator[Result]:
+    yield from hostilities(CASES[:: 6 if share.size.sample else 1])
+
+
+PART = Part("a hostile database", _run)

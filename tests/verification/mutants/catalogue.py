@@ -1,0 +1,26 @@
+"""All mutants, in the order in which they are tried."""
+
+from __future__ import annotations
+
+from tests.verification.mutants.mutant import Mutant
+from tests.verification.mutants.of_attempts import OF_ATTEMPTS
+from tests.verification.mutants.of_bookers import OF_BOOKERS
+from tests.verification.mutants.of_logins import OF_LOGIN_CARE
+from tests.verification.mutants.of_operators import OF_OPERATION
+from tests.verification.mutants.of_rows import OF_ROWS
+from tests.verification.mutants.of_runs import OF_RUNS
+from tests.verification.mutants.of_settling import OF_ENDS
+from tests.verification.mutants.of_the_claim import OF_CLAIMS
+from tests.verification.mutants.of_waiting import OF_WAITING
+
+MUTANTS: list[Mutant] = [
+    *OF_ATTEMPTS,
+    *OF_ROWS,
+    *OF_RUNS,
+    *OF_WAITING,
+    *OF_BOOKERS,
+    *OF_CLAIMS,
+    *OF_ENDS,
+    *OF_LOGIN_CARE,
+    *OF_OPERATION,
+]

@@ -1,0 +1,184 @@
+"""Mutants of what is said to a venue: calls, webhook, AimHarder, members' logins, and who may call us."""
+
+from __future__ import annotations
+
+from tests.verification.mutants.mutant import Mutant, mutants
+
+OF_CALLS = mutants(
+    "prebooking/bookers/call.py",
+    ("Kind.UNSURE if first_byte.left else Kind.NOT_SENT", "Kind.NOT_SENT", "call"),
+    ("Kind.UNSURE if first_byte.left else Kind.NOT_SENT", "Kind.UNSURE", "call::where_nobody_listens_nothing_was_sent"),
+    ("            self.left = True\n", "", "call"),
+    (
+        "if said.done() or self._age() > FRESH:",
+        "if self._age() > FRESH:",
+        "call_gate::no_first_byte_leaves_on_a_connection_that_the_server_has_ended",
+    ),
+    (
+        "if said.done() or self._age() > FRESH:",
+        "if said.done():",
+        "call_gate::no_first_byte_leaves_on_a_connection_that_is_too_old",
+    ),
+    (
+        "        if not first_byte.left:  # no",
+        "        if False:  # no",
+        "call_gate::a_gate_that_refuses_lets_no_byte_out",
+    ),
+    ("return value if isinstance(value, dict) else None", "return value", "unit/webhook"),
+    (
+        "        return STALE_CONNECTION\n",
+        "        return Outcome(Kind.UNSURE)\n",
+        "call_gate::no_first_byte_leaves_on_a_connection_that_is_too_old",
+    ),
+)
+
+OF_WEBHOOKS = mutants(
+    "prebooking/bookers/webhook/booker.py",
+    ("if reply.status == httpx.codes.TOO_EARLY:", "if False:", "unit/webhook"),
+    ("403, 404, 405, 407", "403, 405, 407", "unit/webhook"),
+    (" and reply.status != httpx.codes.REQUEST_TIMEOUT", "", "unit/webhook"),
+    ("_placed(said) if said is not None else", "_placed(said or {}) if True else", "unit/webhook"),
+    ("if reply.status == httpx.codes.OK and state in", "if state in", "unit/webhook"),
+    ('"Idempotency-Key": str(row.id)', '"Idempotency-Key": str(row.venue.id)', "unit/webhook_request"),
+    ("{1,100}", "{1,101}", "unit/webhook"),
+    ("allow_nan=False", "allow_nan=True", "unit/webhook_request"),
+    (
+        "if isinstance(state, str) and state in NAMED_REFUSALS:",
+        "if isinstance(state, str) and state in set(Kind):",
+        "unit/webhook",
+    ),
+    (
+        "return Outcome(Kind.ALREADY_BOOKED, _booking_id(said or {}))",
+        "return Outcome(Kind.BOOKED, _booking_id(said or {}))",
+        "unit/webhook",
+    ),
+)
+
+OF_AIMHARDER = [
+    *mutants(
+        "prebooking/bookers/aimharder/booker.py",
+        ("    if key in _BY_KEY:\n", "    if key in _BY_KEY and number not in _BY_NUMBER:\n", "unit/aimharder_site"),
+        (
+            "0: Outcome(Kind.UNSURE, if_booked=Kind.BOOKED, if_not_booked=Kind.FULL)",
+            "0: Outcome(Kind.FULL)",
+            "unit/aimharder_site",
+        ),
+        (
+            "    if reply.status != httpx.codes.OK or not said:\n        return _UNREADABLE",
+            "    if reply.status != httpx.codes.OK or not said:\n        return Outcome(Kind.REJECTED)",
+            "unit/aimharder_site",
+        ),
+        ("    -4: Outcome(Kind.TOO_EARLY),\n", "", "unit/aimharder_site"),
+        ("return _told(nobody) if nobody else place", "return place", "unit/aimharder_booker"),
+        (
+            "is_whole = len(classes) < CLASSES and all(one.class_id for one in classes)",
+            "is_whole = len(classes) < CLASSES",
+            "unit/aimharder_booker",
+        ),
+        (
+            "is_whole = len(classes) < CLASSES and all(one.class_id for one in classes)",
+            "is_whole = all(one.class_id for one in classes)",
+            "unit/aimharder_booker",
+        ),
+        ("        if row.session_over:\n", "        if False:\n", "unit/aimharder_booker"),
+        (
+            "over=self._used.get(row.id, held.version)",
+            "over=held.version",
+            "aimharder_logins::a_session_that_has_died_is_renewed_once_for_all_of_a_member_s_rows",
+            "aimharder::two_rows_of_one_member_refresh_once",
+            "aimharder_logins",
+        ),
+        (
+            "most_calls: float = 4",
+            "most_calls: float = 400",
+            "aimharder_logins::a_box_that_is_down_for_a_class_is_called_four_times_in_all",
+        ),
+        (
+            "family_id=family_id, timeout=timeout / 2",
+            "timeout=timeout / 2",
+            "aimharder_logins::a_family_member_s_place_is_looked_for_as_theirs",
+        ),
+        (
+            "    if one.place is not Kind.NOT_BOOKED:\n            return",
+            "    if one.place is not Kind.WAITLISTED:\n            return",
+            "unit/aimharder_booker",
+        ),
+    ),
+    *mutants(
+        "prebooking/bookers/aimharder/sessions.py",
+        (
+            "            if held.version > over:\n",
+            "            if False:\n",
+            "aimharder_logins::a_session_that_has_died_is_renewed_once_for_all_of_a_member_s_rows",
+        ),
+        (
+            "if member in self._unanswered or until.remaining() < REFRESH_TIME:",
+            "if member in self._unanswered:",
+            "aimharder_logins::a_refresh_is_not_begun_without_the_time_to_hear_its_answer",
+        ),
+        ("Held(fresh, held.version + 1)", "Held(fresh, held.version)", "aimharder_logins", "aimharder"),
+        (
+            "        member = member.lower()\n        async",
+            "        async",
+            "aimharder_logins::an_address_in_another_case_is_the_same_member",
+        ),
+        (
+            "self._held[member].version > held.version else Outcome",
+            "False else Outcome",
+            "aimharder_logins::a_login_that_could_not_be_kept_books_all_the_same",
+        ),
+    ),
+]
+
+OF_SEALS = mutants(
+    "prebooking/bookers/aimharder/seal.py",
+    ('f"{venue_id}:{member.lower()}"', "member.lower()", "unit/sealing"),
+    ('f"{venue_id}:{member.lower()}"', 'f"{venue_id}"', "unit/sealing"),
+    ('f"{venue_id}:{member.lower()}"', 'f"{venue_id}:{member}"', "unit/sealing"),
+    ("nonce = os.urandom(_NONCE)", "nonce = bytes(_NONCE)", "unit/sealing"),
+    ("AESGCM(self._keys[0]).encrypt", "AESGCM(self._keys[-1]).encrypt", "unit/sealing"),
+    ("        for key in self._keys:\n", "        for key in self._keys[:1]:\n", "unit/sealing"),
+    ("SEALED_LIMIT = 16_384", "SEALED_LIMIT = 16_388", "unit/sealing"),
+)
+
+OF_STORED_SESSIONS = mutants(
+    "prebooking/database/sessions.py",
+    (
+        'params |= {"p_over": why.kind is Kind.SESSION_EXPIRED}',
+        'params |= {"p_over": True}',
+        "session_keeper::a_session_that_could_not_be_refreshed_is_said_and_tried_again",
+    ),
+    (
+        "        with suppress(ValidationError):\n",
+        "        with suppress(TypeError):\n",
+        "session_keeper::a_bad_login_or_venue_costs_nobody_else_their_login",
+    ),
+)
+
+OF_KEYS = mutants(
+    "prebooking/settings.py",
+    ("hashlib.sha256(key).hexdigest()[:16]", "key.hex()[:16]", "unit/sealing"),
+)
+
+OF_CALLERS = mutants(
+    "prebooking/function/auth.py",
+    ("    if len(authorization) != 1:\n", "    if not authorization:\n", "unit/auth"),
+    ('return scheme.lower() == "bearer" and any(matches)', "return any(matches)", "unit/auth"),
+    (
+        'return scheme.lower() == "bearer" and any(matches)',
+        'return scheme.lower() == "bearer" and all(matches)',
+        "unit/auth",
+    ),
+    ('scheme.lower() == "bearer"', 'scheme == "Bearer"', "unit/auth"),
+    ('"surrogatepass"', '"strict"', "unit/auth"),
+)
+
+OF_BOOKERS: list[Mutant] = [
+    *OF_CALLS,
+    *OF_WEBHOOKS,
+    *OF_AIMHARDER,
+    *OF_SEALS,
+    *OF_STORED_SESSIONS,
+    *OF_KEYS,
+    *OF_CALLERS,
+]

@@ -1,0 +1,260 @@
+"""Mutants of members' logins, and of what reads foreign text, settings and the database's answers."""
+
+from __future__ import annotations
+
+from tests.verification.mutants.mutant import Mutant, mutants
+from tests.verification.mutants.of_the_claim import MIGRATIONS
+
+OF_LOGINS_AT_BOXES = [
+    *mutants(
+        "prebooking/bookers/aimharder/sessions.py",
+        (
+            "        async with self._one_at_a_time[member]:\n",
+            "        if True:\n",
+            "aimharder_logins::an_address_in_another_case_is_the_same_member",
+        ),
+        (
+            'if lease.state != "busy" or pause',
+            "if True or pause",
+            "aimharder_logins::a_login_that_another_run_is_refreshing_is_waited_for",
+        ),
+        (
+            "or pause is None or until.remaining() <= pause",
+            "or pause is None",
+            "aimharder_logins::a_refresh_by_another_run_is_waited_for_until_the_guard_and_no_longer",
+        ),
+        (
+            "if member in self._unanswered or until.remaining() < REFRESH_TIME:",
+            "if until.remaining() < REFRESH_TIME:",
+            "aimharder_logins::a_token_whose_answer_was_lost_is_not_sent_again_and_ends_no_login",
+        ),
+        (
+            "timeout=until.remaining() - WRITE_TIME",
+            "timeout=until.remaining()",
+            "session_keeper::a_refresh_that_is_not_answered_leaves_time_for_the_warning",
+        ),
+        (
+            "if await self._sessions.warn(self._venue.id, member, why, version=held.version, within=WRITE_TIME):",
+            "if True:",
+            "aimharder_logins::a_login_made_while_the_old_one_is_refreshed_is_the_one_that_counts",
+        ),
+        (
+            "            return why\n        return await self._newer(member, held)",
+            "            return why\n        return why",
+            "aimharder_logins::a_login_made_while_the_old_one_is_refreshed_is_the_one_that_counts",
+        ),
+        (
+            "        if lease.session is None:\n",
+            "        if False:\n",
+            "aimharder_logins::a_login_that_is_removed_while_it_is_refreshed_fails_no_row_and_no_run",
+        ),
+        (
+            "except (KeyError, TypeError, ValueError):",
+            "except (KeyError, TypeError):",
+            "session_keeper::a_session_that_does_not_open_is_said_and_left_as_it_is",
+        ),
+    ),
+    Mutant(
+        "prebooking/bookers/aimharder/sessions.py",
+        "stored.version > held.version",
+        "stored.version >= held.version",
+        tests=("aimharder_logins",),
+        unseen="one version is one login: it would only be opened again",
+    ),
+    *mutants(
+        "prebooking/bookers/aimharder/booker.py",
+        (
+            "family_id=family_id, timeout=timeout / 2",
+            "family_id=family_id, timeout=timeout",
+            "aimharder_logins::the_two_questions_about_a_row_take_no_longer_than_one_may",
+        ),
+        (
+            "self._site.whoami(session, timeout=timeout / 2)",
+            "self._site.whoami(session, timeout=timeout)",
+            "aimharder_logins::the_two_questions_about_a_row_take_no_longer_than_one_may",
+        ),
+        (
+            "if reply.status in (httpx.codes.FORBIDDEN, httpx.codes.TOO_MANY_REQUESTS):",
+            "if reply.status in (httpx.codes.FORBIDDEN,):",
+            "unit/aimharder_site::a_status_says_what_no_body_can",
+        ),
+        (
+            "reply.status >= httpx.codes.INTERNAL_SERVER_ERROR or reply.status == httpx.codes.REQUEST_TIMEOUT",
+            "reply.status > httpx.codes.INTERNAL_SERVER_ERROR",
+            "unit/aimharder_site::a_status_says_what_no_body_can",
+        ),
+    ),
+    *mutants(
+        "prebooking/bookers/aimharder/site.py",
+        (
+            'if not is_set(said.get("logout")) and _names',
+            "if _names",
+            "unit/aimharder_site::nobody_in_who_am_i_is_a_dead_session",
+        ),
+        (
+            "isinstance(v, str | int) and is_set(v)",
+            "is_set(v)",
+            "unit/aimharder_site::nobody_in_who_am_i_is_a_dead_session",
+        ),
+    ),
+]
+
+OF_KEPT_LOGINS = [
+    *mutants(
+        ("prebooking/database/sessions.py", "prebooking/bookers/aimharder/seal.py"),
+        (
+            "b64decode(sealed, validate=True)",
+            "b64decode(sealed)",
+            "unit/sealing::what_was_never_sealed_does_not_open_and_is_not_shown",
+        ),
+    ),
+    *mutants(
+        "prebooking/bookers/aimharder/keeper.py",
+        ("AT_ONCE = 10 ", "AT_ONCE = 100 ", "session_keeper::refreshes_are_spaced_out_and_end_inside_the_guard"),
+        (
+            "        except Exception as exc:",
+            "        except ValueError as exc:",
+            "session_keeper::a_fault_of_our_own_costs_nobody_else_their_login",
+        ),
+    ),
+    *mutants(
+        MIGRATIONS + "000005_sessions.sql",
+        (
+            "public.prebooking_clock() + interval '1 minute' or warning",
+            "public.prebooking_clock() or warning",
+            "sessions::a_session_that_is_over_warns_its_member_s_prebookings_and_books_no_more",
+        ),
+        (
+            "\n      and warning is distinct from p_warning\n",
+            "\n",
+            "sessions::a_new_login_waits_for_nobody_and_writes_only_rows_that_waited_for_it",
+        ),
+        (
+            "version + 1, refreshed_at = t, leased_by = null, leased_until = null\n    where",
+            "version + 1, refreshed_at = t\n    where",
+            "sessions::one_at_a_time_refreshes_a_session",
+        ),
+        (
+            "retry_after = null, setbacks = 0",
+            "retry_after = null",
+            "sessions::a_new_login_ends_the_wait_of_rows_that_had_none_that_worked",
+        ),
+        (
+            "and retry_after > t and not",
+            "and not",
+            "sessions::a_new_login_waits_for_nobody_and_writes_only_rows_that_waited_for_it",
+        ),
+        (
+            "early_since is null\n      for no key update skip locked",
+            "early_since is null\n      for no key update",
+            "sessions::a_new_login_waits_for_nobody_and_writes_only_rows_that_waited_for_it",
+        ),
+        (
+            " and w.warning is distinct from w.old and case",
+            " and case",
+            "sessions::a_row_that_is_warned_already_is_not_written_again",
+        ),
+        ("coalesce(w.old, '') !~ '^bad_data:'", "true", "sessions::a_row_that_is_warned_already_is_not_written_again"),
+        (
+            "case when p_over then coalesce(expired_at, t) else",
+            "case when p_over then t else",
+            "sessions::a_login_is_over_since_the_venue_said_so_first",
+        ),
+        (
+            "order by w.opens, s.venue_id, s.user_email limit",
+            "limit",
+            "sessions::those_who_open_first_are_refreshed_first_and_by_one_round_only",
+        ),
+        (
+            "    for no key update of s skip locked),",
+            "    for no key update of s),",
+            "sessions::a_round_passes_over_a_login_that_somebody_writes_just_now",
+        ),
+        (
+            "set leased_by = p_instance, leased_until = t + interval '30 seconds'\n    from free",
+            "set leased_by = p_instance, leased_until = t + interval '299 seconds'\n    from free",
+            "sessions::those_who_open_first_are_refreshed_first_and_by_one_round_only",
+        ),
+        (
+            "order by l.opens, l.venue_id, l.user_email), '[]')",
+            "), '[]')",
+            "sessions::those_who_open_first_are_refreshed_first_and_by_one_round_only",
+        ),
+    ),
+    Mutant(
+        MIGRATIONS + "000005_sessions.sql",
+        "    where p.status = 'pending' and p.claimed_by is null and w.warning is distinct",
+        "    where w.warning is distinct",
+        tests=("sessions",),
+        unseen="a row that is claimed between the snapshot and the lock: no test can stop the statement there",
+    ),
+]
+
+OF_READERS = [
+    *mutants(
+        "prebooking/foreign.py",
+        ("NAME_LIMIT = 100", "NAME_LIMIT = 101", "unit/foreign::a_name_is_read_without_what_cannot_be_seen_or_kept"),
+        (
+            "and same < ends else other",
+            "and same <= ends else other",
+            "unit/foreign::a_class_s_time_is_read_in_every_usual_spelling",
+        ),
+        ("line[:_LINE].partition", "line.partition", "unit/foreign::nothing_makes_a_reader_slow"),
+        ('re.split(r"[/?#:]"', 're.split(r"[/?:]"', "unit/foreign::a_host_is_read_from_an_address"),
+    ),
+    *mutants(
+        "prebooking/content_coding.py",
+        (
+            "MOST_CODINGS = 3",
+            "MOST_CODINGS = 4",
+            "unit/content_coding::a_body_that_cannot_be_decoded_is_refused_without_its_text",
+        ),
+        (
+            "MOST_MEMBERS = 16",
+            "MOST_MEMBERS = 17",
+            "unit/content_coding::a_body_that_cannot_be_decoded_is_refused_without_its_text",
+        ),
+        (
+            "_GZIP, limit - len(whole)",
+            "_GZIP, limit",
+            "unit/content_coding::members_that_are_too_long_together_cost_no_more_memory_than_the_limit",
+        ),
+    ),
+    *mutants(
+        "prebooking/settings.py",
+        (
+            "key = base64.b64decode(value.strip(), validate=True)",
+            "key = base64.b64decode(value.strip())",
+            "unit/settings::a_session_key_has_32_bytes",
+        ),
+        (
+            "len(text := value.strip()) > 1",
+            "len(text := value.strip()) > 2",
+            "unit/settings::quotes_round_nothing_are_refused_by_name",
+        ),
+    ),
+    *mutants(
+        "prebooking/database/client.py",
+        (
+            "ValueError, RecursionError):\n        return None",
+            "ValueError):\n        return None",
+            "isolated_supabase::a_refusal_that_is_nested_too_deeply_still_has_its_status",
+        ),
+    ),
+    Mutant(
+        "prebooking/database/client.py",
+        "postgrest_client_retry=False",
+        "postgrest_client_retry=True",
+        tests=("isolated_supabase",),
+        unseen="the library asks again for reads only, and every call here is a POST",
+    ),
+    Mutant(
+        "prebooking/database/client.py",
+        "auto_refresh_token=False",
+        "auto_refresh_token=True",
+        tests=("isolated_supabase_sharing",),
+        unseen="nobody signs in with this client, so there is no session to refresh",
+    ),
+]
+
+OF_LOGIN_CARE: list[Mutant] = [*OF_LOGINS_AT_BOXES, *OF_KEPT_LOGINS, *OF_READERS]

@@ -1,0 +1,142 @@
+"""Mutants of the operator's functions, of the rules of the tables, and of the bell."""
+
+from __future__ import annotations
+
+from tests.verification.mutants.mutant import Mutant, mutants
+from tests.verification.mutants.of_the_claim import MIGRATIONS
+
+OF_OPERATORS = [
+    *mutants(
+        (MIGRATIONS + "000001_tables.sql", MIGRATIONS + "000002_edits.sql"),
+        ("length(host) <= 253", "length(host) <= 254", "rules::a_venue_that_breaks_a_rule_is_refused"),
+        (
+            "coalesce(new.expires_at, new.available_at + interval '24 hours')",
+            "coalesce(new.expires_at, new.available_at + interval '25 hours')",
+            "writing::a_prebooking_without_an_end_is_given_up_a_day_after_its_opening",
+        ),
+        (
+            "and status = 'pending' and not fresh and (claimed_by is not null or maybe_sent)",
+            "and (claimed_by is not null or maybe_sent)",
+            "writing::a_venue_is_not_made_into_another_one_while_rows_are_being_booked_there",
+        ),
+        (
+            "pg_advisory_xact_lock(7302, hashtext(lower(new.user_email)) & 1023)",
+            "pg_advisory_xact_lock(7302, 1)",
+            "writing::nobody_who_adds_for_one_member_waits_for_another_member",
+        ),
+    ),
+    Mutant(
+        MIGRATIONS + "000001_tables.sql",
+        "grant select, update on public.prebookings to service_role;",
+        "grant select, update, delete on public.prebookings to service_role;",
+        tests=("grants",),
+        unseen="a later migration grants it too, for rows that are old (prebooking_prune)",
+    ),
+    *mutants(
+        MIGRATIONS + "000006_operator.sql",
+        (
+            "perform pg_advisory_xact_lock(7301, 2);\n  select other.* into",
+            "select other.* into",
+            "operator_verdicts::two_edits_cannot_give_two_venues_the_same_box",
+        ),
+        (
+            "order by x.verdict = 'waiting' desc, x.verdict = 'booked' desc, x.status = 'completed' desc limit 1",
+            "order by x.verdict = 'waiting' desc, x.status = 'completed' desc limit 1",
+            "operator_verdicts::of_several_prebookings_in_the_way_the_one_that_says_most_is_named",
+        ),
+    ),
+    *mutants(
+        MIGRATIONS + "000009_status.sql",
+        (
+            "(partition by venue_id, available_at order by",
+            "(partition by available_at order by",
+            "status_figures::only_neighbours_in_the_line_of_one_opening_can_overtake",
+        ),
+        (
+            "(partition by venue_id, available_at order by",
+            "(partition by venue_id order by",
+            "status_figures::only_neighbours_in_the_line_of_one_opening_can_overtake",
+        ),
+        (
+            "order by created_at, id) as overtook",
+            "order by id) as overtook",
+            "status_figures::the_line_of_an_opening_is_in_the_order_in_which_members_asked",
+        ),
+        (
+            " and l.objid = 1 and",
+            " and",
+            "status_figures::the_holder_of_the_claims_lock_is_named_and_nobody_who_waits_or_holds_another",
+        ),
+        (
+            " and l.objsubid = 2 and l.granted",
+            " and l.granted",
+            "status_figures::the_holder_of_the_claims_lock_is_named_and_nobody_who_waits_or_holds_another",
+        ),
+        (
+            " and l.objsubid = 2 and l.granted",
+            " and l.objsubid = 2",
+            "status_figures::the_holder_of_the_claims_lock_is_named_and_nobody_who_waits_or_holds_another",
+        ),
+        (
+            "desc limit 20) c",
+            "desc limit 200) c",
+            "status_figures::the_next_five_openings_and_the_last_twenty_claims_are_shown",
+        ),
+        (
+            "v.name limit 5) o",
+            "v.name limit 6) o",
+            "status_figures::the_next_five_openings_and_the_last_twenty_claims_are_shown",
+        ),
+    ),
+    *mutants(
+        MIGRATIONS + "000010_privacy.sql",
+        (
+            " and jsonb_typeof(value) in ('string', 'number')",
+            "",
+            "privacy::nothing_is_warned_of_in_what_is_left_of_a_member",
+        ),
+        (
+            "array['warning', 'lateness_ms', 'fresh']",
+            "array['lateness_ms', 'fresh']",
+            "privacy::nothing_is_warned_of_in_what_is_left_of_a_member",
+        ),
+        ("  new.warning := null;\n", "", "privacy::nothing_is_warned_of_in_what_is_left_of_a_member"),
+        (
+            "and old.settled_at > public.prebooking_clock() - interval '400 days'",
+            "and old.settled_at > public.prebooking_clock() - interval '399 days'",
+            "privacy::the_service_role_deletes_nothing_that_waits_or_ended_lately",
+        ),
+        (
+            "where settled_at < p_now - interval '400 days'",
+            "where settled_at < p_now - interval '399 days'",
+            "privacy::what_ended_is_kept_for_400_days_and_then_deleted_by_the_claim",
+        ),
+        (
+            "status = 'pending' and claimed_by is null and not maybe_sent;",
+            "status = 'pending' and claimed_by is null;",
+            "privacy::a_member_who_may_be_at_the_venue_is_forgotten_later",
+        ),
+    ),
+    *mutants(
+        MIGRATIONS + "000001_tables.sql",
+        ("<= 6144", "<= 6145", "rules::a_prebooking_that_breaks_a_rule_is_refused"),
+    ),
+]
+
+OF_BELLS = [
+    *mutants(
+        MIGRATIONS + "000007_bell.sql",
+        ("|private|corp|", "|corp|", "bell_switch::refuses_any_other_address_from_every_role"),
+    ),
+    *mutants(
+        "prebooking/database/bell.py",
+        (
+            "[run.at for run in state.runs if run.at]",
+            "[run.at for run in state.runs]",
+            "bell_faults::a_run_that_never_started_is_said",
+        ),
+        ("state.answer in (401, 403)", "state.answer == 401", "bell_faults::the_answer_to_the_last_ring_is_explained"),
+    ),
+]
+
+OF_OPERATION: list[Mutant] = [*OF_OPERATORS, *OF_BELLS]

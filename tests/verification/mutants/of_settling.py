@@ -1,0 +1,223 @@
+"""Mutants of what ends a claim or a prebooking, of members' logins in the database, and of the bell."""
+
+from __future__ import annotations
+
+from tests.verification.mutants.mutant import Mutant, mutants
+from tests.verification.mutants.of_the_claim import MIGRATIONS
+
+_MINE = "where p.id = p_id and p.claimed_by = p_instance and p.status = 'pending'"
+_SETTLED = """attempts = p.attempts + p_attempts,
+      fired_at = coalesce(p.fired_at, p_fired_at), answered_at = p_answered_at, settled_at = public.prebooking_clock(),
+      settled_by = p_instance, claimed_by = null, claimed_until = null, turn_until = null
+  """
+
+OF_SETTLING = mutants(
+    MIGRATIONS + "000004_settle.sql",
+    (
+        f"booking_id = p_booking_id, {_SETTLED}{_MINE}",
+        f"booking_id = p_booking_id, {_SETTLED}where p.id = p_id and p.status = 'pending'",
+        "settle",
+    ),
+    (
+        f"left(p_error_message, 300), {_SETTLED}{_MINE}",
+        f"left(p_error_message, 300), {_SETTLED}where p.id = p_id and p.status = 'pending'",
+        "settle",
+    ),
+    (
+        "booking_id = p_booking_id, attempts = p.attempts + p_attempts",
+        "booking_id = p_booking_id, attempts = p_attempts",
+        "settle",
+    ),
+    ("left(p_error_message, 300)", "p_error_message", "settle"),
+    (
+        "settled_by = p_instance and status = 'failed' and outcome = p_outcome)",
+        "settled_by = p_instance and status = 'failed')",
+        "settle",
+    ),
+    ("if p_outcome in ('unknown', 'expired') then", "if false then", "settle"),
+    (
+        "where id = any (p_ids) and claimed_by = p_instance and status",
+        "where id = any (p_ids) and status",
+        "finish::releases_nothing_that_is_not_mine",
+    ),
+    ("paused_until = greatest(paused_until, t +", "paused_until = (t +", "finish::a_pause_is_never_shortened"),
+    (
+        "troubled_since = coalesce(troubled_since, t)",
+        "troubled_since = t",
+        "claim_behind::trouble_begins_with_the_first_block",
+    ),
+    ("  perform public.prebooking_lock();\n", "", "claim_races::the_end_of_a_run_waits_for_a_claim_under_way"),
+    ("case when s.stays then p.claimed_until end", "case when s.stays then t end", "finish", "finish_verdicts"),
+    (
+        "case when s.stays then least(p.turn_until, t) end",
+        "case when s.stays then p.turn_until end",
+        "claim_turns::the_end_of_a_run_ends_its_turn_even_where_rows_stay_leased",
+    ),
+    ("p.maybe_sent and s.verdict <> 'not_booked'", "false", "finish_verdicts"),
+    ("p.maybe_sent and s.verdict <> 'not_booked'", "p.maybe_sent", "finish_verdicts"),
+    (
+        "(array[1, 2, 5, 15])",
+        "(array[1, 2, 5, 5])",
+        "claim_behind::a_row_that_cannot_get_on_is_left_alone_for_1_2_5_and_then_15_minutes",
+    ),
+    ("then t + interval '55 seconds'", "then t", "finish"),
+    (
+        "attempts = greatest(p.attempts, s.attempts), unclear",
+        "attempts = p.attempts + coalesce(s.attempts, 0), unclear",
+        "finish_verdicts::totals_that_come_twice_count_once",
+        "finish",
+    ),
+    (
+        "least(p.early_since, t) else",
+        "t else",
+        "finish_verdicts::the_first_too_early_and_the_first_missing_are_remembered",
+    ),
+    (
+        "and p.attempts < s.attempts then",
+        "then",
+        "finish_verdicts::the_end_of_a_run_passes_over_a_locked_row_and_is_asked_again",
+    ),
+    (
+        "status = 'pending' for no key update skip locked),\n  sent",
+        "status = 'pending' for no key update),\n  sent",
+        "finish_verdicts::the_end_of_a_run_passes_over_a_locked_row_and_is_asked_again",
+    ),
+    (
+        "case when n_locked = 0 then t end",
+        "t",
+        "finish_verdicts::the_end_of_a_run_passes_over_a_locked_row_and_is_asked_again",
+    ),
+    (
+        "case when s.id is null then 'unsent' else",
+        "case when s.id is null then 'unsure' else",
+        "finish::the_end_of_a_run_gives_back_everything_unsent",
+    ),
+    (
+        "then p.retry_after end\n",
+        "then null end\n",
+        "finish_verdicts::a_row_that_was_held_back_and_not_sent_stands_behind_again",
+    ),
+    ("coalesce(s.verdict, 'unsure')", "coalesce(s.verdict, 'unsent')", "finish", "finish_verdicts"),
+    (" and claimed_by is null and not maybe_sent;", ";", "terminal::a_claimed_row_is_being_booked"),
+    (
+        "and lower(user_email) = public.prebooking_member(p_user_email) and status = 'pending'",
+        "and status = 'pending'",
+        "terminal::nobody_cancels_for_another_member",
+    ),
+    (
+        "set troubled_since = null, answered_at",
+        "set answered_at",
+        "claim_behind::a_clear_answer_ends_a_venue_s_trouble",
+    ),
+    (
+        "< p_at - interval '1 second')\n    for no key update skip locked)",
+        "< p_at - interval '1 second'))",
+        "finish_verdicts::a_settlement_waits_for_nobody_who_edits_its_venue",
+    ),
+)
+
+OF_LOGINS = mutants(
+    MIGRATIONS + "000005_sessions.sql",
+    (
+        "and user_email = v_email and version = p_version and expired_at is null;",
+        "and user_email = v_email and expired_at is null;",
+        "sessions",
+    ),
+    (
+        "version = s.version + (s.sealed <> excluded.sealed)::int",
+        "version = s.version + 1",
+        "sessions::a_new_login_replaces_any_and_asked_twice_is_the_same_one",
+    ),
+    ("refreshed_at = t, expired_at = null, leased_by", "refreshed_at = t, leased_by", "sessions"),
+    (
+        "or leased_until <= t or leased_until > t + interval '5 minutes' or leased_by",
+        "or leased_until <= t or leased_by",
+        "sessions::a_lease_of_a_clock_that_was_ahead_is_none",
+    ),
+    (" or leased_by = p_instance);", " or true);", "sessions::one_at_a_time_refreshes_a_session"),
+    (
+        "public.prebooking_member(p_user_email) and version = p_version;\n",
+        "public.prebooking_member(p_user_email);\n",
+        "sessions::who_speaks_of_an_old_version_changes_nothing",
+    ),
+    (
+        "having not bool_or(p.claimed_by is not null or p.available_at between",
+        "having true or bool_or(p.claimed_by is not null or p.available_at between",
+        "aimharder_logins::the_keeper_takes_no_login_away_at_the_opening",
+    ),
+    (
+        "      and (p_keys is null or s.key_id is null or s.key_id = any (p_keys))\n",
+        "",
+        "sessions::a_login_is_refreshed_by_a_deployment_that_can_open_it",
+    ),
+    (
+        "where s.expired_at is null and s.refreshed_at <= t - p_age_ms * interval '1 millisecond'",
+        "where s.expired_at is null",
+        "sessions",
+    ),
+    (
+        "and retry_after > t and not maybe_sent and early_since is null",
+        "and retry_after > t and early_since is null",
+        "sessions::a_new_login_ends_the_wait_of_rows_that_had_none_that_worked",
+    ),
+)
+
+OF_THE_BELL = mutants(
+    MIGRATIONS + "000007_bell.sql",
+    (
+        "where p.status = 'pending' and p.fresh and p.venue_id = v.id and p.available_at <= p_now",
+        "where p.status = 'pending' and p.venue_id = v.id and p.available_at <= p_now",
+        "bell::does_not_ring_for_what_is_settled_held_in_doubt_or_over",
+    ),
+    ("not r.claimed and r.rings <= 5 and", "not r.claimed and r.rings <= 6 and", "bell_again"),
+    ("not r.claimed and r.rings <= 5", "r.rings <= 5", "bell_again"),
+    ("r.rung_at <= p_now - interval '1 second'", "r.rung_at <= p_now", "bell_again"),
+    (
+        " and (select public.prebooking_bell_unsent()) < 20",
+        "",
+        "bell_again::requests_that_pg_net_does_not_send_are_not_piled_up",
+    ),
+    ("      v_room := 500;\n", "      v_room := 501;\n", "bell_scale"),
+    ("  perform pg_advisory_xact_lock(7301, 3);\n", "", "bell::two_bells_at_once_ring_once"),
+    ("interval '59.75 seconds'", "interval '60.75 seconds'", "bell_minute::a_run_ends_before_the_next_one_begins"),
+    (
+        "least(v_next, t + interval '0.5 seconds', p_end)",
+        "least(v_next, t + interval '5 seconds', p_end)",
+        "bell_minute::no_sleep_is_longer_than_half_a_second",
+    ),
+    (
+        "v.troubled_since is null and due.can_log_in",
+        "due.can_log_in",
+        "bell_again::a_troubled_venue_is_rung_for_once_per_row",
+    ),
+    (
+        "v.troubled_since is null and due.can_log_in",
+        "v.troubled_since is null",
+        "bell_again::a_login_that_this_deployment_cannot_open_is_rung_for_once",
+    ),
+    ("coalesce(end_time, start_time)", "end_time", "bell_minute::throws_away_runs_that_have_no_end_or_never_started"),
+    (
+        "      and (p.venue_id, p.available_at) not in (select busy.venue_id, busy.available_at from busy)\n",
+        "",
+        "bell_again::a_row_at_an_opening_that_an_invocation_serves_is_left_to_it",
+    ),
+    (
+        "when r.available_at = excluded.available_at then r.rings + 1 else 1",
+        "when true then r.rings + 1 else 1",
+        "bell_again::a_row_that_is_moved_after_the_ring_is_rung_for_at_its_new_opening",
+        "bell_again",
+    ),
+    (
+        "on r.id = due.id and r.available_at = due.available_at",
+        "on r.id = due.id",
+        "bell_again::a_row_that_is_moved_after_the_ring_is_rung_for_at_its_new_opening",
+    ),
+    (
+        "case when v_again then 10 else 100 end",
+        "100",
+        "bell_again::a_second_ring_is_a_small_batch_with_more_time_for_the_handshake",
+    ),
+    ("min(coming.available_at) - bell.lead into", "min(coming.available_at) into", "bell", "bell_minute"),
+)
+
+OF_ENDS: list[Mutant] = [*OF_SETTLING, *OF_LOGINS, *OF_THE_BELL]

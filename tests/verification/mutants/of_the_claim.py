@@ -1,0 +1,206 @@
+"""Mutants of the tables and their rules, and of the claim."""
+
+from __future__ import annotations
+
+from tests.verification.mutants.mutant import Mutant, mutants
+
+MIGRATIONS = "supabase/migrations/20261126"
+
+OF_TABLES = mutants(
+    (MIGRATIONS + "000001_tables.sql", MIGRATIONS + "000002_edits.sql"),
+    (
+        "(old.claimed_by is not null or old.maybe_sent) and (new.status",
+        "(old.claimed_by is not null) and (new.status",
+        "terminal::no_update_cancels_what_may_be_at_the_venue",
+        "writing::a_row_that_is_being_booked_is_not_made_into_another_one",
+    ),
+    (
+        "is distinct from (old.id, old.venue_id, old.user_email, old.booking_data, old.available_at, old.expires_at)",
+        "is distinct from (new.id, new.venue_id, new.user_email, new.booking_data, new.available_at, new.expires_at)",
+        "writing::a_row_that_is_being_booked_is_not_made_into_another_one",
+    ),
+    ("if 5 < (", "if 6 < (", "writing::one_member_has_at_most_five_live_rows_at_one_opening"),
+    (
+        "  perform pg_advisory_xact_lock(7302, hashtext(lower(new.user_email)) & 1023);\n",
+        "",
+        "writing::two_connections_cannot_both_add_the_fifth",
+    ),
+    (
+        "  (venue_id, lower(user_email), public.prebooking_class_key(booking_data)) where status = 'pending';",
+        "  (venue_id, user_email, public.prebooking_class_key(booking_data)) where status = 'pending';",
+        "rules",
+    ),
+    (
+        "public.prebooking_class_key(booking_data)) where status = 'pending';",
+        "public.prebooking_class_key(booking_data));",
+        "rules",
+    ),
+    (
+        "num_nulls(claimed_by, claimed_until, turn_until) in (0, 3)",
+        "num_nulls(claimed_by, claimed_until, turn_until) >= 0",
+        "rules",
+    ),
+    (
+        "(claimed_by is null and not maybe_sent and retry_after",
+        "(claimed_by is null and retry_after",
+        "claim_behind::a_row_that_was_held_back_takes_no_slot_from_one_that_was_not",
+    ),
+    ("and retry_after is null and blocks = 0)", "and blocks = 0)", "claim_behind"),
+    (" and value < timestamptz '2200-01-01 00:00:00+00'", "", "rules"),
+    ("    and host !~ '(^|\\.)xn--' and", "    and", "rules"),
+    (
+        "fired_at - greatest(available_at, created_at)",
+        "fired_at - available_at",
+        "settle::a_row_that_is_asked_for_after_its_opening_is_late_from_then_on",
+    ),
+    (
+        "\n    or (old.warning like 'bad\\_data: %' and new.warning is distinct from old.warning))",
+        ")",
+        "writing::neither_a_login_nor_a_claim_takes_this_warning_away",
+    ),
+    (
+        "grant select, insert, update on public.prebooking_heartbeat to service_role;",
+        "grant select, insert, update, delete on public.prebooking_heartbeat to service_role;",
+        "grants",
+    ),
+)
+
+OF_THE_CLAIM = mutants(
+    MIGRATIONS + "000003_claim.sql",
+    ("exit when v_missed = '{}';", "exit;", "claim_races::takes_what_is_behind_many_locked_rows"),
+    (
+        "coalesce(v.answered_at > p.blocked_at, false)",
+        "true",
+        "claim_behind::a_blocked_row_is_alone_only_where_the_venue_has_answered_others_since",
+    ),
+    ("  perform public.prebooking_lock();\n  t :=", "  t :=", "claim_races"),
+    (
+        "  perform public.prebooking_lock();\n  t := public.prebooking_clock();\n",
+        "  t := public.prebooking_clock();\n  perform public.prebooking_lock();\n",
+        "claim_races",
+    ),
+    (
+        "p.status = 'pending' and p.venue_id = r.id and p.fresh and p.available_at <= t + v_lead and p.expires_at > t",
+        "p.status = 'pending' and p.venue_id = r.id and p.fresh and p.available_at <= t + v_lead",
+        "claim_expiry::ends_at_most_five_thousand_at_once_oldest_first_and_takes_none_of_the_others",
+    ),
+    (
+        "and not p.fresh and p.available_at <= t + v_lead and p.expires_at > t",
+        "and not p.fresh and p.available_at <= t + v_lead",
+        "claim_expiry::ends_at_most_five_thousand_at_once_oldest_first_and_takes_none_of_the_others",
+    ),
+    (
+        "      and (claimed_until is null or claimed_until <= t or claimed_until > v_longest)\n    order by",
+        "    order by",
+        "claim_expiry",
+    ),
+    (
+        "order by expires_at limit 5000",
+        "order by expires_at desc limit 5000",
+        "claim_expiry::ends_at_most_five_thousand_at_once_oldest_first_and_takes_none_of_the_others",
+    ),
+    (
+        "outcome = case when p.maybe_sent or p.claimed_by is not null then 'unknown'",
+        "outcome = case when p.maybe_sent then 'unknown'",
+        "claim_expiry",
+    ),
+    (
+        "set maybe_sent = p.maybe_sent or p.claimed_by is not null,",
+        "set maybe_sent = p.maybe_sent,",
+        "claim::an_expired_claim_is_taken_over_as_maybe_sent",
+    ),
+    (
+        "claimed_by <> p_instance and turn_until > t and",
+        "claimed_by <> p_instance and claimed_until > t and",
+        "claim_turns",
+    ),
+    (
+        "claimed_by <> p_instance and turn_until > t and turn_until <= v_longest",
+        "claimed_by <> p_instance and turn_until > t",
+        "claim_behind::a_lease_or_turn_longer_than_there_is_is_none",
+    ),
+    (
+        "claimed_by is not null and claimed_by <> p_instance and turn_until",
+        "claimed_by is not null and turn_until",
+        "claim_turns",
+    ),
+    ("      for no key update skip locked),\n    taken as", "      for no key update),\n    taken as", "claim_races"),
+    ("where slot <= t + v_within", "where slot < t + v_within", "claim_slots::a_slot_exactly_at_the_end_still_counts"),
+    ("greatest(t - v_stagger, max(", "greatest(t, max(", "claim_slots"),
+    ("v_behind      constant int      := 10;", "v_behind      constant int      := 11;", "claim_behind"),
+    ("v_behind_all  constant int      := 100;", "v_behind_all  constant int      := 101;", "claim_behind"),
+    (
+        "or p.retry_after <= t or p.retry_after > v_back_off)",
+        "or p.retry_after <= t)",
+        "claim_behind::a_back_off_from_a_clock_that_was_ahead_is_none",
+    ),
+    (
+        "where v.enabled and (v.paused_until is null or v.paused_until <= t) and v.provider",
+        "where v.enabled and v.provider",
+        "claim::leaves_a_paused_venue_alone_until_its_pause_is_over",
+    ),
+    ("where v.enabled and (v.paused_until", "where (v.paused_until", "claim"),
+    (
+        "instance_id = p_instance and closed_at is not null) then",
+        "instance_id = p_instance and false) then",
+        "claim_races::a_claim_that_comes_after_the_end_of_its_run_takes_nothing",
+    ),
+    ("  if not p_by_hand then\n", "  if true then\n", "heartbeat"),
+    ("or s.key_id = any (p_keys) or s.expired_at is not null)", "or s.key_id = any (p_keys))", "claim_logins"),
+    (
+        "where p_keys is null or key_id is null or key_id = any (p_keys) or expired_at",
+        "where p_keys is null or key_id is null or expired_at",
+        "claim_logins",
+    ),
+    (
+        "case when p.warning not like 'no\\_login: %' and p.warning not like 'other\\_key: %' then p.warning end",
+        "p.warning",
+        "claim_logins",
+    ),
+    (
+        "is distinct from old_warning and coalesce",
+        "is not null and coalesce",
+        "claim_logins::a_warning_is_written_once_and_not_every_minute",
+    ),
+    (
+        "greatest(coalesce(p_lead_ms, 0), 0), 30000)",
+        "greatest(coalesce(p_lead_ms, 0), 0), 300000)",
+        "claim::clamps_a_lead_to_thirty_seconds",
+    ),
+    (
+        "least(greatest(coalesce(p_turn_ms, 8000), 0) * ms, v_lease)",
+        "greatest(coalesce(p_turn_ms, 8000), 0) * ms",
+        "claim::a_turn_is_never_longer_than_its_lease",
+    ),
+    (
+        "if current_setting('transaction_isolation') <> 'read committed' then",
+        "if false then",
+        "claim::refuses_a_fixed_snapshot",
+    ),
+    (
+        "p.claimed_until > t and p.claimed_until <= v_longest);\nend $$;",
+        "true);\nend $$;",
+        "claim::does_not_answer_with_its_own_row_once_its_lease_is_over",
+        "claim",
+    ),
+    ("(v_round = 1 and min(nth)", "(min(nth)", "claim_races::a_locked_row_makes_no_room_for_half_an_opening"),
+    (
+        "row_number() over (\n        order by is_behind, (position",
+        "row_number() over (\n        order by (position",
+        "claim_behind",
+    ),
+    (
+        "or max(nth) over batch <= h.room or",
+        "or true or",
+        "claim_slots::the_limit_counts_the_rows_of_all_venues_and_leaves_a_venue_that_does_not_fit_to_the_next_claim",
+    ),
+    (
+        "opened_at < t - interval '30 days'",
+        "opened_at < t - interval '300 days'",
+        "upkeep",
+        "finish::runs_are_forgotten_after_thirty_days",
+    ),
+    ("where p.id = any (v_passed) and p.status = 'pending')", "where p.id = any (v_passed))", "claim_races"),
+)
+
+OF_CLAIMS: list[Mutant] = [*OF_TABLES, *OF_THE_CLAIM]

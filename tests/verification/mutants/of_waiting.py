@@ -1,0 +1,282 @@
+"""More mutants of what waits, and for how long: a row for its slot, a run for its next claim and its end."""
+
+from __future__ import annotations
+
+from tests.verification.mutants.mutant import Mutant, mutants
+
+OF_WAITING: list[Mutant] = [
+    *mutants(
+        "prebooking/run/scheduler.py",
+        (
+            "pause = next(pauses, None) if self._report.locked else None",
+            "pause = None",
+            "claims_of_a_run::a_row_that_was_locked_is_taken_by_the_same_run_although_nothing_else_is_due",
+        ),
+        (
+            "LOCKED_PAUSES = (0.1, 0.2, 0.4, 0.8)",
+            "LOCKED_PAUSES = (0.1,)",
+            "claims_of_a_run::a_row_that_was_locked_is_taken_by_the_same_run_although_nothing_else_is_due",
+        ),
+        (
+            "(CLAIM_TIME if self._time else 0)",
+            "0",
+            "claims_of_a_run::a_claim_that_may_not_be_answered_in_time_is_not_begun",
+        ),
+        (
+            "            self._time.tighten_by(time)\n",
+            "            pass\n",
+            "claims_of_a_run::the_answer_of_a_later_claim_tells_more_exactly_when_an_opening_comes",
+        ),
+        (
+            "        if openings:\n",
+            "        if False:\n",
+            "attempt::a_slow_answer_of_the_claim_does_not_make_the_first_byte_late",
+        ),
+        (
+            "        await self._stagger_over(ending.sent_at)\n",
+            "",
+            "firing::another_opening_may_follow_a_settled_call_only_after_the_stagger",
+        ),
+        (
+            "            self._report.not_given_back = True\n",
+            "",
+            "wrong_clocks::a_summary_says_released_only_if_that_was_written",
+        ),
+        (
+            "asyncio.timeout(planned + DISPATCH_TIME)",
+            "asyncio.timeout(DISPATCH_TIME)",
+            "claims_of_a_run::nothing_is_claimed_while_the_rows_of_a_claim_have_no_slots",
+        ),
+        (
+            "self._tighten(time, min(openings))",
+            "self._tighten(time, max(openings))",
+            "claims_of_a_run::the_first_of_two_openings_is_met_exactly",
+        ),
+        (
+            "self._holds_rows = had_rows or claim.anything_happened",
+            "self._holds_rows = claim.anything_happened",
+            "ends_of_a_run::a_run_is_recorded_although_its_last_claim_found_nothing",
+        ),
+        (
+            "DISPATCH_TIME = (\n    0.25",
+            "DISPATCH_TIME = (\n    25",
+            "containment::a_venue_whose_connections_hang_holds_up_no_later_claim",
+        ),
+        (
+            "            question.cancel()\n",
+            "            pass\n",
+            "wrong_clocks::a_clock_that_is_set_in_a_run_leaves_no_unsent_row_in_doubt",
+        ),
+        (
+            "        if not self._holds_rows:\n",
+            "        if False:\n",
+            "guard::a_request_with_no_time_left_claims_nothing",
+        ),
+        (
+            "self._report.no_claim = None if self._time else NoClaim.NO_TIME",
+            "self._report.no_claim = NoClaim.NO_TIME",
+            "claims_of_a_run::a_claim_that_may_not_be_answered_in_time_is_not_begun",
+        ),
+        (
+            "WRITES = 1.0",
+            "WRITES = 10.0",
+            "guard::a_database_that_goes_away_after_the_claim_costs_the_answer_and_no_booking",
+        ),
+        (
+            "last.last_claim_at is not None and",
+            "last.last_claim_at is None or",
+            "guard::a_request_with_no_time_left_claims_nothing",
+        ),
+        (
+            "self._last_start = guard.before(LAST_START)",
+            "self._last_start = guard",
+            "ends_of_a_run::after_the_last_start_a_run_does_not_even_connect",
+        ),
+        (
+            "execution_time=self._guard.start.elapsed(self._clock)",
+            "execution_time=0.0",
+            "preparing::a_question_that_hangs_takes_two_seconds",
+        ),
+        (
+            "            if row_id not in self._report.endings:\n",
+            "            if True:\n",
+            "claims_of_a_run::a_row_that_cannot_be_read_is_settled_once",
+        ),
+        (
+            "                await self._all_answered()\n",
+            "                pass\n",
+            "claims_of_a_run::a_claim_that_may_not_be_answered_in_time_is_not_begun",
+        ),
+        (
+            "self._report.no_claim = None if self._time else NoClaim.BUSY",
+            "self._report.no_claim = NoClaim.BUSY",
+            "claims_of_a_run::a_later_claim_that_has_to_wait_for_another_run_is_not_missed",
+        ),
+        (
+            '"turn": settings.execution_timeout_seconds',
+            '"turn": settings.lease_seconds',
+            "claims_of_a_run::an_opening_is_free_for_others_once_the_guard_of_a_run_that_could_not_end_is_over",
+        ),
+    ),
+    *mutants(
+        "prebooking/database/prebookings.py",
+        ("self.held or self.expired", "self.expired", "attempt::a_re_ask_that_cannot_be_sent_leaves_the_clear_answer"),
+        ('"p_by_hand": self._by_hand', '"p_by_hand": False', "heartbeat::a_run_by_hand_is_no_tick_of_the_trigger"),
+        ('"p_attempts": ending.calls', '"p_attempts": 1', "attempt::lateness_is_that_of_the_first_call"),
+        (
+            "_LOCKED_TRIES = 5",
+            "_LOCKED_TRIES = 500",
+            "ends_of_a_run::a_row_held_by_the_run_and_locked_for_long_keeps_the_run_from_no_end",
+        ),
+        (
+            "self.expired or self.unknown) or",
+            "self.expired) or",
+            "ends_of_a_run::a_run_that_only_ends_what_nobody_booked_in_time_says_so_and_is_recorded",
+        ),
+        (
+            "self.expired or self.unknown) or",
+            "self.unknown) or",
+            "ends_of_a_run::a_run_that_only_ends_what_nobody_booked_in_time_says_so_and_is_recorded",
+        ),
+        (
+            "                tries += 1\n",
+            "",
+            "ends_of_a_run::a_run_whose_first_try_went_unanswered_is_closed_although_others_claimed_meanwhile",
+        ),
+        (
+            '"p_stagger_ms": _ms(stagger)',
+            '"p_stagger_ms": 50',
+            "claims_of_a_run::no_more_rows_are_held_than_the_stagger_lets_go",
+        ),
+        ("_BUSY_PAUSE = 0.1", "_BUSY_PAUSE = 1.0", "claims_of_a_run::a_run_asks_again_soon_while_another_one_claims"),
+        (
+            "or until.remaining() <= 2 * _LOCKED_PAUSE",
+            "or False",
+            "ends_of_a_run::a_row_that_is_locked_at_the_very_end_of_a_run_is_no_fault",
+        ),
+    ),
+    *mutants(
+        "prebooking/run/slots.py",
+        (
+            "        queue.turn = self\n",
+            "",
+            "preparing::a_row_that_is_asked_about_while_others_wait_shares_their_stagger",
+        ),
+        (
+            "if self._queue.turn is self:\n            self._queue.turn = None",
+            "if False:\n            pass",
+            "firing::due_rows_leave_in_order_fifty_milliseconds_apart_without_drifting",
+        ),
+        (
+            "return len(self._waiting) * self.stagger",
+            "return 0.0",
+            "claims_of_a_run::nothing_is_claimed_while_rows_that_joined_a_run_have_no_slots",
+        ),
+        (
+            "while not until.passed() and not self.closed:",
+            "while not self.closed:",
+            "ends_of_a_run::after_the_last_start_a_run_does_not_even_connect",
+        ),
+        ("CONNECTING = 4", "CONNECTING = 40", "firing::a_venue_out_of_reach_gives_all_rows_back_unsent"),
+        (
+            "            slot.granted.cancel()\n        else:",
+            "            pass\n        else:",
+            "preparing::a_row_that_is_cleared_after_its_venue_was_left_alone_waits_for_no_slot",
+        ),
+        ("CONNECT_EARLY = 0.6", "CONNECT_EARLY = 6.0", "preparing::a_call_connects_shortly_before_its_opening"),
+        (
+            "call_later(self._queue.stagger / 10, self.end)",
+            "call_soon(self.end)",
+            "preparing::the_next_call_is_begun_only_when_the_first_byte_of_the_last_one_is_out",
+        ),
+    ),
+    *mutants(
+        "prebooking/run/venue_queue.py",
+        (
+            "        self._all_prepared.clear()\n",
+            "",
+            "claims_of_a_run::nothing_is_claimed_while_the_rows_of_a_claim_have_no_slots",
+        ),
+        (
+            "        await self._all_prepared.wait()\n",
+            "",
+            "claims_of_a_run::nothing_is_claimed_while_the_rows_of_a_claim_have_no_slots",
+        ),
+        (
+            "        await self.slots.emptied.wait()\n\n",
+            "\n",
+            "claims_of_a_run::nothing_is_claimed_while_the_rows_of_a_claim_have_no_slots",
+        ),
+        (
+            "(len(self._new) + self._preparing) * self.slots.stagger",
+            "0",
+            "claims_of_a_run::nothing_is_claimed_while_the_rows_of_a_claim_have_no_slots",
+        ),
+        (
+            "            if row.could_not_get_on:\n                await self.slots.emptied.wait()\n",
+            "",
+            "preparing::a_row_that_could_not_get_on_before_is_asked_about_once_all_others_have_their_slots",
+        ),
+        (
+            "self._prepared_at = max(now, self._prepared_at + self.slots.stagger)",
+            "self._prepared_at = now",
+            "preparing::questions_about_earlier_calls_come_no_quicker_than_calls",
+        ),
+        (
+            "            attempt.outcome = Outcome(Kind.NOT_READY)\n",
+            "            pass\n",
+            "preparing::a_row_that_cannot_be_prepared_through_a_fault_goes_behind_all_others",
+        ),
+        (
+            "if not a.calls and not a.row.maybe_sent and _is_open(a.outcome)]",
+            "if not a.calls and not a.row.maybe_sent]",
+            "preparing::what_a_venue_that_is_left_alone_had_answered_before_is_kept",
+        ),
+        (
+            "if not a.calls and not a.row.maybe_sent and _is_open(a.outcome)]",
+            "if not a.calls and _is_open(a.outcome)]",
+            "preparing::a_question_under_way_while_another_row_is_blocked_still_settles_its_row",
+        ),
+        (
+            "CLOSING_TIME = 0.5",
+            "CLOSING_TIME = 5.0",
+            "containment::a_booker_that_cannot_be_cancelled_keeps_the_run_from_no_end",
+        ),
+        (
+            "        await asyncio.wait([self._opening])\n",
+            "",
+            "claims_of_a_run::nothing_is_claimed_while_the_rows_of_a_claim_have_no_slots",
+        ),
+        (
+            "so tasks are cancelled\n                raise\n",
+            "so tasks are cancelled\n                pass\n",
+            "ends_of_a_run::after_the_last_start_a_run_does_not_even_connect",
+        ),
+        (
+            "            self._context.stopped = True\n",
+            "            pass\n",
+            "containment::a_call_that_cannot_be_cancelled_is_not_sent_after_a_run_that_broke_off",
+        ),
+        (
+            "if attempt and attempt.outcome is None:",
+            "if attempt:",
+            "preparing::a_fault_after_a_question_leaves_what_the_venue_said",
+        ),
+    ),
+    *mutants(
+        "prebooking/run/hold.py",
+        ("QUIET = 0.05", "QUIET = 0.0", "hold::nothing_is_asked_right_before_the_opening_of_a_short_hold_either"),
+    ),
+    *mutants(
+        "prebooking/clock.py",
+        ("_ROUNDING = 0.00001", "_ROUNDING = 0.0", "firing::rows_within_the_lead_are_held_and_leave_at_their_opening"),
+        ("at = max(at, stamped + timedelta(seconds=now - before))", "pass", "unit/clock"),
+        ("self.at_least() <= new.at_most(self.clock) and", "True and", "unit/clock"),
+        ("and new.at_least(self.clock) <= self.at_most()", "", "unit/clock"),
+        ("if left <= 2 * _LAST_LOOK:", "if True:", "unit/clock"),
+        ("        while self.monotonic() < instant:  #", "        while False:  #", "unit/clock"),
+        ("return self.remaining() <= 0", "return self.remaining() < 0", "unit/clock"),
+        ("return max(0.0, self.seconds - elapsed)", "return self.seconds - elapsed", "unit/clock"),
+        ("_LAST_LOOK = 0.03", "_LAST_LOOK = 0.3", "unit/clock"),
+    ),
+]

@@ -1,0 +1,295 @@
+"""One seed: minutes of a world in which instances overlap, die and freeze, and nothing can be relied on; then peace."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from rich.console import Console
+
+from prebooking.local.venue.page import Page
+from prebooking.local.venue.twin import Protection
+from tests.verification import interference
+from tests.verification.checker import INVARIANTS, check
+from tests.verification.database_clock import draw_steps
+from tests.verification.instance import Instance
+from tests.verification.part import Part, Result, Share
+from tests.verification.random_faults import FaultRates, RandomFaults
+from tests.verification.sim_database import SimDatabase, new_sim_database
+from tests.verification.simulation import Simulation
+from tests.verification.systems import KINDS, OTHER_KEY
+from tests.verification.trace import Trace
+
+_PAUSE = "update public.venues set paused_until = %s where id = %s"
+_LEFT = "select count(*) from public.prebookings where status = 'pending'"
+_CLAIMED = "select id from public.prebookings where claimed_by is not null"
+_SHORTEST = 3 * 60.0  # seconds of a story
+ENDS = "a world comes to its end"
+_LONGEST = 20 * 60.0  # seconds; nothing takes so long unless it is stuck
+
+
+@dataclass(slots=True)
+class SeedResult:
+    """What became of a seed: what each invariant says against it, and how much there was to look at."""
+
+    seed: int
+    violations: dict[str, list[str]]
+    looked_at: Counter[str]
+    counts: Counter[str]
+    timeline: list[str] = field(default_factory=list)
+
+
+class RandomScenario:
+    """A seed's events, drawn beforehand, and the world in which they happen."""
+
+    def __init__(self, sim_database: SimDatabase, seed: int) -> None:
+        self._dice = dice = random.Random(seed)  # noqa: S311 - made to be played again
+        self.ends = dice.uniform(60, 360)  # seconds; from then on nothing goes wrong any more
+        self._kind = kind = KINDS[seed % len(KINDS)]
+        storm_dice = random.Random(seed + 1)  # noqa: S311 - as above
+        self.random_faults = RandomFaults(storm_dice, FaultRates.of(dice), ends=self.ends, kind=kind)
+        behind = dice.choice([dice.uniform(-2.5, 2.5), dice.uniform(-2.5, 2.5), dice.uniform(-30, -3)])
+        skews = {"database_skew": dice.uniform(-2.5, 2.5), "venue_skew": behind}
+        self.sim = Simulation(sim_database, seed=seed, kind=kind, faults=self.random_faults, **skews)
+        self.random_faults.now = self.sim.now
+        self.sim.twin.page = Page.at_random(dice)
+        self.sim.twin.can_tell = self.random_faults.venue_can_tell = kind.is_box or dice.random() < 0.85
+        self._leads = dice.choice([["0"], ["3"], ["5"], ["0", "3", "5"]])
+        self._staggers, self._leases = dice.choice([["50"], ["50", "80"]]), dice.choice([["30"], ["30", "40"]])
+        self._has_other_deployment = dice.random() < 0.2
+        self._venues = [self.sim.add_venue() for _ in range(dice.randint(1, 3))]
+        self._openings = list[float]()
+        self._events: list[tuple[float, int, Callable[[], Any]]] = []
+        self._invite()
+        self._trigger()
+        self._meddle()
+
+    # what happens
+
+    def _at(self, instant: float, event: Callable[[], Any]) -> None:
+        self._events.append((instant, len(self._events), event))
+
+    def _invite(self) -> None:
+        """Openings: some at once, some later, with members who asked long ago and some who ask late."""
+        dice = self._dice
+        for _ in range(dice.randint(1, 4)):
+            members = dice.choice([1, 2, 3, 5, 8, 12, dice.randint(13, 50)])
+            members = (
+                dice.randint(201, 240) if dice.random() < 0.01 else members
+            )  # more than a venue's rows of one claim
+            at = dice.choice([dice.uniform(-3, 0), 0.0, 60.0, dice.uniform(0, self.ends + 20)])
+            venue = dice.choice(self._venues)
+            offer = self.sim.offer(venue, at=at, capacity=dice.choice([1000, 1000, 3]), waiting=dice.choice([0, 0, 2]))
+            lasts = dice.choice([86_400.0, 86_400.0, dice.uniform(20, 400)])
+            age = dice.choice([0.0, 0.0, 900.0, 1300.0, 1900.0])  # seconds since the members logged in
+            add = partial(self._add, venue=venue, offer=offer, at=at, lasts=lasts, session_age=age)
+            self._at(0.0, partial(add, members))
+            self._openings.append(at)
+            for _ in range(dice.choice([0, 0, 1, 4])):
+                late = max(0.01, at + dice.choice([dice.uniform(-1, 30), dice.uniform(0, 6)]))
+                self._at(late, partial(add, dice.randint(1, 3), made=late))
+
+    def _add(self, members: int, **how: Any) -> None:
+        if how["at"] + how["lasts"] > how.get("made", 0.0):
+            self.sim.opening(members, **how)
+
+    def _trigger(self) -> None:
+        """The cron, every minute, and up to ten more invocations that overlap."""
+        dice = self._dice
+        for minute in range(int(_LONGEST // 60)):
+            if minute * 60 > self.ends - 60 or dice.random() < 0.9:
+                self._at(minute * 60 + dice.uniform(0, 2), self._invoke)
+        around = dice.choice(self._openings)
+        for _ in range(dice.randint(0, 9)):
+            self._at(max(0.0, around + dice.uniform(-5, dice.choice([1, 10, 60]))), self._invoke_beside)
+
+    def _invoke_beside(self) -> None:
+        """Invoke besides the cron, perhaps in another deployment, which has another key."""
+        is_other = self._has_other_deployment and self._dice.random() < 0.5
+        self._invoke(**({"SESSION_ENCRYPTION_KEY": OTHER_KEY} if is_other else {}))
+
+    def _invoke(self, **environment: str) -> None:
+        instance = Instance(f"i{len(self.sim.runs)}", skew=self._dice.uniform(-2.5, 2.5))
+        self.random_faults.enter(instance)
+        dice = self._dice
+        settings = {"LEAD_SECONDS": dice.choice(self._leads), "STAGGER_MS": dice.choice(self._staggers)}
+        self.sim.invoke(instance, **settings, LEASE_SECONDS=dice.choice(self._leases), **environment)
+
+    def _keep(self) -> None:
+        instance = Instance(f"k{len(self.sim.keepers)}", skew=self._dice.uniform(-2.5, 2.5))
+        self.random_faults.enter(instance)
+        self.sim.keep(instance)
+
+    def _meddle(self) -> None:
+        """Members cancel, venues are paused, and what strikes at an instant and not at a step."""
+        dice = self._dice
+        for _ in range(dice.choice([0, 0, 1, 3, 6])):
+            self._at(dice.uniform(0, self.ends), self._cancel_one)
+        for _ in range(dice.choice([0, 1, 3]) if self._kind.is_box else 0):
+            self._at(dice.choice([0.0, 60.0, dice.uniform(0, self.ends)]), self._keep)
+        if dice.random() < 0.2:
+            seconds = dice.uniform(5, 90)
+            self._at(dice.uniform(0, self.ends), lambda: self._pause(dice.choice(self._venues), seconds))
+        for _ in range(dice.choice([0, 0, 2, 5])):
+            self._at(dice.uniform(0, self.ends), self._strike_one)
+
+        for _ in range(dice.choice([0, 0, 1, 4])):
+            self._at(dice.uniform(0, self.ends), self._step_a_clock)
+        # Where a member has one place in a class, whoever books it.
+        for _ in range(dice.choice([0, 0, 1, 4]) if self._kind.protection is Protection.DUPLICATES else 0):
+            self._at(dice.uniform(0, self.ends), lambda: interference.book_by_hand(self.sim, self._one()))
+        self._set_clock_and_edit()
+
+    def _set_clock_and_edit(self) -> None:
+        """The database's clock is set, and an app edits prebookings, most often while they are being booked."""
+        dice = self._dice
+        self.random_faults.clock_steps = draw_steps(dice, self._openings, self.ends)
+        for at, by in self.random_faults.clock_steps:
+            self._at(at, partial(self._step_the_database, by))
+        for _ in range(dice.choice([0, 0, 1, 4])):
+            at = dice.choice([dice.uniform(0, self.ends), dice.choice(self._openings) + dice.uniform(-3, 40)])
+            new_class, new_member = dice.choice([(True, False), (False, True), (True, True)])
+            self._at(min(max(at, 0.01), self.ends), partial(self._edit_one, new_class=new_class, new_member=new_member))
+        for _ in range(dice.choice([0, 0, 1, 4])):
+            self._at(
+                dice.uniform(0, self.ends),
+                lambda: interference.move_opening(self.sim, self._one(), dice.uniform(1, 70)),
+            )
+
+    def _one(self) -> UUID:
+        return self._dice.choice(sorted(self.sim.prebookings))
+
+    def _cancel_one(self) -> None:
+        interference.cancel(self.sim, self._one(), directly=self._dice.random() < 0.3)
+
+    def _move_one(self, seconds: float) -> None:
+        interference.move_opening(self.sim, self._one(), seconds)
+
+    def _step_a_clock(self) -> None:
+        alive = [run.instance for run in self.sim.runs.values() if run.summary is None]
+        if alive:
+            self._dice.choice(alive).wall_skew += timedelta(seconds=self._dice.uniform(-40, 40))
+
+    def _step_the_database(self, by: float) -> None:
+        self.sim.step_database_clock(by)
+        self.random_faults.clock_set(by)
+
+    def _edit_one(self, **what: bool) -> None:
+        claimed = sorted(row for (row,) in self.sim.connection.execute(_CLAIMED).fetchall())
+        row = self._dice.choice(claimed) if claimed and self._dice.random() < 0.5 else self._one()
+        interference.edit(self.sim, row, **what)
+
+    def _pause(self, venue: UUID, seconds: float) -> None:
+        self.sim.connection.execute(_PAUSE, [self.sim.database_time(self.sim.now() + seconds), venue])
+        self.sim.note(f"venue {str(venue)[:8]} is paused for {seconds:.0f} s")
+
+    def _strike_one(self) -> None:
+        alive = [run.instance for run in self.sim.runs.values() if run.summary is None and not run.instance.halted]
+        if alive:
+            self.random_faults.inject(self._dice.choice(alive), self._dice.choice(["kill", "halt"]))
+
+    # how it is told
+
+    async def tell(self) -> Trace:
+        """Let everything happen, wait until everybody has an end or should have one, and see what is known then."""
+        for instant, _, event in sorted(self._events, key=lambda each: each[:2]):
+            await asyncio.sleep(max(0.0, instant - self.sim.now()))
+            if instant > max(self.ends, _SHORTEST) and self._is_over():
+                break
+            event()
+        await self.sim.settled_down()
+        return Trace(self.sim, quiet_from=self.random_faults.quiet_from)
+
+    def _is_over(self) -> bool:
+        if self.sim.runs and any(run.summary is None and not run.instance.killed for run in self.sim.runs.values()):
+            return False
+        (left,) = self.sim.connection.execute(_LEFT).fetchone() or (0,)
+        return left == 0
+
+
+def run(sim_database: SimDatabase, seed: int, *, traced: bool = False) -> SeedResult:
+    """Play one seed and judge it. A world that does not come to its end is a violation too."""
+    try:
+        return _played(sim_database, seed, traced=traced)
+    except Exception as exc:  # noqa: BLE001 - whatever it is, the seed has to be named
+        violations: dict[str, list[str]] = {name: [] for name in INVARIANTS}
+        return SeedResult(seed, violations | {ENDS: [f"{type(exc).__name__}: {exc}"]}, Counter(), Counter(seeds=1))
+
+
+def _played(sim_database: SimDatabase, seed: int, *, traced: bool) -> SeedResult:
+    with sim_database.scenario():
+        scenario = RandomScenario(sim_database, seed)
+        sim = scenario.sim
+        sim.timeline = [] if traced else None
+
+        async def told() -> SeedResult:
+            case = await scenario.tell()
+            counts = Counter(
+                seeds=1,
+                minutes=round(sim.now() / 60),
+                invocations=len(sim.runs),
+                killed=sum(run.instance.killed for run in sim.runs.values()),
+                database=sim.database_wire.calls,
+                venue=len(sim.venue_wire.sent),
+                by_hand=len(sim.booked_by_hand),
+                moved=len(sim.moved),
+                edited=sim.edits[True],
+                not_edited=sim.edits[False],
+                clock_steps=sim.database_clock.steps,
+            )
+            looked_at = Counter({name: count(case) for name, (_, count) in INVARIANTS.items()} | {ENDS: 1})
+            return SeedResult(seed, check(case) | {ENDS: []}, looked_at, counts, sim.timeline or [])
+
+        return sim.run(told())
+
+
+def _run(share: Share) -> Iterable[Result]:
+    with new_sim_database() as sim_database:
+        first = share.size.first
+        played = [run(sim_database, seed) for seed in share.mine(range(first, first + share.size.seeds))]
+    totals = sum((each.counts for each in played), Counter[str]())
+    for name, what in _TOTALS.items():
+        yield Result(what, totals[name])
+    for name in (*INVARIANTS, ENDS):
+        broken = [each for each in played if each.violations[name]]
+        violations = [f"seed {each.seed}: {violation}" for each in broken for violation in each.violations[name][:3]]
+        again = f"make prove SEED={broken[0].seed}" if broken else ""
+        yield Result(name, sum(each.looked_at[name] for each in played), violations, again)
+
+
+_TOTALS = {
+    "seeds": "worlds, each from a seed",
+    "minutes": "simulated minutes",
+    "invocations": "invocations",
+    "killed": "of them killed",
+    "database": "calls of the database's functions",
+    "venue": "calls of the venue",
+    "by_hand": "places that members booked by hand",
+    "moved": "openings that were edited",
+    "edited": "classes and members that were edited",
+    "not_edited": "edits that were refused, because the row was being booked",
+    "clock_steps": "steps of the database's clock",
+}
+
+PART = Part("simulation", _run, shares=8)
+
+
+def replay(seed: int) -> int:
+    """Print the timeline of a seed and what is wrong with it."""
+    console = Console(width=int(os.environ.get("COLUMNS", "160")))
+    with new_sim_database() as sim_database:
+        played = run(sim_database, seed, traced=True)
+    for line in played.timeline:
+        console.print(line, markup=False, highlight=False, no_wrap=True, overflow="ellipsis")
+    wrong = [f"{name}: {violation}" for name, found in played.violations.items() for violation in found]
+    for line in wrong or ["nothing is violated"]:
+        console.print(line, markup=False)
+    return 1 if wrong else 0

@@ -1,0 +1,165 @@
+"""The database of a proof: one real Postgres a process, one database, and after each story everything is undone.
+
+A story is one transaction that is rolled back; its calls are savepoints in it. So a story costs its statements and no
+more, and the clock and the history of the rows are part of what is undone.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import class_row
+from psycopg.types.json import Jsonb
+
+from prebooking.local import rest
+from prebooking.local.postgres import LocalPostgres, apply_migrations
+
+_TEMPLATE = "proof"
+_numbers = itertools.count(1)
+
+_AS_SERVICE = """
+select set_config('testing.now', %s, false), set_config('testing.seconds', %s, false),
+       set_config('role', 'service_role', true)
+"""
+_WATCHED = """
+create or replace function public.prebooking_clock() returns timestamptz
+language sql volatile security invoker set search_path = ''
+as 'select coalesce(nullif(current_setting(''testing.now'', true), '''')::timestamptz, clock_timestamp())';
+create schema testing;
+create table testing.history (
+  number serial, at timestamptz, seconds float8, id uuid, was text, status text,
+  was_maybe_sent boolean, maybe_sent boolean, was_claimed_by uuid, was_claimed_until timestamptz,
+  claimed_by uuid, claimed_until timestamptz,
+  turn_until timestamptz, held_back boolean);
+create function testing.note() returns trigger language plpgsql security definer set search_path = '' as $$
+begin
+  insert into testing.history (at, seconds, id, was, status, was_maybe_sent, maybe_sent,
+                               was_claimed_by, was_claimed_until, claimed_by, claimed_until, turn_until, held_back)
+  values (public.prebooking_clock(), nullif(current_setting('testing.seconds', true), '')::float8, new.id,
+          old.status, new.status, old.maybe_sent, new.maybe_sent,
+          old.claimed_by, old.claimed_until, new.claimed_by, new.claimed_until, new.turn_until,
+          new.maybe_sent or new.retry_after is not null or new.blocks > 0);
+  return null;
+end $$;
+create trigger testing_note after update on public.prebookings for each row execute function testing.note();
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One update of a prebooking, as the database saw it."""
+
+    at: datetime
+    seconds: float | None  # of the world's time; None: it was not one of the function's calls
+    id: UUID
+    was: str
+    status: str
+    was_maybe_sent: bool
+    maybe_sent: bool
+    was_claimed_by: UUID | None
+    was_claimed_until: datetime | None
+    claimed_by: UUID | None
+    claimed_until: datetime | None
+    turn_until: datetime | None
+    held_back: bool
+
+
+class SimDatabase:
+    """A database to play stories in, one after the other."""
+
+    def __init__(self, postgres: LocalPostgres) -> None:
+        self.name = f"proof_{next(_numbers)}"
+        self._postgres = postgres
+        self._replaced: dict[str, str] = {}
+        self._queries: dict[tuple[str, ...], sql.Composed] = {}
+        postgres.create_database(self.name, template=_TEMPLATE)
+        self.connection: psycopg.Connection[Any] = psycopg.connect(postgres.dsn(self.name), autocommit=True)
+
+    @contextmanager
+    def scenario(self) -> Iterator[psycopg.Connection[Any]]:
+        """Undo at the end of the block whatever happened in it."""
+        with self.connection.transaction(force_rollback=True):
+            yield self.connection
+
+    def set_clock(self, instant: datetime) -> None:
+        """Let the database's clock stand at an instant."""
+        self.connection.execute("select set_config('testing.now', %s, false)", [instant.isoformat()])
+
+    def call(self, function: str, arguments: dict[str, Any], *, at: datetime, seconds: float) -> rest.RestReply:
+        """Call a function at an instant as the service role does, and return what Supabase would answer.
+
+        The history notes ``seconds``, the world's time, beside the database's, which may be set.
+
+        What ``prebooking.local.rest`` does, without asking the catalog each time: a story makes fifty such calls.
+        """
+        try:
+            with self.connection.transaction():
+                self.connection.execute(_AS_SERVICE, [at.isoformat(), str(seconds)])
+                answer = self.connection.execute(self._query(function, arguments), [Jsonb(arguments)]).fetchone()
+                self.connection.execute("reset role")
+        except psycopg.Error as error:
+            return rest._failure(error, "service_role")
+        assert answer is not None
+        return rest.RestReply(200, answer[0].encode(), {"content-type": "application/json; charset=utf-8"})
+
+    def _query(self, function: str, arguments: dict[str, Any]) -> sql.Composed:
+        key = (function, *sorted(arguments))
+        if key not in self._queries:
+            [(names, types, *_)] = self.connection.execute(rest._FUNCTION, [function]).fetchall()
+            given = {name: kind for name, kind in zip(names, types, strict=True) if name in arguments}
+            self._queries[key] = rest._query(function, given)
+        return self._queries[key]
+
+    def history(self) -> list[Change]:
+        """Return every change of a prebooking in this story, in their order."""
+        columns = ", ".join(Change.__dataclass_fields__)
+        query = f"select {columns} from testing.history order by number".encode()  # noqa: S608 - our own names
+        return self.connection.cursor(row_factory=class_row(Change)).execute(query).fetchall()
+
+    def connect(self) -> psycopg.Connection[Any]:
+        """Return one more connection, outside the story."""
+        return psycopg.connect(self._postgres.dsn(self.name), autocommit=True)
+
+    def source(self, function: str) -> str | None:
+        """Return what a function has been replaced by, if it has."""
+        return self._replaced.get(function)
+
+    def replace(self, function: str, source: str) -> None:
+        """Replace a function for as long as this database lives."""
+        self.connection.execute(source.encode())
+        self._replaced[function] = source
+
+    def close(self) -> None:
+        """Remove the database."""
+        self.connection.close()
+        self._postgres.drop_database(self.name)
+
+
+@cache
+def _postgres() -> LocalPostgres:
+    """Return this process's server; it ends with the process."""
+    postgres = LocalPostgres().start()
+    dsn = postgres.create_database(_TEMPLATE)
+    apply_migrations(dsn)
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute(_WATCHED)
+    return postgres
+
+
+@contextmanager
+def new_sim_database() -> Iterator[SimDatabase]:
+    """Hand out a database of its own, for as long as the block lasts."""
+    sim_database = SimDatabase(_postgres())
+    try:
+        yield sim_database
+    finally:
+        sim_database.close()

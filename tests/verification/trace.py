@@ -1,0 +1,252 @@
+"""What is known of a world after its story: the rows, their history, the venue's ledger, and what left when."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import cached_property
+from itertools import groupby
+from uuid import UUID
+
+from psycopg.rows import class_row
+
+from prebooking.local.venue.twin import Act
+from tests.support.doubles import EPOCH
+from tests.verification.instance import Instance
+from tests.verification.sim_database import Change
+from tests.verification.sim_prebooking import SimPrebooking
+from tests.verification.simulation import Simulation
+from tests.verification.transports import ClockAnswer, SentRequest
+
+_FRESH = 20 * 60 - 5.0  # seconds from which on a session is refreshed first; clocks differ by up to 5 s
+
+_ROWS = """
+select id, status, outcome, booking_id, error_message, settled_at, settled_by, maybe_sent, claimed_by,
+  retry_after, user_email, booking_data ->> 'class_id' as class_id
+from public.prebookings
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class RowState:
+    """A prebooking as it stands at the end."""
+
+    id: UUID
+    status: str
+    outcome: str | None
+    booking_id: str | None
+    error_message: str | None
+    settled_at: datetime | None
+    settled_by: UUID | None
+    maybe_sent: bool
+    claimed_by: UUID | None
+    retry_after: datetime | None
+    user_email: str
+    class_id: str
+
+
+@dataclass(slots=True)
+class RecordedClaim:
+    """One claim that took rows, and what stood in its way."""
+
+    at: datetime
+    seconds: float  # of the world's time
+    by: UUID
+    took: set[UUID] = field(default_factory=set)
+    held: dict[UUID, UUID] = field(default_factory=dict)  # rows in another's lease
+    turns: dict[UUID, UUID] = field(default_factory=dict)  # rows whose holder has its turn
+    cut_turns: set[UUID] = field(default_factory=set)  # rows whose holder's turn is over only because the clock was set
+    held_back: set[UUID] = field(default_factory=set)  # rows that may have been sent, or could not get on before
+
+
+class Trace:
+    """A world that has come to its end. ``quiet_from``: seconds into the story from which on nothing went wrong."""
+
+    def __init__(self, sim: Simulation, *, quiet_from: float = 0.0) -> None:
+        self.sim, self.quiet_from = sim, quiet_from
+        cursor = sim.connection.cursor(row_factory=class_row(RowState))
+        self.rows = {row.id: row for row in cursor.execute(_ROWS).fetchall()}
+        self.history = sim.sim_database.history()
+        paused = "select id, paused_until from public.venues where paused_until is not null"
+        self.paused: dict[UUID, datetime] = dict(sim.connection.execute(paused).fetchall())
+        self.ledger = sim.twin.ledger
+        self.ended_at = sim.database_time(sim.now())
+
+    @cached_property
+    def claims(self) -> list[RecordedClaim]:
+        """Return the claims that took rows, in their order."""
+        return list(_claims(self.history))
+
+    @cached_property
+    def posts(self) -> list[tuple[UUID, UUID, SentRequest]]:
+        """Return the booking calls as they left: the invocation, the row, the call."""
+        names = {id(run.instance): instance_id for instance_id, run in self.sim.runs.items()}
+        return [(names[id(s.instance)], UUID(s.row), s) for s in self.sim.venue_wire.sent if s.books]
+
+    @cached_property
+    def first_calls(self) -> list[tuple[UUID, UUID, SentRequest]]:
+        """Return each invocation's first call of each row: those that stand in its line."""
+        seen, firsts = set[tuple[UUID, UUID]](), []
+        for by, row, sent in self.posts:
+            if (by, row) not in seen:
+                seen.add((by, row))
+                firsts.append((by, row, sent))
+        return firsts
+
+    @cached_property
+    def cut_openings(self) -> set[tuple[UUID, datetime]]:
+        """Return the openings that an invocation started on when only a step of the clock had ended another's turn."""
+        return {
+            self.opening(row)
+            for claim in self.claims
+            for row in claim.cut_turns
+            if self.opening(row) in {self.opening(taken) for taken in claim.took}
+        }
+
+    @cached_property
+    def changes(self) -> dict[UUID, list[Change]]:
+        """Return the changes of each row."""
+        changes: dict[UUID, list[Change]] = {row: [] for row in self.rows}
+        for change in self.history:
+            changes[change.id].append(change)
+        return changes
+
+    @cached_property
+    def rows_of_venues(self) -> Counter[UUID]:
+        """Return how many rows each venue has."""
+        return Counter(prebooking.venue for prebooking in self.sim.prebookings.values())
+
+    def places(self, row: UUID) -> list[Act]:
+        """Return the places that the row's member has in its class."""
+        return self.places_of(self.prebooking(row))
+
+    def places_of(self, prebooking: SimPrebooking) -> list[Act]:
+        """Return the places that a member has in a class."""
+        return self._places.get((prebooking.member.lower(), prebooking.class_id), [])
+
+    @cached_property
+    def _places(self) -> dict[tuple[str, str], list[Act]]:
+        places: dict[tuple[str, str], list[Act]] = {}
+        for act in self.ledger.bookings():
+            places.setdefault((act.member.lower(), act.class_id), []).append(act)
+        return places
+
+    def prebooking(self, row: UUID) -> SimPrebooking:
+        return self.sim.prebookings[row]
+
+    def prebooking_at(self, row: UUID, seconds: float) -> SimPrebooking:
+        """Return what the row was at a second of the world's time."""
+        return next(prebooking for since, prebooking in reversed(self.sim.versions[row]) if since <= seconds)
+
+    def since(self, row: UUID) -> float:
+        """Return since when the row is what it is, in seconds of the world's time."""
+        return self.sim.versions[row][-1][0]
+
+    def must_log_in(self, row: UUID, seconds: float) -> bool:
+        """Say whether the row's member may have to be logged in anew before a call, for which nobody waits."""
+        age = seconds - self.prebooking(row).logged_in
+        return age > _FRESH - self.sim.database_clock.spread.total_seconds()
+
+    def opening(self, row: UUID) -> tuple[UUID, datetime]:
+        """Return whom a row competes with: a venue and an instant."""
+        return (self.prebooking(row).venue, self.prebooking(row).available_at)
+
+    def left_at(self, sent: SentRequest) -> datetime:
+        """Return when a call left, on the database's clock."""
+        return self.sim.database_time(sent.at)
+
+    def known_clock(self, sent: SentRequest) -> tuple[datetime, datetime]:
+        """Return the earliest and the latest instant that the invocation could take the database's clock to show.
+
+        Unless the clock was set between the invocation's first answer and the call, both are what it showed. If it was,
+        the clock counts as it was at any instant between the two; but an answer contradicts the ones before it as
+        soon as they differ by more than that answer took. From the one asked for last on, it is only that much.
+        """
+        clock = self.sim.database_clock
+        answers = [answer for answer in self.clock_answers[sent.instance] if answer.received <= sent.at]
+        offsets = clock.offsets(answers[0].read, sent.at)
+        last = max(answers, key=lambda answer: answer.asked)
+        [offset, *_] = clock.offsets(last.read, last.read)
+        there = last.asked_for - (last.received - last.read)
+        low = max(min(offsets), offset - (last.received - last.read))
+        high = min(max(offsets), offset + there)
+        return EPOCH + timedelta(seconds=sent.at + low), EPOCH + timedelta(seconds=sent.at + high)
+
+    @cached_property
+    def clock_answers(self) -> dict[Instance, list[ClockAnswer]]:
+        """Return each instance's answers with the database's clock, in the order in which they were received."""
+        answers: dict[Instance, list[ClockAnswer]] = {}
+        for answer in self.sim.database_wire.clock_answers:
+            answers.setdefault(answer.instance, []).append(answer)
+        return answers
+
+    def due_by(self, row: UUID, within: float) -> datetime:
+        """Return by when a row must have its end: so long after it could have had it, outside pauses."""
+        prebooking = self.prebooking(row)
+        if not self.sim.system.can_ask(self.sim.connection, prebooking.venue, prebooking.member):
+            return max(self.sim.database_time(self.quiet_from), prebooking.expires_at) + timedelta(seconds=within)
+        quiet = self.sim.database_time(self.quiet_from)
+        made = self.sim.database_time(max(prebooking.made, self.quiet_from))
+        able = max(prebooking.available_at, made, self.paused.get(prebooking.venue, prebooking.created_at))
+        able = max(able, self.rows[row].retry_after or able)
+        in_time = max(quiet, min(able, prebooking.expires_at)) + timedelta(seconds=within)
+        return in_time + self._others_first(row) + self._asked_again()
+
+    def _asked_again(self) -> timedelta:
+        """Return how long a box's list that is behind keeps a row in doubt: a lease, and until the next tick."""
+        sim = self.sim
+        return timedelta(seconds=90 if sim.kind.is_box and sim.twin.page.behind else 0)
+
+    def _others_first(self, row: UUID) -> timedelta:
+        """Return for how long others of its venue may come first: rows that stand behind are taken ten at a time.
+
+        Ten per minute if it was held back, forty per minute if it is only in doubt: a run then takes ten after ten.
+        """
+        venue = self.prebooking(row).venue
+        changes, others = self.changes[row], self.rows_of_venues[venue]
+        if venue in self.paused or any(change.held_back for change in changes):
+            return timedelta(minutes=others // 10)
+        was_leased = any(change.claimed_by or change.maybe_sent for change in changes)  # by a run that left it in doubt
+        return timedelta(minutes=others // 40 if was_leased else 0)
+
+
+def _claims(history: list[Change]) -> Iterator[RecordedClaim]:
+    """Go through the history, and stop at every claim to see who else holds what."""
+    state: dict[UUID, Change] = {}
+    turns: dict[UUID, tuple[float, datetime | None]] = {}  # of each claimed row: its turn's end by time that passes
+    for (at, seconds, by), changes in groupby(history, key=_claim_of):
+        group = list(changes)
+        if by is not None:
+            claim = _claim(RecordedClaim(at, seconds, by, {change.id for change in group}), state)
+            claim.cut_turns = {
+                row
+                for row, (until, turn_until) in turns.items()
+                if until > seconds and turn_until and turn_until <= at and state[row].turn_until == turn_until
+                if state[row].claimed_by not in {None, by}
+            }
+            yield claim
+        for change in group:
+            state[change.id] = change
+            if by is not None and change.turn_until is not None:
+                turns[change.id] = (seconds + (change.turn_until - at).total_seconds(), change.turn_until)
+
+
+def _claim_of(change: Change) -> tuple[datetime, float, UUID | None]:
+    is_claim = change.claimed_by is not None and change.claimed_by != change.was_claimed_by
+    return (change.at, change.seconds or 0.0, change.claimed_by if is_claim else None)
+
+
+def _claim(claim: RecordedClaim, state: dict[UUID, Change]) -> RecordedClaim:
+    at, by = claim.at, claim.by
+    for row, change in state.items():
+        if change.claimed_by is not None and change.claimed_by != by:
+            if change.claimed_until is not None and change.claimed_until > at:
+                claim.held[row] = change.claimed_by
+            if change.turn_until is not None and change.turn_until > at:
+                claim.turns[row] = change.claimed_by
+        is_held = change.claimed_until is not None and change.claimed_until > at
+        if change.held_back or (change.claimed_by is not None and not is_held):
+            claim.held_back.add(row)
+    return claim
