@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -130,6 +131,7 @@ class DatabaseTime:
         self.clock = clock
         self._readings = [DatabaseReading(at, asked, received)]
         self._tightened = asyncio.Event()
+        self._listeners: list[Callable[[], None]] = []
         self._stamped: tuple[float, datetime] | None = None  # the last stamp, and when it was made
 
     def tighten(self, at: datetime, asked: Reading, received: Reading) -> None:
@@ -145,6 +147,12 @@ class DatabaseTime:
             self._readings = [new]
         self._tightened.set()
         self._tightened = asyncio.Event()
+        for listener in self._listeners:
+            listener()
+
+    def on_tightened(self, listener: Callable[[], None]) -> None:
+        """Call the listener after each further reading: what was planned by the old bounds may be due."""
+        self._listeners.append(listener)
 
     def tighten_by(self, other: DatabaseTime) -> None:
         """Add the readings of another answer."""

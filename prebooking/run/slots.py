@@ -88,6 +88,7 @@ class SlotQueue:
         self._waiting: list[tuple[tuple[bool, datetime, datetime, UUID], Slot]] = []  # a heap
         self._granted: set[Slot] = set()  # and not over
         self._changed = asyncio.Event()
+        time.on_tightened(self._changed.set)
         self.closed = False
         self.turn: Slot | None = None
 
@@ -159,7 +160,7 @@ class SlotQueue:
         return max(planned + self.stagger, slot.opens_at) - CONNECT_EARLY
 
     async def _change(self, until: Deadline) -> None:
-        """Wait until a slot joins or ends, the first in the queue may connect, or it is too late."""
+        """Wait until a slot joins or ends, the first in the queue may connect, an opening moves, or it is too late."""
         seconds = until.remaining()
         if self._waiting and (early := self._connects_at(self._waiting[0][1]) - self.clock.monotonic()) > 0:
             seconds = min(seconds, early)

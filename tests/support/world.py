@@ -45,6 +45,7 @@ class WorldTransport(httpx.AsyncBaseTransport):
 
     def __init__(self, database: Database, *, there: float = 0.005, back: float = 0.005) -> None:
         self.keys, self.there, self.back = Keys(), there, back
+        self.database_skew = timedelta(0)  # how far the database's clock is ahead
         self.loses: Callable[[str], str] = lambda _: ""
         self.calls: list[str] = []
         self._superuser, self._connection = database.connection, database.connect("authenticator")
@@ -64,7 +65,7 @@ class WorldTransport(httpx.AsyncBaseTransport):
         return httpx.Response(reply.status, headers=reply.headers, content=reply.body, request=request)
 
     def _carry_out(self, function: str, request: httpx.Request) -> rest.RestReply:
-        set_clock(self._superuser, VirtualClock().now())
+        set_clock(self._superuser, VirtualClock(wall_skew=self.database_skew).now())
         headers = {"apikey": self.keys.secret}
         return rest.call(self._connection, keys=self.keys, function=function, headers=headers, body=request.content)
 

@@ -62,3 +62,22 @@ def test_a_summary_says_released_only_if_that_was_written(database: Database) ->
     unsent = sum(prebooking(world.connection, row)["claimed_by"] is not None for row in rows)
     assert unsent > 0
     assert (summary.details["released"], summary.details["unsure"], summary.success) == (0, unsent, False)
+
+
+def test_a_forward_step_of_the_database_s_clock_is_acted_on_as_soon_as_a_question_learns_of_it(
+    database: Database,
+) -> None:
+    """The clock is two seconds slow when the run claims, and is set right a second later."""
+    world = World(database)
+    rows = world.opening(2, at=3.0)
+    world.wire.database_skew = timedelta(seconds=-2)
+
+    async def story() -> None:
+        run = asyncio.create_task(world.invoke(LEAD_SECONDS="5"))
+        await asyncio.sleep(1.0)
+        world.wire.database_skew = timedelta(0)
+        await run
+
+    world.play(story())
+    assert world.ends(rows) == [BOOKED] * 2
+    assert world.sent() == pytest.approx([3.03, 3.08], abs=0.01), "not two seconds late, as it would have been before"

@@ -185,6 +185,11 @@ OF_WAITING: list[Mutant] = [
         ),
         ("CONNECT_EARLY = 0.6", "CONNECT_EARLY = 6.0", "preparing::a_call_connects_shortly_before_its_opening"),
         (
+            "        time.on_tightened(self._changed.set)\n",
+            "",
+            "wrong_clocks::a_forward_step_of_the_database_s_clock_is_acted_on_as_soon_as_a_question_learns_of_it",
+        ),
+        (
             "call_later(self._queue.stagger / 10, self.end)",
             "call_soon(self.end)",
             "preparing::the_next_call_is_begun_only_when_the_first_byte_of_the_last_one_is_out",
