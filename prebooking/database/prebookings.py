@@ -13,7 +13,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, TypeAdapter, Validati
 from prebooking.clock import Clock, DatabaseTime, Deadline, Reading
 from prebooking.database.client import LOCK_WAIT, IsolatedSupabase
 from prebooking.errors import StoreBusy
-from prebooking.model import Outcome, Prebooking, RowResult, Sent
+from prebooking.model import COMPLETED, Outcome, Prebooking, RowResult, Sent
 
 Cancellation = Literal["cancelled", "being_booked", "settled", "not_found"]
 
@@ -126,15 +126,14 @@ class PrebookingStore:
                 time = DatabaseTime(self._clock, answer.value.now, asked, Reading.of(self._clock))
                 return _claim(answer.value, time, tries + answer.tries)
 
-    async def mark_completed(self, ending: RowResult, outcome: Outcome, *, until: Deadline) -> bool:
-        """Settle as completed, if the row is still ours; False: it was not, and nothing was touched."""
-        params = _settlement(ending, outcome) | {"p_booking_id": outcome.booking_id}
-        return (await self._database.call("complete_prebooking_v1", self._mine(params), _yes_or_no, until=until)).value
-
-    async def mark_failed(self, ending: RowResult, outcome: Outcome, *, until: Deadline) -> bool:
-        """Settle as failed, if the row is still ours; False: it was not, and nothing was touched."""
-        params = _settlement(ending, outcome) | {"p_error_message": outcome.sentence}
-        return (await self._database.call("fail_prebooking_v1", self._mine(params), _yes_or_no, until=until)).value
+    async def settle(self, result: RowResult, outcome: Outcome, *, until: Deadline) -> bool:
+        """Write a final outcome if this run still holds the row. Return False, and change nothing, if it does not."""
+        if outcome.kind in COMPLETED:
+            function, more = "complete_prebooking_v1", {"p_booking_id": outcome.booking_id}
+        else:
+            function, more = "fail_prebooking_v1", {"p_error_message": outcome.sentence}
+        params = self._mine(_settlement(result, outcome) | more)
+        return (await self._database.call(function, params, _yes_or_no, until=until)).value
 
     async def release(
         self, row_ids: Sequence[UUID], *, blocked_venue: UUID, until: Deadline, pause: float = BLOCKED_PAUSE
@@ -181,13 +180,13 @@ def _instant(instant: datetime | None) -> str | None:
     return instant.isoformat() if instant else None
 
 
-def _settlement(ending: RowResult, outcome: Outcome) -> dict[str, Any]:
+def _settlement(result: RowResult, outcome: Outcome) -> dict[str, Any]:
     return {
-        "p_id": str(ending.id),
+        "p_id": str(result.id),
         "p_outcome": outcome.kind.value,
-        "p_attempts": ending.calls,
-        "p_fired_at": _instant(ending.fired_at),
-        "p_answered_at": _instant(ending.answered_at),
+        "p_attempts": result.calls,
+        "p_fired_at": _instant(result.fired_at),
+        "p_answered_at": _instant(result.answered_at),
     }
 
 

@@ -53,35 +53,35 @@ _WITHOUT_A_CALL = {
 }
 
 
-def is_in_doubt(ending: RowResult) -> bool:
+def is_in_doubt(result: RowResult) -> bool:
     """Return whether a call was made whose result is neither clear nor written down."""
-    kind = ending.outcome.kind if ending.outcome else Kind.UNSURE
-    return ending.settled is None and ending.calls > 0 and kind not in _AFTER_A_CALL
+    kind = result.outcome.kind if result.outcome else Kind.UNSURE
+    return result.settled is None and result.calls > 0 and kind not in _AFTER_A_CALL
 
 
-def status_of(ending: RowResult) -> str:
+def status_of(result: RowResult) -> str:
     """Return how the row stands: completed, failed, released, unsure, or lost (it was not this run's any more)."""
-    if ending.settled is False:
+    if result.settled is False:
         return "lost"
-    kind = ending.outcome.kind if ending.outcome else None
-    if ending.settled:
+    kind = result.outcome.kind if result.outcome else None
+    if result.settled:
         return "completed" if kind in COMPLETED else "failed"
-    stays_leased = is_in_doubt(ending) or (ending.calls and kind in (Kind.BLOCKED, Kind.BLOCKED_ALONE))
+    stays_leased = is_in_doubt(result) or (result.calls and kind in (Kind.BLOCKED, Kind.BLOCKED_ALONE))
     return "unsure" if stays_leased else "released"
 
 
-def sent(ending: RowResult) -> Sent | None:
+def sent(result: RowResult) -> Sent | None:
     """Return what the end of the run notes about an unsettled row; None: it goes back as it was claimed."""
-    kind = ending.outcome.kind if ending.outcome else Kind.UNSURE
-    verdict = _AFTER_A_CALL.get(kind, Verdict.UNSURE) if ending.calls else _WITHOUT_A_CALL.get(kind)
-    if verdict is None or not isinstance(ending, Attempt):
+    kind = result.outcome.kind if result.outcome else Kind.UNSURE
+    verdict = _AFTER_A_CALL.get(kind, Verdict.UNSURE) if result.calls else _WITHOUT_A_CALL.get(kind)
+    if verdict is None or not isinstance(result, Attempt):
         return None
-    if_not_booked = ending.outcome.if_not_booked if ending.outcome and verdict is Verdict.UNSURE else None
+    if_not_booked = result.outcome.if_not_booked if result.outcome and verdict is Verdict.UNSURE else None
     return Sent(
-        id=ending.id,
-        attempts=ending.row.attempts + ending.calls,
-        fired_at=ending.fired_at,
+        id=result.id,
+        attempts=result.row.attempts + result.calls,
+        fired_at=result.fired_at,
         verdict=verdict,
-        unclear=ending.row.unclear + ending.unclear,
+        unclear=result.row.unclear + result.unclear,
         if_not_booked=if_not_booked,
     )

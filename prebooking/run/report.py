@@ -42,7 +42,7 @@ class Report:
     """
 
     instance_id: UUID
-    endings: dict[UUID, RowResult] = field(default_factory=dict)
+    results: dict[UUID, RowResult] = field(default_factory=dict)
     expired: int = 0
     unknown: int = 0
     locked: int = 0
@@ -55,7 +55,7 @@ class Report:
     @property
     def settled(self) -> int:
         """Return how many rows the database has settled, or has said are not this run's any more."""
-        return sum(ending.settled is not None for ending in self.endings.values())
+        return sum(result.settled is not None for result in self.results.values())
 
     def note(self, claim: Claim) -> None:
         """Note what a claim's answer says of rows that this run does not hold."""
@@ -64,7 +64,7 @@ class Report:
 
     def summary(self, *, now: datetime, execution_time: float) -> Summary:
         """Return the summary; ``execution_time`` in seconds."""
-        statuses = Counter(self._status(ending) for ending in self.endings.values())
+        statuses = Counter(self._status(result) for result in self.results.values())
         statuses["failed"] += self.expired + self.unknown
         return Summary(
             success=not self.failed,
@@ -87,7 +87,7 @@ class Report:
         return "; ".join([self._work(total), *self._waiting()])
 
     def _work(self, total: int) -> str:
-        held_up = sum(kind in _HELD_UP for ending in self.endings.values() if (kind := _kind(ending)))
+        held_up = sum(kind in _HELD_UP for result in self.results.values() if (kind := _kind(result)))
         if not total:
             return self.no_claim or "No prebookings ready"
         done = total - held_up
@@ -102,33 +102,33 @@ class Report:
         }
         return [f"{n} due row{'s' * (n != 1)} {why}" for why, n in sentences.items() if n]
 
-    def _status(self, ending: RowResult) -> str:
-        status = status_of(ending)
+    def _status(self, result: RowResult) -> str:
+        status = status_of(result)
         return "unsure" if status == "released" and self.not_given_back else status
 
     def _outcomes(self) -> dict[str, int]:
-        kinds = Counter(str(kind) for ending in self.endings.values() if (kind := _kind(ending)))
+        kinds = Counter(str(kind) for result in self.results.values() if (kind := _kind(result)))
         kinds.update({Kind.EXPIRED.value: self.expired, Kind.UNKNOWN.value: self.unknown})
         return dict(sorted((+kinds).items()))
 
     def _lateness(self) -> dict[str, int | None]:
         """Return how late first calls left, in ms: after the opening, or after the row was made if that was later."""
         late = sorted(
-            round((ending.fired_at - max(ending.row.available_at, ending.row.created_at)).total_seconds() * 1000)
-            for ending in self.endings.values()
-            if isinstance(ending, Attempt) and ending.fired_at
+            round((result.fired_at - max(result.row.available_at, result.row.created_at)).total_seconds() * 1000)
+            for result in self.results.values()
+            if isinstance(result, Attempt) and result.fired_at
         )
         return {name: late[-(-len(late) * percent // 100) - 1] if late else None for name, percent in _PERCENTILES}
 
     def _errors(self) -> list[dict[str, str]]:
         wrong = [
-            (ending, kind) for ending in self.endings.values() if (kind := _kind(ending)) and kind not in COMPLETED
+            (result, kind) for result in self.results.values() if (kind := _kind(result)) and kind not in COMPLETED
         ]
-        return [{"id": str(ending.id), "outcome": kind.value} for ending, kind in wrong[:ERRORS_SHOWN]]
+        return [{"id": str(result.id), "outcome": kind.value} for result, kind in wrong[:ERRORS_SHOWN]]
 
 
-def _kind(ending: RowResult) -> Kind | None:
+def _kind(result: RowResult) -> Kind | None:
     """Return the row's outcome; a clear answer that could not be written down is in doubt for the next run."""
-    if ending.outcome is None:
+    if result.outcome is None:
         return None
-    return Kind.UNSURE if is_in_doubt(ending) else ending.outcome.kind
+    return Kind.UNSURE if is_in_doubt(result) else result.outcome.kind

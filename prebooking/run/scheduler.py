@@ -14,7 +14,7 @@ from prebooking.clock import Clock, DatabaseTime, Deadline, Reading
 from prebooking.database.prebookings import Claim, PrebookingStore
 from prebooking.errors import StoreBusy, StoreError
 from prebooking.log import Log
-from prebooking.model import COMPLETED, Attempt, Kind, Outcome, RowResult, Summary, Venue
+from prebooking.model import Attempt, Kind, Outcome, RowResult, Summary, Venue
 from prebooking.run.evidence import sent
 from prebooking.run.report import NoClaim, Report
 from prebooking.run.venue_queue import VenueQueue
@@ -136,8 +136,8 @@ class PrebookingScheduler:
         self._holds_rows = had_rows or claim.anything_happened
         self._report.note(claim)
         self._refuse_unreadable(claim)
-        new = [Attempt.of(row) for row in claim.rows if row.id not in self._report.endings]
-        self._report.endings |= {attempt.id: attempt for attempt in new}
+        new = [Attempt.of(row) for row in claim.rows if row.id not in self._report.results]
+        self._report.results |= {attempt.id: attempt for attempt in new}
         left = {"locked": claim.locked, "no_login": claim.no_login}
         self._log.info("claimed", rows=len(new), unreadable=len(claim.unreadable), tries=claim.tries, **left)
         self._set_time(claim.time)
@@ -152,10 +152,10 @@ class PrebookingScheduler:
 
     def _refuse_unreadable(self, claim: Claim) -> None:
         for row_id in claim.unreadable:
-            if row_id not in self._report.endings:
+            if row_id not in self._report.results:
                 bad = Outcome(Kind.BAD_DATA)
-                ending = self._report.endings[row_id] = RowResult(row_id, bad)
-                self._settle(ending, bad)
+                result = self._report.results[row_id] = RowResult(row_id, bad)
+                self._settle(result, bad)
 
     # fire
 
@@ -220,15 +220,14 @@ class PrebookingScheduler:
 
     # settle: outside the guard's scope, because a write that it cuts off is lost
 
-    def _settle(self, ending: RowResult, outcome: Outcome) -> None:
-        self._write(self._settled(ending, outcome))
+    def _settle(self, result: RowResult, outcome: Outcome) -> None:
+        self._write(self._settled(result, outcome))
 
-    async def _settled(self, ending: RowResult, outcome: Outcome) -> None:
-        mark = self._store.mark_completed if outcome.kind in COMPLETED else self._store.mark_failed
-        await self._stagger_over(ending.sent_at)
-        ending.settled = await mark(ending, outcome, until=self._outcomes_until)
-        event = "settled" if ending.settled else "lost"
-        self._log.info(event, prebooking=ending.id, outcome=outcome.kind, calls=ending.calls)
+    async def _settled(self, result: RowResult, outcome: Outcome) -> None:
+        await self._stagger_over(result.sent_at)
+        result.settled = await self._store.settle(result, outcome, until=self._outcomes_until)
+        event = "settled" if result.settled else "lost"
+        self._log.info(event, prebooking=result.id, outcome=outcome.kind, calls=result.calls)
 
     def _release(self, venue_id: UUID, unsent: list[Attempt], pause: float) -> None:
         self._write(self._released(venue_id, [attempt.id for attempt in unsent], pause))
@@ -264,15 +263,15 @@ class PrebookingScheduler:
         if not self._holds_rows:
             return
         await self._stagger_over(max((queue.slots.sent_at for queue in self._queues.values()), default=None))
-        unsettled = (ending for ending in self._report.endings.values() if ending.settled is None)
-        notes = [note for ending in unsettled if (note := sent(ending))]
+        unsettled = (result for result in self._report.results.values() if result.settled is None)
+        notes = [note for result in unsettled if (note := sent(result))]
         summary = self._summary().as_json()
         try:
             finished = await self._store.finish_run(notes, summary, until=self._end)
             self._log.info("finished", released=finished.released, locked=finished.locked)
         except StoreError as exc:
             self._report.not_given_back = True
-            if self._report.endings or not isinstance(exc, StoreBusy):
+            if self._report.results or not isinstance(exc, StoreBusy):
                 self._fault("the end of the run could not be written", exc)
 
     async def _look_for_a_claim(self) -> None:

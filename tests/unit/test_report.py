@@ -18,15 +18,15 @@ VENUE = Venue(
 )
 
 
-def report(*endings: RowResult, **more: Any) -> Report:
-    return Report(UUID(int=7), {ending.id: ending for ending in endings}, **more)
+def report(*results: RowResult, **more: Any) -> Report:
+    return Report(UUID(int=7), {result.id: result for result in results}, **more)
 
 
 def answer(report: Report) -> dict[str, object]:
     return report.summary(now=OPENS, execution_time=0.5).as_json()
 
 
-def ending(kind: Kind | None, *, settled: bool | None = None, calls: int = 1) -> RowResult:
+def result(kind: Kind | None, *, settled: bool | None = None, calls: int = 1) -> RowResult:
     return RowResult(uuid4(), Outcome(kind) if kind else None, settled, calls)
 
 
@@ -50,22 +50,22 @@ def attempt(late: float) -> Attempt:
 @pytest.mark.parametrize(
     ("given", "status", "outcome"),
     [
-        (ending(Kind.BOOKED, settled=True), "completed", "booked"),
-        (ending(Kind.WAITLISTED, settled=True), "completed", "waitlisted"),
-        (ending(Kind.FULL, settled=True), "failed", "full"),
-        (ending(Kind.TOO_EARLY, settled=True), "failed", "too_early"),
-        (ending(Kind.BAD_DATA, settled=True, calls=0), "failed", "bad_data"),
-        (ending(Kind.BOOKED, settled=False), "lost", "booked"),
-        (ending(Kind.BOOKED, settled=None), "unsure", "unsure"),
-        (ending(Kind.FULL, settled=None), "unsure", "unsure"),
-        (ending(Kind.UNSURE), "unsure", "unsure"),
-        (ending(Kind.BLOCKED), "unsure", "blocked"),
-        (ending(Kind.BLOCKED_ALONE), "unsure", "blocked_alone"),
-        (ending(Kind.TOO_EARLY), "released", "too_early"),
-        (ending(Kind.NOT_SENT, calls=0), "released", "not_sent"),
-        (ending(Kind.BAD_DATA, settled=None, calls=0), "released", "bad_data"),
-        (ending(Kind.RECONCILED, settled=None, calls=0), "released", "reconciled"),
-        (ending(None, calls=0), "released", None),
+        (result(Kind.BOOKED, settled=True), "completed", "booked"),
+        (result(Kind.WAITLISTED, settled=True), "completed", "waitlisted"),
+        (result(Kind.FULL, settled=True), "failed", "full"),
+        (result(Kind.TOO_EARLY, settled=True), "failed", "too_early"),
+        (result(Kind.BAD_DATA, settled=True, calls=0), "failed", "bad_data"),
+        (result(Kind.BOOKED, settled=False), "lost", "booked"),
+        (result(Kind.BOOKED, settled=None), "unsure", "unsure"),
+        (result(Kind.FULL, settled=None), "unsure", "unsure"),
+        (result(Kind.UNSURE), "unsure", "unsure"),
+        (result(Kind.BLOCKED), "unsure", "blocked"),
+        (result(Kind.BLOCKED_ALONE), "unsure", "blocked_alone"),
+        (result(Kind.TOO_EARLY), "released", "too_early"),
+        (result(Kind.NOT_SENT, calls=0), "released", "not_sent"),
+        (result(Kind.BAD_DATA, settled=None, calls=0), "released", "bad_data"),
+        (result(Kind.RECONCILED, settled=None, calls=0), "released", "reconciled"),
+        (result(None, calls=0), "released", None),
     ],
 )
 def test_every_row_has_one_status_and_its_outcome(given: RowResult, status: str, outcome: str | None) -> None:
@@ -97,9 +97,9 @@ LOCKED = "1 due row locked by another transaction"
             report(failed=True, **BUSY),
             "Nobody can claim: another session holds the lock of all claims. `prebooking doctor` names it",
         ),
-        (report(ending(Kind.CANNOT_TELL, calls=0)), "Processed 0 prebookings, 1 could not get on"),
-        (report(attempt(0), ending(Kind.MISSING, calls=0)), "Processed 1 prebooking, 1 could not get on"),
-        (report(attempt(0), ending(Kind.NOT_READY, calls=0)), "Processed 1 prebooking, 1 could not get on"),
+        (report(result(Kind.CANNOT_TELL, calls=0)), "Processed 0 prebookings, 1 could not get on"),
+        (report(attempt(0), result(Kind.MISSING, calls=0)), "Processed 1 prebooking, 1 could not get on"),
+        (report(attempt(0), result(Kind.NOT_READY, calls=0)), "Processed 1 prebooking, 1 could not get on"),
         (report(attempt(0), locked=1), f"Processed 1 prebooking; {LOCKED}"),
         (report(locked=1, no_login=2), f"No prebookings ready; {LOCKED}; 2 due rows without a login to open here"),
     ],
@@ -110,11 +110,11 @@ def test_the_message_says_what_happened(given: Report, message: str) -> None:
 
 
 def test_a_row_that_the_database_says_is_not_ours_any_more_is_settled_too() -> None:
-    assert report(ending(Kind.BOOKED, settled=False), ending(Kind.FULL, settled=True), ending(None)).settled == 2
+    assert report(result(Kind.BOOKED, settled=False), result(Kind.FULL, settled=True), result(None)).settled == 2
 
 
 def test_unsent_rows_that_could_not_be_given_back_are_not_said_to_be_released() -> None:
-    given = report(ending(None, calls=0), not_given_back=True)
+    given = report(result(None, calls=0), not_given_back=True)
     assert (answer(given)["details"]["released"], answer(given)["details"]["unsure"]) == (0, 1)  # type: ignore[index]
 
 
@@ -136,14 +136,14 @@ def test_a_percentile_is_the_lateness_of_one_row(calls: int, p50: int, p95: int)
 
 
 def test_at_most_ten_errors_are_shown_and_completed_rows_are_none() -> None:
-    rows = [ending(Kind.BOOKED, settled=True), *(ending(Kind.FULL, settled=True) for _ in range(20))]
+    rows = [result(Kind.BOOKED, settled=True), *(result(Kind.FULL, settled=True) for _ in range(20))]
     errors = answer(report(*rows))["errors"]
     assert errors == [{"id": str(row.id), "outcome": "full"} for row in rows[1:11]]
 
 
 def test_the_answer_stays_under_four_kib_whatever_happens() -> None:
     kinds = list(Kind) * 20
-    rows = [ending(kind, settled=None if n % 3 else bool(n % 2)) for n, kind in enumerate(kinds)]
+    rows = [result(kind, settled=None if n % 3 else bool(n % 2)) for n, kind in enumerate(kinds)]
     body = json.dumps(answer(report(*rows, *map(attempt, range(160)), expired=10**9, unknown=10**9)))
     assert len(body.encode()) < 4096
     assert "canary" not in body

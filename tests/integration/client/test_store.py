@@ -95,10 +95,9 @@ async def test_every_final_outcome_settles_a_row_and_says_so_twice(
     [claimed] = (await claim(store)).rows
     at = claimed.available_at + timedelta(milliseconds=123)
     ending = RowResult(row, calls=2, fired_at=at, answered_at=at + timedelta(seconds=1))
-    mark = store.mark_completed if kind in COMPLETED else store.mark_failed
     outcome = Outcome(kind, "b-1" if kind in COMPLETED else None)
-    assert await mark(ending, outcome, until=deadline())
-    assert await mark(ending, outcome, until=deadline())
+    assert await store.settle(ending, outcome, until=deadline())
+    assert await store.settle(ending, outcome, until=deadline())
     stands = prebooking(database.connection, row)
     assert (stands["outcome"], stands["attempts"], stands["lateness_ms"]) == (kind, 2, 123)
     assert (stands["booking_id"], stands["error_message"]) == (
@@ -111,8 +110,8 @@ async def test_a_row_of_another_claim_is_not_settled(
 ) -> None:
     row = add_prebooking(database.connection, add_venue(database.connection))
     await claim(store)
-    assert not await other.mark_completed(RowResult(row), Outcome(Kind.BOOKED), until=deadline())
-    assert not await other.mark_failed(RowResult(row), Outcome(Kind.FULL), until=deadline())
+    assert not await other.settle(RowResult(row), Outcome(Kind.BOOKED), until=deadline())
+    assert not await other.settle(RowResult(row), Outcome(Kind.FULL), until=deadline())
     assert prebooking(database.connection, row)["status"] == "pending"
 
 
@@ -176,7 +175,7 @@ async def test_a_member_can_cancel_until_the_row_is_being_booked(database: Datab
     held = add_prebooking(database.connection, venue, user_email="ana@example.com")
     await claim(store)
     assert await store.cancel(held, "ana@example.com", until=deadline()) == "being_booked"
-    await store.mark_failed(RowResult(held), Outcome(Kind.FULL), until=deadline())
+    await store.settle(RowResult(held), Outcome(Kind.FULL), until=deadline())
     assert await store.cancel(held, "ana@example.com", until=deadline()) == "settled"
 
 
@@ -217,7 +216,7 @@ async def test_a_broken_rule_is_refused_without_a_word_of_the_row(database: Data
     row = add_prebooking(database.connection, add_venue(database.connection), user_email="canary@example.com")
     await claim(store)
     with pytest.raises(StoreRefused, match="23514") as caught:
-        await store.mark_completed(RowResult(row), Outcome(Kind.FULL), until=deadline())
+        await store.settle(RowResult(row), Outcome(Kind.NOT_SENT), until=deadline())
     assert "canary" not in repr(caught.value)
     assert caught.value.__cause__ is None
 

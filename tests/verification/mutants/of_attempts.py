@@ -210,8 +210,8 @@ OF_RULES = mutants(
 OF_EVIDENCE = mutants(
     EVIDENCE,
     (
-        "attempts=ending.row.attempts + ending.calls",
-        "attempts=ending.calls",
+        "attempts=result.row.attempts + result.calls",
+        "attempts=result.calls",
         "attempt_ends::a_row_counts_the_calls_of_all_its_runs",
     ),
     (
@@ -251,15 +251,15 @@ OF_EVIDENCE = mutants(
         "evidence::a_row_that_is_not_at_the_venue_can_be_cancelled_again",
     ),
     ("    Kind.CANNOT_TELL: Verdict.CANNOT_TELL,\n", "", "evidence::questions_about_a_row_come_less_and_less_often"),
-    ("ending.settled is None and ending.calls > 0 and kind", "ending.settled is None and kind", "unit/report"),
+    ("result.settled is None and result.calls > 0 and kind", "result.settled is None and kind", "unit/report"),
     (
-        "unclear=ending.row.unclear + ending.unclear",
-        "unclear=ending.unclear",
+        "unclear=result.row.unclear + result.unclear",
+        "unclear=result.unclear",
         "evidence::four_unclear_calls_and_no_place_are_a_refusal",
     ),
     (
-        "if ending.outcome and verdict is Verdict.UNSURE else None",
-        "if False and ending.outcome else None",
+        "if result.outcome and verdict is Verdict.UNSURE else None",
+        "if False and result.outcome else None",
         "evidence::a_disputed_answer_becomes_a_refusal_only_when_asked_after_the_lease",
     ),
 )

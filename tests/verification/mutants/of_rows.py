@@ -169,7 +169,7 @@ OF_ROWS: list[Mutant] = [
         ),
         ("kind in (Kind.BLOCKED, Kind.BLOCKED_ALONE))", "kind is Kind.BLOCKED)", "unit/report"),
         (
-            "        fired_at=ending.fired_at,\n",
+            "        fired_at=result.fired_at,\n",
             "        fired_at=None,\n",
             "doubt::a_call_cut_off_at_the_guard_is_unsure_and_stays_leased",
         ),
@@ -177,18 +177,18 @@ OF_ROWS: list[Mutant] = [
     *mutants(
         "prebooking/run/report.py",
         (
-            "kinds = Counter(str(kind) for ending in self.endings.values() if (kind := _kind(ending)))",
-            "kinds = Counter(str(ending.outcome.kind) for ending in self.endings.values() if ending.outcome)",
+            "kinds = Counter(str(kind) for result in self.results.values() if (kind := _kind(result)))",
+            "kinds = Counter(str(result.outcome.kind) for result in self.results.values() if result.outcome)",
             "unit/report",
         ),
-        ("(kind := _kind(ending)) and kind not in COMPLETED", "(kind := _kind(ending))", "unit/report"),
+        ("(kind := _kind(result)) and kind not in COMPLETED", "(kind := _kind(result))", "unit/report"),
         ("dict(sorted((+kinds).items()))", "dict(sorted(kinds.items()))", "unit/report"),
         (
             "_HELD_UP = (Kind.CANNOT_TELL, Kind.MISSING, Kind.NOT_READY)",
             "_HELD_UP = (Kind.CANNOT_TELL, Kind.MISSING)",
             "unit/report",
         ),
-        ("return sum(ending.settled is not None for", "return sum(bool(ending.settled) for", "unit/report"),
+        ("return sum(result.settled is not None for", "return sum(bool(result.settled) for", "unit/report"),
         (
             "self.expired, self.unknown = claim.expired, claim.unknown",
             "self.expired, self.unknown = claim.expired, 0",

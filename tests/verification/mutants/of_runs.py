@@ -96,7 +96,7 @@ OF_THE_SCHEDULER = mutants(
         "guard::a_claim_whose_answer_was_lost_is_given_back_although_all_later_tries_were_busy",
     ),
     (
-        " if row.id not in self._report.endings]",
+        " if row.id not in self._report.results]",
         "]",
         "firing::due_rows_leave_in_order_fifty_milliseconds_apart_without_drifting",
     ),
@@ -108,7 +108,7 @@ OF_THE_SCHEDULER = mutants(
     ("writes = guard.by_monotonic_clock()", "writes = guard", "wrong_clocks"),
     ("        self._report.failed |= any(queue.failed for queue in self._queues.values())\n", "", "containment"),
     (
-        "if self._report.endings or not isinstance(exc, StoreBusy):",
+        "if self._report.results or not isinstance(exc, StoreBusy):",
         "if True:",
         "guard::while_another_invocation_claims_the_answer_is_that_it_does",
     ),
@@ -137,7 +137,7 @@ OF_THE_SCHEDULER = mutants(
 OF_REPORTS = mutants(
     "prebooking/run/report.py",
     ('status == "released" and self.not_given_back', 'status == "never"', "unit/report"),
-    ("max(ending.row.available_at, ending.row.created_at)", "ending.row.available_at", "unit/report"),
+    ("max(result.row.available_at, result.row.created_at)", "result.row.available_at", "unit/report"),
     ("late[-(-len(late) * percent // 100) - 1]", "late[len(late) * percent // 100 - 1]", "unit/report"),
     ("ERRORS_SHOWN = 10", "ERRORS_SHOWN = 11", "unit/report"),
     (
@@ -147,7 +147,7 @@ OF_REPORTS = mutants(
         "progress::a_run_without_time_to_claim_says_so_and_is_an_error_when_it_repeats",
     ),
     ('        statuses["failed"] += self.expired + self.unknown\n', "", "unit/report"),
-    ("Kind.UNSURE if is_in_doubt(ending) else ending.outcome.kind", "ending.outcome.kind", "unit/report"),
+    ("Kind.UNSURE if is_in_doubt(result) else result.outcome.kind", "result.outcome.kind", "unit/report"),
 )
 
 OF_THE_STORE = mutants(
@@ -175,7 +175,7 @@ OF_THE_STORE = mutants(
         "guard::a_claim_is_asked_for_again_until_the_other_invocation_is_done",
     ),
     (
-        '"p_answered_at": _instant(ending.answered_at)',
+        '"p_answered_at": _instant(result.answered_at)',
         '"p_answered_at": None',
         "attempt::a_row_says_when_it_was_sent_and_when_the_venue_answered",
     ),

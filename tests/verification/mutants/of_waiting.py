@@ -33,7 +33,7 @@ OF_WAITING: list[Mutant] = [
             "attempt::a_slow_answer_of_the_claim_does_not_make_the_first_byte_late",
         ),
         (
-            "        await self._stagger_over(ending.sent_at)\n",
+            "        await self._stagger_over(result.sent_at)\n",
             "",
             "firing::another_opening_may_follow_a_settled_call_only_after_the_stagger",
         ),
@@ -98,7 +98,7 @@ OF_WAITING: list[Mutant] = [
             "preparing::a_question_that_hangs_takes_two_seconds",
         ),
         (
-            "            if row_id not in self._report.endings:\n",
+            "            if row_id not in self._report.results:\n",
             "            if True:\n",
             "claims_of_a_run::a_row_that_cannot_be_read_is_settled_once",
         ),
@@ -122,7 +122,7 @@ OF_WAITING: list[Mutant] = [
         "prebooking/database/prebookings.py",
         ("self.held or self.expired", "self.expired", "attempt::a_re_ask_that_cannot_be_sent_leaves_the_clear_answer"),
         ('"p_by_hand": self._by_hand', '"p_by_hand": False', "heartbeat::a_run_by_hand_is_no_tick_of_the_trigger"),
-        ('"p_attempts": ending.calls', '"p_attempts": 1', "attempt::lateness_is_that_of_the_first_call"),
+        ('"p_attempts": result.calls', '"p_attempts": 1', "attempt::lateness_is_that_of_the_first_call"),
         (
             "_LOCKED_TRIES = 5",
             "_LOCKED_TRIES = 500",
