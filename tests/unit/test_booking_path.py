@@ -2,38 +2,29 @@
 
 from __future__ import annotations
 
-import ast
-import io
-import subprocess
-import sys
-import tokenize
-from functools import cache
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-# What everything stands on: it is no part of the path, and knows nothing of bookings but their names.
+from prebooking.systems import SYSTEMS
+from tests.support.code import ROOT, lines_of_code, loaded
+
+FUNCTION = ("prebooking_scheduler",)
+# What everything stands on. These modules are no part of the path.
 NOUNS = {"clock", "content_coding", "errors", "http", "log", "model", "settings", "systems", "__init__"}
-LIMIT = 2000  # lines of code
-_PRINT_LOADED = """
-import sys
-import api.cron.prebooking_scheduler
-files = [getattr(module, "__file__", None) for module in sys.modules.values()]
-print(*filter(None, files), sep="\\n")
-"""
-_NO_CODE = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
 
 
-def test_the_booking_path_stays_under_its_limit() -> None:
-    path = [file for file in loaded() if file.parent.name != "prebooking"]
-    lines = {str(file.relative_to(ROOT)): lines_of_code(file.read_text()) for file in path}
-    assert sum(lines.values()) <= LIMIT, lines
+def test_the_booking_path_has_at_most_2000_lines_of_code() -> None:
+    assert total(file for file in loaded(FUNCTION) if file.parent.name != "prebooking") <= 2000
+
+
+def test_the_functions_with_every_venue_system_have_at_most_3500_lines_of_code() -> None:
+    assert total(loaded((*FUNCTION, "session_keeper"), tuple(SYSTEMS))) <= 3500
 
 
 def test_the_booking_path_loads_what_it_needs_and_no_more() -> None:
-    folders = {str(file.relative_to(ROOT).parent) for file in loaded()}
-    assert folders == {
+    assert {str(file.relative_to(ROOT).parent) for file in loaded(FUNCTION)} == {
         "api/cron",
         "prebooking",
         "prebooking/function",
@@ -42,7 +33,7 @@ def test_the_booking_path_loads_what_it_needs_and_no_more() -> None:
         "prebooking/bookers/webhook",
         "prebooking/database",
     }
-    assert {file.stem for file in loaded() if file.parent.name == "prebooking"} == NOUNS
+    assert {file.stem for file in loaded(FUNCTION) if file.parent.name == "prebooking"} == NOUNS
 
 
 @pytest.mark.parametrize(
@@ -59,24 +50,5 @@ def test_comments_docstrings_and_blank_lines_are_no_code(source: str, lines: int
     assert lines_of_code(source) == lines
 
 
-@cache
-def loaded() -> list[Path]:
-    """Return the files of this project that a process has loaded when the function is ready for a webhook venue."""
-    command = [sys.executable, "-c", _PRINT_LOADED]
-    printed = subprocess.run(
-        command, cwd=ROOT, env={"PYTHONPATH": str(ROOT)}, check=True, capture_output=True, text=True
-    )
-    files = [Path(line) for line in printed.stdout.splitlines()]
-    return [file for file in files if file.is_relative_to(ROOT / "api") or file.is_relative_to(ROOT / "prebooking")]
-
-
-def lines_of_code(source: str) -> int:
-    """Return how many lines hold code: no blank lines, comments and docstrings, which nobody should save on."""
-    lines = set[int]()
-    for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if token.type not in _NO_CODE:
-            lines.update(range(token.start[0], token.end[0] + 1))
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
-            lines.difference_update(range(node.lineno, (node.end_lineno or node.lineno) + 1))
-    return len(lines)
+def total(files: Iterable[Path]) -> int:
+    return sum(lines_of_code(file.read_text()) for file in files)
