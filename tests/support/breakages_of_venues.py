@@ -18,7 +18,7 @@ _SECRET = "f9e8d7c6b5a4f3e2d1c0b9a8f7e6d5c4"
 def _page(system: HealthySystem, status: int, headers: dict[str, str] | None = None) -> None:
     """Make the box answer every request like this, except those about a login."""
     page = CallPlan(answer=TwinReply(status, headers or {}, b"hello"))
-    system.terminal.twin.fate = lambda call: CallPlan() if call.path == "/api/whoami" else page
+    system.terminal.twin.plan = lambda call: CallPlan() if call.path == "/api/whoami" else page
 
 
 @breaks("venue", "unreadable", "cannot be read: correct paused_until in the database")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from uuid import UUID
 
-from prebooking.local.venue.twin import Arrival, CallPlan, Canned
+from prebooking.local.venue.twin import Arrival, CallPlan, TwinReply
 from tests.support.database import Database
 from tests.support.factories import add_venue
 from tests.support.world import World
@@ -41,10 +41,10 @@ def times_out(world: World, _database: Database, venues: list[UUID], _until: Exi
 def blocked(world: World, _database: Database, venues: list[UUID], _until: ExitStack) -> None:
     names = {str(venue) for venue in venues}
 
-    def fate(arrival: Arrival) -> CallPlan:
-        return CallPlan(acts=False, answer=Canned(403)) if arrival.venue in names else CallPlan()
+    def plan(arrival: Arrival) -> CallPlan:
+        return CallPlan(acts=False, answer=TwinReply(403)) if arrival.venue in names else CallPlan()
 
-    world.twin.fate = fate
+    world.twin.plan = plan
     for venue in venues:
         world.opening(MEMBERS, venue=venue, at=-60)
 

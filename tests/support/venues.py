@@ -49,7 +49,7 @@ def on_virtual_time(twin: VenueTwin, story: Callable[[httpx.AsyncClient], Corout
         transport = TwinTransport(twin, **how)
         async with httpx.AsyncClient(transport=transport, base_url="http://venue.test", timeout=3_600) as client:
             told = await story(client)
-        await transport.played_out()
+        await transport.drain()
         return told
 
     return run_virtual(play())

@@ -85,7 +85,7 @@ class World:
 
         async def all_of_it() -> T:
             told = await story
-            await self.venue_wire.played_out()
+            await self.venue_wire.drain()
             return told
 
         return run_virtual(all_of_it())

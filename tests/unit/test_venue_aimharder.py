@@ -185,14 +185,14 @@ def test_the_answer_to_a_booking_can_be_lost_before_or_after_the_act(carried: An
 
 
 def test_pages_can_be_slow_at_the_opening() -> None:
-    def fate(arrival: Arrival) -> CallPlan:
+    def plan(arrival: Arrival) -> CallPlan:
         return CallPlan(delay_before=13) if arrival.path == BOOK else CallPlan(delay_after=0.2)
 
     async def story(client: httpx.AsyncClient) -> float:
         await asks()(client)
         return asyncio.get_running_loop().time()
 
-    assert on_virtual_time(gym(now=VirtualClock().now, fate=fate), story) == pytest.approx(13.2)
+    assert on_virtual_time(gym(now=VirtualClock().now, plan=plan), story) == pytest.approx(13.2)
 
 
 def test_one_twin_can_be_a_webhook_venue_and_a_box_at_once(carried: Any) -> None:

@@ -15,7 +15,7 @@ from prebooking.bookers.aimharder.site import AimHarderSite
 from prebooking.foreign import name_key
 from prebooking.http import isolated_client
 from prebooking.local.venue.page import COOKIES, HOURS, LISTS, NAMES, NUMBERS, Page
-from prebooking.local.venue.twin import DROP, CallPlan, Canned
+from prebooking.local.venue.twin import DROP, CallPlan, TwinReply
 from prebooking.model import Kind
 from tests.support.doubles import VirtualClock
 from tests.support.gym import BOX, BOX_ID, DAY, EVENING, OPEN_BOX, PASSWORD, WOD, Browser, email, gym
@@ -93,8 +93,8 @@ def test_a_class_can_be_closed_or_cancelled_and_a_place_given_back_still_marked(
     assert flags == [[1, 77, 1], [0, None, None], [1, 77, None]]
 
 
-@pytest.mark.parametrize("answer", [Canned(200, body=b"<html>"), DROP], ids=["a page", "a cut"])
-def test_a_call_can_be_acted_on_after_its_answer(answer: Canned) -> None:
+@pytest.mark.parametrize("answer", [TwinReply(200, body=b"<html>"), DROP], ids=["a page", "a cut"])
+def test_a_call_can_be_acted_on_after_its_answer(answer: TwinReply) -> None:
     twin = gym(now=VirtualClock().now)
     twin.script(email("ana"), CallPlan(answer=answer, acts_after=0.5))
 
@@ -111,5 +111,5 @@ def test_a_call_can_be_acted_on_after_its_answer(answer: Canned) -> None:
 
 @pytest.mark.parametrize("how", [{"acts_after": 1.0}, {"acts_after": 1.0, "acts": False, "answer": DROP}], ids=str)
 def test_a_venue_that_acts_later_cannot_answer_with_the_result(how: dict[str, object]) -> None:
-    with pytest.raises(ValueError, match="acts after its answer"):
+    with pytest.raises(ValueError, match="acts_after needs"):
         CallPlan(**how)  # type: ignore[arg-type]

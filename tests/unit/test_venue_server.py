@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from prebooking.local.venue.server import TwinTransport, serve
-from prebooking.local.venue.twin import DROP, HANG, Act, Arrival, CallPlan, Canned, Ledger
+from prebooking.local.venue.twin import DROP, HANG, Act, Arrival, CallPlan, Ledger, TwinReply
 from tests.support.doubles import EPOCH, DeadlockError, VirtualClock, run_virtual
 from tests.support.venues import book, on_virtual_time, venue
 
@@ -41,16 +41,16 @@ def test_a_connection_is_cut_before_or_after_the_venue_acts(carried: Any, *, act
         with pytest.raises(httpx.RemoteProtocolError):
             await book(client, "ana")
 
-    carried(twin := venue(fate=lambda _: CallPlan(acts=acts, answer=DROP)), story)
+    carried(twin := venue(plan=lambda _: CallPlan(acts=acts, answer=DROP)), story)
     assert len(twin.ledger.arrivals()) == 1
     assert len(twin.ledger.bookings()) == bookings
 
 
 @pytest.mark.parametrize(("acts", "bookings"), [(False, 0), (True, 1)])
 def test_a_canned_answer_stands_whatever_the_venue_did(carried: Any, *, acts: bool, bookings: int) -> None:
-    fate = CallPlan(acts=acts, answer=Canned(503, {"Retry-After": "9"}, b"down"))
+    plan = CallPlan(acts=acts, answer=TwinReply(503, {"Retry-After": "9"}, b"down"))
 
-    answer = carried(twin := venue(fate=lambda _: fate), lambda client: book(client, "ana"))
+    answer = carried(twin := venue(plan=lambda _: plan), lambda client: book(client, "ana"))
 
     assert (answer.status_code, answer.headers["retry-after"], answer.content) == (503, "9", b"down")
     assert len(twin.ledger.bookings()) == bookings
@@ -68,7 +68,7 @@ def test_a_cancelled_call_that_has_arrived_is_acted_on(carried: Any) -> None:
         assert not ledger.acted.is_set()
         await asyncio.wait_for(ledger.acted.wait(), timeout=10)
 
-    carried(venue(ledger=ledger, fate=lambda _: CallPlan(delay_before=0.05)), story)
+    carried(venue(ledger=ledger, plan=lambda _: CallPlan(delay_before=0.05)), story)
     assert len(ledger.bookings_of("id of ana")) == 1
 
 
@@ -103,7 +103,7 @@ async def test_a_server_ends_at_once_with_calls_that_hang_or_are_slow() -> None:
 
 
 def test_a_call_that_hangs_is_acted_on_and_never_answered() -> None:
-    twin = venue(fate=lambda _: CallPlan(answer=HANG))
+    twin = venue(plan=lambda _: CallPlan(answer=HANG))
 
     with pytest.raises(DeadlockError):
         on_virtual_time(twin, lambda client: book(client, "ana", timeout=httpx.Timeout(None)))
@@ -115,7 +115,7 @@ def test_delays_come_before_and_after_the_act_and_on_the_way() -> None:
         await book(client, "ana")
         return await now()
 
-    twin = venue(now=VirtualClock().now, fate=lambda _: CallPlan(delay_before=2, delay_after=4))
+    twin = venue(now=VirtualClock().now, plan=lambda _: CallPlan(delay_before=2, delay_after=4))
 
     assert on_virtual_time(twin, story, connect=16, there=1, back=lambda _: 8) == 31
     assert [seconds(entry) for entry in twin.ledger.entries] == [17, 19]

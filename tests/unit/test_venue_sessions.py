@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from prebooking.local.venue.aimharder import BOOK, BOOKINGS, LOGIN, OTHER_COOKIES, SESSION_COOKIE, TOKEN_UPDATE
-from prebooking.local.venue.twin import DROP, CallPlan, Canned
+from prebooking.local.venue.twin import DROP, CallPlan, TwinReply
 from tests.support.doubles import VirtualClock
 from tests.support.gym import BOX_ID, EVENING, FINGERPRINT, PASSWORD, WOD, Browser, email, gym
 from tests.support.venues import on_virtual_time
@@ -188,7 +188,7 @@ def test_a_login_in_one_family_of_hosts_is_nothing_in_the_other(carried: Any) ->
 
 def test_calls_of_each_kind_can_be_counted_and_scripted_apart(carried: Any) -> None:
     twin = gym()
-    down = CallPlan(acts=False, answer=Canned(503))
+    down = CallPlan(acts=False, answer=TwinReply(503))
     twin.script(email("ana"), down, method="GET", path=BOOKINGS)
     twin.script(email("ana"), down)
 

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from prebooking.local.venue.twin import DROP, HANG, Arrival, CallPlan, Canned, Protection
+from prebooking.local.venue.twin import DROP, HANG, Arrival, CallPlan, Protection, TwinReply
 from tests.support.doubles import EPOCH, VirtualClock
 from tests.support.venues import BEARER, book, confirm, on_virtual_time, venue
 
@@ -170,15 +170,15 @@ def test_a_script_is_for_one_member_or_prebooking_and_one_method_and_ends() -> N
         return [(await ask).status_code for ask in asks]
 
     twin = venue(protection=Protection.DUPLICATES)
-    twin.script("ana", CallPlan(acts=False, answer=Canned(500)))
-    twin.script("id of ana", CallPlan(answer=Canned(502)), method="GET")
+    twin.script("ana", CallPlan(acts=False, answer=TwinReply(500)))
+    twin.script("id of ana", CallPlan(answer=TwinReply(502)), method="GET")
 
     assert on_virtual_time(twin, story) == [201, 500, 502, 201]
 
 
-@pytest.mark.parametrize("answer", [DROP, HANG, Canned(500)])
+@pytest.mark.parametrize("answer", [DROP, HANG, TwinReply(500)])
 def test_a_venue_that_does_not_act_must_be_told_how_the_call_ends(answer: Any) -> None:
     CallPlan(acts=False, answer=answer)
 
-    with pytest.raises(ValueError, match="DROP, HANG or Canned"):
+    with pytest.raises(ValueError, match="DROP, HANG or TwinReply"):
         CallPlan(acts=False)

@@ -66,5 +66,5 @@ def _refusal(answer: TwinReply) -> str | None:
 
 def _had_a_chance(case: Trace, row: RowState) -> bool:
     """Return whether there was a place, and time for it after the faults."""
-    has_place = case.sim.twin.place(case.prebooking(row.id).class_id) is not State.FULL
+    has_place = case.sim.twin.next_place(case.prebooking(row.id).class_id) is not State.FULL
     return has_place and case.due_by(row.id, _IN_TIME) + _CLOCKS < case.prebooking(row.id).expires_at

@@ -46,7 +46,7 @@ def cancel(sim: Simulation, row: UUID, *, directly: bool = False) -> None:
 def book_by_hand(sim: Simulation, row: UUID) -> None:
     """Let a member book in the venue's own app, if there is a place."""
     prebooking = sim.prebookings[row]
-    if sim.twin.place(prebooking.class_id) is State.BOOKED:
+    if sim.twin.next_place(prebooking.class_id) is State.BOOKED:
         about = (prebooking.member, prebooking.class_id, sim.system.address(prebooking.venue))
         verdict = sim.twin.book(Arrival(sim.twin.now(), "POST", "", *about))
         sim.note(f"{str(row)[:8]} is booked by hand: {verdict.state}")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from prebooking.local.venue.twin import ANSWER, DROP, HANG, AnswerKind, Arrival, CallPlan, Canned
+from prebooking.local.venue.twin import ANSWER, DROP, HANG, AnswerKind, Arrival, CallPlan, TwinReply
 from tests.verification.database_clock import forward_within
 from tests.verification.fault_plan import FaultPlan, Loss, Step
 from tests.verification.instance import Instance
@@ -20,16 +20,16 @@ ACTS_WITHIN = (
 
 _UNCLEAR = (200, 202, 302, 408, 500, 502, 503)  # with a body that says nothing, so 200 too
 # Unclear answers: the venue may act on the call all the same. A box has more of them than an endpoint.
-_OF_ANY_VENUE: tuple[AnswerKind | Canned, ...] = (
+_OF_ANY_VENUE: tuple[AnswerKind | TwinReply, ...] = (
     DROP,
     HANG,
-    *map(Canned, (202, 302, 408, 500, 502, 503, 504)),
-    *(Canned(200, body=body) for body in (b"<html>", b"null", b"[]", b'{"state": "bo')),
+    *map(TwinReply, (202, 302, 408, 500, 502, 503, 504)),
+    *(TwinReply(200, body=body) for body in (b"<html>", b"null", b"[]", b'{"state": "bo')),
 )
-_OF_A_BOX: tuple[AnswerKind | Canned, ...] = (
-    Canned(400),
-    Canned(200, body=b"{}"),
-    Canned(200, body=b'{"bookState": null}'),
+_OF_A_BOX: tuple[AnswerKind | TwinReply, ...] = (
+    TwinReply(400),
+    TwinReply(200, body=b"{}"),
+    TwinReply(200, body=b'{"bookState": null}'),
 )
 _BLOCKING = (401, 403, 404, 405, 429)
 _ERRORS = ((503, "PGRST001"), (500, "57014"), (500, "55P03"), (504, "PGRST003"), (500, "40P01"), (502, ""))
@@ -70,7 +70,7 @@ class RandomFaults(FaultPlan):
 
     def __init__(self, dice: random.Random, rates: FaultRates, *, ends: float, kind: SystemKind) -> None:
         self._dice, self._weather, self._ends, self._refusal = dice, rates, ends, kind.refusal
-        self._unclear: tuple[AnswerKind | Canned, ...] = _OF_ANY_VENUE + (_OF_A_BOX if kind.is_box else ())
+        self._unclear: tuple[AnswerKind | TwinReply, ...] = _OF_ANY_VENUE + (_OF_A_BOX if kind.is_box else ())
         self._blocks_one, self._blocked_row = dice.random() < rates.blocks_one, ""
         begins = dice.uniform(0, ends) if dice.random() < rates.outage else ends
         self._outage = (begins, begins + dice.uniform(20, 120))
@@ -129,13 +129,13 @@ class RandomFaults(FaultPlan):
 
     def venue(self, instance: Instance, arrival: Arrival) -> CallPlan:
         if self._is_the_blocked_one(arrival):
-            return CallPlan(acts=False, answer=Canned(403))
+            return CallPlan(acts=False, answer=TwinReply(403))
         if self._happens(self._weather.blocking):
             status = self._dice.choice(_BLOCKING)  # 401 says clearly that nothing was done
             # If it acts on a call that it blocks, and cannot tell afterwards, nobody can find out: the row is rejected
             # after three blocks that met no other row.
             may_act = status != 401 and self.venue_can_tell
-            return CallPlan(acts=may_act and self._happens(0.5), answer=Canned(status))
+            return CallPlan(acts=may_act and self._happens(0.5), answer=TwinReply(status))
         if self._refusal and arrival.books and self._happens(self._weather.refusing):
             return CallPlan(acts=False, answer=self._refusal)
         if not self._happens(self._weather.venue):
@@ -148,7 +148,7 @@ class RandomFaults(FaultPlan):
             return CallPlan(acts=False, answer=self._dice.choice(self._unclear))
         delay = self._dice.choice([0.0, self._dice.uniform(0, 3), self._dice.uniform(0, 25)])
         acts = self._happens(0.6)
-        answers: list[AnswerKind | Canned] = [DROP, HANG, Canned(self._dice.choice(_UNCLEAR), body=b"<html>")]
+        answers: list[AnswerKind | TwinReply] = [DROP, HANG, TwinReply(self._dice.choice(_UNCLEAR), body=b"<html>")]
         answer = self._dice.choice([*answers, ANSWER] if acts else answers)
         plan = CallPlan(min(delay, longest), acts, self._dice.choice([0.0, self._dice.uniform(0, 6)]), answer)
         self._felt_for(plan.delay_before + plan.delay_after)

@@ -6,7 +6,7 @@ import asyncio
 from functools import partial
 
 from prebooking.local.venue.aimharder import TOKEN_UPDATE
-from prebooking.local.venue.twin import DROP, HANG, CallPlan, Canned
+from prebooking.local.venue.twin import DROP, HANG, CallPlan, TwinReply
 from tests.verification import interference
 from tests.verification.fault_plan import Loss
 from tests.verification.instance import Instance
@@ -51,7 +51,7 @@ def a_venue_acts_after_its_gateway_gave_up(sim_database: SimDatabase) -> list[st
     return run_scenario(
         sim_database,
         scenario,
-        faults=ScriptedFaults(books={"i0": [CallPlan(acts=False, answer=Canned(504))]}, later=[15.0]),
+        faults=ScriptedFaults(books={"i0": [CallPlan(acts=False, answer=TwinReply(504))]}, later=[15.0]),
     )
 
 
@@ -65,7 +65,7 @@ def a_second_call_is_too_early_and_the_first_is_acted_on(sim_database: SimDataba
         await asyncio.sleep(10)
         return []
 
-    books = {"i0": [CallPlan(acts=False, answer=Canned(502)), CallPlan(acts=False, answer=Canned(425))]}
+    books = {"i0": [CallPlan(acts=False, answer=TwinReply(502)), CallPlan(acts=False, answer=TwinReply(425))]}
     return run_scenario(sim_database, scenario, kind=IDEMPOTENT, faults=ScriptedFaults(books=books, later=[15.0]))
 
 

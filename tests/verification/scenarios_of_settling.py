@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from functools import partial
 
-from prebooking.local.venue.twin import CallPlan, Canned
+from prebooking.local.venue.twin import CallPlan, TwinReply
 from tests.verification import interference
 from tests.verification.fault_plan import Loss
 from tests.verification.scenarios import CLAIM, SILENT, run_scenario, runs
@@ -24,7 +24,10 @@ def _a_late_failure(sim_database: SimDatabase, *, after_the_next: bool) -> list[
         return []
 
     late = [Loss(delay_before=32.5), Loss(acts=False, ends="silent"), Loss(acts=False, ends="silent")]
-    books = {"i0": [CallPlan(acts=False, answer=Canned(422))], "i1": [CallPlan(delay_after=0 if after_the_next else 4)]}
+    books = {
+        "i0": [CallPlan(acts=False, answer=TwinReply(422))],
+        "i1": [CallPlan(delay_after=0 if after_the_next else 4)],
+    }
     return run_scenario(sim_database, scenario, faults=ScriptedFaults(losses={("i0", FAIL): late}, books=books))
 
 
@@ -58,7 +61,7 @@ def a_page_in_place_of_an_answer(sim_database: SimDatabase) -> list[str]:
         await asyncio.sleep(10)
         return []
 
-    page = CallPlan(acts=False, answer=Canned(200, body=b"<html>"))
+    page = CallPlan(acts=False, answer=TwinReply(200, body=b"<html>"))
     return run_scenario(sim_database, scenario, faults=ScriptedFaults(books={"i0": [page]}))
 
 
@@ -72,7 +75,7 @@ def a_venue_cannot_tell(sim_database: SimDatabase) -> list[str]:
     return run_scenario(
         sim_database,
         scenario,
-        faults=ScriptedFaults(books={"i0": [SILENT]}, asks={"i1": [CallPlan(acts=False, answer=Canned(500))]}),
+        faults=ScriptedFaults(books={"i0": [SILENT]}, asks={"i1": [CallPlan(acts=False, answer=TwinReply(500))]}),
     )
 
 
@@ -107,7 +110,7 @@ def _cancelled_in_doubt(sim_database: SimDatabase, *, directly: bool) -> list[st
     return run_scenario(
         sim_database,
         scenario,
-        faults=ScriptedFaults(books={"i0": [SILENT]}, asks={"i1": [CallPlan(acts=False, answer=Canned(500))]}),
+        faults=ScriptedFaults(books={"i0": [SILENT]}, asks={"i1": [CallPlan(acts=False, answer=TwinReply(500))]}),
     )
 
 

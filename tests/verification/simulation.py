@@ -171,8 +171,8 @@ class Simulation:
 
     async def settled_down(self) -> None:
         """Return when everything that is under way has arrived."""
-        await self.venue_wire.played_out()
-        await self.database_wire.played_out()
+        await self.venue_wire.drain()
+        await self.database_wire.drain()
 
     # instances
 

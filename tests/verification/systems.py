@@ -15,7 +15,7 @@ import psycopg
 from prebooking.bookers.aimharder.seal import Seal
 from prebooking.bookers.aimharder.site import Session, fingerprint
 from prebooking.local.venue.members import LoginRefused
-from prebooking.local.venue.twin import Canned, Protection, VenueTwin
+from prebooking.local.venue.twin import Protection, TwinReply, VenueTwin
 from prebooking.local.venue.verdicts import VERDICTS
 from tests.support.doubles import EPOCH
 
@@ -68,11 +68,11 @@ class SystemKind:
     is_box: bool = False
 
     @property
-    def refusal(self) -> Canned | None:
+    def refusal(self) -> TwinReply | None:
         """Return a clear no; not of a venue that promises one answer a key, which would break its word by it."""
         if self.protection is Protection.IDEMPOTENT:
             return None
-        return VERDICTS["no_credit"] if self.is_box else Canned(422, body=b'{"state": "no_credit"}')
+        return VERDICTS["no_credit"] if self.is_box else TwinReply(422, body=b'{"state": "no_credit"}')
 
     def system(self, twin: VenueTwin) -> SimSystem:
         """Return a system of this kind."""

@@ -64,7 +64,7 @@ class SimDatabaseTransport(httpx.AsyncBaseTransport):
         self.calls = 0
         self.clock_answers = list[ClockAnswer]()
 
-    async def played_out(self) -> None:
+    async def drain(self) -> None:
         """Return when every call that is under way has been carried out."""
         while self._under_way:
             await asyncio.gather(*self._under_way)
@@ -136,7 +136,7 @@ class SimVenueTransport(TwinTransport):
             back=lambda _: faults.travel("venue"),
             refuses=lambda _: faults.refuses(current()),
         )
-        twin.fate = self._plan
+        twin.plan = self._plan
         self._faults, self._note, self._row_of = faults, note, row_of
         self.sent = list[SentRequest]()
         self.answers = list[tuple[SentRequest, TwinReply | AnswerKind]]()  # to booking calls
@@ -181,13 +181,13 @@ class SimVenueTransport(TwinTransport):
 
     def _heard(self, request: httpx.Request, body: bytes) -> Arrival:
         call = self._call(request, body)
-        return aimharder.hear(self.twin, call) if aimharder.is_meant(call) else webhook.hear(call)
+        return aimharder.parse(self.twin, call) if aimharder.is_meant(call) else webhook.parse(call)
 
     def _call(self, request: httpx.Request, body: bytes) -> TwinCall:
         return TwinCall(self.twin.now(), request.method, request.headers, request.url.params, body, request.url.path)
 
     async def _travel_of(self, sent: SentRequest, request: httpx.Request, body: bytes) -> TwinReply | AnswerKind:
-        _SENT.set((sent, self._call(request, body)))  # for its fate, which is asked for on the way
+        _SENT.set((sent, self._call(request, body)))  # read by _plan when the call arrives
         ending = await self._travel(request, body)
         if sent.books:
             self.answers.append((sent, ending))

@@ -1,17 +1,18 @@
-"""What an AimHarder call says to the venue twin, and what it is told. Pure: calls and replies, whatever carries them.
+"""The AimHarder protocol of the venue twin, independent of the transport.
 
-The service is closed; this is what its public clients have seen of it. Two families of hosts (``.com`` and ``.es``)
-have cookies of their own: a login in one is nothing in the other.
+The service has no documentation; this is the behaviour that its public clients rely on. The two families of hosts
+(``.com`` and ``.es``) have separate cookies: a login at one is not valid at the other.
 
-- ``login.aimharder.com``: ``POST /api/login``, JSON. 200 whatever comes of it: look at ``data.auth.authOK``
+- ``login.aimharder.com``: ``POST /api/login``, JSON. The status is always 200; ``data.auth.authOK`` has the result
 - ``aimharder.com``: ``POST /api/tokenUpdate``, a form: ``newToken`` and new cookies, or ``logout``;
-  ``GET /api/whoami``: ``data`` is a list with the member in it, or an empty one
+  ``GET /api/whoami``: ``data`` is a list with the member, or an empty list
 - ``<box>.aimharder.com``: ``GET /`` a page; ``GET /api/bookings`` a day's classes, with ``bookState`` only for a
-  session that is alive; ``POST /api/book`` and ``POST /api/cancelBook``, forms
+  valid session; ``POST /api/book`` and ``POST /api/cancelBook``, forms
 
-Not known, and decided the less forgiving way: a form without ``X-Requested-With``, ``Origin`` and ``Referer`` of the
-box is a 403 page; a body of the wrong type gets the home page, with 200; a box that does not exist redirects to the
-home page; a full class whose waiting list has room says bookState 0 to those who do not insist, and puts nobody on it.
+Where the real behaviour is unknown, the twin is strict: a form without ``X-Requested-With``, ``Origin`` and ``Referer``
+of the box gets a 403 page; a body of the wrong type gets the home page with status 200; a box that does not exist
+redirects to the home page. A full class with room on its waiting list answers bookState 0 to a call without ``insist``,
+and adds no booking.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from urllib.parse import parse_qsl
 from prebooking.local.venue.members import LoginRefused, TwinSession
 from prebooking.local.venue.page import COOKIES, LISTS, NAMES, NUMBERS
 from prebooking.local.venue.twin import Arrival, State, TwinBox, TwinCall, TwinClass, TwinReply, VenueTwin
-from prebooking.local.venue.verdicts import HOME, NOT_FOUND, STRANGER, VERDICTS, json_reply
+from prebooking.local.venue.verdicts import FORBIDDEN, HOME, NOT_FOUND, VERDICTS, json_reply
 
 LOGIN, TOKEN_UPDATE, WHOAMI = "/api/login", "/api/tokenUpdate", "/api/whoami"
 BOOKINGS, BOOK, CANCEL_BOOK = "/api/bookings", "/api/book", "/api/cancelBook"
@@ -50,25 +51,25 @@ def is_meant(call: TwinCall) -> bool:
     return _HOST.fullmatch(_host(call)) is not None
 
 
-def hear(twin: VenueTwin, call: TwinCall) -> Arrival:
-    """Read who wants what, as far as the call says it: the member is known by the session, be it dead, or the login."""
-    said = _json(call) if call.path == LOGIN else _form(call)
-    member = _text(said, "username").lower() if call.path == LOGIN else ""
-    member = member or twin.members.owner(cookie=_cookie(call), token=_text(said, "token"))
+def parse(twin: VenueTwin, call: TwinCall) -> Arrival:
+    """Return the ledger entry for a call. The member is read from the login or the session, which may have ended."""
+    content = _json(call) if call.path == LOGIN else _form(call)
+    member = _text(content, "username").lower() if call.path == LOGIN else ""
+    member = member or twin.members.owner(cookie=_cookie(call), token=_text(content, "token"))
     books = call.method == "POST" and call.path == BOOK
-    class_id = _text(said, "id") if books else ""
+    class_id = _text(content, "id") if books else ""
     return Arrival(call.at, call.method, "", member, class_id, _host(call), path=call.path, books=books)
 
 
 def answer(twin: VenueTwin, call: TwinCall, arrival: Arrival) -> TwinReply:
-    """Act on a call and say what came of it."""
-    door = _subdomain(call)
-    if door not in {"", "login"}:
+    """Carry out a call, and return the reply."""
+    site = _subdomain(call)
+    if site not in {"", "login"}:
         if _host(call) not in twin.boxes:
             return TwinReply(302, {"location": f"https://aimharder.{_family(call)}/"})
-        door = "box"
-    act = _ACTS.get((door, call.method, call.path))
-    return act(twin, call, arrival) if act else NOT_FOUND
+        site = "box"
+    route = _ROUTES.get((site, call.method, call.path))
+    return route(twin, call, arrival) if route else NOT_FOUND
 
 
 def _show_page(_twin: VenueTwin, _call: TwinCall, _arrival: Arrival) -> TwinReply:
@@ -76,14 +77,14 @@ def _show_page(_twin: VenueTwin, _call: TwinCall, _arrival: Arrival) -> TwinRepl
 
 
 def _log_in(twin: VenueTwin, call: TwinCall, _arrival: Arrival) -> TwinReply:
-    said = _json(call)
-    if not _is(call, _JSON) or said.get("iniframe") != 0:
+    content = _json(call)
+    if not _is(call, _JSON) or content.get("iniframe") != 0:
         return HOME
-    fingerprint = _text(said, "fingerprint")
+    fingerprint = _text(content, "fingerprint")
     if not _FINGERPRINT.fullmatch(fingerprint):
         return VERDICTS["login_refused"]
-    who = (_text(said, "username"), _text(said, "password"))
-    session = twin.members.log_in(*who, family=_family(call), fingerprint=fingerprint)
+    credentials = (_text(content, "username"), _text(content, "password"))
+    session = twin.members.log_in(*credentials, family=_family(call), fingerprint=fingerprint)
     if isinstance(session, LoginRefused):
         return VERDICTS["login_locked" if session is LoginRefused.LOCKED else "login_refused"]
     auth = {"authOK": True, "refreshToken": session.token}
@@ -91,10 +92,10 @@ def _log_in(twin: VenueTwin, call: TwinCall, _arrival: Arrival) -> TwinReply:
 
 
 def _refresh(twin: VenueTwin, call: TwinCall, _arrival: Arrival) -> TwinReply:
-    said = _form(call)
-    if not _is(call, _FORM) or said.get("ciclo") != "1":
+    form = _form(call)
+    if not _is(call, _FORM) or form.get("ciclo") != "1":
         return HOME
-    token, fingerprint = _text(said, "token"), _text(said, "fingerprint")
+    token, fingerprint = _text(form, "token"), _text(form, "fingerprint")
     session = twin.members.refresh(token, family=_family(call), fingerprint=fingerprint)
     return json_reply({"newToken": session.token}, cookies=_cookies(twin, session)) if session else VERDICTS["logout"]
 
@@ -121,18 +122,18 @@ def _schedule(twin: VenueTwin, call: TwinCall, _arrival: Arrival) -> TwinReply:
     }
     if not day or call.query.get("box") != str(box.box_id):
         classes = {}
-    in_order = sorted(classes.items(), key=lambda item: (item[1].time, item[0]))
-    lines = [_line(twin, class_id, gym_class, box, session) for class_id, gym_class in in_order]
-    return json_reply({"day": day, "clasesDisp": "", "timetable": [], "bookings": LISTS[twin.page.lists](lines)})
+    by_time = sorted(classes.items(), key=lambda item: (item[1].time, item[0]))
+    entries = [_class_entry(twin, class_id, gym_class, box, session) for class_id, gym_class in by_time]
+    return json_reply({"day": day, "clasesDisp": "", "timetable": [], "bookings": LISTS[twin.page.lists](entries)})
 
 
-def _line(
+def _class_entry(
     twin: VenueTwin, class_id: str, gym_class: TwinClass, box: TwinBox, session: TwinSession | None
 ) -> dict[str, Any]:
     page, acts = twin.page, [act for act in twin.shown() if act.class_id == class_id]
     own = next((act for act in acts if session and (act.member, act.venue) == (session.email, box.host)), None)
-    given_back = twin.ledger.given_back(session.email, class_id) if session and own is None else []
-    line = {
+    cancelled = twin.ledger.cancelled(session.email, class_id) if session and own is None else []
+    entry = {
         "id": NUMBERS[page.numbers](int(class_id)),
         "classId": zlib.crc32(gym_class.name.encode()),
         "className": NAMES[page.names](gym_class.name),
@@ -140,18 +141,18 @@ def _line(
         "timeid": gym_class.time.replace(":", "") + "_60",
         "ocupation": NUMBERS[page.numbers](sum(act.state is State.BOOKED for act in acts)),
         "limit": NUMBERS[page.numbers](gym_class.capacity),
-        **page.flags(class_id, given_back=bool(given_back)),
+        **page.flags(class_id, cancelled_by_member=bool(cancelled)),
     }
     if session is None:
-        return line
-    marked = own or (given_back[0] if given_back and page.keeps_marks else None)
+        return entry
+    marked = own or (cancelled[0] if cancelled and page.keeps_marks else None)
     state = None if marked is None else int(marked.state is not State.WAITLISTED)
-    return line | {"bookState": state, "idres": int(marked.booking_id) if marked else None}
+    return entry | {"bookState": state, "idres": int(marked.booking_id) if marked else None}
 
 
 def _write(twin: VenueTwin, call: TwinCall, arrival: Arrival) -> TwinReply:
-    if not _comes_from_the_page(call):
-        return STRANGER
+    if not _has_page_headers(call):
+        return FORBIDDEN
     if not _is(call, _FORM):
         return HOME
     if _session(twin, call) is None:
@@ -159,26 +160,27 @@ def _write(twin: VenueTwin, call: TwinCall, arrival: Arrival) -> TwinReply:
     return _book(twin, call, arrival) if arrival.books else _cancel(twin, call, arrival)
 
 
-def _book(twin: VenueTwin, call: TwinCall, wish: Arrival) -> TwinReply:
-    said = _form(call)
-    gym_class = twin.classes.get(wish.class_id)
-    is_whole = said.get("insist") in {"0", "1"} and "familyId" in said and wish.class_id.isdecimal()
-    if not (is_whole and gym_class and gym_class.day == said.get("day") and gym_class.box in {"", wish.venue}):
+def _book(twin: VenueTwin, call: TwinCall, request: Arrival) -> TwinReply:
+    form = _form(call)
+    gym_class = twin.classes.get(request.class_id)
+    is_complete = form.get("insist") in {"0", "1"} and "familyId" in form and request.class_id.isdecimal()
+    if not (is_complete and gym_class and gym_class.day == form.get("day") and gym_class.box in {"", request.venue}):
         return VERDICTS["no_such_class"]
-    verdict = twin.book(wish, insists=said["insist"] == "1")
-    if verdict.booking_id is None:
-        return VERDICTS[_REFUSALS[verdict.state]]
-    return json_reply({"bookState": int(verdict.state is State.BOOKED), "id": verdict.booking_id})
+    result = twin.book(request, join_waiting_list=form["insist"] == "1")
+    if result.booking_id is None:
+        return VERDICTS[_REFUSALS[result.state]]
+    return json_reply({"bookState": int(result.state is State.BOOKED), "id": result.booking_id})
 
 
 def _cancel(twin: VenueTwin, call: TwinCall, arrival: Arrival) -> TwinReply:
-    said = _form(call)
-    is_whole = said.get("late") in {"0", "1"} and "familyId" in said
-    is_done = is_whole and twin.cancel(said.get("id", ""), arrival.member)
+    form = _form(call)
+    is_complete = form.get("late") in {"0", "1"} and "familyId" in form
+    is_done = is_complete and twin.cancel(form.get("id", ""), arrival.member)
     return VERDICTS["cancelled" if is_done else "cancel_refused"]
 
 
-def _comes_from_the_page(call: TwinCall) -> bool:
+def _has_page_headers(call: TwinCall) -> bool:
+    """Return whether a call has the headers of the box's own page."""
     page = f"https://{_host(call)}"
     is_here = call.headers.get("origin") == page and call.headers.get("referer", "").startswith(f"{page}/")
     return is_here and call.headers.get("x-requested-with") == "XMLHttpRequest"
@@ -228,12 +230,12 @@ def _form(call: TwinCall) -> dict[str, str]:
     return dict(parse_qsl(call.body.decode("utf-8", "replace"), keep_blank_values=True))
 
 
-def _text(said: Mapping[str, Any], name: str) -> str:
-    value = said.get(name)
+def _text(content: Mapping[str, Any], name: str) -> str:
+    value = content.get(name)
     return value if isinstance(value, str) else ""
 
 
-_ACTS: dict[tuple[str, str, str], Callable[[VenueTwin, TwinCall, Arrival], TwinReply]] = {
+_ROUTES: dict[tuple[str, str, str], Callable[[VenueTwin, TwinCall, Arrival], TwinReply]] = {
     ("login", "GET", "/"): _show_page,
     ("login", "POST", LOGIN): _log_in,
     ("", "GET", "/"): _show_page,

@@ -1,4 +1,4 @@
-"""The ledger of the venue twin: every call that came, every place given. What tests and the demo judge by."""
+"""The ledger of the venue twin: every call and every booking. Tests and the demo compare it with the database."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from uuid import UUID
 
 
 class State(StrEnum):
-    """What the venue says about a booking."""
+    """The state of a booking, or the reason for which there is none."""
 
     BOOKED = "booked"
     WAITLISTED = "waitlisted"
@@ -25,9 +25,9 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A call that reached the venue, and what it is about; empty is what it does not say.
+    """A call that reached the venue; fields that the call does not contain are empty.
 
-    ``path`` tells the calls of a protocol with many kinds of them apart; ``books`` is whether it asks for a place.
+    ``path`` is the path of a protocol with several ones; ``books`` is True for a call that requests a booking.
     """
 
     at: datetime
@@ -47,7 +47,7 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """A place given, in the class (``booked``) or on its waiting list (``waitlisted``), or given back."""
+    """A change at the venue: a booking (``booked`` or ``waitlisted``), or its cancellation (``cancelled``)."""
 
     at: datetime
     state: State
@@ -64,29 +64,29 @@ class Act:
 
 
 class Ledger:
-    """What happened, in order and never changed: the truth that tests and the demo judge by."""
+    """All calls and bookings of a venue, in order. Entries are never changed."""
 
     def __init__(self) -> None:
         self._entries: list[Arrival | Act] = []
 
     def write(self, entry: Arrival | Act) -> None:
-        """Add what has just happened."""
+        """Add an entry."""
         self._entries.append(entry)
 
     @property
     def entries(self) -> tuple[Arrival | Act, ...]:
-        """Return everything."""
+        """Return all entries."""
         return tuple(self._entries)
 
     def arrivals(self, method: str | None = "POST", *, path: str | None = None) -> list[Arrival]:
-        """Return the calls that came in, of one method and one path or (None) of all."""
+        """Return the calls with this method and path; None means any."""
         calls = [entry for entry in self.entries if isinstance(entry, Arrival)]
         return [call for call in calls if method in {None, call.method} and path in {None, call.path}]
 
     def first_calls(self) -> list[Arrival]:
-        """Return the first booking call of every prebooking, as they came in.
+        """Return the first booking call of every prebooking, in the order of their arrival.
 
-        Where the venue is told of no prebooking, it is the first of a member for a class.
+        Where calls contain no prebooking id, the first call of each member for each class.
         """
         firsts: dict[str, Arrival] = {}
         for arrival in self.arrivals():
@@ -95,28 +95,28 @@ class Ledger:
         return list(firsts.values())
 
     def bookings(self, *, by: datetime | None = None) -> list[Act]:
-        """Return every place given and not given back, now or by an earlier instant."""
+        """Return the bookings that are not cancelled, now or at the instant ``by``."""
         acts = [entry for entry in self.entries if isinstance(entry, Act) and (by is None or entry.at <= by)]
-        given_back = {act.booking_id for act in acts if act.state is State.CANCELLED}
-        return [act for act in acts if act.booking_id not in given_back]
+        cancelled = {act.booking_id for act in acts if act.state is State.CANCELLED}
+        return [act for act in acts if act.booking_id not in cancelled]
 
-    def given_back(self, member: str, class_id: str) -> list[Act]:
-        """Return the places of a member in a class that were given back."""
+    def cancelled(self, member: str, class_id: str) -> list[Act]:
+        """Return the cancellations of a member's bookings of a class."""
         acts = [entry for entry in self.entries if isinstance(entry, Act) and entry.state is State.CANCELLED]
         return [act for act in acts if (act.member, act.class_id) == (member, class_id)]
 
     def bookings_of(self, prebooking_id: UUID | str) -> list[Act]:
-        """Return the places one prebooking got: none, one, or proof of a fault."""
+        """Return the bookings of one prebooking; more than one is a fault."""
         return [act for act in self.bookings() if act.prebooking_id == str(prebooking_id)]
 
     def bookings_of_member(self, member: str, class_id: str, *, venue: str | None = None) -> list[Act]:
-        """Return the places a member has in a class, at one venue or (None) all, where it knows no prebookings."""
+        """Return a member's bookings of a class, at one venue or (None) at all."""
         about = (member.lower(), class_id)
         acts = [act for act in self.bookings() if (act.member.lower(), act.class_id) == about]
         return [act for act in acts if venue in {None, act.venue}]
 
     def double_bookings(self) -> dict[str, list[Act]]:
-        """Return the prebookings (without them: a member and a class) with more than one place, with their places."""
+        """Return the bookings of each prebooking (or member and class) that has more than one."""
         acts: defaultdict[str, list[Act]] = defaultdict(list)
         for act in self.bookings():
             acts[act.wish].append(act)

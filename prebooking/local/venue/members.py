@@ -1,11 +1,11 @@
-"""Who can log in at the venue twin: accounts, sessions that die, refresh tokens that work once. Pure state, no words.
+"""The accounts and sessions of the venue twin, without any protocol.
 
-What is not known of the real service is decided the less forgiving way:
+Where the real service's behaviour is unknown, the twin is strict:
 
-- a refresh ends the old session at once, not at the end of its own half hour
-- a refresh token works once, with the fingerprint of its login, and dies ``token_life`` after it was given, as the
-  session does; a test that believes in longer ones sets it
-- after five wrong passwords nothing is right for a quarter of an hour
+- a refresh ends the old session at once, not only at the end of its half hour
+- a refresh token works once, with the fingerprint of its login, and expires ``token_life`` after it was issued; a test
+  can set a longer life
+- after five wrong passwords every login fails for a quarter of an hour
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-SESSION_LIFE = timedelta(minutes=30)  # about that, say all clients of AimHarder
+SESSION_LIFE = timedelta(minutes=30)  # as all public clients of AimHarder assume
 ATTEMPTS = 5
 LOCKED_FOR = timedelta(minutes=15)
 
 
 class LoginRefused(StrEnum):
-    """Why a login fails."""
+    """The reasons for which a login fails."""
 
     WRONG = "wrong credentials"
     LOCKED = "too many attempts"
@@ -30,7 +30,7 @@ class LoginRefused(StrEnum):
 
 @dataclass(slots=True)
 class Account:
-    """A person, with the number by which the service knows them."""
+    """An account, with the service's number for it."""
 
     number: int
     email: str
@@ -41,7 +41,7 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class TwinSession:
-    """A login: the cookie's value and the refresh token, in one family of hosts, for one browser's fingerprint."""
+    """A session at one family of hosts, for one browser's fingerprint: its cookie and its refresh token."""
 
     email: str
     family: str
@@ -59,10 +59,10 @@ class Members:
         self.now = now
         self.token_life = SESSION_LIFE
         self._accounts: dict[str, Account] = {}
-        self._sessions: dict[str, TwinSession] = {}  # by cookie, the dead ones too
+        self._sessions: dict[str, TwinSession] = {}  # by cookie, including ended ones
 
     def join(self, email: str, password: str) -> None:
-        """Give somebody an account; joining again sets another password."""
+        """Add an account, or set the password of an existing account."""
         email = email.lower()
         number = self._accounts[email].number if email in self._accounts else 500_001 + len(self._accounts)
         self._accounts[email] = Account(number, email, password)
@@ -72,19 +72,19 @@ class Members:
         return self._accounts[email].number
 
     def log_in(self, email: str, password: str, *, family: str, fingerprint: str) -> TwinSession | LoginRefused:
-        """Open a session, or say why not."""
+        """Open a session, or return the reason for the refusal."""
         account = self._accounts.get(email.lower())
         if account is None:
             return LoginRefused.WRONG
         if account.locked_until is not None and self.now() < account.locked_until:
             return LoginRefused.LOCKED
         if not secrets.compare_digest(account.password.encode(), password.encode()):
-            return self._count(account)
+            return self._count_wrong_password(account)
         account.wrong_passwords, account.locked_until = 0, None
         return self._open(account.email, family, fingerprint)
 
     def refresh(self, token: str, *, family: str, fingerprint: str) -> TwinSession | None:
-        """Open a session in place of the one with this token, which ends; None if the token is no good."""
+        """End the session with this token and open a new one; None if the token is not valid."""
         old = self._by_token(token)
         if old is None or (old.family, old.fingerprint) != (family, fingerprint) or self.now() >= old.token_ends_at:
             return None
@@ -92,17 +92,17 @@ class Members:
         return self._open(old.email, family, fingerprint)
 
     def alive(self, cookie: str, *, family: str) -> TwinSession | None:
-        """Return the session that this cookie proves in this family of hosts."""
+        """Return the valid session with this cookie in this family of hosts, or None."""
         session = self._sessions.get(cookie)
         return session if session and session.family == family and self.now() < session.ends_at else None
 
     def can_refresh(self, token: str) -> bool:
-        """Return whether a refresh token is still good."""
+        """Return whether a refresh token is still valid."""
         session = self._by_token(token)
         return session is not None and self.now() < session.token_ends_at
 
     def owner(self, *, cookie: str = "", token: str = "") -> str:
-        """Return whose cookie or token it is or was, as e-mail; empty if nobody's."""
+        """Return the e-mail of the account with this cookie or token, valid or ended; empty if there is none."""
         session = self._sessions.get(cookie) or self._by_token(token)
         return session.email if session else ""
 
@@ -112,7 +112,7 @@ class Members:
             self._end(session, with_token=False)
 
     def log_out(self, email: str) -> None:
-        """End a member's sessions and their tokens now: only another login helps."""
+        """End a member's sessions and their tokens now, so that a new login is needed."""
         for session in self._of(email):
             self._end(session, with_token=True)
 
@@ -122,7 +122,7 @@ class Members:
     def _by_token(self, token: str) -> TwinSession | None:
         return next((session for session in self._sessions.values() if session.token == token), None)
 
-    def _count(self, account: Account) -> LoginRefused:
+    def _count_wrong_password(self, account: Account) -> LoginRefused:
         account.wrong_passwords += 1
         if account.wrong_passwords >= ATTEMPTS:
             account.wrong_passwords, account.locked_until = 0, self.now() + LOCKED_FOR

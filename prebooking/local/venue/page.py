@@ -1,6 +1,6 @@
-"""How the venue twin writes its pages: every spelling that a reader has to cope with, in one place.
+"""The formats in which the venue twin writes its pages: every variant that a client must be able to read.
 
-A page is plain at first. A test or a simulation changes one knob, or takes all of them at random.
+By default a page uses the simplest formats. A test or a simulation changes some of them, or chooses all at random.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ NAMES: dict[str, Callable[[str], str]] = {
     "capitals": str.upper,
 }
 LISTS: dict[str, Callable[[list[Any]], Any]] = {
-    "list": lambda lines: lines,
-    "object": lambda lines: {str(number): line for number, line in enumerate(lines)},
-    "gaps": lambda lines: {str(3 * number + 1): line for number, line in enumerate(lines)},
-    "null if empty": lambda lines: lines or None,
+    "list": lambda entries: entries,
+    "object": lambda entries: {str(number): entry for number, entry in enumerate(entries)},
+    "gaps": lambda entries: {str(3 * number + 1): entry for number, entry in enumerate(entries)},
+    "null if empty": lambda entries: entries or None,
 }
 NUMBERS: dict[str, Callable[[int], Any]] = {"number": int, "text": str, "blanks": lambda number: f" {number} "}
 COOKIES = {
@@ -48,13 +48,13 @@ def _half(moment: datetime) -> str:
 
 @dataclass(slots=True)
 class Page:
-    """The knobs. ``hours``, ``names``, ``lists``, ``numbers`` and ``cookies`` name an entry of the tables above.
+    """The formats. ``hours``, ``names``, ``lists``, ``numbers`` and ``cookies`` are keys of the tables above.
 
     Attributes:
-        behind: by how many seconds the day's list is behind the ledger (up to 6 were seen).
-        closed: numbers of classes that take no bookings (``enabled`` 0).
-        cancelled: numbers of classes that do not happen (``cancelledId``).
-        keeps_marks: a place that was given back is still marked as booked, with a ``cancelledId`` beside the mark.
+        behind: delay of the day's list behind the ledger, in seconds (delays of up to 6 s were observed).
+        closed: numbers of classes that accept no bookings (``enabled`` 0).
+        cancelled: numbers of cancelled classes (``cancelledId``).
+        keeps_marks: a cancelled booking is still marked as booked, together with a ``cancelledId``.
 
     """
 
@@ -70,7 +70,7 @@ class Page:
 
     @classmethod
     def at_random(cls, dice: Random) -> Page:
-        """Return a page with one entry of every table, and a list that may be behind."""
+        """Return a page with a random entry of every table, and a random delay of the day's list."""
         page = cls(behind=dice.choice([0.0, dice.uniform(0, 6)]), keeps_marks=dice.choice([False, True]))
         page.hours, page.names = dice.choice(list(HOURS)), dice.choice(list(NAMES))
         page.lists, page.numbers = dice.choice(list(LISTS)), dice.choice(list(NUMBERS))
@@ -82,7 +82,7 @@ class Page:
         begins = datetime.strptime(clock, "%H:%M")  # noqa: DTZ007 - on the gym's clock
         return HOURS[self.hours](begins, begins + timedelta(hours=1))
 
-    def flags(self, class_id: str, *, given_back: bool) -> dict[str, Any]:
-        """Return whether a class takes bookings and happens, and whether the member gave a place in it back."""
-        is_off = class_id in self.cancelled or (given_back and self.keeps_marks)
+    def flags(self, class_id: str, *, cancelled_by_member: bool) -> dict[str, Any]:
+        """Return the fields that show whether a class, or the member's booking of it, is closed or cancelled."""
+        is_off = class_id in self.cancelled or (cancelled_by_member and self.keeps_marks)
         return {"enabled": int(class_id not in self.closed), "cancelledId": 77 if is_off else None}

@@ -1,4 +1,4 @@
-"""What goes to the venue twin and comes back, whatever carries it, and what becomes of it on the way."""
+"""The calls to the venue twin, its replies, and the plan that a test can set for a call."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from enum import Enum, auto
 
 @dataclass(frozen=True, slots=True)
 class TwinCall:
-    """A request as its carrier hands it over, with the instant at which it came; header names in lower case."""
+    """A request, and the instant at which it arrived; header names are in lower case."""
 
     at: datetime
     method: str
@@ -22,10 +22,7 @@ class TwinCall:
 
 @dataclass(frozen=True, slots=True)
 class TwinReply:
-    """A response as its carrier takes it; in a fate: answered as it stands, whatever the venue would say.
-
-    ``cookies`` are whole Set-Cookie lines.
-    """
+    """A response; ``cookies`` are the values of its Set-Cookie headers. In a plan it replaces the venue's own reply."""
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -33,14 +30,11 @@ class TwinReply:
     cookies: Sequence[str] = ()
 
 
-Canned = TwinReply
-
-
 class AnswerKind(Enum):
-    """How a call ends, if not by a canned reply."""
+    """How the venue answers a call, unless the plan contains a reply."""
 
-    ANSWER = auto()  # with what the venue says
-    DROP = auto()  # the connection is cut without an answer
+    ANSWER = auto()  # with its own reply
+    DROP = auto()  # with a closed connection, without a reply
     HANG = auto()  # never
 
 
@@ -49,9 +43,9 @@ ANSWER, DROP, HANG = AnswerKind.ANSWER, AnswerKind.DROP, AnswerKind.HANG
 
 @dataclass(frozen=True, slots=True)
 class CallPlan:
-    """What becomes of a call once it has arrived; delays in seconds, before and after the venue acts on it.
+    """How the venue handles a call; the delays are seconds before and after the venue acts on it.
 
-    With ``acts_after`` the venue acts this many seconds after its answer, so the answer cannot name the result.
+    With ``acts_after`` the venue acts this many seconds after its answer, so the answer cannot contain the result.
     """
 
     delay_before: float = 0.0
@@ -61,8 +55,8 @@ class CallPlan:
     acts_after: float | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what no venue can do."""
+        """Refuse combinations that no venue can carry out."""
         if self.acts_after is not None and (self.answer is ANSWER or not self.acts):
-            raise ValueError("a venue that acts after its answer says DROP, HANG or Canned(...), and acts")
+            raise ValueError("acts_after needs acts=True and an answer of DROP, HANG or TwinReply(...)")
         if not self.acts and self.answer is ANSWER:
-            raise ValueError("a venue that does not act has nothing to answer: say DROP, HANG or Canned(...)")
+            raise ValueError("acts=False needs an answer of DROP, HANG or TwinReply(...)")

@@ -1,7 +1,7 @@
-"""The venue twin: classes with an opening instant, members who get a place or not, and the ledger of what happened.
+"""The venue twin: a simulated venue with classes that open at an instant, and a ledger of all calls and bookings.
 
-Pure: no I/O, no words of a protocol (``venue_webhook`` and ``venue_aimharder`` have those), and no clock but the one it
-is given. It forgives nothing: without a protection the same prebooking is booked twice.
+It has no I/O, no protocol (see ``webhook`` and ``aimharder``) and no clock of its own. Without a protection it books
+the same prebooking twice, so that a test notices a repeated call.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from uuid import UUID
 from prebooking.local.venue.ledger import Act, Arrival, Ledger, State
 from prebooking.local.venue.members import Members
 from prebooking.local.venue.page import Page
-from prebooking.local.venue.plan import ANSWER, DROP, HANG, AnswerKind, CallPlan, Canned, TwinCall, TwinReply
+from prebooking.local.venue.plan import ANSWER, DROP, HANG, AnswerKind, CallPlan, TwinCall, TwinReply
 
 __all__ = [
     "ANSWER",
@@ -28,7 +28,6 @@ __all__ = [
     "Arrival",
     "BookingResult",
     "CallPlan",
-    "Canned",
     "Ledger",
     "Protection",
     "State",
@@ -39,24 +38,24 @@ __all__ = [
     "VenueTwin",
 ]
 
-_BOOKINGS_BEFORE = 106_000_000  # a venue's bookings are numbered across all its boxes
+_FIRST_BOOKING_ID = 106_000_000  # AimHarder numbers the bookings of all boxes together
 
 
 class Protection(Enum):
-    """How a venue guards itself against the same booking twice."""
+    """How a venue prevents double bookings."""
 
-    NONE = auto()  # not at all: a second booking
-    DUPLICATES = auto()  # a member has one place in a class, and one class at an hour
-    CAPACITY_FIRST = auto()  # the same, but a class that is full is full, also for those who are in it
-    IDEMPOTENT = auto()  # the same Idempotency-Key gets the first answer again
+    NONE = auto()  # it does not: a repeated call books a second place
+    DUPLICATES = auto()  # a member gets one place per class, and one class per hour
+    CAPACITY_FIRST = auto()  # like DUPLICATES, but a full class answers "full", also to its own members
+    IDEMPOTENT = auto()  # a repeated Idempotency-Key gets the first answer again
 
 
 @dataclass(frozen=True, slots=True)
 class TwinClass:
-    """What members compete for: a number of places from an instant on.
+    """A class with ``capacity`` places, which can be booked from ``opens_at`` on.
 
-    A class on a schedule has a name, a ``day`` (YYYYMMDD) and a ``time`` (HH:MM) on the gym's local clock, and the host
-    of its box, or none if every box shows it.
+    A class on a schedule has a name, a ``day`` (YYYYMMDD) and a ``time`` (HH:MM) on the gym's local clock. ``box`` is
+    the host of its box; if it is empty, every box shows the class.
     """
 
     opens_at: datetime
@@ -74,7 +73,7 @@ class TwinClass:
 
 @dataclass(frozen=True, slots=True)
 class TwinBox:
-    """A gym at a host of its own."""
+    """A gym with its own host."""
 
     host: str
     box_id: int
@@ -83,14 +82,18 @@ class TwinBox:
 
 @dataclass(frozen=True, slots=True)
 class BookingResult:
-    """What a booking call comes to."""
+    """The result of a booking call."""
 
     state: State
     booking_id: str | None = None
 
 
 class VenueTwin:
-    """A venue. ``now`` is the true time, the ledger's; openings go by the venue's own clock, ``skew`` ahead."""
+    """A simulated venue.
+
+    ``now`` returns the true time, which the ledger uses. The venue's own clock, which decides about openings, is
+    ``skew`` ahead of it. ``plan`` returns the plan for a call that no script covers.
+    """
 
     def __init__(
         self,
@@ -99,20 +102,20 @@ class VenueTwin:
         secret: str,
         protection: Protection = Protection.NONE,
         skew: timedelta = timedelta(0),
-        fate: Callable[[Arrival], CallPlan] = lambda _: CallPlan(),
+        plan: Callable[[Arrival], CallPlan] = lambda _: CallPlan(),
     ) -> None:
-        self.now, self.secret, self.protection, self.skew, self.fate = now, secret, protection, skew, fate
-        self.can_tell = True  # False: it does not say who is booked (501)
+        self.now, self.secret, self.protection, self.skew, self.plan = now, secret, protection, skew, plan
+        self.can_tell = True  # False: a query for a booking is answered with 501
         self.boxes: dict[str, TwinBox] = {}
         self.classes: dict[str, TwinClass] = {}
         self.members = Members(now=lambda: self.now())  # noqa: PLW0108 - a test may give the twin another clock
         self.ledger = Ledger()
         self.page = Page()
         self._scripts: defaultdict[tuple[str, str, str], deque[CallPlan]] = defaultdict(deque)
-        self._said: dict[str, BookingResult] = {}
+        self._results: dict[str, BookingResult] = {}  # by prebooking id, for repeated Idempotency-Keys
 
     def open_box(self, host: str, *, box_id: int, name: str = "The Box") -> None:
-        """Open a gym at a host (``mybox.aimharder.com``)."""
+        """Add a gym with a host like ``mybox.aimharder.com``."""
         self.boxes[host] = TwinBox(host, box_id, name)
 
     def open_class(
@@ -124,95 +127,96 @@ class VenueTwin:
         waiting_list: int = 0,
         **on_the_schedule: str,
     ) -> None:
-        """Offer a class; offered again it has the new instant and size, and keeps its members.
+        """Add a class, or replace the properties of an existing class, whose bookings are kept.
 
         ``on_the_schedule`` is its ``name``, ``day``, ``time`` and ``box``: see ``TwinClass``.
         """
         self.classes[class_id] = TwinClass(opens_at, capacity, waiting_list, **on_the_schedule)
 
     def join(self, email: str, password: str) -> None:
-        """Give somebody an account, with which to log in."""
+        """Add an account, or set the password of an existing account."""
         self.members.join(email, password)
 
     def expire(self, email: str) -> None:
-        """End a member's sessions now; each can still be refreshed once. ``members.log_out`` leaves nothing."""
+        """End a member's sessions now. Each can still be refreshed once, unlike after ``members.log_out``."""
         self.members.expire(email)
 
-    def script(self, who: UUID | str, *fates: CallPlan, method: str = "POST", path: str = "") -> None:
-        """Set the fates of the next calls of a member or about a prebooking; after them ``fate`` decides again.
+    def script(self, who: UUID | str, *plans: CallPlan, method: str = "POST", path: str = "") -> None:
+        """Set the plans of the next calls of a member (e-mail) or about a prebooking (id).
 
-        Without a path it is about booking calls, or (with another method) calls of a protocol that has just one path.
+        Without a path they apply to booking calls, or, with another method than POST, to calls of the webhook protocol.
         """
-        self._scripts[str(who), method, path].extend(fates)
+        self._scripts[str(who), method, path].extend(plans)
 
     def arrive(self, arrival: Arrival) -> CallPlan:
-        """Enter a call in the ledger and return its fate."""
+        """Write a call to the ledger, and return its plan."""
         self.ledger.write(arrival)
         paths = ("", arrival.path) if arrival.books else (arrival.path,)
         for who, path in product((arrival.prebooking_id, arrival.member), paths):
             if script := self._scripts.get((who, arrival.method, path)):
                 return script.popleft()
-        return self.fate(arrival)
+        return self.plan(arrival)
 
-    def book(self, wish: Arrival, *, insists: bool = True) -> BookingResult:
-        """Give a place, or return the refusal. Only a request that insists is put on the waiting list."""
-        if self.protection is Protection.IDEMPOTENT and wish.prebooking_id in self._said:
-            return self._said[wish.prebooking_id]
-        verdict = self._judge(wish, insists=insists)
-        if wish.prebooking_id and verdict.state is not State.TOO_EARLY:  # what may be asked again is not remembered
-            self._said.setdefault(wish.prebooking_id, verdict)
-        return verdict
+    def book(self, request: Arrival, *, join_waiting_list: bool = True) -> BookingResult:
+        """Book a place, or return the reason for the refusal."""
+        if self.protection is Protection.IDEMPOTENT and request.prebooking_id in self._results:
+            return self._results[request.prebooking_id]
+        result = self._decide(request, join_waiting_list=join_waiting_list)
+        if request.prebooking_id and result.state is not State.TOO_EARLY:  # a call that was too early may be repeated
+            self._results.setdefault(request.prebooking_id, result)
+        return result
 
-    def look(self, prebooking_id: UUID | str) -> BookingResult:
-        """Return the state of a prebooking's place, and its number."""
+    def booking_of(self, prebooking_id: UUID | str) -> BookingResult:
+        """Return the state and the number of a prebooking's booking, as the venue's pages show it."""
         acts = [act for act in self.shown() if act.prebooking_id == str(prebooking_id)]
         return BookingResult(acts[0].state, acts[0].booking_id) if acts else BookingResult(State.NOT_BOOKED)
 
     def shown(self) -> list[Act]:
-        """Return the places that its pages show, which may be behind the ledger."""
+        """Return the bookings that the venue's pages show. They may be behind the ledger."""
         return self.ledger.bookings(by=self.now() - timedelta(seconds=self.page.behind))
 
     def cancel(self, booking_id: str, member: str) -> bool:
-        """Take a place back, if the member has it."""
+        """Cancel a booking. Returns False if the member has no booking with this number."""
         for act in self.ledger.bookings():
             if (act.booking_id, act.member) == (booking_id, member):
                 self.ledger.write(replace(act, at=self.now(), state=State.CANCELLED))
                 return True
         return False
 
-    def _judge(self, wish: Arrival, *, insists: bool) -> BookingResult:
-        gym_class = self.classes.get(wish.class_id)
+    def _decide(self, request: Arrival, *, join_waiting_list: bool) -> BookingResult:
+        gym_class = self.classes.get(request.class_id)
         if gym_class is None:
             return BookingResult(State.CLASS_GONE)
         if self.now() + self.skew < gym_class.opens_at:
             return BookingResult(State.TOO_EARLY)
-        place = self.place(wish.class_id)
+        place = self.next_place(request.class_id)
         looks_at_capacity_only = place is State.FULL and self.protection is Protection.CAPACITY_FIRST
-        if (has := self._has(wish, gym_class)) and not looks_at_capacity_only:
-            return BookingResult(has)
-        if place is State.WAITLISTED and not insists:
+        if (conflict := self._conflict(request, gym_class)) and not looks_at_capacity_only:
+            return BookingResult(conflict)
+        if place is State.WAITLISTED and not join_waiting_list:
             return BookingResult(State.NOT_BOOKED)
-        return BookingResult(place) if place is State.FULL else self._give(place, wish)
+        return BookingResult(place) if place is State.FULL else self._add_booking(place, request)
 
-    def place(self, class_id: str) -> State:
-        """Return what the next one gets: booked, waitlisted or full."""
+    def next_place(self, class_id: str) -> State:
+        """Return the state that the next booking of a class would get: booked, waitlisted or full."""
         gym_class = self.classes[class_id]
         taken = Counter(act.state for act in self.ledger.bookings() if act.class_id == class_id)
         if taken[State.BOOKED] < gym_class.capacity:
             return State.BOOKED
         return State.WAITLISTED if taken[State.WAITLISTED] < gym_class.waiting_list else State.FULL
 
-    def _has(self, wish: Arrival, gym_class: TwinClass) -> State | None:
+    def _conflict(self, request: Arrival, gym_class: TwinClass) -> State | None:
+        """Return how the member's other bookings forbid this one, or None."""
         if self.protection not in {Protection.DUPLICATES, Protection.CAPACITY_FIRST}:
             return None
-        theirs = {act.class_id for act in self.ledger.bookings() if act.member == wish.member}
-        if wish.class_id in theirs:
+        theirs = {act.class_id for act in self.ledger.bookings() if act.member == request.member}
+        if request.class_id in theirs:
             return State.ALREADY_BOOKED
         at_that_hour = any(gym_class.is_at_the_hour_of(self.classes[class_id]) for class_id in theirs)
         return State.SAME_HOUR if at_that_hour else None
 
-    def _give(self, place: State, wish: Arrival) -> BookingResult:
-        booking_id = str(_BOOKINGS_BEFORE + len(self.ledger.entries))
-        about = (wish.prebooking_id, wish.member, wish.class_id, wish.venue)
+    def _add_booking(self, place: State, request: Arrival) -> BookingResult:
+        booking_id = str(_FIRST_BOOKING_ID + len(self.ledger.entries))
+        about = (request.prebooking_id, request.member, request.class_id, request.venue)
         self.ledger.write(Act(self.now(), place, booking_id, *about))
         return BookingResult(place, booking_id)

@@ -1,6 +1,6 @@
-"""Everything AimHarder has been seen to answer, by name: said by the venue twin itself, or in a fate to a test's order.
+"""All known replies of AimHarder, by name. The twin returns some of them itself; a test can return any in a plan.
 
-The sentences are for people and change; what counts is ``bookState``, and ``errorMssgLang`` before it.
+The texts for people change. A client must read ``errorMssgLang``, and if it is missing, ``bookState``.
 """
 
 from __future__ import annotations
@@ -13,50 +13,50 @@ from prebooking.local.venue.twin import TwinReply
 
 
 def json_reply(value: Any, *, cookies: Sequence[str] = (), status: int = 200) -> TwinReply:
-    """Return JSON, with 200: this service's answer to almost everything."""
+    """Return a reply in JSON. AimHarder answers almost every call with status 200."""
     return TwinReply(status, {"content-type": "application/json; charset=utf-8"}, json.dumps(value).encode(), cookies)
 
 
 def page(status: int, text: str) -> TwinReply:
-    """Return a page for people."""
+    """Return a reply with an HTML page."""
     return TwinReply(status, {"content-type": "text/html; charset=utf-8"}, f"<!DOCTYPE html><h1>{text}</h1>".encode())
 
 
-def _said(state: int, **more: Any) -> TwinReply:
+def _booking_reply(state: int, **more: Any) -> TwinReply:
     return json_reply({"clasesContratadas": "WOD, OPEN BOX", "bookState": state, **more})
 
 
 def _refused(key: str) -> TwinReply:
-    return _said(-12, errorMssg="No puedes reservar esta clase", errorMssgLang=key)
+    return _booking_reply(-12, errorMssg="No puedes reservar esta clase", errorMssgLang=key)
 
 
 HOME = page(200, "AimHarder")
 NOT_FOUND = page(404, "Not found")
-STRANGER = page(403, "Forbidden")
+FORBIDDEN = page(403, "Forbidden")
 
-# What a booking call can be told. Canned, "booked" is only said: the ledger knows nothing of it.
+# Replies to a booking call. When a plan contains "booked", the ledger has no booking for it.
 _BOOKING = {
-    "booked": _said(1, id="106999001", hasPublicMemberships=1),
-    "waitlisted": _said(0, id="106999002"),
-    "waiting_list_offered": _said(0),
-    "full": _said(-1),
-    "no_credit": _said(-2),
-    "too_early_gym": _said(-4),
-    "payment_due": _said(-5),
-    "too_late": _said(-7),
-    "limit_reached": _said(-8, max=2),
+    "booked": _booking_reply(1, id="106999001", hasPublicMemberships=1),
+    "waitlisted": _booking_reply(0, id="106999002"),
+    "waiting_list_offered": _booking_reply(0),
+    "full": _booking_reply(-1),
+    "no_credit": _booking_reply(-2),
+    "too_early_gym": _booking_reply(-4),
+    "payment_due": _booking_reply(-5),
+    "too_late": _booking_reply(-7),
+    "limit_reached": _booking_reply(-8, max=2),
     "too_early": _refused("ERROR_ANTELACION_CLIENTE"),
     "too_early_hours": _refused("ERROR_ANTELACION_CLIENTE_HORAS"),
     "same_hour": _refused("NOPUEDESRESERVAMISMAHORA"),
     "limit_of_contract": _refused("HASSUPERADOLIMITCONTR"),
-    "refused_without_key": _said(-12, errorMssg="No puedes reservar esta clase"),
+    "refused_without_key": _booking_reply(-12, errorMssg="No puedes reservar esta clase"),
     "refused_with_unknown_key": _refused("OTRA_COSA"),
-    "unknown_number": _said(-99),
+    "unknown_number": _booking_reply(-99),
     "error_without_state": json_reply({"errorMssg": "Error"}),
     "no_such_class": json_reply({"errorMssg": "La clase no existe"}),
 }
 
-# What any call can be told.
+# Replies to any call.
 _ANY = {
     "logout": json_reply({"logout": 1}),
     "blocked": page(403, "Request blocked"),
@@ -78,7 +78,7 @@ _ANY = {
     "state_null": json_reply({"bookState": None}),
 }
 
-# What the other calls can be told.
+# Replies to the other calls.
 _OTHER = {
     "login_refused": json_reply({"data": {"auth": {"authOK": False, "error": "WRONG_CREDENTIALS"}}}),
     "login_locked": json_reply({"data": {"auth": {"authOK": False, "error": "TOO_MANY_ATTEMPTS"}}}),

@@ -1,8 +1,8 @@
-"""What a webhook call says to the venue twin, and what it is told. Pure: calls and replies, whatever carries them.
+"""The webhook protocol of the venue twin, independent of the transport.
 
 - ``POST`` a prebooking: 201 booked, 200 waitlisted, 409 already_booked, 425 too_early, 422 full, 410 class_gone
-- ``GET ?prebooking_id=``: 200 booked, waitlisted or not_booked; 501 from a venue that cannot tell
-- ``HEAD`` and ``OPTIONS``: 204, to warm a connection
+- ``GET ?prebooking_id=``: 200 booked, waitlisted or not_booked; 501 if the venue cannot answer this query
+- ``HEAD`` and ``OPTIONS``: 204
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ _STATUS = {
 }
 
 
-def hear(call: TwinCall) -> Arrival:
-    """Read who wants what, as far as the call says it."""
-    said = _words(call.body)
-    prebooking_id = said.get("prebooking_id") or call.query.get("prebooking_id")
-    class_id = _mapping(said.get("booking_data")).get("class_id")
-    about = (prebooking_id, said.get("user_email"), class_id, said.get("venue_id"))
+def parse(call: TwinCall) -> Arrival:
+    """Return the ledger entry for a call; fields that the call does not contain are empty."""
+    body = _json(call.body)
+    prebooking_id = body.get("prebooking_id") or call.query.get("prebooking_id")
+    class_id = _mapping(body.get("booking_data")).get("class_id")
+    about = (prebooking_id, body.get("user_email"), class_id, body.get("venue_id"))
     return Arrival(call.at, call.method, *("" if word is None else str(word) for word in about))
 
 
 def answer(twin: VenueTwin, call: TwinCall, arrival: Arrival) -> TwinReply:
-    """Act on a call and say what came of it."""
+    """Carry out a call, and return the reply."""
     if call.method in {"HEAD", "OPTIONS"}:
         return TwinReply(204)
     if not _is_authorised(twin, call):
@@ -45,34 +45,34 @@ def answer(twin: VenueTwin, call: TwinCall, arrival: Arrival) -> TwinReply:
 
 
 def _is_authorised(twin: VenueTwin, call: TwinCall) -> bool:
-    said = call.headers.get("authorization", "")
-    return hmac.compare_digest(said.encode(), f"Bearer {twin.secret}".encode())
+    authorization = call.headers.get("authorization", "")
+    return hmac.compare_digest(authorization.encode(), f"Bearer {twin.secret}".encode())
 
 
-def _book(twin: VenueTwin, call: TwinCall, wish: Arrival) -> TwinReply:
-    is_keyed = call.headers.get("idempotency-key") == wish.prebooking_id
-    if not (is_keyed and wish.prebooking_id and wish.member and wish.class_id):
+def _book(twin: VenueTwin, call: TwinCall, request: Arrival) -> TwinReply:
+    has_key = call.headers.get("idempotency-key") == request.prebooking_id
+    if not (has_key and request.prebooking_id and request.member and request.class_id):
         return _reply(400, "bad_request")
-    verdict = twin.book(wish)
-    return _say(_STATUS[verdict.state], verdict)
+    result = twin.book(request)
+    return _reply_with(_STATUS[result.state], result)
 
 
-def _confirm(twin: VenueTwin, question: Arrival) -> TwinReply:
+def _confirm(twin: VenueTwin, query: Arrival) -> TwinReply:
     if not twin.can_tell:
         return _reply(501, "cannot_tell")
-    return _say(200, twin.look(question.prebooking_id))
+    return _reply_with(200, twin.booking_of(query.prebooking_id))
 
 
-def _say(status: int, verdict: BookingResult) -> TwinReply:
-    booking = {"booking_id": verdict.booking_id} if verdict.booking_id else {}
-    return _reply(status, verdict.state, **booking)
+def _reply_with(status: int, result: BookingResult) -> TwinReply:
+    booking = {"booking_id": result.booking_id} if result.booking_id else {}
+    return _reply(status, result.state, **booking)
 
 
 def _reply(status: int, state: str, **more: str) -> TwinReply:
     return TwinReply(status, {"content-type": "application/json"}, json.dumps({"state": state, **more}).encode())
 
 
-def _words(body: bytes) -> dict[str, Any]:
+def _json(body: bytes) -> dict[str, Any]:
     try:
         return _mapping(json.loads(body or b"{}"))
     except ValueError:

@@ -74,10 +74,10 @@ def test_a_session_that_is_over_is_said_on_its_prebookings_long_before_the_openi
     assert gym.session(email)["expired"]
 
 
-@pytest.mark.parametrize("fate", ["down", "page", "list", "cut_json", "drop"])
-def test_a_session_that_could_not_be_refreshed_is_said_and_tried_again(gym: Gym, fate: str) -> None:
+@pytest.mark.parametrize("answer", ["down", "page", "list", "cut_json", "drop"])
+def test_a_session_that_could_not_be_refreshed_is_said_and_tried_again(gym: Gym, answer: str) -> None:
     email = member(gym, "ana")
-    gym.twin.script(email, CallPlan(acts=False, answer=VERDICTS.get(fate, DROP)), path=TOKEN_UPDATE)
+    gym.twin.script(email, CallPlan(acts=False, answer=VERDICTS.get(answer, DROP)), path=TOKEN_UPDATE)
 
     async def story() -> str | None:
         await gym.keep_sessions()

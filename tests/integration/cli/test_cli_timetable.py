@@ -72,7 +72,7 @@ def test_a_day_without_classes_is_reported(terminal: Terminal) -> None:
 )
 def test_an_unreadable_timetable_is_one_error_message(terminal: Terminal, status: int, body: bytes, cure: str) -> None:
     terminal.add_box_and_member()
-    terminal.twin.fate = lambda _: CallPlan(answer=TwinReply(status, {}, body))
+    terminal.twin.plan = lambda _: CallPlan(answer=TwinReply(status, {}, body))
     said = terminal.fails("classes", "box", "tomorrow")
     assert cure in said
     assert "maintenance" not in said

@@ -9,7 +9,7 @@ from itertools import pairwise
 import pytest
 
 from prebooking.bookers import STALE_CONNECTION, Gate
-from prebooking.local.venue.twin import CallPlan, Canned
+from prebooking.local.venue.twin import CallPlan, TwinReply
 from prebooking.model import Kind, Outcome, Prebooking
 from tests.support.bookers import ScriptedBooker, use_booker
 from tests.support.database import Database
@@ -42,7 +42,7 @@ def test_a_call_under_way_while_another_is_blocked_is_never_given_back_as_unsent
     world = World(database)
     slow, blocked, *_ = world.opening(4)
     world.twin.script(slow, CallPlan(delay_before=7.0))
-    world.twin.script(blocked, CallPlan(acts=False, answer=Canned(403)))
+    world.twin.script(blocked, CallPlan(acts=False, answer=TwinReply(403)))
 
     async def story() -> None:
         run = asyncio.create_task(world.invoke())

@@ -8,14 +8,14 @@ from uuid import UUID
 
 import pytest
 
-from prebooking.local.venue.twin import Arrival, CallPlan, Canned, Protection
+from prebooking.local.venue.twin import Arrival, CallPlan, Protection, TwinReply
 from tests.support.database import Database
 from tests.support.doubles import EPOCH
 from tests.support.factories import add_venue
 from tests.support.world import World
 
 BOOKED = ("completed", "booked")
-BLOCK = CallPlan(acts=False, answer=Canned(403))
+BLOCK = CallPlan(acts=False, answer=TwinReply(403))
 
 
 def paused_until(world: World, venue: UUID) -> datetime | None:
@@ -27,10 +27,10 @@ def paused_until(world: World, venue: UUID) -> datetime | None:
 def blocks(world: World, row: UUID) -> None:
     """Let the venue block one row's calls."""
 
-    def fate(arrival: Arrival) -> CallPlan:
+    def plan(arrival: Arrival) -> CallPlan:
         return BLOCK if arrival.method == "POST" and arrival.prebooking_id == str(row) else CallPlan()
 
-    world.twin.fate = fate
+    world.twin.plan = plan
 
 
 def test_a_row_blocked_again_does_not_pause_a_venue_that_has_booked_others_in_the_same_run(database: Database) -> None:
@@ -91,7 +91,7 @@ def test_a_block_of_the_question_that_follows_an_unclear_answer_pauses_the_venue
     world = World(database)
     venue = add_venue(world.connection)
     [row] = world.opening(1, venue=venue)
-    world.twin.fate = lambda arrival: CallPlan(acts=False, answer=Canned(502 if arrival.method == "POST" else 429))
+    world.twin.plan = lambda arrival: CallPlan(acts=False, answer=TwinReply(502 if arrival.method == "POST" else 429))
     world.play(world.invoke())
     assert world.ends([row]) == [("pending", None)]
     assert paused_until(world, venue) is not None
@@ -105,7 +105,7 @@ def test_a_block_of_the_second_call_that_tells_about_the_first_pauses_the_venue(
     world = World(database, protection=Protection.IDEMPOTENT)
     venue = add_venue(world.connection, idempotent=True)
     [row] = world.opening(1, venue=venue)
-    refused = [CallPlan(acts=False, answer=Canned(502)), CallPlan(acts=False, answer=Canned(status))]
+    refused = [CallPlan(acts=False, answer=TwinReply(502)), CallPlan(acts=False, answer=TwinReply(status))]
     world.twin.script(row, *refused)
     summary = world.play(world.invoke())
     assert (summary.outcomes, world.row(row)["claimed_by"]) == ({"blocked": 1}, summary.instance_id)

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from prebooking.local.venue.twin import DROP, HANG, Arrival, CallPlan, Canned, Protection
+from prebooking.local.venue.twin import DROP, HANG, Arrival, CallPlan, Protection, TwinReply
 from tests.support.calls import claimed
 from tests.support.database import Database, set_clock
 from tests.support.doubles import EPOCH, VirtualClock
@@ -23,11 +23,11 @@ ACTED_AND_CUT = CallPlan(answer=DROP)
 CUT = CallPlan(acts=False, answer=DROP)
 
 
-@pytest.mark.parametrize("fate", [ACTED_AND_SILENT, SILENT])
-def test_a_call_cut_off_at_the_guard_is_unsure_and_stays_leased(database: Database, fate: CallPlan) -> None:
+@pytest.mark.parametrize("plan", [ACTED_AND_SILENT, SILENT])
+def test_a_call_cut_off_at_the_guard_is_unsure_and_stays_leased(database: Database, plan: CallPlan) -> None:
     world = World(database)
     [row] = world.opening(1)
-    world.twin.script(row, fate)
+    world.twin.script(row, plan)
     summary = world.play(world.invoke())
     stands = world.row(row)
     assert (stands["status"], stands["attempts"], stands["claimed_by"]) == ("pending", 1, summary.instance_id)
@@ -36,14 +36,14 @@ def test_a_call_cut_off_at_the_guard_is_unsure_and_stays_leased(database: Databa
     assert summary.details["unsure"] == 1
 
 
-@pytest.mark.parametrize(("fate", "end"), [(ACTED_AND_SILENT, RECONCILED), (SILENT, BOOKED), (CUT, BOOKED)])
+@pytest.mark.parametrize(("plan", "end"), [(ACTED_AND_SILENT, RECONCILED), (SILENT, BOOKED), (CUT, BOOKED)])
 @pytest.mark.parametrize("protection", list(Protection))
 def test_after_the_lease_the_venue_is_asked_and_the_row_booked_once(
-    database: Database, fate: CallPlan, end: tuple[str, str], protection: Protection
+    database: Database, plan: CallPlan, end: tuple[str, str], protection: Protection
 ) -> None:
     world = World(database, protection=protection)
     [row] = world.opening(1)
-    world.twin.script(row, fate)
+    world.twin.script(row, plan)
     world.play(minutes(world, 2))
     assert world.ends([row]) == [end]
     assert len(world.twin.ledger.bookings_of(row)) == 1
@@ -63,7 +63,7 @@ def test_an_answer_lost_on_its_way_is_made_up_for_in_the_same_run(database: Data
 def test_an_answer_that_says_nothing_clear_is_made_sure_of(database: Database, status: int) -> None:
     world = World(database)
     acted, not_acted = world.opening(2)
-    said = Canned(status, {"content-type": "text/html"}, b"<html>oops</html>")
+    said = TwinReply(status, {"content-type": "text/html"}, b"<html>oops</html>")
     world.twin.script(acted, CallPlan(answer=said))
     world.twin.script(not_acted, CallPlan(acts=False, answer=said))
     world.play(world.invoke())
@@ -132,13 +132,13 @@ def test_a_refusal_in_doubt_ends_the_row_when_the_venue_confirms_it(database: Da
     assert world.ends([other, lost]) == [BOOKED, ("failed", "full")]
 
 
-@pytest.mark.parametrize(("fate", "calls"), [(ACTED_AND_CUT, 2), (CUT, 2)])
+@pytest.mark.parametrize(("plan", "calls"), [(ACTED_AND_CUT, 2), (CUT, 2)])
 def test_an_idempotent_venue_is_asked_by_sending_the_same_key_again(
-    database: Database, fate: CallPlan, calls: int
+    database: Database, plan: CallPlan, calls: int
 ) -> None:
     world = World(database, protection=Protection.IDEMPOTENT)
     [row] = world.opening(1, venue=add_venue(world.connection, idempotent=True))
-    world.twin.script(row, fate)
+    world.twin.script(row, plan)
     world.play(world.invoke())
     assert world.ends([row]) == [BOOKED]
     assert len(world.twin.ledger.arrivals()) == calls
@@ -152,7 +152,7 @@ def test_what_an_idempotent_venue_says_to_the_second_call_tells_nothing_of_the_f
 ) -> None:
     world = World(database, protection=Protection.IDEMPOTENT)
     [row] = world.opening(1, venue=add_venue(world.connection, idempotent=True))
-    world.twin.script(row, CallPlan(acts=False, answer=Canned(502)), CallPlan(acts=False, answer=Canned(status)))
+    world.twin.script(row, CallPlan(acts=False, answer=TwinReply(502)), CallPlan(acts=False, answer=TwinReply(status)))
     summary = world.play(world.invoke())
     assert world.row(row)["claimed_by"] is not None, "the first call may be acted on still"
     assert summary.outcomes == {"unsure": 1}
@@ -215,7 +215,7 @@ TAKEN_OVER = "update public.prebookings set claimed_by = %s where id = %s"
 def test_a_venue_that_answers_a_question_with_429_is_asked_no_more_and_left_alone(database: Database) -> None:
     world = World(database)
     rows = world.opening(20, maybe_sent=True)
-    world.twin.fate = lambda _: CallPlan(acts=False, answer=Canned(429))
+    world.twin.plan = lambda _: CallPlan(acts=False, answer=TwinReply(429))
     world.play(world.invoke())
     assert len(world.twin.ledger.arrivals(None)) <= 2
     assert set(world.ends(rows)) == {("pending", None)}
@@ -238,10 +238,10 @@ def test_a_row_that_only_it_is_blocked_ends_at_an_idempotent_venue_too(database:
     world = World(database, protection=Protection.IDEMPOTENT)
     blocked, *others = world.opening(5, venue=add_venue(world.connection, idempotent=True))
 
-    def fate(arrival: Arrival) -> CallPlan:
-        return CallPlan(acts=False, answer=Canned(403)) if arrival.prebooking_id == str(blocked) else CallPlan()
+    def plan(arrival: Arrival) -> CallPlan:
+        return CallPlan(acts=False, answer=TwinReply(403)) if arrival.prebooking_id == str(blocked) else CallPlan()
 
-    world.twin.fate = fate
+    world.twin.plan = plan
     world.play(minutes(world, 15))
     assert world.ends([blocked, *others]) == [("failed", "rejected")] + [("completed", "booked")] * 4
     assert world.row(blocked)["attempts"] <= 5

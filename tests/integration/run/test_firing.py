@@ -9,7 +9,7 @@ from random import Random
 
 import pytest
 
-from prebooking.local.venue.twin import HANG, CallPlan, Canned
+from prebooking.local.venue.twin import HANG, CallPlan, TwinReply
 from tests.support.database import Database
 from tests.support.doubles import EPOCH, VirtualClock
 from tests.support.factories import add_prebooking, add_venue
@@ -269,7 +269,7 @@ def test_too_early_for_a_quarter_of_an_hour_is_the_end_and_for_less_it_is_not(da
 def test_a_venue_that_blocks_us_is_left_alone_and_the_rest_goes_back_unsent(database: Database, status: int) -> None:
     world = World(database)
     rows = world.opening(20)
-    world.twin.script(rows[2], CallPlan(acts=False, answer=Canned(status)))
+    world.twin.script(rows[2], CallPlan(acts=False, answer=TwinReply(status)))
     summary = world.play(world.invoke())
     arrived = len(world.twin.ledger.arrivals())
     assert 3 <= arrived <= 4  # one more may be on its way while the answer comes back
@@ -334,7 +334,7 @@ def test_nobody_behind_a_row_that_cannot_be_built_overtakes_those_before_it(data
 def test_too_early_comes_to_an_end_at_a_venue_that_takes_its_time_to_say_so(database: Database) -> None:
     world = World(database, skew=timedelta(hours=-1))
     [row] = world.opening(1)
-    world.twin.fate = lambda _: CallPlan(delay_after=1.9)
+    world.twin.plan = lambda _: CallPlan(delay_after=1.9)
     world.play(minutes(world, 17))
     assert world.ends([row]) == [("failed", "too_early")]
 

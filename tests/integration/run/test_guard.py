@@ -27,7 +27,7 @@ def script(world: World, function: str, *losses: str) -> None:
 def test_a_hundred_calls_that_hang_are_cut_at_the_guard_and_none_is_wrongly_failed(database: Database) -> None:
     world = World(database)
     rows = world.opening(100)
-    world.twin.fate = lambda _: CallPlan(answer=HANG)
+    world.twin.plan = lambda _: CallPlan(answer=HANG)
     summary = world.play(world.invoke())  # and no task is left: the virtual loop looks
     assert summary.execution_time_ms <= 8500
     assert (summary.success, summary.timed_out) == (True, True)

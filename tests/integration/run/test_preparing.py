@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import pytest
 
-from prebooking.local.venue.twin import HANG, Arrival, CallPlan, Canned
+from prebooking.local.venue.twin import HANG, Arrival, CallPlan, TwinReply
 from prebooking.model import Kind, Outcome, Prebooking
 from tests.support.bookers import ScriptedBooker, use_booker
 from tests.support.database import Database
@@ -102,10 +102,10 @@ def test_a_question_under_way_while_another_row_is_blocked_still_settles_its_row
         world.twin.book(world.wish(asked))  # the call of an earlier run, which got through
         await world.invoke()
 
-    def fate(arrival: Arrival) -> CallPlan:
-        return CallPlan(delay_before=1.0) if arrival.method == "GET" else CallPlan(acts=False, answer=Canned(429))
+    def plan(arrival: Arrival) -> CallPlan:
+        return CallPlan(delay_before=1.0) if arrival.method == "GET" else CallPlan(acts=False, answer=TwinReply(429))
 
-    world.twin.fate = fate
+    world.twin.plan = plan
     world.play(story())
     assert world.ends([asked, blocked]) == [RECONCILED, ("pending", None)]
     assert world.row(asked)["answered_at"] is None, "that is when a call of this run was answered"
@@ -116,8 +116,8 @@ def test_a_row_that_is_cleared_after_its_venue_was_left_alone_waits_for_no_slot(
     venue = add_venue(world.connection)
     [asked] = world.opening(1, at=-1, venue=venue, maybe_sent=True)
     world.opening(1, venue=venue)
-    world.twin.fate = lambda a: (
-        CallPlan(delay_before=1.0) if a.method == "GET" else CallPlan(acts=False, answer=Canned(429))
+    world.twin.plan = lambda a: (
+        CallPlan(delay_before=1.0) if a.method == "GET" else CallPlan(acts=False, answer=TwinReply(429))
     )
     summary = world.play(world.invoke())
     assert (world.row(asked)["claimed_by"], world.row(asked)["maybe_sent"]) == (None, False)
@@ -173,7 +173,7 @@ def test_the_next_call_is_begun_only_when_the_first_byte_of_the_last_one_is_out(
 def test_a_question_that_hangs_takes_two_seconds(database: Database) -> None:
     world = World(database)
     world.opening(1, maybe_sent=True)
-    world.twin.fate = lambda _: CallPlan(acts=False, answer=HANG)
+    world.twin.plan = lambda _: CallPlan(acts=False, answer=HANG)
     summary = world.play(world.invoke())
     assert summary.outcomes == {"cannot_tell": 1}
     assert 2000 <= summary.execution_time_ms < 2500
@@ -186,7 +186,7 @@ def test_an_unclear_answer_shortly_before_the_guard_is_asked_about_by_the_next_r
     """A question takes at most two seconds, and the guard is after eight."""
     world = World(database)
     [row] = world.opening(1)
-    world.twin.script(row, CallPlan(delay_after=answered_after, answer=Canned(502)))
+    world.twin.script(row, CallPlan(delay_after=answered_after, answer=TwinReply(502)))
     summary = world.play(world.invoke())
     assert len(world.twin.ledger.arrivals("GET")) == questions
     assert world.ends([row]) == [RECONCILED if questions else ("pending", None)]

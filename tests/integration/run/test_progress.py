@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from prebooking.local.venue.twin import Arrival, CallPlan, Canned
+from prebooking.local.venue.twin import Arrival, CallPlan, TwinReply
 from tests.support.database import Database
 from tests.support.factories import add_prebooking, add_venue
 from tests.support.floods import KEY, Flood, blocked, in_doubt, locked, no_login, out_of_reach, times_out
@@ -126,13 +126,13 @@ def test_a_block_that_only_one_row_meets_puts_that_row_last_and_then_ends_it(
     world = World(database)
     rows = world.opening(13)
     oldest = str(rows[0])
-    refused = CallPlan(acts=False, answer=Canned(status))
+    refused = CallPlan(acts=False, answer=TwinReply(status))
 
-    def fate(arrival: Arrival) -> CallPlan:
+    def plan(arrival: Arrival) -> CallPlan:
         is_refused = arrival.prebooking_id == oldest and (arrival.method == "POST" or not tells)
         return refused if is_refused else CallPlan()
 
-    world.twin.fate = fate
+    world.twin.plan = plan
 
     async def story() -> None:
         await world.invoke()

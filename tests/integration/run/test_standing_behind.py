@@ -21,7 +21,7 @@ def test_an_opening_at_a_venue_that_was_in_trouble_is_met_by_all(database: Datab
     rows = world.opening(40)
     since = EPOCH - timedelta(seconds=ago)
     world.connection.execute("update public.venues set troubled_since = %s, paused_until = %s", [since, since])
-    world.twin.fate = lambda _: CallPlan(delay_after=1.0)
+    world.twin.plan = lambda _: CallPlan(delay_after=1.0)
     world.play(world.invoke())
     assert world.ends(rows) == [BOOKED] * 40
     assert world.sent()[-1] < latest
@@ -30,7 +30,7 @@ def test_an_opening_at_a_venue_that_was_in_trouble_is_met_by_all(database: Datab
 def test_all_rows_of_a_gym_that_opens_late_are_booked_in_one_run(database: Database) -> None:
     world = World(database, skew=timedelta(seconds=-30))
     rows = world.opening(40)
-    world.twin.fate = lambda _: CallPlan(delay_after=0.5)
+    world.twin.plan = lambda _: CallPlan(delay_after=0.5)
     world.play(minutes(world, 2))
     assert world.ends(rows) == [BOOKED] * 40
 
@@ -38,6 +38,6 @@ def test_all_rows_of_a_gym_that_opens_late_are_booked_in_one_run(database: Datab
 def test_all_rows_of_a_run_that_died_are_asked_about_within_two_runs(database: Database) -> None:
     world = World(database)
     rows = world.opening(40, maybe_sent=True)
-    world.twin.fate = lambda _: CallPlan(delay_after=1.0)
+    world.twin.plan = lambda _: CallPlan(delay_after=1.0)
     world.play(minutes(world, 2))
     assert world.ends(rows) == [BOOKED] * 40
