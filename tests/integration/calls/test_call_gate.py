@@ -309,3 +309,19 @@ def certificate(name: str) -> ssl.SSLContext:
     authority.configure_trust(tls_context())
     authority.issue_cert(name).configure_cert(context)
     return context
+
+
+@pytest.mark.parametrize("secure", [False, True])
+async def test_no_first_byte_leaves_on_a_connection_that_breaks_off_as_its_slot_comes(
+    monkeypatch: pytest.MonkeyPatch, *, secure: bool
+) -> None:
+    """The break is not read yet when the call looks at its connection, which it watches no further by its age."""
+    monkeypatch.setattr(call_module, "NEW", 0.0)
+    async with serve(silence, tls=certificate("localhost") if secure else None) as server:
+        url = server.url.replace("http://127.0.0.1", "https://localhost") if secure else server.url
+        async with held_call(server, url) as (held, calling):
+            server.peers[0].reset()
+            held.opened.set()
+            assert await calling == STALE_CONNECTION
+        await server.left()
+        assert (held.sent, server.received) == (0, [b""])

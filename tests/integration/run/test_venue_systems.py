@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from prebooking.bookers import aimharder, webhook
@@ -97,3 +99,20 @@ def test_python_and_sql_know_the_same_systems_and_what_they_can(database: Databa
 
 def test_every_system_has_a_package_with_all_that_is_asked_of_it() -> None:
     assert {name: adapter(name) for name in SYSTEMS} == ADAPTERS
+
+
+def test_a_venue_is_opened_only_when_its_package_has_loaded(
+    a_third_system: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The claim takes 10 ms here, and loading a second."""
+
+    async def load_slowly() -> None:
+        await asyncio.sleep(1.0)
+        club.loaded.append(CLUB.name)
+
+    monkeypatch.setattr(club, "load", load_slowly)
+    world = World(a_third_system)
+    venue = add_venue(world.connection, provider="club", host="the.club.example")
+    row = add_prebooking(world.connection, venue, booking_data={"class_id": "squash"}, available_at=EPOCH)
+    assert world.play(world.invoke(CLUB_TOKEN=TOKEN)).success
+    assert world.ends([row]) == [("completed", "booked")]

@@ -30,6 +30,40 @@ OF_CALLS = mutants(
         "        return Outcome(Kind.UNSURE)\n",
         "call_gate::no_first_byte_leaves_on_a_connection_that_is_too_old",
     ),
+    (
+        "NEW = 0.002",
+        "NEW = 0.0",
+        "unit/call_connection::a_call_at_once_sees_that_the_server_closes_a_millisecond_after_accepting",
+    ),
+    (
+        "for _ in range(3):",
+        "for _ in range(0):",
+        "call_gate::no_first_byte_leaves_on_a_connection_that_breaks_off_as_its_slot_comes",
+    ),
+    (
+        "FRESH = 1.0",
+        "FRESH = 3.0",
+        "unit/call_connection::a_connection_may_be_a_second_old_when_its_slot_comes",
+    ),
+    (
+        "REPLY_LIMIT = 65_536",
+        "REPLY_LIMIT = 65_537",
+        "unit/call_connection::an_answer_of_64_kibibytes_is_read_and_no_longer_one",
+    ),
+    (
+        "        if len(body) > limit:\n            return None\n",
+        "",
+        "unit/call_connection::no_more_of_an_answer_is_waited_for_than_is_read_and_its_connection_is_closed_at_once",
+    ),
+)
+
+OF_SYSTEMS = mutants(
+    "prebooking/bookers/adapter.py",
+    (
+        "        await loading\n",
+        "",
+        "venue_systems::a_venue_is_opened_only_when_its_package_has_loaded",
+    ),
 )
 
 OF_WEBHOOKS = mutants(
@@ -175,6 +209,7 @@ OF_CALLERS = mutants(
 
 OF_BOOKERS: list[Mutant] = [
     *OF_CALLS,
+    *OF_SYSTEMS,
     *OF_WEBHOOKS,
     *OF_AIMHARDER,
     *OF_SEALS,

@@ -1,0 +1,119 @@
+"""How long a connection is watched, how old it may get, and how much of an answer is read; on a virtual clock."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+import httpcore
+import httpx
+import pytest
+
+from prebooking.bookers import STALE_CONNECTION, Gate
+from prebooking.bookers.call import call
+from prebooking.bookers.webhook.booker import classify
+from prebooking.model import Kind, Outcome
+from tests.support.doubles import run_virtual
+
+NEVER = 1e6  # seconds
+
+
+class ScriptedConnection(httpcore.AsyncNetworkStream):
+    """A connection that the server closes some seconds after accepting it, unless a request has arrived by then.
+
+    ``answer`` is what the server says to a request, in chunks; then it hangs. ``sent`` and ``is_closed`` are our side.
+    """
+
+    def __init__(self, answer: Iterable[bytes], closes_after: float) -> None:
+        self.sent, self.is_closed = b"", False
+        self._answer, self._closes_after = iter(answer), closes_after
+
+    async def read(self, *_: object, **__: object) -> bytes:
+        if not self.sent:
+            await asyncio.sleep(self._closes_after)
+            return b""
+        if (chunk := next(self._answer, None)) is None:
+            await asyncio.Event().wait()
+        return chunk or b""
+
+    async def write(self, buffer: bytes, *_: object, **__: object) -> None:
+        self.sent += buffer
+
+    async def aclose(self) -> None:
+        self.is_closed = True
+
+    def get_extra_info(self, *_: object) -> None:
+        return None
+
+
+class ScriptedNetwork(httpcore.AsyncNetworkBackend):
+    """Every connection is the scripted one."""
+
+    def __init__(self, connection: ScriptedConnection) -> None:
+        self._connection = connection
+
+    async def connect_tcp(self, *_: object, **__: object) -> httpcore.AsyncNetworkStream:
+        return self._connection
+
+
+class NetworkTransport(httpx.AsyncHTTPTransport):
+    """httpx's transport on a network of one's own."""
+
+    def __init__(self, network: httpcore.AsyncNetworkBackend) -> None:
+        super().__init__(verify=False)
+        self._pool = httpcore.AsyncConnectionPool(max_keepalive_connections=0, network_backend=network)
+
+
+def called(*answer: bytes, closes_after: float = NEVER, slot_after: float = 0.0) -> tuple[Outcome, bytes, bool]:
+    """Make one call whose slot comes some seconds after it has connected.
+
+    Return its outcome, what was sent, and whether the connection is closed when the call ends.
+    """
+    connection = ScriptedConnection(answer, closes_after)
+
+    async def post() -> tuple[Outcome, bytes, bool]:
+        async def wait() -> None:
+            await asyncio.sleep(slot_after)
+
+        async with httpx.AsyncClient(transport=NetworkTransport(ScriptedNetwork(connection))) as client:
+            request = client.build_request("POST", "http://venue.example/", content=b"{}")
+            outcome = await call(client, request, classify, timeout=20, gate=Gate(lambda: None, wait))
+            return outcome, connection.sent, connection.is_closed
+
+    return run_virtual(post())
+
+
+def said(body: bytes) -> list[bytes]:
+    """Return an answer in a head and the chunks of its body."""
+    head = b"HTTP/1.1 201 Made\r\nContent-Length: %d\r\n\r\n" % len(body)
+    return [head, *(body[start : start + 1024] for start in range(0, len(body), 1024))]
+
+
+def test_a_call_at_once_leaves_on_a_connection_that_stays_open() -> None:
+    outcome, sent, is_closed = called(*said(b"{}"))
+    assert (outcome, bool(sent), is_closed) == (Outcome(Kind.BOOKED), True, True)
+
+
+def test_a_call_at_once_sees_that_the_server_closes_a_millisecond_after_accepting() -> None:
+    assert called(closes_after=0.001) == (STALE_CONNECTION, b"", True)
+
+
+@pytest.mark.parametrize("slot_after", [0.95, 1.05])
+def test_a_connection_may_be_a_second_old_when_its_slot_comes(slot_after: float) -> None:
+    """Some servers close a connection on which nothing was said for two seconds."""
+    outcome, sent, is_closed = called(*said(b"{}"), slot_after=slot_after)
+    expected = Outcome(Kind.BOOKED) if slot_after < 1 else STALE_CONNECTION
+    assert (outcome, bool(sent), is_closed) == (expected, slot_after < 1, True)
+
+
+@pytest.mark.parametrize(("length", "kind"), [(65_536, Kind.BOOKED), (65_537, Kind.UNSURE)])
+def test_an_answer_of_64_kibibytes_is_read_and_no_longer_one(length: int, kind: Kind) -> None:
+    outcome, _, is_closed = called(*said(b"{}".ljust(length)))
+    assert (outcome.kind, is_closed) == (kind, True)
+
+
+def test_no_more_of_an_answer_is_waited_for_than_is_read_and_its_connection_is_closed_at_once() -> None:
+    """The server announces a megabyte, says a byte more than is read, and hangs."""
+    head = b"HTTP/1.1 201 Made\r\nContent-Length: 1048576\r\n\r\n"
+    outcome, _, is_closed = called(head, b"x" * 65_537)
+    assert (outcome, is_closed) == (Outcome(Kind.UNSURE, detail="unreadable"), True)
