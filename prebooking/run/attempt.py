@@ -1,4 +1,4 @@
-"""One row at its venue: prepared, confirmed if in doubt, called in its slot, and followed up to a final outcome."""
+"""One row: prepare it, confirm an earlier call, call in its slot, follow up the answer, and conclude."""
 
 from __future__ import annotations
 
@@ -17,34 +17,37 @@ from prebooking.run.rules import (
 from prebooking.run.slots import Slot
 from prebooking.run.venue_context import BLOCKED_PAUSE, UNREACHABLE_PAUSE, VenueContext
 
-NOT_SENT_PAUSES = (0.1, 0.2)  # seconds before a call that could not be sent is tried again
-NOT_SENT_TIME = 2.5  # seconds after which no such try begins: the venue does not even accept connections
-STALE_CONNECTIONS = 3  # connections in a row that may be closed before their slot without counting as such a try
-EARLY_RETRIES = 3  # calls after an explicit "too early" ...
-EARLY_PAUSE = 0.25  # ... so many seconds apart
-BLOCKS = 3  # blocked calls of a row, at a venue that books others meanwhile, before the row is refused
+NOT_SENT_PAUSES = (0.1, 0.2)  # seconds before the second and the third try of a call that could not be sent
+NOT_SENT_TIME = 2.5  # seconds after which no further try begins: the venue accepts no connections
+STALE_CONNECTIONS = 3  # consecutive connections that may be closed before the slot and do not count as a try
+EARLY_RETRIES = 3  # further calls in a run after the answer "too early"
+EARLY_PAUSE = 0.25  # seconds before each of them
+BLOCKS = 3  # blocked calls of a row until it is rejected, if the venue books other rows meanwhile
+CONFIRM_TIME = 2.0  # seconds that a question to the venue may take
 _REFUSED_ALONE = "It refused this booking every time, and booked others meanwhile."
-CONFIRM_TIME = 2.0  # seconds a question to the venue may take
 
 
 class BookingAttempt:
-    """Books one row. ``attempt.outcome`` is, at every await, what is true if the run is cut off right there."""
+    """Books one row.
+
+    At every await ``attempt.outcome`` is the outcome that is true if the run is cut off there.
+    """
 
     def __init__(self, attempt: Attempt, venue: VenueContext) -> None:
         self._attempt, self._row, self._venue = attempt, attempt.row, venue
 
     @property
     def is_ready(self) -> bool:
-        """Return whether the row can be called without being prepared or confirmed first."""
+        """Return whether the row can be called at once, without a preparation or a confirmation."""
         return not in_doubt(self._row) and self._venue.booker.is_ready(self._row)
 
     async def may_be_called(self, *, delay: float) -> bool:
-        """Prepare or confirm the row after ``delay`` seconds, and return whether it is to be called."""
+        """Prepare and confirm the row after ``delay`` seconds, and return whether the venue is to be called."""
         await self._venue.clock.sleep(delay)
         return not self._venue.stopped and await self._prepared() and await self._not_booked_yet()
 
     async def call(self, slot: Slot) -> None:
-        """Call the venue in the row's slot, and follow the answer up to a final outcome."""
+        """Call the venue in the row's slot, and follow the answer up."""
         try:
             async with slot:
                 outcome = await self._first_call(slot)
@@ -62,7 +65,7 @@ class BookingAttempt:
     # before the call
 
     async def _prepared(self) -> bool:
-        """Return whether the row is ready for a call or a question."""
+        """Prepare the row, and return whether the venue can be called or asked about it."""
         missing = await self._prepare()
         if missing is None:
             return True
@@ -73,7 +76,7 @@ class BookingAttempt:
             self._venue.stop("the venue blocks a login", missing, pause=BLOCKED_PAUSE)
         if missing.kind is Kind.SESSION_EXPIRED and not self._row.maybe_sent:
             self._conclude(missing, Evidence.LOGIN)
-        else:  # our own fault, or a row that was sent before: what is missing now says nothing about that call
+        else:  # our own failure, or a row that was sent before: a missing login proves nothing about that call
             self._attempt.outcome = Outcome(Kind.CANNOT_TELL if self._row.maybe_sent else Kind.NOT_READY)
         return False
 
@@ -83,9 +86,9 @@ class BookingAttempt:
         return await self._venue.booker.prepare(self._row, timeout=self._venue.guard.remaining(), renew=renew)
 
     async def _not_booked_yet(self) -> bool:
-        """Find out whether an earlier run's call got through, and return whether the row is to be called (again).
+        """Ask the venue about a call of an earlier run, and return whether the row is to be called again.
 
-        The earlier call's lease is over, so it cannot be acted on any more: "not booked" is the truth.
+        The lease of that call is over, so the venue cannot act on it any more: "not booked" is final.
         """
         if not in_doubt(self._row):
             return True
@@ -108,7 +111,7 @@ class BookingAttempt:
         return False
 
     def _end_if_not_booked(self) -> Outcome | None:
-        """Return the row's final outcome if it is not to be called again."""
+        """Return the final outcome of a row that is not booked, or None if it is to be called again."""
         row = self._row
         if row.if_not_booked and proves(Evidence.QUESTION_AFTER_LEASE, row.if_not_booked):
             return Outcome(row.if_not_booked)
@@ -119,13 +122,13 @@ class BookingAttempt:
         return None
 
     def _was_only_refused(self) -> bool:
-        """Return whether every call was clearly refused, and the venue gives no other answer when asked repeatedly."""
+        """Return whether every call was clearly refused, and the venue could not tell whenever it was asked."""
         row = self._row
         asked_enough = row.blocks + row.setbacks >= BLOCKS
         return asked_enough and row.attempts == row.blocks and self._is_blocked_alone()
 
     def _ends_without_a_question(self) -> bool:
-        """Return whether every call was clearly refused, at a venue that is never asked because a key books once."""
+        """Return whether every call was clearly refused at an idempotent venue, which is never asked."""
         row = self._row
         only_refused = row.attempts + self._attempt.calls == row.blocks + 1
         return row.venue.idempotent and only_refused and row.blocks + 1 >= BLOCKS
@@ -133,7 +136,7 @@ class BookingAttempt:
     # the call
 
     async def _first_call(self, slot: Slot) -> Outcome:
-        """Call in the row's slot; if nothing could be sent, twice more."""
+        """Call in the row's slot, and twice more if nothing could be sent."""
 
         def mark_sent() -> None:
             self._check_and_mark_sent()
@@ -149,7 +152,7 @@ class BookingAttempt:
         return outcome
 
     async def _call_fresh(self, gate: Gate) -> Outcome:
-        """Call, and connect anew at once if the connection was closed while it waited for its slot."""
+        """Call, and call again at once if the connection was closed while the call waited for its slot."""
         outcome = await self._call(gate)
         for _ in range(STALE_CONNECTIONS):
             if outcome != STALE_CONNECTION:
@@ -165,7 +168,7 @@ class BookingAttempt:
         return outcome
 
     async def _call_again(self, *, otherwise: Outcome) -> Outcome:
-        """Call once more, at once. ``otherwise`` is returned if nothing could be sent."""
+        """Call again at once, and return the answer, or ``otherwise`` if nothing could be sent."""
         try:
             again = await self._call_fresh(Gate(self._check_and_mark_sent))
         except SendRefused:
@@ -173,15 +176,15 @@ class BookingAttempt:
         return otherwise if again.kind is Kind.NOT_SENT else again
 
     def _check_and_mark_sent(self) -> None:
-        """Check the clocks right before the first byte: the process may have been frozen on the way here.
+        """Check the clocks right before the first byte, because the process may have been frozen since the last check.
 
         Raises:
-            SendRefused: it may not leave.
+            SendRefused: nothing may be sent any more.
 
         """
         venue, attempt = self._venue, self._attempt
         if venue.stopped:
-            raise SendRefused("the venue is left alone for the rest of this run")
+            raise SendRefused("nothing more is sent to this venue in this run")
         if venue.last_start.passed():
             raise SendRefused("there is no time left for an answer")
         if not may_leave(self._row, venue.time):
@@ -194,9 +197,9 @@ class BookingAttempt:
     # after the answer
 
     async def _follow_up(self, outcome: Outcome) -> Outcome:
-        """Call again after "too early" (a venue's clock may be a little behind) and after "log in again".
+        """Call again after "too early" and after "log in again", and return the last answer.
 
-        Both are clear answers, in whatever order they come: nothing was booked by that call.
+        Both answers are clear: the call has booked nothing. A venue's clock may be a little behind.
         """
         early_retries, logged_in = 0, False
         while True:
@@ -205,7 +208,7 @@ class BookingAttempt:
                 await self._venue.clock.sleep(EARLY_PAUSE)
             elif outcome.kind is Kind.SESSION_EXPIRED:
                 self._attempt.outcome = outcome = Outcome(Kind.LOGGED_OUT)
-                if logged_in:  # a login that worked is refused too: no fault of the member's
+                if logged_in:  # a new login is refused too: not the member's fault
                     return outcome
                 if missing := await self._prepare(renew=True):
                     return missing if missing.kind in (Kind.SESSION_EXPIRED, Kind.BLOCKED) else outcome
@@ -215,10 +218,10 @@ class BookingAttempt:
             outcome = await self._call_again(otherwise=outcome)
 
     async def _resolve(self, outcome: Outcome) -> None:
-        """Conclude with the answer, or with what the venue says when it is asked about an answer that proves nothing.
+        """Conclude with a clear answer. Otherwise ask the venue, and conclude if the member has the place.
 
-        No clear answer proves nothing, nor does a refusal after an earlier call in doubt: "full" may be our own place.
-        Here only "booked" counts: the venue may still act on the call. "Not booked" counts after the lease.
+        A refusal after an earlier call in doubt is not clear either: the class may be full because of our own booking.
+        Only "booked" is final here, because the venue may still act on the call. "Not booked" is final after the lease.
         """
         refused_in_doubt = in_doubt(self._row) and outcome.kind in FAILED
         evidence = Evidence.LOGIN if outcome.kind is Kind.SESSION_EXPIRED else Evidence.ANSWER
@@ -259,7 +262,7 @@ class BookingAttempt:
     # the end
 
     def _conclude(self, outcome: Outcome, evidence: Evidence) -> None:
-        """Settle a final outcome that the evidence proves; note any other for the next run."""
+        """Settle the outcome if the evidence proves it. Otherwise keep it for the next run."""
         attempt = self._attempt
         attempt.outcome = outcome
         attempt.answered_at = self._venue.time.stamp() if attempt.fired_at else None

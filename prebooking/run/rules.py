@@ -1,4 +1,4 @@
-"""The rules of one row's life, each small and named: the proof takes them away one by one, and misses every one."""
+"""The rules that decide about one row. ``make prove`` removes each of them in turn, and must notice it."""
 
 from __future__ import annotations
 
@@ -7,41 +7,41 @@ from datetime import timedelta
 from prebooking.clock import DatabaseTime
 from prebooking.model import COMPLETED, Kind, Outcome, Prebooking
 
-EARLY_TIME = timedelta(minutes=15)  # how long a venue may answer "too early" before the opening is taken to be wrong
-MISSING_TIME = timedelta(minutes=1)  # from the first to the second look at a list that does not have the class
+EARLY_TIME = timedelta(minutes=15)  # after this time of "too early" answers the opening must be wrong
+MISSING_TIME = timedelta(minutes=1)  # between two lists without the class, until the class is gone
 
 
 def in_doubt(row: Prebooking) -> bool:
-    """Return whether only the venue knows if the row is booked. Where a key books once, sending it again tells."""
+    """Return whether the venue must be asked first. An idempotent venue can be called again instead."""
     return row.maybe_sent and not row.venue.idempotent
 
 
 def may_leave(row: Prebooking, time: DatabaseTime) -> bool:
-    """Return whether it surely is between the row's opening and its end, on the database's clock."""
+    """Return whether the database's clock is certainly between the row's opening and its end."""
     return row.available_at <= time.at_least() <= time.at_most() < row.expires_at
 
 
 def tells_of_earlier_call(again: Outcome) -> bool:
-    """Return whether the answer to a repeated call says what became of the first one.
+    """Return whether the answer to a repeated call also settles the first one.
 
-    A place does. "Too early" or "full" is said to the second call alone: the first may be acted on a moment later.
+    A booking does. "Too early" or "full" does not: the venue may still act on the first call.
     """
     return again.kind in COMPLETED or again.kind is Kind.BLOCKED
 
 
 def blocks_only_this_row(row: Prebooking, *, completed: int) -> bool:
-    """Return whether the venue has booked others since it first blocked this row: then it is not to be paused.
+    """Return whether the venue has booked other rows since it first blocked this one. Then it is not to be paused.
 
-    ``completed`` counts the rows that calls of this run have booked.
+    ``completed`` is the number of rows that calls of this run have booked.
     """
     return row.blocks > 0 and (row.alone or completed > 0)
 
 
 def said_too_early_long_enough(row: Prebooking, time: DatabaseTime) -> bool:
-    """Return whether the venue says "too early" for so long that the opening must be wrong."""
+    """Return whether the venue has answered "too early" for EARLY_TIME."""
     return row.early_since is not None and time.at_least() - row.early_since >= EARLY_TIME
 
 
 def was_missing_before(row: Prebooking, time: DatabaseTime) -> bool:
-    """Return whether an earlier look at the venue's full list did not find the class either."""
+    """Return whether the class was missing from the venue's full list MISSING_TIME ago, too."""
     return row.missing_since is not None and time.at_least() - row.missing_since >= MISSING_TIME

@@ -1,4 +1,4 @@
-"""One invocation: claim what is due, fire it in order, settle what became of it, give the rest back."""
+"""One invocation: claim the due rows, call the venues in order, settle each result, and release the other rows."""
 
 from __future__ import annotations
 
@@ -20,19 +20,18 @@ from prebooking.run.report import NoClaim, Report
 from prebooking.run.venue_queue import VenueQueue
 from prebooking.settings import LAST_START, Settings
 
-CLAIM_LIMIT = 500  # rows one invocation holds at once: what a small instance can fire before its last start
-CLAIM_TIME = 0.5  # seconds that must be left for one more claim: one cut short would look like a fault
-WRITES = 1.0  # seconds after the guard until which the database may be written to ...
-END_OF_RUN = 0.3  # ... of which the last are kept for the end of the run
-LOCKED_PAUSES = (0.1, 0.2, 0.4, 0.8)  # seconds before a claim that found locked rows asks again; then these are left
-DISPATCH_TIME = (
-    0.25  # seconds beyond the stagger after which the next claim does not wait for slots, and between claims later
-)
-NOBODY_CLAIMED = timedelta(seconds=90)  # since the last claim of anybody: at least one tick was missed
+CLAIM_LIMIT = 500  # rows that one invocation holds at once: a small instance can call for that many in time
+CLAIM_TIME = 0.5  # seconds that must be left for another claim, because one that is cut off looks like a failure
+WRITES = 1.0  # seconds after the guard in which the run may still write to the database
+END_OF_RUN = 0.3  # the last seconds of WRITES: they are kept for the end of the run
+LOCKED_PAUSES = (0.1, 0.2, 0.4, 0.8)  # seconds before each further claim while it finds locked rows
+# Seconds: the next claim waits no longer than this beyond the planned slots, and later for a row to be settled.
+DISPATCH_TIME = 0.25
+CLAIMS_MISSED = timedelta(seconds=90)  # without a claim of any run: at least one tick was missed
 
 
 class ClaimTerms(TypedDict):
-    """The parameters of a claim but for the instant of its last slot. Durations are in seconds."""
+    """The parameters of every claim of a run. Durations are in seconds."""
 
     limit: int
     stagger: float
@@ -42,7 +41,7 @@ class ClaimTerms(TypedDict):
 
 
 def claim_terms(settings: Settings) -> ClaimTerms:
-    """Return the terms on which a run claims. A preview of a run uses the same."""
+    """Return the parameters of the claims of a run, and of its preview."""
     return {
         "limit": CLAIM_LIMIT,
         "stagger": settings.stagger_ms / 1000,
@@ -53,7 +52,7 @@ def claim_terms(settings: Settings) -> ClaimTerms:
 
 
 class PrebookingScheduler:
-    """Books what is due, once. An object is one invocation: it is run and thrown away."""
+    """Books the due rows in one invocation. Each object runs once."""
 
     def __init__(
         self,
@@ -70,32 +69,33 @@ class PrebookingScheduler:
         self._store, self._bookers, self._terms, self._keys = store, bookers, claim_terms(settings), keys
         self._tighten, self._guard, self._clock, self._log = tighten, guard, clock, log
         self._last_start = guard.before(LAST_START)
-        # Writes are fenced by the database: a wall clock that is set forward must not keep them from being made.
+        # By the monotonic clock alone: the database itself refuses a write that is too late, and a wall clock that was
+        # set forward must not prevent one.
         writes = guard.by_monotonic_clock()
         self._outcomes_until, self._end = writes.later(WRITES - END_OF_RUN), writes.later(WRITES)
         self._stagger = self._terms["stagger"]
         self._report = Report(store.instance_id)
         self._queues: dict[UUID, VenueQueue] = {}
         self._time: DatabaseTime | None = None
-        self._questions: set[asyncio.Task[None]] = set()  # about the database's clock, while rows are held
+        self._questions: set[asyncio.Task[None]] = set()  # readings of the database's clock while rows are held
         self._writes: set[asyncio.Task[None]] = set()
-        self._holds_rows = False  # or may hold some: an answer was lost
+        self._holds_rows = False  # True also if the answer of a claim was lost
 
     async def run(self) -> Summary:
-        """Go through one invocation, and return what it did, whatever happened on the way."""
+        """Run the invocation, and return its summary whatever happens."""
         try:
             async with asyncio.timeout(self._guard.remaining()):
                 await self._claim_and_fire()
                 await self._all_answered()
         except TimeoutError:
             self._report.timed_out = True
-        except Exception as exc:  # noqa: BLE001 - whatever it is, what is held has to be settled and given back
+        except Exception as exc:  # noqa: BLE001 - rows that are held must be settled or released after any error
             self._report.failed = True
             self._log.unexpected("unexpected", exc)
         await self._cut_calls()
         await self._outcomes_written()
-        await self._give_back()
-        await self._look_for_a_claim()
+        await self._release_held()
+        await self._check_last_claim()
         return self._summary()
 
     # claim
@@ -125,7 +125,7 @@ class PrebookingScheduler:
             self._fault("the claim failed", exc)
 
     async def _claim(self) -> list[Attempt] | None:
-        """Claim again, and return the rows that this invocation did not have before. None: there is no time for it."""
+        """Claim, and return the rows that this invocation did not hold before. Return None if no time is left."""
         if self._last_start.remaining() <= (CLAIM_TIME if self._time else 0):
             self._report.no_claim = None if self._time else NoClaim.NO_TIME
             return None
@@ -144,7 +144,7 @@ class PrebookingScheduler:
         return new
 
     def _set_time(self, time: DatabaseTime) -> None:
-        """Keep one time for the whole run; each claim's answer is one more reading of the database's clock."""
+        """Keep one DatabaseTime for the whole run. Each later claim is another reading of the database's clock."""
         if self._time is None:
             self._time = time
         else:
@@ -181,7 +181,7 @@ class PrebookingScheduler:
         return queue
 
     def _hold(self, attempts: list[Attempt]) -> None:
-        """Find out more exactly, while rows are held, when the next opening comes."""
+        """Read the database's clock again while rows are held, so that their calls leave closer to the opening."""
         assert self._time is not None  # noqa: S101 - as above
         now, time = self._time.at_least(), self._time
         openings = [attempt.row.available_at for attempt in attempts if attempt.row.available_at > now]
@@ -189,7 +189,7 @@ class PrebookingScheduler:
             self._questions.add(asyncio.create_task(self._contained(self._tighten(time, min(openings)))))
 
     async def _all_dispatched(self) -> None:
-        """Wait until every row has its slot, at most as long as that should take: no venue holds up the next claim."""
+        """Wait until every row has its slot, but not longer than planned, so that no venue delays the next claim."""
         planned = max(queue.busy_for() for queue in self._queues.values())
         with suppress(TimeoutError):
             async with asyncio.timeout(planned + DISPATCH_TIME):
@@ -197,7 +197,7 @@ class PrebookingScheduler:
                     await queue.dispatched()
 
     async def _more_settled(self, settled: int) -> bool:
-        """Wait until more rows are settled, which makes room for those behind, and return whether any were."""
+        """Wait until more rows are settled, and return whether any were. Then a claim can take further rows."""
         while under_way := self._under_way():
             await asyncio.wait(under_way, timeout=DISPATCH_TIME)
             if self._report.settled > settled:
@@ -218,7 +218,7 @@ class PrebookingScheduler:
         await asyncio.gather(*(queue.cut() for queue in self._queues.values()))
         self._report.failed |= any(queue.failed for queue in self._queues.values())
 
-    # settle: outside the guard's scope, because a write that it cuts off is lost
+    # settle: in tasks outside the guard's timeout, because a write that is cut off is lost
 
     def _settle(self, result: RowResult, outcome: Outcome) -> None:
         self._write(self._settled(result, outcome))
@@ -237,7 +237,7 @@ class PrebookingScheduler:
         self._log.warning("venue paused", venue=venue_id, seconds=pause, released=released)
 
     async def _stagger_over(self, sent_at: float | None) -> None:
-        """Wait until the next call of an opening may leave: the next invocation that finds it free fires at once."""
+        """Wait for the stagger after a call, because another invocation may call as soon as the opening is free."""
         if sent_at is not None:
             await self._clock.sleep(max(0.0, sent_at + self._stagger - self._clock.monotonic()))
 
@@ -249,7 +249,7 @@ class PrebookingScheduler:
             await steps
         except StoreError as exc:
             self._fault("an outcome could not be written", exc)
-        except Exception as exc:  # noqa: BLE001 - one write that goes wrong stops no other
+        except Exception as exc:  # noqa: BLE001 - a write that fails must not stop the others
             self._report.failed = True
             self._log.unexpected("unexpected", exc)
 
@@ -257,9 +257,9 @@ class PrebookingScheduler:
         if self._writes:
             await asyncio.wait(self._writes)
 
-    # give back
+    # release
 
-    async def _give_back(self) -> None:
+    async def _release_held(self) -> None:
         if not self._holds_rows:
             return
         await self._stagger_over(max((queue.slots.sent_at for queue in self._queues.values()), default=None))
@@ -274,8 +274,8 @@ class PrebookingScheduler:
             if self._report.results or not isinstance(exc, StoreBusy):
                 self._fault("the end of the run could not be written", exc)
 
-    async def _look_for_a_claim(self) -> None:
-        """When this run could not claim, find out whether anybody could lately. A repetition needs a person."""
+    async def _check_last_claim(self) -> None:
+        """If this run could not claim, check when the last run could. The run fails if that is too long ago."""
         if self._report.no_claim is None:
             return
         try:
@@ -283,7 +283,7 @@ class PrebookingScheduler:
         except StoreError as exc:
             self._fault("the last claim could not be read", exc)
             return
-        self._report.failed |= last.last_claim_at is not None and last.now - last.last_claim_at > NOBODY_CLAIMED
+        self._report.failed |= last.last_claim_at is not None and last.now - last.last_claim_at > CLAIMS_MISSED
         self._log.error("no claim", why=self._report.no_claim, last_claim_at=last.last_claim_at)
 
     def _fault(self, event: str, exc: StoreError) -> None:

@@ -12,8 +12,8 @@ from prebooking.log import Log
 from prebooking.model import Attempt, Outcome
 from prebooking.run.slots import SlotQueue
 
-BLOCKED_PAUSE = 300.0  # seconds for which a venue that blocks us is left alone
-UNREACHABLE_PAUSE = 60.0  # seconds for which a venue that cannot be reached is left alone
+BLOCKED_PAUSE = 300.0  # seconds without a call to a venue that blocks us
+UNREACHABLE_PAUSE = 60.0  # seconds without a call to a venue that cannot be reached
 
 
 @dataclass(slots=True)
@@ -22,9 +22,9 @@ class VenueContext:
 
     Attributes:
         settle: writes a final outcome.
-        release: gives the venue's unsent rows back, and pauses the venue; its argument is in seconds.
-        stopped: no first byte leaves any more.
-        completed: rows that a call of this run has booked.
+        release: releases the venue's unsent rows and pauses the venue. Its argument is in seconds.
+        stopped: nothing more may be sent.
+        completed: number of rows that calls of this run have booked.
 
     """
 
@@ -42,7 +42,7 @@ class VenueContext:
     completed: int = 0
 
     def stop(self, why: str, outcome: Outcome, *, pause: float) -> None:
-        """Send nothing more to this venue in this run, and leave it alone for ``pause`` seconds after it."""
+        """Send nothing more to this venue in this run, and pause it for ``pause`` seconds."""
         if self.stopped:
             return
         self.stopped = True

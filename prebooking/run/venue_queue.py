@@ -1,4 +1,4 @@
-"""One venue's part of a run: its booker, opened here, and a task per row. Whatever goes wrong in it stays in it."""
+"""One venue's part of a run: its booker and one task per row. An error here affects no other venue."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from prebooking.run.attempt import BookingAttempt
 from prebooking.run.slots import SlotQueue
 from prebooking.run.venue_context import VenueContext
 
-CLOSING_TIME = 0.5  # seconds in which calls that are cut have to end, and the booker's connections are closed
+CLOSING_TIME = 0.5  # seconds in which cancelled calls must end and the booker must close
 
 
 class VenueQueue:
@@ -24,8 +24,8 @@ class VenueQueue:
 
     Attributes:
         slots: when each call may leave.
-        failed: something unforeseen happened at this venue.
-        tasks: what is under way.
+        failed: there was an unexpected error at this venue.
+        tasks: the tasks of its rows.
 
     """
 
@@ -61,7 +61,7 @@ class VenueQueue:
         self._granting = asyncio.create_task(self._contained(self.slots.grant(until=last_start)))
 
     def add(self, attempts: Iterable[Attempt]) -> None:
-        """Enqueue these rows. Rows that need a login or a confirmation join once that is done."""
+        """Enqueue these rows. Rows that need a login or a confirmation join the queue once that is done."""
         self._new += attempts
         if self._context:
             self._begin(self._context)
@@ -71,20 +71,20 @@ class VenueQueue:
         return self.slots.busy_for() + (len(self._new) + self._preparing) * self.slots.stagger
 
     async def dispatched(self) -> None:
-        """Return when no row is prepared or waits to be granted a slot."""
+        """Return when every row has a slot or is not to be called."""
         await asyncio.wait([self._opening])
         await self._all_prepared.wait()
         await self.slots.emptied.wait()
 
     async def done(self) -> None:
-        """Return when every row has its outcome."""
+        """Return when no task is left."""
         while self.tasks:
             await asyncio.wait(self.tasks)
 
     async def cut(self) -> None:
-        """End every call where it is, and close the booker. What each row has become is in its attempt.
+        """Cancel every call, and close the booker. Each row's outcome is in its attempt.
 
-        What does not end is not waited for: it sends nothing more, and what the run knows has to be written.
+        A call that does not end within CLOSING_TIME is not waited for. It can send nothing more.
         """
         if self._context:
             self._context.stopped = True
@@ -123,7 +123,7 @@ class VenueQueue:
             self._attempts.append(attempt)
             try:
                 self._spawn(self._steps(BookingAttempt(attempt, context), attempt.row), attempt)
-            except Exception as exc:  # noqa: BLE001 - whatever it is, the other rows go on
+            except Exception as exc:  # noqa: BLE001 - an error of one row must not stop the others
                 self._fail(exc, attempt)
 
     def _steps(self, booking: BookingAttempt, row: Prebooking) -> Coroutine[Any, Any, None]:
@@ -136,9 +136,9 @@ class VenueQueue:
         return self._prepare_then_call(booking, row, self._prepared_at - now)
 
     async def _prepare_then_call(self, booking: BookingAttempt, row: Prebooking, delay: float) -> None:
-        """Prepare or confirm the row, then enqueue it. Ready rows do not wait for that: its place may be lost.
+        """Prepare or confirm the row, then enqueue it. Rows that are ready do not wait for it.
 
-        A row that could not get on before is not even asked about until all others have their slots.
+        A row that was held up in earlier runs waits until all other rows have their slots.
         """
         try:
             if row.could_not_get_on:
@@ -155,7 +155,7 @@ class VenueQueue:
         unsent = [a for a in self._attempts if not a.calls and not a.row.maybe_sent and _is_open(a.outcome)]
         self._release(self._venue.id, unsent, pause)
 
-    # what goes wrong
+    # errors
 
     def _spawn(self, steps: Coroutine[Any, Any, None], attempt: Attempt | None = None) -> asyncio.Task[None]:
         task = asyncio.create_task(self._contained(steps, attempt))
@@ -164,14 +164,14 @@ class VenueQueue:
         return task
 
     async def _contained(self, steps: Coroutine[Any, Any, None], attempt: Attempt | None = None) -> None:
-        """Contain what goes wrong with one row or one venue. A row that was sent stays unsure."""
+        """Run the steps, and note any error. A row that was sent stays unsure."""
         try:
             await steps
         except asyncio.CancelledError as exc:
             if self.slots.closed:  # nothing is called any more, so tasks are cancelled
                 raise
-            self._fail(exc, attempt)  # a booker cancelled itself
-        except Exception as exc:  # noqa: BLE001 - whatever it is, the other rows and venues go on
+            self._fail(exc, attempt)  # raised by a booker, not by a cancellation of ours
+        except Exception as exc:  # noqa: BLE001 - an error of one row must not stop other rows and venues
             self._fail(exc, attempt)
 
     def _fail(self, exc: BaseException, attempt: Attempt | None = None) -> None:

@@ -113,13 +113,13 @@ OF_THE_SCHEDULER = mutants(
         "guard::while_another_invocation_claims_the_answer_is_that_it_does",
     ),
     (
-        "NOBODY_CLAIMED = timedelta(seconds=90)",
-        "NOBODY_CLAIMED = timedelta(hours=9)",
+        "CLAIMS_MISSED = timedelta(seconds=90)",
+        "CLAIMS_MISSED = timedelta(hours=9)",
         "progress::a_run_without_time_to_claim_says_so_and_is_an_error_when_it_repeats",
     ),
     (
-        "NOBODY_CLAIMED = timedelta(seconds=90)",
-        "NOBODY_CLAIMED = timedelta(seconds=9)",
+        "CLAIMS_MISSED = timedelta(seconds=90)",
+        "CLAIMS_MISSED = timedelta(seconds=9)",
         "progress::a_run_without_time_to_claim_says_so_and_is_an_error_when_it_repeats",
     ),
     (

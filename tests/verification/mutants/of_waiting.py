@@ -58,8 +58,8 @@ OF_WAITING: list[Mutant] = [
             "ends_of_a_run::a_run_is_recorded_although_its_last_claim_found_nothing",
         ),
         (
-            "DISPATCH_TIME = (\n    0.25",
-            "DISPATCH_TIME = (\n    25",
+            "DISPATCH_TIME = 0.25",
+            "DISPATCH_TIME = 25",
             "containment::a_venue_whose_connections_hang_holds_up_no_later_claim",
         ),
         (
