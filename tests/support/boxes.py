@@ -1,9 +1,12 @@
-"""A box at AimHarder in a world on a virtual clock: its venue row, its members, and what is kept of their logins."""
+"""A box at AimHarder on a virtual clock: its venue row, its members and their stored logins."""
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import itertools
+from collections.abc import Coroutine
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -38,14 +41,14 @@ class Gym:
         self._numbers = itertools.count(2001)
 
     def member(self, name: str, *, old: timedelta = timedelta(0)) -> str:
-        """Let somebody join and log in, so long ago; return the e-mail."""
+        """Add a member who logged in ``old`` ago; return the e-mail."""
         email = f"{name}@example.com"
         self.twin.join(email, PASSWORD)
         self.log_in(email, old=old)
         return email
 
     def log_in(self, email: str, *, old: timedelta = timedelta(0)) -> None:
-        """Keep a new login of the member's, as the tool does."""
+        """Store a new login of a member, as the command line does."""
         self.twin.members.now = lambda: EPOCH - old
         opened = self.twin.members.log_in(
             email, PASSWORD, family=self.host.rpartition(".")[2], fingerprint=fingerprint(email)
@@ -67,20 +70,38 @@ class Gym:
         )
         return class_id
 
-    def wish(self, email: str, class_id: str, **overrides: Any) -> UUID:
-        """Let a member wait for a class."""
+    def prebook(self, email: str, class_id: str, **overrides: Any) -> UUID:
+        """Add a member's prebooking of a class; return its id."""
         data = {"class_id": class_id, "day": DAY} | overrides.pop("data", {})
         opens = self.twin.classes[class_id].opens_at
         made = EPOCH - timedelta(hours=1) + timedelta(seconds=next(self._numbers))
         wanted = {"user_email": email, "booking_data": data, "available_at": opens, "created_at": made}
         return add_prebooking(self.connection, self.venue, **wanted | overrides)
 
+    def prebook_in_doubt(self, email: str, class_id: str, **data: str) -> UUID:
+        """Add a row as a run leaves it that was killed after its call: its lease is over, the result unknown."""
+        over = EPOCH - timedelta(1)
+        return self.prebook(email, class_id, data=data, claimed_by=uuid4(), claimed_until=over, turn_until=over)
+
+    def book_by_hand(self, row: UUID, class_id: str = "") -> None:
+        """Give the row's member a place in its class, or in another one, without a call of ours."""
+        place = replace(self.world.wish(row), venue=self.host)
+        self.twin.book(replace(place, class_id=class_id or place.class_id))
+
     async def invoke(self, **how: Any) -> Summary:
-        """Be the function that books, once."""
+        """Invoke the function that books."""
         return await self.world.invoke(**KEYS | how)
 
+    async def invoke_each_minute(self, minutes: int, *, until: UUID | None = None) -> None:
+        """Invoke the function that books once per minute, or until a row is settled."""
+        for _ in range(minutes):
+            await self.invoke()
+            if until and self.end(until)[0] != "pending":
+                return
+            await asyncio.sleep(60)
+
     async def keep_sessions(self, *, clock: VirtualClock | None = None, **environment: str) -> Kept:
-        """Be the function that keeps sessions alive, once."""
+        """Invoke the function that keeps sessions alive."""
         clock, instance_id = clock or VirtualClock(), uuid4()
         return await keep_sessions(
             Settings.from_environment(ENVIRONMENT | KEYS | environment),
@@ -92,12 +113,20 @@ class Gym:
             to_venues=self.world.venue_wire,
         )
 
+    def end(self, row: UUID) -> tuple[str, str | None]:
+        """Return a row's status and outcome."""
+        return self.world.ends([row])[0]
+
+    def booked(self) -> list[str]:
+        """Return the members who have a place, in the order in which they got it."""
+        return [act.member for act in self.twin.ledger.bookings()]
+
     def calls(self, path: str) -> list[str]:
-        """Return whose calls of a path have reached the venue, in order."""
+        """Return the members whose calls of a path have reached the venue, in order."""
         return [arrival.member for arrival in self.twin.ledger.arrivals(None, path=path)]
 
     def session(self, email: str) -> dict[str, Any]:
-        """Return what is kept of a member's login: the version, whether it is over, and what was sealed."""
+        """Return the stored login of a member: its version, whether it is over, and its sealed content."""
         row = self.connection.execute(
             "select version, expired_at is not null, sealed from public.member_sessions where user_email = %s", [email]
         ).fetchone()
@@ -105,8 +134,13 @@ class Gym:
         return {"version": row[0], "expired": row[1], **SEAL.open(row[2], venue_id=self.venue, member=email)}
 
 
+async def side_by_side(*parts: Coroutine[Any, Any, Any]) -> list[Any]:
+    """Run several parts of a scenario concurrently; return their results."""
+    return await asyncio.gather(*parts)
+
+
 def _now() -> datetime:
-    """Return what time it is in the story; before it begins, the epoch."""
+    """Return the virtual time; before a scenario begins, the epoch."""
     try:
         return VirtualClock().now()
     except RuntimeError:

@@ -65,7 +65,7 @@ def test_a_row_whose_login_is_over_when_it_is_renewed_after_a_call_has_failed(
 def test_a_login_that_is_over_says_nothing_about_a_row_in_doubt(database: Database) -> None:
     """I4: the call before may have got the place."""
     gym = Gym(World(database))
-    row = gym.wish(gym.member("ana"), gym.gym_class())
+    row = gym.prebook(gym.member("ana"), gym.gym_class())
     gym.connection.execute("update public.prebookings set maybe_sent = true where true")
     gym.connection.execute("update public.member_sessions set expired_at = refreshed_at where true")
     summary = gym.world.play(gym.invoke())

@@ -54,7 +54,7 @@ async def minutes(gym: Gym, runs: int) -> None:
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_class_that_the_gym_changed_is_gone_after_a_second_look(gym: Gym, change: Change) -> None:
     email, class_id = gym.member("ana"), gym.gym_class()
-    row = gym.wish(email, class_id)
+    row = gym.prebook(email, class_id)
 
     async def story() -> int:
         await cut_off_then(change, gym, email, class_id)
@@ -73,7 +73,7 @@ def test_a_class_that_the_gym_changed_is_gone_after_a_second_look(gym: Gym, chan
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_list_that_was_seen_without_a_living_login_makes_no_class_gone(gym: Gym, change: Change) -> None:
     email, class_id = gym.member("ana"), gym.gym_class()
-    row = gym.wish(email, class_id)
+    row = gym.prebook(email, class_id)
 
     async def story() -> None:
         await cut_off_then(change, gym, email, class_id)

@@ -62,7 +62,7 @@ BEFORE_A_CALL = mutants(
     (
         "if found.kind is Kind.SESSION_EXPIRED and await self._prepare(renew=True) is None:",
         "if False:",
-        "aimharder::a_session_that_died_is_renewed_to_ask_about_a_row_in_doubt",
+        "aimharder::an_expired_session_is_refreshed_to_confirm_a_row_in_doubt",
     ),
 )
 

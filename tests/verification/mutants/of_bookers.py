@@ -118,19 +118,19 @@ OF_AIMHARDER = [
         (
             "over=self._used.get(row.id, held.version)",
             "over=held.version",
-            "aimharder_logins::a_session_that_has_died_is_renewed_once_for_all_of_a_member_s_rows",
-            "aimharder::two_rows_of_one_member_refresh_once",
+            "aimharder_logins::an_expired_session_is_refreshed_once_for_all_rows_of_its_member",
+            "aimharder_logins::an_expired_session_is_refreshed_once_for_all_rows_of_its_member",
             "aimharder_logins",
         ),
         (
             "most_calls: float = 4",
             "most_calls: float = 400",
-            "aimharder_logins::a_box_that_is_down_for_a_class_is_called_four_times_in_all",
+            "aimharder_logins::a_box_that_is_down_is_called_at_most_four_times_per_row",
         ),
         (
             "family_id=family_id, timeout=timeout / 2",
             "timeout=timeout / 2",
-            "aimharder_logins::a_family_member_s_place_is_looked_for_as_theirs",
+            "aimharder_logins::a_family_member_s_place_is_confirmed_with_the_family_id",
         ),
         (
             "    if one.place is not Kind.NOT_BOOKED:\n            return",
@@ -143,12 +143,12 @@ OF_AIMHARDER = [
         (
             "            if held.version > over:\n",
             "            if False:\n",
-            "aimharder_logins::a_session_that_has_died_is_renewed_once_for_all_of_a_member_s_rows",
+            "aimharder_logins::an_expired_session_is_refreshed_once_for_all_rows_of_its_member",
         ),
         (
             "if member in self._unanswered or until.remaining() < REFRESH_TIME:",
             "if member in self._unanswered:",
-            "aimharder_logins::a_refresh_is_not_begun_without_the_time_to_hear_its_answer",
+            "aimharder_logins::a_refresh_is_not_started_without_time_for_its_answer",
         ),
         ("Held(fresh, held.version + 1)", "Held(fresh, held.version)", "aimharder_logins", "aimharder"),
         (
@@ -159,7 +159,7 @@ OF_AIMHARDER = [
         (
             "self._held[member].version > held.version else Outcome",
             "False else Outcome",
-            "aimharder_logins::a_login_that_could_not_be_kept_books_all_the_same",
+            "aimharder_logins::a_refreshed_login_that_could_not_be_stored_still_books",
         ),
     ),
 ]
@@ -180,12 +180,12 @@ OF_STORED_SESSIONS = mutants(
     (
         'params |= {"p_over": why.kind is Kind.SESSION_EXPIRED}',
         'params |= {"p_over": True}',
-        "session_keeper::a_session_that_could_not_be_refreshed_is_said_and_tried_again",
+        "session_keeper::a_failed_refresh_is_warned_about_and_tried_again",
     ),
     (
         "        with suppress(ValidationError):\n",
         "        with suppress(TypeError):\n",
-        "session_keeper::a_bad_login_or_venue_costs_nobody_else_their_login",
+        "session_keeper::a_bad_login_or_venue_ends_no_other_login",
     ),
 )
 

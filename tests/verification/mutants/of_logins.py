@@ -16,17 +16,17 @@ OF_LOGINS_AT_BOXES = [
         (
             'if lease.state != "busy" or pause',
             "if True or pause",
-            "aimharder_logins::a_login_that_another_run_is_refreshing_is_waited_for",
+            "aimharder_logins::a_run_waits_for_a_login_that_another_run_is_refreshing",
         ),
         (
             "or pause is None or until.remaining() <= pause",
             "or pause is None",
-            "aimharder_logins::a_refresh_by_another_run_is_waited_for_until_the_guard_and_no_longer",
+            "aimharder_logins::a_run_waits_for_a_refresh_of_another_run_until_its_guard",
         ),
         (
             "if member in self._unanswered or until.remaining() < REFRESH_TIME:",
             "if until.remaining() < REFRESH_TIME:",
-            "aimharder_logins::a_token_whose_answer_was_lost_is_not_sent_again_and_ends_no_login",
+            "aimharder_logins::a_token_whose_refresh_has_no_answer_is_not_sent_again_and_ends_no_login",
         ),
         (
             "timeout=until.remaining() - WRITE_TIME",
@@ -36,22 +36,22 @@ OF_LOGINS_AT_BOXES = [
         (
             "if await self._sessions.warn(self._venue.id, member, why, version=held.version, within=WRITE_TIME):",
             "if True:",
-            "aimharder_logins::a_login_made_while_the_old_one_is_refreshed_is_the_one_that_counts",
+            "aimharder_logins::a_login_made_during_a_refresh_of_the_old_one_is_used",
         ),
         (
             "            return why\n        return await self._newer(member, held)",
             "            return why\n        return why",
-            "aimharder_logins::a_login_made_while_the_old_one_is_refreshed_is_the_one_that_counts",
+            "aimharder_logins::a_login_made_during_a_refresh_of_the_old_one_is_used",
         ),
         (
             "        if lease.session is None:\n",
             "        if False:\n",
-            "aimharder_logins::a_login_that_is_removed_while_it_is_refreshed_fails_no_row_and_no_run",
+            "aimharder_logins::a_login_removed_during_its_refresh_fails_no_row_and_no_run",
         ),
         (
             "except (KeyError, TypeError, ValueError):",
             "except (KeyError, TypeError):",
-            "session_keeper::a_session_that_does_not_open_is_said_and_left_as_it_is",
+            "session_keeper::a_session_that_cannot_be_opened_is_warned_about_and_left",
         ),
     ),
     Mutant(
@@ -66,12 +66,12 @@ OF_LOGINS_AT_BOXES = [
         (
             "family_id=family_id, timeout=timeout / 2",
             "family_id=family_id, timeout=timeout",
-            "aimharder_logins::the_two_questions_about_a_row_take_no_longer_than_one_may",
+            "aimharder_logins::the_two_requests_of_a_confirmation_share_one_time_limit",
         ),
         (
             "self._site.whoami(session, timeout=timeout / 2)",
             "self._site.whoami(session, timeout=timeout)",
-            "aimharder_logins::the_two_questions_about_a_row_take_no_longer_than_one_may",
+            "aimharder_logins::the_two_requests_of_a_confirmation_share_one_time_limit",
         ),
         (
             "if reply.status in (httpx.codes.FORBIDDEN, httpx.codes.TOO_MANY_REQUESTS):",
@@ -110,11 +110,11 @@ OF_KEPT_LOGINS = [
     ),
     *mutants(
         "prebooking/bookers/aimharder/keeper.py",
-        ("AT_ONCE = 10 ", "AT_ONCE = 100 ", "session_keeper::refreshes_are_spaced_out_and_end_inside_the_guard"),
+        ("AT_ONCE = 10 ", "AT_ONCE = 100 ", "session_keeper::refreshes_are_spaced_out_and_end_within_the_guard"),
         (
             "        except Exception as exc:",
             "        except ValueError as exc:",
-            "session_keeper::a_fault_of_our_own_costs_nobody_else_their_login",
+            "session_keeper::an_unexpected_error_ends_no_other_login",
         ),
     ),
     *mutants(

@@ -143,7 +143,7 @@ OF_LOGINS = mutants(
     (
         "having not bool_or(p.claimed_by is not null or p.available_at between",
         "having true or bool_or(p.claimed_by is not null or p.available_at between",
-        "aimharder_logins::the_keeper_takes_no_login_away_at_the_opening",
+        "aimharder_logins::the_keeper_ends_no_login_during_an_opening",
     ),
     (
         "      and (p_keys is null or s.key_id is null or s.key_id = any (p_keys))\n",
