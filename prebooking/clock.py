@@ -1,4 +1,4 @@
-"""Time: what it is, how long is left, and waking up at an instant without being early."""
+"""The machine's clocks, deadlines, and what is known of the database's clock."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ _ROUNDING = 0.00001  # seconds: a datetime counts whole microseconds, and roundi
 
 
 class Clock:
-    """The machine's clocks. Durations are measured on the monotonic one; a test replaces the whole object."""
+    """The machine's clocks. Durations are measured on the monotonic clock."""
 
     def now(self) -> datetime:
         """Return the wall clock's instant, in UTC."""
         return datetime.now(UTC)
 
     def monotonic(self) -> float:
-        """Return seconds on a clock that is never set; its zero means nothing."""
+        """Return the seconds of the monotonic clock, which is never set. Only differences have a meaning."""
         return time.monotonic()
 
     async def sleep(self, seconds: float) -> None:
-        """Wait at least so long."""
+        """Wait at least this number of seconds."""
         await asyncio.sleep(seconds)
 
     async def sleep_until(self, instant: float) -> None:
-        """Return at the instant of the monotonic clock or up to a fraction of a millisecond after it, never before."""
+        """Return at this instant of the monotonic clock: never before it, and less than a millisecond after it."""
         for stage in (_COARSE, _FINE):
             if (left := instant - self.monotonic()) > stage:
                 await asyncio.sleep(left - stage)
@@ -54,7 +54,7 @@ class Reading:
         return cls(clock.now(), clock.monotonic())
 
     def elapsed(self, clock: Clock) -> float:
-        """Return the seconds since this reading, by whichever clock says more.
+        """Return the seconds since this reading, by the clock that shows more.
 
         The monotonic clock stands still while a machine is suspended, the wall clock while a process image is restored
         with it; only a freeze that stops both cannot be seen.
@@ -64,7 +64,7 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
-    """An instant until which something may be done: ``seconds`` after a reading of both clocks.
+    """A deadline: ``seconds`` after a reading of both clocks.
 
     ``monotonic_only`` deadlines ignore the wall clock. They are for writes: the database refuses a late write itself,
     and a wall clock that is set forward must not keep an outcome from being written.
@@ -84,7 +84,7 @@ class Deadline:
         return max(0.0, self.seconds - elapsed)
 
     def passed(self) -> bool:
-        """Return whether the instant is over, by any clock that this deadline is judged by."""
+        """Return whether no time is left."""
         return self.remaining() <= 0
 
     def later(self, seconds: float) -> Deadline:
@@ -96,7 +96,7 @@ class Deadline:
         return replace(self, seconds=self.seconds - seconds)
 
     def by_monotonic_clock(self) -> Deadline:
-        """Return the same deadline, judged by the monotonic clock alone."""
+        """Return the same deadline by the monotonic clock alone."""
         return replace(self, monotonic_only=True)
 
 
@@ -109,15 +109,15 @@ class DatabaseReading:
     received: Reading
 
     def at_least(self, clock: Clock) -> datetime:
-        """Return an instant that the database's clock has surely reached."""
+        """Return an instant that the database's clock has certainly reached."""
         return self.at + timedelta(seconds=clock.monotonic() - self.received.monotonic)
 
     def at_most(self, clock: Clock) -> datetime:
-        """Return an instant that the database's clock has surely not passed, even if this machine was frozen."""
+        """Return an instant that the database's clock has certainly not passed, even if this machine was frozen."""
         return self.at + timedelta(seconds=self.asked.elapsed(clock))
 
     def monotonic_at(self, instant: datetime) -> float:
-        """Return when, on our monotonic clock, the database's clock has surely reached the instant."""
+        """Return the monotonic instant at which the database's clock has certainly reached ``instant``."""
         return self.received.monotonic + (instant - self.at).total_seconds() + _ROUNDING
 
 
@@ -160,18 +160,18 @@ class DatabaseTime:
             self.tighten(reading.at, reading.asked, reading.received)
 
     def at_least(self) -> datetime:
-        """Return an instant that the database's clock has surely reached: what opens by it has opened.
+        """Return an instant that the database's clock has certainly reached. Openings before it have come.
 
         It is also what ages are judged by, because the function's own clock may be wrong by hours.
         """
         return max(reading.at_least(self.clock) for reading in self._readings)
 
     def at_most(self) -> datetime:
-        """Return an instant that the database's clock has surely not passed: what ends after it has not ended."""
+        """Return an instant that the database's clock has certainly not passed. Classes after it have not begun."""
         return min(reading.at_most(self.clock) for reading in self._readings)
 
     def stamp(self) -> datetime:
-        """Return now for a record: ``at_most()``, but never closer to the stamp before than the two really are.
+        """Return ``at_most()`` for a record, at least as long after the previous stamp as it really is.
 
         A reading that tightens the bounds between two calls would otherwise show them closer than they left.
         """
@@ -183,11 +183,11 @@ class DatabaseTime:
         return at
 
     def monotonic_at(self, instant: datetime) -> float:
-        """Return when, on our monotonic clock, the database's clock has surely reached the instant."""
+        """Return the monotonic instant at which the database's clock has certainly reached ``instant``."""
         return min(reading.monotonic_at(instant) for reading in self._readings)
 
     async def sleep_until(self, instant: datetime) -> None:
-        """Return once the database's clock has surely reached the instant; bounds tightened meanwhile count."""
+        """Return once the database's clock has certainly reached the instant, by every reading until then."""
         while (left := self.monotonic_at(instant) - self.clock.monotonic()) > 0:
             if left <= 2 * _LAST_LOOK:  # a wait has to be long enough to end: adding 1e-17 s changes no clock
                 await self.clock.sleep_until(self.monotonic_at(instant))

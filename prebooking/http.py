@@ -1,7 +1,7 @@
-"""How this process speaks HTTP: one TLS context for all, and for everybody else a client of one's own.
+"""HTTP clients: each has its own connections, and all share one TLS context.
 
 Loading the authorities' certificates costs 20 to 40 ms of CPU, a client beside a loaded context under a millisecond.
-So the context is shared, and nothing else is: no pool, no cookie, no header ever crosses from one client to another.
+So only the context is shared: no client uses the pool, cookies or headers of another one.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def isolated_client(
 
 
 class RewriteHostTransport(httpx.AsyncHTTPTransport):
-    """Sends every request to one address, whatever host it names: to a stand-in on this machine."""
+    """Sends every request to one address, such as a stand-in on this machine, whatever host the request names."""
 
     def __init__(self, address: str) -> None:
         super().__init__(verify=tls_context(), trust_env=False, limits=_limits(keep_connections=False))
@@ -82,7 +82,7 @@ class RewriteHostTransport(httpx.AsyncHTTPTransport):
 
 
 def preload_http() -> None:
-    """Load what a first request would otherwise import: do it while the process starts, not while a class opens."""
+    """Import at the start of the process what the first request would import otherwise."""
     import anyio._backends._asyncio  # noqa: PLC0415 - chosen by name at the first request
     import anyio.streams.tls  # noqa: F401, PLC0415 - as above
     import httpcore._backends.anyio  # noqa: F401, PLC0415 - as above

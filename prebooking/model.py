@@ -1,4 +1,4 @@
-"""The nouns: what is claimed, how it ends, and what one invocation answers. Frozen, and without I/O."""
+"""The data of a run: venues, prebookings, outcomes and the summary. No I/O."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Fiel
 
 
 class Kind(StrEnum):
-    """How a call, a row or a question to the venue ended. The strings are those in the database."""
+    """The outcome of a call, of a row or of a question to the venue. The database has the same strings."""
 
     # completed: the venue has it
     BOOKED = "booked"
@@ -84,10 +84,10 @@ _DEEPEST = 100  # levels of brackets: how many Python reads and writes depends o
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a venue's answer, or the lack of one, means. ``detail`` is our own wording, never the venue's text.
+    """The meaning of a venue's answer, or of its absence. ``detail`` is our own text, never the venue's.
 
-    An unsure outcome may say what it comes to once the venue was asked: ``if_booked`` the member has the place (found
-    afterwards, if nothing is said), ``if_not_booked`` they have not (the next run asks again, if nothing is said).
+    ``if_booked`` and ``if_not_booked`` are the outcomes of an unsure call once the venue was asked about it. Without
+    ``if_not_booked`` the next run calls again.
     """
 
     kind: Kind
@@ -98,7 +98,7 @@ class Outcome:
 
     @property
     def sentence(self) -> str:
-        """Return what a member reads of it."""
+        """Return the sentence for the member."""
         sentence = SENTENCES.get(self.kind, self.kind.value)
         return f"{sentence} {self.detail}" if self.detail else sentence
 
@@ -115,7 +115,7 @@ def _read_json(value: object) -> object:
 
 
 def _is_deeper(value: object, *, levels: int) -> bool:
-    """Return whether a JSON value has more levels of brackets than this."""
+    """Return whether a JSON value has more than ``levels`` levels of brackets."""
     level = [value]
     for _ in range(levels + 1):
         lists = [
@@ -132,7 +132,7 @@ class _Row(BaseModel):
 
 
 class Venue(_Row):
-    """A place that takes bookings: the unit of politeness and of the stagger."""
+    """A place that takes bookings. The stagger and the pauses apply per venue."""
 
     id: UUID
     name: str
@@ -144,7 +144,7 @@ class Venue(_Row):
 
 
 class SealedSession(_Row):
-    """A member's login at a venue as the database keeps it: sealed, and numbered, because only the newest is of use."""
+    """A member's stored login at a venue. Only the newest version is valid."""
 
     sealed: str = Field(repr=False)
     version: int
@@ -152,7 +152,7 @@ class SealedSession(_Row):
 
 
 class Prebooking(_Row):
-    """A row this invocation holds: who wants which class, and since when it can be booked. Refuses naive datetimes."""
+    """A row that this invocation holds: the member, the class, and the opening."""
 
     id: UUID
     venue: Venue
@@ -175,17 +175,17 @@ class Prebooking(_Row):
 
     @property
     def could_not_get_on(self) -> bool:
-        """Return whether earlier runs tried in vain: such rows go behind all others."""
+        """Return whether earlier runs were held up with this row. Such rows are called after all others."""
         return self.blocks > 0 or self.setbacks > 0
 
     @property
     def order(self) -> tuple[bool, datetime, datetime, UUID]:
-        """Return the sort key: first come, first served, behind them the rows that could not get on before."""
+        """Return the sort key: first come, first served, and rows that were held up before after all others."""
         return (self.could_not_get_on, self.available_at, self.created_at, self.id)
 
 
 class Verdict(StrEnum):
-    """What the end of a run makes of a row that is not settled. The strings are those in the database."""
+    """What the end of a run notes about a row that is not settled. The database has the same strings."""
 
     UNSURE = "unsure"  # sent, no clear answer: stays leased, then the venue is asked
     BLOCKED = "blocked"  # sent, the venue blocks us: stays leased, and is counted
@@ -200,7 +200,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What the end of a run says about one row that is not settled; ``attempts`` and ``unclear`` count all runs."""
+    """What the end of a run notes about one unsettled row. ``attempts`` and ``unclear`` count all runs."""
 
     id: UUID
     attempts: int
@@ -212,10 +212,10 @@ class Sent:
 
 @dataclass(slots=True)
 class RowResult:
-    """What has become of one row so far. It changes until the end of the run.
+    """The result of one row so far. It changes until the end of the run.
 
-    ``outcome`` is what would be true if the invocation ended right now: None while nothing was sent, ``unsure`` from
-    the moment a first byte may leave, then what the answer means. So whatever is cut off has its outcome already.
+    ``outcome`` is the outcome that is true if the invocation ends now: None while nothing was sent, ``unsure`` as soon
+    as a first byte may have been sent, then the meaning of the answer.
     """
 
     id: UUID
@@ -230,7 +230,7 @@ class RowResult:
 
 @dataclass(slots=True, kw_only=True)
 class Attempt(RowResult):
-    """What this invocation does about one row that it can read."""
+    """The result of a row that this invocation can read, with the row."""
 
     row: Prebooking
 
@@ -242,7 +242,7 @@ class Attempt(RowResult):
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What one invocation answers: counts and codes, no personal data."""
+    """The summary of one invocation: counts and codes, no personal data."""
 
     success: bool
     message: str
@@ -256,7 +256,7 @@ class Summary:
     errors: list[dict[str, str]]
 
     def as_json(self) -> dict[str, Any]:
-        """Return what is answered and stored."""
+        """Return the body of the HTTP answer, which the database stores too."""
         return {
             "success": self.success,
             "message": self.message,

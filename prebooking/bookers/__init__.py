@@ -1,4 +1,4 @@
-"""What every venue system must be able to do, and which ones there are."""
+"""What the booker of every venue system provides."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ async def no_wait() -> None:
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """What a call passes right before its first byte.
+    """The last checks of a call before its first byte.
 
     First ``wait`` returns when the call's slot has come. Then the call checks its connection. Only then ``mark_sent``
     notes that the first byte leaves now, or raises SendRefused if it may not.
@@ -31,7 +31,7 @@ STALE_CONNECTION = Outcome(Kind.NOT_SENT, detail="stale connection")
 
 
 class Booker(Protocol):
-    """One venue, as one invocation talks to it.
+    """The connection of one invocation with one venue.
 
     Attributes:
         most_calls: about one row, over all runs; after them a row in doubt that is not booked is given up.

@@ -1,4 +1,4 @@
-"""What the package of a venue system has, and how an invocation opens its venues."""
+"""What the package of a venue system provides, and how an invocation opens its venues."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from prebooking.systems import SYSTEMS
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """What one invocation has for its bookers. ``to_venues`` is a test's way to the venues, None the network."""
+    """What one invocation gives its bookers. ``to_venues`` replaces the network in tests."""
 
     settings: Settings
     database: IsolatedSupabase
@@ -32,22 +32,22 @@ class Invocation:
 
 
 class Adapter(Protocol):
-    """The package of one venue system. Importing it is cheap; ``load`` imports what books."""
+    """The package of one venue system. Importing it is cheap; ``load`` imports the booker."""
 
     async def load(self) -> None:
-        """Import what ``open_booker`` needs. It runs beside the claim: let the loop go on between imports."""
+        """Import what ``open_booker`` needs. It runs during the claim, so it yields to the loop between imports."""
         ...
 
     def open_booker(self, invocation: Invocation, venue: Venue) -> AbstractAsyncContextManager[Booker]:
-        """Open a venue for one invocation, with connections of its own, which are closed at the end."""
+        """Open the booker of a venue for one invocation. Its connections are its own, and closed at the end."""
         ...
 
     def transport(self, settings: AccountSettings) -> httpx.AsyncBaseTransport | None:
-        """Return the way to its venues; None: the network."""
+        """Return the transport to its venues, or None for the network."""
         ...
 
     def host_problem(self, host: str | None) -> str | None:
-        """Return a sentence if a venue cannot have this host (None: it was given none), or None."""
+        """Return a sentence if a venue cannot have this host, or None if it can. ``host`` is None if none is given."""
         ...
 
 
@@ -57,7 +57,7 @@ def adapter(name: str) -> Adapter:
 
 
 def preload() -> None:
-    """Import the packages of the systems that are small: the first request has less to do then."""
+    """Import the packages of small systems when the process starts, so that the first request is faster."""
     for system in SYSTEMS.values():
         if system.is_small:
             import_module(system.module)
@@ -65,7 +65,7 @@ def preload() -> None:
 
 @asynccontextmanager
 async def open_systems(names: Iterable[str], invocation: Invocation) -> AsyncIterator[dict[str, OpenBooker]]:
-    """Begin to load these venue systems; return how each opens its venues, by its name. Loading goes on meanwhile."""
+    """Start loading these venue systems, and return the function that opens a venue of each, by system name."""
     async with AsyncExitStack() as begun:
         opened = dict[str, OpenBooker]()
         for name in names:

@@ -1,4 +1,4 @@
-"""One call to a venue: gated at its first byte, timed as a whole, its answer capped; venues are not trusted."""
+"""One HTTP call to a venue: a gate before its first byte, one timeout for the whole call, a limit for the answer."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ HEADERS = {
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A venue's answer. ``body`` is None when it was longer than we read, or in a coding that cannot be undone."""
+    """A venue's answer. ``body`` is None if it was too long or could not be decoded."""
 
     status: int
     body: bytes | None
     headers: httpx.Headers = field(default_factory=httpx.Headers, repr=False, compare=False)
 
     def json_object(self) -> dict[str, Any] | None:
-        """Return the body as a JSON object, an empty one for no body at all; None if it is anything else."""
+        """Return the body as a JSON object, an empty one if there is no body, or None if it is anything else."""
         if self.body is None:
             return None
         try:
@@ -47,7 +47,7 @@ class Reply:
         return value if isinstance(value, dict) else None
 
     def _text(self, body: bytes) -> str:
-        """Return the body as text. Bytes that are no text are replaced: a name may be cut off within a character."""
+        """Return the body as text. Bytes that are no text are replaced, because names can be cut within a character."""
         try:
             return body.decode(json.detect_encoding(body))
         except UnicodeDecodeError:
@@ -56,11 +56,11 @@ class Reply:
 
 
 class _StaleConnection(Exception):
-    """The connection is not fit for the first byte any more."""
+    """The connection cannot be used for the first byte any more."""
 
 
 class _FirstByte:
-    """A call's first byte: the connection that it is to leave on, and whether it has ``left``."""
+    """A call's first byte: its connection, and whether it was sent (``left``)."""
 
     def __init__(self, gate: Gate) -> None:
         self.left = False
@@ -69,7 +69,7 @@ class _FirstByte:
         self._opened_at = 0.0
 
     async def trace(self, event: str, info: dict[str, Any]) -> None:
-        """Be httpcore's trace extension, which is awaited between a connection's opening and the first byte."""
+        """Wait for the slot before the first byte. This is httpcore's trace extension, which httpcore awaits there."""
         if event in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
             self._stream, self._opened_at = info["return_value"], asyncio.get_running_loop().time()
         elif event.endswith("send_request_headers.started"):
@@ -111,7 +111,7 @@ async def call(
     timeout: float,  # noqa: ASYNC109 - of the call as a whole: httpx's read timeout restarts with every byte
     gate: Gate,
 ) -> Outcome:
-    """Send the request once and return what came of it, in at most ``timeout`` seconds.
+    """Send the request once, and return its outcome in at most ``timeout`` seconds.
 
     Whether a failure is ``not_sent`` or ``unsure`` is decided by one fact, whether the gate was passed. If the
     connection did not outlast the wait for the slot, nothing was sent: STALE_CONNECTION.
@@ -142,7 +142,7 @@ async def ask(
     timeout: float,  # noqa: ASYNC109 - as above
     limit: int = REPLY_LIMIT,
 ) -> Reply | None:
-    """Send a request that books nothing, and return its answer, at most ``limit`` bytes of it; None if none came."""
+    """Send a request that books nothing. Return the answer, at most ``limit`` bytes of it, or None without one."""
     try:
         async with asyncio.timeout(timeout):
             return await _exchange(client, request, limit)

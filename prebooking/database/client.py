@@ -1,4 +1,4 @@
-"""The database client of one invocation: its own pool, its own headers, and the policy for asking again."""
+"""The database client of one invocation: its own connections and headers, and the retries."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ PROJECT_PAUSED = 540  # Supabase's own: https://supabase.com/docs/guides/platfor
 
 @dataclass(frozen=True, slots=True)
 class Answer(Generic[T]):
-    """What a function returned, and after how many tries: with more than one, an earlier try may yet be carried out."""
+    """The value that a function returned, and the number of tries. An unanswered try may still be carried out."""
 
     value: T
     tries: int
 
 
 class IsolatedSupabase:
-    """One invocation's Supabase client, asked through POSTed functions only."""
+    """One invocation's Supabase client. It calls database functions by POST, and nothing else."""
 
     def __init__(self, client: AsyncClient, *, clock: Clock, timeout: float = TRY_TIMEOUT) -> None:
         self.client = client
@@ -122,7 +122,7 @@ class _Refusal(Exception):
 
 
 def _meaning(function: str, refusal: _Refusal) -> StoreError:
-    """Return what a refusal means. Where its body has no code, the HTTP status decides."""
+    """Return the error for a refusal. If its body has no code, the HTTP status decides."""
     if refusal.code == _LOCKED:
         return StoreBusy(function, _LOCKED)
     final = _FINAL.fullmatch(refusal.code) if refusal.code else _is_final(refusal.status)
@@ -130,7 +130,7 @@ def _meaning(function: str, refusal: _Refusal) -> StoreError:
 
 
 def _is_final(status: int) -> bool:
-    """Return whether asking again is in vain: a redirect, a refusal, a paused project; not an overload."""
+    """Return whether a retry cannot help: after a redirect, a refusal or a paused project, not after an overload."""
     return (status < httpx.codes.INTERNAL_SERVER_ERROR and status not in _MAY_PASS) or status == PROJECT_PAUSED
 
 
@@ -147,11 +147,11 @@ def _word_for(exc: Exception) -> str:
 
 
 class AnswerTooLong(httpx.ReadError):
-    """More came than any of our functions can have to say."""
+    """The answer is longer than any answer of our functions."""
 
 
 class _Capped(httpx.AsyncByteStream):
-    """An answer's decoded bytes, up to the limit: the library reads everything, and there may be no end to it."""
+    """An answer's decoded bytes, up to the limit, because the library would read an endless answer."""
 
     def __init__(self, stream: httpx.AsyncByteStream, content_encoding: str) -> None:
         self._stream, self._content_encoding = stream, content_encoding
@@ -173,7 +173,7 @@ class _Capped(httpx.AsyncByteStream):
 
 
 async def _cap(response: httpx.Response) -> None:
-    """Limit what is read of an answer; one that is no success ends here."""
+    """Limit the bytes that are read of an answer, and raise _Refusal if it is no success."""
     content_encoding = response.headers.pop("content-encoding", "")  # httpx would decode without a limit
     if isinstance(response.stream, httpx.AsyncByteStream):
         response.stream = _Capped(response.stream, content_encoding)

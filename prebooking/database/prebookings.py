@@ -1,4 +1,4 @@
-"""The prebookings: one method is one function of the database, and every answer of it is looked at."""
+"""The prebookings in the database. Each method calls one database function."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _LOCKED_TRIES = 5  # ... and the number of tries
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """One answer of the claim: what this invocation holds, and what time it is."""
+    """The answer of a claim: the rows that this invocation holds, and the database's time."""
 
     rows: tuple[Prebooking, ...]
     unreadable: tuple[UUID, ...]  # held too, never sent, and nothing that can be booked
@@ -47,7 +47,7 @@ class Claim:
 
 
 class Finished(BaseModel):
-    """How many rows the end of a run gave back, and how many another transaction still keeps from it."""
+    """The number of rows that the end of a run released, and of rows that another transaction has locked."""
 
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
@@ -81,7 +81,7 @@ _cancellation = TypeAdapter[Cancellation](Cancellation).validate_python
 
 
 class PrebookingStore:
-    """The prebookings as one invocation sees them. Every method raises a StoreError when there is no usable answer."""
+    """The prebookings, for one invocation. Every method raises a StoreError if there is no usable answer."""
 
     def __init__(self, database: IsolatedSupabase, *, instance_id: UUID, clock: Clock, by_hand: bool = False) -> None:
         self.instance_id = instance_id
@@ -99,7 +99,7 @@ class PrebookingStore:
         turn: float,
         keys: Iterable[str] | None = None,
     ) -> Claim:
-        """Lease the oldest due rows whose slots lie before ``fire_within`` to this invocation; durations in seconds.
+        """Lease the oldest due rows whose slots are before ``fire_within``. Durations are in seconds.
 
         ``keys`` are the ids of the keys that open logins here: rows whose login needs another one are left. None: any.
 

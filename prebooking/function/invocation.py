@@ -31,7 +31,7 @@ async def run_once(
     to_database: httpx.AsyncBaseTransport | None = None,
     to_venues: httpx.AsyncBaseTransport | None = None,
 ) -> Summary:
-    """Book what is due, once, and answer what was done. The transports are the network's, if nobody brings others.
+    """Book the due rows once, and return the summary. The transports replace the network in tests.
 
     A run ``by_hand`` does not count as a tick of the trigger.
     """

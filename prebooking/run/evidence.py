@@ -1,6 +1,6 @@
-"""Which final outcome may be written on what evidence, and what is noted about a row that got none: the two tables.
+"""Two tables: which final outcome may be written on what evidence, and what is noted about the other rows.
 
-Only what the venue said about this member is final. Our own faults (a key, a missing login, no time) release the row.
+Only an answer of the venue about this member is final. After a failure of ours the row is released.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from prebooking.model import COMPLETED, NAMED_REFUSALS, Attempt, Kind, RowResult
 
 
 class Evidence(StrEnum):
-    """What a final outcome rests on."""
+    """The evidence for a final outcome."""
 
     ANSWER = "the venue's clear answer to a call, while no earlier call is in doubt"
     ANSWERS_FOR_LONG = "the same clear answer to every call for a quarter of an hour"
@@ -54,13 +54,13 @@ _WITHOUT_A_CALL = {
 
 
 def is_in_doubt(result: RowResult) -> bool:
-    """Return whether a call was made whose result is neither clear nor written down."""
+    """Return whether a call was made and its outcome is unclear or not written."""
     kind = result.outcome.kind if result.outcome else Kind.UNSURE
     return result.settled is None and result.calls > 0 and kind not in _AFTER_A_CALL
 
 
 def status_of(result: RowResult) -> str:
-    """Return how the row stands: completed, failed, released, unsure, or lost (it was not this run's any more)."""
+    """Return the row's status: completed, failed, released, unsure, or lost if another run holds it."""
     if result.settled is False:
         return "lost"
     kind = result.outcome.kind if result.outcome else None
@@ -71,7 +71,7 @@ def status_of(result: RowResult) -> str:
 
 
 def sent(result: RowResult) -> Sent | None:
-    """Return what the end of the run notes about an unsettled row; None: it goes back as it was claimed."""
+    """Return what the end of the run notes about an unsettled row. Return None if the row is released unchanged."""
     kind = result.outcome.kind if result.outcome else Kind.UNSURE
     verdict = _AFTER_A_CALL.get(kind, Verdict.UNSURE) if result.calls else _WITHOUT_A_CALL.get(kind)
     if verdict is None or not isinstance(result, Attempt):

@@ -1,4 +1,4 @@
-"""While rows are held for an opening: a few questions that tighten what is known of the database's clock."""
+"""Reads the database's clock several times while rows are held, so that calls leave closer to the opening."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from prebooking.clock import DatabaseTime, Deadline, Reading
 from prebooking.database.client import IsolatedSupabase
 from prebooking.errors import StoreError
 
-QUESTIONS = 5  # per hold: the quickest of a few answers is near the best that the network can do
-SHORTEST_HOLD = 0.15  # seconds; in less time no second question would come back
-QUIET = 0.05  # seconds before the opening in which nothing is asked, so that nothing delays the first byte
+QUESTIONS = 5  # per hold; the quickest of a few answers is near the network's best
+SHORTEST_HOLD = 0.15  # seconds; a shorter hold leaves no time for a further reading
+QUIET = 0.05  # seconds before the opening without a question, because one could delay the first byte
 
 _instant = TypeAdapter(AwareDatetime).validate_python
 
 
 async def tighten_while_held(database: IsolatedSupabase, time: DatabaseTime, opening: datetime) -> None:
-    """Ask for the database's clock until shortly before the opening, and tighten ``time`` with each answer.
+    """Read the database's clock until shortly before the opening, and tighten ``time`` with each answer.
 
     Return at the opening at the latest. A question that fails is ignored: the bounds stay as they are.
     """

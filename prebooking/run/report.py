@@ -1,4 +1,4 @@
-"""What one invocation returns: counts and codes of everything that went through its hands."""
+"""The summary of one invocation: counts and codes of its rows, without personal data."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _HELD_UP = (Kind.CANNOT_TELL, Kind.MISSING, Kind.NOT_READY)
 
 
 class NoClaim(StrEnum):
-    """Why a run could not claim anything, as its message says it."""
+    """Why a run could not claim, as its message says it."""
 
     BUSY = "Another run is claiming"
     NO_TIME = "There was no time left to claim: the function started too late, or its clock is wrong"
@@ -34,10 +34,10 @@ _NOBODY_CLAIMS = {
 
 @dataclass(slots=True)
 class Report:
-    """What is noted on the way through a run.
+    """What a run notes for its summary.
 
     Attributes:
-        not_given_back: the end of the run could not be written, so unsent rows stay leased until their lease is over.
+        not_given_back: the end of the run could not be written, so unsent rows stay leased.
 
     """
 
@@ -54,11 +54,11 @@ class Report:
 
     @property
     def settled(self) -> int:
-        """Return how many rows the database has settled, or has said are not this run's any more."""
+        """Return the number of rows that are settled, or that this run does not hold any more."""
         return sum(result.settled is not None for result in self.results.values())
 
     def note(self, claim: Claim) -> None:
-        """Note what a claim's answer says of rows that this run does not hold."""
+        """Note a claim's counts of rows that this run does not hold."""
         self.expired, self.unknown = claim.expired, claim.unknown
         self.locked, self.no_login = claim.locked, claim.no_login
 
@@ -95,7 +95,7 @@ class Report:
         return f"{work}, {held_up} could not get on" if held_up else work
 
     def _waiting(self) -> list[str]:
-        """Return a sentence for each reason why due rows were not taken."""
+        """Return one sentence per reason why due rows were not claimed."""
         sentences = {
             "locked by another transaction": self.locked,
             "without a login to open here": self.no_login,
@@ -112,7 +112,7 @@ class Report:
         return dict(sorted((+kinds).items()))
 
     def _lateness(self) -> dict[str, int | None]:
-        """Return how late first calls left, in ms: after the opening, or after the row was made if that was later."""
+        """Return percentiles of the lateness of first calls, in ms after the opening or the row's creation."""
         late = sorted(
             round((result.fired_at - max(result.row.available_at, result.row.created_at)).total_seconds() * 1000)
             for result in self.results.values()
@@ -128,7 +128,7 @@ class Report:
 
 
 def _kind(result: RowResult) -> Kind | None:
-    """Return the row's outcome; a clear answer that could not be written down is in doubt for the next run."""
+    """Return the row's outcome. A clear answer that could not be written is unsure: the next run asks again."""
     if result.outcome is None:
         return None
     return Kind.UNSURE if is_in_doubt(result) else result.outcome.kind

@@ -1,4 +1,4 @@
-"""A venue's send slots: in the rows' order, one per stagger, and none before its row's opening."""
+"""When each call of one venue may be sent: in order, one per stagger, and none before its row's opening."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CONNECTING = 4  # calls ahead of a call that may connect or wait for their slots
 
 
 class Slot:
-    """One row's place in the order: granted when its call may connect, over when its first byte has left.
+    """The slot of one row's call: granted when the call may connect, over when its first byte was sent.
 
     It is a context manager: a call that gives up inside the block ends its slot, so that the next one may go.
     """
@@ -30,7 +30,7 @@ class Slot:
 
     @property
     def opens_at(self) -> float:
-        """Return the row's opening on the monotonic clock, as well as it is known by now."""
+        """Return the row's opening on the monotonic clock, by the readings so far."""
         return self._queue.time.monotonic_at(self._row.available_at)
 
     async def __aenter__(self) -> Self:
@@ -43,7 +43,7 @@ class Slot:
         self.end()
 
     async def wait(self) -> None:
-        """Return when the first byte may leave.
+        """Return when the first byte may be sent.
 
         That is not before the opening, after the slots before this one, and one stagger after the last first byte.
         Slots of later openings are not waited for: what is due goes before what is held.
@@ -56,13 +56,13 @@ class Slot:
         await queue.clock.sleep_until(queue.sent_at + queue.stagger)
 
     def sent(self) -> None:
-        """Note that the first byte leaves now: the next slot counts from here."""
+        """Note that the first byte is sent now. The stagger of the next slot begins."""
         self._queue.sent_at = self._queue.clock.monotonic()
         # Not at once: the next request would be built now, and these bytes would leave a millisecond or two later.
         asyncio.get_running_loop().call_later(self._queue.stagger / 10, self.end)
 
     def end(self) -> None:
-        """Let the next slot go."""
+        """End the slot, so that the next one may be used."""
         self.over.set()
         if self._queue.turn is self:
             self._queue.turn = None
@@ -70,7 +70,7 @@ class Slot:
 
 
 class SlotQueue:
-    """Decides when each call of one venue may leave; makes no call.
+    """Decides when each call of one venue may be sent. It makes no call.
 
     Attributes:
         sent_at: the last first byte, on the monotonic clock.
@@ -93,7 +93,7 @@ class SlotQueue:
         self.turn: Slot | None = None
 
     def join(self, row: Prebooking) -> Slot:
-        """Queue for a slot. Once the queue is closed none is granted: the task that waits for it is cancelled."""
+        """Return a slot at its place in the queue. In a closed queue the task that waits for it is cancelled."""
         slot = Slot(self, row)
         if self.closed:
             slot.granted.cancel()
@@ -109,7 +109,7 @@ class SlotQueue:
         self._changed.set()
 
     def ahead_of(self, slot: Slot) -> Slot | None:
-        """Return a slot that this one has to wait for: the one that has its turn, or an earlier one that is open."""
+        """Return a slot that this one must wait for: the one in its turn, or an earlier one whose opening has come."""
         if self.turn is not None:
             return None if self.turn is slot else self.turn
         now = self.clock.monotonic()
@@ -125,7 +125,7 @@ class SlotQueue:
         self.emptied.set()
 
     def busy_for(self) -> float:
-        """Return the seconds that the calls in the queue take, if the venue is quick and their opening has come."""
+        """Return the seconds that the queued calls take if the venue is quick and their openings have come."""
         return len(self._waiting) * self.stagger
 
     async def grant(self, *, until: Deadline) -> None:
@@ -153,7 +153,7 @@ class SlotQueue:
         return sorted((other for other in self._granted if other.order < slot.order), key=lambda other: other.order)
 
     def _connects_at(self, slot: Slot) -> float:
-        """Return when the slot's call connects, if every call ahead of it leaves as early as it may."""
+        """Return when the slot's call is to connect if every earlier call is sent as soon as possible."""
         planned = self.sent_at
         for ahead in self._granted_before(slot):
             planned = max(planned + self.stagger, ahead.opens_at)
