@@ -71,7 +71,7 @@ CROWDS: Mapping[str, Crowd] = {
         11,
         40,
         minutes=9,
-        faults=lambda: ScriptedFaults(blows={("i0", "hears the database", 1): Instance.kill}),
+        faults=lambda: ScriptedFaults(injections={("i0", "database response", 1): Instance.kill}),
     ),
 }
 

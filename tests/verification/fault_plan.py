@@ -1,22 +1,29 @@
-"""What can become of a call, and of the instance that makes it. By itself nothing: a story says what goes wrong."""
+"""The interface of a fault plan, by which the simulation decides what fails; this one lets nothing fail."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 from prebooking.local.venue.twin import Arrival, CallPlan
 from tests.verification.instance import Instance
 
-Step = Literal["asks the database", "hears the database", "connects", "sends", "hears the venue"]
+Step = Literal["database request", "database response", "connect", "venue request", "venue response"]
+Fault = Callable[[Instance], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Loss:
-    """What becomes of a call of the database; delays in seconds, before and after it is carried out.
+class RpcPlan:
+    """How one call of a database function goes.
 
-    ``ends``: with its answer, with a broken connection, or never. ``error``: a status and code that are answered
-    instead, by something that stands before the database.
+    Attributes:
+        delay_before: seconds before it is executed.
+        acts: whether it is executed.
+        delay_after: seconds before its response arrives.
+        ends: with a response, with a broken connection, or never.
+        error: a status and a code that a gateway in front of the database responds with instead.
+
     """
 
     delay_before: float = 0.0
@@ -27,27 +34,27 @@ class Loss:
 
 
 class FaultPlan:
-    """Nothing goes wrong, and everything takes a few milliseconds."""
+    """A plan without faults, in which every request and response takes a few milliseconds."""
 
-    def step(self, instance: Instance, step: Step) -> None:
-        """Kill the instance or halt it here, if that is its fate."""
+    def at_step(self, instance: Instance, step: Step) -> None:
+        """Kill or halt the instance at this step, if that is planned."""
 
-    def database(self, instance: Instance, function: str) -> Loss:
-        """Say what becomes of a call of one of the database's functions."""
-        return Loss()
+    def rpc_plan(self, instance: Instance, function: str) -> RpcPlan:
+        """Return the plan of a call of a database function."""
+        return RpcPlan()
 
-    def venue(self, instance: Instance, arrival: Arrival) -> CallPlan:
-        """Say what becomes of a call that has arrived at the venue."""
+    def call_plan(self, instance: Instance, arrival: Arrival) -> CallPlan:
+        """Return the plan of a call that has arrived at the venue."""
         return CallPlan()
 
     def acts_later(self, instance: Instance, arrival: Arrival) -> float | None:
-        """Say in how many seconds the venue acts on a call after all, whose fate is that it does not act."""
+        """Return the seconds after which the venue acts on a call whose plan is not to act, or None for never."""
         return None
 
-    def refuses(self, instance: Instance) -> bool:
-        """Say whether the venue cannot be connected to."""
+    def refuses_connection(self, instance: Instance) -> bool:
+        """Return whether the venue refuses a connection."""
         return False
 
-    def travel(self, what: Literal["database", "connect", "venue"]) -> float:
-        """Return how long one way takes, in seconds."""
+    def travel_time(self, what: Literal["database", "connect", "venue"]) -> float:
+        """Return the seconds that one way takes."""
         return {"database": 0.005, "connect": 0.01, "venue": 0.02}[what]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.verification import scenarios, scenarios_of_calls, scenarios_of_settling, scenes_of_clocks
+from tests.verification import scenarios
 from tests.verification.guard import Guard
 from tests.verification.mutation import InPython
 
@@ -28,32 +28,32 @@ GUARDS_OF_PYTHON = (
     ),
     Guard(
         "an unclear answer leaves the row leased",
-        scenarios_of_settling.a_call_is_cut_off,
+        scenarios.a_call_is_cut_off,
         (InPython("prebooking.run.evidence:sent", "get(kind, Verdict.UNSURE)", "get(kind, Verdict.LOGGED_OUT)"),),
     ),
     Guard(
         "settling waits for the stagger",
-        scenarios_of_settling.one_joins_right_after_a_call,
+        scenarios.a_member_joins_right_after_a_call,
         (InPython("prebooking.run.scheduler:PrebookingScheduler._stagger_over", "if sent_at is not None", "if False"),),
     ),
     Guard(
         "a refusal in doubt is confirmed",
-        scenarios_of_calls.a_refusal_is_ones_own_booking,
+        scenarios.a_class_is_full_because_of_the_first_call,
         (InPython(RESOLVE, "= in_doubt(self._row) and outcome.kind in FAILED", "= False"),),
     ),
     Guard(
         "no answer is no failure",
-        scenarios_of_calls.a_venue_acts_after_its_gateway_gave_up,
+        scenarios.a_venue_acts_after_its_gateway_gave_up,
         (InPython(RESOLVE, "and refused_in_doubt:", "and (outcome := Outcome(Kind.REJECTED)):"),),
     ),
     Guard(
         "a second call tells nothing of the first",
-        scenarios_of_calls.a_second_call_is_too_early_and_the_first_is_acted_on,
+        scenarios.a_second_call_is_too_early_and_the_first_is_acted_on,
         (InPython("prebooking.run.rules:tells_of_earlier_call", "return again.kind in COMPLETED", "return True"),),
     ),
     Guard(
         "a page is no booking",
-        scenarios_of_settling.a_page_in_place_of_an_answer,
+        scenarios.a_page_in_place_of_a_response,
         (
             InPython(
                 "prebooking.bookers.webhook.booker:classify",
@@ -64,7 +64,7 @@ GUARDS_OF_PYTHON = (
     ),
     Guard(
         "what has left was perhaps sent",
-        scenarios_of_calls.a_connection_breaks_after_the_venue_has_acted,
+        scenarios.a_connection_breaks_after_the_venue_has_acted,
         (
             InPython(
                 "prebooking.bookers.call:call", "Kind.UNSURE if first_byte.left else Kind.NOT_SENT", "Kind.NOT_SENT"
@@ -73,45 +73,45 @@ GUARDS_OF_PYTHON = (
     ),
     Guard(
         "the clocks are looked at right before the first byte",
-        scenarios_of_calls.frozen,
+        scenarios.frozen,
         (InPython(CHECK, "if venue.last_start.passed():", "if False:"),),
     ),
     Guard(
         "the wall clock is looked at",
-        scenarios_of_calls.frozen_with_its_monotonic_clock,
+        scenarios.frozen_with_its_monotonic_clock,
         (InPython(ELAPSED, _BOTH, "clock.monotonic() - self.monotonic"),),
     ),
     Guard(
         "the monotonic clock is looked at",
-        scenarios_of_calls.frozen_with_its_wall_clock,
+        scenarios.frozen_with_its_wall_clock,
         (InPython(ELAPSED, _BOTH, "(clock.now() - self.wall).total_seconds()"),),
         first=(_CONTRADICTION,),
     ),
     Guard(
         "clocks that contradict each other send nothing",
-        scenarios_of_calls.frozen_with_its_wall_clock,
+        scenarios.frozen_with_its_wall_clock,
         (_CONTRADICTION,),
         first=(InPython(ELAPSED, _BOTH, "(clock.now() - self.wall).total_seconds()"),),
     ),
     Guard(
         "nothing leaves after the expiry",
-        scenarios_of_calls.a_class_begins_while_its_row_stands_in_line,
+        scenarios.a_class_begins_while_its_row_is_queued,
         (InPython(MAY_LEAVE, "<= time.at_least() <= time.at_most() < row.expires_at", "<= time.at_least()"),),
     ),
     Guard(
         "a row is held until its opening: its slot",
-        scenarios_of_calls.a_trigger_comes_early,
+        scenarios.a_trigger_is_early,
         (_NO_HOLD,),
     ),
     Guard(
         "a row is held until its opening: its first byte",
-        scenarios_of_calls.a_trigger_comes_early_and_nobody_holds,
+        scenarios.a_trigger_is_early_and_a_second_follows,
         (InPython(MAY_LEAVE, "row.available_at <= time.at_least() <= ", "time.at_least() <= "),),
         first=(_NO_HOLD,),
     ),
     Guard(
         "the database's time is known as a lower bound",
-        scenarios_of_calls.a_trigger_comes_early_and_nobody_holds,
+        scenarios.a_trigger_is_early_and_a_second_follows,
         (InPython("prebooking.clock:DatabaseReading.at_least", "self.received.monotonic", "self.asked.monotonic"),),
         first=(
             InPython(
@@ -121,12 +121,12 @@ GUARDS_OF_PYTHON = (
     ),
     Guard(
         "a clock that was set back is believed",
-        scenes_of_clocks.the_clock_is_set_back_during_a_hold,
+        scenarios.the_clock_is_set_back_during_a_hold,
         (InPython(TIGHTEN, "self._readings = [new]", "pass"),),
     ),
     Guard(
         "an answer from before the clock was set changes nothing",
-        scenes_of_clocks.an_answer_from_before_the_step_comes_late,
+        scenarios.an_answer_from_before_the_step_is_late,
         (
             InPython(
                 TIGHTEN, "elif all(reading.asked.monotonic <= asked.monotonic for reading in self._readings):", "else:"
@@ -135,27 +135,27 @@ GUARDS_OF_PYTHON = (
     ),
     Guard(
         "a stagger lies between two calls",
-        scenarios_of_calls.many_wait,
+        scenarios.several_members_wait,
         (InPython(SLOT, "queue.sent_at + queue.stagger", "queue.sent_at"),),
     ),
     Guard(
         "a call waits for the one before it",
-        scenarios_of_calls.the_first_connection_is_slow,
+        scenarios.the_first_connection_is_slow,
         (InPython(SLOT, "while (ahead := queue.ahead_of(self)) is not None:", "while ahead := None:"),),
     ),
     Guard(
         "too early is not final",
-        scenarios_of_calls.a_venue_whose_clock_is_behind,
+        scenarios.a_venue_whose_clock_is_behind,
         (TOO_EARLY_IS_FINAL,),
     ),
     Guard(
         "a login that is missing fails nothing in doubt",
-        scenarios_of_calls.a_member_is_logged_out_while_in_doubt,
+        scenarios.a_member_is_logged_out_while_in_doubt,
         (InPython("prebooking.run.attempt:BookingAttempt._prepared", "and not self._row.maybe_sent", ""),),
     ),
     Guard(
         "what a dead session is shown is no answer",
-        scenarios_of_calls.a_session_dies_while_its_row_is_in_doubt,
+        scenarios.a_session_expires_while_its_row_is_in_doubt,
         (
             InPython(
                 "prebooking.bookers.aimharder.classes:_place",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.verification import scenarios, scenarios_of_calls, scenarios_of_locks, scenarios_of_settling
+from tests.verification import scenarios, scenarios_of_locks
 from tests.verification.guard import Guard
 from tests.verification.mutation import Dropped, InSql
 
@@ -17,7 +17,7 @@ _TURN = "claimed_by is not null and claimed_by <> p_instance and turn_until > t 
 GUARDS_OF_SQL = (
     Guard(
         "a live claim is respected",
-        scenarios.two_at_once,
+        scenarios.two_triggers_overlap,
         (
             InSql(CLAIM, "and p.fresh and", "and"),
             InSql(CLAIM, _TURN, "false)"),
@@ -26,12 +26,12 @@ GUARDS_OF_SQL = (
     ),
     Guard(
         "one invocation at an opening: the turn",
-        scenarios.one_joins_during_a_turn,
+        scenarios.a_member_joins_during_a_turn,
         (InSql(CLAIM, _TURN, "false)"),),
     ),
     Guard(
         "the turn is not as long as the lease",
-        scenarios.one_joins_behind_a_dead_holder,
+        scenarios.a_member_joins_behind_a_dead_holder,
         (InSql(CLAIM, _TURN, _TURN.replace("turn_until", "claimed_until")),),
     ),
     Guard(
@@ -46,7 +46,7 @@ GUARDS_OF_SQL = (
     ),
     Guard(
         "whose lease is over is taken over",
-        scenarios_of_settling.a_call_is_cut_off_and_then_all_goes_well,
+        scenarios.a_call_is_cut_off_and_no_fault_follows,
         (
             InSql(
                 CLAIM,
@@ -57,7 +57,7 @@ GUARDS_OF_SQL = (
     ),
     Guard(
         "a claim answers what is held already",
-        scenarios.the_answer_of_a_claim_is_lost,
+        scenarios.the_response_to_a_claim_is_lost,
         (
             InSql(
                 CLAIM,
@@ -68,7 +68,7 @@ GUARDS_OF_SQL = (
     ),
     Guard(
         "a run that is over claims nothing",
-        scenarios.a_claim_comes_after_its_run,
+        scenarios.a_claim_arrives_after_its_run_is_closed,
         (InSql(CLAIM, "where instance_id = p_instance and closed_at is not null) then", "where false) then"),),
     ),
     Guard(
@@ -83,7 +83,7 @@ GUARDS_OF_SQL = (
     ),
     Guard(
         "the expiry respects a live claim",
-        scenarios.a_class_begins_while_an_answer_is_under_way,
+        scenarios.a_class_begins_while_its_response_is_under_way,
         (
             InSql(
                 CLAIM,
@@ -94,7 +94,7 @@ GUARDS_OF_SQL = (
     ),
     Guard(
         "what expires in doubt is unknown",
-        scenarios.a_class_begins_before_anybody_can_ask,
+        scenarios.a_class_begins_before_its_booking_is_confirmed,
         (
             InSql(
                 CLAIM,
@@ -105,24 +105,24 @@ GUARDS_OF_SQL = (
     ),
     Guard(
         "settling is fenced by the claim",
-        scenarios_of_settling.a_failure_is_written_while_the_next_one_holds_the_row,
+        scenarios.a_failure_is_written_while_the_next_run_holds_the_row,
         (InSql(COMPLETE, _MINE, _UNFENCED), InSql(FAIL, _MINE, _UNFENCED)),
     ),
     Guard(
         "a terminal row cannot be written",
-        scenarios_of_settling.a_failure_is_written_after_the_end,
+        scenarios.a_failure_is_written_after_the_row_is_terminal,
         (Dropped("prebookings_terminal"),),
         first=(InSql(COMPLETE, _MINE, "where p.id = p_id"), InSql(FAIL, _MINE, "where p.id = p_id")),
     ),
     Guard(
         "no row ends without saying how",
-        scenarios.two_at_once,
+        scenarios.two_triggers_overlap,
         (Dropped("outcome_fits_status", "constraint"),),
         first=(InSql(COMPLETE, "status = 'completed', outcome = p_outcome,", "status = 'completed', outcome = null,"),),
     ),
     Guard(
         "only what is surely unsent goes back",
-        scenarios_of_settling.a_call_is_cut_off,
+        scenarios.a_call_is_cut_off,
         (
             InSql(FINISH, "case when s.stays then p.claimed_by end", "null"),
             InSql(FINISH, "case when s.stays then p.claimed_until end", "null"),
@@ -131,28 +131,28 @@ GUARDS_OF_SQL = (
     ),
     Guard(
         "giving back never clears a doubt",
-        scenarios_of_settling.a_venue_cannot_tell,
+        scenarios.a_venue_cannot_tell,
         (InSql(FINISH, "p.maybe_sent and s.verdict <> 'not_booked'", "false"),),
     ),
     Guard(
         "what is in doubt cannot be cancelled by writing",
-        scenarios_of_settling.cancelled_by_writing,
+        scenarios.cancelled_by_writing_while_in_doubt,
         (Dropped("prebookings_being_booked"),),
     ),
     Guard(
         "what is being booked cannot be made into another prebooking",
-        scenarios_of_settling.edited_while_it_is_being_booked,
+        scenarios.rows_are_edited_while_they_are_held,
         (Dropped("prebookings_being_booked"),),
     ),
     Guard(
         "what is in doubt cannot be cancelled by asking",
-        scenarios_of_settling.cancelled_by_asking,
+        scenarios.cancelled_by_function_while_in_doubt,
         (InSql(CANCEL, " and claimed_by is null and not maybe_sent", ""),),
         first=(Dropped("prebookings_being_booked"),),
     ),
     Guard(
         "a login is refreshed by one at a time",
-        scenarios_of_calls.two_refresh_one_login,
+        scenarios.two_instances_refresh_one_session,
         (InSql("lease_session_v1", " or leased_by = p_instance);", " or true);"),),
         first=(
             InSql(

@@ -9,7 +9,7 @@ from typing import Literal
 
 from prebooking.local.venue.twin import ANSWER, DROP, HANG, AnswerKind, Arrival, CallPlan, TwinReply
 from tests.verification.database_clock import forward_within
-from tests.verification.fault_plan import FaultPlan, Loss, Step
+from tests.verification.fault_plan import FaultPlan, RpcPlan, Step
 from tests.verification.instance import Instance
 from tests.verification.systems import SystemKind
 
@@ -102,32 +102,32 @@ class RandomFaults(FaultPlan):
         self._felt_for(seconds)
         instance.halt(seconds, **stopped)
 
-    def step(self, instance: Instance, step: Step) -> None:
+    def at_step(self, instance: Instance, step: Step) -> None:
         self._steps[instance] = self._steps.get(instance, 0) + 1
         at, fault = self._blows.get(instance, (0, "kill"))
         if at == self._steps[instance] and self.now() < self._ends:
             self.inject(instance, fault)
 
-    def database(self, instance: Instance, function: str) -> Loss:
+    def rpc_plan(self, instance: Instance, function: str) -> RpcPlan:
         if not self._happens(self._weather.database):
-            return Loss()
+            return RpcPlan()
         loss = self._dice.choice(
             [
-                Loss(delay_before=self._dice.uniform(0, 1.9)),
-                Loss(delay_before=self._dice.uniform(0, self._dice.choice([12, 60]))),  # given up long before
-                Loss(delay_after=self._dice.uniform(0, 4)),
-                Loss(acts=False, ends="broken"),
-                Loss(ends="broken"),
-                Loss(acts=False, ends="silent"),
-                Loss(ends="silent"),
-                Loss(acts=False, error=self._dice.choice(_ERRORS)),
-                Loss(error=self._dice.choice(_ERRORS)),
+                RpcPlan(delay_before=self._dice.uniform(0, 1.9)),
+                RpcPlan(delay_before=self._dice.uniform(0, self._dice.choice([12, 60]))),  # given up long before
+                RpcPlan(delay_after=self._dice.uniform(0, 4)),
+                RpcPlan(acts=False, ends="broken"),
+                RpcPlan(ends="broken"),
+                RpcPlan(acts=False, ends="silent"),
+                RpcPlan(ends="silent"),
+                RpcPlan(acts=False, error=self._dice.choice(_ERRORS)),
+                RpcPlan(error=self._dice.choice(_ERRORS)),
             ]
         )
         self._felt_for(loss.delay_before + loss.delay_after)
         return loss
 
-    def venue(self, instance: Instance, arrival: Arrival) -> CallPlan:
+    def call_plan(self, instance: Instance, arrival: Arrival) -> CallPlan:
         if self._is_the_blocked_one(arrival):
             return CallPlan(acts=False, answer=TwinReply(403))
         if self._happens(self._weather.blocking):
@@ -179,13 +179,13 @@ class RandomFaults(FaultPlan):
         self._blocked_row = self._blocked_row or row
         return row == self._blocked_row
 
-    def refuses(self, instance: Instance) -> bool:
+    def refuses_connection(self, instance: Instance) -> bool:
         begins, ends = self._outage
         if begins <= self.now() < min(ends, self._ends):
             return True
         return self._happens(self._weather.unreachable)
 
-    def travel(self, what: Literal["database", "connect", "venue"]) -> float:
+    def travel_time(self, what: Literal["database", "connect", "venue"]) -> float:
         return self._dice.choice([0.001, 0.01, 0.04, self._dice.uniform(0.001, 0.15)])
 
     def _happens(self, probability: float) -> bool:

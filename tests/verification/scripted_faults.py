@@ -1,4 +1,4 @@
-"""Fates as written down: what becomes of which call of which instance, in their order."""
+"""A fault plan that is written down, call by call; every call that it does not mention succeeds."""
 
 from __future__ import annotations
 
@@ -6,52 +6,58 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from prebooking.local.venue.twin import Arrival, CallPlan
-from tests.verification.fault_plan import FaultPlan, Loss, Step
+from tests.verification.fault_plan import Fault, FaultPlan, RpcPlan, Step
 from tests.verification.instance import Instance
-from tests.verification.steps import Blow
 
 
 class ScriptedFaults(FaultPlan):
-    """Instances are named ``i0``, ``i1`` and so on; what is not written down goes well.
+    """The plans of the calls of each instance, in order; the simulation names its instances ``i0``, ``i1``, ...
 
-    ``losses``: by instance and function. ``books``, ``asks``: by instance, of booking calls and of others. ``blows``:
-    by instance, step and its number. ``connects``: seconds, of the first connections. ``later``: seconds after which
-    the venue acts on calls on which it should not have. ``pace``: the length of one way, in seconds.
+    Args:
+        rpcs: by instance and database function.
+        bookings: of booking calls, by instance.
+        questions: of all other calls of a venue, by instance.
+        injections: by instance, step and the step's number.
+        connects: seconds that the first connections take.
+        late_acts: seconds after which the venue acts on the first calls whose plan is not to act.
+        travel: seconds that one way takes.
+
     """
 
     def __init__(
         self,
         *,
-        losses: Mapping[tuple[str, str], Sequence[Loss]] | None = None,
-        books: Mapping[str, Sequence[CallPlan]] | None = None,
-        asks: Mapping[str, Sequence[CallPlan]] | None = None,
-        blows: Mapping[tuple[str, Step, int], Blow] | None = None,
+        rpcs: Mapping[tuple[str, str], Sequence[RpcPlan]] | None = None,
+        bookings: Mapping[str, Sequence[CallPlan]] | None = None,
+        questions: Mapping[str, Sequence[CallPlan]] | None = None,
+        injections: Mapping[tuple[str, Step, int], Fault] | None = None,
         connects: Sequence[float] = (),
-        later: Sequence[float] = (),
-        pace: float = 0.01,
+        late_acts: Sequence[float] = (),
+        travel: float = 0.01,
     ) -> None:
-        self._losses = {key: list(value) for key, value in (losses or {}).items()}
-        self._books = {key: list(value) for key, value in (books or {}).items()}
-        self._asks = {key: list(value) for key, value in (asks or {}).items()}
-        self._blows, self._connects, self._later, self._pace = dict(blows or {}), list(connects), list(later), pace
+        self._rpcs = {key: list(plans) for key, plans in (rpcs or {}).items()}
+        self._bookings = {key: list(plans) for key, plans in (bookings or {}).items()}
+        self._questions = {key: list(plans) for key, plans in (questions or {}).items()}
+        self._injections, self._travel = dict(injections or {}), travel
+        self._connects, self._late_acts = list(connects), list(late_acts)
         self._steps: dict[tuple[str, Step], int] = {}
 
-    def step(self, instance: Instance, step: Step) -> None:
+    def at_step(self, instance: Instance, step: Step) -> None:
         number = self._steps[instance.name, step] = self._steps.get((instance.name, step), 0) + 1
-        if fault := self._blows.get((instance.name, step, number)):
+        if fault := self._injections.get((instance.name, step, number)):
             fault(instance)
 
-    def database(self, instance: Instance, function: str) -> Loss:
-        left = self._losses.get((instance.name, function))
-        return left.pop(0) if left else Loss()
+    def rpc_plan(self, instance: Instance, function: str) -> RpcPlan:
+        plans = self._rpcs.get((instance.name, function))
+        return plans.pop(0) if plans else RpcPlan()
 
-    def venue(self, instance: Instance, arrival: Arrival) -> CallPlan:
+    def call_plan(self, instance: Instance, arrival: Arrival) -> CallPlan:
         is_booking = arrival.books and arrival.method == "POST"
-        left = (self._books if is_booking else self._asks).get(instance.name)
-        return left.pop(0) if left else CallPlan()
+        plans = (self._bookings if is_booking else self._questions).get(instance.name)
+        return plans.pop(0) if plans else CallPlan()
 
     def acts_later(self, instance: Instance, arrival: Arrival) -> float | None:
-        return self._later.pop(0) if self._later else None
+        return self._late_acts.pop(0) if self._late_acts else None
 
-    def travel(self, what: Literal["database", "connect", "venue"]) -> float:
-        return self._connects.pop(0) if what == "connect" and self._connects else self._pace
+    def travel_time(self, what: Literal["database", "connect", "venue"]) -> float:
+        return self._connects.pop(0) if what == "connect" and self._connects else self._travel

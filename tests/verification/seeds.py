@@ -205,7 +205,7 @@ class RandomScenario:
             if instant > max(self.ends, _SHORTEST) and self._is_over():
                 break
             event()
-        await self.sim.settled_down()
+        await self.sim.wait_for_arrivals()
         return Trace(self.sim, quiet_from=self.random_faults.quiet_from)
 
     def _is_over(self) -> bool:

@@ -169,7 +169,7 @@ class Simulation:
     def _uuid(self) -> UUID:
         return UUID(int=self.dice.getrandbits(128), version=4)
 
-    async def settled_down(self) -> None:
+    async def wait_for_arrivals(self) -> None:
         """Return when everything that is under way has arrived."""
         await self.venue_wire.drain()
         await self.database_wire.drain()
@@ -182,7 +182,7 @@ class Simulation:
         async def all_of_it() -> T:
             try:
                 told = await scenario
-                await self.settled_down()
+                await self.wait_for_arrivals()
                 return told
             finally:
                 await self._end()

@@ -8,13 +8,13 @@ none. Lost: the call was carried out, and its answer breaks off or never comes. 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
 from prebooking.local.venue.twin import DROP, HANG, Arrival, CallPlan
 from tests.verification.checker import check
-from tests.verification.fault_plan import FaultPlan, Loss, Step
+from tests.verification.fault_plan import Fault, FaultPlan, RpcPlan, Step
 from tests.verification.instance import Instance
 from tests.verification.part import Part, Result, Share
 from tests.verification.sim_database import SimDatabase, new_sim_database
@@ -22,9 +22,7 @@ from tests.verification.simulation import Simulation
 from tests.verification.systems import KINDS, SystemKind
 from tests.verification.trace import Trace
 
-Blow = Callable[[Instance], None]
-
-BLOWS: Mapping[str, Blow] = {"killed": Instance.kill} | {
+FAULTS: Mapping[str, Fault] = {"killed": Instance.kill} | {
     f"frozen for {seconds} s{how}": partial(Instance.halt, seconds=seconds, wall_stopped=wall, monotonic_stopped=mono)
     for seconds in (12, 70, 130)
     for how, wall, mono in (
@@ -40,15 +38,15 @@ _RUN = 10.0  # seconds after which the struck run is over or stands still
 class StoppedAt(FaultPlan):
     """Strikes the first instance at one of its steps, and counts them."""
 
-    def __init__(self, at: int = -1, fault: Blow | None = None) -> None:
-        self._at, self._blow = at, fault
+    def __init__(self, at: int = -1, fault: Fault | None = None) -> None:
+        self._at, self._fault = at, fault
         self.steps = list[Step]()
 
-    def step(self, instance: Instance, step: Step) -> None:
+    def at_step(self, instance: Instance, step: Step) -> None:
         if instance.name == "i0":
             self.steps.append(step)
-            if len(self.steps) - 1 == self._at and self._blow:
-                self._blow(instance)
+            if len(self.steps) - 1 == self._at and self._fault:
+                self._fault(instance)
 
 
 class LostAt(FaultPlan):
@@ -58,10 +56,10 @@ class LostAt(FaultPlan):
         self._at, self._silent = at, silent
         self.calls = 0
 
-    def database(self, instance: Instance, function: str) -> Loss:
-        return Loss(ends="silent" if self._silent else "broken") if self._is_it(instance) else Loss()
+    def rpc_plan(self, instance: Instance, function: str) -> RpcPlan:
+        return RpcPlan(ends="silent" if self._silent else "broken") if self._is_it(instance) else RpcPlan()
 
-    def venue(self, instance: Instance, arrival: Arrival) -> CallPlan:
+    def call_plan(self, instance: Instance, arrival: Arrival) -> CallPlan:
         return CallPlan(answer=HANG if self._silent else DROP) if self._is_it(instance) else CallPlan()
 
     def _is_it(self, instance: Instance) -> bool:
@@ -104,12 +102,12 @@ def run(sim_database: SimDatabase, scenario: StepScenario) -> list[str]:
         return [f"{scenario.name}: {name}: {wrong}" for name, found in sim.run(told()).items() for wrong in found]
 
 
-def _struck(sim_database: SimDatabase, kinds: Iterable[SystemKind], blows: Iterable[str]) -> Iterator[StepScenario]:
+def _struck(sim_database: SimDatabase, kinds: Iterable[SystemKind], faults: Iterable[str]) -> Iterator[StepScenario]:
     for kind in kinds:
         run(sim_database, StepScenario(kind, clean := StoppedAt(), "clean"))
-        for fault in blows:
+        for fault in faults:
             for at, step in enumerate(clean.steps):
-                yield StepScenario(kind, StoppedAt(at, BLOWS[fault]), f"{kind.name}, {fault} at step {at} ({step})")
+                yield StepScenario(kind, StoppedAt(at, FAULTS[fault]), f"{kind.name}, {fault} at step {at} ({step})")
 
 
 def _steps(sim_database: SimDatabase, kind: SystemKind) -> int:
@@ -133,7 +131,7 @@ def _run(share: Share) -> Iterable[Result]:
             yield Result(
                 "steps of a clean run, of all kinds of venues", sum(_steps(sim_database, kind) for kind in kinds)
             )
-        for fault in ["killed"] if share.size.sample else BLOWS:
+        for fault in ["killed"] if share.size.sample else FAULTS:
             yield _played(
                 sim_database, f"{fault.split(',')[0]}, at every step", share.mine(_struck(sim_database, kinds, [fault]))
             )

@@ -17,7 +17,7 @@ from prebooking.local import rest
 from prebooking.local.venue import aimharder, webhook
 from prebooking.local.venue.server import TwinTransport
 from prebooking.local.venue.twin import AnswerKind, Arrival, CallPlan, TwinCall, TwinReply, VenueTwin
-from tests.verification.fault_plan import FaultPlan, Loss
+from tests.verification.fault_plan import FaultPlan, RpcPlan
 from tests.verification.instance import Instance, current, in_simulation
 
 
@@ -72,9 +72,9 @@ class SimDatabaseTransport(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         instance, function = current(), request.url.path.rpartition("/")[2]
-        await self._step(instance, "asks the database", request)
+        await self._step(instance, "database request", request)
         self._asked.setdefault((asyncio.current_task(), function), (_now(), instance.now()))
-        loss = self._faults.database(instance, function)
+        loss = self._faults.rpc_plan(instance, function)
         call = in_simulation(
             self._travel(instance.name, function, request.content, loss), name=f"{function} on its way"
         )
@@ -83,7 +83,7 @@ class SimDatabaseTransport(httpx.AsyncBaseTransport):
         await asyncio.wait([call])
         if loss.ends == "silent":
             await asyncio.Event().wait()
-        await self._step(instance, "hears the database", request)
+        await self._step(instance, "database response", request)
         if loss.ends == "broken":
             raise httpx.ReadError("lost", request=request)
         reply, read = call.result()
@@ -100,12 +100,12 @@ class SimDatabaseTransport(httpx.AsyncBaseTransport):
     async def _step(self, instance: Instance, step: Any, request: httpx.Request) -> None:
         if self.over:
             raise httpx.ConnectError("the story is over", request=request)
-        self._faults.step(instance, step)
+        self._faults.at_step(instance, step)
         if instance.halted:
             await asyncio.sleep(0)  # the last that it does
 
-    async def _travel(self, name: str, function: str, body: bytes, loss: Loss) -> tuple[rest.RestReply, float]:
-        await asyncio.sleep(self._faults.travel("database") + loss.delay_before)
+    async def _travel(self, name: str, function: str, body: bytes, loss: RpcPlan) -> tuple[rest.RestReply, float]:
+        await asyncio.sleep(self._faults.travel_time("database") + loss.delay_before)
         read = _now()
         reply = rest.RestReply(503, b"{}")
         if loss.acts and not self.over:
@@ -113,8 +113,10 @@ class SimDatabaseTransport(httpx.AsyncBaseTransport):
             self.calls += 1
         if loss.error:
             reply = _refusal(*loss.error)
-        self._note(f"{name}: {function} {loss if loss != Loss() else ''} -> {reply.status} {reply.body.decode()[:200]}")
-        await asyncio.sleep(self._faults.travel("database") + loss.delay_after)
+        self._note(
+            f"{name}: {function} {loss if loss != RpcPlan() else ''} -> {reply.status} {reply.body.decode()[:200]}"
+        )
+        await asyncio.sleep(self._faults.travel_time("database") + loss.delay_after)
         return reply, read
 
 
@@ -131,10 +133,10 @@ class SimVenueTransport(TwinTransport):
     ) -> None:
         super().__init__(
             twin,
-            connect=lambda _: faults.travel("connect"),
-            there=lambda _: faults.travel("venue"),
-            back=lambda _: faults.travel("venue"),
-            refuses=lambda _: faults.refuses(current()),
+            connect=lambda _: faults.travel_time("connect"),
+            there=lambda _: faults.travel_time("venue"),
+            back=lambda _: faults.travel_time("venue"),
+            refuses=lambda _: faults.refuses_connection(current()),
         )
         twin.plan = self._plan
         self._faults, self._note, self._row_of = faults, note, row_of
@@ -144,11 +146,11 @@ class SimVenueTransport(TwinTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         instance = current()
-        await self._step(instance, "connects", request)
+        await self._step(instance, "connect", request)
         trace = request.extensions.get("trace")
 
         async def traced(event: str, info: dict[str, Any]) -> None:
-            await self._step(instance, "sends", request)
+            await self._step(instance, "venue request", request)
             if trace:
                 await trace(event, info)
 
@@ -156,15 +158,15 @@ class SimVenueTransport(TwinTransport):
         try:
             response = await super().handle_async_request(request)
         except httpx.HTTPError:
-            await self._step(instance, "hears the venue", request)
+            await self._step(instance, "venue response", request)
             raise
-        await self._step(instance, "hears the venue", request)
+        await self._step(instance, "venue response", request)
         return response
 
     async def _step(self, instance: Instance, step: Any, request: httpx.Request) -> None:
         if self.over:
             raise httpx.ConnectError("the story is over", request=request)
-        self._faults.step(instance, step)
+        self._faults.at_step(instance, step)
         if instance.halted:
             await asyncio.sleep(0)
 
@@ -197,7 +199,7 @@ class SimVenueTransport(TwinTransport):
 
     def _plan(self, arrival: Arrival) -> CallPlan:
         sent, call = _SENT.get()
-        plan = self._faults.venue(sent.instance, arrival)
+        plan = self._faults.call_plan(sent.instance, arrival)
         self._note(
             f"venue: {arrival.method} {arrival.path} {sent.row[:8]} arrives {plan if plan != CallPlan() else ''}"
         )
