@@ -1,39 +1,45 @@
-"""Finds a venue by its name, or a prebooking by the start of its id."""
+"""Finds a venue by its name or id, or a prebooking by the start of its id."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+from collections.abc import Sequence
 
 from prebooking.database.operator import PrebookingView, VenueView
 from prebooking.errors import CommandFailed
 from prebooking.foreign import name_key
 
-T = TypeVar("T")
-
 ID_LENGTH = 8  # characters of an id that are shown
+_LISTED = 10  # names or ids in a message, at most
 
 
-def find_venue(venues: Sequence[VenueView], name: str, *, whole: bool = False) -> VenueView:
-    """Return the venue with this name, or the only one whose name starts with it; case does not matter.
-
-    ``whole`` requires the whole name, for commands that cannot be undone.
+def find_venue(venues: Sequence[VenueView], name: str) -> VenueView:
+    """Return the venue with this name or id. Case, and the width and number of spaces, do not matter.
 
     Raises:
-        CommandFailed: no venue matches, or several do; the message names them.
+        CommandFailed: there is no such venue, or several have this name; the message lists the venues.
 
     """
     if not venues:
         raise CommandFailed("There is no venue yet: add one with `prebooking venue add`.")
-    found = _find_one(venues, name, lambda venue: venue.name, "venue")
-    if whole and found.name.casefold() != " ".join(name.split()).casefold():
-        raise CommandFailed(f'Write the whole name to do this: "{found.name}".')
-    return found
+    key = name_key(name)
+    found = [venue for venue in venues if key in (name_key(venue.name), str(venue.id))]
+    if not found:
+        raise CommandFailed(f'There is no venue "{name}": there is {_listed([venue.name for venue in venues])}.')
+    if len(found) > 1:
+        raise CommandFailed(f'Several venues are named "{name}": use an id, {_listed([str(one.id) for one in found])}.')
+    return found[0]
 
 
 def find_prebooking(prebookings: Sequence[PrebookingView], start: str) -> PrebookingView:
-    """Return the only prebooking whose id starts with ``start``. Raises CommandFailed like ``find_venue``."""
-    return _find_one(prebookings, start, lambda prebooking: str(prebooking.id), "prebooking", shown=ID_LENGTH)
+    """Return the only prebooking whose id starts with ``start``. Raises CommandFailed if there is none, or several."""
+    key = name_key(start)
+    found = [prebooking for prebooking in prebookings if key and str(prebooking.id).startswith(key)]
+    if len(found) == 1:
+        return found[0]
+    ids = _listed([str(prebooking.id)[:ID_LENGTH] for prebooking in found or prebookings])
+    if found:
+        raise CommandFailed(f'"{start}" may be several: {ids}. Write more of it.')
+    raise CommandFailed(f'There is no prebooking "{start}"' + (f": there is {ids}." if ids else "."))
 
 
 def matching_names(names: Sequence[str], wanted: str) -> list[str]:
@@ -43,13 +49,5 @@ def matching_names(names: Sequence[str], wanted: str) -> list[str]:
     return equal or [name for name in names if key in name_key(name)]
 
 
-def _find_one(things: Sequence[T], wanted: str, name_of: Callable[[T], str], what: str, *, shown: int = 100) -> T:
-    key = name_key(wanted)
-    equal = [thing for thing in things if name_key(name_of(thing)) == key]
-    found = equal or [thing for thing in things if key and name_key(name_of(thing)).startswith(key)]
-    if len(found) == 1:
-        return found[0]
-    names = ", ".join(name_of(thing)[:shown] for thing in (found or things)[:10])
-    if found:
-        raise CommandFailed(f'"{wanted}" may be several: {names}. Write more of it.')
-    raise CommandFailed(f'There is no {what} "{wanted}"' + (f": there is {names}." if names else "."))
+def _listed(words: Sequence[str]) -> str:
+    return ", ".join(words[:_LISTED]) + (", ..." if len(words) > _LISTED else "")

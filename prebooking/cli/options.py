@@ -10,9 +10,7 @@ import typer
 from prebooking.cli.environment import environment
 from prebooking.errors import BadInput
 
-VenueName = Annotated[
-    str, typer.Argument(metavar="VENUE", help="The venue's name, or enough of its beginning.", show_default=False)
-]
+VenueName = Annotated[str, typer.Argument(metavar="VENUE", help="The venue's name or id.", show_default=False)]
 Day = Annotated[
     str, typer.Argument(metavar="DAY", help="The class's day: 2026-12-04, today or tomorrow.", show_default=False)
 ]

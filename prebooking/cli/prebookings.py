@@ -60,9 +60,7 @@ async def _list(member: str | None, *, days: int, as_json: bool) -> None:
 
 
 def cancel(
-    prebooking: Annotated[
-        str, typer.Argument(metavar="ID", help="Its id, or enough of its beginning.", show_default=False)
-    ],
+    prebooking: Annotated[str, typer.Argument(metavar="ID", help="Its id, or the start of it.", show_default=False)],
     *,
     member: Member = None,
 ) -> None:
@@ -79,7 +77,6 @@ async def _cancel(start: str, member: str | None) -> None:
         answer = await database.prebookings.cancel(prebooking.id, prebooking.user_email, until=database.deadline())
     if answer != "cancelled":
         raise CommandFailed(_NOT_CANCELLED[answer])
-    begins = format_instant(prebooking.expires_at, prebooking.timezone)
     begins = format_instant(prebooking.expires_at, prebooking.timezone)
     say(f"Cancelled {_class_name(prebooking)} at {prebooking.venue}, {begins}.")
 

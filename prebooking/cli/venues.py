@@ -153,7 +153,7 @@ def remove(venue: VenueName) -> None:
 
 async def _remove(name: str) -> None:
     async with open_database() as database:
-        venue = find_venue(await database.operator.venues(until=database.deadline()), name, whole=True)
+        venue = find_venue(await database.operator.venues(until=database.deadline()), name)
         result = await database.operator.remove_venue(venue.id, until=database.deadline())
     if result.verdict == "waiting":
         cure = "cancel them first, or pause the venue: prebooking venue pause"

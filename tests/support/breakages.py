@@ -95,7 +95,7 @@ def make_healthy(terminal: Terminal) -> None:
     terminal.environment.setenv("CRON_SECRET", SECRET)
     terminal.add_box_and_member()
     terminal.offer(day=day(4))
-    terminal.succeeds("add", "box", str(day(4)), "19:30", "-m", ANA, "--opens", f"{day(1)} 00:00")
+    terminal.succeeds("add", "box centro", str(day(4)), "19:30", "-m", ANA, "--opens", f"{day(1)} 00:00")
     record_ticks(terminal)
 
 

@@ -99,7 +99,7 @@ class Terminal:
         """Add the box, and log a member in."""
         self.add_box()
         self.twin.join(ANA, PASSWORD)
-        self.succeeds("login", "box", "--member", ANA, stdin=f"{PASSWORD}\n")
+        self.succeeds("login", "box centro", "--member", ANA, stdin=f"{PASSWORD}\n")
 
     def offer(self, number: str = "1001", *, day: date, at: str = "19:30", name: str = "WOD", places: int = 10) -> None:
         """Add a class to the box; its booking opens four days before, as the rule of the box says."""

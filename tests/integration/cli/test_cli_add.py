@@ -28,7 +28,7 @@ def test_a_second_class_at_the_same_hour_needs_anyway(terminal: Terminal) -> Non
     terminal.add_box_and_member()
     for number, name in (("1", "WOD"), ("2", "Yoga")):
         terminal.offer(number, day=day(6), name=name)
-    ask = ["add", "box", str(day(6)), "19:30", "-m", ANA, "--class"]
+    ask = ["add", "box centro", str(day(6)), "19:30", "-m", ANA, "--class"]
     terminal.succeeds(*ask, "WOD")
     said = terminal.fails(*ask, "Yoga")
     assert f"{ANA} has WOD at Box Centro at that hour" in said
@@ -55,14 +55,14 @@ def test_the_timetable_marks_prebooked_classes(terminal: Terminal) -> None:
     terminal.add_box_and_member()
     for number, at in (("1001", "07:00"), ("1002", "19:30")):
         terminal.offer(number, day=day(6), at=at)
-    terminal.succeeds("add", "box", str(day(6)), "19:30", "-m", ANA)
-    lines = terminal.succeeds("classes", "box", str(day(6)), "-m", ANA).splitlines()[3:]
+    terminal.succeeds("add", "box centro", str(day(6)), "19:30", "-m", ANA)
+    lines = terminal.succeeds("classes", "box centro", str(day(6)), "-m", ANA).splitlines()[3:]
     assert [("asked for" in line) for line in lines] == [False, True]
-    assert "asked for" not in terminal.succeeds("classes", "box", str(day(6)))
-    found = terminal.run("classes", "box", str(day(6)), "-m", ANA, "--json").json
+    assert "asked for" not in terminal.succeeds("classes", "box centro", str(day(6)))
+    found = terminal.run("classes", "box centro", str(day(6)), "-m", ANA, "--json").json
     assert [one["asked_for"] for one in found] == [False, True]
     terminal.succeeds("cancel", terminal.run("list", "--json").json[0]["id"])
-    assert "asked for" not in terminal.succeeds("classes", "box", str(day(6)), "-m", ANA)
+    assert "asked for" not in terminal.succeeds("classes", "box centro", str(day(6)), "-m", ANA)
 
 
 # webhook venues
@@ -117,7 +117,7 @@ def test_unusable_data_is_refused_with_the_cure(terminal: Terminal, words: list[
 def test_data_is_refused_at_a_venue_with_a_timetable(terminal: Terminal) -> None:
     terminal.add_box_and_member()
     terminal.offer(day=day(6))
-    ask = ["add", "box", str(day(6)), "19:30", "-m", ANA, "--data", DATA]
+    ask = ["add", "box centro", str(day(6)), "19:30", "-m", ANA, "--data", DATA]
     assert "--data is for venues that your own endpoint books" in terminal.fails(*ask, code=2)
 
 

@@ -159,7 +159,7 @@ def test_the_query_carries_the_secret_and_books_nothing(system: HealthySystem) -
 
 
 def test_a_paused_venue_is_not_visited(system: HealthySystem) -> None:
-    system.terminal.succeeds("venue", "pause", "box")
+    system.terminal.succeeds("venue", "pause", "box centro")
     calls = len(system.terminal.twin.ledger.entries)
     pages = [call for call in system.terminal.twin.ledger.entries if getattr(call, "path", "") == "/"]
     assert found(system) == []
@@ -178,7 +178,7 @@ def test_a_login_that_is_not_needed_within_a_day_is_not_checked(system: HealthyS
 
 def test_a_login_sealed_with_another_key_is_cured_by_a_new_login(system: HealthySystem) -> None:
     BREAKAGES["session", "key", ""][0](system)
-    system.terminal.succeeds("login", "box", "--new-key", "-m", ANA, stdin=f"{PASSWORD}\n")
+    system.terminal.succeeds("login", "box centro", "--new-key", "-m", ANA, stdin=f"{PASSWORD}\n")
     assert found(system) == []
 
 

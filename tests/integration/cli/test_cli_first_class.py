@@ -21,10 +21,10 @@ def test_four_commands_prebook_a_class(terminal: Terminal) -> None:
     assert "booking opens 4 days before" in added
     logged_in = terminal.succeeds("login", "Box Centro", "--member", ANA, stdin=f"{PASSWORD}\n")
     assert f"{ANA} is logged in at Box Centro" in logged_in
-    listed = terminal.succeeds("classes", "box", str(day(6)), "--member", ANA)
+    listed = terminal.succeeds("classes", "box centro", str(day(6)), "--member", ANA)
     assert "19:30" in listed
     assert "0/10" in listed
-    asked = terminal.succeeds("add", "box", str(day(6)), "19:30", "--member", ANA)
+    asked = terminal.succeeds("add", "box centro", str(day(6)), "19:30", "--member", ANA)
     opens = datetime.combine(day(2), datetime.min.time().replace(hour=19, minute=30), MADRID)
     assert f"{opens:%a %d %b %H:%M}" in asked
     [(email, data, available_at, expires_at, status)] = terminal.rows(
@@ -122,17 +122,17 @@ def test_the_first_login_finds_the_number_of_the_box(terminal: Terminal) -> None
 
 def test_a_second_login_replaces_the_first(terminal: Terminal) -> None:
     terminal.add_box_and_member()
-    terminal.succeeds("login", "box", "--member", ANA.upper(), stdin=f"{PASSWORD}\n")
+    terminal.succeeds("login", "box centro", "--member", ANA.upper(), stdin=f"{PASSWORD}\n")
     assert terminal.rows("select user_email, version from member_sessions") == [(ANA, 2)]
 
 
 def test_wrong_passwords_are_refused_and_nothing_is_stored(terminal: Terminal) -> None:
     terminal.add_box()
     terminal.twin.join(ANA, PASSWORD)
-    tries = [terminal.fails("login", "box", "-m", ANA, stdin="a wrong one\n") for _ in range(6)]
+    tries = [terminal.fails("login", "box centro", "-m", ANA, stdin="a wrong one\n") for _ in range(6)]
     assert "check the e-mail and the password" in tries[0]
     assert "too many attempts: wait" in tries[5]
-    assert "too many attempts: wait" in terminal.fails("login", "box", "-m", ANA, stdin=f"{PASSWORD}\n")
+    assert "too many attempts: wait" in terminal.fails("login", "box centro", "-m", ANA, stdin=f"{PASSWORD}\n")
     assert "a wrong one" not in "".join(tries)
     assert terminal.rows("select * from member_sessions") == []
     assert terminal.rows("select provider_box_id from venues") == [(None,)]
@@ -143,7 +143,7 @@ def test_a_member_of_other_boxes_is_refused_with_their_names(terminal: Terminal)
     terminal.twin.join(ANA, PASSWORD)
     terminal.twin.boxes.clear()
     terminal.twin.open_box("norte.aimharder.com", box_id=7, name="Box Norte")
-    said = terminal.fails("login", "box", "-m", ANA, stdin=f"{PASSWORD}\n")
+    said = terminal.fails("login", "box centro", "-m", ANA, stdin=f"{PASSWORD}\n")
     assert f"not a member at {HOST}, but at Box Norte (norte.aimharder.com)" in said
     assert terminal.rows("select * from member_sessions") == []
 
@@ -151,7 +151,7 @@ def test_a_member_of_other_boxes_is_refused_with_their_names(terminal: Terminal)
 def test_a_login_refuses_a_wrong_box_number(terminal: Terminal) -> None:
     terminal.add_box("--box", "7")
     terminal.twin.join(ANA, PASSWORD)
-    said = terminal.fails("login", "box", "-m", ANA, stdin=f"{PASSWORD}\n")
+    said = terminal.fails("login", "box centro", "-m", ANA, stdin=f"{PASSWORD}\n")
     assert f"with --box and one of {BOX}" in said
     assert terminal.rows("select * from member_sessions") == []
 
@@ -168,7 +168,7 @@ def test_a_login_needs_a_key_and_a_venue_that_answers(terminal: Terminal, variab
     terminal.add_box()
     terminal.twin.join(ANA, PASSWORD)
     terminal.environment.setenv(variable, value)
-    assert cure in terminal.fails("login", "box", "-m", ANA, stdin=f"{PASSWORD}\n")
+    assert cure in terminal.fails("login", "box centro", "-m", ANA, stdin=f"{PASSWORD}\n")
     assert terminal.rows("select * from member_sessions") == []
     assert [call for call in terminal.twin.ledger.entries if getattr(call, "path", "") == "/api/login"] == []
 
@@ -176,4 +176,4 @@ def test_a_login_needs_a_key_and_a_venue_that_answers(terminal: Terminal, variab
 @pytest.mark.parametrize(("words", "stdin"), [(["-m", ANA], ""), ([], "x\n"), (["-m", "ana"], "x\n")])
 def test_a_login_needs_a_member_and_a_password(terminal: Terminal, words: list[str], stdin: str) -> None:
     terminal.add_box()
-    terminal.fails("login", "box", *words, stdin=stdin, code=2)
+    terminal.fails("login", "box centro", *words, stdin=stdin, code=2)

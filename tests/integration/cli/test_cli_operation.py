@@ -42,7 +42,7 @@ def test_an_unknown_time_zone_hides_no_row(terminal: Terminal) -> None:
     )
     for words in (["venue", "list"], ["list"], ["status"]):
         assert "UTC" in terminal.succeeds(*words), words
-    for words in (["classes", "box", "today"], ["add", "box", str(day(4)), "19:30", "-m", ANA]):
+    for words in (["classes", "box centro", "today"], ["add", "box centro", str(day(4)), "19:30", "-m", ANA]):
         assert "Box Centro has a time zone that is not known here: set venues.timezone" in terminal.fails(*words)
     ill = [check["said"] for check in terminal.run("doctor", "--json").json if not check["ok"]]
     assert any("Box Centro has a time zone that is not known here" in said for said in ill)
@@ -116,22 +116,29 @@ def test_an_ambiguous_id_is_refused_with_the_matches(terminal: Terminal) -> None
 
 def test_a_paused_venue_is_not_called_until_it_is_resumed(terminal: Terminal) -> None:
     add_venue(terminal.connection, name="Box Centro")
-    assert "nothing is sent there" in terminal.succeeds("venue", "pause", "box")
+    assert "nothing is sent there" in terminal.succeeds("venue", "pause", "box centro")
     assert terminal.rows("select enabled from venues") == [(False,)]
     assert "paused" in terminal.succeeds("venue", "list")
     assert "is booked again" in terminal.succeeds("venue", "resume", "BOX CENTRO")
     assert terminal.rows("select enabled from venues") == [(True,)]
 
 
-def test_a_venue_s_name_may_be_abbreviated_but_not_ambiguous(terminal: Terminal) -> None:
-    for name in ("Box Norte", "Box Sur", "Box"):
-        add_venue(terminal.connection, name=name)
-    terminal.succeeds("venue", "pause", "box n")
-    terminal.succeeds("venue", "pause", "box")
+def test_a_venue_is_named_by_its_whole_name_or_its_id(terminal: Terminal) -> None:
+    ids = [add_venue(terminal.connection, name=name) for name in ("Box Norte", "Box Sur", "Box")]
+    terminal.succeeds("venue", "pause", "box  norte")
+    terminal.succeeds("venue", "pause", str(ids[2]))
     assert terminal.rows("select name from venues where not enabled order by 1") == [("Box",), ("Box Norte",)]
-    assert '"bo" may be several: Box, Box Norte, Box Sur' in terminal.fails("venue", "pause", "bo")
-    assert 'no venue "Boxx": there is Box, Box Norte, Box Sur' in terminal.fails("venue", "pause", "Boxx")
-    assert "may be several" not in terminal.fails("venue", "pause", "")
+    for unknown in ("Boxx", "Box N", ""):
+        said = terminal.fails("venue", "pause", unknown)
+        assert f'no venue "{unknown}": there is Box, Box Norte, Box Sur.' in said
+
+
+def test_a_name_that_several_venues_have_is_refused_with_their_ids(terminal: Terminal) -> None:
+    ids = [str(add_venue(terminal.connection, name=name)) for name in ("Box\u00a01", "Box 1")]
+    said = terminal.fails("venue", "pause", "box 1")
+    assert 'Several venues are named "box 1": use an id' in said
+    assert all(one in said for one in ids)
+    assert terminal.rows("select distinct enabled from venues") == [(True,)]
 
 
 def test_venues_are_listed_as_a_table_and_as_json(terminal: Terminal) -> None:
@@ -151,7 +158,7 @@ def test_a_run_books_due_prebookings_and_reports_them(terminal: Terminal) -> Non
     terminal.environment.setenv("CRON_SECRET", CRON_SECRET)
     terminal.add_box_and_member()
     terminal.offer(day=day(1))
-    terminal.succeeds("add", "box", "tomorrow", "19:30", "-m", ANA)
+    terminal.succeeds("add", "box centro", "tomorrow", "19:30", "-m", ANA)
     assert "Processed 1 prebooking" in terminal.succeeds("run")
     assert [(act.member, act.state) for act in terminal.twin.ledger.bookings()] == [(ANA, State.BOOKED)]
     assert terminal.rows("select status, outcome from prebookings") == [("completed", "booked")]
@@ -163,7 +170,7 @@ def test_a_dry_run_shows_the_claim_and_sends_nothing(terminal: Terminal) -> None
     terminal.environment.setenv("CRON_SECRET", CRON_SECRET)
     terminal.add_box_and_member()
     terminal.offer(day=day(1))
-    terminal.succeeds("add", "box", "tomorrow", "19:30", "-m", ANA)
+    terminal.succeeds("add", "box centro", "tomorrow", "19:30", "-m", ANA)
     before, calls = terminal.rows("select * from prebookings"), len(terminal.twin.ledger.entries)
     said = terminal.succeeds("run", "--dry-run")
     assert "would claim 1 now; nothing was claimed or sent" in said

@@ -24,12 +24,12 @@ def test_classes_are_listed_with_the_member_s_places(terminal: Terminal) -> None
     terminal.offer("1001", day=day(1), at="07:00", name="WOD")
     terminal.offer("1002", day=day(1), at="19:30", name="Open [red]Box\x1b[2J", places=3)
     _book(terminal, "1001")
-    lines = terminal.succeeds("classes", "box", "tomorrow", "-m", ANA).splitlines()
+    lines = terminal.succeeds("classes", "box centro", "tomorrow", "-m", ANA).splitlines()
     assert [line.split()[:2] for line in lines[3:]] == [["07:00", "WOD"], ["19:30", "Open"]]
     assert ["booked" in line for line in lines[3:]] == [True, False]
     assert "Open [red]Box�[2J" in lines[4]
     assert "is open" in lines[4]
-    found = terminal.run("classes", "box", "tomorrow", "--json").json
+    found = terminal.run("classes", "box centro", "tomorrow", "--json").json
     assert [(one["class_id"], one["taken"], one["places"], one["yours"]) for one in found] == [
         ("1001", 1, 10, None),
         ("1002", 0, 3, None),
@@ -47,17 +47,17 @@ def test_classes_are_listed_with_the_member_s_places(terminal: Terminal) -> None
 )
 def test_an_invalid_or_past_day_is_refused(terminal: Terminal, wanted: str, code: int, cure: str) -> None:
     terminal.add_box()
-    assert cure in terminal.fails("classes", "box", wanted, code=code)
+    assert cure in terminal.fails("classes", "box centro", wanted, code=code)
 
 
 def test_a_box_without_a_number_asks_for_a_login(terminal: Terminal) -> None:
     terminal.add_box()
-    assert 'prebooking login "Box Centro" finds it' in terminal.fails("classes", "box", "tomorrow")
+    assert 'prebooking login "Box Centro" finds it' in terminal.fails("classes", "box centro", "tomorrow")
 
 
 def test_a_day_without_classes_is_reported(terminal: Terminal) -> None:
     terminal.add_box_and_member()
-    assert "has no classes on" in terminal.succeeds("classes", "box", "today")
+    assert "has no classes on" in terminal.succeeds("classes", "box centro", "today")
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_a_day_without_classes_is_reported(terminal: Terminal) -> None:
 def test_an_unreadable_timetable_is_one_error_message(terminal: Terminal, status: int, body: bytes, cure: str) -> None:
     terminal.add_box_and_member()
     terminal.twin.plan = lambda _: CallPlan(answer=TwinReply(status, {}, body))
-    said = terminal.fails("classes", "box", "tomorrow")
+    said = terminal.fails("classes", "box centro", "tomorrow")
     assert cure in said
     assert "maintenance" not in said
 
@@ -85,7 +85,7 @@ def test_one_of_several_classes_at_an_hour_is_chosen_by_name(terminal: Terminal)
     terminal.add_box_and_member()
     for number, name in (("1", "WOD"), ("2", "WOD Competition"), ("3", "Open Box")):
         terminal.offer(number, day=day(6), name=name)
-    ask = ["add", "box", str(day(6)), "19:30", "-m", ANA]
+    ask = ["add", "box centro", str(day(6)), "19:30", "-m", ANA]
     assert "Open Box (3), WOD (1), WOD Competition (2). Say which with --class" in terminal.fails(*ask)
     assert 'No class "yoga" begins at 19:30' in terminal.fails(*ask, "--class", "yoga")
     for name, number in (("wod", "1"), ("comp", "2"), ("open box", "3")):
@@ -97,7 +97,7 @@ def test_one_of_two_classes_with_the_same_name_is_chosen_by_number(terminal: Ter
     terminal.add_box_and_member()
     for number in ("1001", "1002"):
         terminal.offer(number, day=day(6))
-    ask = ["add", "box", str(day(6)), "19:30", "-m", ANA, "--class"]
+    ask = ["add", "box centro", str(day(6)), "19:30", "-m", ANA, "--class"]
     assert "WOD (1001), WOD (1002)" in terminal.fails(*ask, "WOD")
     terminal.succeeds(*ask, "1002")
     assert terminal.rows("select booking_data ->> 'class_id' from prebookings") == [("1002",)]
@@ -106,20 +106,20 @@ def test_one_of_two_classes_with_the_same_name_is_chosen_by_number(terminal: Ter
 def test_an_hour_without_a_class_is_refused_with_the_hours_that_have_one(terminal: Terminal) -> None:
     terminal.add_box_and_member()
     terminal.offer(day=day(6))
-    said = terminal.fails("add", "box", str(day(6)), "7:00", "-m", ANA)
+    said = terminal.fails("add", "box centro", str(day(6)), "7:00", "-m", ANA)
     assert "there is 19:30 WOD" in said
     assert terminal.rows("select * from prebookings") == []
 
 
 @pytest.mark.parametrize("hour", ["24:00", "19", "7pm", "19:30:00", ""])
 def test_an_invalid_hour_is_refused(terminal: Terminal, hour: str) -> None:
-    assert "write it like 08:00" in terminal.fails("add", "box", "today", hour, "-m", ANA, code=2)
+    assert "write it like 08:00" in terminal.fails("add", "box centro", "today", hour, "-m", ANA, code=2)
 
 
 def test_a_second_prebooking_of_a_class_is_refused(terminal: Terminal) -> None:
     terminal.add_box_and_member()
     terminal.offer(day=day(6))
-    ask = ["add", "box", str(day(6)), "19:30", "-m", ANA]
+    ask = ["add", "box centro", str(day(6)), "19:30", "-m", ANA]
     terminal.succeeds(*ask)
     assert "waits for this class already" in terminal.fails(*ask)
     assert len(terminal.rows("select * from prebookings")) == 1
@@ -129,7 +129,7 @@ def test_a_class_that_the_member_has_already_booked_needs_again(terminal: Termin
     terminal.add_box_and_member()
     terminal.offer(day=day(1))
     _book(terminal, "1001")
-    ask = ["add", "box", "tomorrow", "19:30", "-m", ANA]
+    ask = ["add", "box centro", "tomorrow", "19:30", "-m", ANA]
     assert "has a place in WOD already" in terminal.fails(*ask)
     terminal.succeeds(*ask, "--again")
 
@@ -138,7 +138,7 @@ def test_a_class_that_has_begun_is_refused(terminal: Terminal) -> None:
     terminal.add_box_and_member()
     now = datetime.now(MADRID)
     terminal.offer(day=now.date(), at=f"{now:%H:%M}")
-    said = terminal.fails("add", "box", "today", f"{now:%H:%M}", "-m", ANA, code=2)
+    said = terminal.fails("add", "box centro", "today", f"{now:%H:%M}", "-m", ANA, code=2)
     assert "has begun" in said or "is over" in said
     assert terminal.rows("select * from prebookings") == []
 
@@ -149,7 +149,7 @@ def test_a_class_that_has_begun_is_refused(terminal: Terminal) -> None:
 def test_opens_overrides_the_opening_rule(terminal: Terminal, opens: str, utc: str) -> None:
     terminal.add_box_and_member()
     terminal.offer(day=day(6))
-    terminal.succeeds("add", "box", str(day(6)), "19:30", "-m", ANA, "--opens", opens)
+    terminal.succeeds("add", "box centro", str(day(6)), "19:30", "-m", ANA, "--opens", opens)
     [(at,)] = terminal.rows("select available_at from prebookings")
     assert f"{at.astimezone(UTC):%Y-%m-%d %H:%M}" == utc
 
@@ -157,7 +157,7 @@ def test_opens_overrides_the_opening_rule(terminal: Terminal, opens: str, utc: s
 def test_an_opening_after_the_class_or_an_unreadable_one_is_refused(terminal: Terminal) -> None:
     terminal.add_box_and_member()
     terminal.offer(day=day(6))
-    ask = ["add", "box", str(day(6)), "19:30", "-m", ANA, "--opens"]
+    ask = ["add", "box centro", str(day(6)), "19:30", "-m", ANA, "--opens"]
     assert "begun already" in terminal.fails(*ask, f"{day(6)} 19:30", code=2)
     assert "on the gym's clock" in terminal.fails(*ask, "tomorrow at noon", code=2)
     assert terminal.rows("select * from prebookings") == []
@@ -166,17 +166,17 @@ def test_an_opening_after_the_class_or_an_unreadable_one_is_refused(terminal: Te
 def test_the_waiting_list_option_sets_insist(terminal: Terminal) -> None:
     terminal.add_box_and_member()
     terminal.offer(day=day(6))
-    terminal.succeeds("add", "box", str(day(6)), "19:30", "-m", ANA, "--waiting-list")
+    terminal.succeeds("add", "box centro", str(day(6)), "19:30", "-m", ANA, "--waiting-list")
     assert terminal.rows("select booking_data -> 'insist' from prebookings") == [(1,)]
 
 
 def test_add_without_a_working_login_is_refused(terminal: Terminal) -> None:
     terminal.add_box()
     terminal.offer(day=day(6))
-    ask = ["add", "box", str(day(6)), "19:30", "-m", ANA]
+    ask = ["add", "box centro", str(day(6)), "19:30", "-m", ANA]
     assert f'prebooking login "Box Centro" --member {ANA}' in terminal.fails(*ask)
     terminal.twin.join(ANA, PASSWORD)
-    terminal.succeeds("login", "box", "-m", ANA, stdin=f"{PASSWORD}\n")
+    terminal.succeeds("login", "box centro", "-m", ANA, stdin=f"{PASSWORD}\n")
     terminal.connection.execute("update member_sessions set expired_at = now()")
     assert f'prebooking login "Box Centro" --member {ANA}' in terminal.fails(*ask)
 
@@ -185,7 +185,7 @@ def test_a_login_sealed_for_another_member_is_refused(terminal: Terminal) -> Non
     terminal.add_box_and_member()
     terminal.offer(day=day(6))
     terminal.connection.execute("update member_sessions set user_email = 'ben@example.com'")
-    said = terminal.fails("add", "box", str(day(6)), "19:30", "-m", "ben@example.com")
+    said = terminal.fails("add", "box centro", str(day(6)), "19:30", "-m", "ben@example.com")
     assert "log in again" in said
     assert terminal.rows("select * from prebookings") == []
 

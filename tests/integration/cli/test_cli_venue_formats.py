@@ -29,7 +29,7 @@ def test_a_class_is_found_by_its_hour_in_every_notation(terminal: Terminal, hour
     terminal.add_box_and_member()
     terminal.offer("1001", day=day(2), at="18:00", name="WOD")
     terminal.twin.page = Page(hours=hours)
-    terminal.succeeds("add", "box", str(day(2)), "18:00", "-m", ANA)
+    terminal.succeeds("add", "box centro", str(day(2)), "18:00", "-m", ANA)
     [(begins,)] = terminal.rows("select expires_at at time zone 'Europe/Madrid' from prebookings")
     assert f"{begins:%H:%M}" == "18:00"
 
@@ -42,7 +42,7 @@ def test_a_class_is_found_by_its_name_in_every_notation(terminal: Terminal, name
         terminal.offer(class_id, day=day(2), at="18:00", name=name)
     terminal.twin.page = Page(names=names, lists=lists)
     wanted = "BA\u0301SICA" + " \ufffd" * (names == "surrogate")
-    terminal.succeeds("add", "box", str(day(2)), "18:00", "--class", wanted, "-m", ANA)
+    terminal.succeeds("add", "box centro", str(day(2)), "18:00", "--class", wanted, "-m", ANA)
     assert terminal.rows("select booking_data ->> 'class_id' from prebookings") == [("1001",)]
 
 
@@ -51,11 +51,11 @@ def test_an_unreadable_class_is_listed_as_unreadable(terminal: Terminal) -> None
     lines = [{"id": 7, "className": "WOD", "time": "after lunch"}, {"id": "x y", "className": "Yoga", "time": "9:00"}]
     answer = CallPlan(acts=False, answer=json_reply({"bookings": lines}))
     terminal.twin.script("", answer, answer, method="GET", path=BOOKINGS)
-    said = terminal.succeeds("classes", "box", "tomorrow")
+    said = terminal.succeeds("classes", "box centro", "tomorrow")
     assert 'time cannot be read: "WOD" at "after lunch"' in said
     assert 'number cannot be read: "Yoga" at "9:00"' in said
     assert "has no classes" not in said
-    found = terminal.run("classes", "box", "tomorrow", "--json").json
+    found = terminal.run("classes", "box centro", "tomorrow", "--json").json
     assert [(one["name"], one["starts_at"]) for one in found] == [("WOD", None), ("Yoga", None)]
 
 
@@ -64,14 +64,14 @@ def test_a_closed_or_cancelled_class_is_shown_and_cannot_be_added(terminal: Term
     for class_id, at in (("1001", "07:00"), ("1002", "08:00"), ("1003", "09:00")):
         terminal.offer(class_id, day=day(2), at=at, name="WOD")
     terminal.twin.page = Page(closed={"1001"}, cancelled={"1002"})
-    said = terminal.succeeds("classes", "box", str(day(2))).splitlines()[3:]
+    said = terminal.succeeds("classes", "box centro", str(day(2))).splitlines()[3:]
     assert [("closed" in line, "cancelled" in line) for line in said] == [(True, False), (False, True), (False, False)]
     assert "is closed for bookings at the venue: say --anyway" in terminal.fails(
-        "add", "box", str(day(2)), "07:00", "-m", ANA
+        "add", "box centro", str(day(2)), "07:00", "-m", ANA
     )
-    assert "is cancelled" in terminal.fails("add", "box", str(day(2)), "08:00", "--anyway", "-m", ANA)
+    assert "is cancelled" in terminal.fails("add", "box centro", str(day(2)), "08:00", "--anyway", "-m", ANA)
     assert terminal.rows("select * from prebookings") == []
-    terminal.succeeds("add", "box", str(day(2)), "07:00", "--anyway", "-m", ANA)
+    terminal.succeeds("add", "box centro", str(day(2)), "07:00", "--anyway", "-m", ANA)
 
 
 # logins
@@ -82,14 +82,14 @@ def test_a_login_is_stored_whatever_the_cookie_s_attributes(terminal: Terminal, 
     terminal.twin.page = Page(cookies=cookies)
     terminal.add_box_and_member()
     terminal.offer("1001", day=day(1), at="07:00", name="WOD")
-    assert "WOD" in terminal.succeeds("classes", "box", "tomorrow", "-m", ANA)
+    assert "WOD" in terminal.succeeds("classes", "box centro", "tomorrow", "-m", ANA)
 
 
 def test_a_login_without_a_member_is_refused_by_the_command(terminal: Terminal) -> None:
     terminal.add_box()
     terminal.twin.join(ANA, PASSWORD)
     terminal.twin.script(ANA, CallPlan(acts=False, answer=json_reply({"data": []})), method="GET", path=WHOAMI)
-    assert "it names nobody" in terminal.fails("login", "box", "-m", ANA, stdin=f"{PASSWORD}\n")
+    assert "it names nobody" in terminal.fails("login", "box centro", "-m", ANA, stdin=f"{PASSWORD}\n")
     assert terminal.rows("select * from member_sessions") == []
 
 
@@ -97,14 +97,14 @@ def test_a_key_that_sealed_no_stored_login_is_refused_before_the_password_is_use
     terminal.add_box_and_member()
     terminal.environment.setenv("SESSION_ENCRYPTION_KEY", OTHER_KEY)
     calls = len(terminal.twin.ledger.entries)
-    said = terminal.fails("login", "box", "-m", ANA, stdin=f"{PASSWORD}\n")
+    said = terminal.fails("login", "box centro", "-m", ANA, stdin=f"{PASSWORD}\n")
     assert "is not the key that sealed the stored logins" in said
     assert "--new-key" in said
     assert len(terminal.twin.ledger.entries) == calls
     assert terminal.rows("select version from member_sessions") == [(1,)]
 
-    terminal.succeeds("login", "box", "--new-key", "-m", ANA, stdin=f"{PASSWORD}\n")
-    terminal.succeeds("login", "box", "-m", ANA, stdin=f"{PASSWORD}\n")
+    terminal.succeeds("login", "box centro", "--new-key", "-m", ANA, stdin=f"{PASSWORD}\n")
+    terminal.succeeds("login", "box centro", "-m", ANA, stdin=f"{PASSWORD}\n")
     assert terminal.rows("select version, key_id from member_sessions") == [(3, "66687aadf862bd77")]
 
 
@@ -114,5 +114,5 @@ def test_a_key_is_rotated_with_the_previous_key_set(terminal: Terminal) -> None:
 
     terminal.environment.setenv("SESSION_ENCRYPTION_KEY_PREVIOUS", os.environ["SESSION_ENCRYPTION_KEY"])
     terminal.environment.setenv("SESSION_ENCRYPTION_KEY", OTHER_KEY)
-    terminal.succeeds("login", "box", "-m", ANA, stdin=f"{PASSWORD}\n")
+    terminal.succeeds("login", "box centro", "-m", ANA, stdin=f"{PASSWORD}\n")
     assert terminal.rows("select key_id from member_sessions") != before
