@@ -1,4 +1,4 @@
-"""Who talks to the database in these tests, and what time it is there."""
+"""The connections to the database, its clock, the world on a virtual clock, and the terminal."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from tests.support.database import At, Connection, Database, set_clock
 from tests.support.factories import noon
 from tests.support.postgrest import which_rest
 from tests.support.terminal import Terminal, open_terminal
+from tests.support.world import World
 
 
 @pytest.fixture
@@ -34,6 +35,12 @@ def at(owner: Connection) -> At:
 
     _set(0)
     return _set
+
+
+@pytest.fixture
+def world(database: Database) -> World:
+    """A world on a virtual clock around the test's database."""
+    return World(database)
 
 
 @pytest.fixture

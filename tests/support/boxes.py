@@ -14,14 +14,12 @@ from uuid import UUID, uuid4
 from prebooking.bookers.aimharder.keeper import Kept, keep_sessions
 from prebooking.bookers.aimharder.seal import Seal
 from prebooking.bookers.aimharder.site import Session, fingerprint
-from prebooking.clock import Deadline, Reading
 from prebooking.local.venue.members import LoginRefused
-from prebooking.log import Log
 from prebooking.model import Summary
 from prebooking.settings import Settings
 from tests.support.doubles import EPOCH, VirtualClock
 from tests.support.factories import add_prebooking, add_session, add_venue
-from tests.support.world import ENVIRONMENT, World
+from tests.support.world import ENVIRONMENT, World, call_function
 
 HOST, BOX_ID = "mybox.aimharder.com", 10_584
 DAY = f"{EPOCH:%Y%m%d}"
@@ -85,7 +83,7 @@ class Gym:
 
     def book_by_hand(self, row: UUID, class_id: str = "") -> None:
         """Give the row's member a place in its class, or in another one, without a call of ours."""
-        place = replace(self.world.wish(row), venue=self.host)
+        place = replace(self.world.booking_call(row), venue=self.host)
         self.twin.book(replace(place, class_id=class_id or place.class_id))
 
     async def invoke(self, **how: Any) -> Summary:
@@ -102,16 +100,9 @@ class Gym:
 
     async def keep_sessions(self, *, clock: VirtualClock | None = None, **environment: str) -> Kept:
         """Invoke the function that keeps sessions alive."""
-        clock, instance_id = clock or VirtualClock(), uuid4()
-        return await keep_sessions(
-            Settings.from_environment(ENVIRONMENT | KEYS | environment),
-            instance_id=instance_id,
-            guard=Deadline(clock, Reading.of(clock), 8),
-            clock=clock,
-            log=Log(instance_id=instance_id),
-            to_database=self.world.wire,
-            to_venues=self.world.venue_wire,
-        )
+        settings = Settings.from_environment(ENVIRONMENT | KEYS | environment)
+        world, clock = self.world, clock or VirtualClock()
+        return await call_function(keep_sessions, settings, clock, world.wire, world.venue_wire, guard=8)
 
     def end(self, row: UUID) -> tuple[str, str | None]:
         """Return a row's status and outcome."""

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
 import httpx
+import pytest
 
+from prebooking.bookers import Booker, OpenBooker
+from prebooking.bookers.adapter import Invocation, open_systems
 from prebooking.clock import Clock, Deadline, Reading
+from prebooking.function import invocation
 from prebooking.function.invocation import run_once
 from prebooking.local import rest
 from prebooking.local.keys import Keys
 from prebooking.local.venue.server import TwinTransport
 from prebooking.local.venue.twin import Arrival, VenueTwin
 from prebooking.log import Log
-from prebooking.model import Summary
+from prebooking.model import Summary, Venue
 from prebooking.settings import Settings
 from tests.support.calls import prebooking
 from tests.support.database import Database, set_clock
@@ -26,6 +31,7 @@ from tests.support.doubles import EPOCH, VirtualClock, run_virtual
 from tests.support.factories import add_prebooking, add_venue
 
 T = TypeVar("T")
+BookerT = TypeVar("BookerT", bound=Booker)
 
 ENVIRONMENT = {
     "CRON_SECRET": "the-secret-of-the-cron",
@@ -70,25 +76,67 @@ class WorldTransport(httpx.AsyncBaseTransport):
         return rest.call(self._connection, keys=self.keys, function=function, headers=headers, body=request.content)
 
 
+async def call_function(
+    function: Callable[..., Awaitable[T]],
+    settings: Settings,
+    clock: Clock,
+    to_database: httpx.AsyncBaseTransport,
+    to_venues: httpx.AsyncBaseTransport,
+    *,
+    guard: float | None = None,
+    instance_id: UUID | None = None,
+    log: Log | None = None,
+) -> T:
+    """Call ``run_once`` or ``keep_sessions`` as its endpoint does, with this clock and these transports."""
+    instance_id = instance_id or uuid4()
+    return await function(
+        settings,
+        instance_id=instance_id,
+        guard=Deadline(clock, Reading.of(clock), guard or settings.execution_timeout_seconds),
+        clock=clock,
+        log=log or Log(instance_id=instance_id),
+        to_database=to_database,
+        to_venues=to_venues,
+    )
+
+
 class World:
-    """One database, one venue system, and as many invocations as a story wants."""
+    """One database, one venue system, and any number of invocations."""
 
     def __init__(self, database: Database, **venue: Any) -> None:
-        self.connection = database.connection
+        self.database, self.connection = database, database.connection
         self.twin = VenueTwin(now=lambda: VirtualClock().now(), secret=ENVIRONMENT["BOOKING_WEBHOOK_SECRET"], **venue)
         self.wire, self.venue_wire = WorldTransport(database), TwinTransport(self.twin, there=0.02, back=0.02)
+        self.replace_opener: Callable[[OpenBooker], OpenBooker] = lambda opens: opens
         self._numbers = itertools.count()
         set_clock(self.connection, EPOCH)
 
-    def play(self, story: Coroutine[Any, Any, T]) -> T:
-        """Play a story to its end, and let the venue finish what has reached it."""
+    def run(self, steps: Coroutine[Any, Any, T]) -> T:
+        """Run the steps, then wait until the venue has handled every call; return the result of the steps."""
 
-        async def all_of_it() -> T:
-            told = await story
+        async def run_and_wait() -> T:
+            result = await steps
             await self.venue_wire.drain()
-            return told
+            return result
 
-        return run_virtual(all_of_it())
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(invocation, "open_systems", self._open_systems)
+            return run_virtual(run_and_wait())
+
+    @asynccontextmanager
+    async def _open_systems(self, names: Iterable[str], of: Invocation) -> AsyncIterator[dict[str, OpenBooker]]:
+        async with open_systems(names, of) as openers:
+            yield {name: self.replace_opener(opens) for name, opens in openers.items()}
+
+    def use(self, booker: BookerT) -> BookerT:
+        """Book every venue with this booker from now on; return it."""
+
+        @asynccontextmanager
+        async def opened(_: Venue) -> AsyncIterator[Booker]:
+            yield booker
+
+        self.replace_opener = lambda _: opened
+        return booker
 
     def opening(
         self,
@@ -104,47 +152,37 @@ class World:
         class_id, opens = f"class {uuid4()}", EPOCH + timedelta(seconds=at)
         self.twin.open_class(class_id, opens_at=opens, capacity=capacity, waiting_list=waiting)
         venue = venue or add_venue(self.connection)
-        wish: dict[str, Any] = {"booking_data": {"class_id": class_id}, "available_at": opens} | how
+        values: dict[str, Any] = {"booking_data": {"class_id": class_id}, "available_at": opens} | how
         made = (EPOCH - timedelta(hours=1) + timedelta(seconds=next(self._numbers)) for _ in range(members))
-        return [add_prebooking(self.connection, venue, created_at=created_at, **wish) for created_at in made]
+        return [add_prebooking(self.connection, venue, created_at=created_at, **values) for created_at in made]
 
     async def invoke(self, *, clock: Clock | None = None, guard: float | None = None, **environment: str) -> Summary:
-        """Be the function, once."""
-        clock, instance_id = clock or VirtualClock(), uuid4()
-        settings = Settings.from_environment(ENVIRONMENT | environment)
-        deadline = Deadline(clock, Reading.of(clock), guard or settings.execution_timeout_seconds)
-        return await run_once(
-            settings,
-            instance_id=instance_id,
-            guard=deadline,
-            clock=clock,
-            log=Log(instance_id=instance_id),
-            to_database=self.wire,
-            to_venues=self.venue_wire,
-        )
+        """Run the scheduler once, with these variables added to the environment."""
+        settings, clock = Settings.from_environment(ENVIRONMENT | environment), clock or VirtualClock()
+        return await call_function(run_once, settings, clock, self.wire, self.venue_wire, guard=guard)
 
-    def wish(self, row_id: UUID) -> Arrival:
-        """Return a booking call for the row, as the venue hears it."""
+    def booking_call(self, row_id: UUID) -> Arrival:
+        """Return a booking call for the row, as the venue receives it."""
         row = self.row(row_id)
         about = (str(row_id), row["user_email"], row["booking_data"]["class_id"], str(row["venue_id"]))
         return Arrival(VirtualClock().now(), "POST", *about)
 
     def row(self, row_id: UUID) -> dict[str, Any]:
-        """Return a row as it stands."""
+        """Return all columns of a row."""
         return prebooking(self.connection, row_id)
 
     def ends(self, rows: list[UUID]) -> list[tuple[str, str | None]]:
-        """Return how rows stand: status and outcome."""
+        """Return the status and the outcome of each row."""
         query = "select status, outcome from public.prebookings where id = %s"
         return [self.connection.execute(query, [row]).fetchone() or ("gone", None) for row in rows]
 
     def sent(self) -> list[float]:
-        """Return when first calls arrived at the venue, in seconds since the epoch."""
+        """Return when the first call for each row arrived at the venue, in seconds since the epoch."""
         return [(arrival.at - EPOCH).total_seconds() for arrival in self.twin.ledger.first_calls()]
 
 
 async def minutes(world: World, runs: int) -> None:
-    """Trigger once a minute."""
+    """Invoke once per minute."""
     for _ in range(runs):
         await world.invoke()
         await asyncio.sleep(60)

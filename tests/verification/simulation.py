@@ -15,13 +15,12 @@ from uuid import UUID
 from psycopg.types.json import Jsonb
 
 from prebooking.bookers.aimharder.keeper import keep_sessions
-from prebooking.clock import Deadline, Reading
 from prebooking.function.invocation import run_once
 from prebooking.local import rest
 from prebooking.local.venue.twin import Arrival, VenueTwin
 from prebooking.settings import Settings
 from tests.support.doubles import EPOCH
-from tests.support.world import ENVIRONMENT
+from tests.support.world import ENVIRONMENT, call_function
 from tests.verification.database_clock import DatabaseClock
 from tests.verification.fault_plan import FaultPlan
 from tests.verification.instance import Instance, InstanceLoop, run_instances
@@ -213,14 +212,14 @@ class Simulation:
 
     async def _run(self, run: SimRun, instance_id: UUID, settings: Settings) -> None:
         clock = run.instance
-        run.summary = await run_once(
+        run.summary = await call_function(
+            run_once,
             settings,
+            clock,
+            self.database_wire,
+            self.venue_wire,
             instance_id=instance_id,
-            guard=Deadline(clock, Reading.of(clock), settings.execution_timeout_seconds),
-            clock=clock,
             log=WatchedLog(self.unexpected, instance_id=instance_id),
-            to_database=self.database_wire,
-            to_venues=self.venue_wire,
         )
         self.note(f"{clock.name}: answers {run.summary.message}, {run.summary.details} {run.summary.outcomes}")
 
@@ -233,14 +232,14 @@ class Simulation:
         return task
 
     async def _keep(self, clock: Instance, instance_id: UUID, settings: Settings) -> None:
-        kept = await keep_sessions(
+        kept = await call_function(
+            keep_sessions,
             settings,
+            clock,
+            self.database_wire,
+            self.venue_wire,
             instance_id=instance_id,
-            guard=Deadline(clock, Reading.of(clock), settings.execution_timeout_seconds),
-            clock=clock,
             log=WatchedLog(self.unexpected, instance_id=instance_id),
-            to_database=self.database_wire,
-            to_venues=self.venue_wire,
         )
         self.note(f"{clock.name}: answers {kept.details}")
 

@@ -54,7 +54,7 @@ def test_members_are_booked_in_order_with_one_call_each(gym: Gym) -> None:
     class_id = gym.gym_class(at=3, capacity=2)
     members = [gym.member(name) for name in ("ana", "ben", "cleo")]
     rows = [gym.prebook(email, class_id) for email in members]
-    summary = gym.world.play(gym.invoke(LEAD_SECONDS="4"))
+    summary = gym.world.run(gym.invoke(LEAD_SECONDS="4"))
     assert summary.outcomes == {"booked": 2, "full": 1}
     assert gym.world.ends(rows) == [("completed", "booked")] * 2 + [("failed", "full")]
     assert gym.calls(BOOK) == members
@@ -64,7 +64,7 @@ def test_members_are_booked_in_order_with_one_call_each(gym: Gym) -> None:
 
 def test_a_booked_row_has_the_venue_s_booking_id(gym: Gym) -> None:
     row = gym.prebook(gym.member("ana"), gym.gym_class())
-    gym.world.play(gym.invoke())
+    gym.world.run(gym.invoke())
     [act] = gym.twin.ledger.bookings()
     assert gym.world.row(row)["booking_id"] == act.booking_id
 
@@ -72,7 +72,7 @@ def test_a_booked_row_has_the_venue_s_booking_id(gym: Gym) -> None:
 def test_an_insisting_request_is_waitlisted_and_confirmed(gym: Gym) -> None:
     class_id = gym.gym_class(capacity=0, waiting=1)
     row = gym.prebook(gym.member("ana"), class_id, data={"insist": 1})
-    gym.world.play(gym.invoke())
+    gym.world.run(gym.invoke())
     assert gym.end(row) == ("completed", "waitlisted")
     assert gym.calls(BOOKINGS) == ["ana@example.com"]
 
@@ -88,14 +88,14 @@ def answers_without_acting(gym: Gym, answer: str) -> UUID:
 def test_a_clear_answer_settles_the_row_and_an_unreadable_one_does_not(gym: Gym, answer: str) -> None:
     """I4: the box may act on a call with an unreadable answer after a confirmation that was asked at once."""
     row = answers_without_acting(gym, answer)
-    gym.world.play(gym.invoke())
+    gym.world.run(gym.invoke())
     assert (gym.end(row), gym.booked()) == (AFTER_ONE_RUN[answer], [])
 
 
 @pytest.mark.parametrize("answer", AFTER_CONFIRMATION)
 def test_a_disputed_answer_is_a_refusal_after_a_later_confirmation(gym: Gym, answer: str) -> None:
     row = answers_without_acting(gym, answer)
-    gym.world.play(gym.invoke_each_minute(10, until=row))
+    gym.world.run(gym.invoke_each_minute(10, until=row))
     assert (gym.end(row), gym.booked()) == (AFTER_CONFIRMATION[answer], [])
 
 
@@ -106,7 +106,7 @@ def test_a_place_given_half_a_second_after_an_unreadable_answer_is_found(gym: Gy
     rows = [gym.prebook(email, class_id) for email in members]
     for email in members:
         gym.twin.script(email, CallPlan(answer=VERDICTS["page"], acts_after=0.5))
-    gym.world.play(gym.invoke_each_minute(10))  # each run confirms a few rows in doubt
+    gym.world.run(gym.invoke_each_minute(10))  # each run confirms a few rows in doubt
     assert gym.world.ends(rows) == [("completed", "reconciled")] * 20
     assert sorted(gym.booked()) == sorted(members)
 
@@ -134,7 +134,7 @@ def test_a_place_that_was_given_is_found_after_any_answer(gym: Gym, answer: str,
     email = gym.member("ana")
     row = gym.prebook(email, gym.gym_class())
     gym.twin.script(email, CallPlan(answer=VERDICTS.get(answer, DROP)))
-    gym.world.play(gym.invoke())
+    gym.world.run(gym.invoke())
     assert (gym.end(row), gym.booked()) == (("completed", outcome), [email])
 
 
@@ -144,7 +144,7 @@ def test_an_outdated_list_makes_no_refusal_of_a_place(gym: Gym, behind: float) -
     gym.twin.page.behind = behind
     email, class_id = gym.member("ana"), gym.gym_class(capacity=0, waiting=1)
     row = gym.prebook(email, class_id, data={"insist": 1})
-    gym.world.play(gym.invoke_each_minute(5, until=row))
+    gym.world.run(gym.invoke_each_minute(5, until=row))
     assert (gym.end(row), gym.booked()) == (("completed", "waitlisted"), [email])
 
 
@@ -159,7 +159,7 @@ def test_a_same_hour_answer_is_resolved_by_the_class_of_the_place(database: Data
         gym.book_by_hand(row, other)
         await gym.invoke_each_minute(3, until=row)
 
-    gym.world.play(scenario())
+    gym.world.run(scenario())
     assert gym.end(row) == ("completed" if held == "this" else "failed", outcome)
     assert len(gym.booked()) == 1
 
@@ -172,7 +172,7 @@ def test_a_login_is_used_without_a_refresh_for_any_clock_skew(gym: Gym, ahead: t
     class_id = gym.gym_class(at=3)
     members = [gym.member(name, old=timedelta(minutes=27)) for name in ("ana", "ben", "cleo")]
     rows = [gym.prebook(email, class_id) for email in members]
-    gym.world.play(gym.invoke(clock=VirtualClock(wall_skew=ahead), LEAD_SECONDS="4"))
+    gym.world.run(gym.invoke(clock=VirtualClock(wall_skew=ahead), LEAD_SECONDS="4"))
     assert gym.world.ends(rows) == [("completed", "booked")] * 3
     assert (gym.calls(BOOK), gym.calls(TOKEN_UPDATE)) == (members, [])
 
@@ -184,7 +184,7 @@ def test_a_refresh_does_not_delay_members_with_a_valid_session(gym: Gym) -> None
         gym.prebook(email, class_id)
     gym.twin.expire(dead)
     gym.twin.script(dead, CallPlan(delay_before=2.0), path=TOKEN_UPDATE)
-    gym.world.play(gym.invoke())
+    gym.world.run(gym.invoke())
     assert gym.booked() == [alive, dead]
 
 
@@ -192,7 +192,7 @@ def test_an_expired_session_is_refreshed_and_the_call_repeated_once(gym: Gym) ->
     email = gym.member("ana")
     row = gym.prebook(email, gym.gym_class())
     gym.twin.expire(email)
-    gym.world.play(gym.invoke())
+    gym.world.run(gym.invoke())
     assert (gym.end(row), gym.world.row(row)["attempts"]) == (("completed", "booked"), 2)
     assert gym.calls(TOKEN_UPDATE) == [email]
 
@@ -201,7 +201,7 @@ def test_a_session_that_cannot_be_refreshed_fails_its_row_and_warns_later_ones(g
     email = gym.member("ana")
     row, later = gym.prebook(email, gym.gym_class()), gym.prebook(email, gym.gym_class(at=3_600))
     gym.twin.members.log_out(email)
-    gym.world.play(gym.invoke())
+    gym.world.run(gym.invoke())
     assert (gym.end(row), gym.session(email)["expired"]) == (("failed", "session_expired"), True)
     assert "log in again" in gym.world.row(later)["warning"]
     assert gym.calls(BOOK) == [email], "the second call would have been the same"
@@ -209,7 +209,7 @@ def test_a_session_that_cannot_be_refreshed_fails_its_row_and_warns_later_ones(g
 
 def test_a_row_without_a_login_stays_pending_with_a_warning(gym: Gym) -> None:
     row = gym.prebook("ana@example.com", gym.gym_class())
-    gym.world.play(gym.invoke())
+    gym.world.run(gym.invoke())
     assert gym.end(row) == ("pending", None)
     assert gym.world.row(row)["warning"].startswith("no_login: ")
     assert gym.twin.ledger.arrivals(None) == []
@@ -227,14 +227,14 @@ def test_a_row_waits_for_a_login_that_opens_and_is_booked_with_it(gym: Gym, stor
     }
     add_session(gym.connection, gym.venue, email, sealed=sealed[stored], refreshed_at=EPOCH)
     row = gym.prebook(email, gym.gym_class())
-    gym.world.play(gym.invoke())
+    gym.world.run(gym.invoke())
     assert (gym.end(row), gym.world.row(row)["claimed_by"]) == (("pending", None), None)
     assert gym.twin.ledger.arrivals(None) == []
 
     gym.twin.join(email, PASSWORD)
     gym.connection.execute("delete from public.member_sessions where user_email = %s", [email])
     gym.log_in(email)
-    gym.world.play(gym.invoke_each_minute(20, until=row))
+    gym.world.run(gym.invoke_each_minute(20, until=row))
     assert gym.end(row) == ("completed", "booked")
 
 
@@ -242,7 +242,7 @@ def test_a_login_known_to_be_over_fails_the_row_without_a_call(gym: Gym) -> None
     email = gym.member("ana")
     row = gym.prebook(email, gym.gym_class())
     gym.connection.execute("update public.member_sessions set expired_at = refreshed_at")
-    gym.world.play(gym.invoke())
+    gym.world.run(gym.invoke())
     assert gym.end(row) == ("failed", "session_expired")
     assert gym.twin.ledger.arrivals(None) == []
 
@@ -259,7 +259,7 @@ def test_a_deployment_with_another_key_leaves_the_rows_to_ours(gym: Gym) -> None
         await asyncio.sleep(1)
         await gym.invoke()
 
-    gym.world.play(scenario())
+    gym.world.run(scenario())
     assert gym.world.ends(rows) == [("completed", "booked")] * 3
     assert gym.world.row(rows[0])["warning"] is None
 
@@ -267,7 +267,7 @@ def test_a_deployment_with_another_key_leaves_the_rows_to_ours(gym: Gym) -> None
 def test_a_previous_key_opens_the_logins_it_has_sealed(gym: Gym) -> None:
     row = gym.prebook(gym.member("ana"), gym.gym_class())
     ours = KEYS["SESSION_ENCRYPTION_KEY"]
-    gym.world.play(gym.invoke(SESSION_ENCRYPTION_KEY="A" * 43 + "=", SESSION_ENCRYPTION_KEY_PREVIOUS=ours))
+    gym.world.run(gym.invoke(SESSION_ENCRYPTION_KEY="A" * 43 + "=", SESSION_ENCRYPTION_KEY_PREVIOUS=ours))
     assert gym.end(row) == ("completed", "booked")
 
 
@@ -277,7 +277,7 @@ def test_no_cookie_is_sent_with_another_member_s_call(gym: Gym) -> None:
     for email in members:
         gym.prebook(email, class_id)
         gym.twin.expire(email)
-    gym.world.play(gym.invoke())
+    gym.world.run(gym.invoke())
     assert sorted(gym.booked()) == sorted(members), "the box identifies a member by the cookie alone"
 
 
@@ -294,7 +294,7 @@ def test_a_row_in_doubt_is_confirmed_before_a_call_is_sent(gym: Gym, *, was_book
             gym.book_by_hand(row)
         await gym.invoke()
 
-    gym.world.play(scenario())
+    gym.world.run(scenario())
     assert gym.end(row) == ("completed", "reconciled" if was_booked else "booked")
     assert gym.booked() == [email]
     assert gym.calls(WHOAMI) == ([] if was_booked else [email])
@@ -309,7 +309,7 @@ def test_a_dead_session_does_not_settle_a_row_in_doubt(gym: Gym) -> None:
         gym.twin.members.log_out(email)
         await gym.invoke()
 
-    gym.world.play(scenario())
+    gym.world.run(scenario())
     assert gym.end(row) == ("pending", None)
     assert gym.calls(BOOK) == []
     assert gym.world.row(row)["maybe_sent"]
@@ -324,7 +324,7 @@ def test_an_expired_session_is_refreshed_to_confirm_a_row_in_doubt(gym: Gym) -> 
         gym.twin.expire(email)
         await gym.invoke()
 
-    gym.world.play(scenario())
+    gym.world.run(scenario())
     assert (gym.end(row), gym.booked()) == (("completed", "reconciled"), [email])
 
 
@@ -336,7 +336,7 @@ def test_a_box_that_blocks_us_is_paused_and_the_other_rows_released(gym: Gym) ->
     members = [gym.member(name) for name in ("ana", "ben", "cleo", "dan", "eve")]
     rows = [gym.prebook(email, class_id) for email in members]
     gym.twin.script(members[0], CallPlan(acts=False, answer=VERDICTS["blocked"]))
-    gym.world.play(gym.invoke(STAGGER_MS="200"))
+    gym.world.run(gym.invoke(STAGGER_MS="200"))
     assert gym.calls(BOOK) == members[:1]
     assert [gym.world.row(row)["claimed_by"] is None for row in rows] == [False, True, True, True, True]
     paused = gym.connection.execute("select paused_until from public.venues").fetchone()
@@ -347,13 +347,13 @@ def test_a_box_that_blocks_us_is_paused_and_the_other_rows_released(gym: Gym) ->
 def test_a_call_that_is_too_early_is_repeated_three_times(gym: Gym) -> None:
     email = gym.member("ana")
     row = gym.prebook(email, gym.gym_class(at=5), available_at=EPOCH)
-    gym.world.play(gym.invoke())
+    gym.world.run(gym.invoke())
     assert (gym.end(row), gym.world.row(row)["attempts"]) == (("pending", None), 4)
 
 
 def test_the_box_gets_only_booking_calls_before_an_opening(gym: Gym) -> None:
     row = gym.prebook(gym.member("ana"), gym.gym_class(at=3))
-    gym.world.play(gym.invoke(LEAD_SECONDS="4"))
+    gym.world.run(gym.invoke(LEAD_SECONDS="4"))
     assert [arrival.path for arrival in gym.twin.ledger.arrivals(None)] == [BOOK]
     assert gym.end(row) == ("completed", "booked")
 
@@ -375,7 +375,7 @@ def test_no_session_is_sent_to_a_host_outside_aimharder(gym: Gym, host: str) -> 
     row = gym.prebook(gym.member("ana"), gym.gym_class())
     gym.connection.execute("alter table public.venues drop constraint venues_host_check")  # which refuses most of them
     gym.connection.execute("update public.venues set host = %s", [host])
-    gym.world.play(gym.invoke())
+    gym.world.run(gym.invoke())
     assert gym.end(row) == ("pending", None), "the operator can correct the host"
     assert gym.twin.ledger.arrivals(None) == []
 
@@ -386,7 +386,7 @@ def test_a_venue_with_a_bad_host_does_not_stop_another_venue(gym: Gym, host: str
     bad_row, good_row = (one.prebook(one.member("ana"), one.gym_class()) for one in (gym, good))
     gym.connection.execute("alter table public.venues drop constraint venues_host_check")  # which refuses two of them
     gym.connection.execute("update public.venues set host = %s where id = %s", [host, gym.venue])
-    gym.world.play(gym.invoke())
+    gym.world.run(gym.invoke())
     assert gym.world.ends([bad_row, good_row]) == [("pending", None), ("completed", "booked")]
 
 
@@ -401,7 +401,7 @@ def test_a_venue_with_a_bad_host_does_not_stop_another_venue(gym: Gym, host: str
 def test_unreadable_booking_data_fails_its_row_and_no_other(gym: Gym, data: dict[str, Any]) -> None:
     class_id = gym.gym_class()
     bad, good = gym.prebook(gym.member("ana"), class_id, data=data), gym.prebook(gym.member("ben"), class_id)
-    gym.world.play(gym.invoke())
+    gym.world.run(gym.invoke())
     assert gym.world.ends([bad, good]) == [("failed", "bad_data"), ("completed", "booked")]
     assert gym.booked() == ["ben@example.com"]
 
@@ -416,12 +416,12 @@ def test_unreadable_booking_data_fails_its_row_and_no_other(gym: Gym, data: dict
 )
 def test_every_accepted_spelling_of_booking_data_is_booked(gym: Gym, written: dict[str, Any]) -> None:
     row = gym.prebook(gym.member("ana"), gym.gym_class(), data=written)
-    gym.world.play(gym.invoke())
+    gym.world.run(gym.invoke())
     assert gym.end(row) == ("completed", "booked")
 
 
 def test_a_deployment_without_a_key_leaves_the_rows_to_others(gym: Gym) -> None:
     row = gym.prebook(gym.member("ana"), gym.gym_class())
-    gym.world.play(gym.world.invoke())
+    gym.world.run(gym.world.invoke())
     assert gym.end(row) == ("pending", None)
     assert gym.world.row(row)["claimed_by"] is None

@@ -54,7 +54,7 @@ def test_an_expired_session_is_refreshed_once_for_all_rows_of_its_member(gym: Gy
     rows = [gym.prebook(email, gym.gym_class(time=time)) for time in ("07:00", "09:00")]
     gym.twin.expire(email)
     gym.twin.script(email, CallPlan(), CallPlan(), CallPlan(delay_before=slow), CallPlan(delay_before=slow), path=BOOK)
-    gym.world.play(gym.invoke())
+    gym.world.run(gym.invoke())
     assert gym.world.ends(rows) == [("completed", "booked")] * 2
     assert gym.calls(TOKEN_UPDATE) == [email]
 
@@ -63,7 +63,7 @@ def test_an_address_in_another_case_is_the_same_member(gym: Gym) -> None:
     email = member_with_expired_session(gym)
     rows = [gym.prebook(email, gym.gym_class()), gym.prebook("Ana@example.com", gym.gym_class(time="09:00"))]
     gym.twin.script(email, CallPlan(delay_after=0.3), path=TOKEN_UPDATE)
-    gym.world.play(gym.invoke())
+    gym.world.run(gym.invoke())
     assert gym.world.ends(rows) == [("completed", "booked")] * 2
 
 
@@ -72,7 +72,7 @@ def test_a_token_whose_refresh_has_no_answer_is_not_sent_again_and_ends_no_login
     email = member_with_expired_session(gym)
     rows = [gym.prebook(email, gym.gym_class(time=time)) for time in ("07:00", "08:00", "09:00")]
     gym.twin.script(email, plan, path=TOKEN_UPDATE)
-    gym.world.play(gym.invoke())
+    gym.world.run(gym.invoke())
     assert gym.calls(TOKEN_UPDATE) == [email]
     assert (gym.world.ends(rows), gym.session(email)["expired"]) == ([("pending", None)] * 3, False)
 
@@ -81,7 +81,7 @@ def test_a_run_waits_for_a_login_that_another_run_is_refreshing(gym: Gym) -> Non
     email = member_with_expired_session(gym)
     row = gym.prebook(email, gym.gym_class())
     lease_to_another_run(gym)
-    gym.world.play(side_by_side(gym.invoke(), log_in_after(gym, email, 1.0)))
+    gym.world.run(side_by_side(gym.invoke(), log_in_after(gym, email, 1.0)))
     assert (gym.end(row), gym.calls(TOKEN_UPDATE)) == (("completed", "booked"), [])
 
 
@@ -90,7 +90,7 @@ def test_a_run_waits_for_a_login_that_another_run_is_refreshing(gym: Gym) -> Non
 
 def test_a_refresh_is_not_started_without_time_for_its_answer(gym: Gym) -> None:
     gym.prebook(member_with_expired_session(gym), gym.gym_class())
-    gym.world.play(gym.invoke(guard=5.0))
+    gym.world.run(gym.invoke(guard=5.0))
     assert gym.calls(TOKEN_UPDATE) == []
 
 
@@ -99,7 +99,7 @@ def test_a_box_that_takes_three_seconds_to_refresh_ends_no_login(gym: Gym) -> No
     for email in members:
         gym.prebook(email, gym.gym_class(at=7200))
         gym.twin.script(email, CallPlan(delay_before=3.0), path=TOKEN_UPDATE)
-    gym.world.play(gym.keep_sessions())
+    gym.world.run(gym.keep_sessions())
     assert [gym.session(email)["version"] for email in members] == [2, 2]
 
 
@@ -109,7 +109,7 @@ def test_a_row_whose_login_was_refreshed_too_late_is_released(gym: Gym) -> None:
     row, _ = (gym.prebook(email, class_id) for email in (ana, ben))
     gym.twin.script(ana, CallPlan(delay_after=0.3), path=TOKEN_UPDATE)
     gym.twin.script(ben, CallPlan(acts=False, answer=VERDICTS["blocked"]), path=BOOK)
-    summary = gym.world.play(gym.invoke())
+    summary = gym.world.run(gym.invoke())
     assert gym.end(row) == ("pending", None)
     assert (gym.world.row(row)["claimed_by"], gym.world.row(row)["maybe_sent"]) == (None, False)
     assert summary.outcomes == {"blocked": 1, "logged_out": 1}
@@ -120,7 +120,7 @@ def test_a_run_waits_for_a_refresh_of_another_run_until_its_guard(gym: Gym) -> N
     row = gym.prebook(email, gym.gym_class())
     gym.twin.script(email, CallPlan(delay_after=4.0), path=BOOK)
     lease_to_another_run(gym)
-    summary = gym.world.play(gym.invoke(guard=5.0))
+    summary = gym.world.run(gym.invoke(guard=5.0))
     assert (summary.timed_out, summary.outcomes) == (False, {"logged_out": 1})
     assert gym.end(row) == ("pending", None)
 
@@ -131,7 +131,7 @@ def test_the_two_requests_of_a_confirmation_share_one_time_limit(gym: Gym, liste
     gym.prebook_in_doubt(email, gym.gym_class())
     gym.twin.script(email, CallPlan(delay_after=listed * CONFIRM_TIME), method="GET", path=BOOKINGS)
     gym.twin.script(email, CallPlan(delay_after=known * CONFIRM_TIME), method="GET", path=WHOAMI)
-    summary = gym.world.play(gym.invoke())
+    summary = gym.world.run(gym.invoke())
     assert summary.execution_time_ms < 1100 * CONFIRM_TIME
 
 
@@ -145,7 +145,7 @@ def test_one_failed_write_of_the_keeper_ends_no_other_login(gym: Gym) -> None:
     for email in members[1:]:
         gym.twin.script(email, CallPlan(delay_after=1.9), path=TOKEN_UPDATE)
     lose(gym, "save_session_v1", ["before"] * 3)
-    assert not gym.world.play(gym.keep_sessions()).success
+    assert not gym.world.run(gym.keep_sessions()).success
     assert [gym.session(email)["version"] for email in members] == [1, 2, 2, 2]
 
 
@@ -155,14 +155,14 @@ def test_a_failed_second_claim_of_the_keeper_ends_no_login(gym: Gym) -> None:
         gym.prebook(email, gym.gym_class(at=3600))
         gym.twin.script(email, CallPlan(delay_after=1.9), path=TOKEN_UPDATE)
     lose(gym, "claim_sessions_v1", ["", "before", "before", "before"])
-    assert not gym.world.play(gym.keep_sessions()).success
+    assert not gym.world.run(gym.keep_sessions()).success
     assert [gym.session(email)["version"] for email in members] == [2, 2]
 
 
 def test_a_refreshed_login_that_could_not_be_stored_still_books(gym: Gym) -> None:
     row = gym.prebook(member_with_expired_session(gym), gym.gym_class())
     lose(gym, "save_session_v1", ["before"] * 3)
-    gym.world.play(gym.invoke())
+    gym.world.run(gym.invoke())
     assert gym.end(row) == ("completed", "booked")
 
 
@@ -173,7 +173,7 @@ def test_a_login_made_during_a_refresh_of_the_old_one_is_used(gym: Gym, *, dead:
     if dead:
         gym.twin.members.log_out(email)
     gym.twin.script(email, CallPlan(delay_after=1.0), path=TOKEN_UPDATE)
-    gym.world.play(side_by_side(gym.invoke(), log_in_after(gym, email, 0.5)))
+    gym.world.run(side_by_side(gym.invoke(), log_in_after(gym, email, 0.5)))
     assert gym.end(row) == ("completed", "booked")
     assert (gym.session(email)["version"], gym.session(email)["expired"]) == (2, False)
 
@@ -189,7 +189,7 @@ def test_a_login_made_during_a_refresh_of_the_old_one_is_not_ended(gym: Gym) -> 
         for session in [one for one in gym.twin.members._sessions.values() if one.cookie != new]:
             gym.twin.members._end(session, with_token=True)
 
-    gym.world.play(side_by_side(gym.invoke(), log_in_after(gym, email, 0.5), end_all_sessions_but_the_new_one()))
+    gym.world.run(side_by_side(gym.invoke(), log_in_after(gym, email, 0.5), end_all_sessions_but_the_new_one()))
     assert gym.end(row) == ("completed", "booked")
     assert not gym.session(email)["expired"]
 
@@ -203,7 +203,7 @@ def test_a_login_removed_during_its_refresh_fails_no_row_and_no_run(gym: Gym) ->
         await asyncio.sleep(0.5)
         gym.connection.execute("delete from public.member_sessions where user_email = %s", [email])
 
-    summary, _ = gym.world.play(side_by_side(gym.invoke(), log_out()))
+    summary, _ = gym.world.run(side_by_side(gym.invoke(), log_out()))
     assert summary.success
     assert gym.end(row) == ("pending", None)
 
@@ -220,7 +220,7 @@ def test_a_token_that_cannot_be_stored_or_sent_is_not_kept(gym: Gym, token: str)
         await asyncio.sleep(1310)
         return (await gym.invoke()).success
 
-    assert gym.world.play(scenario())
+    assert gym.world.run(scenario())
     assert gym.end(row) == ("completed", "booked"), "with the previous token"
 
 
@@ -239,7 +239,7 @@ def test_the_keeper_ends_no_login_during_an_opening(gym: Gym, slow: float) -> No
         await asyncio.sleep(2.9)
         await gym.keep_sessions()
 
-    gym.world.play(side_by_side(keeper(), gym.invoke(LEAD_SECONDS="4")))
+    gym.world.run(side_by_side(keeper(), gym.invoke(LEAD_SECONDS="4")))
     assert gym.world.ends(rows) == [("completed", "booked")] * 8
     assert gym.calls(BOOK) == members, "one call each"
 
@@ -258,7 +258,7 @@ def test_a_list_without_the_member_s_mark_does_not_settle_a_row(gym: Gym, shown:
         gym.book_by_hand(row)
         await gym.invoke()
 
-    gym.world.play(scenario())
+    gym.world.run(scenario())
     assert (gym.booked(), gym.end(row)) == ([email], ("pending", None))
 
 
@@ -272,7 +272,7 @@ def test_a_family_member_s_place_is_confirmed_with_the_family_id(gym: Gym, monke
         return await send(request)
 
     monkeypatch.setattr(gym.world.venue_wire, "handle_async_request", listen)
-    gym.world.play(gym.invoke())
+    gym.world.run(gym.invoke())
     assert asked == ["77"]
 
 
@@ -283,6 +283,6 @@ def test_a_box_that_is_down_is_called_at_most_four_times_per_row(gym: Gym) -> No
     email = gym.member("ana")
     row = gym.prebook(email, gym.gym_class())
     gym.twin.script(email, *[CallPlan(acts=False, answer=VERDICTS["down"])] * 200, path=BOOK)
-    gym.world.play(gym.invoke_each_minute(15))
+    gym.world.run(gym.invoke_each_minute(15))
     assert (len(gym.calls(BOOK)), gym.end(row)) == (4, ("failed", "rejected"))
     assert "4 calls" in gym.world.row(row)["error_message"]

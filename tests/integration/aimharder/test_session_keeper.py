@@ -46,7 +46,7 @@ def test_a_session_is_kept_alive_for_a_day_and_then_books(gym: Gym) -> None:
         await asyncio.sleep(10 * 60)  # past the opening, and before the session's half hour is over
         return (await gym.invoke()).message
 
-    assert gym.world.play(scenario()) == "Processed 1 prebooking"
+    assert gym.world.run(scenario()) == "Processed 1 prebooking"
     assert [act.member for act in gym.twin.ledger.bookings()] == [email]
     assert gym.session(email)["version"] > 60
 
@@ -54,7 +54,7 @@ def test_a_session_is_kept_alive_for_a_day_and_then_books(gym: Gym) -> None:
 def test_the_answer_counts_refreshes_and_recent_logins_are_left(gym: Gym) -> None:
     old = [member(gym, name) for name in ("ana", "ben")]
     member(gym, "cleo", old=timedelta(minutes=7))
-    kept = gym.world.play(gym.keep_sessions())
+    kept = gym.world.run(gym.keep_sessions())
     assert kept.as_json()["message"] == "Refreshed 2 sessions"
     assert (kept.success, kept.details) == (True, {"refreshed": 2, "expired": 0, "failed": 0})
     assert gym.calls(TOKEN_UPDATE) == old
@@ -63,7 +63,7 @@ def test_the_answer_counts_refreshes_and_recent_logins_are_left(gym: Gym) -> Non
 def test_a_session_that_is_over_warns_long_before_the_opening(gym: Gym) -> None:
     email = member(gym, "ana", opens=23 * HOUR)
     gym.twin.members.log_out(email)
-    kept = gym.world.play(gym.keep_sessions())
+    kept = gym.world.run(gym.keep_sessions())
     assert (kept.success, kept.details["expired"]) == (True, 1)
     assert warning(gym, email) == "session_expired: the venue asks the member to log in again."
     assert gym.session(email)["expired"]
@@ -81,7 +81,7 @@ def test_a_failed_refresh_is_warned_about_and_tried_again(gym: Gym, answer: str)
         await gym.keep_sessions()
         return first
 
-    assert gym.world.play(scenario()) == (
+    assert gym.world.run(scenario()) == (
         "session_not_refreshed: AimHarder did not refresh the login; it is tried again."
     )
     assert (warning(gym, email), gym.session(email)["version"]) == (None, 2)
@@ -93,7 +93,7 @@ def test_a_session_that_cannot_be_opened_is_warned_about_and_left(gym: Gym, toke
     gym.keep(email, Session(token, {}, "f" * 50), old=OLD, seal=seal)
     gym.connection.execute("update public.member_sessions set key_id = null")  # it may be ours
     gym.prebook(email, gym.gym_class(at=HOUR))
-    kept = gym.world.play(gym.keep_sessions())
+    kept = gym.world.run(gym.keep_sessions())
     assert (kept.details["failed"], gym.twin.ledger.arrivals(None)) == (1, [])
     assert "cannot be opened" in (warning(gym, email) or "")
 
@@ -101,7 +101,7 @@ def test_a_session_that_cannot_be_opened_is_warned_about_and_left(gym: Gym, toke
 def test_a_venue_that_blocks_us_is_paused_and_called_no_more(gym: Gym) -> None:
     members = [member(gym, name) for name in ("ana", "ben", "cleo")]
     gym.twin.script(members[0], CallPlan(acts=False, answer=VERDICTS["blocked"]), path=TOKEN_UPDATE)
-    gym.world.play(gym.keep_sessions())
+    gym.world.run(gym.keep_sessions())
     assert gym.calls(TOKEN_UPDATE) == members[:1]
     row = gym.connection.execute("select paused_until is not null from public.venues").fetchone()
     assert row == (True,)
@@ -109,7 +109,7 @@ def test_a_venue_that_blocks_us_is_paused_and_called_no_more(gym: Gym) -> None:
 
 def test_concurrent_rounds_refresh_each_session_once(gym: Gym) -> None:
     members = [member(gym, name) for name in ("ana", "ben", "cleo", "dan")]
-    gym.world.play(side_by_side(gym.keep_sessions(), gym.keep_sessions(), gym.keep_sessions()))
+    gym.world.run(side_by_side(gym.keep_sessions(), gym.keep_sessions(), gym.keep_sessions()))
     assert sorted(gym.calls(TOKEN_UPDATE)) == sorted(members)
     assert [gym.session(email)["version"] for email in members] == [2] * 4
 
@@ -118,7 +118,7 @@ def test_a_concurrent_round_and_booking_refresh_the_session_once(gym: Gym) -> No
     email = gym.member("ana", old=timedelta(minutes=21))
     row = gym.prebook(email, gym.gym_class())
     gym.twin.expire(email)
-    gym.world.play(side_by_side(gym.keep_sessions(), gym.invoke()))
+    gym.world.run(side_by_side(gym.keep_sessions(), gym.invoke()))
     assert gym.calls(TOKEN_UPDATE) == [email]
     assert gym.end(row) == ("completed", "booked")
 
@@ -126,7 +126,7 @@ def test_a_concurrent_round_and_booking_refresh_the_session_once(gym: Gym) -> No
 def test_refreshes_are_spaced_out_and_end_within_the_guard(gym: Gym) -> None:
     for number in range(60):
         member(gym, f"member{number}")
-    kept = gym.world.play(gym.keep_sessions())
+    kept = gym.world.run(gym.keep_sessions())
     at = [arrival.at for arrival in gym.twin.ledger.arrivals(path=TOKEN_UPDATE)]
     assert min((after - before).total_seconds() for before, after in pairwise(at)) > 0.099
     assert (kept.timed_out, kept.execution_time_ms < 8_000) == (True, True)
@@ -138,7 +138,7 @@ def test_refreshes_are_spaced_out_and_end_within_the_guard(gym: Gym) -> None:
 def test_a_refresh_that_is_not_answered_leaves_time_for_the_warning(gym: Gym) -> None:
     email = member(gym, "ana")
     gym.twin.script(email, CallPlan(delay_before=9), path=TOKEN_UPDATE)
-    kept = gym.world.play(gym.keep_sessions())
+    kept = gym.world.run(gym.keep_sessions())
     assert (warning(gym, email) or "").startswith("session_not_refreshed: ")
     assert kept.execution_time_ms < 7_000
 
@@ -147,7 +147,7 @@ def test_a_refresh_that_is_not_answered_leaves_time_for_the_warning(gym: Gym) ->
 def test_an_unreachable_database_is_a_failure(gym: Gym, function: str) -> None:
     member(gym, "ana")
     gym.world.wire.loses = lambda called: "before" if called == function else ""
-    assert not gym.world.play(gym.keep_sessions()).success
+    assert not gym.world.run(gym.keep_sessions()).success
 
 
 # one bad login or venue
@@ -171,7 +171,7 @@ def test_a_bad_login_or_venue_ends_no_other_login(database: Database, spoils: st
     for rule in ("venues drop constraint venues_host_check", "member_sessions alter refreshed_at type timestamptz"):
         world.connection.execute(f"alter table public.{rule}".encode())  # these rules refuse most of the cases
     world.connection.execute(spoils.encode(), [bad.venue])
-    kept = world.play(good.keep_sessions())
+    kept = world.run(good.keep_sessions())
     assert good.calls(TOKEN_UPDATE)[-1:] == [email]
     assert good.session(email)["version"] == 2
     assert kept.details["refreshed"] + kept.details["failed"] == 13
@@ -187,7 +187,7 @@ def test_an_unexpected_error_ends_no_other_login(gym: Gym, monkeypatch: pytest.M
         return await send(request)
 
     monkeypatch.setattr(gym.world.wire, "handle_async_request", fail_once)
-    assert not gym.world.play(gym.keep_sessions()).success
+    assert not gym.world.run(gym.keep_sessions()).success
     assert [gym.session(email)["version"] for email in members] == [1, 2, 2]
 
 
@@ -196,36 +196,36 @@ def test_an_unexpected_error_ends_no_other_login(gym: Gym, monkeypatch: pytest.M
 
 def test_a_member_without_a_login_is_warned_by_the_keeper(gym: Gym) -> None:
     gym.prebook("ana@example.com", gym.gym_class(at=23 * HOUR))
-    kept = gym.world.play(gym.keep_sessions())
+    kept = gym.world.run(gym.keep_sessions())
     assert kept.no_login == 1
     assert (warning(gym, "ana@example.com") or "").startswith("no_login: ")
 
 
 def test_a_login_sealed_with_another_key_is_left_and_warned_about(gym: Gym) -> None:
     email = member(gym, "ana")
-    kept = gym.world.play(gym.keep_sessions(SESSION_ENCRYPTION_KEY="A" * 43 + "="))
+    kept = gym.world.run(gym.keep_sessions(SESSION_ENCRYPTION_KEY="A" * 43 + "="))
     assert (kept.success, kept.details["failed"], gym.calls(TOKEN_UPDATE)) == (True, 0, [])
     assert (warning(gym, email) or "").startswith("other_key: ")
 
-    gym.world.play(gym.keep_sessions())
+    gym.world.run(gym.keep_sessions())
     assert (warning(gym, email), gym.session(email)["version"]) == (None, 2)
 
 
 def test_a_keeper_without_a_key_warns_of_nothing(gym: Gym) -> None:
     email = member(gym, "ana")
-    kept = gym.world.play(gym.keep_sessions(SESSION_ENCRYPTION_KEY=""))
+    kept = gym.world.run(gym.keep_sessions(SESSION_ENCRYPTION_KEY=""))
     assert (kept.success, warning(gym, email), gym.session(email)["version"]) == (True, None, 1)
 
 
 def test_a_function_clock_that_is_an_hour_ahead_refreshes_no_recent_login(gym: Gym) -> None:
     member(gym, "ana", old=timedelta(minutes=7))
-    gym.world.play(gym.keep_sessions(clock=VirtualClock(wall_skew=timedelta(hours=1))))
+    gym.world.run(gym.keep_sessions(clock=VirtualClock(wall_skew=timedelta(hours=1))))
     assert gym.calls(TOKEN_UPDATE) == []
 
 
 def test_a_refreshed_login_is_sealed_with_the_current_key_and_has_its_id(gym: Gym) -> None:
     member(gym, "ana")
-    gym.world.play(
+    gym.world.run(
         gym.keep_sessions(
             SESSION_ENCRYPTION_KEY="A" * 43 + "=", SESSION_ENCRYPTION_KEY_PREVIOUS=KEYS["SESSION_ENCRYPTION_KEY"]
         )

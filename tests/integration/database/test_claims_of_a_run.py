@@ -46,14 +46,14 @@ def test_a_row_that_was_locked_is_taken_by_the_same_run_although_nothing_else_is
 ) -> None:
     world = World(database)
     [row] = world.opening(1)
-    world.play(locked_for(seconds, world, database, row))
+    world.run(locked_for(seconds, world, database, row))
     assert world.ends([row]) == [BOOKED]
 
 
 def test_a_run_waits_for_a_locked_row_no_longer_than_it_asks_again(database: Database) -> None:
     world = World(database)
     [row] = world.opening(1)
-    summary = world.play(locked_for(4.0, world, database, row))
+    summary = world.run(locked_for(4.0, world, database, row))
     assert (summary.execution_time_ms < 2000, summary.message) == (
         True,
         "No prebookings ready; 1 due row locked by another transaction",
@@ -64,7 +64,7 @@ def test_a_claim_that_may_not_be_answered_in_time_is_not_begun(database: Databas
     world = World(database)
     rows = world.opening(1)
     world.wire.there = world.wire.back = 0.15
-    summary = world.play(world.invoke(guard=2.45))  # the first claim is answered 0.15 s before the last start
+    summary = world.run(world.invoke(guard=2.45))  # the first claim is answered 0.15 s before the last start
     assert world.ends(rows) == [BOOKED]
     assert (summary.success, summary.timed_out, world.wire.calls.count(CLAIM)) == (True, False, 1)
 
@@ -79,7 +79,7 @@ def test_the_answer_of_a_later_claim_tells_more_exactly_when_an_opening_comes(da
         return ""
 
     world.wire.loses = quicker
-    world.play(locked_for(0.2, world, database, row))
+    world.run(locked_for(0.2, world, database, row))
     assert world.ends([row]) == [BOOKED]
     assert 0.5 <= world.sent()[0] - 0.02 <= 0.512
 
@@ -98,7 +98,7 @@ def test_the_first_of_two_openings_is_met_exactly(database: Database) -> None:
         return ""
 
     world.wire.loses = slow_at_first
-    world.play(world.invoke(LEAD_SECONDS="5"))
+    world.run(world.invoke(LEAD_SECONDS="5"))
     assert world.ends(rows) == [BOOKED] * 2
     assert 1.1 <= world.sent()[0] - 0.02 <= 1.112
 
@@ -109,7 +109,7 @@ def test_nothing_is_claimed_while_the_rows_of_a_claim_have_no_slots(database: Da
     world = World(database)
     rows = world.opening(10 if in_doubt else 30, maybe_sent=in_doubt)
     claims = noted_claims(world)
-    world.play(world.invoke())
+    world.run(world.invoke())
     assert world.ends(rows) == [BOOKED] * len(rows)
     assert claims[1] > world.sent()[-6], "but for the last ones, which connect and wait, all have left"
 
@@ -126,7 +126,7 @@ def test_nothing_is_claimed_while_rows_that_joined_a_run_have_no_slots(database:
         rows.extend(world.opening(30, at=0, venue=venue))
         await run
 
-    world.play(story())
+    world.run(story())
     assert world.ends(rows) == [BOOKED] * 31
     assert claims[1] < 0.02
     assert claims[2] > world.sent()[-6]
@@ -149,7 +149,7 @@ def test_a_row_that_is_held_for_seconds_holds_up_no_later_claim(database: Databa
         await run
         return ends
 
-    assert world.play(story()) == [BOOKED]
+    assert world.run(story()) == [BOOKED]
 
 
 def test_a_later_claim_that_has_to_wait_for_another_run_is_not_missed(database: Database) -> None:
@@ -166,7 +166,7 @@ def test_a_later_claim_that_has_to_wait_for_another_run_is_not_missed(database: 
         return ""
 
     world.wire.loses = busy
-    summary = world.play(world.invoke())
+    summary = world.run(world.invoke())
     assert world.ends(rows) == [BOOKED]
     assert (summary.success, summary.message) == (True, "Processed 1 prebooking")
     assert "claims_since_v1" not in world.wire.calls
@@ -179,7 +179,7 @@ def test_a_row_that_cannot_be_read_is_settled_once(database: Database) -> None:
     bad = add_prebooking(world.connection, venue, available_at=EPOCH)
     world.connection.execute("update prebookings set booking_data = '{\"n\": 1e5000}' where id = %s", [bad])
     world.wire.loses = lambda called: "before" if world.wire.calls.count(called) == 1 and called == FAIL else ""
-    world.play(world.invoke())
+    world.run(world.invoke())
     assert world.ends([bad]) == [("failed", "bad_data")]
     assert world.wire.calls.count(FAIL) == 2, "one try was lost, and one was answered"
 
@@ -197,14 +197,14 @@ def test_an_opening_is_free_for_others_once_the_guard_of_a_run_that_could_not_en
         await world.invoke()
         return later
 
-    assert world.ends(world.play(story())) == [BOOKED]
+    assert world.ends(world.run(story())) == [BOOKED]
 
 
 def test_no_more_rows_are_held_than_the_stagger_lets_go(database: Database) -> None:
     """The others are left to runs that come later."""
     world = World(database)
     world.opening(30)
-    summary = world.play(world.invoke(STAGGER_MS="500"))
+    summary = world.run(world.invoke(STAGGER_MS="500"))
     assert summary.details["completed"] == 12
     assert summary.details["released"] <= 1
 
@@ -222,6 +222,6 @@ def test_a_run_asks_again_soon_while_another_one_claims(database: Database) -> N
         other.execute("select pg_advisory_unlock_all()")
         await run
 
-    world.play(story())
+    world.run(story())
     assert world.ends(rows) == [BOOKED]
     assert world.sent()[0] < 1

@@ -45,13 +45,13 @@ def test_rows_that_cannot_get_on_are_rarely_written(database: Database, flood: F
     world = World(database)
     world.connection.execute(COUNT_WRITES)
     with ExitStack() as until:
-        flood(world, database, [add_venue(world.connection) for _ in range(VENUES)], until)
+        flood(world, [add_venue(world.connection) for _ in range(VENUES)], until)
 
         async def story() -> list[int]:
             counts = [await _minute(world) for _ in range(1 + MINUTES)]
             return [after - before for before, after in pairwise(counts)]
 
-        per_minute = world.play(story())
+        per_minute = world.run(story())
     assert sum(per_minute) / MINUTES <= most
     assert max(per_minute) <= 2 * VENUES * IN_A_RUN < 2 * VENUES * MEMBERS
 

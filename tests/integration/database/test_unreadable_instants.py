@@ -42,7 +42,7 @@ def test_a_row_with_an_instant_that_cannot_be_read_stops_no_other(
     [bad, *same_venue] = world.opening(3, venue=venue)
     others = world.opening(2)
     spoil(world.connection, bad, column, instant)
-    world.play(world.invoke())
+    world.run(world.invoke())
     assert world.ends([*same_venue, *others]) == [BOOKED] * 4
 
 
@@ -57,7 +57,7 @@ def test_a_venue_with_an_instant_that_cannot_be_read_stops_no_other(
     rows = world.opening(2)
     of_its_venue = b" = %s where id = (select venue_id from public.prebookings where id = %s)"
     world.connection.execute(b"update public.venues set " + column.encode() + of_its_venue, [instant, bad])
-    world.play(world.invoke())
+    world.run(world.invoke())
     assert world.ends(rows) == [BOOKED] * 2
 
 

@@ -28,7 +28,7 @@ def _set_clock_in_a_run(world: World, step: timedelta, *, lead: str = "1") -> Su
         clock.wall_skew += step
         return await run
 
-    return world.play(story())
+    return world.run(story())
 
 
 @pytest.mark.parametrize("ahead", [0.0, 1.0], ids=["while it fires", "while it holds"])
@@ -50,7 +50,7 @@ def test_a_clock_that_is_set_in_a_run_leaves_no_unsent_row_in_doubt(
     assert summary.details["completed"] == len(called)
     assert summary.details["released"] == ROWS - len(called), "the summary says what was written"
     assert (summary.details["unsure"], summary.success) == (0, True)
-    world.play(world.invoke())
+    world.run(world.invoke())
     assert world.ends(rows) == [BOOKED] * ROWS
 
 
@@ -78,6 +78,6 @@ def test_a_forward_step_of_the_database_s_clock_is_acted_on_as_soon_as_a_questio
         world.wire.database_skew = timedelta(0)
         await run
 
-    world.play(story())
+    world.run(story())
     assert world.ends(rows) == [BOOKED] * 2
     assert world.sent() == pytest.approx([3.03, 3.08], abs=0.01), "not two seconds late, as it would have been before"

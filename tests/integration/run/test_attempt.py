@@ -11,8 +11,7 @@ import pytest
 from prebooking.bookers import STALE_CONNECTION, Gate
 from prebooking.local.venue.twin import CallPlan, TwinReply
 from prebooking.model import Kind, Outcome, Prebooking
-from tests.support.bookers import ScriptedBooker, use_booker
-from tests.support.database import Database
+from tests.support.bookers import ScriptedBooker
 from tests.support.doubles import EPOCH
 from tests.support.factories import add_venue
 from tests.support.world import World
@@ -37,14 +36,13 @@ class Script(ScriptedBooker):
         return answer
 
 
-def test_a_call_under_way_while_another_is_blocked_is_never_given_back_as_unsent(database: Database) -> None:
+def test_a_call_under_way_while_another_is_blocked_is_never_given_back_as_unsent(world: World) -> None:
     """I1: given back, it would be sent again by the next run."""
-    world = World(database)
     slow, blocked, *_ = world.opening(4)
     world.twin.script(slow, CallPlan(delay_before=7.0))
     world.twin.script(blocked, CallPlan(acts=False, answer=TwinReply(403)))
 
-    async def story() -> None:
+    async def steps() -> None:
         run = asyncio.create_task(world.invoke())
         await asyncio.sleep(1)
         assert world.row(slow)["claimed_by"] is not None
@@ -53,43 +51,38 @@ def test_a_call_under_way_while_another_is_blocked_is_never_given_back_as_unsent
             await asyncio.sleep(60)
             await world.invoke()
 
-    world.play(story())
+    world.run(steps())
     assert world.twin.ledger.double_bookings() == {}
     assert world.row(slow)["status"] == "completed"
 
 
-def test_lateness_is_that_of_the_first_call(database: Database) -> None:
-    world = World(database, skew=timedelta(milliseconds=-700))
+def test_lateness_is_that_of_the_first_call(world: World) -> None:
+    world.twin.skew = timedelta(milliseconds=-700)
     [row] = world.opening(1, at=1)
-    world.play(world.invoke(LEAD_SECONDS="2"))
+    world.run(world.invoke(LEAD_SECONDS="2"))
     assert world.row(row)["attempts"] == 4
     assert world.row(row)["lateness_ms"] < 100
 
 
 @pytest.mark.parametrize("back", [0.02, 0.05, 0.1, 0.3])
-def test_lateness_counts_from_the_earliest_instant_that_the_opening_can_have_been(
-    database: Database, back: float
-) -> None:
-    world = World(database)
+def test_lateness_counts_from_the_earliest_instant_that_the_opening_can_have_been(world: World, back: float) -> None:
     [row] = world.opening(1)
     world.wire.back = back
-    world.play(world.invoke())
+    world.run(world.invoke())
     left = world.sent()[0] - 0.02
     assert world.row(row)["lateness_ms"] >= round(left * 1000)
 
 
-def test_a_call_is_connected_before_its_opening(database: Database) -> None:
-    world = World(database)
+def test_a_call_is_connected_before_its_opening(world: World) -> None:
     rows = world.opening(4, at=3.0)
     world.venue_wire.connect = 0.5
-    world.play(world.invoke(LEAD_SECONDS="3"))
+    world.run(world.invoke(LEAD_SECONDS="3"))
     assert world.ends(rows) == [BOOKED] * 4
     assert world.sent()[0] == pytest.approx(3.02, abs=0.02), "20 ms there"
 
 
-def test_a_slow_answer_of_the_claim_does_not_make_the_first_byte_late(database: Database) -> None:
+def test_a_slow_answer_of_the_claim_does_not_make_the_first_byte_late(world: World) -> None:
     """While the row is held, quicker answers say more exactly when the database's clock reaches the opening."""
-    world = World(database)
     world.opening(1, at=2.5)
 
     def travels(called: str) -> str:
@@ -97,55 +90,46 @@ def test_a_slow_answer_of_the_claim_does_not_make_the_first_byte_late(database: 
         return ""
 
     world.wire.loses = travels
-    world.play(world.invoke(LEAD_SECONDS="3"))
+    world.run(world.invoke(LEAD_SECONDS="3"))
     assert 2.5 <= world.sent()[0] - 0.02 <= 2.512
 
 
-def test_what_is_due_goes_before_what_is_held(database: Database) -> None:
-    world = World(database)
+def test_what_is_due_goes_before_what_is_held(world: World) -> None:
     venue = add_venue(world.connection)
     [cleared] = world.opening(1, at=-1, venue=venue, maybe_sent=True)
     held = world.opening(5, at=0.9, venue=venue)
-    world.play(world.invoke(LEAD_SECONDS="1"))
+    world.run(world.invoke(LEAD_SECONDS="1"))
     order = [arrival.prebooking_id for arrival in world.twin.ledger.first_calls()]
     assert order == [str(row) for row in (cleared, *held)]
     assert world.sent()[0] < 0.2
 
 
-def test_what_could_not_get_on_before_leaves_before_what_is_held(database: Database) -> None:
-    world = World(database)
+def test_what_could_not_get_on_before_leaves_before_what_is_held(world: World) -> None:
     venue = add_venue(world.connection)
     held = world.opening(3, at=0.9, venue=venue)
     [behind] = world.opening(1, at=-60, venue=venue, setbacks=1, retry_after=EPOCH - timedelta(seconds=1))
-    world.play(world.invoke(LEAD_SECONDS="1"))
+    world.run(world.invoke(LEAD_SECONDS="1"))
     order = [arrival.prebooking_id for arrival in world.twin.ledger.first_calls()]
     assert order == [str(row) for row in (behind, *held)]
 
 
-def test_a_row_says_when_it_was_sent_and_when_the_venue_answered(database: Database) -> None:
-    world = World(database)
+def test_a_row_says_when_it_was_sent_and_when_the_venue_answered(world: World) -> None:
     [row] = world.opening(1)
-    world.play(world.invoke())
+    world.run(world.invoke())
     stands = world.row(row)
     assert stands["answered_at"] - stands["fired_at"] == timedelta(milliseconds=40), "20 ms there and 20 ms back"
 
 
-def test_a_re_ask_that_cannot_be_sent_leaves_the_clear_answer(
-    database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    world = World(database)
+def test_a_re_ask_that_cannot_be_sent_leaves_the_clear_answer(world: World) -> None:
     [row] = world.opening(1)
-    use_booker(monkeypatch, Script((0, Outcome(Kind.TOO_EARLY)), (0, Outcome(Kind.NOT_SENT))))
-    summary = world.play(world.invoke())
+    world.use(Script((0, Outcome(Kind.TOO_EARLY)), (0, Outcome(Kind.NOT_SENT))))
+    summary = world.run(world.invoke())
     stands = world.row(row)
     assert (stands["claimed_by"], stands["maybe_sent"], stands["early_since"] is not None) == (None, False, True)
     assert summary.outcomes == {"too_early": 1}
 
 
-def test_a_row_cut_off_while_its_login_is_renewed_was_clearly_not_booked(
-    database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    world = World(database)
+def test_a_row_cut_off_while_its_login_is_renewed_was_clearly_not_booked(world: World) -> None:
     [row] = world.opening(1)
 
     class Renewing(Script):
@@ -153,8 +137,8 @@ def test_a_row_cut_off_while_its_login_is_renewed_was_clearly_not_booked(
             await asyncio.Event().wait()
             return None
 
-    use_booker(monkeypatch, Renewing((0, Outcome(Kind.SESSION_EXPIRED))))
-    world.play(world.invoke())
+    world.use(Renewing((0, Outcome(Kind.SESSION_EXPIRED))))
+    world.run(world.invoke())
     assert (world.row(row)["claimed_by"], world.row(row)["maybe_sent"]) == (None, False)
 
 
@@ -166,13 +150,10 @@ def test_a_row_cut_off_while_its_login_is_renewed_was_clearly_not_booked(
         (Kind.TOO_EARLY, Kind.TOO_EARLY, Kind.SESSION_EXPIRED, Kind.TOO_EARLY, Kind.BOOKED),
     ],
 )
-def test_clear_answers_are_followed_up_in_whatever_order_they_come(
-    database: Database, monkeypatch: pytest.MonkeyPatch, answers: tuple[Kind, ...]
-) -> None:
-    world = World(database)
+def test_clear_answers_are_followed_up_in_whatever_order_they_come(world: World, answers: tuple[Kind, ...]) -> None:
     [row] = world.opening(1)
-    use_booker(monkeypatch, Script(*((0.0, Outcome(kind)) for kind in answers)))
-    world.play(world.invoke())
+    world.use(Script(*((0.0, Outcome(kind)) for kind in answers)))
+    world.run(world.invoke())
     assert world.ends([row]) == [BOOKED]
 
 
@@ -184,56 +165,44 @@ def test_clear_answers_are_followed_up_in_whatever_order_they_come(
         (Kind.SESSION_EXPIRED, Kind.TOO_EARLY, Kind.SESSION_EXPIRED),
     ],
 )
-def test_a_renewed_login_that_is_refused_again_puts_the_row_back(
-    database: Database, monkeypatch: pytest.MonkeyPatch, answers: tuple[Kind, ...]
-) -> None:
-    world = World(database)
+def test_a_renewed_login_that_is_refused_again_puts_the_row_back(world: World, answers: tuple[Kind, ...]) -> None:
     [row] = world.opening(1)
-    booker = Script(*((0.0, Outcome(kind)) for kind in answers))
-    use_booker(monkeypatch, booker)
-    world.play(world.invoke())
+    booker = world.use(Script(*((0.0, Outcome(kind)) for kind in answers)))
+    world.run(world.invoke())
     stands = world.row(row)
     assert (stands["status"], stands["claimed_by"], stands["maybe_sent"]) == ("pending", None, False)
     assert len(booker.calls) == len(answers)
 
 
-def test_a_venue_that_blocks_a_login_is_left_alone(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    world = World(database)
+def test_a_venue_that_blocks_a_login_is_left_alone(world: World) -> None:
     rows = world.opening(5)
-    use_booker(monkeypatch, ScriptedBooker(ready=False, login=Outcome(Kind.BLOCKED)))
-    world.play(world.invoke())
+    world.use(ScriptedBooker(ready=False, login=Outcome(Kind.BLOCKED)))
+    world.run(world.invoke())
     paused = world.connection.execute("select paused_until > %s from venues", [EPOCH + timedelta(minutes=4)])
     assert paused.fetchone() == (True,)
     assert [world.row(row)["claimed_by"] for row in rows] == [None] * 5
 
 
-def test_a_connection_that_grew_stale_before_its_slot_is_made_anew_at_once(
-    database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    world = World(database)
+def test_a_connection_that_grew_stale_before_its_slot_is_made_anew_at_once(world: World) -> None:
     [row] = world.opening(1)
-    use_booker(monkeypatch, Script(*[(0.0, STALE_CONNECTION)] * 3, (0.0, Outcome(Kind.BOOKED))))
-    summary = world.play(world.invoke())
+    world.use(Script(*[(0.0, STALE_CONNECTION)] * 3, (0.0, Outcome(Kind.BOOKED))))
+    summary = world.run(world.invoke())
     assert world.ends([row]) == [BOOKED]
     assert summary.lateness_ms["max"] is not None
     assert summary.lateness_ms["max"] < 90, "no pause comes before a try that replaces a stale connection"
 
 
-def test_a_class_that_has_begun_takes_no_slot_of_those_behind_it(database: Database) -> None:
-    world = World(database)
+def test_a_class_that_has_begun_takes_no_slot_of_those_behind_it(world: World) -> None:
     venue = add_venue(world.connection)
     world.opening(10, venue=venue, at=-30, expires_at=EPOCH - timedelta(seconds=1))
     rows = world.opening(2, venue=venue)
-    world.play(world.invoke())
+    world.run(world.invoke())
     assert world.ends(rows) == [BOOKED] * 2
     assert world.sent()[0] < 0.1
 
 
-def test_the_end_of_a_run_lets_no_other_invocation_call_within_the_stagger(
-    database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_end_of_a_run_lets_no_other_invocation_call_within_the_stagger(world: World) -> None:
     """I6, between invocations: the first run's row is given back, not settled."""
-    world = World(database)
     world.wire.there = world.wire.back = 0.001
     venue = add_venue(world.connection)
     sent: list[float] = []
@@ -244,7 +213,7 @@ def test_the_end_of_a_run_lets_no_other_invocation_call_within_the_stagger(
             sent.append(asyncio.get_running_loop().time())
             return outcome
 
-    use_booker(monkeypatch, LoggedOut(answer=Outcome(Kind.SESSION_EXPIRED), login=Outcome(Kind.CANNOT_TELL)))
+    world.use(LoggedOut(answer=Outcome(Kind.SESSION_EXPIRED), login=Outcome(Kind.CANNOT_TELL)))
     world.opening(1, venue=venue)
 
     async def chase() -> None:
@@ -254,13 +223,12 @@ def test_the_end_of_a_run_lets_no_other_invocation_call_within_the_stagger(
         while not run.done():
             await world.invoke()
 
-    world.play(chase())
+    world.run(chase())
     assert len(sent) >= 2
     assert min(later - earlier for earlier, later in pairwise(sent)) >= 0.05 - 1e-9
 
 
-def test_a_delayed_first_try_of_a_claim_leases_nothing_to_a_run_that_is_over(database: Database) -> None:
-    world = World(database)
+def test_a_delayed_first_try_of_a_claim_leases_nothing_to_a_run_that_is_over(world: World) -> None:
     rows = world.opening(1, at=1)
     tries = []
 
@@ -269,6 +237,6 @@ def test_a_delayed_first_try_of_a_claim_leases_nothing_to_a_run_that_is_over(dat
         return "before" if len(tries) == 1 else ""
 
     world.wire.loses = loses
-    world.play(world.invoke(LEAD_SECONDS="0"))
+    world.run(world.invoke(LEAD_SECONDS="0"))
     assert tries[-1] == "finish_run_v1", "a run whose first try went unanswered is closed, although it got nothing"
     assert world.row(rows[0])["claimed_by"] is None

@@ -9,7 +9,6 @@ from uuid import UUID
 import pytest
 
 from prebooking.local.venue.twin import Arrival, CallPlan, Protection, TwinReply
-from tests.support.database import Database
 from tests.support.doubles import EPOCH
 from tests.support.factories import add_venue
 from tests.support.world import World
@@ -33,34 +32,31 @@ def blocks(world: World, row: UUID) -> None:
     world.twin.plan = plan
 
 
-def test_a_row_blocked_again_does_not_pause_a_venue_that_has_booked_others_in_the_same_run(database: Database) -> None:
-    world = World(database)
+def test_a_row_blocked_again_does_not_pause_a_venue_that_has_booked_others_in_the_same_run(world: World) -> None:
     venue = add_venue(world.connection)
     others = world.opening(2, venue=venue)
     before: dict[str, Any] = {"blocks": 1, "blocked_at": EPOCH - timedelta(minutes=5), "attempts": 1}
     [row] = world.opening(1, at=-600, venue=venue, maybe_sent=True, **before)
     blocks(world, row)
-    world.play(world.invoke())
+    world.run(world.invoke())
     assert world.ends(others) == [BOOKED] * 2
     assert (world.row(row)["blocks"], paused_until(world, venue)) == (2, None)
 
 
-def test_a_row_blocked_again_pauses_a_venue_that_has_booked_nobody_meanwhile(database: Database) -> None:
-    world = World(database)
+def test_a_row_blocked_again_pauses_a_venue_that_has_booked_nobody_meanwhile(world: World) -> None:
     venue = add_venue(world.connection)
     before: dict[str, Any] = {"blocks": 1, "blocked_at": EPOCH - timedelta(minutes=5), "attempts": 1}
     [row] = world.opening(1, at=-600, venue=venue, maybe_sent=True, **before)
     blocks(world, row)
-    world.play(world.invoke())
+    world.run(world.invoke())
     assert paused_until(world, venue) is not None
 
 
-def test_a_first_block_pauses_a_venue_although_it_has_booked_others(database: Database) -> None:
-    world = World(database)
+def test_a_first_block_pauses_a_venue_although_it_has_booked_others(world: World) -> None:
     venue = add_venue(world.connection)
     *others, row = world.opening(5, venue=venue)
     blocks(world, row)
-    world.play(world.invoke())
+    world.run(world.invoke())
     assert world.ends(others) == [BOOKED] * 4
     assert paused_until(world, venue) is not None
 
@@ -75,38 +71,35 @@ def test_a_first_block_pauses_a_venue_although_it_has_booked_others(database: Da
     ],
 )
 def test_a_third_block_ends_a_row_without_a_question_only_where_nobody_can_be_asked(
-    database: Database, refused: int, attempts: int, end: tuple[str, str | None], *, idempotent: bool
+    world: World, refused: int, attempts: int, end: tuple[str, str | None], *, idempotent: bool
 ) -> None:
-    world = World(database, protection=Protection.IDEMPOTENT if idempotent else Protection.DUPLICATES)
+    world.twin.protection = Protection.IDEMPOTENT if idempotent else Protection.DUPLICATES
     venue = add_venue(world.connection, idempotent=idempotent)
     world.opening(2, venue=venue)
     before: dict[str, Any] = {"blocks": refused, "blocked_at": EPOCH - timedelta(minutes=5), "attempts": attempts}
     [row] = world.opening(1, at=-600, venue=venue, maybe_sent=True, **before)
     blocks(world, row)
-    world.play(world.invoke())
+    world.run(world.invoke())
     assert world.ends([row]) == [end]
 
 
-def test_a_block_of_the_question_that_follows_an_unclear_answer_pauses_the_venue(database: Database) -> None:
-    world = World(database)
+def test_a_block_of_the_question_that_follows_an_unclear_answer_pauses_the_venue(world: World) -> None:
     venue = add_venue(world.connection)
     [row] = world.opening(1, venue=venue)
     world.twin.plan = lambda arrival: CallPlan(acts=False, answer=TwinReply(502 if arrival.method == "POST" else 429))
-    world.play(world.invoke())
+    world.run(world.invoke())
     assert world.ends([row]) == [("pending", None)]
     assert paused_until(world, venue) is not None
 
 
 @pytest.mark.parametrize("status", [403, 429])
-def test_a_block_of_the_second_call_that_tells_about_the_first_pauses_the_venue(
-    database: Database, status: int
-) -> None:
+def test_a_block_of_the_second_call_that_tells_about_the_first_pauses_the_venue(world: World, status: int) -> None:
     """Where a key books once, the venue is asked by sending the same key again."""
-    world = World(database, protection=Protection.IDEMPOTENT)
+    world.twin.protection = Protection.IDEMPOTENT
     venue = add_venue(world.connection, idempotent=True)
     [row] = world.opening(1, venue=venue)
     refused = [CallPlan(acts=False, answer=TwinReply(502)), CallPlan(acts=False, answer=TwinReply(status))]
     world.twin.script(row, *refused)
-    summary = world.play(world.invoke())
+    summary = world.run(world.invoke())
     assert (summary.outcomes, world.row(row)["claimed_by"]) == ({"blocked": 1}, summary.instance_id)
     assert paused_until(world, venue) is not None

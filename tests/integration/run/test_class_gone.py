@@ -56,7 +56,7 @@ def test_a_class_that_the_gym_changed_is_gone_after_a_second_look(gym: Gym, chan
     email, class_id = gym.member("ana"), gym.gym_class()
     row = gym.prebook(email, class_id)
 
-    async def story() -> int:
+    async def steps() -> int:
         await cut_off_then(change, gym, email, class_id)
         await minutes(gym, 1)
         assert gym.world.ends([row]) == [("pending", None)], "one look at a list proves nothing"
@@ -65,7 +65,7 @@ def test_a_class_that_the_gym_changed_is_gone_after_a_second_look(gym: Gym, chan
         await minutes(gym, 3)
         return len(gym.calls(BOOKINGS)) - asked
 
-    assert gym.world.play(story()) == 0, "nothing is asked once the row has ended"
+    assert gym.world.run(steps()) == 0, "nothing is asked once the row has ended"
     assert gym.world.ends([row]) == [("failed", "class_gone")]
     assert gym.twin.ledger.bookings() == []
 
@@ -75,11 +75,11 @@ def test_a_list_that_was_seen_without_a_living_login_makes_no_class_gone(gym: Gy
     email, class_id = gym.member("ana"), gym.gym_class()
     row = gym.prebook(email, class_id)
 
-    async def story() -> None:
+    async def steps() -> None:
         await cut_off_then(change, gym, email, class_id)
         gym.twin.members.log_out(email)
         await minutes(gym, 8)
 
-    gym.world.play(story())
+    gym.world.run(steps())
     assert gym.world.ends([row]) == [("pending", None)]
     assert len(gym.calls(BOOKINGS)) <= 8

@@ -12,8 +12,7 @@ import pytest
 
 from prebooking.bookers import Booker, Gate, OpenBooker
 from prebooking.model import Outcome, Prebooking, Summary, Venue
-from tests.support.bookers import ScriptedBooker, replace_bookers, use_booker
-from tests.support.database import Database
+from tests.support.bookers import ScriptedBooker
 from tests.support.factories import add_venue
 from tests.support.world import World
 
@@ -83,19 +82,17 @@ CALLS = ["open", "is_ready", "prepare", "book", "book, after the call", "confirm
 @pytest.mark.parametrize("raised", [Unforeseen(SECRET), asyncio.CancelledError(SECRET), TimeoutError(SECRET)])
 @pytest.mark.parametrize("at", CALLS)
 def test_an_exception_at_any_call_of_one_venues_booker_leaves_the_other_venues_booked(
-    database: Database,
-    monkeypatch: pytest.MonkeyPatch,
+    world: World,
     capsys: pytest.CaptureFixture[str],
     at: str,
     raised: BaseException,
 ) -> None:
-    world = World(database)
     bad, good = add_venue(world.connection), add_venue(world.connection)
     doubtful = at == "confirm"
     bad_rows = world.opening(3, venue=bad, at=-1, maybe_sent=doubtful)
     good_rows = world.opening(3, venue=good)
-    replace_bookers(monkeypatch, faulty_at(bad, at, raised))
-    summary = world.play(world.invoke())
+    world.replace_opener = faulty_at(bad, at, raised)
+    summary = world.run(world.invoke())
     assert world.ends(good_rows) == [BOOKED] * 3
     assert world.sent()[0] < 0.2
     assert not summary.success
@@ -131,10 +128,7 @@ async def go_on(is_here: bool = True, *, seconds: float = 60) -> None:  # noqa: 
 
 
 @pytest.mark.parametrize("at", ["open", "book", "confirm", "close"])
-def test_a_booker_that_cannot_be_cancelled_keeps_the_run_from_no_end(
-    database: Database, monkeypatch: pytest.MonkeyPatch, at: str
-) -> None:
-    world = World(database)
+def test_a_booker_that_cannot_be_cancelled_keeps_the_run_from_no_end(world: World, at: str) -> None:
     bad, good = add_venue(world.connection), add_venue(world.connection)
     bad_rows = world.opening(2, venue=bad, at=-1, maybe_sent=at == "confirm")
     good_rows = world.opening(2, venue=good)
@@ -150,9 +144,9 @@ def test_a_booker_that_cannot_be_cancelled_keeps_the_run_from_no_end(
 
         return opened
 
-    replace_bookers(monkeypatch, stubborn)
+    world.replace_opener = stubborn
 
-    async def story() -> Summary:
+    async def steps() -> Summary:
         summary = await world.invoke()
         closed = world.connection.execute("select closed_at is not null from public.prebooking_runs").fetchone()
         assert closed == (True,)
@@ -161,18 +155,15 @@ def test_a_booker_that_cannot_be_cancelled_keeps_the_run_from_no_end(
         await asyncio.sleep(70)
         return summary
 
-    summary = world.play(story())
+    summary = world.run(steps())
     assert world.ends(good_rows) == [BOOKED] * 2
     assert summary.execution_time_ms < 9000
     assert not summary.success
     assert len(world.sent()) == (4 if at in ("book", "close") else 2), "what goes on sends nothing more"
 
 
-def test_a_call_that_cannot_be_cancelled_is_not_sent_after_a_run_that_broke_off(
-    database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_call_that_cannot_be_cancelled_is_not_sent_after_a_run_that_broke_off(world: World) -> None:
     """I1: its row was given back, long before the last start, and is somebody else's to call."""
-    world = World(database)
     [row] = world.opening(1)
 
     class Slow(ScriptedBooker):
@@ -185,24 +176,20 @@ def test_a_call_that_cannot_be_cancelled_is_not_sent_after_a_run_that_broke_off(
             raise Unforeseen
         return ""
 
-    booker = Slow()
-    use_booker(monkeypatch, booker)
+    booker = world.use(Slow())
     world.wire.loses = breaks
 
-    async def story() -> Summary:
+    async def steps() -> Summary:
         summary = await world.invoke()
         await asyncio.sleep(2)
         return summary
 
-    summary = world.play(story())
+    summary = world.run(steps())
     assert (summary.success, summary.execution_time_ms < 1000) == (False, True)
     assert (booker.calls, world.row(row)["claimed_by"]) == ([], None)
 
 
-def test_a_venue_that_takes_for_ever_to_open_delays_no_other(
-    database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    world = World(database)
+def test_a_venue_that_takes_for_ever_to_open_delays_no_other(world: World) -> None:
     bad, good = add_venue(world.connection), add_venue(world.connection)
     bad_rows, good_rows = world.opening(2, venue=bad, at=-1), world.opening(2, venue=good)
 
@@ -216,19 +203,18 @@ def test_a_venue_that_takes_for_ever_to_open_delays_no_other(
 
         return opened
 
-    replace_bookers(monkeypatch, hangs)
-    world.play(world.invoke())
+    world.replace_opener = hangs
+    world.run(world.invoke())
     assert world.ends(good_rows) == [BOOKED] * 2
     assert world.sent()[0] < 0.2
     assert [world.row(row)["claimed_by"] for row in bad_rows] == [None] * 2
 
 
-def test_a_venue_whose_connections_hang_holds_up_no_later_claim(database: Database) -> None:
-    world = World(database)
+def test_a_venue_whose_connections_hang_holds_up_no_later_claim(world: World) -> None:
     world.opening(6, at=-1)
     other = add_venue(world.connection)
 
-    async def story() -> list[tuple[str, str | None]]:
+    async def steps() -> list[tuple[str, str | None]]:
         handshakes = iter([1.9] * 4)
         world.venue_wire.connect = lambda _: next(handshakes, 0.0)
         run = asyncio.create_task(world.invoke())
@@ -239,4 +225,4 @@ def test_a_venue_whose_connections_hang_holds_up_no_later_claim(database: Databa
         await run
         return ends
 
-    assert world.play(story()) == [BOOKED]
+    assert world.run(steps()) == [BOOKED]

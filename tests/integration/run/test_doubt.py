@@ -10,7 +10,7 @@ import pytest
 
 from prebooking.local.venue.twin import DROP, HANG, Arrival, CallPlan, Protection, TwinReply
 from tests.support.calls import claimed
-from tests.support.database import Database, set_clock
+from tests.support.database import set_clock
 from tests.support.doubles import EPOCH, VirtualClock
 from tests.support.factories import add_venue
 from tests.support.world import World, minutes
@@ -24,11 +24,10 @@ CUT = CallPlan(acts=False, answer=DROP)
 
 
 @pytest.mark.parametrize("plan", [ACTED_AND_SILENT, SILENT])
-def test_a_call_cut_off_at_the_guard_is_unsure_and_stays_leased(database: Database, plan: CallPlan) -> None:
-    world = World(database)
+def test_a_call_cut_off_at_the_guard_is_unsure_and_stays_leased(world: World, plan: CallPlan) -> None:
     [row] = world.opening(1)
     world.twin.script(row, plan)
-    summary = world.play(world.invoke())
+    summary = world.run(world.invoke())
     stands = world.row(row)
     assert (stands["status"], stands["attempts"], stands["claimed_by"]) == ("pending", 1, summary.instance_id)
     assert EPOCH < stands["fired_at"] < EPOCH + timedelta(seconds=0.1)
@@ -39,66 +38,62 @@ def test_a_call_cut_off_at_the_guard_is_unsure_and_stays_leased(database: Databa
 @pytest.mark.parametrize(("plan", "end"), [(ACTED_AND_SILENT, RECONCILED), (SILENT, BOOKED), (CUT, BOOKED)])
 @pytest.mark.parametrize("protection", list(Protection))
 def test_after_the_lease_the_venue_is_asked_and_the_row_booked_once(
-    database: Database, plan: CallPlan, end: tuple[str, str], protection: Protection
+    world: World, plan: CallPlan, end: tuple[str, str], protection: Protection
 ) -> None:
-    world = World(database, protection=protection)
+    world.twin.protection = protection
     [row] = world.opening(1)
     world.twin.script(row, plan)
-    world.play(minutes(world, 2))
+    world.run(minutes(world, 2))
     assert world.ends([row]) == [end]
     assert len(world.twin.ledger.bookings_of(row)) == 1
 
 
-def test_an_answer_lost_on_its_way_is_made_up_for_in_the_same_run(database: Database) -> None:
-    world = World(database)
+def test_an_answer_lost_on_its_way_is_made_up_for_in_the_same_run(world: World) -> None:
     rows = world.opening(3)
     world.twin.script(rows[1], ACTED_AND_CUT)
-    summary = world.play(world.invoke())
+    summary = world.run(world.invoke())
     assert world.ends(rows) == [BOOKED, RECONCILED, BOOKED]
     assert world.row(rows[1])["booking_id"] is not None
     assert summary.details["completed"] == 3
 
 
 @pytest.mark.parametrize("status", [200, 202, 302, 408, 500, 502, 503])
-def test_an_answer_that_says_nothing_clear_is_made_sure_of(database: Database, status: int) -> None:
-    world = World(database)
+def test_an_answer_that_says_nothing_clear_is_made_sure_of(world: World, status: int) -> None:
     acted, not_acted = world.opening(2)
     said = TwinReply(status, {"content-type": "text/html"}, b"<html>oops</html>")
     world.twin.script(acted, CallPlan(answer=said))
     world.twin.script(not_acted, CallPlan(acts=False, answer=said))
-    world.play(world.invoke())
+    world.run(world.invoke())
     assert world.ends([acted, not_acted]) == [RECONCILED, ("pending", None)]
     assert len(world.twin.ledger.arrivals()) == 2, (
         "the one that is not there is not fired again before its lease is over"
     )
 
 
-def test_a_row_whose_holder_died_is_asked_about_before_anything_is_sent(database: Database) -> None:
-    world = World(database)
+def test_a_row_whose_holder_died_is_asked_about_before_anything_is_sent(world: World) -> None:
     booked, unsent = world.opening(2)
     set_clock(world.connection, EPOCH)
     assert claimed(world.connection, uuid4(), lease_ms=30_000) == [booked, unsent]
 
-    async def story() -> None:
+    async def steps() -> None:
         await asyncio.sleep(1)
-        world.twin.book(world.wish(booked))  # the holder's call, which got through before it was killed
+        world.twin.book(world.booking_call(booked))  # the holder's call, which got through before it was killed
         await minutes(world, 2)
 
-    world.play(story())
+    world.run(steps())
     assert world.ends([booked, unsent]) == [RECONCILED, BOOKED]
     assert world.twin.ledger.double_bookings() == {}
     assert [arrival.prebooking_id for arrival in world.twin.ledger.arrivals()] == [str(unsent)]
 
 
-def test_a_venue_that_cannot_tell_is_asked_again_and_nothing_is_sent(database: Database) -> None:
-    world = World(database)
+def test_a_venue_that_cannot_tell_is_asked_again_and_nothing_is_sent(world: World) -> None:
     [row] = world.opening(1, expires_at=EPOCH + timedelta(seconds=290))
     world.twin.can_tell = False
     world.twin.script(row, ACTED_AND_SILENT)
-    world.play(minutes(world, 4))
+    world.run(minutes(world, 4))
     assert (world.row(row)["status"], world.row(row)["maybe_sent"]) == ("pending", True)
     assert len(world.twin.ledger.arrivals("GET")) >= 2
-    world.play(later(world, 300))
+    world.run(later(world, 300))
     assert world.ends([row]) == [("failed", "unknown")]
     assert len(world.twin.ledger.arrivals()) == 1
 
@@ -108,38 +103,35 @@ async def later(world: World, seconds: float) -> None:
     await world.invoke()
 
 
-def test_a_refusal_in_doubt_is_final_only_when_the_venue_says_it_has_nothing(database: Database) -> None:
-    world = World(database, protection=Protection.CAPACITY_FIRST)
+def test_a_refusal_in_doubt_is_final_only_when_the_venue_says_it_has_nothing(world: World) -> None:
+    world.twin.protection = Protection.CAPACITY_FIRST
     [row] = world.opening(1, capacity=1)
     world.twin.script(row, CallPlan(delay_before=31, answer=HANG))  # it acts after the question, before the second call
     world.twin.script(row, CallPlan(delay_before=0.6))
 
-    async def story() -> None:
+    async def steps() -> None:
         await world.invoke()
         await asyncio.sleep(30.5 - 8.03)
         await world.invoke()
 
-    world.play(story())
+    world.run(steps())
     assert world.ends([row]) == [RECONCILED]
     assert len(world.twin.ledger.bookings_of(row)) == 1
 
 
-def test_a_refusal_in_doubt_ends_the_row_when_the_venue_confirms_it(database: Database) -> None:
-    world = World(database)
+def test_a_refusal_in_doubt_ends_the_row_when_the_venue_confirms_it(world: World) -> None:
     lost, other = world.opening(2, capacity=1)
     world.twin.script(lost, SILENT)
-    world.play(minutes(world, 2))
+    world.run(minutes(world, 2))
     assert world.ends([other, lost]) == [BOOKED, ("failed", "full")]
 
 
 @pytest.mark.parametrize(("plan", "calls"), [(ACTED_AND_CUT, 2), (CUT, 2)])
-def test_an_idempotent_venue_is_asked_by_sending_the_same_key_again(
-    database: Database, plan: CallPlan, calls: int
-) -> None:
-    world = World(database, protection=Protection.IDEMPOTENT)
+def test_an_idempotent_venue_is_asked_by_sending_the_same_key_again(world: World, plan: CallPlan, calls: int) -> None:
+    world.twin.protection = Protection.IDEMPOTENT
     [row] = world.opening(1, venue=add_venue(world.connection, idempotent=True))
     world.twin.script(row, plan)
-    world.play(world.invoke())
+    world.run(world.invoke())
     assert world.ends([row]) == [BOOKED]
     assert len(world.twin.ledger.arrivals()) == calls
     assert world.twin.ledger.arrivals("GET") == []
@@ -147,29 +139,26 @@ def test_an_idempotent_venue_is_asked_by_sending_the_same_key_again(
 
 
 @pytest.mark.parametrize("status", [425, 422])
-def test_what_an_idempotent_venue_says_to_the_second_call_tells_nothing_of_the_first(
-    database: Database, status: int
-) -> None:
-    world = World(database, protection=Protection.IDEMPOTENT)
+def test_what_an_idempotent_venue_says_to_the_second_call_tells_nothing_of_the_first(world: World, status: int) -> None:
+    world.twin.protection = Protection.IDEMPOTENT
     [row] = world.opening(1, venue=add_venue(world.connection, idempotent=True))
     world.twin.script(row, CallPlan(acts=False, answer=TwinReply(502)), CallPlan(acts=False, answer=TwinReply(status)))
-    summary = world.play(world.invoke())
+    summary = world.run(world.invoke())
     assert world.row(row)["claimed_by"] is not None, "the first call may be acted on still"
     assert summary.outcomes == {"unsure": 1}
-    world.play(minutes(world, 2))
+    world.run(minutes(world, 2))
     assert world.ends([row]) == [BOOKED]
 
 
 @pytest.mark.parametrize("stopped", [{}, {"wall_stopped": True}, {"monotonic_stopped": True}])
 @pytest.mark.parametrize("seconds", [6.7, 12, 70])  # the last start is after 6 s, the guard after 8
 def test_an_instance_frozen_before_its_call_sends_nothing_when_it_thaws(
-    database: Database, seconds: float, stopped: dict[str, bool]
+    world: World, seconds: float, stopped: dict[str, bool]
 ) -> None:
-    world = World(database)
     rows = world.opening(30)
     clock = VirtualClock()
 
-    async def story() -> None:
+    async def steps() -> None:
         run = asyncio.create_task(world.invoke(clock=clock))
         await asyncio.sleep(0.6)
         before = len(world.twin.ledger.arrivals())
@@ -179,69 +168,65 @@ def test_an_instance_frozen_before_its_call_sends_nothing_when_it_thaws(
         await asyncio.sleep(60)
         await minutes(world, 2)  # ten rows that may have been sent are taken at a time
 
-    world.play(story())
+    world.run(steps())
     assert world.twin.ledger.double_bookings() == {}
     assert {status for status, _ in world.ends(rows)} == {"completed"}
 
 
-def test_nothing_is_sent_for_a_class_that_begins_while_its_row_waits_in_line(database: Database) -> None:
-    world = World(database)
+def test_nothing_is_sent_for_a_class_that_begins_while_its_row_waits_in_line(world: World) -> None:
     venue = add_venue(world.connection)
     world.opening(20, venue=venue)
     [row] = world.opening(1, venue=venue, expires_at=EPOCH + timedelta(seconds=0.5))
-    world.play(minutes(world, 2))
+    world.run(minutes(world, 2))
     assert world.ends([row]) == [("failed", "expired")]
     assert str(row) not in [arrival.prebooking_id for arrival in world.twin.ledger.arrivals()]
 
 
-def test_a_row_settled_by_somebody_else_meanwhile_is_left_alone(database: Database) -> None:
-    world = World(database)
+def test_a_row_settled_by_somebody_else_meanwhile_is_left_alone(world: World) -> None:
     [row] = world.opening(1)
     world.twin.script(row, CallPlan(delay_after=1))
 
-    async def story() -> dict[str, int]:
+    async def steps() -> dict[str, int]:
         run = asyncio.create_task(world.invoke())
         await asyncio.sleep(0.5)
         world.connection.execute(TAKEN_OVER, [uuid4(), row])
         return (await run).details
 
-    assert world.play(story())["lost"] == 1
+    assert world.run(steps())["lost"] == 1
     assert world.row(row)["status"] == "pending"
 
 
 TAKEN_OVER = "update public.prebookings set claimed_by = %s where id = %s"
 
 
-def test_a_venue_that_answers_a_question_with_429_is_asked_no_more_and_left_alone(database: Database) -> None:
-    world = World(database)
+def test_a_venue_that_answers_a_question_with_429_is_asked_no_more_and_left_alone(world: World) -> None:
     rows = world.opening(20, maybe_sent=True)
     world.twin.plan = lambda _: CallPlan(acts=False, answer=TwinReply(429))
-    world.play(world.invoke())
+    world.run(world.invoke())
     assert len(world.twin.ledger.arrivals(None)) <= 2
     assert set(world.ends(rows)) == {("pending", None)}
-    world.play(world.invoke())
+    world.run(world.invoke())
     assert len(world.twin.ledger.arrivals(None)) <= 2
 
 
-def test_a_doubtful_row_that_became_unreadable_is_not_said_to_have_failed(database: Database) -> None:
-    world = World(database)
+def test_a_doubtful_row_that_became_unreadable_is_not_said_to_have_failed(world: World) -> None:
     [row] = world.opening(1)
     world.twin.script(row, ACTED_AND_SILENT)
-    world.play(world.invoke())
+    world.run(world.invoke())
     world.connection.execute("alter table prebookings disable trigger prebookings_being_booked")
     world.connection.execute("update prebookings set booking_data = '{\"n\": 1e5000}' where id = %s", [row])
-    world.play(minutes(world, 2))
+    world.run(minutes(world, 2))
     assert world.ends([row]) == [("pending", None)]
 
 
-def test_a_row_that_only_it_is_blocked_ends_at_an_idempotent_venue_too(database: Database) -> None:
-    world = World(database, protection=Protection.IDEMPOTENT)
+def test_a_row_that_only_it_is_blocked_ends_at_an_idempotent_venue_too(world: World) -> None:
+    world.twin.protection = Protection.IDEMPOTENT
     blocked, *others = world.opening(5, venue=add_venue(world.connection, idempotent=True))
 
     def plan(arrival: Arrival) -> CallPlan:
         return CallPlan(acts=False, answer=TwinReply(403)) if arrival.prebooking_id == str(blocked) else CallPlan()
 
     world.twin.plan = plan
-    world.play(minutes(world, 15))
+    world.run(minutes(world, 15))
     assert world.ends([blocked, *others]) == [("failed", "rejected")] + [("completed", "booked")] * 4
     assert world.row(blocked)["attempts"] <= 5

@@ -10,31 +10,28 @@ import pytest
 from prebooking.local.venue.twin import HANG, CallPlan
 from prebooking.model import Summary
 from tests.support.calls import run as run_row
-from tests.support.database import Database
 from tests.support.doubles import EPOCH, VirtualClock
 from tests.support.world import World
 
 CLAIM, END = "claim_due_prebookings_v1", "finish_run_v1"
 
 
-def test_a_row_held_by_the_run_and_locked_for_long_keeps_the_run_from_no_end(database: Database) -> None:
-    world = World(database)
+def test_a_row_held_by_the_run_and_locked_for_long_keeps_the_run_from_no_end(world: World) -> None:
     rows = world.opening(2)
     world.venue_wire.refuses = lambda _: True
-    other = database.connect()
+    other = world.database.connect()
 
-    async def story() -> Summary:
+    async def steps() -> Summary:
         run = asyncio.create_task(world.invoke())
         await asyncio.sleep(0.05)
         with other.transaction():
             other.execute("select from public.prebookings where id = %s for update", [rows[0]])
             return await run
 
-    assert world.play(story()).execution_time_ms < 2000
+    assert world.run(steps()).execution_time_ms < 2000
 
 
-def test_after_the_last_start_a_run_does_not_even_connect(database: Database) -> None:
-    world = World(database)
+def test_after_the_last_start_a_run_does_not_even_connect(world: World) -> None:
     rows = world.opening(40)
     connected: list[float] = []
 
@@ -43,7 +40,7 @@ def test_after_the_last_start_a_run_does_not_even_connect(database: Database) ->
         return 1.0
 
     world.venue_wire.connect = slow
-    summary = world.play(world.invoke())
+    summary = world.run(world.invoke())
     assert max(connected) < 6
     unsent = [row for row in rows if world.row(row)["attempts"] == 0]
     assert len(unsent) > 10
@@ -53,29 +50,27 @@ def test_after_the_last_start_a_run_does_not_even_connect(database: Database) ->
 
 @pytest.mark.parametrize(("maybe_sent", "outcome"), [(False, "expired"), (True, "unknown")])
 def test_a_run_that_only_ends_what_nobody_booked_in_time_says_so_and_is_recorded(
-    database: Database, outcome: str, *, maybe_sent: bool
+    world: World, outcome: str, *, maybe_sent: bool
 ) -> None:
-    world = World(database)
     rows = world.opening(2, at=-30, expires_at=EPOCH - timedelta(seconds=1), maybe_sent=maybe_sent)
-    summary = world.play(world.invoke())
+    summary = world.run(world.invoke())
     assert world.ends(rows) == [("failed", outcome)] * 2
     assert (summary.details["failed"], summary.outcomes) == (2, {outcome: 2})
     assert run_row(world.connection, summary.instance_id)["summary"]["outcomes"] == {outcome: 2}
 
 
-def test_a_row_that_is_locked_at_the_very_end_of_a_run_is_no_fault(database: Database) -> None:
+def test_a_row_that_is_locked_at_the_very_end_of_a_run_is_no_fault(world: World) -> None:
     """There is no time to ask for it again: one more call would be cut off, and look like one."""
-    world = World(database)
     [hanging], [locked] = world.opening(1), world.opening(1)
     world.twin.script(hanging, CallPlan(answer=HANG))
     world.venue_wire.refuses = lambda request: str(locked) in request.headers["Idempotency-Key"]
-    other = database.connect()
+    other = world.database.connect()
 
     def slow(called: str) -> str:
         world.wire.back = 0.85 if called == END else 0.005
         return ""
 
-    async def story() -> Summary:
+    async def steps() -> Summary:
         run = asyncio.create_task(world.invoke())
         await asyncio.sleep(0.05)
         with other.transaction():
@@ -83,16 +78,15 @@ def test_a_row_that_is_locked_at_the_very_end_of_a_run_is_no_fault(database: Dat
             return await run
 
     world.wire.loses = slow
-    summary = world.play(story())
+    summary = world.run(steps())
     assert (summary.timed_out, summary.success) == (True, True)
     assert world.wire.calls.count(END) == 1
 
 
-def test_a_run_whose_first_try_went_unanswered_is_closed_although_others_claimed_meanwhile(database: Database) -> None:
+def test_a_run_whose_first_try_went_unanswered_is_closed_although_others_claimed_meanwhile(world: World) -> None:
     """That try may be carried out late: it must not lease anything to a run that is over."""
-    world = World(database)
     [row] = world.opening(1, at=60)
-    other = database.connect()
+    other = world.database.connect()
     other.execute("alter function public.claim_due_prebookings_v1 set lock_timeout = '10ms'")
     tries = 0
 
@@ -106,17 +100,16 @@ def test_a_run_whose_first_try_went_unanswered_is_closed_although_others_claimed
         return "before" if tries == 1 else ""
 
     world.wire.loses = loses
-    summary = world.play(world.invoke())
+    summary = world.run(world.invoke())
     assert tries == 4
     assert summary.message == "No prebookings ready"
     assert world.wire.calls[-1] == END
     assert world.row(row)["claimed_by"] is None
 
 
-def test_a_run_is_recorded_although_its_last_claim_found_nothing(database: Database) -> None:
-    world = World(database)
+def test_a_run_is_recorded_although_its_last_claim_found_nothing(world: World) -> None:
     world.opening(1)
-    summary = world.play(world.invoke())
+    summary = world.run(world.invoke())
     recorded = run_row(world.connection, summary.instance_id)
     assert recorded["closed_at"] is not None
     assert recorded["summary"]["outcomes"] == {"booked": 1}

@@ -13,7 +13,7 @@ import pytest
 
 from prebooking.model import COMPLETED, ENDED_BY_DATABASE, FAILED, Kind, Outcome
 from prebooking.run.evidence import Evidence, proves
-from tests.support.bookers import ScriptedBooker, use_booker
+from tests.support.bookers import ScriptedBooker
 from tests.support.calls import claimed, complete, fail
 from tests.support.database import Connection, Database
 from tests.support.doubles import EPOCH
@@ -53,26 +53,21 @@ def writes(connection: Connection, row: UUID, instance: UUID, kind: Kind) -> boo
 
 
 @pytest.mark.parametrize("kind", sorted(Kind))
-def test_an_answer_ends_a_row_just_when_the_table_says_so(
-    database: Database, monkeypatch: pytest.MonkeyPatch, kind: Kind
-) -> None:
-    world = World(database)
+def test_an_answer_ends_a_row_just_when_the_table_says_so(world: World, kind: Kind) -> None:
     [row] = world.opening(1)
-    use_booker(monkeypatch, ScriptedBooker(answer=Outcome(kind)))
-    world.play(world.invoke())
+    world.use(ScriptedBooker(answer=Outcome(kind)))
+    world.run(world.invoke())
     ended = (world.row(row)["status"] != "pending", world.row(row)["outcome"])
     assert ended == ((True, str(kind)) if proves(Evidence.ANSWER, kind) else (False, None))
 
 
 @pytest.mark.parametrize("kind", sorted(Kind))
 def test_what_a_venue_says_when_asked_after_the_lease_ends_a_row_just_when_it_has_the_place(
-    database: Database, monkeypatch: pytest.MonkeyPatch, kind: Kind
+    world: World, kind: Kind
 ) -> None:
-    world = World(database)
     [row] = world.opening(1, maybe_sent=True)
-    booker = ScriptedBooker(answer=Outcome(Kind.UNSURE), found=Outcome(kind))
-    use_booker(monkeypatch, booker)
-    world.play(world.invoke())
+    booker = world.use(ScriptedBooker(answer=Outcome(Kind.UNSURE), found=Outcome(kind)))
+    world.run(world.invoke())
     expected = {Kind.BOOKED: Kind.RECONCILED}.get(kind, kind)
     ended = world.row(row)["outcome"]
     assert ended == (str(expected) if proves(Evidence.QUESTION, expected) else None)
@@ -80,57 +75,44 @@ def test_what_a_venue_says_when_asked_after_the_lease_ends_a_row_just_when_it_ha
 
 
 @pytest.mark.parametrize("kind", sorted(FAILED))
-def test_a_login_that_is_missing_ends_a_row_only_when_the_venue_refuses_it(
-    database: Database, monkeypatch: pytest.MonkeyPatch, kind: Kind
-) -> None:
-    world = World(database)
+def test_a_login_that_is_missing_ends_a_row_only_when_the_venue_refuses_it(world: World, kind: Kind) -> None:
     [row] = world.opening(1)
-    use_booker(monkeypatch, ScriptedBooker(ready=False, login=Outcome(kind)))
-    world.play(world.invoke())
+    world.use(ScriptedBooker(ready=False, login=Outcome(kind)))
+    world.run(world.invoke())
     assert world.row(row)["outcome"] == (str(kind) if proves(Evidence.LOGIN, kind) else None)
 
 
 @pytest.mark.parametrize("kind", sorted(FAILED))
-def test_a_disputed_answer_becomes_a_refusal_only_when_asked_after_the_lease(
-    database: Database, monkeypatch: pytest.MonkeyPatch, kind: Kind
-) -> None:
-    world = World(database)
+def test_a_disputed_answer_becomes_a_refusal_only_when_asked_after_the_lease(world: World, kind: Kind) -> None:
     [row] = world.opening(1)
     disputed = Outcome(Kind.UNSURE, if_not_booked=kind)
-    booker = ScriptedBooker(answer=disputed, found=Outcome(Kind.NOT_BOOKED))
-    use_booker(monkeypatch, booker)
+    booker = world.use(ScriptedBooker(answer=disputed, found=Outcome(Kind.NOT_BOOKED)))
 
-    async def story() -> tuple[str | None, str | None]:
+    async def steps() -> tuple[str | None, str | None]:
         await world.invoke()
         early = world.row(row)["outcome"]
         await asyncio.sleep(60)
         await world.invoke()
         return early, world.row(row)["outcome"]
 
-    assert world.play(story()) == (None, str(kind) if proves(Evidence.QUESTION_AFTER_LEASE, kind) else None)
+    assert world.run(steps()) == (None, str(kind) if proves(Evidence.QUESTION_AFTER_LEASE, kind) else None)
     assert len(booker.calls) == (1 if proves(Evidence.QUESTION_AFTER_LEASE, kind) else 2)
 
 
-def test_four_unclear_calls_and_no_place_are_a_refusal(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    world = World(database)
+def test_four_unclear_calls_and_no_place_are_a_refusal(world: World) -> None:
     [row] = world.opening(1)
-    booker = ScriptedBooker(answer=Outcome(Kind.UNSURE), found=Outcome(Kind.NOT_BOOKED))
-    use_booker(monkeypatch, booker)
-    world.play(minutes(world, 6))
+    booker = world.use(ScriptedBooker(answer=Outcome(Kind.UNSURE), found=Outcome(Kind.NOT_BOOKED)))
+    world.run(minutes(world, 6))
     assert (world.row(row)["outcome"], len(booker.calls)) == ("rejected", 4)
 
 
 @pytest.mark.parametrize("clear", [Kind.TOO_EARLY, Kind.SESSION_EXPIRED])
-def test_clear_answers_do_not_count_as_unclear_calls(
-    database: Database, monkeypatch: pytest.MonkeyPatch, clear: Kind
-) -> None:
+def test_clear_answers_do_not_count_as_unclear_calls(world: World, clear: Kind) -> None:
     """Four clear answers, then one call that is cut off."""
-    world = World(database)
     [row] = world.opening(1)
-    booker = ScriptedBooker(answer=Outcome(clear), found=Outcome(Kind.NOT_BOOKED))
-    use_booker(monkeypatch, booker)
+    booker = world.use(ScriptedBooker(answer=Outcome(clear), found=Outcome(Kind.NOT_BOOKED)))
 
-    async def story() -> None:
+    async def steps() -> None:
         while len(booker.calls) < 4:
             await minutes(world, 1)
         booker.answer = Outcome(Kind.UNSURE)
@@ -139,19 +121,15 @@ def test_clear_answers_do_not_count_as_unclear_calls(
         booker.answer = Outcome(Kind.BOOKED)
         await minutes(world, 3)
 
-    world.play(story())
+    world.run(steps())
     assert world.row(row)["outcome"] == "booked"
 
 
-def test_too_early_is_final_after_a_quarter_of_an_hour_and_asked_once_a_minute(
-    database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    world = World(database)
+def test_too_early_is_final_after_a_quarter_of_an_hour_and_asked_once_a_minute(world: World) -> None:
     [row] = world.opening(1)
-    booker = ScriptedBooker(answer=Outcome(Kind.TOO_EARLY))
-    use_booker(monkeypatch, booker)
+    booker = world.use(ScriptedBooker(answer=Outcome(Kind.TOO_EARLY)))
 
-    async def story() -> None:
+    async def steps() -> None:
         for _ in range(3):  # triggers that come at once count as one
             await world.invoke()
         await asyncio.sleep(57)
@@ -160,28 +138,26 @@ def test_too_early_is_final_after_a_quarter_of_an_hour_and_asked_once_a_minute(
         assert len(booker.calls) <= 4 * 15
         await minutes(world, 4)
 
-    world.play(story())
+    world.run(steps())
     assert world.row(row)["outcome"] == "too_early"
     assert "quarter of an hour" in world.row(row)["error_message"]
 
 
 @pytest.mark.parametrize("late", [2, 6, 13])
-def test_a_gym_that_opens_minutes_late_is_booked(database: Database, late: int) -> None:
-    world = World(database, skew=timedelta(minutes=-late))
+def test_a_gym_that_opens_minutes_late_is_booked(world: World, late: int) -> None:
+    world.twin.skew = timedelta(minutes=-late)
     [row] = world.opening(1)
-    world.play(minutes(world, late + 2))
+    world.run(minutes(world, late + 2))
     assert world.ends([row]) == [("completed", "booked")]
 
 
 @pytest.mark.parametrize("behind", [2.5, 5.0, 50.0])
-def test_triggers_that_come_at_once_end_no_row_at_a_venue_whose_clock_is_behind(
-    database: Database, behind: float
-) -> None:
+def test_triggers_that_come_at_once_end_no_row_at_a_venue_whose_clock_is_behind(world: World, behind: float) -> None:
     """Three triggers within 3.3 seconds."""
-    world = World(database, skew=timedelta(seconds=-behind))
+    world.twin.skew = timedelta(seconds=-behind)
     [row] = world.opening(1)
 
-    async def story() -> float:
+    async def steps() -> float:
         for _ in range(3):
             await world.invoke()
         took = asyncio.get_running_loop().time()
@@ -189,35 +165,28 @@ def test_triggers_that_come_at_once_end_no_row_at_a_venue_whose_clock_is_behind(
         await minutes(world, 2)
         return took
 
-    assert world.play(story()) < 3.3
+    assert world.run(steps()) < 3.3
     assert world.ends([row]) == [("completed", "booked")]
 
 
-def test_a_class_that_the_venue_no_longer_lists_is_gone_only_after_a_second_look(
-    database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    world = World(database)
+def test_a_class_that_the_venue_no_longer_lists_is_gone_only_after_a_second_look(world: World) -> None:
     [row] = world.opening(1, maybe_sent=True)
-    use_booker(monkeypatch, ScriptedBooker(found=Outcome(Kind.MISSING)))
-    world.play(world.invoke())
+    world.use(ScriptedBooker(found=Outcome(Kind.MISSING)))
+    world.run(world.invoke())
     assert world.ends([row]) == [("pending", None)]
-    world.play(minutes(world, 3))
+    world.run(minutes(world, 3))
     assert world.ends([row]) == [("failed", "class_gone")]
 
 
 @pytest.mark.parametrize(("seconds", "end"), [(59, ("pending", None)), (60, ("failed", "class_gone"))])
-def test_two_looks_within_a_minute_are_one(
-    database: Database, monkeypatch: pytest.MonkeyPatch, seconds: float, end: tuple[str, str | None]
-) -> None:
-    world = World(database)
+def test_two_looks_within_a_minute_are_one(world: World, seconds: float, end: tuple[str, str | None]) -> None:
     [row] = world.opening(1, at=-600, maybe_sent=True, missing_since=EPOCH - timedelta(seconds=seconds))
-    use_booker(monkeypatch, ScriptedBooker(found=Outcome(Kind.MISSING)))
-    world.play(world.invoke())
+    world.use(ScriptedBooker(found=Outcome(Kind.MISSING)))
+    world.run(world.invoke())
     assert world.ends([row]) == [end]
 
 
-def test_questions_about_a_row_come_less_and_less_often(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    world = World(database)
+def test_questions_about_a_row_come_less_and_less_often(world: World) -> None:
     [row] = world.opening(1, maybe_sent=True)
     asked: list[float] = []
 
@@ -226,8 +195,8 @@ def test_questions_about_a_row_come_less_and_less_often(database: Database, monk
             asked.append(asyncio.get_running_loop().time())
             return Outcome(Kind.CANNOT_TELL)
 
-    use_booker(monkeypatch, Asked())
-    world.play(minutes(world, 60))
+    world.use(Asked())
+    world.run(minutes(world, 60))
     assert world.ends([row]) == [("pending", None)]
     waits = [later - earlier for earlier, later in pairwise(asked)]
     assert waits[:3] == pytest.approx([60, 120, 300], abs=65)
@@ -235,13 +204,10 @@ def test_questions_about_a_row_come_less_and_less_often(database: Database, monk
     assert len(asked) <= 8
 
 
-def test_a_row_that_is_not_at_the_venue_can_be_cancelled_again(
-    database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    world = World(database)
+def test_a_row_that_is_not_at_the_venue_can_be_cancelled_again(world: World) -> None:
     [row] = world.opening(1, maybe_sent=True)
-    use_booker(monkeypatch, ScriptedBooker(answer=Outcome(Kind.NOT_SENT), found=Outcome(Kind.NOT_BOOKED)))
-    world.play(world.invoke())
+    world.use(ScriptedBooker(answer=Outcome(Kind.NOT_SENT), found=Outcome(Kind.NOT_BOOKED)))
+    world.run(world.invoke())
     assert (world.row(row)["maybe_sent"], world.row(row)["claimed_by"]) == (False, None)
     query = "select public.cancel_prebooking_v1(%s, %s)"
     assert world.connection.execute(query, [row, world.row(row)["user_email"]]).fetchone() == ("cancelled",)

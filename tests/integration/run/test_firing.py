@@ -10,7 +10,6 @@ from random import Random
 import pytest
 
 from prebooking.local.venue.twin import HANG, CallPlan, TwinReply
-from tests.support.database import Database
 from tests.support.doubles import EPOCH, VirtualClock
 from tests.support.factories import add_prebooking, add_venue
 from tests.support.world import World, minutes
@@ -32,10 +31,9 @@ def order(world: World) -> list[str]:
 
 
 @pytest.mark.parametrize("members", [10, 40, 90])
-def test_due_rows_leave_in_order_fifty_milliseconds_apart_without_drifting(database: Database, members: int) -> None:
-    world = World(database)
+def test_due_rows_leave_in_order_fifty_milliseconds_apart_without_drifting(world: World, members: int) -> None:
     rows = world.opening(members)
-    summary = world.play(world.invoke())
+    summary = world.run(world.invoke())
     assert order(world) == [str(row) for row in rows]
     assert min(gaps(world.sent())) >= 0.05 - 1e-9
     assert world.sent()[-1] - world.sent()[0] <= 1.02 * (members - 1) * 0.05
@@ -55,26 +53,23 @@ class BusyClock(VirtualClock):
         return self._last
 
 
-def test_the_instants_in_the_rows_are_fifty_milliseconds_apart_however_busy_the_machine_is(database: Database) -> None:
-    world = World(database)
+def test_the_instants_in_the_rows_are_fifty_milliseconds_apart_however_busy_the_machine_is(world: World) -> None:
     rows = world.opening(20)
-    world.play(world.invoke(clock=BusyClock()))
+    world.run(world.invoke(clock=BusyClock()))
     fired = [world.row(row)["fired_at"] for row in rows]
     assert min((later - earlier).total_seconds() for earlier, later in pairwise(fired)) >= 0.05 - 2e-6
 
 
-def test_rows_leave_by_opening_then_by_when_they_were_made(database: Database) -> None:
-    world = World(database)
+def test_rows_leave_by_opening_then_by_when_they_were_made(world: World) -> None:
     venue = add_venue(world.connection)
     late, early = world.opening(3, at=-1, venue=venue), world.opening(3, at=-2, venue=venue)
-    world.play(world.invoke())
+    world.run(world.invoke())
     assert order(world) == [str(row) for row in early + late]
 
 
-def test_rows_within_the_lead_are_held_and_leave_at_their_opening(database: Database) -> None:
-    world = World(database)
+def test_rows_within_the_lead_are_held_and_leave_at_their_opening(world: World) -> None:
     rows = world.opening(5, at=2.5)
-    summary = world.play(world.invoke(LEAD_SECONDS="3"))
+    summary = world.run(world.invoke(LEAD_SECONDS="3"))
     assert world.ends(rows) == [BOOKED] * 5
     travel = 0.02
     assert [round(sent - 2.5 - travel, 2) for sent in world.sent()] == [0.01, 0.06, 0.11, 0.16, 0.21]
@@ -83,27 +78,24 @@ def test_rows_within_the_lead_are_held_and_leave_at_their_opening(database: Data
     assert kept == (summary.lateness_ms,)
 
 
-def test_a_database_clock_a_little_behind_the_trigger_makes_no_opening_a_minute_late(database: Database) -> None:
+def test_a_database_clock_a_little_behind_the_trigger_makes_no_opening_a_minute_late(world: World) -> None:
     """Who sets no LEAD_SECONDS has a lead of a second: the trigger's second 0 is 0.25 s too early for the database."""
-    world = World(database)
     rows = world.opening(2, at=0.25)
-    world.play(world.invoke())
+    world.run(world.invoke())
     assert world.ends(rows) == [("completed", "booked")] * 2
     assert all(0 <= sent - 0.25 < 0.15 for sent in world.sent())
 
 
-def test_without_a_lead_nothing_is_taken_before_its_opening(database: Database) -> None:
-    world = World(database)
+def test_without_a_lead_nothing_is_taken_before_its_opening(world: World) -> None:
     rows = world.opening(2, at=0.5)
-    summary = world.play(world.invoke(LEAD_SECONDS="0"))
+    summary = world.run(world.invoke(LEAD_SECONDS="0"))
     assert (world.sent(), world.ends(rows)) == ([], [("pending", None)] * 2)
     assert summary.message == "No prebookings ready"
     assert world.wire.calls == ["claim_due_prebookings_v1"]
 
 
 @pytest.mark.parametrize("triggers", [2, 10])
-def test_overlapping_triggers_all_succeed_and_fire_each_row_once(database: Database, triggers: int) -> None:
-    world = World(database)
+def test_overlapping_triggers_all_succeed_and_fire_each_row_once(world: World, triggers: int) -> None:
     venue = add_venue(world.connection)
     rows = world.opening(12, at=-1, venue=venue) + world.opening(12, at=0, venue=venue)
 
@@ -112,85 +104,78 @@ def test_overlapping_triggers_all_succeed_and_fire_each_row_once(database: Datab
         assert len({summary.instance_id for summary in summaries}) == triggers
         return [summary.success for summary in summaries]
 
-    assert world.play(overlap()) == [True] * triggers
+    assert world.run(overlap()) == [True] * triggers
     assert world.ends(rows) == [BOOKED] * 24
     assert len(world.twin.ledger.arrivals()) == 24
     assert world.twin.ledger.double_bookings() == {}
 
 
-def test_a_venue_that_hangs_delays_no_other(database: Database) -> None:
-    world = World(database)
+def test_a_venue_that_hangs_delays_no_other(world: World) -> None:
     stuck, free = world.opening(3), world.opening(3)
     for row in stuck:
         world.twin.script(row, CallPlan(acts=False, answer=HANG))
-    summary = world.play(world.invoke())
+    summary = world.run(world.invoke())
     assert world.ends(free) == [BOOKED] * 3
     assert max(arrival.at for arrival in world.twin.ledger.first_calls()) < EPOCH + timedelta(seconds=0.2)
     assert world.ends(stuck) == [("pending", None)] * 3
     assert summary.success
 
 
-def test_rows_added_while_a_run_fires_are_taken_by_the_same_run(database: Database) -> None:
-    world = World(database)
+def test_rows_added_while_a_run_fires_are_taken_by_the_same_run(world: World) -> None:
     venue = add_venue(world.connection)
     rows = world.opening(20, venue=venue)
 
-    async def story() -> list[tuple[str, str | None]]:
+    async def steps() -> list[tuple[str, str | None]]:
         run = asyncio.create_task(world.invoke())
         await asyncio.sleep(0.5)
         added = world.opening(1, at=0.3, venue=venue)
         await run
         return world.ends(rows + added)
 
-    assert world.play(story()) == [BOOKED] * 21
+    assert world.run(steps()) == [BOOKED] * 21
 
 
-def test_what_does_not_fit_before_the_last_start_stays_for_the_next_run(database: Database) -> None:
-    world = World(database)
+def test_what_does_not_fit_before_the_last_start_stays_for_the_next_run(world: World) -> None:
     rows = world.opening(150)
 
-    summary = world.play(world.invoke())
+    summary = world.run(world.invoke())
     assert summary.details["completed"] == len(world.sent()) == 120
     assert world.sent()[-1] < 6 + 0.02, "no call starts after guard - 2 s"
-    world.play(world.invoke())
+    world.run(world.invoke())
     assert order(world) == [str(row) for row in rows]
     assert world.ends(rows) == [BOOKED] * 150
 
 
-def test_calls_on_cold_connections_do_not_overtake_each_other(database: Database) -> None:
-    world = World(database)
+def test_calls_on_cold_connections_do_not_overtake_each_other(world: World) -> None:
     rows = world.opening(6)
     handshakes = iter([0.3, 0.001, 0.2, 0.001, 0.25, 0.001])
     world.venue_wire.connect = lambda _: next(handshakes)
-    world.play(world.invoke())
+    world.run(world.invoke())
     assert order(world) == [str(row) for row in rows]
     assert min(gaps(world.sent())) >= 0.05 - 1e-9
 
 
-def test_forty_leave_within_two_seconds_although_every_connection_takes_a_while(database: Database) -> None:
-    world = World(database)
+def test_forty_leave_within_two_seconds_although_every_connection_takes_a_while(world: World) -> None:
     rows = world.opening(40, at=3.0)
     world.venue_wire.connect = 0.19
-    world.play(world.invoke(LEAD_SECONDS="3"))
+    world.run(world.invoke(LEAD_SECONDS="3"))
     assert order(world) == [str(row) for row in rows]
     assert world.sent()[-1] - world.sent()[0] == pytest.approx(39 * 0.05, abs=1e-6)
 
 
-def test_a_connection_that_fails_twice_is_tried_again_and_keeps_the_order(database: Database) -> None:
-    world = World(database)
+def test_a_connection_that_fails_twice_is_tried_again_and_keeps_the_order(world: World) -> None:
     rows = world.opening(4)
     refusals = iter([True, False, False, False, True])  # all four connect at once; the first fails twice
     world.venue_wire.refuses = lambda _: next(refusals, False)
-    world.play(world.invoke())
+    world.run(world.invoke())
     assert order(world) == [str(row) for row in rows]
     assert world.ends(rows) == [BOOKED] * 4
 
 
-def test_a_venue_out_of_reach_gives_all_rows_back_unsent(database: Database) -> None:
-    world = World(database)
+def test_a_venue_out_of_reach_gives_all_rows_back_unsent(world: World) -> None:
     rows = world.opening(10)
     world.venue_wire.refuses = lambda _: True
-    summary = world.play(world.invoke())
+    summary = world.run(world.invoke())
     assert summary.success
     assert summary.details == {"total": 10, "completed": 0, "failed": 0, "released": 10, "unsure": 0, "lost": 0}
     assert summary.outcomes == {"not_sent": 4}, "the four at the head of the queue; none behind them was tried"
@@ -203,19 +188,18 @@ def test_a_venue_out_of_reach_gives_all_rows_back_unsent(database: Database) -> 
         await asyncio.sleep(61)
         await world.invoke()
 
-    world.play(after_the_pause())
+    world.run(after_the_pause())
     assert order(world) == [str(row) for row in rows]
 
 
-def test_a_row_that_is_no_booking_fails_alone(database: Database) -> None:
-    world = World(database)
+def test_a_row_that_is_no_booking_fails_alone(world: World) -> None:
     venue = add_venue(world.connection)
     good = world.opening(2, venue=venue)
     unsayable = add_prebooking(world.connection, venue, booking_data={"class_id": "bad"}, available_at=EPOCH)
     world.connection.execute(UNSAYABLE, [unsayable])
     unreadable = add_prebooking(world.connection, venue, available_at=EPOCH)
     world.connection.execute("update prebookings set booking_data = '{\"n\": 1e5000}' where id = %s", [unreadable])
-    world.play(world.invoke())
+    world.run(world.invoke())
     assert world.ends([unsayable, unreadable]) == [("failed", "bad_data")] * 2
     assert "a number that JSON does not have" in world.row(unsayable)["error_message"]
     assert world.ends(good) == [BOOKED] * 2
@@ -229,20 +213,19 @@ def test_a_row_that_is_no_booking_fails_alone(database: Database) -> None:
     ],
 )
 def test_the_class_goes_to_those_who_came_first(
-    database: Database, capacity: int, waiting: int, ends: list[tuple[str, str]]
+    world: World, capacity: int, waiting: int, ends: list[tuple[str, str]]
 ) -> None:
-    world = World(database)
     rows = world.opening(3, capacity=capacity, waiting=waiting)
-    summary = world.play(world.invoke())
+    summary = world.run(world.invoke())
     assert world.ends(rows) == ends
     assert summary.success
     assert world.row(rows[2])["error_message"] == "The class was full."
 
 
-def test_too_early_is_asked_again_at_most_three_times_a_quarter_second_apart(database: Database) -> None:
-    world = World(database, skew=timedelta(milliseconds=-700))
+def test_too_early_is_asked_again_at_most_three_times_a_quarter_second_apart(world: World) -> None:
+    world.twin.skew = timedelta(milliseconds=-700)
     rows = world.opening(1)
-    summary = world.play(world.invoke())
+    summary = world.run(world.invoke())
     calls = [(arrival.at - EPOCH).total_seconds() for arrival in world.twin.ledger.arrivals()]
     assert [round(gap, 2) for gap in gaps(calls)] == [0.29, 0.29, 0.29]  # 250 ms after each answer, 40 ms away
     assert world.ends(rows) == [BOOKED]
@@ -250,8 +233,8 @@ def test_too_early_is_asked_again_at_most_three_times_a_quarter_second_apart(dat
     assert summary.outcomes == {"booked": 1}
 
 
-def test_too_early_for_a_quarter_of_an_hour_is_the_end_and_for_less_it_is_not(database: Database) -> None:
-    world = World(database, skew=timedelta(hours=-1))
+def test_too_early_for_a_quarter_of_an_hour_is_the_end_and_for_less_it_is_not(world: World) -> None:
+    world.twin.skew = timedelta(hours=-1)
     rows = world.opening(1)
     ends = []
 
@@ -260,17 +243,16 @@ def test_too_early_for_a_quarter_of_an_hour_is_the_end_and_for_less_it_is_not(da
             await minutes(world, 1)
             ends.extend(world.ends(rows))
 
-    world.play(twenty_minutes())
+    world.run(twenty_minutes())
     assert ends == 15 * [("pending", None)] + 5 * [("failed", "too_early")]
     assert len(world.twin.ledger.arrivals()) == world.row(rows[0])["attempts"] == 4 * 16
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 405, 429])
-def test_a_venue_that_blocks_us_is_left_alone_and_the_rest_goes_back_unsent(database: Database, status: int) -> None:
-    world = World(database)
+def test_a_venue_that_blocks_us_is_left_alone_and_the_rest_goes_back_unsent(world: World, status: int) -> None:
     rows = world.opening(20)
     world.twin.script(rows[2], CallPlan(acts=False, answer=TwinReply(status)))
-    summary = world.play(world.invoke())
+    summary = world.run(world.invoke())
     arrived = len(world.twin.ledger.arrivals())
     assert 3 <= arrived <= 4  # one more may be on its way while the answer comes back
     assert world.ends(rows[3:])[1:] == [("pending", None)] * 16
@@ -281,12 +263,11 @@ def test_a_venue_that_blocks_us_is_left_alone_and_the_rest_goes_back_unsent(data
     assert timedelta(minutes=4) < paused_until - EPOCH < timedelta(minutes=6)
     assert summary.success
     assert summary.outcomes["blocked"] == 1
-    world.play(world.invoke())
+    world.run(world.invoke())
     assert len(world.twin.ledger.arrivals()) == arrived, "nothing is sent to a venue that is paused"
 
 
-def test_another_opening_may_follow_a_settled_call_only_after_the_stagger(database: Database) -> None:
-    world = World(database)
+def test_another_opening_may_follow_a_settled_call_only_after_the_stagger(world: World) -> None:
     world.venue_wire.there = world.venue_wire.back = 0.0
     world.wire.there = world.wire.back = 0.001
     venue = add_venue(world.connection)
@@ -301,7 +282,7 @@ def test_another_opening_may_follow_a_settled_call_only_after_the_stagger(databa
             await world.invoke()
         await run
 
-    world.play(chase())
+    world.run(chase())
     assert len(world.sent()) == 2
     assert gaps(world.sent())[0] >= 0.05 - 1e-9
 
@@ -309,48 +290,44 @@ def test_another_opening_may_follow_a_settled_call_only_after_the_stagger(databa
 @pytest.mark.parametrize(
     "poison", ['{"n": 1e5000}', '{"n": ' + "[" * 3000 + "]" * 3000 + "}", '{"n":' * 101 + "1" + "}" * 101]
 )
-def test_data_that_no_reader_can_take_spoils_its_own_row_and_no_other(database: Database, poison: str) -> None:
-    world = World(database)
+def test_data_that_no_reader_can_take_spoils_its_own_row_and_no_other(world: World, poison: str) -> None:
     venue = add_venue(world.connection)
     good = world.opening(2, venue=venue)
     bad = add_prebooking(world.connection, venue, booking_data={"class_id": "poison"}, available_at=EPOCH)
     world.connection.execute("update prebookings set booking_data = %s::jsonb where id = %s", [poison, bad])
-    assert world.play(world.invoke()).success
+    assert world.run(world.invoke()).success
     assert world.ends([*good, bad]) == [BOOKED, BOOKED, ("failed", "bad_data")]
 
 
-def test_nobody_behind_a_row_that_cannot_be_built_overtakes_those_before_it(database: Database) -> None:
-    world = World(database)
+def test_nobody_behind_a_row_that_cannot_be_built_overtakes_those_before_it(world: World) -> None:
     venue = add_venue(world.connection)
     first = world.opening(1, venue=venue)
     world.connection.execute(UNSAYABLE, world.opening(1, venue=venue, booking_data={"class_id": "bad"}))
     rest = world.opening(2, venue=venue)
     handshakes = iter([0.4])
     world.venue_wire.connect = lambda _: next(handshakes, 0.001)
-    world.play(world.invoke())
+    world.run(world.invoke())
     assert order(world) == [str(row) for row in first + rest]
 
 
-def test_too_early_comes_to_an_end_at_a_venue_that_takes_its_time_to_say_so(database: Database) -> None:
-    world = World(database, skew=timedelta(hours=-1))
+def test_too_early_comes_to_an_end_at_a_venue_that_takes_its_time_to_say_so(world: World) -> None:
+    world.twin.skew = timedelta(hours=-1)
     [row] = world.opening(1)
     world.twin.plan = lambda _: CallPlan(delay_after=1.9)
-    world.play(minutes(world, 17))
+    world.run(minutes(world, 17))
     assert world.ends([row]) == [("failed", "too_early")]
 
 
-def test_a_last_slot_just_before_the_last_start_is_no_fault(database: Database) -> None:
-    world = World(database)
+def test_a_last_slot_just_before_the_last_start_is_no_fault(world: World) -> None:
     world.wire.there = world.wire.back = 0.03
     world.opening(150)
-    assert world.play(world.invoke()).success
+    assert world.run(world.invoke()).success
 
 
-def test_a_row_that_is_cleared_does_not_wait_behind_one_that_is_held(database: Database) -> None:
-    world = World(database)
+def test_a_row_that_is_cleared_does_not_wait_behind_one_that_is_held(world: World) -> None:
     venue = add_venue(world.connection)
     [doubtful] = world.opening(1, at=-1, venue=venue, maybe_sent=True)
     world.opening(1, at=5, venue=venue)
-    world.play(world.invoke(LEAD_SECONDS="5"))
+    world.run(world.invoke(LEAD_SECONDS="5"))
     assert order(world)[0] == str(doubtful)
     assert world.sent()[0] < 0.2

@@ -11,9 +11,9 @@ import pytest
 
 from prebooking.bookers import Gate
 from prebooking.model import Kind, Outcome, Prebooking
-from tests.support.bookers import ScriptedBooker, use_booker
+from tests.support.bookers import ScriptedBooker
 from tests.support.calls import claimed
-from tests.support.database import Database, set_clock
+from tests.support.database import set_clock
 from tests.support.doubles import EPOCH, VirtualClock
 from tests.support.world import World, minutes
 
@@ -46,27 +46,21 @@ class Firewall(ScriptedBooker):
         return Outcome(Kind.BOOKED if row.id in self.booked else Kind.NOT_BOOKED)
 
 
-def test_a_class_that_was_seen_again_is_not_gone_at_the_next_look_that_misses_it(
-    database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_class_that_was_seen_again_is_not_gone_at_the_next_look_that_misses_it(world: World) -> None:
     """I4: the call that was made when it was seen may have got the place."""
-    world = World(database)
     [row] = world.opening(1, maybe_sent=True)
     # The venue is asked after the call without a clear answer, too.
-    use_booker(monkeypatch, Told(Kind.MISSING, Kind.NOT_BOOKED, Kind.CANNOT_TELL, Kind.MISSING, Kind.BOOKED))
-    world.play(minutes(world, 10))
+    world.use(Told(Kind.MISSING, Kind.NOT_BOOKED, Kind.CANNOT_TELL, Kind.MISSING, Kind.BOOKED))
+    world.run(minutes(world, 10))
     assert world.ends([row]) == [("completed", "reconciled")]
 
 
-def test_a_call_that_a_dead_run_has_not_noted_is_not_taken_for_one_that_was_blocked(
-    database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_call_that_a_dead_run_has_not_noted_is_not_taken_for_one_that_was_blocked(world: World) -> None:
     """I4: the call may have got the place."""
-    world = World(database)
     [row] = world.opening(1)
 
-    async def story() -> None:
-        use_booker(monkeypatch, ScriptedBooker(answer=Outcome(Kind.BLOCKED)))
+    async def steps() -> None:
+        world.use(ScriptedBooker(answer=Outcome(Kind.BLOCKED)))
         await world.invoke()
         world.connection.execute(
             "update public.venues set paused_until = null, answered_at = %s", [EPOCH + timedelta(minutes=1)]
@@ -75,26 +69,22 @@ def test_a_call_that_a_dead_run_has_not_noted_is_not_taken_for_one_that_was_bloc
         set_clock(world.connection, VirtualClock().now())
         assert claimed(world.connection, uuid4()) == [row], "this run calls the venue and is killed"
         await asyncio.sleep(60)
-        use_booker(monkeypatch, Told(Kind.CANNOT_TELL))
+        world.use(Told(Kind.CANNOT_TELL))
         await minutes(world, 30)
 
-    world.play(story())
+    world.run(steps())
     assert world.ends([row]) == [("pending", None)]
 
 
 @pytest.mark.parametrize("found", [0, 1])
-def test_a_question_that_a_venue_answers_is_no_sign_that_it_books_others(
-    database: Database, monkeypatch: pytest.MonkeyPatch, found: int
-) -> None:
-    world = World(database)
+def test_a_question_that_a_venue_answers_is_no_sign_that_it_books_others(world: World, found: int) -> None:
     rows = world.opening(12)
-    booker = Firewall()
-    use_booker(monkeypatch, booker)
+    booker = world.use(Firewall())
 
-    async def story() -> None:
+    async def steps() -> None:
         await minutes(world, 15)
         booker.booked = world.opening(found, maybe_sent=True, at=-60)
         await minutes(world, 45)
 
-    world.play(story())
+    world.run(steps())
     assert world.ends(rows) == [("pending", None)] * 12

@@ -11,7 +11,6 @@ import pytest
 
 from prebooking.local.venue.twin import HANG, CallPlan
 from tests.support.calls import run as run_row
-from tests.support.database import Database
 from tests.support.doubles import VirtualClock
 from tests.support.world import World
 
@@ -24,38 +23,35 @@ def script(world: World, function: str, *losses: str) -> None:
     world.wire.loses = lambda called: left.popleft() if called == function and left else ""
 
 
-def test_a_hundred_calls_that_hang_are_cut_at_the_guard_and_none_is_wrongly_failed(database: Database) -> None:
-    world = World(database)
+def test_a_hundred_calls_that_hang_are_cut_at_the_guard_and_none_is_wrongly_failed(world: World) -> None:
     rows = world.opening(100)
     world.twin.plan = lambda _: CallPlan(answer=HANG)
-    summary = world.play(world.invoke())  # and no task is left: the virtual loop looks
+    summary = world.run(world.invoke())  # and no task is left: the virtual loop looks
     assert summary.execution_time_ms <= 8500
     assert (summary.success, summary.timed_out) == (True, True)
     assert summary.details == {"total": 100, "completed": 0, "failed": 0, "released": 0, "unsure": 100, "lost": 0}
     assert set(world.ends(rows)) == {("pending", None)}
 
 
-def test_no_outcome_is_lost_at_the_guard(database: Database) -> None:
+def test_no_outcome_is_lost_at_the_guard(world: World) -> None:
     """Fifty runs whose answers come in around the guard: what the venue answered before it is in the database."""
-    world = World(database)
     dice = random.Random(7)  # noqa: S311 - a story, not a secret
     for _ in range(50):
         rows = world.opening(4)
         delays = [dice.uniform(2.8, 3.05) for _ in rows]
         for row, delay in zip(rows, delays, strict=True):
             world.twin.script(row, CallPlan(delay_after=delay))
-        summary = world.play(world.invoke(guard=3))
+        summary = world.run(world.invoke(guard=3))
         answered = summary.details["completed"]
         assert Counter(world.ends(rows)) == Counter({BOOKED: answered, ("pending", None): 4 - answered})
         assert summary.success
         world.connection.execute("truncate public.prebookings")
 
 
-def test_a_row_between_two_asks_at_the_guard_goes_back_with_its_clear_answer(database: Database) -> None:
-    world = World(database)
+def test_a_row_between_two_asks_at_the_guard_goes_back_with_its_clear_answer(world: World) -> None:
     [row] = world.opening(1)
     world.twin.skew -= world.twin.skew.resolution * 3_600_000_000
-    summary = world.play(world.invoke(guard=2.4))  # asked at 0.03 and 0.32; the last start is at 0.4
+    summary = world.run(world.invoke(guard=2.4))  # asked at 0.03 and 0.32; the last start is at 0.4
     stands = world.row(row)
     assert (stands["status"], stands["claimed_by"], stands["maybe_sent"]) == ("pending", None, False)
     assert stands["attempts"] == 2
@@ -63,45 +59,41 @@ def test_a_row_between_two_asks_at_the_guard_goes_back_with_its_clear_answer(dat
     assert summary.details["released"] == 1
 
 
-def test_an_answer_of_the_claim_that_is_lost_is_asked_for_again_and_nothing_is_taken_twice(database: Database) -> None:
-    world = World(database)
+def test_an_answer_of_the_claim_that_is_lost_is_asked_for_again_and_nothing_is_taken_twice(world: World) -> None:
     rows = world.opening(150)
     script(world, "claim_due_prebookings_v1", "after")
-    summary = world.play(world.invoke())
+    summary = world.run(world.invoke())
     assert summary.success
     assert 115 <= summary.details["total"] <= 125, "the rows of the lost answer, and not as many again"
     assert set(world.ends(rows[:110])) == {BOOKED}
 
 
 @pytest.mark.parametrize("loss", ["before", "after", "hangs"])
-def test_when_no_claim_is_answered_the_run_says_so_and_holds_nothing_back(database: Database, loss: str) -> None:
-    world = World(database)
+def test_when_no_claim_is_answered_the_run_says_so_and_holds_nothing_back(world: World, loss: str) -> None:
     rows = world.opening(3)
     script(world, "claim_due_prebookings_v1", loss, loss, loss)
-    summary = world.play(world.invoke())
+    summary = world.run(world.invoke())
     assert not summary.success
     assert summary.execution_time_ms <= 9000
     assert [row["claimed_by"] for row in map(world.row, rows)] == [None] * 3
     assert run_row(world.connection, summary.instance_id)["closed_at"] is not None
-    world.play(world.invoke())
+    world.run(world.invoke())
     assert world.ends(rows) == [BOOKED] * 3
 
 
 @pytest.mark.parametrize("function", ["complete_prebooking_v1", "finish_run_v1"])
 @pytest.mark.parametrize("loss", ["before", "after"])
-def test_a_write_whose_answer_is_lost_is_repeated_and_counts_once(database: Database, function: str, loss: str) -> None:
-    world = World(database)
+def test_a_write_whose_answer_is_lost_is_repeated_and_counts_once(world: World, function: str, loss: str) -> None:
     rows = world.opening(2)
     script(world, function, loss, loss)
-    summary = world.play(world.invoke())
+    summary = world.run(world.invoke())
     assert summary.success
     assert world.ends(rows) == [BOOKED] * 2
     assert [world.row(row)["attempts"] for row in rows] == [1, 1]
 
 
 @pytest.mark.parametrize("loss", ["before", "after", "hangs"])
-def test_an_outcome_that_cannot_be_written_is_found_at_the_venue_later(database: Database, loss: str) -> None:
-    world = World(database)
+def test_an_outcome_that_cannot_be_written_is_found_at_the_venue_later(world: World, loss: str) -> None:
     rows = world.opening(2)
     script(world, "complete_prebooking_v1", *[loss] * 6)
 
@@ -111,15 +103,14 @@ def test_an_outcome_that_cannot_be_written_is_found_at_the_venue_later(database:
         await world.invoke()
         return first
 
-    summary = world.play(two_minutes())
+    summary = world.run(two_minutes())
     assert not summary.success
     assert summary.details["unsure"] == 2
     assert {end[0] for end in world.ends(rows)} == {"completed"}
     assert len(world.twin.ledger.bookings()) == 2
 
 
-def test_a_database_that_goes_away_after_the_claim_costs_the_answer_and_no_booking(database: Database) -> None:
-    world = World(database)
+def test_a_database_that_goes_away_after_the_claim_costs_the_answer_and_no_booking(world: World) -> None:
     rows = world.opening(5)
     world.wire.loses = lambda called: "hangs" if called != "claim_due_prebookings_v1" else ""
 
@@ -131,67 +122,62 @@ def test_a_database_that_goes_away_after_the_claim_costs_the_answer_and_no_booki
         await world.invoke()
         return summary.success
 
-    assert not world.play(back_after_a_minute())
+    assert not world.run(back_after_a_minute())
     assert world.ends(rows) == [("completed", "reconciled")] * 5
     assert len(world.twin.ledger.arrivals()) == 5
 
 
-def test_an_error_nobody_foresaw_is_answered_with_500_and_the_rows_go_back(database: Database) -> None:
-    world = World(database)
+def test_an_error_nobody_foresaw_is_answered_with_500_and_the_rows_go_back(world: World) -> None:
     rows = world.opening(3)
 
     def broken(_: object) -> float:
         raise RuntimeError("nobody foresaw this")
 
     world.venue_wire.connect = broken
-    summary = world.play(world.invoke())
+    summary = world.run(world.invoke())
     assert not summary.success
     assert [row["claimed_by"] for row in map(world.row, rows)] == [None] * 3
 
 
-def test_while_another_invocation_claims_the_answer_is_that_it_does(database: Database) -> None:
-    world = World(database)
+def test_while_another_invocation_claims_the_answer_is_that_it_does(world: World) -> None:
     [row] = world.opening(1)
-    other = database.connect()
+    other = world.database.connect()
     for function in (b"claim_due_prebookings_v1", b"finish_run_v1"):
         other.execute(b"alter function public.%s set lock_timeout = '10ms'" % function)
     with other.transaction():
         other.execute("select public.prebooking_lock()")
-        summary = world.play(world.invoke())
+        summary = world.run(world.invoke())
     assert (summary.success, summary.message) == (True, "Another run is claiming")
     assert summary.execution_time_ms <= 6100
     assert world.ends([row]) == [("pending", None)]
 
 
-def test_a_claim_is_asked_for_again_until_the_other_invocation_is_done(database: Database) -> None:
-    world = World(database)
+def test_a_claim_is_asked_for_again_until_the_other_invocation_is_done(world: World) -> None:
     rows = world.opening(1)
-    other = database.connect()
+    other = world.database.connect()
     other.execute("alter function public.claim_due_prebookings_v1 set lock_timeout = '10ms'")
 
-    async def story() -> None:
+    async def steps() -> None:
         other.execute("select pg_advisory_lock(7301, 1)")
         run = asyncio.create_task(world.invoke())
         await asyncio.sleep(1)
         other.execute("select pg_advisory_unlock_all()")
         await run
 
-    world.play(story())
+    world.run(steps())
     assert world.ends(rows) == [BOOKED]
 
 
-def test_a_request_with_no_time_left_claims_nothing(database: Database) -> None:
-    world = World(database)
+def test_a_request_with_no_time_left_claims_nothing(world: World) -> None:
     [row] = world.opening(1)
-    summary = world.play(world.invoke(clock=VirtualClock(), guard=1.5))
+    summary = world.run(world.invoke(clock=VirtualClock(), guard=1.5))
     assert summary.success
     assert (world.wire.calls, world.ends([row])) == (["claims_since_v1"], [("pending", None)])
 
 
-def test_a_claim_whose_answer_was_lost_is_given_back_although_all_later_tries_were_busy(database: Database) -> None:
-    world = World(database)
+def test_a_claim_whose_answer_was_lost_is_given_back_although_all_later_tries_were_busy(world: World) -> None:
     rows = world.opening(3)
-    other = database.connect()
+    other = world.database.connect()
     other.execute("alter function public.claim_due_prebookings_v1 set lock_timeout = '10ms'")
     tries = 0
 
@@ -205,6 +191,6 @@ def test_a_claim_whose_answer_was_lost_is_given_back_although_all_later_tries_we
         return "after" if tries == 1 else ""
 
     world.wire.loses = loses
-    summary = world.play(world.invoke())
+    summary = world.run(world.invoke())
     assert (summary.success, summary.message) == (True, "Another run is claiming")
     assert [row["claimed_by"] for row in map(world.row, rows)] == [None] * 3

@@ -53,7 +53,7 @@ async def first_reading(supabase: IsolatedSupabase, clock: VirtualClock) -> Data
 def held(network: Network, *, opens: float = 3.0, hold: bool = True) -> float:
     """Hold a row that opens this many seconds after the epoch, and return how late its first byte would leave."""
 
-    async def story() -> float:
+    async def steps() -> float:
         clock, opening = VirtualClock(), EPOCH + timedelta(seconds=opens)
         settings = Settings.from_environment(ENVIRONMENT)
         async with create_isolated_supabase(settings, uuid4(), clock=clock, transport=network) as supabase:
@@ -66,7 +66,7 @@ def held(network: Network, *, opens: float = 3.0, hold: bool = True) -> float:
                 assert clock.now() <= latest, "it never outlasts the opening by more than the first answer's way"
             return await left
 
-    return run_virtual(story())
+    return run_virtual(steps())
 
 
 async def leaves(time: DatabaseTime, opening: datetime) -> float:

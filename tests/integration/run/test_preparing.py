@@ -10,8 +10,7 @@ import pytest
 
 from prebooking.local.venue.twin import HANG, Arrival, CallPlan, TwinReply
 from prebooking.model import Kind, Outcome, Prebooking
-from tests.support.bookers import ScriptedBooker, use_booker
-from tests.support.database import Database
+from tests.support.bookers import ScriptedBooker
 from tests.support.doubles import EPOCH
 from tests.support.factories import add_venue
 from tests.support.world import World
@@ -23,62 +22,55 @@ def seconds(arrivals: list[Arrival]) -> list[float]:
     return [(arrival.at - EPOCH).total_seconds() for arrival in arrivals]
 
 
-def test_questions_about_earlier_calls_come_no_quicker_than_calls(database: Database) -> None:
-    world = World(database)
+def test_questions_about_earlier_calls_come_no_quicker_than_calls(world: World) -> None:
     rows = world.opening(8, maybe_sent=True)
-    world.play(world.invoke())
+    world.run(world.invoke())
     assert world.ends(rows) == [BOOKED] * 8
     asked = seconds(world.twin.ledger.arrivals("GET"))
     assert min(later - earlier for earlier, later in pairwise(asked)) >= 0.05 - 1e-9
 
 
-def test_a_row_that_could_not_get_on_before_is_asked_about_once_all_others_have_their_slots(database: Database) -> None:
-    world = World(database)
+def test_a_row_that_could_not_get_on_before_is_asked_about_once_all_others_have_their_slots(world: World) -> None:
     venue = add_venue(world.connection)
     fresh = world.opening(20, venue=venue)
     [behind] = world.opening(
         1, at=-60, venue=venue, maybe_sent=True, setbacks=1, retry_after=EPOCH - timedelta(seconds=1)
     )
-    world.play(world.invoke())
+    world.run(world.invoke())
     assert world.ends([*fresh, behind]) == [BOOKED] * 21
     assert seconds(world.twin.ledger.arrivals("GET"))[0] > 0.5
 
 
-def test_a_row_that_is_asked_about_while_others_wait_shares_their_stagger(database: Database) -> None:
+def test_a_row_that_is_asked_about_while_others_wait_shares_their_stagger(world: World) -> None:
     """I6: it goes before them, but not at the instant that one of them was given."""
-    world = World(database)
     venue = add_venue(world.connection)
     cleared = world.opening(3, at=-1, venue=venue, maybe_sent=True)
     rows = world.opening(10, venue=venue)
-    world.play(world.invoke())
+    world.run(world.invoke())
     assert world.ends([*cleared, *rows]) == [BOOKED] * 13
     assert min(later - earlier for earlier, later in pairwise(world.sent())) >= 0.05 - 1e-9
 
 
 @pytest.mark.parametrize("raised", [RuntimeError("canary"), asyncio.CancelledError("canary")])
 def test_a_row_that_cannot_be_prepared_through_a_fault_goes_behind_all_others(
-    database: Database, monkeypatch: pytest.MonkeyPatch, raised: BaseException
+    world: World, raised: BaseException
 ) -> None:
-    world = World(database)
     [row] = world.opening(1)
 
     class FaultyPreparation(ScriptedBooker):
         async def prepare(self, *_: object, **__: object) -> Outcome | None:
             raise raised
 
-    use_booker(monkeypatch, FaultyPreparation(ready=False))
-    summary = world.play(world.invoke())
+    world.use(FaultyPreparation(ready=False))
+    summary = world.run(world.invoke())
     stands = world.row(row)
     assert (stands["claimed_by"], stands["maybe_sent"], stands["setbacks"]) == (None, False, 1)
     assert stands["retry_after"] > EPOCH + timedelta(seconds=30)
     assert summary.outcomes == {"not_ready": 1}
 
 
-def test_what_a_venue_that_is_left_alone_had_answered_before_is_kept(
-    database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_a_venue_that_is_left_alone_had_answered_before_is_kept(world: World) -> None:
     """The first row could not log in; then the second one's login is blocked, and all that is unsent goes back."""
-    world = World(database)
     logins = {row: Outcome(kind) for row, kind in zip(world.opening(2), (Kind.CANNOT_TELL, Kind.BLOCKED), strict=True)}
     first, second = logins
 
@@ -86,62 +78,56 @@ def test_what_a_venue_that_is_left_alone_had_answered_before_is_kept(
         async def prepare(self, row: Prebooking, *, timeout: float, renew: bool = False) -> Outcome | None:  # noqa: ARG002, ASYNC109 - see Booker
             return logins[row.id]
 
-    use_booker(monkeypatch, Logins(ready=False))
-    world.play(world.invoke())
+    world.use(Logins(ready=False))
+    world.run(world.invoke())
     assert [world.row(row)["claimed_by"] for row in (first, second)] == [None, None]
     assert world.row(first)["setbacks"] == 1
 
 
-def test_a_question_under_way_while_another_row_is_blocked_still_settles_its_row(database: Database) -> None:
-    world = World(database)
+def test_a_question_under_way_while_another_row_is_blocked_still_settles_its_row(world: World) -> None:
     venue = add_venue(world.connection)
     [asked] = world.opening(1, at=-1, venue=venue, maybe_sent=True)
     [blocked] = world.opening(1, venue=venue)
 
-    async def story() -> None:
-        world.twin.book(world.wish(asked))  # the call of an earlier run, which got through
+    async def steps() -> None:
+        world.twin.book(world.booking_call(asked))  # the call of an earlier run, which got through
         await world.invoke()
 
     def plan(arrival: Arrival) -> CallPlan:
         return CallPlan(delay_before=1.0) if arrival.method == "GET" else CallPlan(acts=False, answer=TwinReply(429))
 
     world.twin.plan = plan
-    world.play(story())
+    world.run(steps())
     assert world.ends([asked, blocked]) == [RECONCILED, ("pending", None)]
     assert world.row(asked)["answered_at"] is None, "that is when a call of this run was answered"
 
 
-def test_a_row_that_is_cleared_after_its_venue_was_left_alone_waits_for_no_slot(database: Database) -> None:
-    world = World(database)
+def test_a_row_that_is_cleared_after_its_venue_was_left_alone_waits_for_no_slot(world: World) -> None:
     venue = add_venue(world.connection)
     [asked] = world.opening(1, at=-1, venue=venue, maybe_sent=True)
     world.opening(1, venue=venue)
     world.twin.plan = lambda a: (
         CallPlan(delay_before=1.0) if a.method == "GET" else CallPlan(acts=False, answer=TwinReply(429))
     )
-    summary = world.play(world.invoke())
+    summary = world.run(world.invoke())
     assert (world.row(asked)["claimed_by"], world.row(asked)["maybe_sent"]) == (None, False)
     assert summary.execution_time_ms < 2000
 
 
-def test_a_fault_after_a_question_leaves_what_the_venue_said(
-    database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    world = World(database)
+def test_a_fault_after_a_question_leaves_what_the_venue_said(world: World) -> None:
     [row] = world.opening(1, maybe_sent=True)
 
     class FaultyCall(ScriptedBooker):
         async def book(self, *_: object, **__: object) -> Outcome:
             raise RuntimeError("canary")
 
-    use_booker(monkeypatch, FaultyCall(found=Outcome(Kind.NOT_BOOKED)))
-    world.play(world.invoke())
+    world.use(FaultyCall(found=Outcome(Kind.NOT_BOOKED)))
+    world.run(world.invoke())
     assert (world.row(row)["claimed_by"], world.row(row)["maybe_sent"]) == (None, False)
 
 
-def test_a_call_connects_shortly_before_its_opening(database: Database) -> None:
+def test_a_call_connects_shortly_before_its_opening(world: World) -> None:
     """Servers close connections on which nothing is said for a few seconds."""
-    world = World(database)
     world.opening(3, at=3.0)
     connected: list[float] = []
 
@@ -150,13 +136,12 @@ def test_a_call_connects_shortly_before_its_opening(database: Database) -> None:
         return 0.01
 
     world.venue_wire.connect = connect
-    world.play(world.invoke(LEAD_SECONDS="3"))
+    world.run(world.invoke(LEAD_SECONDS="3"))
     assert min(connected) >= 3 - 0.6 - 0.01
 
 
-def test_the_next_call_is_begun_only_when_the_first_byte_of_the_last_one_is_out(database: Database) -> None:
+def test_the_next_call_is_begun_only_when_the_first_byte_of_the_last_one_is_out(world: World) -> None:
     """It would be built in the same instant, and keep the bytes from leaving."""
-    world = World(database)
     world.opening(6)
     connected: list[float] = []
 
@@ -165,29 +150,27 @@ def test_the_next_call_is_begun_only_when_the_first_byte_of_the_last_one_is_out(
         return 0.0
 
     world.venue_wire.connect = connect
-    world.play(world.invoke())
+    world.run(world.invoke())
     left = [at - 0.02 for at in world.sent()]
     assert connected[4] >= left[0] + 0.004, "four may connect at once"
 
 
-def test_a_question_that_hangs_takes_two_seconds(database: Database) -> None:
-    world = World(database)
+def test_a_question_that_hangs_takes_two_seconds(world: World) -> None:
     world.opening(1, maybe_sent=True)
     world.twin.plan = lambda _: CallPlan(acts=False, answer=HANG)
-    summary = world.play(world.invoke())
+    summary = world.run(world.invoke())
     assert summary.outcomes == {"cannot_tell": 1}
     assert 2000 <= summary.execution_time_ms < 2500
 
 
 @pytest.mark.parametrize(("answered_after", "questions"), [(5.5, 1), (6.5, 0)])
 def test_an_unclear_answer_shortly_before_the_guard_is_asked_about_by_the_next_run(
-    database: Database, answered_after: float, questions: int
+    world: World, answered_after: float, questions: int
 ) -> None:
     """A question takes at most two seconds, and the guard is after eight."""
-    world = World(database)
     [row] = world.opening(1)
     world.twin.script(row, CallPlan(delay_after=answered_after, answer=TwinReply(502)))
-    summary = world.play(world.invoke())
+    summary = world.run(world.invoke())
     assert len(world.twin.ledger.arrivals("GET")) == questions
     assert world.ends([row]) == [RECONCILED if questions else ("pending", None)]
     assert summary.details["unsure"] == 1 - questions

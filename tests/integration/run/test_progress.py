@@ -9,7 +9,6 @@ from uuid import UUID
 import pytest
 
 from prebooking.local.venue.twin import Arrival, CallPlan, TwinReply
-from tests.support.database import Database
 from tests.support.factories import add_prebooking, add_venue
 from tests.support.floods import KEY, Flood, blocked, in_doubt, locked, no_login, out_of_reach, times_out
 from tests.support.world import World
@@ -22,49 +21,44 @@ AT_THE_SAME_VENUE = [in_doubt, locked]
 
 @pytest.mark.parametrize("venues", [1, 14])
 @pytest.mark.parametrize("flood", ELSEWHERE)
-def test_a_flood_of_rows_that_cannot_get_on_delays_no_healthy_venue(
-    database: Database, flood: Flood, venues: int
-) -> None:
+def test_a_flood_of_rows_that_cannot_get_on_delays_no_healthy_venue(world: World, flood: Flood, venues: int) -> None:
     """I2: also when there are more of them than one claim can hold."""
-    world = World(database)
     flooded = [add_venue(world.connection) for _ in range(venues)]
-    met_on_time(world, database, flood, flooded, add_venue(world.connection))
+    met_on_time(world, flood, flooded, add_venue(world.connection))
 
 
 @pytest.mark.parametrize("flood", AT_THE_SAME_VENUE)
-def test_a_flood_of_rows_that_cannot_get_on_delays_nobody_at_their_own_venue(database: Database, flood: Flood) -> None:
-    world = World(database)
+def test_a_flood_of_rows_that_cannot_get_on_delays_nobody_at_their_own_venue(world: World, flood: Flood) -> None:
     venue = add_venue(world.connection)
-    met_on_time(world, database, flood, [venue], venue)
+    met_on_time(world, flood, [venue], venue)
 
 
 @pytest.mark.parametrize(("members", "stagger_ms"), [(121, 50), (7, 1000), (30, 250)])
 def test_as_many_rows_in_doubt_as_fill_a_run_delay_no_fresh_row_of_their_venue(
-    database: Database, members: int, stagger_ms: int
+    world: World, members: int, stagger_ms: int
 ) -> None:
-    world = World(database)
     world.twin.can_tell = False
     venue = add_venue(world.connection)
     world.opening(members, venue=venue, at=-60, maybe_sent=True)
     [fresh] = world.opening(1, venue=venue)
-    world.play(world.invoke(STAGGER_MS=str(stagger_ms)))
+    world.run(world.invoke(STAGGER_MS=str(stagger_ms)))
     assert world.ends([fresh]) == [BOOKED]
     assert world.sent()[0] < 0.2
     assert 0 < len(world.twin.ledger.arrivals("GET")) <= 10, "a few questions per run"
 
 
-def met_on_time(world: World, database: Database, flood: Flood, flooded: list[UUID], healthy: UUID) -> None:
+def met_on_time(world: World, flood: Flood, flooded: list[UUID], healthy: UUID) -> None:
     """Let two minutes pass before the healthy opening, and see that it is met in the order of its rows."""
     with ExitStack() as until:
-        flood(world, database, flooded, until)
+        flood(world, flooded, until)
         rows = world.opening(5, at=120, venue=healthy)
 
-        async def story() -> None:
+        async def steps() -> None:
             for _ in range(3):
                 await world.invoke(SESSION_ENCRYPTION_KEY=KEY)
                 await asyncio.sleep(60 - asyncio.get_running_loop().time() % 60)
 
-        world.play(story())
+        world.run(steps())
         names = {str(row) for row in rows}
         calls = [a for a in world.twin.ledger.first_calls() if a.prebooking_id in names]
         assert world.ends(rows) == [BOOKED] * 5
@@ -72,41 +66,38 @@ def met_on_time(world: World, database: Database, flood: Flood, flooded: list[UU
         assert (calls[0].at - world.row(rows[0])["available_at"]).total_seconds() < 0.2
 
 
-def test_a_member_who_cancels_while_the_claim_comes_delays_nobody_by_a_minute(database: Database) -> None:
-    world = World(database)
+def test_a_member_who_cancels_while_the_claim_comes_delays_nobody_by_a_minute(world: World) -> None:
     first, *rest = world.opening(10)
-    other = database.connect()
+    other = world.database.connect()
 
-    async def story() -> None:
+    async def steps() -> None:
         with other.transaction():
             other.execute("update public.prebookings set warning = 'edited' where id = %s", [first])
             run = asyncio.create_task(world.invoke())
             await asyncio.sleep(0.006)
         await run
 
-    world.play(story())
+    world.run(steps())
     assert world.ends([first, *rest]) == [BOOKED] * 10, "the locked row is taken by the same run once it is free"
 
 
-def test_a_row_locked_for_minutes_is_said_and_those_behind_it_are_booked(database: Database) -> None:
-    world = World(database)
+def test_a_row_locked_for_minutes_is_said_and_those_behind_it_are_booked(world: World) -> None:
     first, *rest = world.opening(10)
-    other = database.connect()
+    other = world.database.connect()
     with other.transaction():
         other.execute("select from public.prebookings where id = %s for update", [first])
-        summary = world.play(world.invoke())
+        summary = world.run(world.invoke())
     assert world.ends(rest) == [BOOKED] * 9
     assert summary.message == "Processed 9 prebookings; 1 due row locked by another transaction"
     assert summary.execution_time_ms < 3000
 
 
-def test_the_end_of_a_run_waits_for_no_locked_row_and_gives_it_back_later(database: Database) -> None:
-    world = World(database)
+def test_the_end_of_a_run_waits_for_no_locked_row_and_gives_it_back_later(world: World) -> None:
     rows = world.opening(5)
     world.venue_wire.refuses = lambda _: True
-    other = database.connect()
+    other = world.database.connect()
 
-    async def story() -> None:
+    async def steps() -> None:
         run = asyncio.create_task(world.invoke())
         await asyncio.sleep(0.05)
         with other.transaction():
@@ -114,16 +105,15 @@ def test_the_end_of_a_run_waits_for_no_locked_row_and_gives_it_back_later(databa
             await asyncio.sleep(0.5)
         await run
 
-    world.play(story())
+    world.run(steps())
     assert [world.row(row)["claimed_by"] for row in rows] == [None] * 5
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 405])
 @pytest.mark.parametrize("tells", [True, False])
 def test_a_block_that_only_one_row_meets_puts_that_row_last_and_then_ends_it(
-    database: Database, status: int, *, tells: bool
+    world: World, status: int, *, tells: bool
 ) -> None:
-    world = World(database)
     rows = world.opening(13)
     oldest = str(rows[0])
     refused = CallPlan(acts=False, answer=TwinReply(status))
@@ -134,7 +124,7 @@ def test_a_block_that_only_one_row_meets_puts_that_row_last_and_then_ends_it(
 
     world.twin.plan = plan
 
-    async def story() -> None:
+    async def steps() -> None:
         await world.invoke()
         await asyncio.sleep(60)
         for _ in range(5):
@@ -145,17 +135,16 @@ def test_a_block_that_only_one_row_meets_puts_that_row_last_and_then_ends_it(
             await world.invoke()
             await asyncio.sleep(60)
 
-    world.play(story())
+    world.run(steps())
     assert world.ends(rows[:1]) == [("failed", "rejected")]
     assert "booked others meanwhile" in world.row(rows[0])["error_message"]
 
 
-def test_a_venue_that_cannot_be_reached_is_left_alone_for_a_minute_and_then_booked(database: Database) -> None:
-    world = World(database)
+def test_a_venue_that_cannot_be_reached_is_left_alone_for_a_minute_and_then_booked(world: World) -> None:
     rows = world.opening(60)
     world.venue_wire.refuses = lambda _: True
 
-    async def story() -> None:
+    async def steps() -> None:
         await world.invoke()
         assert [world.row(row)["claimed_by"] for row in rows] == [None] * 60
         world.venue_wire.refuses = lambda _: False
@@ -164,20 +153,19 @@ def test_a_venue_that_cannot_be_reached_is_left_alone_for_a_minute_and_then_book
         await asyncio.sleep(61)
         await world.invoke()
 
-    world.play(story())
+    world.run(steps())
     assert world.ends(rows) == [BOOKED] * 60, "the first answers show that the venue is well again"
     order = [arrival.prebooking_id for arrival in world.twin.ledger.first_calls()]
     assert order == [str(row) for row in rows]
 
 
-def test_a_session_that_forgot_the_lock_of_all_claims_is_an_error_after_a_minute(database: Database) -> None:
-    world = World(database)
+def test_a_session_that_forgot_the_lock_of_all_claims_is_an_error_after_a_minute(world: World) -> None:
     rows = world.opening(1, at=60)
-    other = database.connect()
+    other = world.database.connect()
     for function in (b"claim_due_prebookings_v1", b"finish_run_v1"):
         other.execute(b"alter function public.%s set lock_timeout = '10ms'" % function)
 
-    async def story() -> list[tuple[bool, str]]:
+    async def steps() -> list[tuple[bool, str]]:
         answers = []
         await world.invoke()
         other.execute("select pg_advisory_lock(7301, 1)")
@@ -189,18 +177,17 @@ def test_a_session_that_forgot_the_lock_of_all_claims_is_an_error_after_a_minute
         await world.invoke()
         return answers
 
-    first, *_, last = world.play(story())
+    first, *_, last = world.run(steps())
     assert first == (True, "Another run is claiming")
     assert last[0] is False
     assert "another session holds the lock of all claims" in last[1]
     assert world.ends(rows) == [BOOKED]
 
 
-def test_a_run_without_time_to_claim_says_so_and_is_an_error_when_it_repeats(database: Database) -> None:
-    world = World(database)
+def test_a_run_without_time_to_claim_says_so_and_is_an_error_when_it_repeats(world: World) -> None:
     rows = world.opening(1)
 
-    async def story() -> list[tuple[bool, bool, str]]:
+    async def steps() -> list[tuple[bool, bool, str]]:
         answers = []
         await world.invoke()
         for _ in range(3):
@@ -209,15 +196,14 @@ def test_a_run_without_time_to_claim_says_so_and_is_an_error_when_it_repeats(dat
             answers.append((summary.success, summary.timed_out, summary.message))
         return answers
 
-    first, *_, last = world.play(story())
+    first, *_, last = world.run(steps())
     assert world.ends(rows) == [BOOKED]
     assert first[:2] == (True, True)
     assert first[2].startswith("There was no time left to claim")
     assert last[0] is False
 
 
-def test_a_member_with_two_hundred_rows_keeps_nobody_from_being_called(database: Database) -> None:
-    world = World(database)
+def test_a_member_with_two_hundred_rows_keeps_nobody_from_being_called(world: World) -> None:
     venue = add_venue(world.connection)
     opens = world.row(world.opening(1, venue=venue)[0])["available_at"]
     for number in range(5):
@@ -229,5 +215,5 @@ def test_a_member_with_two_hundred_rows_keeps_nobody_from_being_called(database:
             booking_data={"class_id": f"made up {number}"},
         )
     victims = world.opening(3, venue=venue)
-    world.play(world.invoke())
+    world.run(world.invoke())
     assert world.ends(victims) == [BOOKED] * 3

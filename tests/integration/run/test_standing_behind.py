@@ -7,7 +7,6 @@ from datetime import timedelta
 import pytest
 
 from prebooking.local.venue.twin import CallPlan
-from tests.support.database import Database
 from tests.support.doubles import EPOCH
 from tests.support.world import World, minutes
 
@@ -15,29 +14,27 @@ BOOKED = ("completed", "booked")
 
 
 @pytest.mark.parametrize(("ago", "latest"), [(30, 3.5), (3600, 2.1)])
-def test_an_opening_at_a_venue_that_was_in_trouble_is_met_by_all(database: Database, ago: int, latest: float) -> None:
+def test_an_opening_at_a_venue_that_was_in_trouble_is_met_by_all(world: World, ago: int, latest: float) -> None:
     """Ten of them try whether it is well again, however slowly it answers. Trouble of long ago says nothing."""
-    world = World(database)
     rows = world.opening(40)
     since = EPOCH - timedelta(seconds=ago)
     world.connection.execute("update public.venues set troubled_since = %s, paused_until = %s", [since, since])
     world.twin.plan = lambda _: CallPlan(delay_after=1.0)
-    world.play(world.invoke())
+    world.run(world.invoke())
     assert world.ends(rows) == [BOOKED] * 40
     assert world.sent()[-1] < latest
 
 
-def test_all_rows_of_a_gym_that_opens_late_are_booked_in_one_run(database: Database) -> None:
-    world = World(database, skew=timedelta(seconds=-30))
+def test_all_rows_of_a_gym_that_opens_late_are_booked_in_one_run(world: World) -> None:
+    world.twin.skew = timedelta(seconds=-30)
     rows = world.opening(40)
     world.twin.plan = lambda _: CallPlan(delay_after=0.5)
-    world.play(minutes(world, 2))
+    world.run(minutes(world, 2))
     assert world.ends(rows) == [BOOKED] * 40
 
 
-def test_all_rows_of_a_run_that_died_are_asked_about_within_two_runs(database: Database) -> None:
-    world = World(database)
+def test_all_rows_of_a_run_that_died_are_asked_about_within_two_runs(world: World) -> None:
     rows = world.opening(40, maybe_sent=True)
     world.twin.plan = lambda _: CallPlan(delay_after=1.0)
-    world.play(minutes(world, 2))
+    world.run(minutes(world, 2))
     assert world.ends(rows) == [BOOKED] * 40

@@ -40,7 +40,7 @@ def test_a_third_venue_system_is_booked_beside_the_others(a_third_system: Databa
     wish = {"booking_data": {"class_id": "squash"}, "available_at": EPOCH}
     rows = [add_prebooking(world.connection, venue, user_email=member, **wish) for member in members]
     rows += world.opening(1)
-    summary = world.play(world.invoke(CLUB_TOKEN=TOKEN))
+    summary = world.run(world.invoke(CLUB_TOKEN=TOKEN))
     assert (summary.success, summary.outcomes) == (True, {"booked": 4})
     assert world.ends(rows) == [("completed", "booked")] * 4
     assert club.ledger == [(TOKEN, member, "squash") for member in members]
@@ -50,7 +50,7 @@ def test_a_third_venue_system_is_booked_beside_the_others(a_third_system: Databa
 def test_rows_of_a_system_that_is_not_set_up_wait_for_a_deployment_that_has_it(a_third_system: Database) -> None:
     world = World(a_third_system)
     row = add_prebooking(world.connection, add_venue(world.connection, provider="club"), available_at=EPOCH)
-    assert world.play(world.invoke()).success
+    assert world.run(world.invoke()).success
     assert world.ends([row]) == [("pending", None)]
     assert (club.ledger, club.loaded) == ([], []), "what is not booked is not loaded"
 
@@ -114,5 +114,5 @@ def test_a_venue_is_opened_only_when_its_package_has_loaded(
     world = World(a_third_system)
     venue = add_venue(world.connection, provider="club", host="the.club.example")
     row = add_prebooking(world.connection, venue, booking_data={"class_id": "squash"}, available_at=EPOCH)
-    assert world.play(world.invoke(CLUB_TOKEN=TOKEN)).success
+    assert world.run(world.invoke(CLUB_TOKEN=TOKEN)).success
     assert world.ends([row]) == [("completed", "booked")]
