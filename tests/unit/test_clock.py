@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from contextvars import Context
 from datetime import datetime, timedelta
+from typing import TypeVarTuple, Unpack
 from uuid import uuid4
 
 import pytest
@@ -11,7 +14,9 @@ import pytest
 from prebooking.clock import Clock, DatabaseTime, Deadline, Reading
 from prebooking.model import Prebooking, Venue
 from prebooking.run.rules import may_leave
-from tests.support.doubles import EPOCH, VirtualClock, run_virtual
+from tests.support.doubles import EPOCH, VirtualClock, VirtualTimeLoop, run_virtual
+
+Ts = TypeVarTuple("Ts")
 
 
 def test_the_real_clock_wakes_nobody_early() -> None:
@@ -234,3 +239,41 @@ def test_two_stamps_are_as_far_apart_as_they_were_made_although_the_bounds_were_
     first, second, now = run_virtual(stamps())
     assert (second - first).total_seconds() == pytest.approx(0.05, abs=2e-6)
     assert second >= now, "never before the true instant: lateness is not flattered"
+
+
+class LateLoop(VirtualTimeLoop):
+    """A loop whose timers are late as those of a real machine are at worst: by 1.1 ms, or by 10 ms in 8 s."""
+
+    def call_at(
+        self, when: float, callback: Callable[[Unpack[Ts]], object], *args: *Ts, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        late = max(0.0011, (when - self.time()) * 0.00125)
+        return super().call_at(when + late, callback, *args, context=context)
+
+
+class CountingClock(Clock):
+    """Each look at it takes ten microseconds."""
+
+    def __init__(self) -> None:
+        self.looks = 0
+
+    def monotonic(self) -> float:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualTimeLoop)
+        self.looks += 1
+        loop.advance(0.00001)
+        return loop.time()
+
+
+@pytest.mark.parametrize("seconds", [0.0005, 0.001, 0.05, 0.19, 0.21, 1.0, 8.0])
+def test_the_real_clock_wakes_within_a_tenth_of_a_millisecond_although_timers_are_late(seconds: float) -> None:
+    async def wake() -> tuple[float, int]:
+        clock = CountingClock()
+        instant = asyncio.get_running_loop().time() + seconds
+        await clock.sleep_until(instant)
+        return asyncio.get_running_loop().time() - instant, clock.looks
+
+    with asyncio.Runner(loop_factory=LateLoop) as runner:
+        late, looks = runner.run(wake())
+    assert 0 <= late <= 0.0001
+    assert looks <= 130, "it sleeps but for the last millisecond"

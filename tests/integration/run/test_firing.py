@@ -331,3 +331,26 @@ def test_a_row_that_is_cleared_does_not_wait_behind_one_that_is_held(world: Worl
     world.run(world.invoke(LEAD_SECONDS="5"))
     assert order(world)[0] == str(doubtful)
     assert world.sent()[0] < 0.2
+
+
+def test_four_gyms_with_forty_members_each_are_served_side_by_side(world: World) -> None:
+    """One claim takes them all: the last calls of each gym leave two seconds after the opening."""
+    rows = [row for _ in range(4) for row in world.opening(40)]
+    world.run(world.invoke())
+    assert world.ends(rows) == [BOOKED] * 160
+    assert max(world.sent()) == pytest.approx(39 * 0.05 + 0.03, abs=0.02)
+
+
+@pytest.mark.parametrize("opens", [1.05, 1.45, 1.85])
+def test_a_call_is_in_time_for_its_opening_although_no_question_is_answered(world: World, opens: float) -> None:
+    world.opening(1, at=opens)
+    world.wire.loses = lambda function: "hangs" if function == "prebooking_clock" else ""
+    connected: list[float] = []
+
+    def connect(_: object) -> float:
+        connected.append(asyncio.get_running_loop().time())
+        return 0.3
+
+    world.venue_wire.connect = connect
+    world.run(world.invoke(LEAD_SECONDS="2"))
+    assert connected == [pytest.approx(opens - 0.6, abs=0.02)]

@@ -194,3 +194,12 @@ def test_a_claim_whose_answer_was_lost_is_given_back_although_all_later_tries_we
     summary = world.run(world.invoke())
     assert (summary.success, summary.message) == (True, "Another run is claiming")
     assert [row["claimed_by"] for row in map(world.row, rows)] == [None] * 3
+
+
+def test_outcomes_that_cannot_be_written_leave_time_for_the_end_of_the_run(world: World) -> None:
+    world.opening(1)
+    world.wire.loses = lambda function: "hangs" if function == "complete_prebooking_v1" else ""
+    summary = world.run(world.invoke(guard=3))
+    assert summary.execution_time_ms <= 4000
+    query = "select claimed, closed_at is not null from public.prebooking_runs"
+    assert world.connection.execute(query).fetchall() == [(1, True)]

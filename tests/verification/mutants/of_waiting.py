@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from tests.verification.mutants.mutant import Mutant, mutants
 
+_LATE_TIMERS = "unit/clock::the_real_clock_wakes_within_a_tenth_of_a_millisecond_although_timers_are_late"
+
 OF_WAITING: list[Mutant] = [
     *mutants(
         "prebooking/run/scheduler.py",
@@ -117,6 +119,16 @@ OF_WAITING: list[Mutant] = [
             '"turn": settings.lease_seconds',
             "claims_of_a_run::an_opening_is_free_for_others_once_the_guard_of_a_run_that_could_not_end_is_over",
         ),
+        (
+            "CLAIM_LIMIT = 500",
+            "CLAIM_LIMIT = 100",
+            "firing::four_gyms_with_forty_members_each_are_served_side_by_side",
+        ),
+        (
+            "END_OF_RUN = 0.3",
+            "END_OF_RUN = 0.0",
+            "guard::outcomes_that_cannot_be_written_leave_time_for_the_end_of_the_run",
+        ),
     ),
     *mutants(
         "prebooking/database/prebookings.py",
@@ -188,6 +200,16 @@ OF_WAITING: list[Mutant] = [
             "        time.on_tightened(self._changed.set)\n",
             "",
             "wrong_clocks::a_forward_step_of_the_database_s_clock_is_acted_on_as_soon_as_a_question_learns_of_it",
+        ),
+        (
+            "max(seconds, 0.001)",
+            "1.0",
+            "firing::a_call_is_in_time_for_its_opening_although_no_question_is_answered",
+        ),
+        (
+            "max(seconds, 0.001)",
+            "seconds",
+            "unit/slots::an_end_that_is_closer_than_the_clock_can_count_is_reached",
         ),
         (
             "call_later(self._queue.stagger / 10, self.end)",
@@ -283,5 +305,8 @@ OF_WAITING: list[Mutant] = [
         ("return self.remaining() <= 0", "return self.remaining() < 0", "unit/clock"),
         ("return max(0.0, self.seconds - elapsed)", "return self.seconds - elapsed", "unit/clock"),
         ("_LAST_LOOK = 0.03", "_LAST_LOOK = 0.3", "unit/clock"),
+        ("_COARSE = 0.2", "_COARSE = 0.0", _LATE_TIMERS),
+        ("_FINE = 0.0012", "_FINE = 0.0", _LATE_TIMERS),
+        ("_FINE = 0.0012", "_FINE = 0.012", _LATE_TIMERS),
     ),
 ]
