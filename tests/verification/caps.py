@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from uuid import UUID
 
+from prebooking.local.demo.checker import every_row_is_terminal
 from tests.verification.checker import check
 from tests.verification.fault_plan import FaultPlan
 from tests.verification.instance import Instance
@@ -92,7 +93,7 @@ def run(sim_database: SimDatabase, crowd: Crowd) -> tuple[int, list[str]]:
             sizes = list(crowd.sizes(case))
             wrong = [f"{name}: {each}" for name, found in check(case).items() for each in found]
             wrong += [f"a claim takes {size} rows at once" for size in sizes if size > crowd.cap]
-            wrong += [f"{row.id} is pending" for row in case.rows.values() if row.status == "pending"]
+            wrong += every_row_is_terminal(case.both)
             return sizes.count(crowd.cap), wrong
 
         return sim.run(played())

@@ -1,6 +1,7 @@
-"""The invariants, asked of a world after its story: of the venue's ledger and the database, not of what anybody says.
+"""The invariants of a simulation, checked on the trace that it leaves.
 
-I9 (no secret anywhere) is asked by another part, of everything that is written.
+What needs only the ledger and the rows is asked by the demo's checker. I9 (no secret anywhere) is checked by the parts
+that run real processes.
 """
 
 from __future__ import annotations
@@ -10,99 +11,74 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 from uuid import UUID
 
-from prebooking.local.venue.twin import State
+from prebooking.local.demo import checker
+from prebooking.local.demo.checker import SHORTEST_GAP
 from tests.verification.bookable import booked_if_possible
 from tests.verification.trace import RecordedClaim, Trace
 
-STAGGER = 0.050 - 2e-6  # seconds; two instants, each rounded to microseconds
 BOUND = 105.0  # seconds: lease 30 + tick 60 + run 10 + 5
 
 Question = Callable[[Trace], Iterator[str]]
 
 
-def booked_once(case: Trace) -> Iterator[str]:
-    """I1: at most one booking exists for one prebooking."""
-    for row in case.rows:
-        if (places := len(case.places(row))) > 1:
-            yield f"{row} has {places} places"
+def booked_as_the_row_says(trace: Trace) -> Iterator[str]:
+    """I12: a call contains the class and the member that its row has when the call is sent, and the row keeps them.
 
-
-def booked_as_the_row_says(case: Trace) -> Iterator[str]:
-    """I12: a call asks for the class and member that its row has when it leaves, and so does the row at the end.
-
-    An app that edits a row makes another prebooking of it: what it was before is not booked.
+    A class and a member that an app has replaced by others are not booked.
     """
-    for _, row_id, sent in case.posts:
-        prebooking = case.prebooking_at(row_id, sent.at)
+    for _, row_id, sent in trace.posts:
+        prebooking = trace.prebooking_at(row_id, sent.at)
         if (sent.member, sent.class_id) != (prebooking.member, prebooking.class_id):
             yield f"{row_id}: {sent.class_id} for {sent.member}, not {prebooking.class_id} for {prebooking.member}"
-    for row in case.rows.values():
+    for row in trace.rows.values():
         now = (row.user_email, row.class_id)
-        if now != (case.prebooking(row.id).member, case.prebooking(row.id).class_id):
-            yield f"{row.id} is {row.class_id} for {row.user_email} at the end, which nobody has written"
-        for _, old in case.sim.versions[row.id]:
+        if now != (trace.prebooking(row.id).member, trace.prebooking(row.id).class_id):
+            yield f"{row.id} is {row.class_id} for {row.user_email} at the end, which no edit has written"
+        for _, old in trace.sim.versions[row.id]:
             before = (old.member, old.class_id)
-            if before != now and before not in case.sim.booked_by_hand and case.places_of(old):
+            if before != now and before not in trace.sim.booked_by_hand and trace.places_of(old):
                 yield f"{row.id} was {old.class_id} for {old.member} before it was edited, and that is booked"
 
 
-def ends_in_time(case: Trace) -> Iterator[str]:
-    """I2: once faults stop, every due row is terminal within the bound, outside pauses; at the latest at its expiry."""
-    for row in case.rows.values():
-        by = case.due_by(row.id, BOUND + case.sim.longest_lease - 30)
-        if row.settled_at is None and by < case.ended_at:
-            yield f"{row.id} is pending, and should have had its end by {by:%H:%M:%S}"
+def ends_in_time(trace: Trace) -> Iterator[str]:
+    """I2: a due row becomes terminal within the bound after the last fault, pauses not counted."""
+    for row in trace.rows.values():
+        by = trace.due_by(row.id, BOUND + trace.sim.longest_lease - 30)
+        if row.settled_at is None and by < trace.ended_at:
+            yield f"{row.id} is pending, and should be terminal by {by:%H:%M:%S}"
         if row.settled_at is not None and row.settled_at > by:
-            yield f"{row.id} ended at {row.settled_at:%H:%M:%S}, and should have by {by:%H:%M:%S}"
+            yield f"{row.id} became terminal at {row.settled_at:%H:%M:%S}, and should by {by:%H:%M:%S}"
 
 
-def completed_is_booked(case: Trace) -> Iterator[str]:
-    """I3: completed means that the ledger has it, of the same kind and number."""
-    for row in case.rows.values():
-        places = case.places(row.id)
-        if row.status != "completed":
-            continue
-        if not places:
-            yield f"{row.id} is completed, and has no place"
-        elif (places[0].state is State.WAITLISTED) != (row.outcome == "waitlisted"):
-            yield f"{row.id} is {row.outcome}, and {places[0].state} at the venue"
-        elif row.booking_id not in {None, *(place.booking_id for place in places)}:
-            yield f"{row.id} has a number that is not the venue's"
-
-
-def failed_is_not_booked(case: Trace) -> Iterator[str]:
-    """I4: failed means that the ledger does not have it, but for unknown; neither does it have what was cancelled."""
-    for row in case.rows.values():
-        if (row.user_email, row.class_id) in case.sim.booked_by_hand:
-            continue
-        if row.status in {"failed", "cancelled"} and row.outcome != "unknown" and case.places(row.id):
-            yield f"{row.id} is {row.status} ({row.outcome}), and has a place"
-        if row.outcome == "unknown" and (row.settled_at or case.ended_at) < case.prebooking(row.id).expires_at:
+def unknown_is_expired(trace: Trace) -> Iterator[str]:
+    """I4: a row is unknown only after its expiry."""
+    for row in trace.rows.values():
+        if row.outcome == "unknown" and (row.settled_at or trace.ended_at) < trace.prebooking(row.id).expires_at:
             yield f"{row.id} is unknown before its expiry"
 
 
-def held_once(case: Trace) -> Iterator[str]:
-    """I5: no row in two live claims, no opening fired at by two invocations at once."""
-    for claim in case.claims:
+def held_once(trace: Trace) -> Iterator[str]:
+    """I5: no row is in two live claims, and no two invocations have their turn at one opening."""
+    for claim in trace.claims:
         for row in claim.took & claim.held.keys():
             yield f"{row} was taken out of a live claim at {claim.at:%H:%M:%S.%f}"
-        turns = {case.opening(row): row for row in claim.turns.keys() - case.sim.moved}
-        for row in claim.took - case.sim.moved:
-            if case.opening(row) in turns:
-                holder = turns[case.opening(row)]
+        turns = {trace.opening(row): row for row in claim.turns.keys() - trace.sim.moved}
+        for row in claim.took - trace.sim.moved:
+            if trace.opening(row) in turns:
+                holder = turns[trace.opening(row)]
                 yield f"{row} was taken at {claim.at:%H:%M:%S.%f}, during the turn of {holder}'s holder"
-    yield from _interleaved(case)
+    yield from _interleaved(trace)
 
 
-def _interleaved(case: Trace) -> Iterator[str]:
-    """An invocation may come back to an opening, but only for rows that it has claimed after the other's last call."""
-    claimed = {(claim.by, row): claim.seconds for claim in case.claims for row in claim.took}
+def _interleaved(trace: Trace) -> Iterator[str]:
+    """After another invocation's call, an invocation calls only for rows that it has claimed after that call."""
+    claimed = {(claim.by, row): claim.seconds for claim in trace.claims for row in claim.took}
     done: dict[object, set[UUID]] = {}
     last: dict[object, tuple[UUID, float]] = {}
-    changed: dict[object, float] = {}  # when the last call of another invocation had left
-    for by, row, sent in case.first_calls:
-        opening = case.opening(row)
-        if opening in case.cut_openings:
+    changed: dict[object, float] = {}  # when another invocation sent its last call
+    for by, row, sent in trace.first_calls:
+        opening = trace.opening(row)
+        if opening in trace.cut_openings:
             continue
         other, left = last.get(opening, (by, sent.at))
         if other != by:
@@ -113,120 +89,130 @@ def _interleaved(case: Trace) -> Iterator[str]:
         last[opening] = (by, sent.at)
 
 
-def in_order(case: Trace) -> Iterator[str]:
-    """I6: first calls leave in order; but for who was held back, in a dead holder's lease, new, or logged out.
+def in_order(trace: Trace) -> Iterator[str]:
+    """I6: first calls are sent in order, except for rows that their claim could not take or that need a login.
 
-    Between invocations it is the turn that keeps the order. Where a step of the clock has ended one, nobody can.
+    Between invocations the turn keeps the order, so openings whose turn was ended by a step of the clock are left out.
     """
-    claims = {(claim.by, row): claim for claim in case.claims for row in claim.took}
+    claims = {(claim.by, row): claim for claim in trace.claims for row in claim.took}
     firsts: dict[UUID, tuple[UUID, float]] = {}
-    for by, row, sent in case.posts:
-        if case.opening(row) not in case.cut_openings:
+    for by, row, sent in trace.posts:
+        if trace.opening(row) not in trace.cut_openings:
             firsts.setdefault(row, (by, sent.at))
     for row, (by, at) in firsts.items():
         for other, (_, other_at) in firsts.items():
-            overtaken = case.prebooking(other).order < case.prebooking(row).order and at < other_at
-            if overtaken and case.opening(other) == case.opening(row) and not _excused(case, other, claims[by, row]):
+            overtaken = trace.prebooking(other).order < trace.prebooking(row).order and at < other_at
+            if overtaken and trace.opening(other) == trace.opening(row) and not _excused(trace, other, claims[by, row]):
                 yield f"{row} was sent at {at:.3f}, before {other} at {other_at:.3f}"
-    yield from _in_line(case, claims)
+    yield from _in_queue_order(trace, claims)
 
 
-def _excused(case: Trace, row: UUID, claim: RecordedClaim) -> bool:
-    """Say whether a claim of others could not have taken this row too, to stand in line before them."""
-    is_new = case.prebooking(row).made > claim.seconds
-    return row in claim.held or row in claim.held_back or is_new or case.must_log_in(row, claim.seconds)
+def _excused(trace: Trace, row: UUID, claim: RecordedClaim) -> bool:
+    """Return whether the claim could not take this row, or had to put it behind others for a login."""
+    is_new = trace.prebooking(row).made > claim.seconds
+    return row in claim.held or row in claim.held_back or is_new or trace.must_log_in(row, claim.seconds)
 
 
-def _in_line(case: Trace, claims: dict[tuple[UUID, UUID], RecordedClaim]) -> Iterator[str]:
-    """Within an invocation the order holds for a venue's whole line."""
-    lines: dict[tuple[UUID, UUID], list[UUID]] = {}
-    for by, row, _ in case.first_calls:
-        lines.setdefault((by, case.prebooking(row).venue), []).append(row)
-    for (by, _), line in lines.items():
-        for before, after in pairwise(line):
+def _in_queue_order(trace: Trace, claims: dict[tuple[UUID, UUID], RecordedClaim]) -> Iterator[str]:
+    """Within an invocation the order holds for a venue's whole queue."""
+    queues: dict[tuple[UUID, UUID], list[UUID]] = {}
+    for by, row, _ in trace.first_calls:
+        queues.setdefault((by, trace.prebooking(row).venue), []).append(row)
+    for (by, _), queue in queues.items():
+        for before, after in pairwise(queue):
             claim, other = claims[by, after], claims[by, before]
-            overtaken = claim is other and case.prebooking(after).order < case.prebooking(before).order
-            if overtaken and not _excused(case, after, claim):
+            overtaken = claim is other and trace.prebooking(after).order < trace.prebooking(before).order
+            if overtaken and not _excused(trace, after, claim):
                 yield f"{before} was sent before {after} by the same invocation"
 
 
-def apart(case: Trace) -> Iterator[str]:
-    """I6: first calls leave at least a stagger apart: per opening always, per venue within an invocation."""
+def apart(trace: Trace) -> Iterator[str]:
+    """I6: first calls are at least a stagger apart, per opening and per venue of an invocation."""
     last: dict[object, float] = {}
-    for by, row, sent in case.first_calls:
-        lines: list[object] = [(by, case.prebooking(row).venue)]
-        for line in lines if case.opening(row) in case.cut_openings else [*lines, case.opening(row)]:
-            if sent.at - last.get(line, -1.0) < STAGGER:
-                yield f"{row} was sent {1000 * (sent.at - last[line]):.1f} ms after another"
-            last[line] = sent.at
+    for by, row, sent in trace.first_calls:
+        queue = (by, trace.prebooking(row).venue)
+        for group in [queue] if trace.opening(row) in trace.cut_openings else [queue, trace.opening(row)]:
+            if sent.at - last.get(group, -1.0) < SHORTEST_GAP:
+                yield f"{row} was sent {1000 * (sent.at - last[group]):.1f} ms after another"
+            last[group] = sent.at
 
 
-def terminal_stays(case: Trace) -> Iterator[str]:
+def terminal_stays(trace: Trace) -> Iterator[str]:
     """I7: a terminal row never changes."""
-    return (f"{change.id} changed after it was {change.was}" for change in case.history if change.was != "pending")
+    return (f"{change.id} changed after it was {change.was}" for change in trace.history if change.was != "pending")
 
 
-def says_how(case: Trace) -> Iterator[str]:
-    """I8: every end has an outcome, in the row and in the summary."""
-    for row in case.rows.values():
+def has_an_outcome(trace: Trace) -> Iterator[str]:
+    """I8: every terminal row has an outcome, and the summary of its run counts it."""
+    for row in trace.rows.values():
         if row.status in {"completed", "failed"} and row.outcome is None:
             yield f"{row.id} has no outcome"
         if row.status == "failed" and not row.error_message:
-            yield f"{row.id} has no sentence for its member"
-    for by, run in case.sim.runs.items():
+            yield f"{row.id} has no error message for its member"
+    for by, run in trace.sim.runs.items():
         if run.summary is not None:
-            ends = Counter(row.outcome for row in case.rows.values() if row.settled_by == by)
-            said = Counter({kind: run.summary.outcomes.get(str(kind), 0) for kind in ends})
-            details = run.summary.details  # what it has found out, but another has ended, or nobody could write down
-            not_ended = details["lost"] + (0 if run.summary.success else details["released"])
-            if (run.summary.success and ends - said) or (said - ends).total() > not_ended:
-                yield f"{run.instance.name} ended {dict(ends)} and said {run.summary.outcomes}"
-    yield from _expired(case)
+            ends = Counter(row.outcome for row in trace.rows.values() if row.settled_by == by)
+            counted = Counter({kind: run.summary.outcomes.get(str(kind), 0) for kind in ends})
+            # Outcomes that the run knew, and that another run has settled or that could not be written.
+            details = run.summary.details
+            not_settled = details["lost"] + (0 if run.summary.success else details["released"])
+            if (run.summary.success and ends - counted) or (counted - ends).total() > not_settled:
+                yield f"{run.instance.name} has settled {dict(ends)} and reports {run.summary.outcomes}"
+    yield from _expired(trace)
 
 
-def _expired(case: Trace) -> Iterator[str]:
+def _expired(trace: Trace) -> Iterator[str]:
     query = "select coalesce(sum(expired), 0), coalesce(sum(unknown), 0) from public.prebooking_runs"
-    noted = case.sim.connection.execute(query).fetchone()
-    outcomes = Counter(row.outcome for row in case.rows.values())
+    noted = trace.sim.connection.execute(query).fetchone()
+    outcomes = Counter(row.outcome for row in trace.rows.values())
     if noted != (outcomes["expired"], outcomes["unknown"]):
-        yield f"the runs have noted {noted} as expired and unknown, the rows say {outcomes}"
+        yield f"the runs count {noted} as expired and unknown, the rows have {outcomes}"
 
 
-def sent_in_time(case: Trace) -> Iterator[str]:
-    """I10: nothing is sent before the opening or after the expiry, on the database's clock, nor what was cancelled.
+def sent_in_time(trace: Trace) -> Iterator[str]:
+    """I10: no call is sent before the opening, after the expiry or after a cancellation, by the database's clock.
 
-    If the clock is set, it counts as the invocation could know it: see ``Trace.known_clock``.
+    If the clock is set, what the invocation could know of it counts: see ``Trace.known_clock``.
     """
-    for _, row, sent in case.posts:
-        prebooking, (earliest, latest) = case.prebooking_at(row, sent.at), case.known_clock(sent)
+    for _, row, sent in trace.posts:
+        prebooking, (earliest, latest) = trace.prebooking_at(row, sent.at), trace.known_clock(sent)
         if not prebooking.available_at <= latest or not earliest < prebooking.expires_at:
-            yield f"{row} was sent at {case.left_at(sent):%H:%M:%S.%f}, outside its time"
-        if sent.at > case.sim.cancelled.get(row, sent.at):
+            yield f"{row} was sent at {trace.left_at(sent):%H:%M:%S.%f}, outside its time"
+        if sent.at > trace.sim.cancelled.get(row, sent.at):
             yield f"{row} was sent at {sent.at:.3f}, after it had been cancelled"
 
 
-def nothing_unexpected(case: Trace) -> Iterator[str]:
-    """Whatever went wrong, the code had foreseen it."""
-    yield from case.sim.unexpected
+def nothing_unexpected(trace: Trace) -> Iterator[str]:
+    """The code has logged no exception that it does not expect."""
+    yield from trace.sim.unexpected
+
+
+def _rows(trace: Trace) -> int:
+    return len(trace.rows)
+
+
+def _of_both_sides(question: checker.Question) -> Question:
+    return lambda trace: question(trace.both)
 
 
 INVARIANTS: dict[str, tuple[Question, Callable[[Trace], int]]] = {
-    "I1 at most one booking for a prebooking": (booked_once, lambda case: len(case.rows)),
-    "I2 an end in time": (ends_in_time, lambda case: len(case.rows)),
-    "I3 completed: the venue has it": (completed_is_booked, lambda case: len(case.rows)),
-    "I4 failed: the venue does not have it": (failed_is_not_booked, lambda case: len(case.rows)),
-    "I5 one holder of a row, one invocation at an opening": (held_once, lambda case: len(case.claims)),
-    "I6 first come, first served": (in_order, lambda case: len(case.first_calls)),
-    "I6 a stagger apart": (apart, lambda case: len(case.first_calls)),
-    "I7 a terminal row never changes": (terminal_stays, lambda case: len(case.history)),
-    "I8 every end says how": (says_how, lambda case: len(case.sim.runs)),
-    "I10 nothing before the opening or after the expiry": (sent_in_time, lambda case: len(case.posts)),
-    "I11 booked, if it was possible": (booked_if_possible, lambda case: len(case.rows)),
-    "I12 booked as the row says": (booked_as_the_row_says, lambda case: len(case.posts)),
-    "nothing that nobody foresaw": (nothing_unexpected, lambda case: len(case.sim.runs)),
+    "I1 at most one booking per prebooking": (_of_both_sides(checker.no_member_is_booked_twice), _rows),
+    "I2 terminal in time": (ends_in_time, _rows),
+    "I3 completed: the venue has it": (_of_both_sides(checker.completed_is_booked), _rows),
+    "I4 failed: the venue does not have it": (_of_both_sides(checker.failed_is_not_booked), _rows),
+    "I4 unknown: only after the expiry": (unknown_is_expired, _rows),
+    "I5 one holder per row, one invocation per opening": (held_once, lambda trace: len(trace.claims)),
+    "I6 first come, first served": (in_order, lambda trace: len(trace.first_calls)),
+    "I6 a stagger apart": (apart, lambda trace: len(trace.first_calls)),
+    "I7 a terminal row never changes": (terminal_stays, lambda trace: len(trace.history)),
+    "I8 every terminal row has an outcome": (has_an_outcome, lambda trace: len(trace.sim.runs)),
+    "I10 no call before the opening or after the expiry": (sent_in_time, lambda trace: len(trace.posts)),
+    "I11 booked, if it was possible": (booked_if_possible, _rows),
+    "I12 booked as the row says": (booked_as_the_row_says, lambda trace: len(trace.posts)),
+    "no unexpected exception": (nothing_unexpected, lambda trace: len(trace.sim.runs)),
 }
 
 
-def check(case: Trace) -> dict[str, list[str]]:
-    """Return what each invariant says against a world."""
-    return {name: list(question(case)) for name, (question, _) in INVARIANTS.items()}
+def check(trace: Trace) -> dict[str, list[str]]:
+    """Return the violations of each invariant."""
+    return {name: list(question(trace)) for name, (question, _) in INVARIANTS.items()}

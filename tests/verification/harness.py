@@ -26,8 +26,8 @@ from prebooking.local.demo.checker import (
     BothSides,
     completed_is_booked,
     failed_is_not_booked,
-    nobody_is_booked_twice,
-    nobody_is_early,
+    no_call_is_early,
+    no_member_is_booked_twice,
     read_rows,
 )
 from prebooking.local.function import Function
@@ -65,8 +65,8 @@ _PENDING = "select count(*) from public.prebookings where status = 'pending'"
 _QUESTIONS = [
     completed_is_booked,
     failed_is_not_booked,
-    nobody_is_booked_twice,
-    nobody_is_early,
+    no_member_is_booked_twice,
+    no_call_is_early,
 ]
 
 

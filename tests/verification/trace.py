@@ -12,6 +12,7 @@ from uuid import UUID
 
 from psycopg.rows import class_row
 
+from prebooking.local.demo.checker import ROWS, BothSides, PlaceKey, PrebookingRow
 from prebooking.local.venue.twin import Act
 from tests.support.doubles import EPOCH
 from tests.verification.instance import Instance
@@ -22,29 +23,20 @@ from tests.verification.transports import ClockAnswer, SentRequest
 
 _FRESH = 20 * 60 - 5.0  # seconds from which on a session is refreshed first; clocks differ by up to 5 s
 
-_ROWS = """
-select id, status, outcome, booking_id, error_message, settled_at, settled_by, maybe_sent, claimed_by,
-  retry_after, user_email, booking_data ->> 'class_id' as class_id
-from public.prebookings
-"""
+_ROWS = f"""
+select row.*, error_message, settled_at, settled_by, retry_after
+from ({ROWS}) as row join public.prebookings using (id)
+"""  # noqa: S608 - our own query
 
 
 @dataclass(frozen=True, slots=True)
-class RowState:
-    """A prebooking as it stands at the end."""
+class RowState(PrebookingRow):
+    """A prebooking in the database at the end."""
 
-    id: UUID
-    status: str
-    outcome: str | None
-    booking_id: str | None
     error_message: str | None
     settled_at: datetime | None
     settled_by: UUID | None
-    maybe_sent: bool
-    claimed_by: UUID | None
     retry_after: datetime | None
-    user_email: str
-    class_id: str
 
 
 @dataclass(slots=True)
@@ -67,7 +59,7 @@ class Trace:
     def __init__(self, sim: Simulation, *, quiet_from: float = 0.0) -> None:
         self.sim, self.quiet_from = sim, quiet_from
         cursor = sim.connection.cursor(row_factory=class_row(RowState))
-        self.rows = {row.id: row for row in cursor.execute(_ROWS).fetchall()}
+        self.rows = {row.id: row for row in cursor.execute(_ROWS.encode()).fetchall()}
         self.history = sim.sim_database.history()
         paused = "select id, paused_until from public.venues where paused_until is not null"
         self.paused: dict[UUID, datetime] = dict(sim.connection.execute(paused).fetchall())
@@ -118,20 +110,21 @@ class Trace:
         """Return how many rows each venue has."""
         return Counter(prebooking.venue for prebooking in self.sim.prebookings.values())
 
+    @cached_property
+    def both(self) -> BothSides:
+        """Return the rows and the ledger. A row may have a place if it is unknown or if its member has booked it."""
+        by_hand, rows = self.sim.booked_by_hand, list(self.rows.values())
+        excused = {row.id for row in rows if row.outcome == "unknown" or (row.user_email, row.class_id) in by_hand}
+        return BothSides(rows, self.ledger, excused)
+
     def places(self, row: UUID) -> list[Act]:
         """Return the places that the row's member has in its class."""
-        return self.places_of(self.prebooking(row))
+        return self.both.places(self.rows[row].key)
 
     def places_of(self, prebooking: SimPrebooking) -> list[Act]:
         """Return the places that a member has in a class."""
-        return self._places.get((prebooking.member.lower(), prebooking.class_id), [])
-
-    @cached_property
-    def _places(self) -> dict[tuple[str, str], list[Act]]:
-        places: dict[tuple[str, str], list[Act]] = {}
-        for act in self.ledger.bookings():
-            places.setdefault((act.member.lower(), act.class_id), []).append(act)
-        return places
+        address = self.sim.system.address(prebooking.venue)
+        return self.both.places(PlaceKey(prebooking.member.lower(), prebooking.class_id, address))
 
     def prebooking(self, row: UUID) -> SimPrebooking:
         return self.sim.prebookings[row]

@@ -1,10 +1,12 @@
-"""Checks that the venue's ledger and the database agree: one function per promise of the scheduler."""
+"""Checks that the venue's ledger and the database agree. The demo, the tests and the simulation ask the same."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from itertools import groupby, pairwise
 from typing import Any
 from uuid import UUID
@@ -12,18 +14,32 @@ from uuid import UUID
 import psycopg
 from psycopg.rows import class_row
 
-from prebooking.local.venue.ledger import wish_of
 from prebooking.local.venue.twin import Act, Arrival, Ledger, State
 
 STAGGER = 0.050  # seconds between the first calls of an opening
+SHORTEST_GAP = STAGGER - 2e-6  # seconds; the instants of two calls are rounded to microseconds
 PROMISE = 2.0  # seconds after the opening: the calls of rows that were added before it are sent by then
 
-_ROWS = """
+ROWS = """
 select p.id, user_email, venue_id, host,
        coalesce(booking_data ->> 'class_name', booking_data ->> 'class_id') as class_name,
        booking_data ->> 'class_id' as class_id, available_at, p.created_at, status, outcome, booking_id, fired_at
 from public.prebookings p join public.venues v on v.id = venue_id order by available_at, p.created_at, p.id
 """
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceKey:
+    """The member and the class of a place. ``venue`` is the venue's id, or the host of an AimHarder box."""
+
+    member: str
+    class_id: str
+    venue: str
+
+    @classmethod
+    def of(cls, entry: Arrival | Act) -> PlaceKey:
+        """Return the key of the place that the ledger's entry is about."""
+        return cls(entry.member.lower(), entry.class_id, entry.venue)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +49,7 @@ class PrebookingRow:
     id: UUID
     user_email: str
     venue_id: UUID
-    host: str | None  # of a venue that is told of no prebookings
+    host: str | None  # of a venue whose calls contain no prebooking id
     class_name: str
     class_id: str
     available_at: datetime
@@ -54,9 +70,9 @@ class PrebookingRow:
         return self.user_email.partition("@")[0].capitalize()
 
     @property
-    def wish(self) -> str:
-        """Return the name that the venue's ledger has for it."""
-        return wish_of("" if self.host else str(self.id), self.user_email, self.class_id, self.host or "")
+    def key(self) -> PlaceKey:
+        """Return the key of the place that is booked for the row."""
+        return PlaceKey(self.user_email.lower(), self.class_id, self.host or str(self.venue_id))
 
     @property
     def was_ahead(self) -> bool:
@@ -64,20 +80,37 @@ class PrebookingRow:
         return self.created_at < self.available_at
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class BothSides:
-    """Both sides: the database's rows, in the order of the line, and what the venue has written down."""
+    """The database's rows, in the order of the queue, and the venue's ledger.
+
+    ``excused`` are failed and cancelled rows that may have a place, because the scheduler could not find out or because
+    the member has booked it in another way.
+    """
 
     rows: Sequence[PrebookingRow]
     ledger: Ledger
+    excused: Collection[UUID] = ()
 
     def arrival(self, row: PrebookingRow) -> Arrival | None:
         """Return the row's first call at the venue."""
-        return next((call for call in self.ledger.first_calls() if call.wish == row.wish), None)
+        return self._first_calls.get(str(row.id)) or self._first_calls.get(row.key)
 
-    def places(self, row: PrebookingRow) -> list[Act]:
-        """Return the places the row's member was given for it."""
-        return [act for act in self.ledger.bookings() if act.wish == row.wish]
+    @cached_property
+    def _first_calls(self) -> dict[str | PlaceKey, Arrival]:
+        """Return the first calls, by prebooking where the call contains its id, else by member and class."""
+        return {call.prebooking_id or PlaceKey.of(call): call for call in self.ledger.first_calls()}
+
+    def places(self, key: PlaceKey) -> list[Act]:
+        """Return the places that a member has in a class."""
+        return self._places.get(key, [])
+
+    @cached_property
+    def _places(self) -> dict[PlaceKey, list[Act]]:
+        places: defaultdict[PlaceKey, list[Act]] = defaultdict(list)
+        for act in self.ledger.bookings():
+            places[PlaceKey.of(act)].append(act)
+        return places
 
     def openings(self) -> list[list[PrebookingRow]]:
         """Return the rows grouped by venue and opening."""
@@ -85,21 +118,24 @@ class BothSides:
         return [list(group) for _, group in groups]
 
 
+Question = Callable[[BothSides], Iterator[str]]
+
+
 def read_rows(connection: psycopg.Connection[Any]) -> list[PrebookingRow]:
-    """Return all prebookings in the order of the line."""
-    return connection.cursor(row_factory=class_row(PrebookingRow)).execute(_ROWS).fetchall()
+    """Return all prebookings in the order of the queue."""
+    return connection.cursor(row_factory=class_row(PrebookingRow)).execute(ROWS).fetchall()
 
 
-def everyone_has_an_end(both: BothSides) -> Iterator[str]:
-    """Every row is completed or failed."""
-    return (f"{row.name} is still pending" for row in both.rows if row.status not in {"completed", "failed"})
+def every_row_is_terminal(both: BothSides) -> Iterator[str]:
+    """Find rows that are not completed or failed."""
+    return (f"{row.name} is still {row.status}" for row in both.rows if row.status not in {"completed", "failed"})
 
 
 def completed_is_booked(both: BothSides) -> Iterator[str]:
-    """Completed: the ledger has one place, of the same kind and number."""
+    """Find completed rows without exactly one place of the same state and booking id."""
     for row in both.rows:
         if row.status == "completed":
-            places = both.places(row)
+            places = both.places(row.key)
             if len(places) != 1:
                 yield f"{row.name} is completed, and has {len(places)} places at the venue"
             elif (places[0].state is State.WAITLISTED) != (row.outcome == "waitlisted"):
@@ -109,28 +145,29 @@ def completed_is_booked(both: BothSides) -> Iterator[str]:
 
 
 def failed_is_not_booked(both: BothSides) -> Iterator[str]:
-    """Failed: the ledger has no place."""
+    """Find failed and cancelled rows with a place."""
     return (
-        f"{row.name} has failed ({row.outcome}), and has a place at the venue"
+        f"{row.name} is {row.status} ({row.outcome}), and has a place at the venue"
         for row in both.rows
-        if row.status == "failed" and both.places(row)
+        if row.status in {"failed", "cancelled"} and row.id not in both.excused and both.places(row.key)
     )
 
 
-def nobody_is_booked_twice(both: BothSides) -> Iterator[str]:
-    """No member has two places in a class, and every place belongs to a prebooking."""
-    ours = {row.wish for row in both.rows}
+def no_member_is_booked_twice(both: BothSides) -> Iterator[str]:
+    """Find members with two places in a class, and places that belong to no prebooking."""
+    keys = {str(row.id): row.key for row in both.rows}
     seen = set()
     for place in both.ledger.bookings():
-        if (place.member, place.class_id) in seen:
+        key = PlaceKey.of(place)
+        if (key.member, key.class_id) in seen:
             yield f"{place.member} has two places in {place.class_id}"
-        if place.wish not in ours:
-            yield f"{place.booking_id} at the venue is nobody's prebooking"
-        seen.add((place.member, place.class_id))
+        if keys.get(place.prebooking_id) != key if place.prebooking_id else key not in keys.values():
+            yield f"{place.booking_id} at the venue belongs to no prebooking"
+        seen.add((key.member, key.class_id))
 
 
-def nobody_is_early(both: BothSides) -> Iterator[str]:
-    """No call reached the venue before the opening."""
+def no_call_is_early(both: BothSides) -> Iterator[str]:
+    """Find rows whose first call reached the venue before the opening."""
     for row in both.rows:
         call = both.arrival(row)
         if call and call.at < row.available_at:
@@ -138,40 +175,40 @@ def nobody_is_early(both: BothSides) -> Iterator[str]:
 
 
 def first_come_first_served(both: BothSides) -> Iterator[str]:
-    """First come, first served: calls reach the venue in the order of the line."""
-    came = [call.wish for call in both.ledger.first_calls()]
-    for line in both.openings():
-        called = [row for row in line if row.wish in came]
-        for before, after in pairwise(called):
-            if came.index(before.wish) > came.index(after.wish):
+    """Find rows whose first call reached the venue before that of a row ahead of them in the queue."""
+    calls = both.ledger.first_calls()
+    for rows in both.openings():
+        called = [(row, calls.index(call)) for row in rows if (call := both.arrival(row))]
+        for (before, position), (after, next_position) in pairwise(called):
+            if position > next_position:
                 yield f"{after.name} was called before {before.name}"
 
 
-def calls_keep_their_distance(both: BothSides) -> Iterator[str]:
-    """First calls of an opening left at least a stagger apart, by the database's clock."""
-    for line in both.openings():
-        fired = sorted(((row.fired_at, row) for row in line if row.fired_at), key=lambda pair: pair[0])
+def calls_are_a_stagger_apart(both: BothSides) -> Iterator[str]:
+    """Find first calls of an opening that were sent less than a stagger apart, by the database's clock."""
+    for rows in both.openings():
+        fired = sorted(((row.fired_at, row) for row in rows if row.fired_at), key=lambda pair: pair[0])
         for (earlier, before), (later, after) in pairwise(fired):
-            if (later - earlier).total_seconds() < STAGGER - 2e-6:  # both are rounded to microseconds
+            if (later - earlier).total_seconds() < SHORTEST_GAP:
                 yield f"{after.name} was called {_ms(later, earlier)} ms after {before.name}"
 
 
-def the_promise_is_kept(both: BothSides) -> Iterator[str]:
-    """Rows that were added before the opening were called within two seconds of it."""
+def calls_are_prompt(both: BothSides) -> Iterator[str]:
+    """Find rows that were added before the opening and called more than two seconds after it."""
     for row in both.rows:
         if row.was_ahead and row.fired_at and (row.fired_at - row.available_at).total_seconds() > PROMISE:
             yield f"{row.name} was called {_ms(row.fired_at, row.available_at)} ms after the opening"
 
 
-QUESTIONS: dict[str, Callable[[BothSides], Iterator[str]]] = {
-    "every prebooking has an end": everyone_has_an_end,
+QUESTIONS: dict[str, Question] = {
+    "every prebooking is completed or failed": every_row_is_terminal,
     "completed: exactly one place at the venue": completed_is_booked,
     "failed: no place at the venue": failed_is_not_booked,
-    "nobody is booked twice": nobody_is_booked_twice,
-    "no call before its opening": nobody_is_early,
+    "no member is booked twice": no_member_is_booked_twice,
+    "no call before its opening": no_call_is_early,
     "first come, first served": first_come_first_served,
-    f"calls of an opening at least {STAGGER * 1000:.0f} ms apart": calls_keep_their_distance,
-    f"calls of those who asked ahead within {PROMISE:.0f} s of the opening": the_promise_is_kept,
+    f"calls of an opening at least {STAGGER * 1000:.0f} ms apart": calls_are_a_stagger_apart,
+    f"calls of rows added ahead within {PROMISE:.0f} s of the opening": calls_are_prompt,
 }
 
 
