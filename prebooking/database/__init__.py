@@ -1,1 +1,1 @@
-"""The functions of the database, as Python calls them."""
+"""Calls of the database functions, one module per subject."""

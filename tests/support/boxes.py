@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from prebooking.bookers.aimharder.keeper import Kept, keep_sessions
+from prebooking.bookers.aimharder.keeper import KeeperSummary, keep_sessions
 from prebooking.bookers.aimharder.seal import Seal
 from prebooking.bookers.aimharder.site import Session, fingerprint
 from prebooking.local.venue.members import LoginRefused
@@ -98,7 +98,7 @@ class Gym:
                 return
             await asyncio.sleep(60)
 
-    async def keep_sessions(self, *, clock: VirtualClock | None = None, **environment: str) -> Kept:
+    async def keep_sessions(self, *, clock: VirtualClock | None = None, **environment: str) -> KeeperSummary:
         """Invoke the function that keeps sessions alive."""
         settings = Settings.from_environment(ENVIRONMENT | KEYS | environment)
         world, clock = self.world, clock or VirtualClock()

@@ -166,8 +166,8 @@ GUARDS_OF_PYTHON = (
         first=(
             InPython(
                 "prebooking.bookers.aimharder.booker:AimHarderBooker.confirm",
-                "nobody = await self._site.whoami(session, timeout=timeout / 2)",
-                "nobody = None",
+                "refusal = await self._site.whoami(session, timeout=timeout / 2)",
+                "refusal = None",
             ),
         ),
     ),

@@ -1,4 +1,4 @@
-"""Boxes at AimHarder, booked with the member's own login: see ``bookers.adapter``."""
+"""The adapter of AimHarder, whose boxes are booked with the member's own login; see ``bookers.adapter``."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from prebooking.settings import AccountSettings
 
 
 def transport(settings: AccountSettings) -> httpx.AsyncBaseTransport | None:
-    """Return the way to AimHarder: the network, but on the local stack, which has a stand-in for it."""
+    """Return the transport to AimHarder's twin in the local stack; elsewhere None, which means the network."""
     return RewriteHostTransport(settings.aimharder_twin_url) if settings.aimharder_twin_url else None
 
 
 async def load() -> None:
-    """Import what only these venues need, a little at a time."""
-    import cryptography.hazmat.primitives.ciphers.aead  # noqa: F401, PLC0415 - a cold start does without it
+    """Import what only these venues need, with pauses for the event loop."""
+    import cryptography.hazmat.primitives.ciphers.aead  # noqa: F401, PLC0415 - not needed at a cold start
 
     import prebooking.database.sessions  # noqa: PLC0415 - as above
 
@@ -35,7 +35,7 @@ async def load() -> None:
 
 @asynccontextmanager
 async def open_booker(invocation: Invocation, venue: Venue) -> AsyncIterator[Booker]:
-    """Open a box, with a client of its own."""
+    """Open a box with its own HTTP client."""
     from prebooking.bookers.aimharder.booker import AimHarderBooker  # noqa: PLC0415 - see load
     from prebooking.bookers.aimharder.seal import Seal  # noqa: PLC0415 - as above
     from prebooking.database.sessions import SessionStore  # noqa: PLC0415 - as above
@@ -47,7 +47,7 @@ async def open_booker(invocation: Invocation, venue: Venue) -> AsyncIterator[Boo
 
 
 def host_problem(host: str | None) -> str | None:
-    """Refuse what is no box of AimHarder's."""
+    """Return what is wrong with a box's host, or None."""
     from prebooking.bookers.aimharder import site  # noqa: PLC0415 - as above
 
     return site.host_problem(host)

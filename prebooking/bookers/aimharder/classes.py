@@ -1,4 +1,4 @@
-"""The classes of a day at a box, as its list shows them to a member."""
+"""The classes of a day at a box, as the box's list shows them to a member."""
 
 from __future__ import annotations
 
@@ -15,11 +15,16 @@ _PLACES = {1: Kind.BOOKED, 0: Kind.WAITLISTED}  # of a member in a class, by its
 
 @dataclass(frozen=True, slots=True)
 class GymClass:
-    """One class of a day. ``hours`` is its time as the venue writes it; ``starts`` is None if that cannot be read.
+    """One class of a day.
 
-    ``place`` is the member's: booked, waitlisted, not_booked, or cannot_tell. Only an empty mark says not_booked: the
-    list has no marks for somebody it does not know. ``closed``: it takes no bookings; ``cancelled``: it does not happen
-    for this member, who has no place in it then.
+    Attributes:
+        hours: its time as the venue writes it.
+        starts: its start, or None if ``hours`` cannot be read.
+        place: the member's place: booked, waitlisted, not_booked or cannot_tell. It is not_booked only if the mark is
+            present and empty, because without a valid session the list has no marks.
+        closed: it accepts no bookings.
+        cancelled: it, or this member's booking of it, is cancelled; the member has no place then.
+
     """
 
     class_id: str
@@ -40,7 +45,7 @@ class GymClass:
 
 
 def read_class(said: Mapping[str, Any]) -> GymClass:
-    """Return one line of a day's list; what cannot be read in it is empty."""
+    """Return one class of a day's list; a field that cannot be read is empty or None."""
     return GymClass(
         class_id=read_id(said.get("id")) or "",
         name=read_name(said.get("className")),
@@ -56,7 +61,7 @@ def read_class(said: Mapping[str, Any]) -> GymClass:
 
 
 def _place(said: Mapping[str, Any]) -> Kind:
-    """Return the member's place: a mark beside a cancellation is that of a place given back."""
+    """Return the member's place. A mark together with a ``cancelledId`` is that of a cancelled booking."""
     if "bookState" not in said:
         return Kind.CANNOT_TELL
     mark = said["bookState"]

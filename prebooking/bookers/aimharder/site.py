@@ -1,7 +1,7 @@
-"""AimHarder's pages as its own browser client uses them: the requests, and what the answers say.
+"""AimHarder's website: the requests of its own pages, and the meaning of the answers.
 
-There is no public interface and no documentation: paths, fields and answers are those that public clients agree on,
-and where they do not, the reader of an answer says "cannot tell". Times are the gym's local clock, without an offset.
+There is no public interface and no documentation. Paths, fields and answers are those on which public clients agree;
+where they disagree, the meaning is ``cannot_tell``. Times are in the gym's local time, without an offset.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from prebooking.errors import BadBookingData, VenueRefused
 from prebooking.foreign import fits, is_on, is_set, read_cookies, read_host, read_id, read_list, read_name
 from prebooking.model import Kind, Outcome
 
-DAY_LIMIT = 1_048_576  # bytes of a day's classes that are read: some gyms have sixty, each with its pictures' addresses
-CLASSES = 500  # of a day that are looked at: a megabyte has room for three hundred thousand that are nothing
+DAY_LIMIT = 1_048_576  # bytes of a day's list that are read: some gyms have sixty classes, each with long picture URLs
+CLASSES = 500  # classes of a day that are read: DAY_LIMIT alone would allow 300,000 empty ones
 
-# A label in Punycode ("xn--") may be no name at all, and then no URL can be made of it.
+# A label in Punycode ("xn--") may be invalid, and httpx cannot build a URL from it.
 _HOST = re.compile(r"(?!xn--)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.aimharder\.(com|es)", re.ASCII)
 SESSION_COOKIE = "amhrdrauth"
-_COOKIES = (SESSION_COOKIE, "PHPSESSID", "AWSALB", "AWSALBCORS")  # the others name the machine that has the session
+_COOKIES = (SESSION_COOKIE, "PHPSESSID", "AWSALB", "AWSALBCORS")  # the others identify the server with the session
 _WRONG = "AimHarder refused the login: check the e-mail and the password. It locks the account after a few wrong ones."
 _LOCKED = "AimHarder refused the login after too many attempts: wait a quarter of an hour, then try once more."
 _NO_SESSION = "AimHarder accepted the password, but not the login: "
@@ -37,29 +37,29 @@ _BLOCKED = (httpx.codes.FORBIDDEN, httpx.codes.TOO_MANY_REQUESTS)
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A member's login: the cookies that prove it, and the token that refreshes it."""
+    """A member's open session: its cookies, and the token that refreshes it."""
 
     token: str = field(repr=False)
     cookies: Mapping[str, str] = field(repr=False)
-    fingerprint: str = field(repr=False)  # of the browser; the same at every login and refresh
+    fingerprint: str = field(repr=False)  # of the browser: the same in every login and refresh
 
     def as_json(self) -> dict[str, Any]:
-        """Return what is sealed and kept."""
+        """Return the content that is encrypted and stored."""
         return {"token": self.token, "cookies": dict(self.cookies), "fingerprint": self.fingerprint}
 
     @classmethod
-    def from_json(cls, kept: Mapping[str, Any]) -> Self:
-        """Return the session that was kept. Raises KeyError, TypeError or ValueError if it is none."""
-        if not _is_token(kept["token"]):
+    def from_json(cls, content: Mapping[str, Any]) -> Self:
+        """Return a stored session. Raises KeyError, TypeError or ValueError if the content is not a session."""
+        if not _is_token(content["token"]):
             raise ValueError("no session")
-        lines = [f"{name}={value}" for name, value in dict(kept["cookies"]).items()]
-        return cls(kept["token"], read_cookies(lines, _COOKIES), str(kept["fingerprint"]))
+        lines = [f"{name}={value}" for name, value in dict(content["cookies"]).items()]
+        return cls(content["token"], read_cookies(lines, _COOKIES), str(content["fingerprint"]))
 
     @classmethod
     def that_fits(cls, token: str, cookies: Mapping[str, str], fingerprint: str) -> Self:
-        """Return a session that can be kept: without the least important cookies, if all of them are too long.
+        """Return a session that is short enough to be stored; the least important cookies are dropped if needed.
 
-        The token and the session's cookie always fit, so that a refresh never spends a token for nothing.
+        The token and the session cookie always fit, so that no refresh uses up a token without a stored result.
         """
         kept = {name: cookies[name] for name in _COOKIES if name in cookies}
         while sealed_size((session := cls(token, kept, fingerprint)).as_json()) > SEALED_LIMIT:
@@ -69,7 +69,7 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A gym at which somebody is a member."""
+    """A gym of which the account is a member."""
 
     box_id: str
     host: str
@@ -78,26 +78,26 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """What a login brings."""
+    """The result of a login."""
 
     session: Session
     boxes: list[Box]
 
 
 def host_problem(host: str | None) -> str | None:
-    """Return what is wrong with a venue's host: a session may go to AimHarder's own machines only."""
+    """Return what is wrong with a venue's host, or None. Sessions may be sent to AimHarder's own hosts only."""
     if host and _HOST.fullmatch(host):
         return None
     return "The venue's host is none of AimHarder's: it is <box>.aimharder.com or <box>.aimharder.es."
 
 
 def fingerprint(email: str) -> str:
-    """Return fifty hexadecimal digits, the same for one account for ever, as its browser would."""
+    """Return fifty hexadecimal digits that are always the same for one account, as those of one browser are."""
     return hashlib.sha256(f"prebooking-scheduler:{email.strip().lower()}".encode()).hexdigest()[:50]
 
 
 class AimHarderSite:
-    """One box's pages, and those of its family (``.com`` or ``.es``) that all boxes share. Sends nothing twice."""
+    """The pages of one box, and the shared pages of its family (``.com`` or ``.es``). No request is repeated."""
 
     def __init__(self, client: httpx.AsyncClient, *, host: str | None, box_id: str | None) -> None:
         self._client, self._box_id = client, box_id or ""
@@ -107,9 +107,9 @@ class AimHarderSite:
 
     # booking
 
-    def booking(self, session: Session, wish: Mapping[str, str]) -> httpx.Request:
-        """Return the call that books: ``id``, ``day``, ``insist`` and ``familyId``."""
-        return self._request("POST", f"{self._box}/api/book", session, data=wish)
+    def booking(self, session: Session, form: Mapping[str, str]) -> httpx.Request:
+        """Return the booking call; ``form`` has ``id``, ``day``, ``insist`` and ``familyId``."""
+        return self._request("POST", f"{self._box}/api/book", session, data=form)
 
     async def classes(
         self,
@@ -117,62 +117,62 @@ class AimHarderSite:
         day: date,
         *,
         family_id: str = "",
-        timeout: float,  # noqa: ASYNC109 - of each question
+        timeout: float,  # noqa: ASYNC109 - the callers divide their time between several queries
     ) -> list[GymClass] | Outcome:
-        """Return a day's classes; without a living session nobody's place is marked in them."""
+        """Return a day's classes; the member's places are marked only with a valid session."""
         params = {"day": f"{day:%Y%m%d}", "box": self._box_id, "familyId": family_id}
         request = self._request("GET", f"{self._box}/api/bookings", session, params=params)
         reply = await ask(self._client, request, timeout=timeout, limit=DAY_LIMIT)
-        said = _said(reply) or {}
-        listed = read_list(said["bookings"]) if "bookings" in said else None
+        body = _json(reply) or {}
+        listed = read_list(body["bookings"]) if "bookings" in body else None
         if listed is None:
-            return _no(reply)
+            return _failure(reply)
         return [read_class(one) for one in listed[:CLASSES] if isinstance(one, dict)]
 
     # sessions
 
     async def login(self, email: str, password: str, *, timeout: float) -> Login:  # noqa: ASYNC109 - as above
-        """Log in, and ask AimHarder whose login it is. The password is used for one call and kept nowhere.
+        """Log in, and check that the session has a member. The password is used for one call and never stored.
 
         Raises:
-            VenueRefused: wrong, too often, blocked, no answer, or a login that is not known as anybody's.
+            VenueRefused: wrong password, too many attempts, blocked, no answer, or a session without a member.
 
         """
         browser = fingerprint(email)
         credentials = {"username": email, "password": password, "fingerprint": browser, "iniframe": 0}
         request = self._request("POST", f"https://login.{self._family}/api/login", None, json=credentials)
         reply = await ask(self._client, request, timeout=timeout)
-        data = _mapping((_said(reply) or {}).get("data"))
+        data = _mapping((_json(reply) or {}).get("data"))
         auth = _mapping(data.get("auth"))
         if reply is None or reply.status != httpx.codes.OK or not data:
-            raise VenueRefused(_no_login(reply))
+            raise VenueRefused(_explain_login(reply))
         token = auth.get("refreshToken")
         if not is_on(auth.get("authOK")) or not _is_token(token):
             raise VenueRefused(_LOCKED if "ATTEMPTS" in str(auth.get("error")).upper() else _WRONG)
         session = Session.that_fits(str(token), _cookies(reply), browser)
         if SESSION_COOKIE not in session.cookies:
             raise VenueRefused(f"{_NO_SESSION}there is no cookie {SESSION_COOKIE} in its answer that can be read.")
-        if nobody := await self.whoami(session, timeout=timeout):
-            raise VenueRefused(_NO_SESSION + _no_member(nobody))
+        if refusal := await self.whoami(session, timeout=timeout):
+            raise VenueRefused(_NO_SESSION + _explain_whoami(refusal))
         return Login(session, _boxes(data))
 
     async def refresh(self, session: Session, *, timeout: float) -> Session | Outcome:  # noqa: ASYNC109 - as above
-        """Return a new session in exchange for this one, whose token is used up then; or the reason for the failure."""
+        """Exchange this session, whose token is used up, for a new one; or return the reason for the failure."""
         form = {"token": session.token, "ciclo": "1", "fingerprint": session.fingerprint}
         request = self._request("POST", f"https://{self._family}/api/tokenUpdate", session, data=form)
         reply = await ask(self._client, request, timeout=timeout)
-        token = (_said(reply) or {}).get("newToken")
+        token = (_json(reply) or {}).get("newToken")
         if reply is None or not _is_token(token):
-            return _no(reply)
+            return _failure(reply)
         return Session.that_fits(str(token), {**session.cookies, **_cookies(reply)}, session.fingerprint)
 
     async def whoami(self, session: Session, *, timeout: float) -> Outcome | None:  # noqa: ASYNC109 - as above
-        """Return why this is no login that the venue knows; None: it is one, and ``data`` names a member."""
+        """Return why the venue does not accept this session, or None if it does, and ``data`` names a member."""
         request = self._request("GET", f"https://{self._family}/api/whoami", session)
-        said = _said(reply := await ask(self._client, request, timeout=timeout)) or {}
-        if not is_set(said.get("logout")) and _names_somebody(said.get("data")):
+        body = _json(reply := await ask(self._client, request, timeout=timeout)) or {}
+        if not is_set(body.get("logout")) and _names_member(body.get("data")):
             return None
-        return Outcome(Kind.SESSION_EXPIRED) if "data" in said else _no(reply)
+        return Outcome(Kind.SESSION_EXPIRED) if "data" in body else _failure(reply)
 
     def _request(self, method: str, url: str, session: Session | None, **content: Any) -> httpx.Request:
         if self.problem:
@@ -187,28 +187,28 @@ def _is_token(value: object) -> bool:
     return isinstance(value, str) and fits(value) and re.fullmatch(r"[!-~]+", value) is not None
 
 
-def _names_somebody(data: object) -> bool:
-    """Return whether an object with any value but "nothing" is in it: what its fields are called is not documented."""
+def _names_member(data: object) -> bool:
+    """Return whether it contains an object with a value. The names of the fields are not documented."""
     people = read_list(data) or [data]
     return any(
         isinstance(one, dict) and any(isinstance(v, str | int) and is_set(v) for v in one.values()) for one in people
     )
 
 
-def _said(reply: Reply | None) -> dict[str, Any] | None:
+def _json(reply: Reply | None) -> dict[str, Any] | None:
     return reply.json_object() if reply and reply.status == httpx.codes.OK else None
 
 
-def _no(reply: Reply | None) -> Outcome:
-    """Return the meaning of an answer that lacks what was asked for."""
+def _failure(reply: Reply | None) -> Outcome:
+    """Return the meaning of an answer without the expected content."""
     if reply and reply.status in _BLOCKED:
         return Outcome(Kind.BLOCKED, detail=f"HTTP {reply.status}")
-    if is_set((_said(reply) or {}).get("logout")):
+    if is_set((_json(reply) or {}).get("logout")):
         return Outcome(Kind.SESSION_EXPIRED)
     return Outcome(Kind.CANNOT_TELL, detail=f"HTTP {reply.status}" if reply else "no answer")
 
 
-def _no_login(reply: Reply | None) -> str:
+def _explain_login(reply: Reply | None) -> str:
     if reply is None:
         return "AimHarder does not answer: try again later."
     if reply.status in _BLOCKED:
@@ -216,12 +216,12 @@ def _no_login(reply: Reply | None) -> str:
     return f"AimHarder's answer to the login cannot be read (HTTP {reply.status}): its login may have changed."
 
 
-def _no_member(why: Outcome) -> str:
-    if why.kind is Kind.SESSION_EXPIRED:
+def _explain_whoami(refusal: Outcome) -> str:
+    if refusal.kind is Kind.SESSION_EXPIRED:
         return "asked whose it is, it names nobody. Its login may have changed."
-    if why.kind is Kind.BLOCKED:
-        return f"it blocks this address ({why.detail}): wait, or log in from a European connection."
-    return f"asked whose it is, it gave no clear answer ({why.detail}): try again later."
+    if refusal.kind is Kind.BLOCKED:
+        return f"it blocks this address ({refusal.detail}): wait, or log in from a European connection."
+    return f"asked whose it is, it gave no clear answer ({refusal.detail}): try again later."
 
 
 def _cookies(reply: Reply) -> dict[str, str]:

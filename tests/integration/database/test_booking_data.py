@@ -75,7 +75,7 @@ def test_the_database_warns_exactly_when_the_booker_cannot_read_the_data(
     if form is None:
         assert warning.startswith("bad_data: ")
         with pytest.raises(BadBookingData):
-            booker._wish(row_of(GOOD | written))
+            booker._booking_form(row_of(GOOD | written))
     else:
         assert warning is None
-        assert booker._wish(row_of(GOOD | written)) == FORM | form
+        assert booker._booking_form(row_of(GOOD | written)) == FORM | form

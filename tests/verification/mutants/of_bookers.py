@@ -98,12 +98,12 @@ OF_AIMHARDER = [
             "unit/aimharder_site",
         ),
         (
-            "    if reply.status != httpx.codes.OK or not said:\n        return _UNREADABLE",
-            "    if reply.status != httpx.codes.OK or not said:\n        return Outcome(Kind.REJECTED)",
+            "    if reply.status != httpx.codes.OK or not body:\n        return _UNREADABLE",
+            "    if reply.status != httpx.codes.OK or not body:\n        return Outcome(Kind.REJECTED)",
             "unit/aimharder_site",
         ),
         ("    -4: Outcome(Kind.TOO_EARLY),\n", "", "unit/aimharder_site"),
-        ("return _told(nobody) if nobody else place", "return place", "unit/aimharder_booker"),
+        ("return _failure(refusal) if refusal else place", "return place", "unit/aimharder_booker"),
         (
             "is_whole = len(classes) < CLASSES and all(one.class_id for one in classes)",
             "is_whole = len(classes) < CLASSES",
@@ -116,8 +116,8 @@ OF_AIMHARDER = [
         ),
         ("        if row.session_over:\n", "        if False:\n", "unit/aimharder_booker"),
         (
-            "over=self._used.get(row.id, held.version)",
-            "over=held.version",
+            "refused_version = self._used.get(row.id, held.version)",
+            "refused_version = held.version",
             "aimharder_logins::an_expired_session_is_refreshed_once_for_all_rows_of_its_member",
             "aimharder_logins::an_expired_session_is_refreshed_once_for_all_rows_of_its_member",
             "aimharder_logins",
@@ -141,7 +141,7 @@ OF_AIMHARDER = [
     *mutants(
         "prebooking/bookers/aimharder/sessions.py",
         (
-            "            if held.version > over:\n",
+            "            if held.version > refused_version:\n",
             "            if False:\n",
             "aimharder_logins::an_expired_session_is_refreshed_once_for_all_rows_of_its_member",
         ),
@@ -150,7 +150,7 @@ OF_AIMHARDER = [
             "if member in self._unanswered:",
             "aimharder_logins::a_refresh_is_not_started_without_time_for_its_answer",
         ),
-        ("Held(fresh, held.version + 1)", "Held(fresh, held.version)", "aimharder_logins", "aimharder"),
+        ("OpenSession(fresh, held.version + 1)", "OpenSession(fresh, held.version)", "aimharder_logins", "aimharder"),
         (
             "        member = member.lower()\n        async",
             "        async",

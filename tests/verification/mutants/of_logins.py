@@ -9,7 +9,7 @@ OF_LOGINS_AT_BOXES = [
     *mutants(
         "prebooking/bookers/aimharder/sessions.py",
         (
-            "        async with self._one_at_a_time[member]:\n",
+            "        async with self._locks[member]:\n",
             "        if True:\n",
             "aimharder_logins::an_address_in_another_case_is_the_same_member",
         ),
@@ -39,7 +39,7 @@ OF_LOGINS_AT_BOXES = [
             "aimharder_logins::a_login_made_during_a_refresh_of_the_old_one_is_used",
         ),
         (
-            "            return why\n        return await self._newer(member, held)",
+            "            return why\n        return await self._use_newer(member, held)",
             "            return why\n        return why",
             "aimharder_logins::a_login_made_during_a_refresh_of_the_old_one_is_used",
         ),
@@ -87,7 +87,7 @@ OF_LOGINS_AT_BOXES = [
     *mutants(
         "prebooking/bookers/aimharder/site.py",
         (
-            'if not is_set(said.get("logout")) and _names',
+            'if not is_set(body.get("logout")) and _names',
             "if _names",
             "unit/aimharder_site::nobody_in_who_am_i_is_a_dead_session",
         ),
