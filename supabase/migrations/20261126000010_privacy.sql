@@ -41,7 +41,7 @@ create function public.prebooking_prune(p_now timestamptz) returns void
 language sql volatile security invoker set search_path = '' as $$
   delete from public.prebookings where id in (
     select id from public.prebookings where settled_at < p_now - interval '400 days'
-    limit 100 for update skip locked)
+    order by settled_at limit 100 for update skip locked)  -- in this order the index is read, not the table
 $$;
 
 -- Removes a member's login at a venue. true: there was one.

@@ -91,6 +91,11 @@ OF_OPERATORS = [
     *mutants(
         MIGRATIONS + "000010_privacy.sql",
         (
+            "    order by settled_at limit 100",
+            "    limit 100",
+            "scan::no_call_reads_the_rows_of_the_past_or_of_the_future",
+        ),
+        (
             " and jsonb_typeof(value) in ('string', 'number')",
             "",
             "privacy::nothing_is_warned_of_in_what_is_left_of_a_member",
