@@ -13,7 +13,7 @@ _PATIENCE = 20.0  # seconds; nobody waits so long unless something is broken
 _PROMISED = 2000  # milliseconds: the first forty of a venue
 
 
-def test_the_bell_alone_books_what_is_open_and_what_opens(stack: Stack) -> None:
+def test_the_bell_alone_books_open_and_opening_classes(stack: Stack) -> None:
     with stack.function(LEAD_SECONDS=f"{_LEAD:g}") as function:
         function.ready()
         rows_open, rows_ahead = opening(stack, 3), opening(stack, 5, ahead=_LEAD + 1)

@@ -24,7 +24,7 @@ VENUE = UUID(int=7)
 OPENS = datetime(2026, 10, 24, 6, tzinfo=UTC)
 
 
-def test_plays_the_whole_story_and_finds_ledger_and_database_in_agreement(tmp_path: Path) -> None:
+def test_the_demo_runs_and_finds_that_ledger_and_database_agree(tmp_path: Path) -> None:
     """Where the project, the current folder and the folder for temporary files have a space in their paths."""
     here, temporary = tmp_path / "my projects" / "the demo", tmp_path / "for a while"
     for folder in ("prebooking", "api", "supabase"):
@@ -84,7 +84,7 @@ ROWS = [row(0), row(1, outcome="waitlisted"), row(2, **FULL_ROW)]
 LEDGER: list[Arrival | Act] = [call(0), place(0), call(1), place(1, State.WAITLISTED), call(2)]
 
 
-def test_has_no_complaint_where_both_sides_say_the_same() -> None:
+def test_the_checker_accepts_matching_sides() -> None:
     assert complaints(ROWS, LEDGER) == []
 
 
@@ -105,13 +105,13 @@ def test_has_no_complaint_where_both_sides_say_the_same() -> None:
         ([*ROWS[:2], row(2, **FULL_ROW, fired_at=ms(2001))], LEDGER, "M2 (wod) was called 2001 ms after the opening"),
     ],
 )
-def test_complains_of_every_promise_that_was_broken(
+def test_the_checker_reports_every_broken_promise(
     rows: list[PrebookingRow], entries: list[Arrival | Act], complaint: str
 ) -> None:
     assert complaint in complaints(rows, entries)
 
 
-def test_finds_a_place_by_member_and_class_where_the_venue_is_told_of_no_prebooking() -> None:
+def test_the_checker_matches_by_member_and_class_at_venues_without_prebooking_ids() -> None:
     box = "box.aimharder.com"
     at_the_box = [row(number, host=box, class_id="2001") for number in range(2)]
     entries: list[Arrival | Act] = []
@@ -124,7 +124,7 @@ def test_finds_a_place_by_member_and_class_where_the_venue_is_told_of_no_prebook
 
 
 @pytest.mark.parametrize("question", QUESTIONS.values(), ids=lambda ask: ask.__name__)
-def test_asks_nothing_that_is_never_answered_with_no(question: Callable[[BothSides], object]) -> None:
+def test_every_question_of_the_checker_can_fail(question: Callable[[BothSides], object]) -> None:
     ledger = Ledger()
     for entry in (call(1, -5), place(1), place(9, who=1), call(0), call(2), place(2)):
         ledger.write(entry)

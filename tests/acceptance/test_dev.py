@@ -76,7 +76,7 @@ def start() -> Iterator[Start]:
         yield start
 
 
-def test_what_it_prints_books_a_class_when_it_is_pasted_and_ctrl_c_ends_it_all(start: Start) -> None:
+def test_the_printed_commands_work_and_ctrl_c_stops_everything(start: Start) -> None:
     dev = start(every=NEVER)
     assert "INSERT 0 1" in paste(dev.line("'rowing'"))
     assert json.loads(post(dev.line("/prebooking_scheduler", of="curl")))["outcomes"] == {"booked": 1}
@@ -114,7 +114,7 @@ def test_what_it_prints_books_a_class_when_it_is_pasted_and_ctrl_c_ends_it_all(s
 
 @pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="only Linux can wait for the end of somebody else's process")
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT])
-def test_the_ticker_books_and_nothing_is_left_however_it_ends(start: Start, end: signal.Signals) -> None:
+def test_the_ticker_books_and_no_process_survives(start: Start, end: signal.Signals) -> None:
     dev = start(every="1")
     assert "INSERT 0 1" in paste(dev.line("'rowing'"))
     dev.read_until("1 prebooking: 1 booked")

@@ -29,7 +29,7 @@ def blocks(document: str, heading: str) -> list[str]:
     return found
 
 
-def test_a_venue_and_a_prebooking_are_added(database: Database) -> None:
+def test_the_documented_sql_adds_a_venue_and_a_prebooking(database: Database) -> None:
     [adds] = blocks("webhook", "A venue and a prebooking")
     database.connection.execute(adds)
     row = database.connection.execute(
@@ -39,7 +39,7 @@ def test_a_venue_and_a_prebooking_are_added(database: Database) -> None:
     assert (row[0], row[1], str(row[2])) == ("Box Centro", "pending", "2026-12-01 07:00:00")
 
 
-def test_what_waits_in_an_old_table_comes_along(postgres: LocalPostgres) -> None:
+def test_pending_rows_of_an_old_table_are_migrated(postgres: LocalPostgres) -> None:
     moves_aside, maps = blocks("upgrade", "From an existing `prebookings` table")[0].split(
         "-- then: supabase db push --linked"
     )
@@ -57,7 +57,7 @@ def test_what_waits_in_an_old_table_comes_along(postgres: LocalPostgres) -> None
     assert emails == [("ana@example.com", "pending")]
 
 
-def test_an_app_reads_what_has_ended_and_nothing_else(database: Database) -> None:
+def test_the_documented_query_returns_only_ended_prebookings(database: Database) -> None:
     [reads] = blocks("operate", "Tell members of the outcome")
     database.connection.execute(blocks("webhook", "A venue and a prebooking")[0])
     assert database.connection.execute(reads).fetchall() == []
@@ -75,13 +75,13 @@ def test_migrations_are_pushed_to_the_project_and_not_to_a_local_database() -> N
     assert all(push.startswith("supabase db push --linked") for push in pushes)
 
 
-def test_the_supabase_command_is_installed_in_a_way_that_it_supports() -> None:
+def test_the_supabase_command_is_installed_in_a_supported_way() -> None:
     """Its own installer refuses to be installed by npm for the whole machine."""
     unsupported = r"npm (?:i|install|add) (?:-g|--global) supabase|npm (?:i|install|add) supabase (?:-g|--global)"
     assert [path.name for path in DOCUMENTS if re.search(unsupported, path.read_text())] == []
 
 
-def test_no_extension_is_created_in_the_schema_that_the_api_shows() -> None:
+def test_no_extension_is_created_in_the_exposed_schema() -> None:
     creates = [
         line for path in DOCUMENTS for line in path.read_text().splitlines() if line.startswith("create extension")
     ]

@@ -46,7 +46,7 @@ def function(watch: Watch, nobody: int) -> Iterator[Function]:
 
 
 @pytest.mark.parametrize("raw", REQUESTS, ids=range(len(REQUESTS)))
-def test_every_request_gets_exactly_its_answer_and_opens_no_connection(
+def test_every_request_gets_its_exact_response_and_opens_no_connection(
     function: Function, watch: Watch, raw: Raw
 ) -> None:
     before = watch.connections()
@@ -54,7 +54,7 @@ def test_every_request_gets_exactly_its_answer_and_opens_no_connection(
     assert watch.connections() == before
 
 
-def test_the_watch_over_connections_is_not_blind(function: Function, watch: Watch, nobody: int) -> None:
+def test_the_watch_notices_a_connection(function: Function, watch: Watch, nobody: int) -> None:
     assert "a connection to" not in "".join(
         outbound_violations(Watch(watch.notes.with_name("other")), function, nobody)
     )
@@ -62,7 +62,7 @@ def test_the_watch_over_connections_is_not_blind(function: Function, watch: Watc
     assert f"a connection to 127.0.0.1:{nobody}" in outbound_violations(watch, function, nobody)
 
 
-def test_another_answer_than_the_expected_one_is_complained_of(function: Function) -> None:
+def test_an_unexpected_response_is_reported(function: Function) -> None:
     right = f"Authorization: Bearer {SECRET}"
     assert "HTTP 500" in (complaint(function, Raw(f"POST {PATH}", (right,), UNAUTHORISED)) or "")
     assert "HTTP 404" in (complaint(function, Raw("POST /", (), UNAUTHORISED)) or "")
@@ -78,7 +78,7 @@ def test_another_answer_than_the_expected_one_is_complained_of(function: Functio
         (f"GET {HYPHEN}?x=1", "bEaReR"),
     ],
 )
-def test_both_secrets_open_in_any_case_and_a_database_out_of_reach_is_a_500(
+def test_both_secrets_are_accepted_and_an_unreachable_database_is_500(
     function: Function, watch: Watch, request_line: str, scheme: str, secret: str
 ) -> None:
     answer = send(function, request_line, f"Authorization: {scheme} {secret}")
@@ -90,7 +90,7 @@ def test_both_secrets_open_in_any_case_and_a_database_out_of_reach_is_a_500(
     assert secret not in "".join(watch.log)
 
 
-def test_a_bad_configuration_refuses_everyone_names_its_variable_and_shows_no_value() -> None:
+def test_a_bad_configuration_refuses_requests_and_logs_the_variable_without_its_value() -> None:
     canaries = Canaries(ENVIRONMENT)
     with watching() as watch:
         told = observed_configurations(watch)
@@ -101,7 +101,7 @@ def test_a_bad_configuration_refuses_everyone_names_its_variable_and_shows_no_va
     assert canaries.hits == []
 
 
-def test_a_configuration_that_is_answered_unnamed_or_shown_is_complained_of() -> None:
+def test_a_configuration_that_leaks_or_is_not_named_is_reported() -> None:
     closed, named = [500, NOT_CONFIGURED.decode()], '{"problems": {"CRON_SECRET": "is too short"}}'
     assert list(configuration_violations("CRON_SECRET", "canary", Observed([closed], [named]))) == []
     for told in (
@@ -114,7 +114,7 @@ def test_a_configuration_that_is_answered_unnamed_or_shown_is_complained_of() ->
         assert list(configuration_violations("CRON_SECRET", "canary", told)) != []
 
 
-def test_a_process_of_its_own_that_is_not_configured_refuses_everyone_too() -> None:
+def test_a_separate_process_without_configuration_refuses_requests() -> None:
     lines: list[str] = []
     with Function(ENVIRONMENT | {"CRON_SECRET": "canary"}, log=lines.append) as function:
         answer = send(function, f"POST {PATH}", f"Authorization: Bearer {SECRET}")
@@ -123,7 +123,7 @@ def test_a_process_of_its_own_that_is_not_configured_refuses_everyone_too() -> N
     assert "canary" not in "".join(lines)
 
 
-def test_every_line_of_the_log_is_json_with_the_instance_and_the_platform_s_request(
+def test_every_log_line_is_json_with_the_instance_and_the_request_id(
     nobody: int,
 ) -> None:
     log: list[str] = []

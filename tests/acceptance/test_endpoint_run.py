@@ -69,7 +69,9 @@ def is_ours(task: asyncio.Task[Any]) -> bool:
 
 @pytest.mark.parametrize("path", [PATH, HYPHENS])
 @pytest.mark.parametrize("method", ["GET", "POST"])
-async def test_with_nothing_due_it_says_so(function: httpx.AsyncClient, method: str, path: str) -> None:
+async def test_a_run_with_nothing_due_returns_an_empty_summary(
+    function: httpx.AsyncClient, method: str, path: str
+) -> None:
     answer = await function.request(method, path, headers=BEARER)
     assert (answer.status_code, answer.headers["cache-control"]) == (200, "no-store")
     said = answer.json()
@@ -87,7 +89,7 @@ async def test_with_nothing_due_it_says_so(function: httpx.AsyncClient, method: 
     }
 
 
-async def test_what_is_due_is_booked_and_nothing_is_left_open(
+async def test_a_due_row_is_booked_and_nothing_stays_open(
     database: Database, function: httpx.AsyncClient, venue: Server
 ) -> None:
     row = add_prebooking(database.connection, add_venue(database.connection))
@@ -100,7 +102,7 @@ async def test_what_is_due_is_booked_and_nothing_is_left_open(
     assert [task for task in asyncio.all_tasks() - before if is_ours(task)] == []
 
 
-async def test_a_member_s_refusal_is_no_fault_of_the_function(
+async def test_a_refused_booking_is_a_200(
     database: Database, function: httpx.AsyncClient, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     row = add_prebooking(database.connection, add_venue(database.connection))
@@ -112,7 +114,7 @@ async def test_a_member_s_refusal_is_no_fault_of_the_function(
     assert answer.json()["errors"] == [{"id": str(row), "outcome": "full"}]
 
 
-async def test_no_answer_and_no_line_of_the_log_has_a_member_or_a_secret_in_it(
+async def test_responses_and_logs_contain_no_member_and_no_secret(
     database: Database,
     function: httpx.AsyncClient,
     environment: dict[str, str],
@@ -129,7 +131,7 @@ async def test_no_answer_and_no_line_of_the_log_has_a_member_or_a_secret_in_it(
 
 
 @pytest.mark.parametrize("name", ["no name at all", "<script>", "x" * 101, "a\tb", "sb_secret_x=", ""])
-async def test_a_request_s_name_that_is_none_is_not_logged(
+async def test_an_invalid_request_id_is_not_logged(
     function: httpx.AsyncClient, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
     await function.post(PATH, headers=[*BEARER.items(), ("x-vercel-id", name)])
@@ -152,7 +154,7 @@ def platform(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]]
 
 
 @pytest.mark.parametrize("deadline", [None, 1_900_000_000.0, float("nan"), "soon", datetime.max.replace(tzinfo=UTC)])
-async def test_a_deadline_that_the_platform_does_not_tell_leaves_the_guard_as_it_is(
+async def test_a_missing_platform_deadline_does_not_change_the_guard(
     database: Database, function: httpx.AsyncClient, platform: Callable[..., None], deadline: object
 ) -> None:
     add_prebooking(database.connection, add_venue(database.connection))
@@ -160,7 +162,7 @@ async def test_a_deadline_that_the_platform_does_not_tell_leaves_the_guard_as_it
     assert (await function.post(PATH, headers=BEARER)).json()["details"]["completed"] == 1
 
 
-async def test_a_deadline_that_the_platform_fails_to_tell_leaves_the_guard_as_it_is(
+async def test_a_failing_platform_deadline_does_not_change_the_guard(
     database: Database, function: httpx.AsyncClient, platform: Callable[..., None]
 ) -> None:
     def fail() -> None:
@@ -183,7 +185,7 @@ def test_the_guard_is_never_later_than_the_setting(
     assert trigger.guard(setting).seconds == pytest.approx(min(setting, platform_seconds - BUFFER))
 
 
-async def test_with_the_platform_s_deadline_near_nothing_is_begun(
+async def test_nothing_is_started_shortly_before_the_platform_s_deadline(
     database: Database, function: httpx.AsyncClient, platform: Callable[..., None], venue: Server
 ) -> None:
     row = add_prebooking(database.connection, add_venue(database.connection))
@@ -193,7 +195,7 @@ async def test_with_the_platform_s_deadline_near_nothing_is_begun(
     assert prebooking(database.connection, row)["claimed_by"] is None
 
 
-async def test_what_nobody_foresaw_is_a_500_with_the_summary_and_its_text_stays_inside(
+async def test_an_unexpected_error_is_500_with_a_summary_and_without_its_text(
     function: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def fail(*_: object, **__: object) -> None:
@@ -216,7 +218,7 @@ async def test_what_nobody_foresaw_is_a_500_with_the_summary_and_its_text_stays_
     ("name", "content"), [("SSL_CERT_FILE", None), ("SSL_CERT_FILE", "none"), ("SSL_CERT_DIR", None)]
 )
 @pytest.mark.usefixtures("environment")
-async def test_certificates_that_cannot_be_loaded_are_named(
+async def test_certificates_that_cannot_be_loaded_are_a_configuration_error(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, content: str | None
 ) -> None:
     """The function starts all the same: the variable is named in its log, at the first request."""

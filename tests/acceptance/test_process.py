@@ -95,7 +95,7 @@ def loaded(statement: str) -> set[str]:
         ("session_keeper", "prebooking.bookers.aimharder.keeper", ("prebooking.local", "prebooking.cli")),
     ],
 )
-def test_a_function_imports_with_an_empty_environment_and_without_what_few_deployments_need(
+def test_a_function_imports_with_an_empty_environment_and_without_optional_modules(
     function: str, needs: str, never: tuple[str, ...]
 ) -> None:
     modules = loaded(f"import api.cron.{function}")
@@ -104,12 +104,12 @@ def test_a_function_imports_with_an_empty_environment_and_without_what_few_deplo
 
 
 @pytest.mark.parametrize("function", ["prebooking_scheduler", "session_keeper"])
-def test_a_function_leaves_garbage_collection_as_it_found_it(function: str) -> None:
+def test_importing_a_function_keeps_garbage_collection_enabled(function: str) -> None:
     loaded(f"import api.cron.{function}, gc; assert gc.isenabled() and gc.get_freeze_count()")
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts sockets in /proc, which this system has not")
-def test_invocations_leave_no_task_no_socket_and_load_nothing_more(stack: Stack) -> None:
+def test_invocations_leave_no_task_and_no_socket(stack: Stack) -> None:
     rows = opening(stack, 8)
     stack.twin.script(rows[3], CallPlan(delay_after=60))
     environment = {**stack.environment, "EXECUTION_TIMEOUT_SECONDS": "3", "PYTHONPATH": str(ROOT)}

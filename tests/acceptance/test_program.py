@@ -42,17 +42,17 @@ def told(folder: Path, story: str) -> tuple[int, str, str]:
     ],
     ids=["while it imports", "while it runs", "twice"],
 )
-def test_ctrl_c_is_one_sentence_whenever_it_comes(tmp_path: Path, story: str) -> None:
+def test_ctrl_c_is_one_message_at_any_time(tmp_path: Path, story: str) -> None:
     assert told(tmp_path, story) == INTERRUPTED
 
 
-def test_a_fault_of_the_program_is_shown_with_its_place(tmp_path: Path) -> None:
+def test_an_exception_is_shown_with_its_traceback(tmp_path: Path) -> None:
     code, _, said = told(tmp_path, "def main():\n    raise OSError(5, 'broken')")
     assert code == 1
     assert "Traceback" in said
 
 
-def test_ctrl_c_after_the_demo_s_first_line_is_one_sentence() -> None:
+def test_ctrl_c_during_the_demo_is_one_message() -> None:
     command = [sys.executable, "-m", "prebooking.local.demo"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as demo:
         assert demo.stdout
@@ -64,7 +64,7 @@ def test_ctrl_c_after_the_demo_s_first_line_is_one_sentence() -> None:
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no disk that is always full")
 @pytest.mark.parametrize("program", ["prebooking.local.demo", "prebooking.local.dev", "tests.verification"])
-def test_a_full_disk_is_one_sentence(program: str) -> None:
+def test_a_full_disk_is_one_message(program: str) -> None:
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
             [sys.executable, "-m", program],
@@ -79,7 +79,7 @@ def test_a_full_disk_is_one_sentence(program: str) -> None:
     assert (done.returncode, done.stderr) == (1, "Stopped, because nothing more can be written to the output.\n")
 
 
-def test_a_reader_who_has_seen_enough_ends_the_demo_quietly() -> None:
+def test_a_closed_pipe_ends_the_demo_quietly() -> None:
     command = [sys.executable, "-m", "prebooking.local.demo"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as demo:
         assert demo.stdout
@@ -91,7 +91,7 @@ def test_a_reader_who_has_seen_enough_ends_the_demo_quietly() -> None:
     assert said == ""
 
 
-def test_a_number_of_rounds_that_is_none_is_one_sentence() -> None:
+def test_an_invalid_number_of_rounds_is_one_message() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks"],
         cwd=ROOT,

@@ -33,7 +33,7 @@ async def function(rest: Rest, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 @pytest.mark.parametrize("path", PATHS)
-async def test_the_cron_is_let_in_and_told_what_was_done(function: httpx.AsyncClient, path: str, method: str) -> None:
+async def test_an_authorized_request_returns_the_summary(function: httpx.AsyncClient, path: str, method: str) -> None:
     answer = await function.request(method, path, headers=BEARER)
     said = answer.json()
     assert (answer.status_code, answer.headers["cache-control"]) == (200, "no-store")
@@ -43,14 +43,14 @@ async def test_the_cron_is_let_in_and_told_what_was_done(function: httpx.AsyncCl
 
 
 @pytest.mark.parametrize("path", PATHS)
-async def test_nobody_else_is_let_in(function: httpx.AsyncClient, path: str) -> None:
+async def test_unauthorized_requests_are_refused(function: httpx.AsyncClient, path: str) -> None:
     answer = await function.post(path, headers={"Authorization": "Bearer undefined"})
     assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
     assert answer.json() == {"success": False, "error": "unauthorized"}
     assert (await function.delete(path, headers=BEARER)).status_code == 405
 
 
-async def test_without_its_settings_it_lets_nobody_in(
+async def test_without_valid_settings_every_request_is_refused(
     function: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SESSION_ENCRYPTION_KEY", "canary")
@@ -58,7 +58,7 @@ async def test_without_its_settings_it_lets_nobody_in(
     assert (answer.status_code, answer.json()["error"]) == (500, "server_not_configured")
 
 
-async def test_a_database_out_of_reach_is_a_500_with_the_same_answer(
+async def test_a_refused_database_key_is_500_with_a_summary(
     function: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SUPABASE_SERVICE_ROLE_KEY", "sb_secret_of_another_project")
@@ -66,7 +66,7 @@ async def test_a_database_out_of_reach_is_a_500_with_the_same_answer(
     assert (answer.status_code, answer.json()["success"]) == (500, False)
 
 
-async def test_what_nobody_foresaw_is_a_500_and_its_text_stays_inside(
+async def test_an_unexpected_error_is_500_without_its_text(
     function: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def fail(*_: object, **__: object) -> None:

@@ -31,7 +31,7 @@ def calls(stack: Stack, rows: list[UUID]) -> list[UUID]:
 
 
 @pytest.mark.parametrize("triggers", [2, 10])
-def test_overlapping_triggers_are_all_answered_and_fire_each_row_once(
+def test_overlapping_triggers_are_answered_and_send_each_row_once(
     stack: Stack, function: Function, triggers: int
 ) -> None:
     rows = opening(stack, 20)
@@ -44,7 +44,7 @@ def test_overlapping_triggers_are_all_answered_and_fire_each_row_once(
     assert ends(stack, rows) == {("completed", "booked")}
 
 
-def test_two_instances_of_the_function_do_not_fire_at_one_opening_at_once(stack: Stack, function: Function) -> None:
+def test_two_instances_do_not_book_the_same_opening(stack: Stack, function: Function) -> None:
     rows = opening(stack, 20)
     with stack.function() as other, ThreadPoolExecutor(2) as callers:
         other.ready()
@@ -53,7 +53,7 @@ def test_two_instances_of_the_function_do_not_fire_at_one_opening_at_once(stack:
     assert calls(stack, rows) == rows
 
 
-def test_an_instance_killed_in_mid_call_costs_nobody_a_place_and_nobody_two(stack: Stack, function: Function) -> None:
+def test_an_instance_killed_during_calls_loses_and_doubles_no_place(stack: Stack, function: Function) -> None:
     rows = opening(stack, 4)
     for row in rows[:3]:
         stack.twin.script(row, CallPlan(delay_after=30))
@@ -110,7 +110,7 @@ async def counting(address: str, connections: Connections) -> AsyncIterator[str]
         yield f"http://{host}:{port}{target.path}"
 
 
-def test_each_call_has_a_connection_of_its_own_that_ends_with_it_and_none_overtakes(stack: Stack) -> None:
+def test_each_call_has_its_own_connection_and_the_order_is_kept(stack: Stack) -> None:
     """A connection kept for later may be closed by the venue, or hold a worker for which others wait."""
     connections = Connections()
     rows = opening(stack, 40)

@@ -39,25 +39,25 @@ async def outcome_of(script: Script, *, timeout: float = 20) -> Outcome:  # noqa
     return outcome
 
 
-async def test_a_clear_answer_is_what_it_says() -> None:
+async def test_a_clear_answer_is_its_outcome() -> None:
     assert await outcome_of(answers(OK)) == Outcome(Kind.BOOKED)
 
 
 # Nothing has left: it may be sent again.
 
 
-async def test_where_nobody_listens_nothing_was_sent() -> None:
+async def test_a_refused_connection_sends_nothing() -> None:
     async with isolated_client() as client:
         outcome = await post(client, f"http://127.0.0.1:{unused_port()}")
     assert outcome == Outcome(Kind.NOT_SENT, detail="ConnectError")
 
 
-async def test_to_a_name_that_does_not_exist_nothing_was_sent() -> None:
+async def test_an_unknown_host_gets_nothing() -> None:
     async with isolated_client() as client:
         assert (await post(client, "https://nobody.invalid")).kind is Kind.NOT_SENT
 
 
-async def test_to_a_server_that_speaks_no_tls_nothing_was_sent() -> None:
+async def test_a_server_without_tls_gets_nothing() -> None:
     async def script(peer: Peer) -> None:
         await peer.say(b"HTTP/1.1 400 Bad Request\r\n\r\n")
         peer.close()
@@ -67,7 +67,7 @@ async def test_to_a_server_that_speaks_no_tls_nothing_was_sent() -> None:
     assert outcome.kind is Kind.NOT_SENT
 
 
-async def test_to_a_server_that_never_ends_the_tls_handshake_nothing_was_sent() -> None:
+async def test_a_server_with_a_hanging_tls_handshake_gets_nothing() -> None:
     async with serve(silence) as server:
         async with isolated_client(connect_timeout=0.1) as client:
             outcome = await post(client, server.url.replace("http", "https"))
@@ -79,16 +79,16 @@ async def test_to_a_server_that_never_ends_the_tls_handshake_nothing_was_sent() 
 
 
 @pytest.mark.parametrize("text", BROKEN.values(), ids=BROKEN.keys())
-async def test_an_answer_that_is_broken_leaves_the_call_unsure(text: bytes) -> None:
+async def test_a_malformed_answer_is_unsure(text: bytes) -> None:
     assert (await outcome_of(after_a_request(text))).kind is Kind.UNSURE
 
 
 @pytest.mark.parametrize("text", [b"", b"HTTP/1.1 20", b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{}"])
-async def test_a_connection_that_breaks_off_leaves_the_call_unsure(text: bytes) -> None:
+async def test_a_reset_connection_is_unsure(text: bytes) -> None:
     assert (await outcome_of(after_a_request(text, Peer.reset))).kind is Kind.UNSURE
 
 
-async def test_a_connection_that_breaks_off_as_the_first_byte_leaves_is_unsure() -> None:
+async def test_a_connection_reset_at_the_first_byte_is_unsure() -> None:
     async with serve(silence) as server, isolated_client() as client:
 
         def break_off() -> None:
@@ -100,7 +100,7 @@ async def test_a_connection_that_breaks_off_as_the_first_byte_leaves_is_unsure()
         assert server.requests() == []
 
 
-async def test_an_answer_that_breaks_its_reader_leaves_the_call_unsure() -> None:
+async def test_an_answer_that_raises_in_its_reader_is_unsure() -> None:
     def breaks(_: Reply) -> Outcome:
         raise RecursionError("canary")
 
@@ -110,7 +110,7 @@ async def test_an_answer_that_breaks_its_reader_leaves_the_call_unsure() -> None
 
 
 @pytest.mark.parametrize("script", [silence, *SLOW])
-async def test_an_answer_that_never_comes_to_an_end_leaves_the_call_unsure_in_its_time(script: Script) -> None:
+async def test_an_answer_without_end_is_unsure_at_the_timeout(script: Script) -> None:
     async with serve(script) as server, isolated_client() as client:
         started = time.monotonic()
         outcome = await post(client, server.url, timeout=0.3)
@@ -123,7 +123,7 @@ async def test_an_answer_that_never_comes_to_an_end_leaves_the_call_unsure_in_it
 
 
 @pytest.mark.parametrize("script", [*TOO_MUCH, storm_of_continues])
-async def test_an_answer_without_measure_costs_little_memory_and_is_unsure(script: Script) -> None:
+async def test_a_huge_answer_is_unsure_and_costs_little_memory(script: Script) -> None:
     await outcome_of(answers(OK))  # what the libraries keep for themselves does not count
     tracemalloc.start()
     try:
@@ -163,7 +163,7 @@ async def test_a_body_is_read_up_to_the_limit(*, length: int, read: bool) -> Non
         (b"GZIP, utf-8", gzip.compress(b'{"state": "full"}', mtime=0)),
     ],
 )
-async def test_an_answer_in_a_coding_that_was_not_asked_for_is_read(coding: bytes, body: bytes) -> None:
+async def test_a_compressed_answer_that_was_not_asked_for_is_read(coding: bytes, body: bytes) -> None:
     head = b"HTTP/1.1 422 No\r\nContent-Encoding: %b\r\nContent-Length: %d\r\n\r\n" % (coding, len(body))
     assert await outcome_of(answers(head + body)) == Outcome(Kind.FULL)
 
@@ -185,7 +185,7 @@ async def test_an_answer_in_another_character_set_is_read(type_: bytes, body: by
     assert await outcome_of(answers(head + body)) == Outcome(Kind.FULL)
 
 
-def test_the_text_of_an_answer_is_read_in_the_character_set_that_it_names() -> None:
+def test_an_answer_is_decoded_with_the_character_set_that_it_names() -> None:
     latin = httpx.Headers({"content-type": 'application/json; charset="ISO-8859-1"'})
     assert Reply(200, '{"name": "Básica"}'.encode("latin-1"), latin).json_object() == {"name": "Básica"}
     assert Reply(200, '{"name": "Básica"}'.encode(), latin).json_object() == {"name": "Básica"}, "it is UTF-8"
@@ -193,7 +193,7 @@ def test_the_text_of_an_answer_is_read_in_the_character_set_that_it_names() -> N
 
 
 @pytest.mark.parametrize("coding", [b"br", b"gzip", b"deflate"])
-async def test_an_answer_in_a_coding_that_cannot_be_undone_is_unsure(coding: bytes) -> None:
+async def test_an_answer_that_cannot_be_decompressed_is_unsure(coding: bytes) -> None:
     body = gzip.compress(b'{"state": "booked"}')[:-4]
     head = b"HTTP/1.1 201 Made\r\nContent-Encoding: %b\r\nContent-Length: %d\r\n\r\n" % (coding, len(body))
     assert (await outcome_of(answers(head + body))).kind is Kind.UNSURE

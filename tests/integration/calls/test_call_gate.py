@@ -74,7 +74,7 @@ async def waits_in(gate: WaitingGate, server: Server, call: asyncio.Task[Any]) -
     assert not call.done()
 
 
-async def test_while_the_gate_is_closed_the_connection_is_open_and_no_byte_has_left(client: httpx.AsyncClient) -> None:
+async def test_while_the_gate_is_closed_the_connection_is_open_and_nothing_is_sent(client: httpx.AsyncClient) -> None:
     gate = WaitingGate()
     async with serve(answers(OK)) as server, asyncio.TaskGroup() as group:
         calling = group.create_task(post(client, server.url, gate.gate))
@@ -86,7 +86,7 @@ async def test_while_the_gate_is_closed_the_connection_is_open_and_no_byte_has_l
         assert len(server.requests()) == 1
 
 
-async def test_a_gate_that_refuses_lets_no_byte_out(client: httpx.AsyncClient) -> None:
+async def test_a_gate_that_raises_sends_nothing(client: httpx.AsyncClient) -> None:
     def refuse() -> None:
         raise SendRefused("too late")
 
@@ -97,7 +97,7 @@ async def test_a_gate_that_refuses_lets_no_byte_out(client: httpx.AsyncClient) -
         assert server.received == [b""]
 
 
-async def test_a_gate_that_goes_wrong_lets_no_byte_out(client: httpx.AsyncClient) -> None:
+async def test_a_gate_that_goes_wrong_sends_nothing(client: httpx.AsyncClient) -> None:
     async def go_wrong() -> None:
         raise LookupError
 
@@ -111,7 +111,7 @@ async def test_a_gate_that_goes_wrong_lets_no_byte_out(client: httpx.AsyncClient
         assert server.received == [b""]
 
 
-async def test_a_call_that_is_cancelled_in_the_gate_lets_no_byte_out(client: httpx.AsyncClient) -> None:
+async def test_a_call_cancelled_in_the_gate_sends_nothing(client: httpx.AsyncClient) -> None:
     gate = WaitingGate()
     async with serve(silence) as server:
         calling = asyncio.create_task(post(client, server.url, gate.gate))
@@ -123,7 +123,7 @@ async def test_a_call_that_is_cancelled_in_the_gate_lets_no_byte_out(client: htt
         assert server.received == [b""]
 
 
-async def test_a_call_whose_time_is_over_in_the_gate_was_not_sent(client: httpx.AsyncClient) -> None:
+async def test_a_call_that_times_out_in_the_gate_was_not_sent(client: httpx.AsyncClient) -> None:
     async with serve(silence) as server:
         outcome = await post(client, server.url, WaitingGate().gate, timeout=0.1)
         assert outcome == Outcome(Kind.NOT_SENT, detail="TimeoutError")
@@ -131,7 +131,7 @@ async def test_a_call_whose_time_is_over_in_the_gate_was_not_sent(client: httpx.
         assert server.received == [b""]
 
 
-async def test_a_call_that_is_cancelled_after_the_gate_is_at_the_server(client: httpx.AsyncClient) -> None:
+async def test_a_call_cancelled_after_the_gate_was_sent(client: httpx.AsyncClient) -> None:
     async with serve(silence) as server:
         calling = asyncio.create_task(post(client, server.url))
         await server.connected()
@@ -143,7 +143,7 @@ async def test_a_call_that_is_cancelled_after_the_gate_is_at_the_server(client: 
         assert len(server.requests()) == 1
 
 
-async def test_calls_leave_in_the_order_of_their_gates_not_of_their_connections(client: httpx.AsyncClient) -> None:
+async def test_calls_are_sent_in_the_order_of_their_gates(client: httpx.AsyncClient) -> None:
     gates = [WaitingGate() for _ in range(5)]
     async with serve(answers(OK)) as server, asyncio.TaskGroup() as group:
         calls = [group.create_task(post(client, f"{server.url}/{n}", gate.gate)) for n, gate in enumerate(gates)]
@@ -186,7 +186,7 @@ async def test_a_redirect_is_not_followed(client: httpx.AsyncClient) -> None:
         b"http://[::1",
     ],
 )
-async def test_a_redirect_to_nowhere_leaves_the_call_unsure(client: httpx.AsyncClient, location: bytes) -> None:
+async def test_a_redirect_with_an_invalid_location_is_unsure(client: httpx.AsyncClient, location: bytes) -> None:
     moved = b"HTTP/1.1 302 Found\r\nLocation: " + location + b"\r\nContent-Length: 0\r\n\r\n"
     async with serve(answers(moved)) as server:
         assert (await post(client, server.url)).kind is Kind.UNSURE
@@ -212,20 +212,20 @@ async def test_a_cookie_is_not_sent_with_the_next_call(client: httpx.AsyncClient
     assert list(client.cookies.jar) == []
 
 
-async def test_what_comes_after_an_answer_is_not_the_next_call_s_answer(client: httpx.AsyncClient) -> None:
+async def test_bytes_after_an_answer_are_not_the_next_answer(client: httpx.AsyncClient) -> None:
     async with serve(answers(OK + b"HTTP/1.1 409 Conflict\r\nContent-Length: 0\r\n\r\n")) as server:
         assert [(await post(client, server.url)).kind for _ in range(3)] == [Kind.BOOKED] * 3
         assert len(server.peers) == 3, "the connection is thrown away with what was said"
 
 
-async def test_a_connection_whose_answer_is_too_long_is_closed_at_once(client: httpx.AsyncClient) -> None:
+async def test_a_connection_with_a_too_long_answer_is_closed_at_once(client: httpx.AsyncClient) -> None:
     async with serve(answers(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n" + b"x" * 99_999)) as server:
         async with asyncio.timeout(10):  # the last byte never comes: it is not waited for
             assert (await post(client, server.url)).kind is Kind.UNSURE
         await server.left()
 
 
-async def test_every_call_has_a_connection_of_its_own_which_is_closed_after_its_answer(
+async def test_every_call_has_its_own_connection_which_is_closed_after_its_answer(
     client: httpx.AsyncClient,
 ) -> None:
     async with serve(answers(OK)) as server:
@@ -262,7 +262,7 @@ async def held_call(server: Server, url: str) -> AsyncIterator[tuple[WaitingGate
 
 @pytest.mark.parametrize("ends", [close, reset, time_out])
 @pytest.mark.parametrize("secure", [False, True])
-async def test_no_first_byte_leaves_on_a_connection_that_the_server_has_ended(
+async def test_nothing_is_sent_on_a_connection_that_the_server_closed(
     ends: Callable[[Peer], Awaitable[None]], *, secure: bool
 ) -> None:
     async with serve(silence, tls=certificate("localhost") if secure else None) as server:
@@ -276,7 +276,7 @@ async def test_no_first_byte_leaves_on_a_connection_that_the_server_has_ended(
         assert (held.sent, server.received) == (0, [b""])
 
 
-async def test_what_tls_says_by_itself_ends_no_connection() -> None:
+async def test_tls_session_tickets_do_not_make_a_connection_stale() -> None:
     """TLS 1.3 servers send tickets after the handshake: a socket that can be read is not one that was closed."""
     async with serve(answers(OK), tls=certificate("localhost")) as server:
         async with held_call(server, server.url.replace("http://127.0.0.1", "https://localhost")) as (held, calling):
@@ -286,7 +286,7 @@ async def test_what_tls_says_by_itself_ends_no_connection() -> None:
 
 
 @pytest.mark.parametrize(("age", "sent"), [(0.0, 0), (20.0, 1)])
-async def test_no_first_byte_leaves_on_a_connection_that_is_too_old(
+async def test_nothing_is_sent_on_a_connection_that_is_too_old(
     monkeypatch: pytest.MonkeyPatch, age: float, sent: int
 ) -> None:
     monkeypatch.setattr(call_module, "FRESH", age)
@@ -297,7 +297,7 @@ async def test_no_first_byte_leaves_on_a_connection_that_is_too_old(
         assert (held.sent, len(server.requests())) == (sent, sent)
 
 
-async def test_a_certificate_of_somebody_else_is_refused_and_nothing_sent() -> None:
+async def test_a_certificate_of_another_host_is_refused_and_nothing_is_sent() -> None:
     async with serve(answers(OK), tls=certificate("elsewhere.example")) as server, isolated_client() as client:
         outcome = await post(client, server.url.replace("http://127.0.0.1", "https://localhost"))
         assert (outcome.kind, server.requests()) == (Kind.NOT_SENT, [])
@@ -312,7 +312,7 @@ def certificate(name: str) -> ssl.SSLContext:
 
 
 @pytest.mark.parametrize("secure", [False, True])
-async def test_no_first_byte_leaves_on_a_connection_that_breaks_off_as_its_slot_comes(
+async def test_nothing_is_sent_on_a_connection_that_breaks_at_its_slot(
     monkeypatch: pytest.MonkeyPatch, *, secure: bool
 ) -> None:
     """The break is not read yet when the call looks at its connection, which it watches no further by its age."""

@@ -98,15 +98,13 @@ async def test_a_trigger_three_seconds_ahead_books_at_a_server_that_closes_idle_
     assert max(lateness) < 1000, "the connections were not found closed at the opening and made anew"
 
 
-async def test_two_openings_are_booked_although_the_server_closes_its_connections_between_them(
-    database: Database, rest: Rest
-) -> None:
+async def test_two_openings_are_booked_at_a_server_that_closes_idle_connections(database: Database, rest: Rest) -> None:
     endpoint, rows = Endpoint(idle=2.0), wishes(database, -0.5, -0.5, 2.2, 2.2, 2.2)
     await run(rest, endpoint.play, LEAD_SECONDS="3")
     assert all_booked_once(database, rows, endpoint)
 
 
-async def test_a_server_that_closes_right_after_accept_leaves_no_doubt(database: Database, rest: Rest) -> None:
+async def test_a_server_that_closes_after_accept_leaves_no_row_in_doubt(database: Database, rest: Rest) -> None:
     async def close(peer: Peer) -> None:
         peer.close()
 
@@ -119,14 +117,14 @@ async def test_a_server_that_closes_right_after_accept_leaves_no_doubt(database:
     assert all_booked_once(database, rows, endpoint)
 
 
-async def test_an_endpoint_with_one_worker_and_keep_alive_books_everybody(database: Database, rest: Rest) -> None:
+async def test_an_endpoint_with_one_worker_and_keep_alive_books_every_row(database: Database, rest: Rest) -> None:
     endpoint, rows = Endpoint(workers=1, idle=5), wishes(database, *[-0.5] * 8)
     await run(rest, endpoint.play)
     assert all_booked_once(database, rows, endpoint)
 
 
 @pytest.mark.parametrize("stagger_ms", [10, 250, 700])
-async def test_each_call_needs_one_connection_however_long_the_stagger(
+async def test_each_call_needs_one_connection_for_every_stagger(
     database: Database, rest: Rest, stagger_ms: int
 ) -> None:
     """A connection counts from its call's slot: one that waits for longer than a second is made anew at the slot."""

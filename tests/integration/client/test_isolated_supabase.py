@@ -47,13 +47,13 @@ def refusal(code: str | None, status: int = 400, **more: str) -> httpx.Response:
     return httpx.Response(status, json={"code": code, "message": "no", "details": None, "hint": None} | more)
 
 
-def test_a_call_that_is_answered_is_made_once() -> None:
+def test_an_answered_call_is_made_once() -> None:
     script = ScriptedTransport(GOOD)
     assert ask(script) == Answer({"a": 1}, tries=1)
     assert script.asked_at == [0]
 
 
-def test_a_call_without_an_answer_is_made_three_times_after_100_and_200_milliseconds() -> None:
+def test_a_failed_call_is_made_three_times_after_100_and_200_ms() -> None:
     script = ScriptedTransport(httpx.ConnectError(""))
     failed = failure(script)
     assert isinstance(failed, StoreUnavailable)
@@ -62,13 +62,13 @@ def test_a_call_without_an_answer_is_made_three_times_after_100_and_200_millisec
 
 
 @pytest.mark.parametrize(("failing", "at"), [(1, [0, 0.1]), (2, [0, 0.1, 0.3])])
-def test_an_answer_to_a_later_try_counts_and_says_how_many_there_were(failing: int, at: list[float]) -> None:
+def test_an_answer_to_a_later_try_counts_the_tries(failing: int, at: list[float]) -> None:
     script = ScriptedTransport(*[httpx.ReadError("")] * failing, GOOD)
     assert ask(script) == Answer({"a": 1}, tries=failing + 1)
     assert script.asked_at == at
 
 
-def test_every_try_asks_the_same() -> None:
+def test_every_try_sends_the_same_request() -> None:
     script = ScriptedTransport(httpx.ReadError(""))
     failure(script)
     assert len({(request.method, str(request.url), request.content) for request in script.requests}) == 1
@@ -94,7 +94,7 @@ BROKEN = [
 
 
 @pytest.mark.parametrize("broken", BROKEN)
-def test_whatever_breaks_on_the_way_is_tried_again(broken: type[Exception]) -> None:
+def test_every_transport_error_is_tried_again(broken: type[Exception]) -> None:
     script = ScriptedTransport(broken("canary"))
     failed = failure(script)
     assert isinstance(failed, StoreUnavailable)
@@ -127,7 +127,7 @@ PASSING: dict[str, list[str | None]] = {
 
 
 @pytest.mark.parametrize("code", [code for codes in FINAL.values() for code in codes])
-def test_an_answer_that_asking_again_cannot_change_is_final(code: str) -> None:
+def test_a_permanent_error_is_final(code: str) -> None:
     script = ScriptedTransport(refusal(code))
     failed = failure(script)
     assert isinstance(failed, StoreRefused)
@@ -135,7 +135,7 @@ def test_an_answer_that_asking_again_cannot_change_is_final(code: str) -> None:
 
 
 @pytest.mark.parametrize("code", [code for codes in PASSING.values() for code in codes])
-def test_an_answer_that_may_pass_is_asked_for_again(code: str | None) -> None:
+def test_a_transient_error_is_tried_again(code: str | None) -> None:
     script = ScriptedTransport(refusal(code, 500))
     failed = failure(script)
     assert isinstance(failed, StoreUnavailable)
@@ -158,7 +158,7 @@ SAID_WITHOUT_A_CODE = [
 
 @pytest.mark.parametrize("status", [301, 308, 307, 400, 401, 402, 403, 404, 405, 406, 409, 413, 431, 451, 540])
 @pytest.mark.parametrize("body", SAID_WITHOUT_A_CODE)
-def test_a_gateway_s_refusal_is_final_whatever_its_body_is(status: int, body: str) -> None:
+def test_a_refusal_of_the_gateway_is_final_with_any_body(status: int, body: str) -> None:
     script = ScriptedTransport(httpx.Response(status, text=body, headers={"location": "https://other.example/"}))
     assert isinstance(failed := failure(script), StoreRefused)
     assert (failed.code, len(script.asked_at)) == (str(status), 1)
@@ -166,20 +166,20 @@ def test_a_gateway_s_refusal_is_final_whatever_its_body_is(status: int, body: st
 
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, 520, 522, 530, 544])
 @pytest.mark.parametrize("body", ["<html>wait</html>", '{"message": "wait"}'])
-def test_a_gateway_that_is_overloaded_is_asked_again(status: int, body: str) -> None:
+def test_an_overloaded_gateway_is_tried_again(status: int, body: str) -> None:
     script = ScriptedTransport(httpx.Response(status, text=body))
     assert isinstance(failed := failure(script), StoreUnavailable)
     assert (failed.code, len(script.asked_at)) == (str(status), 3)
 
 
-def test_a_redirect_is_not_followed_so_that_the_key_goes_nowhere_else() -> None:
+def test_a_redirect_is_not_followed_because_of_the_key() -> None:
     script = ScriptedTransport(httpx.Response(302, headers={"location": "https://other.example/"}))
     assert failure(script).code == "302"
     assert [request.url.host for request in script.requests] == ["127.0.0.1"]
 
 
 @pytest.mark.parametrize("status", [401, 503])
-def test_a_refusal_that_is_compressed_still_has_its_status(status: int) -> None:
+def test_an_unreadable_refusal_still_has_its_status(status: int) -> None:
     script = ScriptedTransport(httpx.Response(status, content=b"", headers={"content-encoding": "br"}))
     assert failure(script).code == str(status)
 
@@ -196,7 +196,7 @@ def _count(value: Any) -> int:
 
 
 @pytest.mark.parametrize("body", [b"{}", b"[1]", b"1.5", b"null"])
-def test_an_answer_of_another_version_is_not_asked_for_again(body: bytes) -> None:
+def test_an_answer_of_another_version_is_final(body: bytes) -> None:
     script = ScriptedTransport(httpx.Response(200, content=body))
     assert isinstance(failed := failure(script, read=_count), StoreRefused)
     assert (failed.code, len(script.asked_at)) == ("unreadable", 1)
@@ -205,7 +205,7 @@ def test_an_answer_of_another_version_is_not_asked_for_again(body: bytes) -> Non
 @pytest.mark.parametrize(
     "body", [b"", b"[]", b'"1"', b"<html>ok</html>", b"1 2", b"\xff\xfe", b"[1", b"\x00", b"[" * 100_000]
 )
-def test_a_success_that_is_no_json_is_asked_for_again(body: bytes) -> None:
+def test_a_success_without_json_is_tried_again(body: bytes) -> None:
     script = ScriptedTransport(httpx.Response(200, content=body))
     failed = failure(script, read=_count)
     assert (failed.code, len(script.asked_at)) == ("no_json", 3)
@@ -219,7 +219,7 @@ def test_a_success_that_is_no_json_is_asked_for_again(body: bytes) -> None:
         (ConnectionRefusedError("canary"), "ConnectError"),
     ],
 )
-def test_why_nobody_could_be_reached_is_told(cause: Exception, code: str) -> None:
+def test_the_error_names_why_the_connection_failed(cause: Exception, code: str) -> None:
     broken = httpx.ConnectError("canary")
     broken.__cause__ = cause
     failed = failure(ScriptedTransport(broken))
@@ -229,7 +229,7 @@ def test_why_nobody_could_be_reached_is_told(cause: Exception, code: str) -> Non
 # While another invocation holds the lock.
 
 
-def test_a_lock_that_is_held_is_busy_and_waited_for() -> None:
+def test_a_held_lock_is_tried_again() -> None:
     script = ScriptedTransport(refusal("55P03", 500), refusal("55P03", 500), GOOD)
     assert ask(script).tries == 3
     script = ScriptedTransport(refusal("55P03", 500))
@@ -237,7 +237,7 @@ def test_a_lock_that_is_held_is_busy_and_waited_for() -> None:
     assert script.asked_at == [0, 0.1, 0.3]
 
 
-def test_a_lock_is_not_waited_for_when_there_is_no_time_to_wait_for_it() -> None:
+def test_a_held_lock_is_not_tried_again_without_time() -> None:
     script = ScriptedTransport(refusal("55P03", 500))
     assert isinstance(failure(script, seconds=LOCK_WAIT + 0.05), StoreBusy)
     assert script.asked_at == [0]
@@ -249,13 +249,13 @@ def test_a_lock_is_not_waited_for_when_there_is_no_time_to_wait_for_it() -> None
 @pytest.mark.parametrize(
     ("seconds", "at"), [(0.05, [0]), (0.1, [0]), (0.11, [0, 0.1]), (0.3, [0, 0.1]), (0.31, [0, 0.1, 0.3])]
 )
-def test_no_try_begins_when_the_time_is_over(seconds: float, at: list[float]) -> None:
+def test_no_try_starts_after_the_deadline(seconds: float, at: list[float]) -> None:
     script = ScriptedTransport(httpx.ConnectError(""))
     failure(script, seconds=seconds)
     assert script.asked_at == at
 
 
-def test_a_try_that_hangs_is_cut_after_two_seconds() -> None:
+def test_a_hanging_try_is_cut_after_two_seconds() -> None:
     script = ScriptedTransport(None)
     assert failure(script).code == "TimeoutError"
     assert script.asked_at == [0, 2.1, 4.3]
@@ -267,7 +267,7 @@ def test_an_answer_just_in_time_counts() -> None:
 
 
 @pytest.mark.parametrize("seconds", [0.5, 1.9, 2.05, 3.0])
-def test_a_try_that_hangs_is_cut_when_the_time_is_over(seconds: float) -> None:
+def test_a_hanging_try_is_cut_at_the_deadline(seconds: float) -> None:
     async def story() -> float:
         clock = VirtualClock()
         until = Deadline(clock, Reading.of(clock), seconds)
@@ -304,7 +304,7 @@ LEAKS = {
 
 
 @pytest.mark.parametrize("reply", LEAKS.values(), ids=LEAKS.keys())
-def test_an_error_shows_nothing_of_what_the_server_said(reply: Reply) -> None:
+def test_an_error_contains_nothing_of_the_server_s_answer(reply: Reply) -> None:
     exc = failure(ScriptedTransport(reply), read=_count)
     assert "canary" not in shown(exc)
     assert ENVIRONMENT["SUPABASE_SERVICE_ROLE_KEY"] not in shown(exc)

@@ -42,7 +42,7 @@ async def ask(script: Script) -> tuple[Answer[str], bytes]:
         return answer, server.requests()[0]
 
 
-async def test_an_answer_is_asked_for_as_it_is() -> None:
+async def test_no_compression_is_asked_for() -> None:
     _, request = await ask(answers(ok(b"1")))
     assert b"accept-encoding: identity\r\n" in request.lower()
 
@@ -50,12 +50,12 @@ async def test_an_answer_is_asked_for_as_it_is() -> None:
 @pytest.mark.parametrize(
     ("coding", "body"), [("gzip", gzip.compress(b"12", mtime=0)), ("deflate", zlib.compress(b"12")), ("utf-8", b"12")]
 )
-async def test_an_answer_in_a_coding_that_was_not_asked_for_is_read(coding: str, body: bytes) -> None:
+async def test_a_compressed_answer_that_was_not_asked_for_is_read(coding: str, body: bytes) -> None:
     assert (await ask(answers(ok(body, f"Content-Encoding: {coding}"))))[0].value == "12"
 
 
 @pytest.mark.parametrize("script", [bomb, bomb_in_capitals])
-async def test_an_answer_that_is_compressed_is_unpacked_up_to_the_limit(script: Script) -> None:
+async def test_a_compressed_answer_is_unpacked_up_to_the_limit(script: Script) -> None:
     tracemalloc.start()
     try:
         with pytest.raises(StoreUnavailable, match="DecodingError"):
@@ -67,7 +67,7 @@ async def test_an_answer_that_is_compressed_is_unpacked_up_to_the_limit(script: 
 
 
 @pytest.mark.parametrize("script", [endless_body, endless_body_without_a_length])
-async def test_an_answer_without_end_is_read_up_to_the_limit(script: Script) -> None:
+async def test_an_endless_answer_is_read_up_to_the_limit(script: Script) -> None:
     tracemalloc.start()
     try:
         with pytest.raises(StoreUnavailable, match="AnswerTooLong"):
@@ -78,7 +78,7 @@ async def test_an_answer_without_end_is_read_up_to_the_limit(script: Script) -> 
     assert peak < 32 * MEBIBYTE
 
 
-async def test_the_limit_itself_may_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_answer_of_exactly_the_limit_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client, "ANSWER_LIMIT", 5)
     assert (await ask(answers(ok(b"12345"))))[0].value == "12345"
     with pytest.raises(StoreUnavailable, match="AnswerTooLong"):
@@ -91,7 +91,7 @@ where conname in ('booking_data_is_short', 'member_sessions_sealed_check')
 """
 
 
-def test_the_longest_claim_there_can_be_fits(database: Database) -> None:
+def test_the_longest_possible_claim_fits_into_the_limit(database: Database) -> None:
     longest = dict(database.connection.execute(_LONGEST).fetchall())
     data = 2 * longest["booking_data_is_short"]  # each character of it may need a backslash
     assert CLAIM_LIMIT * (data + longest["member_sessions_sealed_check"] + 2048) <= ANSWER_LIMIT

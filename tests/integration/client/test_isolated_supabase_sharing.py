@@ -62,7 +62,7 @@ async def test_a_call_is_one_post_to_the_function_with_the_key_and_the_instance(
     assert request.headers["authorization"] == f"Bearer {KEY}"
 
 
-async def test_an_instance_s_calls_are_all_that_is_sent_and_auth_is_never_asked() -> None:
+async def test_only_the_calls_are_sent_on_one_connection() -> None:
     async with serve(answers(json_answer("200 OK", "{}"))) as server:
         async with create_isolated_supabase(settings(server.url), uuid4(), clock=CLOCK) as database:
             for _ in range(3):
@@ -98,7 +98,7 @@ async def test_a_redirect_is_not_followed_and_the_key_goes_nowhere_else() -> Non
 # What is left: nothing.
 
 
-async def test_at_the_end_no_connection_is_open() -> None:
+async def test_no_connection_stays_open() -> None:
     async with serve(answers(json_answer("200 OK", "{}"))) as server:
         async with create_isolated_supabase(settings(server.url), uuid4(), clock=CLOCK) as database:
             calls = (database.call("a_function_v1", {}, dict, until=deadline()) for _ in range(5))
@@ -113,14 +113,14 @@ async def goes_wrong(url: str) -> None:
         raise LookupError
 
 
-async def test_at_the_end_no_connection_is_open_whatever_has_gone_wrong() -> None:
+async def test_no_connection_stays_open_after_an_exception() -> None:
     async with serve(answers(json_answer("200 OK", "{}"))) as server:
         with pytest.raises(LookupError):
             await goes_wrong(server.url)
         await server.left()
 
 
-async def test_at_the_end_no_connection_is_open_when_a_call_was_cancelled() -> None:
+async def test_no_connection_stays_open_after_a_cancelled_call() -> None:
     async def calls(url: str) -> None:
         async with create_isolated_supabase(settings(url), uuid4(), clock=CLOCK) as database:
             await database.call("a_function_v1", {}, dict, until=deadline())
@@ -135,7 +135,7 @@ async def test_at_the_end_no_connection_is_open_when_a_call_was_cancelled() -> N
         await server.left()
 
 
-async def test_a_call_whose_time_is_over_sends_nothing_even_on_a_warm_connection() -> None:
+async def test_a_call_after_its_deadline_sends_nothing_on_an_open_connection() -> None:
     async with serve(answers(json_answer("200 OK", "{}"))) as server:
         async with create_isolated_supabase(settings(server.url), uuid4(), clock=CLOCK) as database:
             await database.call("a_function_v1", {}, dict, until=deadline())
@@ -178,7 +178,7 @@ def parts(one: Any) -> Iterator[Any]:
     yield from [cell.cell_contents for cell in getattr(one, "__closure__", None) or ()]
 
 
-async def test_two_that_overlap_share_one_tls_context_and_nothing_else_that_can_change() -> None:
+async def test_two_clients_share_one_tls_context_and_nothing_else_mutable() -> None:
     one_settings, other_settings = settings(), settings()
     async with (
         create_isolated_supabase(one_settings, uuid4(), clock=Clock()) as one,
@@ -231,7 +231,7 @@ print(json.dumps([at_import, len(loads), asyncio.run(main()), len(loads)]))
 """
 
 
-def test_the_authorities_certificates_are_loaded_once_a_process_while_it_starts() -> None:
+def test_certificates_are_loaded_once_per_process_at_its_start() -> None:
     environment = ENVIRONMENT | {"SUPABASE_URL": "https://127.0.0.1:9"}
     done = subprocess.run(
         [sys.executable, "-c", _COUNT_LOADS, json.dumps(environment)],

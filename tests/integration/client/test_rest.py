@@ -93,7 +93,7 @@ async def ask(rest: Rest) -> AsyncIterator[Ask]:
         ("say_row", {}, '{"a":1,"b":"x"}'),
     ],
 )
-async def test_a_single_value_is_answered_as_bare_json(
+async def test_a_single_value_is_bare_json(
     ask: Ask, function: str, arguments: dict[str, Any] | None, answer: str
 ) -> None:
     reply = await ask(function, arguments)
@@ -101,16 +101,16 @@ async def test_a_single_value_is_answered_as_bare_json(
     assert reply.headers["content-type"] == "application/json; charset=utf-8"
 
 
-async def test_rows_are_answered_as_a_list(ask: Ask) -> None:
+async def test_rows_are_a_list(ask: Ask) -> None:
     assert (await ask("say_rows")).json() == [{"a": 1, "b": "x"}, {"a": 2, "b": None}]
 
 
-async def test_nothing_is_answered_with_204_and_no_body(ask: Ask) -> None:
+async def test_void_is_204_without_a_body(ask: Ask) -> None:
     reply = await ask("say_nothing", {})
     assert (reply.status_code, reply.content) == (204, b"")
 
 
-async def test_the_claim_is_answered_as_one_value(ask: Ask, database: Database) -> None:
+async def test_a_claim_is_one_value(ask: Ask, database: Database) -> None:
     row = add_prebooking(database.connection, add_venue(database.connection))
     limits = {"p_limit": 10, "p_fire_within_ms": 5000, "p_stagger_ms": 50, "p_lead_ms": 0}
     leases = {"p_lease_ms": 30_000, "p_turn_ms": 8000}
@@ -142,7 +142,7 @@ async def test_a_function_with_other_arguments_is_unknown(
 
 
 @pytest.mark.parametrize("function", ["no_such_function_here", "prebookings_fill"])
-async def test_a_function_that_is_not_there_or_is_a_triggers_is_unknown(ask: Ask, function: str) -> None:
+async def test_a_missing_function_or_a_trigger_s_is_unknown(ask: Ask, function: str) -> None:
     reply = await ask(function, {})
     assert (reply.status_code, reply.json()["code"]) == (404, "PGRST202")
 
@@ -174,13 +174,13 @@ async def test_a_value_of_the_wrong_kind_is_refused(
         "F0000": 500, "HV000": 500, "P0001": 400, "P0002": 500, "PT409": 409, "PT503": 503, "XX000": 500,
     }.items(),
 )  # fmt: skip
-async def test_an_errors_sqlstate_decides_the_status(ask: Ask, code: str, status: int) -> None:
+async def test_the_sqlstate_of_an_error_decides_the_status(ask: Ask, code: str, status: int) -> None:
     reply = await ask("refuse", {"code": code})
     said = {"code": code, "message": "refused", "details": "some detail", "hint": "some hint"}
     assert (reply.status_code, reply.json()) == (status, said)
 
 
-async def test_a_broken_rule_shows_the_row_in_its_details(ask: Ask, database: Database) -> None:
+async def test_a_violated_check_has_the_row_in_its_details(ask: Ask, database: Database) -> None:
     venue, me = add_venue(database.connection), uuid4()
     lease = {"claimed_by": me, "claimed_until": "2100-01-01", "turn_until": "2100-01-01"}
     row = add_prebooking(database.connection, venue, user_email="secret@example.com", **lease)
@@ -191,7 +191,7 @@ async def test_a_broken_rule_shows_the_row_in_its_details(ask: Ask, database: Da
     assert "secret@example.com" in reply.json()["details"]
 
 
-async def test_what_a_role_may_not_do_is_401_for_a_visitor_and_403_for_a_member(ask: Ask, rest: Rest) -> None:
+async def test_a_missing_privilege_is_401_for_anon_and_403_for_a_member(ask: Ask, rest: Rest) -> None:
     cancel = ("cancel_prebooking_v1", {"p_id": str(uuid4()), "p_user_email": "me@example.com"})
     visitor = await ask(*cancel, key=rest.anon_key)
     member = await ask(*cancel, key=rest.keys.sign(role="authenticated"))
@@ -202,7 +202,7 @@ async def test_what_a_role_may_not_do_is_401_for_a_visitor_and_403_for_a_member(
     assert (member.status_code, member.headers.get("www-authenticate")) == (403, None)
 
 
-async def test_a_call_that_is_cut_answers_with_what_cut_it(ask: Ask) -> None:
+async def test_a_cancelled_statement_is_an_error_with_its_sqlstate(ask: Ask) -> None:
     reply = await ask("be_cut")
     said = {
         "code": "57014",
@@ -213,7 +213,7 @@ async def test_a_call_that_is_cut_answers_with_what_cut_it(ask: Ask) -> None:
     assert (reply.status_code, reply.json()) == (500, said)
 
 
-async def test_a_rule_that_is_broken_is_named(ask: Ask) -> None:
+async def test_a_violated_check_is_named(ask: Ask) -> None:
     reply = await ask("obey", {"value": -1})
     assert (reply.status_code, reply.json()["code"]) == (400, "23514")
     assert 'violates check constraint "not_negative"' in reply.json()["message"]
@@ -224,14 +224,14 @@ async def test_a_rule_that_is_broken_is_named(ask: Ask) -> None:
     ("what", "status", "code"),
     [("nothing", 404, "42P01"), ("prebooking_runs", 200, None), ("pg_authid", 403, "42501")],
 )
-async def test_what_a_function_runs_into_is_answered_as_its_own_error(
+async def test_an_error_inside_a_function_is_the_call_s_error(
     ask: Ask, what: str, status: int, code: str | None
 ) -> None:
     reply = await ask("look", {"what": what})
     assert (reply.status_code, reply.json()["code"] if code else None) == (status, code)
 
 
-async def test_a_get_may_read_and_not_write(ask: Ask) -> None:
+async def test_a_get_can_read_but_not_write(ask: Ask) -> None:
     read = await ask("add", method="GET", params={"a": 1, "b": 2})
     write = await ask("write", method="GET", params={"value": 1})
     assert (read.status_code, read.text) == (200, "3")
@@ -250,7 +250,7 @@ async def test_other_methods_are_refused(ask: Ask, method: str) -> None:
     }
 
 
-async def test_a_body_that_is_no_json_is_refused(rest: Rest) -> None:
+async def test_a_body_without_json_is_refused(rest: Rest) -> None:
     async with httpx.AsyncClient() as client:
         headers = {"Authorization": f"Bearer {rest.service_key}", "content-type": "application/json"}
         reply = await client.post(f"{rest.url}/rest/v1/rpc/add", content=b"{bad", headers=headers)
@@ -271,7 +271,7 @@ async def test_each_call_is_a_transaction_of_its_own(ask: Ask, database: Databas
     assert database.connection.execute("select value from written where value <> 7").fetchall() == [(1,)]
 
 
-async def test_a_caller_that_goes_away_does_not_undo_its_call(ask: Ask, database: Database) -> None:
+async def test_a_cancelled_request_does_not_undo_its_call(ask: Ask, database: Database) -> None:
     lock, look = database.connect(), database.connection
     lock.execute("select pg_advisory_lock(7)")
     calling = asyncio.create_task(ask("wait_and_write", {"value": 7}))

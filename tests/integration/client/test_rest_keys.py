@@ -39,12 +39,12 @@ async def who(rest: Rest, **headers: str) -> httpx.Response:
 
 
 @pytest.mark.parametrize("header", ["apikey", "Authorization", "authorization"])
-async def test_a_key_may_come_in_either_header(rest: Rest, header: str) -> None:
+async def test_both_headers_accept_a_key(rest: Rest, header: str) -> None:
     value = rest.service_key if header == "apikey" else f"Bearer {rest.service_key}"
     assert (await who(rest, **{header: value})).json()["role"] == "service_role"
 
 
-async def test_a_secret_key_is_the_service_role_and_a_publishable_one_a_visitor(rest: Rest) -> None:
+async def test_a_secret_key_is_service_role_and_a_publishable_key_is_anon(rest: Rest) -> None:
     roles = [(await who(rest, apikey=key)).json()["role"] for key in (rest.service_key, rest.anon_key)]
     assert roles == ["service_role", "anon"]
 
@@ -55,31 +55,31 @@ async def test_a_signed_key_names_its_role(rest: Rest, role: str) -> None:
     assert said == {"role": role, "claims": {"role": role, "sub": "m1"}, "isolation": "read committed"}
 
 
-async def test_without_a_key_or_a_role_in_it_one_is_a_visitor(rest: Rest) -> None:
+async def test_without_a_key_or_a_role_the_caller_is_anon(rest: Rest) -> None:
     nobody = await who(rest)
     nameless = await who(rest, Authorization=f"Bearer {rest.keys.sign(sub='m1')}")
     assert [reply.json()["role"] for reply in (nobody, nameless)] == ["anon", "anon"]
 
 
-async def test_the_bearer_counts_before_the_key(rest: Rest) -> None:
+async def test_the_bearer_token_takes_precedence_over_the_key(rest: Rest) -> None:
     bearer = f"Bearer {rest.keys.sign(role='authenticated')}"
     assert (await who(rest, apikey=rest.anon_key, Authorization=bearer)).json()["role"] == "authenticated"
 
 
-async def test_a_key_that_somebody_else_signed_is_refused(rest: Rest) -> None:
+async def test_a_key_with_another_signature_is_refused(rest: Rest) -> None:
     reply = await who(rest, Authorization=f"Bearer {Keys().sign(role='service_role')}")
     assert (reply.status_code, reply.json()["code"]) == (401, "PGRST301")
     assert reply.headers["www-authenticate"].startswith('Bearer error="invalid_token"')
 
 
-async def test_a_key_whose_claims_were_changed_is_refused(rest: Rest) -> None:
+async def test_a_key_with_changed_claims_is_refused(rest: Rest) -> None:
     (header, _, signature), (_, claims, _) = (rest.keys.sign(role=role).split(".") for role in ("anon", "service_role"))
     reply = await who(rest, Authorization=f"Bearer {header}.{claims}.{signature}")
     assert (reply.status_code, reply.json()["code"]) == (401, "PGRST301")
 
 
 @pytest.mark.parametrize("key", ["junk", "two.parts", "not.a.key", "sb_secret_of_another_project"])
-async def test_a_key_that_is_none_is_refused(rest: Rest, key: str) -> None:
+async def test_an_invalid_key_is_refused(rest: Rest, key: str) -> None:
     reply = await who(rest, Authorization=f"Bearer {key}")
     assert (reply.status_code, reply.json()["code"]) == (401, "PGRST301")
 
@@ -90,11 +90,11 @@ async def test_an_expired_key_is_refused(rest: Rest) -> None:
     assert reply.json()["code"] in {"PGRST303", "PGRST301"}  # the latter up to PostgREST 12
 
 
-async def test_a_key_that_expires_later_is_good(rest: Rest) -> None:
+async def test_a_key_that_has_not_expired_is_accepted(rest: Rest) -> None:
     reply = await who(rest, Authorization=f"Bearer {rest.keys.sign(role='service_role', exp=int(time.time()) + 60)}")
     assert reply.json()["role"] == "service_role"
 
 
-async def test_no_key_may_name_a_role_that_the_gateway_does_not_have(rest: Rest) -> None:
+async def test_a_key_with_a_role_that_the_gateway_lacks_is_refused(rest: Rest) -> None:
     reply = await who(rest, Authorization=f"Bearer {rest.keys.sign(role='postgres')}")
     assert (reply.status_code, reply.json()["code"]) == (403, "42501")

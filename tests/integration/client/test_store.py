@@ -55,7 +55,7 @@ async def claim(store: PrebookingStore, *, until: float = 6, limit: int = 100) -
     )
 
 
-async def test_a_claim_brings_the_rows_as_they_are_in_their_order(database: Database, store: PrebookingStore) -> None:
+async def test_a_claim_returns_the_rows_in_order(database: Database, store: PrebookingStore) -> None:
     venue = add_venue(database.connection, timezone="Europe/Madrid", idempotent=True)
     opens = datetime.now(UTC) - timedelta(seconds=5)
     data = {"class_id": "7", "note": "Ñandú ✓", "deep": {"list": [1, 2.5, None, True]}}
@@ -69,16 +69,14 @@ async def test_a_claim_brings_the_rows_as_they_are_in_their_order(database: Data
     assert (row.maybe_sent, row.early_since, claimed.tries, claimed.unreadable) == (False, None, 1, ())
 
 
-async def test_the_claim_tells_the_database_s_time_between_two_bounds(
-    database: Database, store: PrebookingStore
-) -> None:
+async def test_a_claim_returns_bounds_of_the_database_s_time(database: Database, store: PrebookingStore) -> None:
     time = (await claim(store)).time
     [(now,)] = database.connection.execute("select clock_timestamp()").fetchall()
     assert time.at_least() <= time.at_most()
     assert now <= time.at_most()
 
 
-async def test_a_row_is_held_by_one_instance_and_asking_again_answers_the_same(
+async def test_a_repeated_claim_returns_the_same_rows_and_another_instance_none(
     database: Database, store: PrebookingStore, other: PrebookingStore
 ) -> None:
     row = add_prebooking(database.connection, add_venue(database.connection))
@@ -88,9 +86,7 @@ async def test_a_row_is_held_by_one_instance_and_asking_again_answers_the_same(
 
 
 @pytest.mark.parametrize("kind", sorted(COMPLETED | FAILED))
-async def test_every_final_outcome_settles_a_row_and_says_so_twice(
-    database: Database, store: PrebookingStore, kind: Kind
-) -> None:
+async def test_every_final_outcome_can_be_written_twice(database: Database, store: PrebookingStore, kind: Kind) -> None:
     row = add_prebooking(database.connection, add_venue(database.connection))
     [claimed] = (await claim(store)).rows
     at = claimed.available_at + timedelta(milliseconds=123)
@@ -115,7 +111,7 @@ async def test_a_row_of_another_claim_is_not_settled(
     assert prebooking(database.connection, row)["status"] == "pending"
 
 
-async def test_a_row_that_cannot_be_read_is_told_apart(database: Database, store: PrebookingStore) -> None:
+async def test_an_unreadable_row_is_listed_separately(database: Database, store: PrebookingStore) -> None:
     venue = add_venue(database.connection)
     good = add_prebooking(database.connection, venue)
     bad = add_prebooking(database.connection, venue)
@@ -126,7 +122,7 @@ async def test_a_row_that_cannot_be_read_is_told_apart(database: Database, store
     assert ([row.id for row in claimed.rows], claimed.unreadable) == ([good], (bad,))
 
 
-async def test_releasing_for_a_blocked_venue_frees_the_rows_and_pauses_it(
+async def test_releasing_for_a_blocked_venue_pauses_it(
     database: Database, store: PrebookingStore, other: PrebookingStore
 ) -> None:
     venue = add_venue(database.connection)
@@ -137,7 +133,7 @@ async def test_releasing_for_a_blocked_venue_frees_the_rows_and_pauses_it(
     assert (await claim(other)).rows == ()
 
 
-async def test_the_end_of_a_run_frees_what_was_not_sent_and_keeps_what_may_have_been(
+async def test_finish_run_releases_unsent_rows_and_keeps_unsure_ones(
     database: Database, store: PrebookingStore
 ) -> None:
     venue = add_venue(database.connection)
@@ -158,7 +154,7 @@ async def test_the_end_of_a_run_frees_what_was_not_sent_and_keeps_what_may_have_
     assert again == Finished(released=2, locked=0), "asked again it answers the same"
 
 
-async def test_expired_rows_are_counted_for_the_run_that_ended_them(database: Database, store: PrebookingStore) -> None:
+async def test_expired_rows_are_counted_in_the_claim(database: Database, store: PrebookingStore) -> None:
     opened = datetime.now(UTC) - timedelta(hours=2)
     venue = add_venue(database.connection)
     add_prebooking(database.connection, venue, available_at=opened, expires_at=opened + timedelta(hours=1))
@@ -179,9 +175,7 @@ async def test_a_member_can_cancel_until_the_row_is_being_booked(database: Datab
     assert await store.cancel(held, "ana@example.com", until=deadline()) == "settled"
 
 
-async def test_a_claim_asks_until_its_time_is_up_while_another_holds_the_lock(
-    database: Database, store: PrebookingStore
-) -> None:
+async def test_a_claim_is_busy_while_another_session_holds_the_lock(database: Database, store: PrebookingStore) -> None:
     blocker = database.connect()
     with blocker.transaction():
         blocker.execute("select public.prebooking_lock()")
@@ -190,20 +184,20 @@ async def test_a_claim_asks_until_its_time_is_up_while_another_holds_the_lock(
     assert (await claim(store)).rows == ()
 
 
-async def test_a_key_for_browsers_is_refused_by_the_database(rest: Rest) -> None:
+async def test_a_publishable_key_is_refused_by_the_database(rest: Rest) -> None:
     async for store in store_of(rest, rest.anon_key):
         with pytest.raises(StoreRefused, match="42501"):
             await claim(store)
 
 
-async def test_a_key_that_is_wrong_is_refused(rest: Rest) -> None:
+async def test_a_wrong_key_is_refused(rest: Rest) -> None:
     async for store in store_of(rest, "sb_secret_of_another_project"):
         with pytest.raises((StoreRefused, StoreUnavailable)) as caught:
             await claim(store)
         assert "sb_secret" not in str(caught.value)
 
 
-async def test_a_database_that_was_not_migrated_says_which_function_is_missing(
+async def test_the_error_of_an_old_database_names_the_missing_function(
     database: Database, store: PrebookingStore
 ) -> None:
     database.connection.execute("alter function public.cancel_prebooking_v1 rename to gone")
@@ -212,7 +206,7 @@ async def test_a_database_that_was_not_migrated_says_which_function_is_missing(
         await store.cancel(uuid4(), "ana@example.com", until=deadline())
 
 
-async def test_a_broken_rule_is_refused_without_a_word_of_the_row(database: Database, store: PrebookingStore) -> None:
+async def test_a_violated_check_is_an_error_without_the_row(database: Database, store: PrebookingStore) -> None:
     row = add_prebooking(database.connection, add_venue(database.connection), user_email="canary@example.com")
     await claim(store)
     with pytest.raises(StoreRefused, match="23514") as caught:
@@ -234,9 +228,7 @@ class _Lets(Clock):
 
 
 @pytest.mark.parametrize("tries", [1, 3])
-async def test_the_end_of_a_run_asks_again_for_rows_that_are_locked(
-    database: Database, store: PrebookingStore, tries: int
-) -> None:
+async def test_finish_run_is_repeated_for_locked_rows(database: Database, store: PrebookingStore, tries: int) -> None:
     venue = add_venue(database.connection)
     rows = [add_prebooking(database.connection, venue) for _ in range(3)]
     await claim(store)
@@ -250,7 +242,7 @@ async def test_the_end_of_a_run_asks_again_for_rows_that_are_locked(
 
 
 @pytest.mark.parametrize("seconds", [10, 0.5])
-async def test_the_end_of_a_run_says_what_stays_locked_and_does_not_ask_for_ever(
+async def test_finish_run_returns_the_rows_that_stay_locked(
     database: Database, store: PrebookingStore, seconds: float
 ) -> None:
     venue = add_venue(database.connection)
@@ -263,9 +255,7 @@ async def test_the_end_of_a_run_says_what_stays_locked_and_does_not_ask_for_ever
         assert await store.finish_run([], {}, until=deadline(seconds)) == Finished(released=2, locked=1)
 
 
-async def test_a_claim_says_what_it_passed_over_and_what_it_cannot_open(
-    database: Database, store: PrebookingStore
-) -> None:
+async def test_a_claim_counts_locked_rows_and_rows_without_a_login(database: Database, store: PrebookingStore) -> None:
     venue = add_venue(database.connection)
     box = add_venue(database.connection, provider="aimharder", host="box.aimharder.com")
     locked, row, _ = (add_prebooking(database.connection, each) for each in (venue, venue, box))
@@ -282,16 +272,14 @@ async def test_a_claim_says_what_it_passed_over_and_what_it_cannot_open(
     assert ({each.id for each in claimed.rows}, claimed.locked, claimed.no_login) == ({locked, row, theirs}, 0, 1)
 
 
-async def test_a_venue_is_left_alone_for_as_long_as_it_is_told(database: Database, store: PrebookingStore) -> None:
+async def test_a_venue_is_paused_for_the_given_time(database: Database, store: PrebookingStore) -> None:
     venue = add_venue(database.connection)
     await store.release([], blocked_venue=venue, until=deadline(), pause=60)
     query = "select paused_until - troubled_since from public.venues"
     assert database.connection.execute(query).fetchone() == (timedelta(seconds=60),)
 
 
-async def test_for_how_long_nobody_could_claim_is_known_while_nobody_can(
-    database: Database, store: PrebookingStore
-) -> None:
+async def test_the_last_claim_can_be_read_while_the_lock_is_held(database: Database, store: PrebookingStore) -> None:
     assert (await store.claims_since(until=deadline())).last_claim_at is None
     claimed = await claim(store)
     holder = database.connect()
@@ -302,7 +290,7 @@ async def test_for_how_long_nobody_could_claim_is_known_while_nobody_can(
         assert since.last_claim_at <= claimed.time.at_most() <= since.now + timedelta(seconds=10)
 
 
-async def test_what_held_a_row_up_comes_with_it(database: Database, store: PrebookingStore) -> None:
+async def test_a_claimed_row_has_its_history(database: Database, store: PrebookingStore) -> None:
     at = datetime.now(UTC) - timedelta(minutes=5)
     held_up: dict[str, Any] = {"unclear": 2, "early_since": at, "missing_since": at, "blocks": 1, "setbacks": 3}
     held_up |= {"if_not_booked": "full", "attempts": 4, "maybe_sent": True}

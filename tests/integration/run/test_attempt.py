@@ -36,7 +36,7 @@ class Script(ScriptedBooker):
         return answer
 
 
-def test_a_call_under_way_while_another_is_blocked_is_never_given_back_as_unsent(world: World) -> None:
+def test_a_running_call_is_not_released_when_another_row_is_blocked(world: World) -> None:
     """I1: given back, it would be sent again by the next run."""
     slow, blocked, *_ = world.opening(4)
     world.twin.script(slow, CallPlan(delay_before=7.0))
@@ -65,7 +65,7 @@ def test_lateness_is_that_of_the_first_call(world: World) -> None:
 
 
 @pytest.mark.parametrize("back", [0.02, 0.05, 0.1, 0.3])
-def test_lateness_counts_from_the_earliest_instant_that_the_opening_can_have_been(world: World, back: float) -> None:
+def test_lateness_counts_from_the_earliest_possible_opening(world: World, back: float) -> None:
     [row] = world.opening(1)
     world.wire.back = back
     world.run(world.invoke())
@@ -81,7 +81,7 @@ def test_a_call_is_connected_before_its_opening(world: World) -> None:
     assert world.sent()[0] == pytest.approx(3.02, abs=0.02), "20 ms there"
 
 
-def test_a_slow_answer_of_the_claim_does_not_make_the_first_byte_late(world: World) -> None:
+def test_a_slow_claim_does_not_delay_the_first_byte(world: World) -> None:
     """While the row is held, quicker answers say more exactly when the database's clock reaches the opening."""
     world.opening(1, at=2.5)
 
@@ -94,7 +94,7 @@ def test_a_slow_answer_of_the_claim_does_not_make_the_first_byte_late(world: Wor
     assert 2.5 <= world.sent()[0] - 0.02 <= 2.512
 
 
-def test_what_is_due_goes_before_what_is_held(world: World) -> None:
+def test_due_rows_are_sent_before_held_rows(world: World) -> None:
     venue = add_venue(world.connection)
     [cleared] = world.opening(1, at=-1, venue=venue, maybe_sent=True)
     held = world.opening(5, at=0.9, venue=venue)
@@ -104,7 +104,7 @@ def test_what_is_due_goes_before_what_is_held(world: World) -> None:
     assert world.sent()[0] < 0.2
 
 
-def test_what_could_not_get_on_before_leaves_before_what_is_held(world: World) -> None:
+def test_rows_with_setbacks_are_sent_before_held_rows(world: World) -> None:
     venue = add_venue(world.connection)
     held = world.opening(3, at=0.9, venue=venue)
     [behind] = world.opening(1, at=-60, venue=venue, setbacks=1, retry_after=EPOCH - timedelta(seconds=1))
@@ -113,14 +113,14 @@ def test_what_could_not_get_on_before_leaves_before_what_is_held(world: World) -
     assert order == [str(row) for row in (behind, *held)]
 
 
-def test_a_row_says_when_it_was_sent_and_when_the_venue_answered(world: World) -> None:
+def test_a_row_records_when_it_was_sent_and_answered(world: World) -> None:
     [row] = world.opening(1)
     world.run(world.invoke())
     stands = world.row(row)
     assert stands["answered_at"] - stands["fired_at"] == timedelta(milliseconds=40), "20 ms there and 20 ms back"
 
 
-def test_a_re_ask_that_cannot_be_sent_leaves_the_clear_answer(world: World) -> None:
+def test_a_retry_that_was_not_sent_keeps_the_clear_answer(world: World) -> None:
     [row] = world.opening(1)
     world.use(Script((0, Outcome(Kind.TOO_EARLY)), (0, Outcome(Kind.NOT_SENT))))
     summary = world.run(world.invoke())
@@ -129,7 +129,7 @@ def test_a_re_ask_that_cannot_be_sent_leaves_the_clear_answer(world: World) -> N
     assert summary.outcomes == {"too_early": 1}
 
 
-def test_a_row_cut_off_while_its_login_is_renewed_was_clearly_not_booked(world: World) -> None:
+def test_a_row_cut_off_during_its_login_renewal_is_released(world: World) -> None:
     [row] = world.opening(1)
 
     class Renewing(Script):
@@ -150,7 +150,7 @@ def test_a_row_cut_off_while_its_login_is_renewed_was_clearly_not_booked(world: 
         (Kind.TOO_EARLY, Kind.TOO_EARLY, Kind.SESSION_EXPIRED, Kind.TOO_EARLY, Kind.BOOKED),
     ],
 )
-def test_clear_answers_are_followed_up_in_whatever_order_they_come(world: World, answers: tuple[Kind, ...]) -> None:
+def test_clear_answers_are_followed_up_in_any_order(world: World, answers: tuple[Kind, ...]) -> None:
     [row] = world.opening(1)
     world.use(Script(*((0.0, Outcome(kind)) for kind in answers)))
     world.run(world.invoke())
@@ -165,7 +165,7 @@ def test_clear_answers_are_followed_up_in_whatever_order_they_come(world: World,
         (Kind.SESSION_EXPIRED, Kind.TOO_EARLY, Kind.SESSION_EXPIRED),
     ],
 )
-def test_a_renewed_login_that_is_refused_again_puts_the_row_back(world: World, answers: tuple[Kind, ...]) -> None:
+def test_a_renewed_login_that_is_refused_again_releases_the_row(world: World, answers: tuple[Kind, ...]) -> None:
     [row] = world.opening(1)
     booker = world.use(Script(*((0.0, Outcome(kind)) for kind in answers)))
     world.run(world.invoke())
@@ -174,7 +174,7 @@ def test_a_renewed_login_that_is_refused_again_puts_the_row_back(world: World, a
     assert len(booker.calls) == len(answers)
 
 
-def test_a_venue_that_blocks_a_login_is_left_alone(world: World) -> None:
+def test_a_venue_that_blocks_a_login_is_paused(world: World) -> None:
     rows = world.opening(5)
     world.use(ScriptedBooker(ready=False, login=Outcome(Kind.BLOCKED)))
     world.run(world.invoke())
@@ -183,7 +183,7 @@ def test_a_venue_that_blocks_a_login_is_left_alone(world: World) -> None:
     assert [world.row(row)["claimed_by"] for row in rows] == [None] * 5
 
 
-def test_a_connection_that_grew_stale_before_its_slot_is_made_anew_at_once(world: World) -> None:
+def test_a_stale_connection_is_replaced_at_once(world: World) -> None:
     [row] = world.opening(1)
     world.use(Script(*[(0.0, STALE_CONNECTION)] * 3, (0.0, Outcome(Kind.BOOKED))))
     summary = world.run(world.invoke())
@@ -192,7 +192,7 @@ def test_a_connection_that_grew_stale_before_its_slot_is_made_anew_at_once(world
     assert summary.lateness_ms["max"] < 90, "no pause comes before a try that replaces a stale connection"
 
 
-def test_a_class_that_has_begun_takes_no_slot_of_those_behind_it(world: World) -> None:
+def test_expired_rows_take_no_slot(world: World) -> None:
     venue = add_venue(world.connection)
     world.opening(10, venue=venue, at=-30, expires_at=EPOCH - timedelta(seconds=1))
     rows = world.opening(2, venue=venue)
@@ -201,7 +201,7 @@ def test_a_class_that_has_begun_takes_no_slot_of_those_behind_it(world: World) -
     assert world.sent()[0] < 0.1
 
 
-def test_the_end_of_a_run_lets_no_other_invocation_call_within_the_stagger(world: World) -> None:
+def test_the_stagger_also_holds_between_two_invocations(world: World) -> None:
     """I6, between invocations: the first run's row is given back, not settled."""
     world.wire.there = world.wire.back = 0.001
     venue = add_venue(world.connection)
@@ -228,7 +228,7 @@ def test_the_end_of_a_run_lets_no_other_invocation_call_within_the_stagger(world
     assert min(later - earlier for earlier, later in pairwise(sent)) >= 0.05 - 1e-9
 
 
-def test_a_delayed_first_try_of_a_claim_leases_nothing_to_a_run_that_is_over(world: World) -> None:
+def test_a_delayed_claim_leases_nothing_to_a_closed_run(world: World) -> None:
     rows = world.opening(1, at=1)
     tries = []
 

@@ -20,7 +20,7 @@ from tests.support.world import World
 
 
 @pytest.mark.parametrize("clear", [Kind.TOO_EARLY, Kind.SESSION_EXPIRED])
-def test_a_call_that_is_cut_off_after_a_clear_answer_is_in_doubt(world: World, clear: Kind) -> None:
+def test_a_second_call_that_is_cut_off_leaves_the_row_in_doubt(world: World, clear: Kind) -> None:
     """I1: given back with the clear answer to the first call, the row would be sent again while the second acts."""
     [row] = world.opening(1)
 
@@ -38,7 +38,7 @@ def test_a_call_that_is_cut_off_after_a_clear_answer_is_in_doubt(world: World, c
     assert world.row(row)["claimed_by"] is not None
 
 
-def test_a_row_whose_login_could_not_be_renewed_goes_back_with_its_clear_answer(world: World) -> None:
+def test_a_row_whose_login_cannot_be_renewed_is_released(world: World) -> None:
     [row] = world.opening(1)
     world.use(ScriptedBooker(Outcome(Kind.SESSION_EXPIRED), login=Outcome(Kind.CANNOT_TELL)))
     summary = world.run(world.invoke())
@@ -46,14 +46,14 @@ def test_a_row_whose_login_could_not_be_renewed_goes_back_with_its_clear_answer(
     assert summary.outcomes == {"logged_out": 1}
 
 
-def test_a_row_whose_login_is_over_when_it_is_renewed_after_a_call_has_failed(world: World) -> None:
+def test_a_row_whose_login_cannot_be_renewed_because_it_is_over_fails(world: World) -> None:
     rows = world.opening(1)
     world.use(ScriptedBooker(Outcome(Kind.SESSION_EXPIRED), login=Outcome(Kind.SESSION_EXPIRED)))
     world.run(world.invoke())
     assert world.ends(rows) == [("failed", "session_expired")]
 
 
-def test_a_login_that_is_over_says_nothing_about_a_row_in_doubt(database: Database) -> None:
+def test_a_row_in_doubt_does_not_fail_because_its_login_is_over(database: Database) -> None:
     """I4: the call before may have got the place."""
     gym = Gym(World(database))
     row = gym.prebook(gym.member("ana"), gym.gym_class())
@@ -69,7 +69,7 @@ def test_a_login_that_is_over_says_nothing_about_a_row_in_doubt(database: Databa
     ("blocks", "attempts", "end"),
     [(3, 3, ("failed", "rejected")), (3, 4, ("pending", None)), (2, 2, ("pending", None))],
 )
-def test_a_row_is_given_up_unasked_only_if_each_of_its_calls_was_refused(
+def test_a_row_is_rejected_without_confirmation_only_if_each_of_its_calls_was_blocked(
     world: World, blocks: int, attempts: int, end: tuple[str, str | None]
 ) -> None:
     """I4: one call without a clear answer may have got the place."""
@@ -81,7 +81,7 @@ def test_a_row_is_given_up_unasked_only_if_each_of_its_calls_was_refused(
     assert world.ends([row]) == [end]
 
 
-def test_where_a_key_books_once_a_row_in_doubt_is_sent_again_and_nobody_is_asked(world: World) -> None:
+def test_an_idempotent_venue_gets_a_row_in_doubt_again_without_a_question(world: World) -> None:
     world.twin.can_tell = False
     [row] = world.opening(1, venue=add_venue(world.connection, idempotent=True), maybe_sent=True)
     world.run(world.invoke())
@@ -89,7 +89,7 @@ def test_where_a_key_books_once_a_row_in_doubt_is_sent_again_and_nobody_is_asked
     assert world.twin.ledger.arrivals("GET") == []
 
 
-def test_a_venue_that_does_not_accept_a_connection_for_seconds_is_not_tried_again_in_the_run(world: World) -> None:
+def test_a_connection_that_fails_slowly_is_not_tried_again_in_the_run(world: World) -> None:
     world.opening(1)
     tries = []
 
@@ -104,7 +104,7 @@ def test_a_venue_that_does_not_accept_a_connection_for_seconds_is_not_tried_agai
     assert len(tries) == 1
 
 
-def test_a_row_that_can_be_no_request_any_more_stays_in_doubt_where_it_may_have_been_sent(world: World) -> None:
+def test_an_unsendable_row_fails_only_if_it_was_never_sent(world: World) -> None:
     """I4: such a row has failed only if it was never sent."""
     venue = add_venue(world.connection, idempotent=True)
     rows = [*world.opening(1, venue=venue, maybe_sent=True), *world.opening(1, venue=venue)]
@@ -118,7 +118,7 @@ def test_a_row_that_can_be_no_request_any_more_stays_in_doubt_where_it_may_have_
     assert world.ends(rows) == [("pending", None), ("failed", "bad_data")]
 
 
-def test_a_row_counts_the_calls_of_all_its_runs(world: World) -> None:
+def test_attempts_count_the_calls_of_all_runs(world: World) -> None:
     [row] = world.opening(1, attempts=3)
     world.use(ScriptedBooker(Outcome(Kind.UNSURE)))
     world.run(world.invoke())

@@ -32,7 +32,7 @@ def blocks(world: World, row: UUID) -> None:
     world.twin.plan = plan
 
 
-def test_a_row_blocked_again_does_not_pause_a_venue_that_has_booked_others_in_the_same_run(world: World) -> None:
+def test_a_repeated_block_pauses_a_venue_only_if_it_books_no_other_row(world: World) -> None:
     venue = add_venue(world.connection)
     others = world.opening(2, venue=venue)
     before: dict[str, Any] = {"blocks": 1, "blocked_at": EPOCH - timedelta(minutes=5), "attempts": 1}
@@ -43,7 +43,7 @@ def test_a_row_blocked_again_does_not_pause_a_venue_that_has_booked_others_in_th
     assert (world.row(row)["blocks"], paused_until(world, venue)) == (2, None)
 
 
-def test_a_row_blocked_again_pauses_a_venue_that_has_booked_nobody_meanwhile(world: World) -> None:
+def test_a_repeated_block_pauses_a_venue_that_books_no_other_row(world: World) -> None:
     venue = add_venue(world.connection)
     before: dict[str, Any] = {"blocks": 1, "blocked_at": EPOCH - timedelta(minutes=5), "attempts": 1}
     [row] = world.opening(1, at=-600, venue=venue, maybe_sent=True, **before)
@@ -52,7 +52,7 @@ def test_a_row_blocked_again_pauses_a_venue_that_has_booked_nobody_meanwhile(wor
     assert paused_until(world, venue) is not None
 
 
-def test_a_first_block_pauses_a_venue_although_it_has_booked_others(world: World) -> None:
+def test_a_first_block_pauses_a_venue_that_books_other_rows(world: World) -> None:
     venue = add_venue(world.connection)
     *others, row = world.opening(5, venue=venue)
     blocks(world, row)
@@ -70,7 +70,7 @@ def test_a_first_block_pauses_a_venue_although_it_has_booked_others(world: World
         (False, 2, 2, ("pending", None)),
     ],
 )
-def test_a_third_block_ends_a_row_without_a_question_only_where_nobody_can_be_asked(
+def test_a_third_block_ends_a_row_without_a_question_only_at_idempotent_venues(
     world: World, refused: int, attempts: int, end: tuple[str, str | None], *, idempotent: bool
 ) -> None:
     world.twin.protection = Protection.IDEMPOTENT if idempotent else Protection.DUPLICATES
@@ -83,7 +83,7 @@ def test_a_third_block_ends_a_row_without_a_question_only_where_nobody_can_be_as
     assert world.ends([row]) == [end]
 
 
-def test_a_block_of_the_question_that_follows_an_unclear_answer_pauses_the_venue(world: World) -> None:
+def test_a_blocked_confirmation_pauses_the_venue(world: World) -> None:
     venue = add_venue(world.connection)
     [row] = world.opening(1, venue=venue)
     world.twin.plan = lambda arrival: CallPlan(acts=False, answer=TwinReply(502 if arrival.method == "POST" else 429))
@@ -93,7 +93,7 @@ def test_a_block_of_the_question_that_follows_an_unclear_answer_pauses_the_venue
 
 
 @pytest.mark.parametrize("status", [403, 429])
-def test_a_block_of_the_second_call_that_tells_about_the_first_pauses_the_venue(world: World, status: int) -> None:
+def test_a_blocked_second_call_to_an_idempotent_venue_pauses_it(world: World, status: int) -> None:
     """Where a key books once, the venue is asked by sending the same key again."""
     world.twin.protection = Protection.IDEMPOTENT
     venue = add_venue(world.connection, idempotent=True)

@@ -52,7 +52,7 @@ async def minutes(gym: Gym, runs: int) -> None:
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_class_that_the_gym_changed_is_gone_after_a_second_look(gym: Gym, change: Change) -> None:
+def test_a_changed_class_is_gone_after_a_second_look(gym: Gym, change: Change) -> None:
     email, class_id = gym.member("ana"), gym.gym_class()
     row = gym.prebook(email, class_id)
 
@@ -71,7 +71,7 @@ def test_a_class_that_the_gym_changed_is_gone_after_a_second_look(gym: Gym, chan
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_list_that_was_seen_without_a_living_login_makes_no_class_gone(gym: Gym, change: Change) -> None:
+def test_a_timetable_read_without_a_login_makes_no_class_gone(gym: Gym, change: Change) -> None:
     email, class_id = gym.member("ana"), gym.gym_class()
     row = gym.prebook(email, class_id)
 

@@ -81,7 +81,7 @@ CALLS = ["open", "is_ready", "prepare", "book", "book, after the call", "confirm
 
 @pytest.mark.parametrize("raised", [Unforeseen(SECRET), asyncio.CancelledError(SECRET), TimeoutError(SECRET)])
 @pytest.mark.parametrize("at", CALLS)
-def test_an_exception_at_any_call_of_one_venues_booker_leaves_the_other_venues_booked(
+def test_an_exception_of_one_booker_does_not_affect_other_venues(
     world: World,
     capsys: pytest.CaptureFixture[str],
     at: str,
@@ -128,7 +128,7 @@ async def go_on(is_here: bool = True, *, seconds: float = 60) -> None:  # noqa: 
 
 
 @pytest.mark.parametrize("at", ["open", "book", "confirm", "close"])
-def test_a_booker_that_cannot_be_cancelled_keeps_the_run_from_no_end(world: World, at: str) -> None:
+def test_a_booker_that_ignores_cancellation_does_not_keep_the_run_from_ending(world: World, at: str) -> None:
     bad, good = add_venue(world.connection), add_venue(world.connection)
     bad_rows = world.opening(2, venue=bad, at=-1, maybe_sent=at == "confirm")
     good_rows = world.opening(2, venue=good)
@@ -162,7 +162,7 @@ def test_a_booker_that_cannot_be_cancelled_keeps_the_run_from_no_end(world: Worl
     assert len(world.sent()) == (4 if at in ("book", "close") else 2), "what goes on sends nothing more"
 
 
-def test_a_call_that_cannot_be_cancelled_is_not_sent_after_a_run_that_broke_off(world: World) -> None:
+def test_a_call_that_ignores_cancellation_is_not_sent_after_a_failed_run(world: World) -> None:
     """I1: its row was given back, long before the last start, and is somebody else's to call."""
     [row] = world.opening(1)
 
@@ -189,7 +189,7 @@ def test_a_call_that_cannot_be_cancelled_is_not_sent_after_a_run_that_broke_off(
     assert (booker.calls, world.row(row)["claimed_by"]) == ([], None)
 
 
-def test_a_venue_that_takes_for_ever_to_open_delays_no_other(world: World) -> None:
+def test_a_booker_that_never_opens_does_not_delay_other_venues(world: World) -> None:
     bad, good = add_venue(world.connection), add_venue(world.connection)
     bad_rows, good_rows = world.opening(2, venue=bad, at=-1), world.opening(2, venue=good)
 
@@ -210,7 +210,7 @@ def test_a_venue_that_takes_for_ever_to_open_delays_no_other(world: World) -> No
     assert [world.row(row)["claimed_by"] for row in bad_rows] == [None] * 2
 
 
-def test_a_venue_whose_connections_hang_holds_up_no_later_claim(world: World) -> None:
+def test_a_venue_with_hanging_connections_does_not_delay_a_later_claim(world: World) -> None:
     world.opening(6, at=-1)
     other = add_venue(world.connection)
 

@@ -24,7 +24,7 @@ CUT = CallPlan(acts=False, answer=DROP)
 
 
 @pytest.mark.parametrize("plan", [ACTED_AND_SILENT, SILENT])
-def test_a_call_cut_off_at_the_guard_is_unsure_and_stays_leased(world: World, plan: CallPlan) -> None:
+def test_a_call_cut_off_at_the_guard_keeps_its_lease(world: World, plan: CallPlan) -> None:
     [row] = world.opening(1)
     world.twin.script(row, plan)
     summary = world.run(world.invoke())
@@ -37,7 +37,7 @@ def test_a_call_cut_off_at_the_guard_is_unsure_and_stays_leased(world: World, pl
 
 @pytest.mark.parametrize(("plan", "end"), [(ACTED_AND_SILENT, RECONCILED), (SILENT, BOOKED), (CUT, BOOKED)])
 @pytest.mark.parametrize("protection", list(Protection))
-def test_after_the_lease_the_venue_is_asked_and_the_row_booked_once(
+def test_after_the_lease_the_row_is_confirmed_and_booked_once(
     world: World, plan: CallPlan, end: tuple[str, str], protection: Protection
 ) -> None:
     world.twin.protection = protection
@@ -48,7 +48,7 @@ def test_after_the_lease_the_venue_is_asked_and_the_row_booked_once(
     assert len(world.twin.ledger.bookings_of(row)) == 1
 
 
-def test_an_answer_lost_on_its_way_is_made_up_for_in_the_same_run(world: World) -> None:
+def test_a_lost_answer_is_confirmed_in_the_same_run(world: World) -> None:
     rows = world.opening(3)
     world.twin.script(rows[1], ACTED_AND_CUT)
     summary = world.run(world.invoke())
@@ -58,7 +58,7 @@ def test_an_answer_lost_on_its_way_is_made_up_for_in_the_same_run(world: World) 
 
 
 @pytest.mark.parametrize("status", [200, 202, 302, 408, 500, 502, 503])
-def test_an_answer_that_says_nothing_clear_is_made_sure_of(world: World, status: int) -> None:
+def test_an_unclear_answer_is_confirmed(world: World, status: int) -> None:
     acted, not_acted = world.opening(2)
     said = TwinReply(status, {"content-type": "text/html"}, b"<html>oops</html>")
     world.twin.script(acted, CallPlan(answer=said))
@@ -70,7 +70,7 @@ def test_an_answer_that_says_nothing_clear_is_made_sure_of(world: World, status:
     )
 
 
-def test_a_row_whose_holder_died_is_asked_about_before_anything_is_sent(world: World) -> None:
+def test_a_row_of_a_dead_run_is_confirmed_before_it_is_sent(world: World) -> None:
     booked, unsent = world.opening(2)
     set_clock(world.connection, EPOCH)
     assert claimed(world.connection, uuid4(), lease_ms=30_000) == [booked, unsent]
@@ -86,7 +86,7 @@ def test_a_row_whose_holder_died_is_asked_about_before_anything_is_sent(world: W
     assert [arrival.prebooking_id for arrival in world.twin.ledger.arrivals()] == [str(unsent)]
 
 
-def test_a_venue_that_cannot_tell_is_asked_again_and_nothing_is_sent(world: World) -> None:
+def test_nothing_is_sent_while_the_venue_cannot_tell(world: World) -> None:
     [row] = world.opening(1, expires_at=EPOCH + timedelta(seconds=290))
     world.twin.can_tell = False
     world.twin.script(row, ACTED_AND_SILENT)
@@ -103,7 +103,7 @@ async def later(world: World, seconds: float) -> None:
     await world.invoke()
 
 
-def test_a_refusal_in_doubt_is_final_only_when_the_venue_says_it_has_nothing(world: World) -> None:
+def test_a_refusal_of_a_row_in_doubt_is_confirmed_first(world: World) -> None:
     world.twin.protection = Protection.CAPACITY_FIRST
     [row] = world.opening(1, capacity=1)
     world.twin.script(row, CallPlan(delay_before=31, answer=HANG))  # it acts after the question, before the second call
@@ -119,7 +119,7 @@ def test_a_refusal_in_doubt_is_final_only_when_the_venue_says_it_has_nothing(wor
     assert len(world.twin.ledger.bookings_of(row)) == 1
 
 
-def test_a_refusal_in_doubt_ends_the_row_when_the_venue_confirms_it(world: World) -> None:
+def test_a_confirmed_refusal_of_a_row_in_doubt_is_final(world: World) -> None:
     lost, other = world.opening(2, capacity=1)
     world.twin.script(lost, SILENT)
     world.run(minutes(world, 2))
@@ -127,7 +127,9 @@ def test_a_refusal_in_doubt_ends_the_row_when_the_venue_confirms_it(world: World
 
 
 @pytest.mark.parametrize(("plan", "calls"), [(ACTED_AND_CUT, 2), (CUT, 2)])
-def test_an_idempotent_venue_is_asked_by_sending_the_same_key_again(world: World, plan: CallPlan, calls: int) -> None:
+def test_an_idempotent_venue_gets_the_same_key_again_instead_of_a_question(
+    world: World, plan: CallPlan, calls: int
+) -> None:
     world.twin.protection = Protection.IDEMPOTENT
     [row] = world.opening(1, venue=add_venue(world.connection, idempotent=True))
     world.twin.script(row, plan)
@@ -139,7 +141,7 @@ def test_an_idempotent_venue_is_asked_by_sending_the_same_key_again(world: World
 
 
 @pytest.mark.parametrize("status", [425, 422])
-def test_what_an_idempotent_venue_says_to_the_second_call_tells_nothing_of_the_first(world: World, status: int) -> None:
+def test_a_refused_second_call_to_an_idempotent_venue_proves_nothing_about_the_first(world: World, status: int) -> None:
     world.twin.protection = Protection.IDEMPOTENT
     [row] = world.opening(1, venue=add_venue(world.connection, idempotent=True))
     world.twin.script(row, CallPlan(acts=False, answer=TwinReply(502)), CallPlan(acts=False, answer=TwinReply(status)))
@@ -152,7 +154,7 @@ def test_what_an_idempotent_venue_says_to_the_second_call_tells_nothing_of_the_f
 
 @pytest.mark.parametrize("stopped", [{}, {"wall_stopped": True}, {"monotonic_stopped": True}])
 @pytest.mark.parametrize("seconds", [6.7, 12, 70])  # the last start is after 6 s, the guard after 8
-def test_an_instance_frozen_before_its_call_sends_nothing_when_it_thaws(
+def test_an_instance_that_was_frozen_sends_nothing_afterwards(
     world: World, seconds: float, stopped: dict[str, bool]
 ) -> None:
     rows = world.opening(30)
@@ -173,7 +175,7 @@ def test_an_instance_frozen_before_its_call_sends_nothing_when_it_thaws(
     assert {status for status, _ in world.ends(rows)} == {"completed"}
 
 
-def test_nothing_is_sent_for_a_class_that_begins_while_its_row_waits_in_line(world: World) -> None:
+def test_nothing_is_sent_for_a_class_that_begins_while_its_row_is_in_the_queue(world: World) -> None:
     venue = add_venue(world.connection)
     world.opening(20, venue=venue)
     [row] = world.opening(1, venue=venue, expires_at=EPOCH + timedelta(seconds=0.5))
@@ -182,7 +184,7 @@ def test_nothing_is_sent_for_a_class_that_begins_while_its_row_waits_in_line(wor
     assert str(row) not in [arrival.prebooking_id for arrival in world.twin.ledger.arrivals()]
 
 
-def test_a_row_settled_by_somebody_else_meanwhile_is_left_alone(world: World) -> None:
+def test_a_row_that_another_run_has_taken_over_is_not_settled(world: World) -> None:
     [row] = world.opening(1)
     world.twin.script(row, CallPlan(delay_after=1))
 
@@ -199,7 +201,7 @@ def test_a_row_settled_by_somebody_else_meanwhile_is_left_alone(world: World) ->
 TAKEN_OVER = "update public.prebookings set claimed_by = %s where id = %s"
 
 
-def test_a_venue_that_answers_a_question_with_429_is_asked_no_more_and_left_alone(world: World) -> None:
+def test_a_confirmation_answered_with_429_pauses_the_venue(world: World) -> None:
     rows = world.opening(20, maybe_sent=True)
     world.twin.plan = lambda _: CallPlan(acts=False, answer=TwinReply(429))
     world.run(world.invoke())
@@ -209,7 +211,7 @@ def test_a_venue_that_answers_a_question_with_429_is_asked_no_more_and_left_alon
     assert len(world.twin.ledger.arrivals(None)) <= 2
 
 
-def test_a_doubtful_row_that_became_unreadable_is_not_said_to_have_failed(world: World) -> None:
+def test_a_row_in_doubt_that_became_unreadable_does_not_fail(world: World) -> None:
     [row] = world.opening(1)
     world.twin.script(row, ACTED_AND_SILENT)
     world.run(world.invoke())
@@ -219,7 +221,7 @@ def test_a_doubtful_row_that_became_unreadable_is_not_said_to_have_failed(world:
     assert world.ends([row]) == [("pending", None)]
 
 
-def test_a_row_that_only_it_is_blocked_ends_at_an_idempotent_venue_too(world: World) -> None:
+def test_the_only_blocked_row_of_an_idempotent_venue_is_rejected(world: World) -> None:
     world.twin.protection = Protection.IDEMPOTENT
     blocked, *others = world.opening(5, venue=add_venue(world.connection, idempotent=True))
 

@@ -16,7 +16,7 @@ from tests.support.world import World
 CLAIM, END = "claim_due_prebookings_v1", "finish_run_v1"
 
 
-def test_a_row_held_by_the_run_and_locked_for_long_keeps_the_run_from_no_end(world: World) -> None:
+def test_a_row_that_stays_locked_does_not_keep_the_run_from_ending(world: World) -> None:
     rows = world.opening(2)
     world.venue_wire.refuses = lambda _: True
     other = world.database.connect()
@@ -31,7 +31,7 @@ def test_a_row_held_by_the_run_and_locked_for_long_keeps_the_run_from_no_end(wor
     assert world.run(steps()).execution_time_ms < 2000
 
 
-def test_after_the_last_start_a_run_does_not_even_connect(world: World) -> None:
+def test_no_connection_is_opened_after_the_last_start(world: World) -> None:
     rows = world.opening(40)
     connected: list[float] = []
 
@@ -49,9 +49,7 @@ def test_after_the_last_start_a_run_does_not_even_connect(world: World) -> None:
 
 
 @pytest.mark.parametrize(("maybe_sent", "outcome"), [(False, "expired"), (True, "unknown")])
-def test_a_run_that_only_ends_what_nobody_booked_in_time_says_so_and_is_recorded(
-    world: World, outcome: str, *, maybe_sent: bool
-) -> None:
+def test_a_run_that_only_expires_rows_is_recorded(world: World, outcome: str, *, maybe_sent: bool) -> None:
     rows = world.opening(2, at=-30, expires_at=EPOCH - timedelta(seconds=1), maybe_sent=maybe_sent)
     summary = world.run(world.invoke())
     assert world.ends(rows) == [("failed", outcome)] * 2
@@ -59,7 +57,7 @@ def test_a_run_that_only_ends_what_nobody_booked_in_time_says_so_and_is_recorded
     assert run_row(world.connection, summary.instance_id)["summary"]["outcomes"] == {outcome: 2}
 
 
-def test_a_row_that_is_locked_at_the_very_end_of_a_run_is_no_fault(world: World) -> None:
+def test_a_row_locked_at_the_end_of_a_run_is_no_failure(world: World) -> None:
     """There is no time to ask for it again: one more call would be cut off, and look like one."""
     [hanging], [locked] = world.opening(1), world.opening(1)
     world.twin.script(hanging, CallPlan(answer=HANG))
@@ -83,7 +81,7 @@ def test_a_row_that_is_locked_at_the_very_end_of_a_run_is_no_fault(world: World)
     assert world.wire.calls.count(END) == 1
 
 
-def test_a_run_whose_first_try_went_unanswered_is_closed_although_others_claimed_meanwhile(world: World) -> None:
+def test_a_run_whose_first_claim_was_lost_is_closed_although_later_tries_were_busy(world: World) -> None:
     """That try may be carried out late: it must not lease anything to a run that is over."""
     [row] = world.opening(1, at=60)
     other = world.database.connect()
@@ -107,7 +105,7 @@ def test_a_run_whose_first_try_went_unanswered_is_closed_although_others_claimed
     assert world.row(row)["claimed_by"] is None
 
 
-def test_a_run_is_recorded_although_its_last_claim_found_nothing(world: World) -> None:
+def test_a_run_is_recorded_although_its_last_claim_was_empty(world: World) -> None:
     world.opening(1)
     summary = world.run(world.invoke())
     recorded = run_row(world.connection, summary.instance_id)

@@ -23,19 +23,19 @@ from tests.support.world import World
 FINAL = COMPLETED | FAILED | ENDED_BY_DATABASE
 
 
-def test_every_final_outcome_rests_on_some_evidence_and_no_other_outcome_does() -> None:
+def test_only_final_outcomes_are_proven_by_evidence() -> None:
     """I8."""
     for kind in Kind:
         assert any(proves(evidence, kind) for evidence in Evidence) is (kind in FINAL), kind
 
 
-def test_only_the_passing_of_the_end_proves_what_the_database_alone_writes() -> None:
+def test_only_expiry_proves_the_outcomes_that_the_database_writes() -> None:
     for kind in ENDED_BY_DATABASE:
         assert [evidence for evidence in Evidence if proves(evidence, kind)] == [Evidence.EXPIRY]
 
 
 @pytest.mark.parametrize("kind", sorted(Kind))
-def test_a_claim_can_write_just_what_some_evidence_of_a_run_proves(database: Database, kind: Kind) -> None:
+def test_a_run_can_write_exactly_the_outcomes_that_its_evidence_proves(database: Database, kind: Kind) -> None:
     owner, instance = database.connection, uuid4()
     row = add_prebooking(owner, add_venue(owner))
     assert claimed(owner, instance) == [row]
@@ -53,7 +53,7 @@ def writes(connection: Connection, row: UUID, instance: UUID, kind: Kind) -> boo
 
 
 @pytest.mark.parametrize("kind", sorted(Kind))
-def test_an_answer_ends_a_row_just_when_the_table_says_so(world: World, kind: Kind) -> None:
+def test_an_answer_is_final_exactly_when_the_table_says_so(world: World, kind: Kind) -> None:
     [row] = world.opening(1)
     world.use(ScriptedBooker(answer=Outcome(kind)))
     world.run(world.invoke())
@@ -62,9 +62,7 @@ def test_an_answer_ends_a_row_just_when_the_table_says_so(world: World, kind: Ki
 
 
 @pytest.mark.parametrize("kind", sorted(Kind))
-def test_what_a_venue_says_when_asked_after_the_lease_ends_a_row_just_when_it_has_the_place(
-    world: World, kind: Kind
-) -> None:
+def test_a_confirmation_is_final_exactly_when_the_table_says_so(world: World, kind: Kind) -> None:
     [row] = world.opening(1, maybe_sent=True)
     booker = world.use(ScriptedBooker(answer=Outcome(Kind.UNSURE), found=Outcome(kind)))
     world.run(world.invoke())
@@ -75,7 +73,7 @@ def test_what_a_venue_says_when_asked_after_the_lease_ends_a_row_just_when_it_ha
 
 
 @pytest.mark.parametrize("kind", sorted(FAILED))
-def test_a_login_that_is_missing_ends_a_row_only_when_the_venue_refuses_it(world: World, kind: Kind) -> None:
+def test_a_missing_login_is_final_exactly_when_the_table_says_so(world: World, kind: Kind) -> None:
     [row] = world.opening(1)
     world.use(ScriptedBooker(ready=False, login=Outcome(kind)))
     world.run(world.invoke())
@@ -83,7 +81,7 @@ def test_a_login_that_is_missing_ends_a_row_only_when_the_venue_refuses_it(world
 
 
 @pytest.mark.parametrize("kind", sorted(FAILED))
-def test_a_disputed_answer_becomes_a_refusal_only_when_asked_after_the_lease(world: World, kind: Kind) -> None:
+def test_a_disputed_answer_is_final_only_after_a_confirmation_after_the_lease(world: World, kind: Kind) -> None:
     [row] = world.opening(1)
     disputed = Outcome(Kind.UNSURE, if_not_booked=kind)
     booker = world.use(ScriptedBooker(answer=disputed, found=Outcome(Kind.NOT_BOOKED)))
@@ -99,7 +97,7 @@ def test_a_disputed_answer_becomes_a_refusal_only_when_asked_after_the_lease(wor
     assert len(booker.calls) == (1 if proves(Evidence.QUESTION_AFTER_LEASE, kind) else 2)
 
 
-def test_four_unclear_calls_and_no_place_are_a_refusal(world: World) -> None:
+def test_four_unclear_calls_without_a_booking_are_a_rejection(world: World) -> None:
     [row] = world.opening(1)
     booker = world.use(ScriptedBooker(answer=Outcome(Kind.UNSURE), found=Outcome(Kind.NOT_BOOKED)))
     world.run(minutes(world, 6))
@@ -125,7 +123,7 @@ def test_clear_answers_do_not_count_as_unclear_calls(world: World, clear: Kind) 
     assert world.row(row)["outcome"] == "booked"
 
 
-def test_too_early_is_final_after_a_quarter_of_an_hour_and_asked_once_a_minute(world: World) -> None:
+def test_too_early_is_tried_once_per_minute_and_final_after_15_minutes(world: World) -> None:
     [row] = world.opening(1)
     booker = world.use(ScriptedBooker(answer=Outcome(Kind.TOO_EARLY)))
 
@@ -144,7 +142,7 @@ def test_too_early_is_final_after_a_quarter_of_an_hour_and_asked_once_a_minute(w
 
 
 @pytest.mark.parametrize("late", [2, 6, 13])
-def test_a_gym_that_opens_minutes_late_is_booked(world: World, late: int) -> None:
+def test_a_venue_that_opens_minutes_late_is_booked(world: World, late: int) -> None:
     world.twin.skew = timedelta(minutes=-late)
     [row] = world.opening(1)
     world.run(minutes(world, late + 2))
@@ -152,7 +150,7 @@ def test_a_gym_that_opens_minutes_late_is_booked(world: World, late: int) -> Non
 
 
 @pytest.mark.parametrize("behind", [2.5, 5.0, 50.0])
-def test_triggers_that_come_at_once_end_no_row_at_a_venue_whose_clock_is_behind(world: World, behind: float) -> None:
+def test_three_triggers_in_a_row_end_no_row_at_a_venue_whose_clock_is_slow(world: World, behind: float) -> None:
     """Three triggers within 3.3 seconds."""
     world.twin.skew = timedelta(seconds=-behind)
     [row] = world.opening(1)
@@ -169,7 +167,7 @@ def test_triggers_that_come_at_once_end_no_row_at_a_venue_whose_clock_is_behind(
     assert world.ends([row]) == [("completed", "booked")]
 
 
-def test_a_class_that_the_venue_no_longer_lists_is_gone_only_after_a_second_look(world: World) -> None:
+def test_a_missing_class_is_gone_only_after_a_second_look(world: World) -> None:
     [row] = world.opening(1, maybe_sent=True)
     world.use(ScriptedBooker(found=Outcome(Kind.MISSING)))
     world.run(world.invoke())
@@ -179,14 +177,14 @@ def test_a_class_that_the_venue_no_longer_lists_is_gone_only_after_a_second_look
 
 
 @pytest.mark.parametrize(("seconds", "end"), [(59, ("pending", None)), (60, ("failed", "class_gone"))])
-def test_two_looks_within_a_minute_are_one(world: World, seconds: float, end: tuple[str, str | None]) -> None:
+def test_two_looks_within_a_minute_count_as_one(world: World, seconds: float, end: tuple[str, str | None]) -> None:
     [row] = world.opening(1, at=-600, maybe_sent=True, missing_since=EPOCH - timedelta(seconds=seconds))
     world.use(ScriptedBooker(found=Outcome(Kind.MISSING)))
     world.run(world.invoke())
     assert world.ends([row]) == [end]
 
 
-def test_questions_about_a_row_come_less_and_less_often(world: World) -> None:
+def test_confirmations_of_a_row_become_rarer(world: World) -> None:
     [row] = world.opening(1, maybe_sent=True)
     asked: list[float] = []
 
@@ -204,7 +202,7 @@ def test_questions_about_a_row_come_less_and_less_often(world: World) -> None:
     assert len(asked) <= 8
 
 
-def test_a_row_that_is_not_at_the_venue_can_be_cancelled_again(world: World) -> None:
+def test_a_row_that_is_not_at_the_venue_can_be_cancelled(world: World) -> None:
     [row] = world.opening(1, maybe_sent=True)
     world.use(ScriptedBooker(answer=Outcome(Kind.NOT_SENT), found=Outcome(Kind.NOT_BOOKED)))
     world.run(world.invoke())

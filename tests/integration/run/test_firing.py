@@ -31,7 +31,7 @@ def order(world: World) -> list[str]:
 
 
 @pytest.mark.parametrize("members", [10, 40, 90])
-def test_due_rows_leave_in_order_fifty_milliseconds_apart_without_drifting(world: World, members: int) -> None:
+def test_due_rows_are_sent_in_order_50_ms_apart_without_drift(world: World, members: int) -> None:
     rows = world.opening(members)
     summary = world.run(world.invoke())
     assert order(world) == [str(row) for row in rows]
@@ -53,21 +53,21 @@ class BusyClock(VirtualClock):
         return self._last
 
 
-def test_the_instants_in_the_rows_are_fifty_milliseconds_apart_however_busy_the_machine_is(world: World) -> None:
+def test_recorded_send_times_are_50_ms_apart_on_a_busy_machine(world: World) -> None:
     rows = world.opening(20)
     world.run(world.invoke(clock=BusyClock()))
     fired = [world.row(row)["fired_at"] for row in rows]
     assert min((later - earlier).total_seconds() for earlier, later in pairwise(fired)) >= 0.05 - 2e-6
 
 
-def test_rows_leave_by_opening_then_by_when_they_were_made(world: World) -> None:
+def test_rows_are_sent_by_opening_then_by_creation(world: World) -> None:
     venue = add_venue(world.connection)
     late, early = world.opening(3, at=-1, venue=venue), world.opening(3, at=-2, venue=venue)
     world.run(world.invoke())
     assert order(world) == [str(row) for row in early + late]
 
 
-def test_rows_within_the_lead_are_held_and_leave_at_their_opening(world: World) -> None:
+def test_rows_within_the_lead_are_held_until_their_opening(world: World) -> None:
     rows = world.opening(5, at=2.5)
     summary = world.run(world.invoke(LEAD_SECONDS="3"))
     assert world.ends(rows) == [BOOKED] * 5
@@ -78,7 +78,7 @@ def test_rows_within_the_lead_are_held_and_leave_at_their_opening(world: World) 
     assert kept == (summary.lateness_ms,)
 
 
-def test_a_database_clock_a_little_behind_the_trigger_makes_no_opening_a_minute_late(world: World) -> None:
+def test_a_slightly_slow_database_clock_delays_no_opening_by_a_minute(world: World) -> None:
     """Who sets no LEAD_SECONDS has a lead of a second: the trigger's second 0 is 0.25 s too early for the database."""
     rows = world.opening(2, at=0.25)
     world.run(world.invoke())
@@ -86,7 +86,7 @@ def test_a_database_clock_a_little_behind_the_trigger_makes_no_opening_a_minute_
     assert all(0 <= sent - 0.25 < 0.15 for sent in world.sent())
 
 
-def test_without_a_lead_nothing_is_taken_before_its_opening(world: World) -> None:
+def test_without_a_lead_nothing_is_claimed_before_its_opening(world: World) -> None:
     rows = world.opening(2, at=0.5)
     summary = world.run(world.invoke(LEAD_SECONDS="0"))
     assert (world.sent(), world.ends(rows)) == ([], [("pending", None)] * 2)
@@ -95,7 +95,7 @@ def test_without_a_lead_nothing_is_taken_before_its_opening(world: World) -> Non
 
 
 @pytest.mark.parametrize("triggers", [2, 10])
-def test_overlapping_triggers_all_succeed_and_fire_each_row_once(world: World, triggers: int) -> None:
+def test_overlapping_triggers_succeed_and_send_each_row_once(world: World, triggers: int) -> None:
     venue = add_venue(world.connection)
     rows = world.opening(12, at=-1, venue=venue) + world.opening(12, at=0, venue=venue)
 
@@ -110,7 +110,7 @@ def test_overlapping_triggers_all_succeed_and_fire_each_row_once(world: World, t
     assert world.twin.ledger.double_bookings() == {}
 
 
-def test_a_venue_that_hangs_delays_no_other(world: World) -> None:
+def test_a_hanging_venue_does_not_delay_others(world: World) -> None:
     stuck, free = world.opening(3), world.opening(3)
     for row in stuck:
         world.twin.script(row, CallPlan(acts=False, answer=HANG))
@@ -121,7 +121,7 @@ def test_a_venue_that_hangs_delays_no_other(world: World) -> None:
     assert summary.success
 
 
-def test_rows_added_while_a_run_fires_are_taken_by_the_same_run(world: World) -> None:
+def test_rows_added_during_a_run_are_booked_by_it(world: World) -> None:
     venue = add_venue(world.connection)
     rows = world.opening(20, venue=venue)
 
@@ -135,7 +135,7 @@ def test_rows_added_while_a_run_fires_are_taken_by_the_same_run(world: World) ->
     assert world.run(steps()) == [BOOKED] * 21
 
 
-def test_what_does_not_fit_before_the_last_start_stays_for_the_next_run(world: World) -> None:
+def test_rows_that_do_not_fit_before_the_last_start_wait_for_the_next_run(world: World) -> None:
     rows = world.opening(150)
 
     summary = world.run(world.invoke())
@@ -146,7 +146,7 @@ def test_what_does_not_fit_before_the_last_start_stays_for_the_next_run(world: W
     assert world.ends(rows) == [BOOKED] * 150
 
 
-def test_calls_on_cold_connections_do_not_overtake_each_other(world: World) -> None:
+def test_slow_handshakes_do_not_change_the_order(world: World) -> None:
     rows = world.opening(6)
     handshakes = iter([0.3, 0.001, 0.2, 0.001, 0.25, 0.001])
     world.venue_wire.connect = lambda _: next(handshakes)
@@ -155,7 +155,7 @@ def test_calls_on_cold_connections_do_not_overtake_each_other(world: World) -> N
     assert min(gaps(world.sent())) >= 0.05 - 1e-9
 
 
-def test_forty_leave_within_two_seconds_although_every_connection_takes_a_while(world: World) -> None:
+def test_forty_rows_are_sent_within_two_seconds_despite_slow_handshakes(world: World) -> None:
     rows = world.opening(40, at=3.0)
     world.venue_wire.connect = 0.19
     world.run(world.invoke(LEAD_SECONDS="3"))
@@ -163,7 +163,7 @@ def test_forty_leave_within_two_seconds_although_every_connection_takes_a_while(
     assert world.sent()[-1] - world.sent()[0] == pytest.approx(39 * 0.05, abs=1e-6)
 
 
-def test_a_connection_that_fails_twice_is_tried_again_and_keeps_the_order(world: World) -> None:
+def test_a_refused_connection_is_tried_again_in_order(world: World) -> None:
     rows = world.opening(4)
     refusals = iter([True, False, False, False, True])  # all four connect at once; the first fails twice
     world.venue_wire.refuses = lambda _: next(refusals, False)
@@ -172,7 +172,7 @@ def test_a_connection_that_fails_twice_is_tried_again_and_keeps_the_order(world:
     assert world.ends(rows) == [BOOKED] * 4
 
 
-def test_a_venue_out_of_reach_gives_all_rows_back_unsent(world: World) -> None:
+def test_rows_of_an_unreachable_venue_are_released_unsent(world: World) -> None:
     rows = world.opening(10)
     world.venue_wire.refuses = lambda _: True
     summary = world.run(world.invoke())
@@ -192,7 +192,7 @@ def test_a_venue_out_of_reach_gives_all_rows_back_unsent(world: World) -> None:
     assert order(world) == [str(row) for row in rows]
 
 
-def test_a_row_that_is_no_booking_fails_alone(world: World) -> None:
+def test_unsendable_and_unreadable_rows_fail_alone(world: World) -> None:
     venue = add_venue(world.connection)
     good = world.opening(2, venue=venue)
     unsayable = add_prebooking(world.connection, venue, booking_data={"class_id": "bad"}, available_at=EPOCH)
@@ -212,9 +212,7 @@ def test_a_row_that_is_no_booking_fails_alone(world: World) -> None:
         (1, 1, [BOOKED, ("completed", "waitlisted"), ("failed", "full")]),
     ],
 )
-def test_the_class_goes_to_those_who_came_first(
-    world: World, capacity: int, waiting: int, ends: list[tuple[str, str]]
-) -> None:
+def test_places_go_to_the_first_rows(world: World, capacity: int, waiting: int, ends: list[tuple[str, str]]) -> None:
     rows = world.opening(3, capacity=capacity, waiting=waiting)
     summary = world.run(world.invoke())
     assert world.ends(rows) == ends
@@ -222,7 +220,7 @@ def test_the_class_goes_to_those_who_came_first(
     assert world.row(rows[2])["error_message"] == "The class was full."
 
 
-def test_too_early_is_asked_again_at_most_three_times_a_quarter_second_apart(world: World) -> None:
+def test_too_early_is_tried_again_three_times_250_ms_apart(world: World) -> None:
     world.twin.skew = timedelta(milliseconds=-700)
     rows = world.opening(1)
     summary = world.run(world.invoke())
@@ -233,7 +231,7 @@ def test_too_early_is_asked_again_at_most_three_times_a_quarter_second_apart(wor
     assert summary.outcomes == {"booked": 1}
 
 
-def test_too_early_for_a_quarter_of_an_hour_is_the_end_and_for_less_it_is_not(world: World) -> None:
+def test_too_early_is_final_after_15_minutes_of_runs(world: World) -> None:
     world.twin.skew = timedelta(hours=-1)
     rows = world.opening(1)
     ends = []
@@ -249,7 +247,7 @@ def test_too_early_for_a_quarter_of_an_hour_is_the_end_and_for_less_it_is_not(wo
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 405, 429])
-def test_a_venue_that_blocks_us_is_left_alone_and_the_rest_goes_back_unsent(world: World, status: int) -> None:
+def test_a_blocking_venue_is_paused_and_its_other_rows_released(world: World, status: int) -> None:
     rows = world.opening(20)
     world.twin.script(rows[2], CallPlan(acts=False, answer=TwinReply(status)))
     summary = world.run(world.invoke())
@@ -267,7 +265,7 @@ def test_a_venue_that_blocks_us_is_left_alone_and_the_rest_goes_back_unsent(worl
     assert len(world.twin.ledger.arrivals()) == arrived, "nothing is sent to a venue that is paused"
 
 
-def test_another_opening_may_follow_a_settled_call_only_after_the_stagger(world: World) -> None:
+def test_an_added_row_is_sent_only_after_the_stagger(world: World) -> None:
     world.venue_wire.there = world.venue_wire.back = 0.0
     world.wire.there = world.wire.back = 0.001
     venue = add_venue(world.connection)
@@ -290,7 +288,7 @@ def test_another_opening_may_follow_a_settled_call_only_after_the_stagger(world:
 @pytest.mark.parametrize(
     "poison", ['{"n": 1e5000}', '{"n": ' + "[" * 3000 + "]" * 3000 + "}", '{"n":' * 101 + "1" + "}" * 101]
 )
-def test_data_that_no_reader_can_take_spoils_its_own_row_and_no_other(world: World, poison: str) -> None:
+def test_unreadable_data_fails_only_its_own_row(world: World, poison: str) -> None:
     venue = add_venue(world.connection)
     good = world.opening(2, venue=venue)
     bad = add_prebooking(world.connection, venue, booking_data={"class_id": "poison"}, available_at=EPOCH)
@@ -299,7 +297,7 @@ def test_data_that_no_reader_can_take_spoils_its_own_row_and_no_other(world: Wor
     assert world.ends([*good, bad]) == [BOOKED, BOOKED, ("failed", "bad_data")]
 
 
-def test_nobody_behind_a_row_that_cannot_be_built_overtakes_those_before_it(world: World) -> None:
+def test_rows_behind_an_unsendable_row_do_not_overtake_earlier_rows(world: World) -> None:
     venue = add_venue(world.connection)
     first = world.opening(1, venue=venue)
     world.connection.execute(UNSAYABLE, world.opening(1, venue=venue, booking_data={"class_id": "bad"}))
@@ -310,7 +308,7 @@ def test_nobody_behind_a_row_that_cannot_be_built_overtakes_those_before_it(worl
     assert order(world) == [str(row) for row in first + rest]
 
 
-def test_too_early_comes_to_an_end_at_a_venue_that_takes_its_time_to_say_so(world: World) -> None:
+def test_too_early_is_final_at_a_slow_venue(world: World) -> None:
     world.twin.skew = timedelta(hours=-1)
     [row] = world.opening(1)
     world.twin.plan = lambda _: CallPlan(delay_after=1.9)
@@ -318,13 +316,13 @@ def test_too_early_comes_to_an_end_at_a_venue_that_takes_its_time_to_say_so(worl
     assert world.ends([row]) == [("failed", "too_early")]
 
 
-def test_a_last_slot_just_before_the_last_start_is_no_fault(world: World) -> None:
+def test_a_slot_just_before_the_last_start_is_no_failure(world: World) -> None:
     world.wire.there = world.wire.back = 0.03
     world.opening(150)
     assert world.run(world.invoke()).success
 
 
-def test_a_row_that_is_cleared_does_not_wait_behind_one_that_is_held(world: World) -> None:
+def test_a_confirmed_row_does_not_wait_behind_a_held_row(world: World) -> None:
     venue = add_venue(world.connection)
     [doubtful] = world.opening(1, at=-1, venue=venue, maybe_sent=True)
     world.opening(1, at=5, venue=venue)

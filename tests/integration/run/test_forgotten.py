@@ -46,7 +46,7 @@ class Firewall(ScriptedBooker):
         return Outcome(Kind.BOOKED if row.id in self.booked else Kind.NOT_BOOKED)
 
 
-def test_a_class_that_was_seen_again_is_not_gone_at_the_next_look_that_misses_it(world: World) -> None:
+def test_a_class_that_was_seen_again_is_not_gone_at_the_next_miss(world: World) -> None:
     """I4: the call that was made when it was seen may have got the place."""
     [row] = world.opening(1, maybe_sent=True)
     # The venue is asked after the call without a clear answer, too.
@@ -55,7 +55,7 @@ def test_a_class_that_was_seen_again_is_not_gone_at_the_next_look_that_misses_it
     assert world.ends([row]) == [("completed", "reconciled")]
 
 
-def test_a_call_that_a_dead_run_has_not_noted_is_not_taken_for_one_that_was_blocked(world: World) -> None:
+def test_an_unrecorded_call_of_a_dead_run_does_not_count_as_blocked(world: World) -> None:
     """I4: the call may have got the place."""
     [row] = world.opening(1)
 
@@ -77,7 +77,7 @@ def test_a_call_that_a_dead_run_has_not_noted_is_not_taken_for_one_that_was_bloc
 
 
 @pytest.mark.parametrize("found", [0, 1])
-def test_a_question_that_a_venue_answers_is_no_sign_that_it_books_others(world: World, found: int) -> None:
+def test_an_answered_confirmation_does_not_prove_that_the_venue_books_others(world: World, found: int) -> None:
     rows = world.opening(12)
     booker = world.use(Firewall())
 

@@ -23,7 +23,7 @@ def script(world: World, function: str, *losses: str) -> None:
     world.wire.loses = lambda called: left.popleft() if called == function and left else ""
 
 
-def test_a_hundred_calls_that_hang_are_cut_at_the_guard_and_none_is_wrongly_failed(world: World) -> None:
+def test_a_hundred_hanging_calls_are_cut_at_the_guard_and_stay_pending(world: World) -> None:
     rows = world.opening(100)
     world.twin.plan = lambda _: CallPlan(answer=HANG)
     summary = world.run(world.invoke())  # and no task is left: the virtual loop looks
@@ -48,7 +48,7 @@ def test_no_outcome_is_lost_at_the_guard(world: World) -> None:
         world.connection.execute("truncate public.prebookings")
 
 
-def test_a_row_between_two_asks_at_the_guard_goes_back_with_its_clear_answer(world: World) -> None:
+def test_a_row_between_two_calls_at_the_guard_is_released(world: World) -> None:
     [row] = world.opening(1)
     world.twin.skew -= world.twin.skew.resolution * 3_600_000_000
     summary = world.run(world.invoke(guard=2.4))  # asked at 0.03 and 0.32; the last start is at 0.4
@@ -59,7 +59,7 @@ def test_a_row_between_two_asks_at_the_guard_goes_back_with_its_clear_answer(wor
     assert summary.details["released"] == 1
 
 
-def test_an_answer_of_the_claim_that_is_lost_is_asked_for_again_and_nothing_is_taken_twice(world: World) -> None:
+def test_a_claim_whose_answer_was_lost_is_repeated_and_claims_nothing_twice(world: World) -> None:
     rows = world.opening(150)
     script(world, "claim_due_prebookings_v1", "after")
     summary = world.run(world.invoke())
@@ -69,7 +69,7 @@ def test_an_answer_of_the_claim_that_is_lost_is_asked_for_again_and_nothing_is_t
 
 
 @pytest.mark.parametrize("loss", ["before", "after", "hangs"])
-def test_when_no_claim_is_answered_the_run_says_so_and_holds_nothing_back(world: World, loss: str) -> None:
+def test_a_run_without_an_answered_claim_fails_and_holds_no_row(world: World, loss: str) -> None:
     rows = world.opening(3)
     script(world, "claim_due_prebookings_v1", loss, loss, loss)
     summary = world.run(world.invoke())
@@ -83,7 +83,7 @@ def test_when_no_claim_is_answered_the_run_says_so_and_holds_nothing_back(world:
 
 @pytest.mark.parametrize("function", ["complete_prebooking_v1", "finish_run_v1"])
 @pytest.mark.parametrize("loss", ["before", "after"])
-def test_a_write_whose_answer_is_lost_is_repeated_and_counts_once(world: World, function: str, loss: str) -> None:
+def test_a_write_whose_answer_was_lost_is_repeated_and_counts_once(world: World, function: str, loss: str) -> None:
     rows = world.opening(2)
     script(world, function, loss, loss)
     summary = world.run(world.invoke())
@@ -93,7 +93,7 @@ def test_a_write_whose_answer_is_lost_is_repeated_and_counts_once(world: World, 
 
 
 @pytest.mark.parametrize("loss", ["before", "after", "hangs"])
-def test_an_outcome_that_cannot_be_written_is_found_at_the_venue_later(world: World, loss: str) -> None:
+def test_an_outcome_that_cannot_be_written_is_reconciled_later(world: World, loss: str) -> None:
     rows = world.opening(2)
     script(world, "complete_prebooking_v1", *[loss] * 6)
 
@@ -110,7 +110,7 @@ def test_an_outcome_that_cannot_be_written_is_found_at_the_venue_later(world: Wo
     assert len(world.twin.ledger.bookings()) == 2
 
 
-def test_a_database_that_goes_away_after_the_claim_costs_the_answer_and_no_booking(world: World) -> None:
+def test_a_database_that_hangs_after_the_claim_costs_no_booking(world: World) -> None:
     rows = world.opening(5)
     world.wire.loses = lambda called: "hangs" if called != "claim_due_prebookings_v1" else ""
 
@@ -127,7 +127,7 @@ def test_a_database_that_goes_away_after_the_claim_costs_the_answer_and_no_booki
     assert len(world.twin.ledger.arrivals()) == 5
 
 
-def test_an_error_nobody_foresaw_is_answered_with_500_and_the_rows_go_back(world: World) -> None:
+def test_an_unexpected_error_fails_the_run_and_releases_the_rows(world: World) -> None:
     rows = world.opening(3)
 
     def broken(_: object) -> float:
@@ -139,7 +139,7 @@ def test_an_error_nobody_foresaw_is_answered_with_500_and_the_rows_go_back(world
     assert [row["claimed_by"] for row in map(world.row, rows)] == [None] * 3
 
 
-def test_while_another_invocation_claims_the_answer_is_that_it_does(world: World) -> None:
+def test_a_run_that_cannot_claim_because_another_run_claims_succeeds(world: World) -> None:
     [row] = world.opening(1)
     other = world.database.connect()
     for function in (b"claim_due_prebookings_v1", b"finish_run_v1"):
@@ -152,7 +152,7 @@ def test_while_another_invocation_claims_the_answer_is_that_it_does(world: World
     assert world.ends([row]) == [("pending", None)]
 
 
-def test_a_claim_is_asked_for_again_until_the_other_invocation_is_done(world: World) -> None:
+def test_a_claim_is_repeated_until_the_other_run_has_claimed(world: World) -> None:
     rows = world.opening(1)
     other = world.database.connect()
     other.execute("alter function public.claim_due_prebookings_v1 set lock_timeout = '10ms'")
@@ -175,7 +175,7 @@ def test_a_request_with_no_time_left_claims_nothing(world: World) -> None:
     assert (world.wire.calls, world.ends([row])) == (["claims_since_v1"], [("pending", None)])
 
 
-def test_a_claim_whose_answer_was_lost_is_given_back_although_all_later_tries_were_busy(world: World) -> None:
+def test_a_claim_whose_answer_was_lost_is_released_although_later_tries_were_busy(world: World) -> None:
     rows = world.opening(3)
     other = world.database.connect()
     other.execute("alter function public.claim_due_prebookings_v1 set lock_timeout = '10ms'")

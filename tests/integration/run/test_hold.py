@@ -76,40 +76,40 @@ async def leaves(time: DatabaseTime, opening: datetime) -> float:
     return (database - opening).total_seconds()
 
 
-def test_one_answer_alone_leaves_the_first_byte_as_late_as_its_way_back(database: Database) -> None:
+def test_with_one_answer_the_first_byte_is_as_late_as_the_way_back(database: Database) -> None:
     late = held(Network(database, [(0.01, 0.1)]), hold=False)
     assert 0.1 <= late < 0.101
 
 
 @pytest.mark.parametrize("first", [0.02, 0.05, 0.1, 0.5])
-def test_with_a_network_of_20_ms_the_first_byte_leaves_within_12_ms(database: Database, first: float) -> None:
+def test_on_a_network_of_20_ms_the_first_byte_is_at_most_12_ms_late(database: Database, first: float) -> None:
     """The claim's answer may be slow, the questions' answers are as the network is."""
     late = held(Network(database, [(0.01, first), *[(0.01, 0.01)] * QUESTIONS]))
     assert 0 <= late <= 0.012
 
 
-def test_on_a_network_that_jitters_the_best_of_the_answers_counts(database: Database) -> None:
+def test_on_a_network_with_jitter_the_best_answer_counts(database: Database) -> None:
     late = held(Network(database, [(0.01, 0.1), (0.02, 0.07), (0.1, 0.04), (0.01, 0.009), (0.01, 0.2), (0.03, 0.05)]))
     assert 0 <= late <= 0.012
 
 
-def test_on_a_network_that_loses_most_answers_one_is_enough(database: Database) -> None:
+def test_on_a_lossy_network_one_answer_is_enough(database: Database) -> None:
     late = held(Network(database, [(0.01, 0.1), *[(0.01, LOST)] * 4, (0.01, 0.01), *[(0.01, LOST)] * 20]))
     assert 0 <= late <= 0.012
 
 
-def test_when_every_answer_is_lost_the_first_byte_leaves_as_without_questions(database: Database) -> None:
+def test_without_any_answer_the_first_byte_is_as_late_as_without_queries(database: Database) -> None:
     late = held(Network(database, [(0.01, 0.1), *[(0.01, LOST)] * 30]))
     assert 0.1 <= late < 0.101
 
 
 @pytest.mark.parametrize(("there", "back"), [(0.08, 0.005), (0.005, 0.08), (0.3, 0.0)])
-def test_a_network_that_is_slower_one_way_makes_nobody_early(database: Database, there: float, back: float) -> None:
+def test_an_asymmetric_network_sends_nothing_early(database: Database, there: float, back: float) -> None:
     late = held(Network(database, [(there, back)]))
     assert 0 <= late <= back + 0.001
 
 
-def test_a_few_questions_are_asked_spread_over_the_hold_and_none_right_before_the_opening(database: Database) -> None:
+def test_queries_are_spread_over_the_hold_and_end_before_the_opening(database: Database) -> None:
     network = Network(database, [(0.01, 0.01)])
     held(network)
     assert len(network.asked_at) == QUESTIONS
@@ -118,7 +118,7 @@ def test_a_few_questions_are_asked_spread_over_the_hold_and_none_right_before_th
     assert min(gaps) > 0.4
 
 
-def test_nothing_is_asked_right_before_the_opening_of_a_short_hold_either(database: Database) -> None:
+def test_the_queries_of_a_short_hold_end_before_the_opening(database: Database) -> None:
     network = Network(database, [(0.01, 0.01)])
     held(network, opens=0.2)
     assert len(network.asked_at) == QUESTIONS
@@ -126,7 +126,7 @@ def test_nothing_is_asked_right_before_the_opening_of_a_short_hold_either(databa
 
 
 @pytest.mark.parametrize("opens", [-1.0, 0.02, 0.16])
-def test_nothing_is_asked_in_a_short_hold_or_after_the_opening(database: Database, opens: float) -> None:
+def test_a_very_short_hold_and_a_late_one_have_no_queries(database: Database, opens: float) -> None:
     network = Network(database, [(0.01, 0.01)])
     held(network, opens=opens)
     assert network.asked_at == []

@@ -22,7 +22,7 @@ def seconds(arrivals: list[Arrival]) -> list[float]:
     return [(arrival.at - EPOCH).total_seconds() for arrival in arrivals]
 
 
-def test_questions_about_earlier_calls_come_no_quicker_than_calls(world: World) -> None:
+def test_confirmations_keep_the_stagger(world: World) -> None:
     rows = world.opening(8, maybe_sent=True)
     world.run(world.invoke())
     assert world.ends(rows) == [BOOKED] * 8
@@ -30,7 +30,7 @@ def test_questions_about_earlier_calls_come_no_quicker_than_calls(world: World) 
     assert min(later - earlier for earlier, later in pairwise(asked)) >= 0.05 - 1e-9
 
 
-def test_a_row_that_could_not_get_on_before_is_asked_about_once_all_others_have_their_slots(world: World) -> None:
+def test_a_row_with_setbacks_is_confirmed_after_all_others_have_their_slots(world: World) -> None:
     venue = add_venue(world.connection)
     fresh = world.opening(20, venue=venue)
     [behind] = world.opening(
@@ -41,7 +41,7 @@ def test_a_row_that_could_not_get_on_before_is_asked_about_once_all_others_have_
     assert seconds(world.twin.ledger.arrivals("GET"))[0] > 0.5
 
 
-def test_a_row_that_is_asked_about_while_others_wait_shares_their_stagger(world: World) -> None:
+def test_a_row_confirmed_while_others_wait_keeps_their_stagger(world: World) -> None:
     """I6: it goes before them, but not at the instant that one of them was given."""
     venue = add_venue(world.connection)
     cleared = world.opening(3, at=-1, venue=venue, maybe_sent=True)
@@ -52,9 +52,7 @@ def test_a_row_that_is_asked_about_while_others_wait_shares_their_stagger(world:
 
 
 @pytest.mark.parametrize("raised", [RuntimeError("canary"), asyncio.CancelledError("canary")])
-def test_a_row_that_cannot_be_prepared_through_a_fault_goes_behind_all_others(
-    world: World, raised: BaseException
-) -> None:
+def test_a_row_whose_preparation_raises_gets_a_setback(world: World, raised: BaseException) -> None:
     [row] = world.opening(1)
 
     class FaultyPreparation(ScriptedBooker):
@@ -69,7 +67,7 @@ def test_a_row_that_cannot_be_prepared_through_a_fault_goes_behind_all_others(
     assert summary.outcomes == {"not_ready": 1}
 
 
-def test_what_a_venue_that_is_left_alone_had_answered_before_is_kept(world: World) -> None:
+def test_an_earlier_failed_login_is_kept_when_a_later_one_is_blocked(world: World) -> None:
     """The first row could not log in; then the second one's login is blocked, and all that is unsent goes back."""
     logins = {row: Outcome(kind) for row, kind in zip(world.opening(2), (Kind.CANNOT_TELL, Kind.BLOCKED), strict=True)}
     first, second = logins
@@ -84,7 +82,7 @@ def test_what_a_venue_that_is_left_alone_had_answered_before_is_kept(world: Worl
     assert world.row(first)["setbacks"] == 1
 
 
-def test_a_question_under_way_while_another_row_is_blocked_still_settles_its_row(world: World) -> None:
+def test_a_running_confirmation_settles_its_row_when_another_row_is_blocked(world: World) -> None:
     venue = add_venue(world.connection)
     [asked] = world.opening(1, at=-1, venue=venue, maybe_sent=True)
     [blocked] = world.opening(1, venue=venue)
@@ -102,7 +100,7 @@ def test_a_question_under_way_while_another_row_is_blocked_still_settles_its_row
     assert world.row(asked)["answered_at"] is None, "that is when a call of this run was answered"
 
 
-def test_a_row_that_is_cleared_after_its_venue_was_left_alone_waits_for_no_slot(world: World) -> None:
+def test_a_row_confirmed_after_its_venue_was_paused_is_released_at_once(world: World) -> None:
     venue = add_venue(world.connection)
     [asked] = world.opening(1, at=-1, venue=venue, maybe_sent=True)
     world.opening(1, venue=venue)
@@ -114,7 +112,7 @@ def test_a_row_that_is_cleared_after_its_venue_was_left_alone_waits_for_no_slot(
     assert summary.execution_time_ms < 2000
 
 
-def test_a_fault_after_a_question_leaves_what_the_venue_said(world: World) -> None:
+def test_an_exception_after_a_confirmation_keeps_its_result(world: World) -> None:
     [row] = world.opening(1, maybe_sent=True)
 
     class FaultyCall(ScriptedBooker):
@@ -140,7 +138,7 @@ def test_a_call_connects_shortly_before_its_opening(world: World) -> None:
     assert min(connected) >= 3 - 0.6 - 0.01
 
 
-def test_the_next_call_is_begun_only_when_the_first_byte_of_the_last_one_is_out(world: World) -> None:
+def test_the_next_call_starts_after_the_first_byte_of_the_previous_one(world: World) -> None:
     """It would be built in the same instant, and keep the bytes from leaving."""
     world.opening(6)
     connected: list[float] = []
@@ -155,7 +153,7 @@ def test_the_next_call_is_begun_only_when_the_first_byte_of_the_last_one_is_out(
     assert connected[4] >= left[0] + 0.004, "four may connect at once"
 
 
-def test_a_question_that_hangs_takes_two_seconds(world: World) -> None:
+def test_a_hanging_confirmation_takes_two_seconds(world: World) -> None:
     world.opening(1, maybe_sent=True)
     world.twin.plan = lambda _: CallPlan(acts=False, answer=HANG)
     summary = world.run(world.invoke())
@@ -164,7 +162,7 @@ def test_a_question_that_hangs_takes_two_seconds(world: World) -> None:
 
 
 @pytest.mark.parametrize(("answered_after", "questions"), [(5.5, 1), (6.5, 0)])
-def test_an_unclear_answer_shortly_before_the_guard_is_asked_about_by_the_next_run(
+def test_an_unclear_answer_shortly_before_the_guard_is_confirmed_by_the_next_run(
     world: World, answered_after: float, questions: int
 ) -> None:
     """A question takes at most two seconds, and the guard is after eight."""

@@ -21,20 +21,20 @@ AT_THE_SAME_VENUE = [in_doubt, locked]
 
 @pytest.mark.parametrize("venues", [1, 14])
 @pytest.mark.parametrize("flood", ELSEWHERE)
-def test_a_flood_of_rows_that_cannot_get_on_delays_no_healthy_venue(world: World, flood: Flood, venues: int) -> None:
+def test_a_flood_does_not_delay_a_healthy_venue(world: World, flood: Flood, venues: int) -> None:
     """I2: also when there are more of them than one claim can hold."""
     flooded = [add_venue(world.connection) for _ in range(venues)]
     met_on_time(world, flood, flooded, add_venue(world.connection))
 
 
 @pytest.mark.parametrize("flood", AT_THE_SAME_VENUE)
-def test_a_flood_of_rows_that_cannot_get_on_delays_nobody_at_their_own_venue(world: World, flood: Flood) -> None:
+def test_a_flood_does_not_delay_other_rows_of_its_own_venue(world: World, flood: Flood) -> None:
     venue = add_venue(world.connection)
     met_on_time(world, flood, [venue], venue)
 
 
 @pytest.mark.parametrize(("members", "stagger_ms"), [(121, 50), (7, 1000), (30, 250)])
-def test_as_many_rows_in_doubt_as_fill_a_run_delay_no_fresh_row_of_their_venue(
+def test_rows_in_doubt_that_would_fill_a_run_do_not_delay_a_fresh_row(
     world: World, members: int, stagger_ms: int
 ) -> None:
     world.twin.can_tell = False
@@ -66,7 +66,7 @@ def met_on_time(world: World, flood: Flood, flooded: list[UUID], healthy: UUID) 
         assert (calls[0].at - world.row(rows[0])["available_at"]).total_seconds() < 0.2
 
 
-def test_a_member_who_cancels_while_the_claim_comes_delays_nobody_by_a_minute(world: World) -> None:
+def test_a_row_edited_during_the_claim_is_booked_by_the_same_run(world: World) -> None:
     first, *rest = world.opening(10)
     other = world.database.connect()
 
@@ -81,7 +81,7 @@ def test_a_member_who_cancels_while_the_claim_comes_delays_nobody_by_a_minute(wo
     assert world.ends([first, *rest]) == [BOOKED] * 10, "the locked row is taken by the same run once it is free"
 
 
-def test_a_row_locked_for_minutes_is_said_and_those_behind_it_are_booked(world: World) -> None:
+def test_a_locked_row_is_reported_and_the_others_are_booked(world: World) -> None:
     first, *rest = world.opening(10)
     other = world.database.connect()
     with other.transaction():
@@ -92,7 +92,7 @@ def test_a_row_locked_for_minutes_is_said_and_those_behind_it_are_booked(world: 
     assert summary.execution_time_ms < 3000
 
 
-def test_the_end_of_a_run_waits_for_no_locked_row_and_gives_it_back_later(world: World) -> None:
+def test_a_row_locked_at_the_end_of_a_run_is_released_later(world: World) -> None:
     rows = world.opening(5)
     world.venue_wire.refuses = lambda _: True
     other = world.database.connect()
@@ -111,7 +111,7 @@ def test_the_end_of_a_run_waits_for_no_locked_row_and_gives_it_back_later(world:
 
 @pytest.mark.parametrize("status", [401, 403, 404, 405])
 @pytest.mark.parametrize("tells", [True, False])
-def test_a_block_that_only_one_row_meets_puts_that_row_last_and_then_ends_it(
+def test_a_row_that_alone_is_blocked_becomes_last_and_is_then_rejected(
     world: World, status: int, *, tells: bool
 ) -> None:
     rows = world.opening(13)
@@ -140,7 +140,7 @@ def test_a_block_that_only_one_row_meets_puts_that_row_last_and_then_ends_it(
     assert "booked others meanwhile" in world.row(rows[0])["error_message"]
 
 
-def test_a_venue_that_cannot_be_reached_is_left_alone_for_a_minute_and_then_booked(world: World) -> None:
+def test_an_unreachable_venue_is_paused_for_a_minute_and_then_booked(world: World) -> None:
     rows = world.opening(60)
     world.venue_wire.refuses = lambda _: True
 
@@ -159,7 +159,7 @@ def test_a_venue_that_cannot_be_reached_is_left_alone_for_a_minute_and_then_book
     assert order == [str(row) for row in rows]
 
 
-def test_a_session_that_forgot_the_lock_of_all_claims_is_an_error_after_a_minute(world: World) -> None:
+def test_a_claim_lock_that_is_held_for_more_than_a_minute_is_an_error(world: World) -> None:
     rows = world.opening(1, at=60)
     other = world.database.connect()
     for function in (b"claim_due_prebookings_v1", b"finish_run_v1"):
@@ -184,7 +184,7 @@ def test_a_session_that_forgot_the_lock_of_all_claims_is_an_error_after_a_minute
     assert world.ends(rows) == [BOOKED]
 
 
-def test_a_run_without_time_to_claim_says_so_and_is_an_error_when_it_repeats(world: World) -> None:
+def test_repeated_runs_without_time_to_claim_are_an_error(world: World) -> None:
     rows = world.opening(1)
 
     async def steps() -> list[tuple[bool, bool, str]]:
@@ -203,7 +203,7 @@ def test_a_run_without_time_to_claim_says_so_and_is_an_error_when_it_repeats(wor
     assert last[0] is False
 
 
-def test_a_member_with_two_hundred_rows_keeps_nobody_from_being_called(world: World) -> None:
+def test_many_rows_of_one_member_do_not_delay_others(world: World) -> None:
     venue = add_venue(world.connection)
     opens = world.row(world.opening(1, venue=venue)[0])["available_at"]
     for number in range(5):

@@ -14,7 +14,7 @@ BOOKED = ("completed", "booked")
 
 
 @pytest.mark.parametrize(("ago", "latest"), [(30, 3.5), (3600, 2.1)])
-def test_an_opening_at_a_venue_that_was_in_trouble_is_met_by_all(world: World, ago: int, latest: float) -> None:
+def test_all_rows_of_a_venue_that_had_trouble_are_booked(world: World, ago: int, latest: float) -> None:
     """Ten of them try whether it is well again, however slowly it answers. Trouble of long ago says nothing."""
     rows = world.opening(40)
     since = EPOCH - timedelta(seconds=ago)
@@ -25,7 +25,7 @@ def test_an_opening_at_a_venue_that_was_in_trouble_is_met_by_all(world: World, a
     assert world.sent()[-1] < latest
 
 
-def test_all_rows_of_a_gym_that_opens_late_are_booked_in_one_run(world: World) -> None:
+def test_all_rows_of_a_venue_that_opens_late_are_booked_in_one_run(world: World) -> None:
     world.twin.skew = timedelta(seconds=-30)
     rows = world.opening(40)
     world.twin.plan = lambda _: CallPlan(delay_after=0.5)
@@ -33,7 +33,7 @@ def test_all_rows_of_a_gym_that_opens_late_are_booked_in_one_run(world: World) -
     assert world.ends(rows) == [BOOKED] * 40
 
 
-def test_all_rows_of_a_run_that_died_are_asked_about_within_two_runs(world: World) -> None:
+def test_all_rows_of_a_dead_run_are_confirmed_within_two_runs(world: World) -> None:
     rows = world.opening(40, maybe_sent=True)
     world.twin.plan = lambda _: CallPlan(delay_after=1.0)
     world.run(minutes(world, 2))

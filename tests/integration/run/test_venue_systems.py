@@ -33,7 +33,7 @@ def a_third_system(database: Database, monkeypatch: pytest.MonkeyPatch) -> Datab
     return database
 
 
-def test_a_third_venue_system_is_booked_beside_the_others(a_third_system: Database) -> None:
+def test_a_third_venue_system_is_booked_like_the_others(a_third_system: Database) -> None:
     world = World(a_third_system)
     venue = add_venue(world.connection, provider="club", host="the.club.example")
     members = [f"member{number}@example.com" for number in range(3)]
@@ -55,13 +55,13 @@ def test_rows_of_a_system_that_is_not_set_up_wait_for_a_deployment_that_has_it(a
     assert (club.ledger, club.loaded) == ([], []), "what is not booked is not loaded"
 
 
-def test_a_deployment_for_the_third_system_alone_needs_nothing_of_the_others(a_third_system: Database) -> None:
+def test_a_deployment_of_one_system_needs_no_variables_of_the_others(a_third_system: Database) -> None:
     settings = Settings.from_environment(ENVIRONMENT | NEITHER | {"CLUB_TOKEN": f" {TOKEN}\n"})
     assert (settings.systems, settings.variable("CLUB_TOKEN")) == (("club",), TOKEN)
     assert TOKEN not in repr(settings) + str(settings)
 
 
-def test_what_any_system_needs_is_said_where_none_is_set_up(a_third_system: Database) -> None:
+def test_without_any_system_the_error_names_the_variables_of_each(a_third_system: Database) -> None:
     with pytest.raises(SettingsError) as caught:
         Settings.from_environment(ENVIRONMENT | NEITHER)
     assert set(caught.value.problems) == set(NEITHER)
@@ -85,19 +85,19 @@ def test_the_doctor_names_the_variables_that_its_venues_need(a_third_system: Dat
     assert "Squash is booked with CLUB_TOKEN, not set here" in terminal.run("doctor").out
 
 
-def test_a_provider_that_nobody_knows_is_refused_with_those_there_are(terminal: Terminal) -> None:
+def test_an_unknown_provider_is_refused_with_the_known_ones(terminal: Terminal) -> None:
     said = terminal.fails("venue", "add", "X", "--provider", "clubb", "--zone", "UTC", code=2)
     assert said == 'Error: There is no venue system "clubb": say --provider webhook or aimharder.'
 
 
-def test_python_and_sql_know_the_same_systems_and_what_they_can(database: Database) -> None:
+def test_python_and_sql_list_the_same_systems_and_abilities(database: Database) -> None:
     row = database.connection.execute("select public.prebooking_systems()").fetchone()
     in_python = {name: sorted(each.name.lower() for each in system.can) for name, system in SYSTEMS.items()}
     assert row is not None
     assert {name: sorted(abilities) for name, abilities in row[0].items()} == in_python
 
 
-def test_every_system_has_a_package_with_all_that_is_asked_of_it() -> None:
+def test_every_system_has_a_package_with_the_whole_interface() -> None:
     assert {name: adapter(name) for name in SYSTEMS} == ADAPTERS
 
 

@@ -11,53 +11,53 @@ BEFORE_A_CALL = mutants(
     (
         "return not self._venue.stopped and await",
         "return await",
-        "doubt::a_venue_that_answers_a_question_with_429_is_asked_no_more_and_left_alone",
+        "doubt::a_confirmation_answered_with_429_pauses_the_venue",
     ),
-    ("if missing.kind is Kind.BLOCKED:", "if False:", "attempt::a_venue_that_blocks_a_login_is_left_alone"),
+    ("if missing.kind is Kind.BLOCKED:", "if False:", "attempt::a_venue_that_blocks_a_login_is_paused"),
     (
         "if missing.kind is Kind.SESSION_EXPIRED and not self._row.maybe_sent:",
         "if missing.kind is Kind.SESSION_EXPIRED:",
-        "attempt_ends::a_login_that_is_over_says_nothing_about_a_row_in_doubt",
+        "attempt_ends::a_row_in_doubt_does_not_fail_because_its_login_is_over",
     ),
     (
         "Kind.CANNOT_TELL if self._row.maybe_sent else Kind.NOT_READY",
         "Kind.NOT_READY",
-        "attempt_ends::a_login_that_is_over_says_nothing_about_a_row_in_doubt",
+        "attempt_ends::a_row_in_doubt_does_not_fail_because_its_login_is_over",
     ),
     (
         "elif found.kind is Kind.NOT_BOOKED:\n            return True",
         "elif found.kind is Kind.NOT_BOOKED:\n            self._conclude(Outcome(Kind.REJECTED), Evidence.ANSWER)",
-        "doubt::after_the_lease_the_venue_is_asked_and_the_row_booked_once",
+        "doubt::after_the_lease_the_row_is_confirmed_and_booked_once",
     ),
     (
         "elif found.kind is Kind.MISSING and was_missing_before(self._row, self._venue.time):",
         "elif found.kind is Kind.MISSING:",
-        "evidence::a_class_that_the_venue_no_longer_lists_is_gone_only_after_a_second_look",
+        "evidence::a_missing_class_is_gone_only_after_a_second_look",
     ),
     (
         "elif found.kind is Kind.BLOCKED and not self._is_blocked_alone():",
         "elif False:",
-        "doubt::a_venue_that_answers_a_question_with_429_is_asked_no_more_and_left_alone",
+        "doubt::a_confirmation_answered_with_429_pauses_the_venue",
     ),
     (
         "if row.if_not_booked and proves(Evidence.QUESTION_AFTER_LEASE, row.if_not_booked):",
         "if False:",
-        "evidence::a_disputed_answer_becomes_a_refusal_only_when_asked_after_the_lease",
+        "evidence::a_disputed_answer_is_final_only_after_a_confirmation_after_the_lease",
     ),
     (
         "if row.unclear >= self._venue.booker.most_calls:",
         "if False:",
-        "evidence::four_unclear_calls_and_no_place_are_a_refusal",
+        "evidence::four_unclear_calls_without_a_booking_are_a_rejection",
     ),
     (
         "if row.blocks >= BLOCKS and self._is_blocked_alone():",
         "if False:",
-        "progress::a_block_that_only_one_row_meets_puts_that_row_last_and_then_ends_it",
+        "progress::a_row_that_alone_is_blocked_becomes_last_and_is_then_rejected",
     ),
     (
         "asked_enough and row.attempts == row.blocks and",
         "asked_enough and",
-        "attempt_ends::a_row_is_given_up_unasked_only_if_each_of_its_calls_was_refused",
+        "attempt_ends::a_row_is_rejected_without_confirmation_only_if_each_of_its_calls_was_blocked",
     ),
     (
         "if found.kind is Kind.SESSION_EXPIRED and await self._prepare(renew=True) is None:",
@@ -71,31 +71,31 @@ THE_CALL = mutants(
     (
         "        attempt.outcome = Outcome(Kind.UNSURE)\n",
         "",
-        "attempt_ends::a_call_that_is_cut_off_after_a_clear_answer_is_in_doubt",
+        "attempt_ends::a_second_call_that_is_cut_off_leaves_the_row_in_doubt",
     ),
     ("attempt.fired_at or venue.time.stamp()", "venue.time.stamp()", "attempt::lateness_is_that_of_the_first_call"),
     (
         "attempt.fired_at or venue.time.stamp()",
         "attempt.fired_at or venue.time.at_least()",
-        "attempt::lateness_counts_from_the_earliest_instant_that_the_opening_can_have_been",
+        "attempt::lateness_counts_from_the_earliest_possible_opening",
     ),
     (
         "if venue.stopped:",
         "if False:",
         "attempt",
-        "firing::a_venue_that_blocks_us_is_left_alone_and_the_rest_goes_back_unsent",
+        "firing::a_blocking_venue_is_paused_and_its_other_rows_released",
     ),
     (
         "if venue.last_start.passed():",
         "if False:",
-        "doubt::an_instance_frozen_before_its_call_sends_nothing_when_it_thaws",
+        "doubt::an_instance_that_was_frozen_sends_nothing_afterwards",
     ),
     (
         "if not may_leave(self._row, venue.time):",
         "if False:",
-        "doubt::nothing_is_sent_for_a_class_that_begins_while_its_row_waits_in_line",
+        "doubt::nothing_is_sent_for_a_class_that_begins_while_its_row_is_in_the_queue",
     ),
-    ("        attempt.unclear += 1\n", "", "evidence::four_unclear_calls_and_no_place_are_a_refusal"),
+    ("        attempt.unclear += 1\n", "", "evidence::four_unclear_calls_without_a_booking_are_a_rejection"),
     (
         "            self._attempt.unclear -= outcome.kind is not Kind.UNSURE\n",
         "",
@@ -104,27 +104,27 @@ THE_CALL = mutants(
     (
         "if outcome != STALE_CONNECTION:",
         "if True:",
-        "attempt::a_connection_that_grew_stale_before_its_slot_is_made_anew_at_once",
+        "attempt::a_stale_connection_is_replaced_at_once",
     ),
     (
         "NOT_SENT_PAUSES = (0.1, 0.2)",
         "NOT_SENT_PAUSES = (0.1,)",
-        "firing::a_connection_that_fails_twice_is_tried_again_and_keeps_the_order",
+        "firing::a_refused_connection_is_tried_again_in_order",
     ),
     (
         "NOT_SENT_TIME = 2.5",
         "NOT_SENT_TIME = 100.0",
-        "attempt_ends::a_venue_that_does_not_accept_a_connection_for_seconds_is_not_tried_again_in_the_run",
+        "attempt_ends::a_connection_that_fails_slowly_is_not_tried_again_in_the_run",
     ),
     (
         'self._venue.stop("the venue cannot be reached", outcome, pause=UNREACHABLE_PAUSE)',
         "pass",
-        "progress::a_venue_that_cannot_be_reached_is_left_alone_for_a_minute_and_then_booked",
+        "progress::an_unreachable_venue_is_paused_for_a_minute_and_then_booked",
     ),
     (
         "            if not self._row.maybe_sent:\n",
         "            if True:\n",
-        "attempt_ends::a_row_that_can_be_no_request_any_more_stays_in_doubt_where_it_may_have_been_sent",
+        "attempt_ends::an_unsendable_row_fails_only_if_it_was_never_sent",
     ),
 )
 
@@ -133,57 +133,57 @@ AFTER_THE_ANSWER = mutants(
     (
         "return otherwise if again.kind is Kind.NOT_SENT else again",
         "return again",
-        "attempt::a_re_ask_that_cannot_be_sent_leaves_the_clear_answer",
+        "attempt::a_retry_that_was_not_sent_keeps_the_clear_answer",
     ),
     (
         "self._attempt.outcome = outcome = Outcome(Kind.LOGGED_OUT)",
         "outcome = Outcome(Kind.LOGGED_OUT)",
-        "attempt::a_row_cut_off_while_its_login_is_renewed_was_clearly_not_booked",
+        "attempt::a_row_cut_off_during_its_login_renewal_is_released",
     ),
     (
         "EARLY_RETRIES = 3",
         "EARLY_RETRIES = 2",
-        "firing::too_early_is_asked_again_at_most_three_times_a_quarter_second_apart",
+        "firing::too_early_is_tried_again_three_times_250_ms_apart",
     ),
     (
         "EARLY_PAUSE = 0.25",
         "EARLY_PAUSE = 0.025",
-        "firing::too_early_is_asked_again_at_most_three_times_a_quarter_second_apart",
+        "firing::too_early_is_tried_again_three_times_250_ms_apart",
     ),
     (
         "if logged_in:",
         "if logged_in and self._attempt.calls > 2:",
-        "attempt::a_renewed_login_that_is_refused_again_puts_the_row_back",
+        "attempt::a_renewed_login_that_is_refused_again_releases_the_row",
     ),
     (
         "return missing if missing.kind in (Kind.SESSION_EXPIRED, Kind.BLOCKED) else outcome",
         "return missing",
-        "attempt_ends::a_row_whose_login_could_not_be_renewed_goes_back_with_its_clear_answer",
+        "attempt_ends::a_row_whose_login_cannot_be_renewed_is_released",
     ),
     (
         "refused_in_doubt = in_doubt(self._row) and outcome.kind in FAILED",
         "refused_in_doubt = False",
-        "doubt::a_refusal_in_doubt_is_final_only_when_the_venue_says_it_has_nothing",
+        "doubt::a_refusal_of_a_row_in_doubt_is_confirmed_first",
     ),
     (
         "elif found.kind is Kind.NOT_BOOKED and refused_in_doubt:",
         "elif False:",
-        "doubt::a_refusal_in_doubt_ends_the_row_when_the_venue_confirms_it",
+        "doubt::a_confirmed_refusal_of_a_row_in_doubt_is_final",
     ),
     (
         "if tells_of_earlier_call(again):",
         "if True:",
-        "doubt::what_an_idempotent_venue_says_to_the_second_call_tells_nothing_of_the_first",
+        "doubt::a_refused_second_call_to_an_idempotent_venue_proves_nothing_about_the_first",
     ),
     (
         "if outcome.kind is Kind.TOO_EARLY and said_too_early_long_enough(self._row, self._venue.time):",
         "if outcome.kind is Kind.TOO_EARLY:",
-        "evidence::too_early_is_final_after_a_quarter_of_an_hour_and_asked_once_a_minute",
+        "evidence::too_early_is_tried_once_per_minute_and_final_after_15_minutes",
     ),
     (
         'self._venue.stop("the venue blocks us", outcome, pause=BLOCKED_PAUSE)',
         "pass",
-        "firing::a_venue_that_blocks_us_is_left_alone_and_the_rest_goes_back_unsent",
+        "firing::a_blocking_venue_is_paused_and_its_other_rows_released",
     ),
 )
 
@@ -192,18 +192,18 @@ OF_RULES = mutants(
     (
         "return row.maybe_sent and not row.venue.idempotent",
         "return row.maybe_sent",
-        "attempt_ends::where_a_key_books_once_a_row_in_doubt_is_sent_again_and_nobody_is_asked",
+        "attempt_ends::an_idempotent_venue_gets_a_row_in_doubt_again_without_a_question",
     ),
     (
         "return row.maybe_sent and not row.venue.idempotent",
         "return False",
-        "doubt::after_the_lease_the_venue_is_asked_and_the_row_booked_once",
+        "doubt::after_the_lease_the_row_is_confirmed_and_booked_once",
     ),
-    ("timedelta(minutes=15)", "timedelta(minutes=2)", "evidence::a_gym_that_opens_minutes_late_is_booked"),
+    ("timedelta(minutes=15)", "timedelta(minutes=2)", "evidence::a_venue_that_opens_minutes_late_is_booked"),
     (
         "row.missing_since is not None and time.at_least() - row.missing_since >= MISSING_TIME",
         "True",
-        "evidence::a_class_that_the_venue_no_longer_lists_is_gone_only_after_a_second_look",
+        "evidence::a_missing_class_is_gone_only_after_a_second_look",
     ),
 )
 
@@ -212,55 +212,55 @@ OF_EVIDENCE = mutants(
     (
         "attempts=result.row.attempts + result.calls",
         "attempts=result.calls",
-        "attempt_ends::a_row_counts_the_calls_of_all_its_runs",
+        "attempt_ends::attempts_count_the_calls_of_all_runs",
     ),
     (
         "Evidence.LOGIN: frozenset({Kind.SESSION_EXPIRED})",
         "Evidence.LOGIN: frozenset[Kind]()",
-        "evidence::every_final_outcome_rests_on_some_evidence_and_no_other_outcome_does",
+        "evidence::only_final_outcomes_are_proven_by_evidence",
     ),
     (
         "Evidence.ANSWERS_FOR_LONG: frozenset({Kind.TOO_EARLY})",
         "Evidence.ANSWERS_FOR_LONG: frozenset({Kind.TOO_EARLY, Kind.UNSURE})",
-        "evidence::every_final_outcome_rests_on_some_evidence_and_no_other_outcome_does",
+        "evidence::only_final_outcomes_are_proven_by_evidence",
     ),
     (
         "_AFTER_A_CALL.get(kind, Verdict.UNSURE)",
         "_AFTER_A_CALL.get(kind, Verdict.LOGGED_OUT)",
-        "doubt::a_call_cut_off_at_the_guard_is_unsure_and_stays_leased",
+        "doubt::a_call_cut_off_at_the_guard_keeps_its_lease",
     ),
     (
         "    Kind.BLOCKED: Verdict.BLOCKED,\n",
         "",
-        "progress::a_block_that_only_one_row_meets_puts_that_row_last_and_then_ends_it",
+        "progress::a_row_that_alone_is_blocked_becomes_last_and_is_then_rejected",
     ),
     (
         "    Kind.TOO_EARLY: Verdict.TOO_EARLY,\n",
         "",
-        "guard::a_row_between_two_asks_at_the_guard_goes_back_with_its_clear_answer",
-        "firing::too_early_is_asked_again_at_most_three_times_a_quarter_second_apart",
+        "guard::a_row_between_two_calls_at_the_guard_is_released",
+        "firing::too_early_is_tried_again_three_times_250_ms_apart",
     ),
     (
         "    Kind.MISSING: Verdict.MISSING,\n",
         "",
-        "evidence::a_class_that_the_venue_no_longer_lists_is_gone_only_after_a_second_look",
+        "evidence::a_missing_class_is_gone_only_after_a_second_look",
     ),
     (
         "    Kind.NOT_BOOKED: Verdict.NOT_BOOKED,\n",
         "",
-        "evidence::a_row_that_is_not_at_the_venue_can_be_cancelled_again",
+        "evidence::a_row_that_is_not_at_the_venue_can_be_cancelled",
     ),
-    ("    Kind.CANNOT_TELL: Verdict.CANNOT_TELL,\n", "", "evidence::questions_about_a_row_come_less_and_less_often"),
+    ("    Kind.CANNOT_TELL: Verdict.CANNOT_TELL,\n", "", "evidence::confirmations_of_a_row_become_rarer"),
     ("result.settled is None and result.calls > 0 and kind", "result.settled is None and kind", "unit/report"),
     (
         "unclear=result.row.unclear + result.unclear",
         "unclear=result.unclear",
-        "evidence::four_unclear_calls_and_no_place_are_a_refusal",
+        "evidence::four_unclear_calls_without_a_booking_are_a_rejection",
     ),
     (
         "if result.outcome and verdict is Verdict.UNSURE else None",
         "if False and result.outcome else None",
-        "evidence::a_disputed_answer_becomes_a_refusal_only_when_asked_after_the_lease",
+        "evidence::a_disputed_answer_is_final_only_after_a_confirmation_after_the_lease",
     ),
 )
 

@@ -7,28 +7,28 @@ from tests.verification.mutants.mutant import Mutant, mutants
 OF_CALLS = mutants(
     "prebooking/bookers/call.py",
     ("Kind.UNSURE if first_byte.left else Kind.NOT_SENT", "Kind.NOT_SENT", "call"),
-    ("Kind.UNSURE if first_byte.left else Kind.NOT_SENT", "Kind.UNSURE", "call::where_nobody_listens_nothing_was_sent"),
+    ("Kind.UNSURE if first_byte.left else Kind.NOT_SENT", "Kind.UNSURE", "call::a_refused_connection_sends_nothing"),
     ("            self.left = True\n", "", "call"),
     (
         "if said.done() or self._age() > FRESH:",
         "if self._age() > FRESH:",
-        "call_gate::no_first_byte_leaves_on_a_connection_that_the_server_has_ended",
+        "call_gate::nothing_is_sent_on_a_connection_that_the_server_closed",
     ),
     (
         "if said.done() or self._age() > FRESH:",
         "if said.done():",
-        "call_gate::no_first_byte_leaves_on_a_connection_that_is_too_old",
+        "call_gate::nothing_is_sent_on_a_connection_that_is_too_old",
     ),
     (
         "        if not first_byte.left:  # no",
         "        if False:  # no",
-        "call_gate::a_gate_that_refuses_lets_no_byte_out",
+        "call_gate::a_gate_that_raises_sends_nothing",
     ),
     ("return value if isinstance(value, dict) else None", "return value", "unit/webhook"),
     (
         "        return STALE_CONNECTION\n",
         "        return Outcome(Kind.UNSURE)\n",
-        "call_gate::no_first_byte_leaves_on_a_connection_that_is_too_old",
+        "call_gate::nothing_is_sent_on_a_connection_that_is_too_old",
     ),
     (
         "NEW = 0.002",
@@ -38,7 +38,7 @@ OF_CALLS = mutants(
     (
         "for _ in range(3):",
         "for _ in range(0):",
-        "call_gate::no_first_byte_leaves_on_a_connection_that_breaks_off_as_its_slot_comes",
+        "call_gate::nothing_is_sent_on_a_connection_that_breaks_at_its_slot",
     ),
     (
         "FRESH = 1.0",

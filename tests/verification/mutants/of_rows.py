@@ -21,92 +21,92 @@ OF_ROWS: list[Mutant] = [
         (
             "        await self._venue.clock.sleep(delay)\n",
             "",
-            "preparing::questions_about_earlier_calls_come_no_quicker_than_calls",
+            "preparing::confirmations_keep_the_stagger",
         ),
         (
             "if self._venue.guard.remaining() < CONFIRM_TIME:",
             "if False:",
-            "preparing::an_unclear_answer_shortly_before_the_guard_is_asked_about_by_the_next_run",
+            "preparing::an_unclear_answer_shortly_before_the_guard_is_confirmed_by_the_next_run",
         ),
         (
             "            self._venue.completed += outcome.kind in COMPLETED and attempt.calls > 0\n",
             "",
-            "blocked::a_row_blocked_again_does_not_pause_a_venue_that_has_booked_others_in_the_same_run",
+            "blocked::a_repeated_block_pauses_a_venue_only_if_it_books_no_other_row",
         ),
         (
             "self._attempt.outcome = self._attempt.outcome or outcome",
             "self._attempt.outcome = outcome",
-            "evidence::a_row_that_is_not_at_the_venue_can_be_cancelled_again",
+            "evidence::a_row_that_is_not_at_the_venue_can_be_cancelled",
         ),
         (
             "BLOCKS = 3  #",
             "BLOCKS = 4  #",
-            "attempt_ends::a_row_is_given_up_unasked_only_if_each_of_its_calls_was_refused",
+            "attempt_ends::a_row_is_rejected_without_confirmation_only_if_each_of_its_calls_was_blocked",
         ),
         (
             "asked_enough = row.blocks + row.setbacks >= BLOCKS",
             "asked_enough = row.blocks >= BLOCKS",
-            "progress::a_block_that_only_one_row_meets_puts_that_row_last_and_then_ends_it",
+            "progress::a_row_that_alone_is_blocked_becomes_last_and_is_then_rejected",
         ),
         (
             "if found.kind in (Kind.NOT_BOOKED, Kind.MISSING) else",
             "if found.kind in (Kind.NOT_BOOKED,) else",
-            "evidence::a_class_that_the_venue_no_longer_lists_is_gone_only_after_a_second_look",
+            "evidence::a_missing_class_is_gone_only_after_a_second_look",
         ),
         (
             "if found.kind in (Kind.NOT_BOOKED, Kind.MISSING) else",
             "if found.kind in (Kind.MISSING,) else",
-            "evidence::a_row_that_is_not_at_the_venue_can_be_cancelled_again",
+            "evidence::a_row_that_is_not_at_the_venue_can_be_cancelled",
         ),
         (
             "STALE_CONNECTIONS = 3",
             "STALE_CONNECTIONS = 2",
-            "attempt::a_connection_that_grew_stale_before_its_slot_is_made_anew_at_once",
+            "attempt::a_stale_connection_is_replaced_at_once",
         ),
         (
             "BLOCKS = 3  #",
             "BLOCKS = 2  #",
-            "attempt_ends::a_row_is_given_up_unasked_only_if_each_of_its_calls_was_refused",
+            "attempt_ends::a_row_is_rejected_without_confirmation_only_if_each_of_its_calls_was_blocked",
         ),
         (
             "return row.venue.idempotent and only_refused and",
             "return only_refused and",
-            "blocked::a_third_block_ends_a_row_without_a_question_only_where_nobody_can_be_asked",
+            "blocked::a_third_block_ends_a_row_without_a_question_only_at_idempotent_venues",
         ),
         (
             "return row.venue.idempotent and only_refused and",
             "return row.venue.idempotent and",
-            "blocked::a_third_block_ends_a_row_without_a_question_only_where_nobody_can_be_asked",
+            "blocked::a_third_block_ends_a_row_without_a_question_only_at_idempotent_venues",
         ),
         (
             "            slot.sent()\n",
             "            pass\n",
-            "firing::calls_on_cold_connections_do_not_overtake_each_other",
+            "firing::slow_handshakes_do_not_change_the_order",
         ),
         (
             "only_refused and row.blocks + 1 >= BLOCKS",
             "only_refused",
-            "blocked::a_third_block_ends_a_row_without_a_question_only_where_nobody_can_be_asked",
+            "blocked::a_third_block_ends_a_row_without_a_question_only_at_idempotent_venues",
         ),
         (
             "attempt.answered_at = self._venue.time.stamp() if attempt.fired_at else None",
             "attempt.answered_at = self._venue.time.stamp()",
-            "preparing::a_question_under_way_while_another_row_is_blocked_still_settles_its_row",
+            "preparing::a_running_confirmation_settles_its_row_when_another_row_is_blocked",
         ),
         (
             "        elif found.kind is Kind.BLOCKED:\n            self._venue.stop(",
             "        elif False:\n            self._venue.stop(",
-            "blocked::a_block_of_the_question_that_follows_an_unclear_answer_pauses_the_venue",
+            "blocked::a_blocked_confirmation_pauses_the_venue",
         ),
         (
             "timeout = min(CONFIRM_TIME, self._venue.guard.remaining())",
             "timeout = self._venue.guard.remaining()",
-            "preparing::a_question_that_hangs_takes_two_seconds",
+            "preparing::a_hanging_confirmation_takes_two_seconds",
         ),
         (
             "evidence = Evidence.LOGIN if outcome.kind is Kind.SESSION_EXPIRED else Evidence.ANSWER",
             "evidence = Evidence.ANSWER",
-            "attempt_ends::a_row_whose_login_is_over_when_it_is_renewed_after_a_call_has_failed",
+            "attempt_ends::a_row_whose_login_cannot_be_renewed_because_it_is_over_fails",
         ),
     ),
     *mutants(
@@ -114,22 +114,22 @@ OF_ROWS: list[Mutant] = [
         (
             "return row.blocks > 0 and (row.alone or completed > 0)",
             "return row.blocks > 0 and row.alone",
-            "blocked::a_row_blocked_again_does_not_pause_a_venue_that_has_booked_others_in_the_same_run",
+            "blocked::a_repeated_block_pauses_a_venue_only_if_it_books_no_other_row",
         ),
         (
             "return row.blocks > 0 and (row.alone or completed > 0)",
             "return row.alone or completed > 0",
-            "blocked::a_first_block_pauses_a_venue_although_it_has_booked_others",
+            "blocked::a_first_block_pauses_a_venue_that_books_other_rows",
         ),
         (
             "return row.blocks > 0 and (row.alone or completed > 0)",
             "return row.blocks > 0",
-            "blocked::a_row_blocked_again_pauses_a_venue_that_has_booked_nobody_meanwhile",
+            "blocked::a_repeated_block_pauses_a_venue_that_books_no_other_row",
         ),
         (
             "return again.kind in COMPLETED or again.kind is Kind.BLOCKED",
             "return again.kind in COMPLETED",
-            "blocked::a_block_of_the_second_call_that_tells_about_the_first_pauses_the_venue",
+            "blocked::a_blocked_second_call_to_an_idempotent_venue_pauses_it",
         ),
         (
             "row.available_at <= time.at_least() <= time.at_most() <",
@@ -142,12 +142,12 @@ OF_ROWS: list[Mutant] = [
         (
             "MISSING_TIME = timedelta(minutes=1)",
             "MISSING_TIME = timedelta(0)",
-            "evidence::two_looks_within_a_minute_are_one",
+            "evidence::two_looks_within_a_minute_count_as_one",
         ),
         (
             "MISSING_TIME = timedelta(minutes=1)",
             "MISSING_TIME = timedelta(minutes=2)",
-            "evidence::two_looks_within_a_minute_are_one",
+            "evidence::two_looks_within_a_minute_count_as_one",
         ),
     ),
     *mutants(
@@ -155,23 +155,23 @@ OF_ROWS: list[Mutant] = [
         (
             "    Kind.LOGGED_OUT: Verdict.LOGGED_OUT,\n",
             "",
-            "attempt_ends::a_row_whose_login_could_not_be_renewed_goes_back_with_its_clear_answer",
+            "attempt_ends::a_row_whose_login_cannot_be_renewed_is_released",
         ),
         (
             "    Kind.BLOCKED_ALONE: Verdict.BLOCKED_ALONE,\n",
             "",
-            "blocked::a_row_blocked_again_does_not_pause_a_venue_that_has_booked_others_in_the_same_run",
+            "blocked::a_repeated_block_pauses_a_venue_only_if_it_books_no_other_row",
         ),
         (
             "    Kind.NOT_READY: Verdict.NOT_READY,\n",
             "",
-            "preparing::a_row_that_cannot_be_prepared_through_a_fault_goes_behind_all_others",
+            "preparing::a_row_whose_preparation_raises_gets_a_setback",
         ),
         ("kind in (Kind.BLOCKED, Kind.BLOCKED_ALONE))", "kind is Kind.BLOCKED)", "unit/report"),
         (
             "        fired_at=result.fired_at,\n",
             "        fired_at=None,\n",
-            "doubt::a_call_cut_off_at_the_guard_is_unsure_and_stays_leased",
+            "doubt::a_call_cut_off_at_the_guard_keeps_its_lease",
         ),
     ),
     *mutants(
@@ -192,7 +192,7 @@ OF_ROWS: list[Mutant] = [
         (
             "self.expired, self.unknown = claim.expired, claim.unknown",
             "self.expired, self.unknown = claim.expired, 0",
-            "ends_of_a_run::a_run_that_only_ends_what_nobody_booked_in_time_says_so_and_is_recorded",
+            "ends_of_a_run::a_run_that_only_expires_rows_is_recorded",
         ),
     ),
     *mutants(
@@ -200,7 +200,7 @@ OF_ROWS: list[Mutant] = [
         (
             "        if len(body) > limit:\n",
             "        if False:\n",
-            "call_gate::a_connection_whose_answer_is_too_long_is_closed_at_once",
+            "call_gate::a_connection_with_a_too_long_answer_is_closed_at_once",
         ),
         ("except (ValueError, RecursionError):", "except ValueError:", "unit/webhook"),
         (
@@ -211,8 +211,8 @@ OF_ROWS: list[Mutant] = [
         (
             '"cp1252" if is_latin else "utf-8"',
             '"utf-8"',
-            "call::the_text_of_an_answer_is_read_in_the_character_set_that_it_names",
+            "call::an_answer_is_decoded_with_the_character_set_that_it_names",
         ),
-        ("FRESH = 1.0", "FRESH = 0.5", "connections::each_call_needs_one_connection_however_long_the_stagger"),
+        ("FRESH = 1.0", "FRESH = 0.5", "connections::each_call_needs_one_connection_for_every_stagger"),
     ),
 ]

@@ -10,38 +10,38 @@ OF_SLOTS = mutants(
     (
         "CONNECTING = 4",
         "CONNECTING = 1",
-        "firing::forty_leave_within_two_seconds_although_every_connection_takes_a_while",
+        "firing::forty_rows_are_sent_within_two_seconds_despite_slow_handshakes",
     ),
     (
         "        await queue.time.sleep_until(self._row.available_at)\n",
         "",
-        "firing::rows_within_the_lead_are_held_and_leave_at_their_opening",
+        "firing::rows_within_the_lead_are_held_until_their_opening",
     ),
     (
         "while (ahead := queue.ahead_of(self)) is not None:",
         "while (ahead := None) is not None:",
-        "firing::calls_on_cold_connections_do_not_overtake_each_other",
+        "firing::slow_handshakes_do_not_change_the_order",
     ),
     (
         "        await queue.clock.sleep_until(queue.sent_at + queue.stagger)\n",
         "",
-        "firing::due_rows_leave_in_order_fifty_milliseconds_apart_without_drifting",
+        "firing::due_rows_are_sent_in_order_50_ms_apart_without_drift",
     ),
     (
         "self._queue.sent_at = self._queue.clock.monotonic()",
         "self._queue.sent_at += self._queue.stagger",
-        "firing::the_instants_in_the_rows_are_fifty_milliseconds_apart_however_busy_the_machine_is",
+        "firing::recorded_send_times_are_50_ms_apart_on_a_busy_machine",
         "firing",
     ),
     (
         "other.order < slot.order and other.opens_at <= now",
         "other.order < slot.order",
-        "attempt::what_could_not_get_on_before_leaves_before_what_is_held",
+        "attempt::rows_with_setbacks_are_sent_before_held_rows",
     ),
     (
         "other.order < slot.order and other.opens_at <= now",
         "False",
-        "firing::calls_on_cold_connections_do_not_overtake_each_other",
+        "firing::slow_handshakes_do_not_change_the_order",
     ),
 )
 
@@ -56,19 +56,19 @@ OF_QUEUES = [
         (
             "        self.slots.close()\n",
             "",
-            "firing::a_venue_that_blocks_us_is_left_alone_and_the_rest_goes_back_unsent",
+            "firing::a_blocking_venue_is_paused_and_its_other_rows_released",
             "firing",
         ),
         (
             "        self.release(pause)\n",
             "",
-            "firing::a_venue_that_blocks_us_is_left_alone_and_the_rest_goes_back_unsent",
+            "firing::a_blocking_venue_is_paused_and_its_other_rows_released",
             "progress",
         ),
         (
             "UNREACHABLE_PAUSE = 60.0",
             "UNREACHABLE_PAUSE = 300.0",
-            "progress::a_venue_that_cannot_be_reached_is_left_alone_for_a_minute_and_then_booked",
+            "progress::an_unreachable_venue_is_paused_for_a_minute_and_then_booked",
         ),
     ),
 ]
@@ -78,49 +78,49 @@ OF_THE_SCHEDULER = mutants(
     (
         "                self._hold(new)\n",
         "",
-        "attempt::a_slow_answer_of_the_claim_does_not_make_the_first_byte_late",
+        "attempt::a_slow_claim_does_not_delay_the_first_byte",
     ),
     (
         "async with asyncio.timeout(planned + DISPATCH_TIME):",
         "async with asyncio.timeout(None):",
-        "containment::a_venue_whose_connections_hang_holds_up_no_later_claim",
+        "containment::a_venue_with_hanging_connections_does_not_delay_a_later_claim",
     ),
     (
         "await self._stagger_over(max((queue.slots.sent_at for queue in self._queues.values()), default=None))",
         "pass",
-        "attempt::the_end_of_a_run_lets_no_other_invocation_call_within_the_stagger",
+        "attempt::the_stagger_also_holds_between_two_invocations",
     ),
     (
         "had_rows, self._holds_rows = self._holds_rows, True",
         "had_rows = self._holds_rows",
-        "guard::a_claim_whose_answer_was_lost_is_given_back_although_all_later_tries_were_busy",
+        "guard::a_claim_whose_answer_was_lost_is_released_although_later_tries_were_busy",
     ),
     (
         " if row.id not in self._report.results]",
         "]",
-        "firing::due_rows_leave_in_order_fifty_milliseconds_apart_without_drifting",
+        "firing::due_rows_are_sent_in_order_50_ms_apart_without_drift",
     ),
     (
         "elif not await self._more_settled(settled):",
         "else:",
-        "standing_behind::all_rows_of_a_gym_that_opens_late_are_booked_in_one_run",
+        "standing_behind::all_rows_of_a_venue_that_opens_late_are_booked_in_one_run",
     ),
     ("writes = guard.by_monotonic_clock()", "writes = guard", "wrong_clocks"),
     ("        self._report.failed |= any(queue.failed for queue in self._queues.values())\n", "", "containment"),
     (
         "if self._report.results or not isinstance(exc, StoreBusy):",
         "if True:",
-        "guard::while_another_invocation_claims_the_answer_is_that_it_does",
+        "guard::a_run_that_cannot_claim_because_another_run_claims_succeeds",
     ),
     (
         "CLAIMS_MISSED = timedelta(seconds=90)",
         "CLAIMS_MISSED = timedelta(hours=9)",
-        "progress::a_run_without_time_to_claim_says_so_and_is_an_error_when_it_repeats",
+        "progress::repeated_runs_without_time_to_claim_are_an_error",
     ),
     (
         "CLAIMS_MISSED = timedelta(seconds=90)",
         "CLAIMS_MISSED = timedelta(seconds=9)",
-        "progress::a_run_without_time_to_claim_says_so_and_is_an_error_when_it_repeats",
+        "progress::repeated_runs_without_time_to_claim_are_an_error",
     ),
     (
         "writes.later(WRITES - END_OF_RUN), writes.later(WRITES)",
@@ -130,7 +130,7 @@ OF_THE_SCHEDULER = mutants(
     (
         "            self._report.timed_out = True\n",
         "            pass\n",
-        "guard::a_hundred_calls_that_hang_are_cut_at_the_guard_and_none_is_wrongly_failed",
+        "guard::a_hundred_hanging_calls_are_cut_at_the_guard_and_stay_pending",
     ),
 )
 
@@ -144,7 +144,7 @@ OF_REPORTS = mutants(
         "timed_out=self.timed_out or self.no_claim is NoClaim.NO_TIME",
         "timed_out=self.timed_out",
         "unit/report",
-        "progress::a_run_without_time_to_claim_says_so_and_is_an_error_when_it_repeats",
+        "progress::repeated_runs_without_time_to_claim_are_an_error",
     ),
     ('        statuses["failed"] += self.expired + self.unknown\n', "", "unit/report"),
     ("Kind.UNSURE if is_in_doubt(result) else result.outcome.kind", "result.outcome.kind", "unit/report"),
@@ -152,32 +152,32 @@ OF_REPORTS = mutants(
 
 OF_THE_STORE = mutants(
     "prebooking/database/prebookings.py",
-    (" or self.tries > 1", "", "attempt::a_delayed_first_try_of_a_claim_leases_nothing_to_a_run_that_is_over"),
+    (" or self.tries > 1", "", "attempt::a_delayed_claim_leases_nothing_to_a_closed_run"),
     (
         "_claim(answer.value, time, tries + answer.tries)",
         "_claim(answer.value, time, tries)",
-        "attempt::a_delayed_first_try_of_a_claim_leases_nothing_to_a_run_that_is_over",
+        "attempt::a_delayed_claim_leases_nothing_to_a_closed_run",
     ),
     (
         'if not raw["maybe_sent"]:',
         "if True:",
-        "doubt::a_doubtful_row_that_became_unreadable_is_not_said_to_have_failed",
+        "doubt::a_row_in_doubt_that_became_unreadable_does_not_fail",
     ),
-    ("if not answer.value.locked or", "if True or", "store::the_end_of_a_run_asks_again_for_rows_that_are_locked"),
+    ("if not answer.value.locked or", "if True or", "store::finish_run_is_repeated_for_locked_rows"),
     (
         '"p_pause_seconds": round(pause)',
         '"p_pause_seconds": 300',
-        "store::a_venue_is_left_alone_for_as_long_as_it_is_told",
+        "store::a_venue_is_paused_for_the_given_time",
     ),
     (
         "if fire_within.remaining() <= _BUSY_PAUSE + LOCK_WAIT:",
         "if True:",
-        "guard::a_claim_is_asked_for_again_until_the_other_invocation_is_done",
+        "guard::a_claim_is_repeated_until_the_other_run_has_claimed",
     ),
     (
         '"p_answered_at": _instant(result.answered_at)',
         '"p_answered_at": None',
-        "attempt::a_row_says_when_it_was_sent_and_when_the_venue_answered",
+        "attempt::a_row_records_when_it_was_sent_and_answered",
     ),
 )
 
@@ -187,18 +187,18 @@ OF_TIME = [
         (
             "if shortest <= SHORTEST_HOLD:",
             "if shortest <= 0:",
-            "hold::nothing_is_asked_in_a_short_hold_or_after_the_opening",
+            "hold::a_very_short_hold_and_a_late_one_have_no_queries",
         ),
         ("QUESTIONS = 5", "QUESTIONS = 1", "hold"),
         (
             "            time.tighten(answer.value, asked, Reading.of(clock))\n",
             "            pass\n",
-            "hold::with_a_network_of_20_ms_the_first_byte_leaves_within_12_ms",
+            "hold::on_a_network_of_20_ms_the_first_byte_is_at_most_12_ms_late",
         ),
         (
             "with suppress(StoreError):",
             "with suppress(ValueError):",
-            "hold::on_a_network_that_loses_most_answers_one_is_enough",
+            "hold::on_a_lossy_network_one_answer_is_enough",
         ),
     ),
     *mutants(

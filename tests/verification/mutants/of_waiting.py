@@ -32,12 +32,12 @@ OF_WAITING: list[Mutant] = [
         (
             "        if openings:\n",
             "        if False:\n",
-            "attempt::a_slow_answer_of_the_claim_does_not_make_the_first_byte_late",
+            "attempt::a_slow_claim_does_not_delay_the_first_byte",
         ),
         (
             "        await self._stagger_over(result.sent_at)\n",
             "",
-            "firing::another_opening_may_follow_a_settled_call_only_after_the_stagger",
+            "firing::an_added_row_is_sent_only_after_the_stagger",
         ),
         (
             "            self._report.not_given_back = True\n",
@@ -57,12 +57,12 @@ OF_WAITING: list[Mutant] = [
         (
             "self._holds_rows = had_rows or claim.anything_happened",
             "self._holds_rows = claim.anything_happened",
-            "ends_of_a_run::a_run_is_recorded_although_its_last_claim_found_nothing",
+            "ends_of_a_run::a_run_is_recorded_although_its_last_claim_was_empty",
         ),
         (
             "DISPATCH_TIME = 0.25",
             "DISPATCH_TIME = 25",
-            "containment::a_venue_whose_connections_hang_holds_up_no_later_claim",
+            "containment::a_venue_with_hanging_connections_does_not_delay_a_later_claim",
         ),
         (
             "            question.cancel()\n",
@@ -82,7 +82,7 @@ OF_WAITING: list[Mutant] = [
         (
             "WRITES = 1.0",
             "WRITES = 10.0",
-            "guard::a_database_that_goes_away_after_the_claim_costs_the_answer_and_no_booking",
+            "guard::a_database_that_hangs_after_the_claim_costs_no_booking",
         ),
         (
             "last.last_claim_at is not None and",
@@ -92,12 +92,12 @@ OF_WAITING: list[Mutant] = [
         (
             "self._last_start = guard.before(LAST_START)",
             "self._last_start = guard",
-            "ends_of_a_run::after_the_last_start_a_run_does_not_even_connect",
+            "ends_of_a_run::no_connection_is_opened_after_the_last_start",
         ),
         (
             "execution_time=self._guard.start.elapsed(self._clock)",
             "execution_time=0.0",
-            "preparing::a_question_that_hangs_takes_two_seconds",
+            "preparing::a_hanging_confirmation_takes_two_seconds",
         ),
         (
             "            if row_id not in self._report.results:\n",
@@ -132,28 +132,28 @@ OF_WAITING: list[Mutant] = [
     ),
     *mutants(
         "prebooking/database/prebookings.py",
-        ("self.held or self.expired", "self.expired", "attempt::a_re_ask_that_cannot_be_sent_leaves_the_clear_answer"),
+        ("self.held or self.expired", "self.expired", "attempt::a_retry_that_was_not_sent_keeps_the_clear_answer"),
         ('"p_by_hand": self._by_hand', '"p_by_hand": False', "heartbeat::a_run_by_hand_is_no_tick_of_the_trigger"),
         ('"p_attempts": result.calls', '"p_attempts": 1', "attempt::lateness_is_that_of_the_first_call"),
         (
             "_LOCKED_TRIES = 5",
             "_LOCKED_TRIES = 500",
-            "ends_of_a_run::a_row_held_by_the_run_and_locked_for_long_keeps_the_run_from_no_end",
+            "ends_of_a_run::a_row_that_stays_locked_does_not_keep_the_run_from_ending",
         ),
         (
             "self.expired or self.unknown) or",
             "self.expired) or",
-            "ends_of_a_run::a_run_that_only_ends_what_nobody_booked_in_time_says_so_and_is_recorded",
+            "ends_of_a_run::a_run_that_only_expires_rows_is_recorded",
         ),
         (
             "self.expired or self.unknown) or",
             "self.unknown) or",
-            "ends_of_a_run::a_run_that_only_ends_what_nobody_booked_in_time_says_so_and_is_recorded",
+            "ends_of_a_run::a_run_that_only_expires_rows_is_recorded",
         ),
         (
             "                tries += 1\n",
             "",
-            "ends_of_a_run::a_run_whose_first_try_went_unanswered_is_closed_although_others_claimed_meanwhile",
+            "ends_of_a_run::a_run_whose_first_claim_was_lost_is_closed_although_later_tries_were_busy",
         ),
         (
             '"p_stagger_ms": _ms(stagger)',
@@ -164,7 +164,7 @@ OF_WAITING: list[Mutant] = [
         (
             "or until.remaining() <= 2 * _LOCKED_PAUSE",
             "or False",
-            "ends_of_a_run::a_row_that_is_locked_at_the_very_end_of_a_run_is_no_fault",
+            "ends_of_a_run::a_row_locked_at_the_end_of_a_run_is_no_failure",
         ),
     ),
     *mutants(
@@ -172,12 +172,12 @@ OF_WAITING: list[Mutant] = [
         (
             "        queue.turn = self\n",
             "",
-            "preparing::a_row_that_is_asked_about_while_others_wait_shares_their_stagger",
+            "preparing::a_row_confirmed_while_others_wait_keeps_their_stagger",
         ),
         (
             "if self._queue.turn is self:\n            self._queue.turn = None",
             "if False:\n            pass",
-            "firing::due_rows_leave_in_order_fifty_milliseconds_apart_without_drifting",
+            "firing::due_rows_are_sent_in_order_50_ms_apart_without_drift",
         ),
         (
             "return len(self._waiting) * self.stagger",
@@ -187,13 +187,13 @@ OF_WAITING: list[Mutant] = [
         (
             "while not until.passed() and not self.closed:",
             "while not self.closed:",
-            "ends_of_a_run::after_the_last_start_a_run_does_not_even_connect",
+            "ends_of_a_run::no_connection_is_opened_after_the_last_start",
         ),
-        ("CONNECTING = 4", "CONNECTING = 40", "firing::a_venue_out_of_reach_gives_all_rows_back_unsent"),
+        ("CONNECTING = 4", "CONNECTING = 40", "firing::rows_of_an_unreachable_venue_are_released_unsent"),
         (
             "            slot.granted.cancel()\n        else:",
             "            pass\n        else:",
-            "preparing::a_row_that_is_cleared_after_its_venue_was_left_alone_waits_for_no_slot",
+            "preparing::a_row_confirmed_after_its_venue_was_paused_is_released_at_once",
         ),
         ("CONNECT_EARLY = 0.6", "CONNECT_EARLY = 6.0", "preparing::a_call_connects_shortly_before_its_opening"),
         (
@@ -214,7 +214,7 @@ OF_WAITING: list[Mutant] = [
         (
             "call_later(self._queue.stagger / 10, self.end)",
             "call_soon(self.end)",
-            "preparing::the_next_call_is_begun_only_when_the_first_byte_of_the_last_one_is_out",
+            "preparing::the_next_call_starts_after_the_first_byte_of_the_previous_one",
         ),
     ),
     *mutants(
@@ -242,32 +242,32 @@ OF_WAITING: list[Mutant] = [
         (
             "            if row.could_not_get_on:\n                await self.slots.emptied.wait()\n",
             "",
-            "preparing::a_row_that_could_not_get_on_before_is_asked_about_once_all_others_have_their_slots",
+            "preparing::a_row_with_setbacks_is_confirmed_after_all_others_have_their_slots",
         ),
         (
             "self._prepared_at = max(now, self._prepared_at + self.slots.stagger)",
             "self._prepared_at = now",
-            "preparing::questions_about_earlier_calls_come_no_quicker_than_calls",
+            "preparing::confirmations_keep_the_stagger",
         ),
         (
             "            attempt.outcome = Outcome(Kind.NOT_READY)\n",
             "            pass\n",
-            "preparing::a_row_that_cannot_be_prepared_through_a_fault_goes_behind_all_others",
+            "preparing::a_row_whose_preparation_raises_gets_a_setback",
         ),
         (
             "if not a.calls and not a.row.maybe_sent and _is_open(a.outcome)]",
             "if not a.calls and not a.row.maybe_sent]",
-            "preparing::what_a_venue_that_is_left_alone_had_answered_before_is_kept",
+            "preparing::an_earlier_failed_login_is_kept_when_a_later_one_is_blocked",
         ),
         (
             "if not a.calls and not a.row.maybe_sent and _is_open(a.outcome)]",
             "if not a.calls and _is_open(a.outcome)]",
-            "preparing::a_question_under_way_while_another_row_is_blocked_still_settles_its_row",
+            "preparing::a_running_confirmation_settles_its_row_when_another_row_is_blocked",
         ),
         (
             "CLOSING_TIME = 0.5",
             "CLOSING_TIME = 5.0",
-            "containment::a_booker_that_cannot_be_cancelled_keeps_the_run_from_no_end",
+            "containment::a_booker_that_ignores_cancellation_does_not_keep_the_run_from_ending",
         ),
         (
             "        await asyncio.wait([self._opening])\n",
@@ -277,26 +277,26 @@ OF_WAITING: list[Mutant] = [
         (
             "so tasks are cancelled\n                raise\n",
             "so tasks are cancelled\n                pass\n",
-            "ends_of_a_run::after_the_last_start_a_run_does_not_even_connect",
+            "ends_of_a_run::no_connection_is_opened_after_the_last_start",
         ),
         (
             "            self._context.stopped = True\n",
             "            pass\n",
-            "containment::a_call_that_cannot_be_cancelled_is_not_sent_after_a_run_that_broke_off",
+            "containment::a_call_that_ignores_cancellation_is_not_sent_after_a_failed_run",
         ),
         (
             "if attempt and attempt.outcome is None:",
             "if attempt:",
-            "preparing::a_fault_after_a_question_leaves_what_the_venue_said",
+            "preparing::an_exception_after_a_confirmation_keeps_its_result",
         ),
     ),
     *mutants(
         "prebooking/run/hold.py",
-        ("QUIET = 0.05", "QUIET = 0.0", "hold::nothing_is_asked_right_before_the_opening_of_a_short_hold_either"),
+        ("QUIET = 0.05", "QUIET = 0.0", "hold::the_queries_of_a_short_hold_end_before_the_opening"),
     ),
     *mutants(
         "prebooking/clock.py",
-        ("_ROUNDING = 0.00001", "_ROUNDING = 0.0", "firing::rows_within_the_lead_are_held_and_leave_at_their_opening"),
+        ("_ROUNDING = 0.00001", "_ROUNDING = 0.0", "firing::rows_within_the_lead_are_held_until_their_opening"),
         ("at = max(at, stamped + timedelta(seconds=now - before))", "pass", "unit/clock"),
         ("self.at_least() <= new.at_most(self.clock) and", "True and", "unit/clock"),
         ("and new.at_least(self.clock) <= self.at_most()", "", "unit/clock"),
