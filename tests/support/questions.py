@@ -1,4 +1,4 @@
-"""The operator's functions of the database, on a connection that the test holds in its hand."""
+"""The operator's functions of the database, called on a connection of the test."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.factories import noon
 
 
 def ask(connection: Connection, function: str, *arguments: object) -> Any:
-    """Call one of our functions; a dictionary goes as JSON."""
+    """Call one of our functions; a dictionary is sent as JSON."""
     given = [Jsonb(argument) if isinstance(argument, dict) else argument for argument in arguments]
     query = sql.SQL("select {}({})").format(
         sql.Identifier("public", function), sql.SQL(", ").join([sql.Placeholder()] * len(given))
@@ -22,24 +22,29 @@ def ask(connection: Connection, function: str, *arguments: object) -> Any:
     return answer
 
 
-def add_venue(connection: Connection, **overrides: Any) -> dict[str, Any]:
-    """Add a box, as the command line does; the answer as it comes."""
+def add_venue_by_command(connection: Connection, **overrides: Any) -> dict[str, Any]:
+    """Add a box, as the command line does; return the answer."""
     venue = {"id": uuid4(), "name": "Box Centro", "provider": "aimharder", "host": "centro.aimharder.com"}
     venue |= {"box": "42", "timezone": "Europe/Madrid", "rule": "4 days before"}
     answer: dict[str, Any] = ask(connection, "add_venue_v1", *(venue | overrides).values())
     return answer
 
 
-def add_wish(connection: Connection, venue: UUID, **overrides: Any) -> dict[str, Any]:
-    """Add a prebooking that opens at one and whose class begins at two; the answer as it comes."""
-    wish = {"id": uuid4(), "venue": venue, "email": "ana@example.com", "data": {"class_id": "4711", "day": "20261123"}}
-    wish |= {"available_at": noon(3600), "expires_at": noon(7200), "again": False}
-    answer: dict[str, Any] = ask(connection, "add_prebooking_v1", *(wish | overrides).values())
+def add_prebooking_by_command(connection: Connection, venue: UUID, **overrides: Any) -> dict[str, Any]:
+    """Add a prebooking that opens at one and whose class begins at two; return the answer."""
+    prebooking = {
+        "id": uuid4(),
+        "venue": venue,
+        "email": "ana@example.com",
+        "data": {"class_id": "4711", "day": "20261123"},
+    }
+    prebooking |= {"available_at": noon(3600), "expires_at": noon(7200), "again": False}
+    answer: dict[str, Any] = ask(connection, "add_prebooking_v1", *(prebooking | overrides).values())
     return answer
 
 
 def preview(connection: Connection, *, lead_ms: int = 0) -> dict[str, Any]:
-    """Ask what a claim would take."""
+    """Return what a claim would take."""
     providers = ["webhook", "aimharder"]
     arguments = [uuid4(), providers, 100, 5000, 50, lead_ms, 30_000, 8000]
     answer: dict[str, Any] = ask(connection, "preview_claim_v1", *arguments)

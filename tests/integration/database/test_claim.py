@@ -13,28 +13,28 @@ from tests.support.database import At, Connection
 from tests.support.factories import add_prebooking, add_session, add_venue, noon
 
 
-def test_takes_rows_that_are_due_and_no_others(owner: Connection, service: Connection, at: At) -> None:
+def test_only_due_rows_are_claimed(owner: Connection, service: Connection, at: At) -> None:
     venue = add_venue(owner)
     due = add_prebooking(owner, venue, available_at=noon(0))
     add_prebooking(owner, venue, available_at=noon(0) + timedelta(microseconds=1))
     assert claimed(service, uuid4()) == [due]
 
 
-def test_takes_rows_within_the_lead_and_no_others(owner: Connection, service: Connection, at: At) -> None:
+def test_only_rows_within_the_lead_are_claimed(owner: Connection, service: Connection, at: At) -> None:
     venue = add_venue(owner)
     within = add_prebooking(owner, venue, available_at=noon(3))
     add_prebooking(owner, venue, available_at=noon(3.001))
     assert claimed(service, uuid4(), lead_ms=3000) == [within]
 
 
-def test_clamps_a_lead_to_thirty_seconds(owner: Connection, service: Connection, at: At) -> None:
+def test_a_lead_is_limited_to_thirty_seconds(owner: Connection, service: Connection, at: At) -> None:
     venue = add_venue(owner)
     within = add_prebooking(owner, venue, available_at=noon(30))
     add_prebooking(owner, venue, available_at=noon(30.001))
     assert claimed(service, uuid4(), lead_ms=3_600_000, fire_within_ms=60_000) == [within]
 
 
-def test_answers_oldest_first_by_opening_then_creation_then_id(owner: Connection, service: Connection, at: At) -> None:
+def test_rows_are_ordered_by_opening_creation_and_id(owner: Connection, service: Connection, at: At) -> None:
     venue, early, late = add_venue(owner), noon(-60), noon(-30)
     last = add_prebooking(owner, venue, available_at=late, created_at=early)
     third = add_prebooking(owner, venue, available_at=early, created_at=late)
@@ -43,7 +43,7 @@ def test_answers_oldest_first_by_opening_then_creation_then_id(owner: Connection
     assert claimed(service, uuid4()) == [first, second, third, last]
 
 
-def test_answers_everything_the_scheduler_needs_to_book(owner: Connection, service: Connection, at: At) -> None:
+def test_a_claim_returns_everything_needed_to_book(owner: Connection, service: Connection, at: At) -> None:
     now = noon(0)
     venue = add_venue(owner, name="Gym", provider="aimharder", host="gym.example", provider_box_id="7")
     row = add_prebooking(owner, venue, user_email="A@b.example", booking_data={"class_id": "x"}, created_at=now)
@@ -87,7 +87,7 @@ def test_answers_everything_the_scheduler_needs_to_book(owner: Connection, servi
     }
 
 
-def test_leases_what_it_takes_to_the_invocation(owner: Connection, service: Connection, at: At) -> None:
+def test_claimed_rows_are_leased_to_the_invocation(owner: Connection, service: Connection, at: At) -> None:
     row, me, now = add_prebooking(owner, add_venue(owner)), uuid4(), noon(0)
     claim(service, me, lease_ms=20_000, turn_ms=6000)
     stored = prebooking(owner, row)
@@ -103,12 +103,12 @@ def test_a_turn_is_never_longer_than_its_lease(owner: Connection, service: Conne
     assert prebooking(owner, row)["turn_until"] - now == timedelta(seconds=5)
 
 
-def test_asked_again_it_answers_with_the_rows_still_held(owner: Connection, service: Connection) -> None:
+def test_a_repeated_claim_returns_the_rows_still_held(owner: Connection, service: Connection) -> None:
     row, me = add_prebooking(owner, add_venue(owner)), uuid4()
     assert claimed(service, me) == claimed(service, me) == [row]
 
 
-def test_asked_again_it_does_not_prolong_the_lease(owner: Connection, service: Connection, at: At) -> None:
+def test_a_repeated_claim_does_not_extend_the_lease(owner: Connection, service: Connection, at: At) -> None:
     row, me = add_prebooking(owner, add_venue(owner)), uuid4()
     claim(service, me)
     until = prebooking(owner, row)["claimed_until"]
@@ -117,7 +117,7 @@ def test_asked_again_it_does_not_prolong_the_lease(owner: Connection, service: C
     assert prebooking(owner, row)["claimed_until"] == until
 
 
-def test_asked_again_it_adds_rows_that_came_due_meanwhile(owner: Connection, service: Connection, at: At) -> None:
+def test_a_repeated_claim_adds_rows_that_became_due(owner: Connection, service: Connection, at: At) -> None:
     venue, me = add_venue(owner), uuid4()
     first = add_prebooking(owner, venue)
     second = add_prebooking(owner, venue, available_at=noon(5))
@@ -126,7 +126,7 @@ def test_asked_again_it_adds_rows_that_came_due_meanwhile(owner: Connection, ser
     assert claimed(service, me) == [first, second]
 
 
-def test_a_held_row_is_nobody_elses(owner: Connection, service: Connection) -> None:
+def test_a_claimed_row_is_not_claimed_by_another_run(owner: Connection, service: Connection) -> None:
     add_prebooking(owner, add_venue(owner))
     claim(service, uuid4())
     assert claimed(service, uuid4()) == []
@@ -142,7 +142,7 @@ def test_an_expired_claim_is_taken_over_as_maybe_sent(owner: Connection, service
     assert (taken["id"], taken["maybe_sent"]) == (str(row), True)
 
 
-def test_its_own_expired_claim_comes_back_as_maybe_sent(owner: Connection, service: Connection, at: At) -> None:
+def test_a_run_s_own_expired_claim_is_taken_over_as_maybe_sent(owner: Connection, service: Connection, at: At) -> None:
     add_prebooking(owner, add_venue(owner))
     me = uuid4()
     claim(service, me, lease_ms=1000)
@@ -150,9 +150,7 @@ def test_its_own_expired_claim_comes_back_as_maybe_sent(owner: Connection, servi
     assert [row["maybe_sent"] for row in claim(service, me)["rows"]] == [True]
 
 
-def test_does_not_answer_with_its_own_row_once_its_lease_is_over(
-    owner: Connection, service: Connection, at: At
-) -> None:
+def test_a_repeated_claim_leaves_out_expired_leases(owner: Connection, service: Connection, at: At) -> None:
     venue, me = add_venue(owner), uuid4()
     row = add_prebooking(owner, venue)
     assert claimed(service, me, lease_ms=1000) == [row]
@@ -168,7 +166,7 @@ def test_a_released_row_is_not_in_doubt(owner: Connection, service: Connection) 
     assert [row["maybe_sent"] for row in claim(service, uuid4())["rows"]] == [False]
 
 
-def test_releasing_never_clears_an_older_doubt(owner: Connection, service: Connection) -> None:
+def test_a_release_keeps_an_older_doubt(owner: Connection, service: Connection) -> None:
     row, me = add_prebooking(owner, add_venue(owner), maybe_sent=True), uuid4()
     claim(service, me)
     release(service, me, [row])
@@ -176,7 +174,7 @@ def test_releasing_never_clears_an_older_doubt(owner: Connection, service: Conne
 
 
 @pytest.mark.parametrize("venue", [{"enabled": False}, {"provider": "aimharder", "host": "a.example"}])
-def test_leaves_a_venue_alone_that_is_disabled_or_of_another_provider(
+def test_a_disabled_venue_and_another_provider_are_skipped(
     owner: Connection, service: Connection, venue: dict[str, object]
 ) -> None:
     add_prebooking(owner, add_venue(owner, **venue))
@@ -184,7 +182,7 @@ def test_leaves_a_venue_alone_that_is_disabled_or_of_another_provider(
     assert claimed(service, uuid4(), providers=["webhook"]) == [here]
 
 
-def test_leaves_a_paused_venue_alone_until_its_pause_is_over(owner: Connection, service: Connection, at: At) -> None:
+def test_a_paused_venue_is_skipped_until_its_pause_ends(owner: Connection, service: Connection, at: At) -> None:
     row = add_prebooking(owner, add_venue(owner, paused_until=noon(10)))
     at(9.999)
     assert claimed(service, uuid4()) == []
@@ -192,7 +190,7 @@ def test_leaves_a_paused_venue_alone_until_its_pause_is_over(owner: Connection, 
     assert claimed(service, uuid4()) == [row]
 
 
-def test_refuses_a_claim_without_an_instance(owner: Connection, service: Connection) -> None:
+def test_a_claim_without_an_instance_is_refused(owner: Connection, service: Connection) -> None:
     row = add_prebooking(owner, add_venue(owner))
     with pytest.raises(psycopg.errors.NullValueNotAllowed, match="p_instance is missing"):
         claim(service, None)
@@ -200,21 +198,21 @@ def test_refuses_a_claim_without_an_instance(owner: Connection, service: Connect
 
 
 @pytest.mark.parametrize("level", ["repeatable read", "serializable"])
-def test_refuses_a_fixed_snapshot(service: Connection, level: str) -> None:
+def test_a_claim_in_a_fixed_snapshot_is_refused(service: Connection, level: str) -> None:
     with service.transaction():
         service.execute(f"set transaction isolation level {level}".encode())
         with pytest.raises(psycopg.errors.InvalidTransactionState, match="needs read committed"):
             claim(service, uuid4())
 
 
-def test_a_late_claim_of_a_run_that_has_ended_takes_nothing(owner: Connection, service: Connection) -> None:
+def test_a_delayed_claim_of_a_closed_run_takes_nothing(owner: Connection, service: Connection) -> None:
     row, me = add_prebooking(owner, add_venue(owner)), uuid4()
     finish(service, me)
     assert claim(service, me)["rows"] == []
     assert claimed(service, uuid4()) == [row]
 
 
-def test_records_a_run_that_had_work(owner: Connection, service: Connection, at: At) -> None:
+def test_a_run_with_work_is_recorded(owner: Connection, service: Connection, at: At) -> None:
     venue, me, now = add_venue(owner), uuid4(), noon(0)
     add_prebooking(owner, venue)
     add_prebooking(owner, venue)
@@ -223,19 +221,19 @@ def test_records_a_run_that_had_work(owner: Connection, service: Connection, at:
     assert (recorded["claimed"], recorded["opened_at"], recorded["closed_at"]) == (2, now, None)
 
 
-def test_adds_up_what_all_its_claims_have_taken(owner: Connection, service: Connection) -> None:
+def test_the_rows_of_all_claims_of_a_run_are_added_up(owner: Connection, service: Connection) -> None:
     me, _rows = uuid4(), [add_prebooking(owner, add_venue(owner)) for _ in range(3)]
     claim(service, me, limit=1)
     claim(service, me, limit=3)
     assert run(owner, me)["claimed"] == 3
 
 
-def test_records_no_run_that_had_nothing_to_do(owner: Connection, service: Connection) -> None:
+def test_a_run_without_work_is_not_recorded(owner: Connection, service: Connection) -> None:
     claim(service, uuid4())
     assert owner.execute("select count(*) from public.prebooking_runs").fetchone() == (0,)
 
 
-def test_every_claim_leaves_a_heartbeat(owner: Connection, service: Connection, at: At) -> None:
+def test_every_claim_updates_the_heartbeat(owner: Connection, service: Connection, at: At) -> None:
     for seconds in (0, 60):
         at(seconds)
         claim(service, uuid4())

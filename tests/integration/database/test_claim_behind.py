@@ -17,7 +17,7 @@ _HELD_BACK: list[dict[str, Any]] = [{"maybe_sent": True}, {"retry_after": noon(-
 
 
 @pytest.mark.parametrize("held_back", _HELD_BACK)
-def test_a_row_that_was_held_back_takes_no_slot_from_one_that_was_not(
+def test_a_held_back_row_takes_no_slot_of_a_fresh_row(
     owner: Connection, service: Connection, at: At, held_back: dict[str, Any]
 ) -> None:
     venue = add_venue(owner)
@@ -27,7 +27,7 @@ def test_a_row_that_was_held_back_takes_no_slot_from_one_that_was_not(
     assert set(claimed(service, uuid4(), fire_within_ms=100, stagger_ms=50)) == set(older[:3])
 
 
-def test_a_row_whose_holder_died_stands_behind_too(owner: Connection, service: Connection, at: At) -> None:
+def test_a_row_of_a_killed_run_is_queued_behind_fresh_rows(owner: Connection, service: Connection, at: At) -> None:
     venue = add_venue(owner)
     older = [add_prebooking(owner, venue, available_at=noon(-60)) for _ in range(3)]
     claim(service, uuid4(), lease_ms=30_000)
@@ -38,7 +38,7 @@ def test_a_row_whose_holder_died_stands_behind_too(owner: Connection, service: C
 
 
 @pytest.mark.parametrize("held_back", _HELD_BACK)
-def test_ten_rows_of_a_venue_that_were_held_back_are_taken_at_a_time(
+def test_at_most_ten_held_back_rows_of_a_venue_are_claimed(
     owner: Connection, service: Connection, at: At, held_back: dict[str, Any]
 ) -> None:
     venue, me = add_venue(owner), uuid4()
@@ -50,9 +50,7 @@ def test_ten_rows_of_a_venue_that_were_held_back_are_taken_at_a_time(
     assert claimed(service, me) == rows[4:14], "what is settled makes room"
 
 
-def test_rows_that_never_get_on_do_not_take_the_ten_places_of_those_that_wait_longer(
-    owner: Connection, service: Connection, at: At
-) -> None:
+def test_held_back_rows_are_claimed_longest_wait_first(owner: Connection, service: Connection, at: At) -> None:
     venue = add_venue(owner)
     hopeless = [
         add_prebooking(owner, venue, available_at=noon(-60), maybe_sent=True, setbacks=1, retry_after=noon(-1))
@@ -66,9 +64,7 @@ def test_rows_that_never_get_on_do_not_take_the_ten_places_of_those_that_wait_lo
     assert set(claimed(service, uuid4())) == {*never_asked, *waiting, *hopeless[:3]}
 
 
-def test_a_hundred_and_twenty_rows_in_doubt_keep_no_fresh_row_waiting(
-    owner: Connection, service: Connection, at: At
-) -> None:
+def test_many_rows_in_doubt_do_not_delay_fresh_rows(owner: Connection, service: Connection, at: At) -> None:
     venue = add_venue(owner)
     for _ in range(121):
         add_prebooking(owner, venue, available_at=noon(-60), maybe_sent=True)
@@ -77,9 +73,7 @@ def test_a_hundred_and_twenty_rows_in_doubt_keep_no_fresh_row_waiting(
     assert [UUID(row["id"]) for row in answer["rows"]] == fresh
 
 
-def test_a_hundred_rows_that_were_held_back_are_taken_in_all_and_every_venue_has_its_turn(
-    owner: Connection, service: Connection, at: At
-) -> None:
+def test_a_hundred_held_back_rows_are_claimed_over_all_venues(owner: Connection, service: Connection, at: At) -> None:
     crowded = [add_venue(owner) for _ in range(12)]
     for venue in crowded:
         for _ in range(10):
@@ -92,9 +86,7 @@ def test_a_hundred_rows_that_were_held_back_are_taken_in_all_and_every_venue_has
     assert prebooking(owner, one)["claimed_by"] is not None
 
 
-def test_the_rows_of_a_venue_that_is_troubled_stand_behind_those_of_healthy_ones(
-    owner: Connection, service: Connection, at: At
-) -> None:
+def test_rows_of_a_troubled_venue_are_queued_behind_others(owner: Connection, service: Connection, at: At) -> None:
     troubled, healthy = add_venue(owner, troubled_since=noon(-900), paused_until=noon(-1)), add_venue(owner)
     theirs = [add_prebooking(owner, troubled, available_at=noon(-60)) for _ in range(13)]
     ours = [add_prebooking(owner, healthy, available_at=noon(0)) for _ in range(3)]
@@ -104,9 +96,7 @@ def test_the_rows_of_a_venue_that_is_troubled_stand_behind_those_of_healthy_ones
     assert claimed(service, me) == theirs[:10]
 
 
-def test_thirteen_boxes_out_of_reach_leave_the_healthy_venue_its_slots(
-    owner: Connection, service: Connection, at: At
-) -> None:
+def test_troubled_venues_take_no_slots_of_a_healthy_venue(owner: Connection, service: Connection, at: At) -> None:
     for _ in range(13):
         box = add_venue(owner, troubled_since=noon(-60))
         for _ in range(40):
@@ -118,9 +108,7 @@ def test_thirteen_boxes_out_of_reach_leave_the_healthy_venue_its_slots(
     assert len(answer["rows"]) == 40 + 100
 
 
-def test_nothing_behind_is_taken_of_an_opening_whose_fresh_rows_are_left_to_others(
-    owner: Connection, service: Connection, at: At
-) -> None:
+def test_a_held_back_row_waits_for_fresh_rows_of_its_opening(owner: Connection, service: Connection, at: At) -> None:
     first, second = add_venue(owner), add_venue(owner)
     for _ in range(3):
         add_prebooking(owner, first, available_at=noon(-2))
@@ -131,7 +119,7 @@ def test_nothing_behind_is_taken_of_an_opening_whose_fresh_rows_are_left_to_othe
 
 
 @pytest.mark.parametrize("verdict", ["logged_out", "not_ready", "cannot_tell", "missing"])
-def test_a_row_that_cannot_get_on_is_left_alone_for_1_2_5_and_then_15_minutes(
+def test_a_row_without_progress_waits_1_2_5_then_15_minutes(
     owner: Connection, service: Connection, at: At, verdict: str
 ) -> None:
     row, now = add_prebooking(owner, add_venue(owner), available_at=noon(0), maybe_sent=True), 0.0
@@ -147,9 +135,7 @@ def test_a_row_that_cannot_get_on_is_left_alone_for_1_2_5_and_then_15_minutes(
     assert prebooking(owner, row)["maybe_sent"] is True
 
 
-def test_a_row_that_cannot_get_on_is_not_written_while_it_is_left_alone(
-    owner: Connection, service: Connection, at: At
-) -> None:
+def test_a_row_without_progress_is_not_written_while_it_waits(owner: Connection, service: Connection, at: At) -> None:
     row, me = add_prebooking(owner, add_venue(owner), maybe_sent=True), uuid4()
     claim(service, me)
     finish(service, me, [{"id": row, "attempts": 0, "verdict": "cannot_tell"}])
@@ -160,7 +146,7 @@ def test_a_row_that_cannot_get_on_is_not_written_while_it_is_left_alone(
     assert owner.execute("select xmin, ctid from public.prebookings").fetchall() == before
 
 
-def test_a_back_off_from_a_clock_that_was_ahead_is_none(owner: Connection, service: Connection, at: At) -> None:
+def test_a_back_off_longer_than_possible_is_ignored(owner: Connection, service: Connection, at: At) -> None:
     venue = add_venue(owner)
     ahead = add_prebooking(owner, venue, retry_after=noon(3600), setbacks=1)
     add_prebooking(owner, venue, retry_after=noon(900), setbacks=4)
@@ -168,7 +154,7 @@ def test_a_back_off_from_a_clock_that_was_ahead_is_none(owner: Connection, servi
 
 
 @pytest.mark.parametrize("seconds", [300.001, 3600, 86_400 * 365])
-def test_a_lease_or_turn_longer_than_there_is_is_none(
+def test_a_lease_or_turn_longer_than_possible_is_ignored(
     owner: Connection, service: Connection, at: At, seconds: float
 ) -> None:
     venue, opening = add_venue(owner), noon(-1)
@@ -179,24 +165,20 @@ def test_a_lease_or_turn_longer_than_there_is_is_none(
     assert {(UUID(taken["id"]), taken["maybe_sent"]) for taken in answer["rows"]} == {(row, True), (behind, False)}
 
 
-def test_a_row_in_a_lease_longer_than_there_is_ends_at_its_expiry(
-    owner: Connection, service: Connection, at: At
-) -> None:
+def test_a_row_with_an_impossible_lease_still_expires(owner: Connection, service: Connection, at: At) -> None:
     ahead = {"claimed_by": uuid4(), "claimed_until": noon(3600), "turn_until": noon(3600)}
     row = add_prebooking(owner, add_venue(owner), available_at=noon(-10), expires_at=noon(0), **ahead)
     claim(service, uuid4())
     assert prebooking(owner, row)["outcome"] == "unknown"
 
 
-def test_the_longest_lease_is_one(owner: Connection, service: Connection, at: At) -> None:
+def test_the_longest_possible_lease_is_respected(owner: Connection, service: Connection, at: At) -> None:
     add_prebooking(owner, add_venue(owner))
     claim(service, uuid4(), lease_ms=300_000)
     assert claimed(service, uuid4()) == []
 
 
-def test_a_row_that_only_it_is_blocked_goes_last_and_the_answer_says_that_it_is_alone(
-    owner: Connection, service: Connection, at: At
-) -> None:
+def test_a_row_that_alone_is_blocked_is_claimed_last(owner: Connection, service: Connection, at: At) -> None:
     venue, first = add_venue(owner), uuid4()
     opening = noon(-1)
     oldest, *others = (add_prebooking(owner, venue, available_at=opening) for _ in range(4))
@@ -223,7 +205,7 @@ def test_a_clear_answer_ends_a_venue_s_trouble(owner: Connection, service: Conne
     assert _venue(owner) == (None, noon(0))
 
 
-def test_what_ends_without_an_answer_ends_no_trouble(owner: Connection, service: Connection, at: At) -> None:
+def test_a_row_settled_without_an_answer_ends_no_trouble(owner: Connection, service: Connection, at: At) -> None:
     venue, me = add_venue(owner, troubled_since=noon(-60)), uuid4()
     row = add_prebooking(owner, venue)
     claim(service, me)
@@ -231,7 +213,7 @@ def test_what_ends_without_an_answer_ends_no_trouble(owner: Connection, service:
     assert _venue(owner) == (noon(-60), None)
 
 
-def test_an_answer_is_noted_at_most_once_per_second(owner: Connection, service: Connection, at: At) -> None:
+def test_an_answer_is_written_at_most_once_per_second(owner: Connection, service: Connection, at: At) -> None:
     venue, me = add_venue(owner), uuid4()
     rows = [add_prebooking(owner, venue) for _ in range(3)]
     claim(service, me)
@@ -250,7 +232,7 @@ def test_trouble_begins_with_the_first_block(owner: Connection, service: Connect
 
 
 @pytest.mark.parametrize(("pause", "until"), [(60, 60), (300, 300), (-5, 0), (10**9, 3600)])
-def test_a_venue_is_left_alone_for_as_long_as_it_is_said(
+def test_a_blocked_venue_is_paused_as_long_as_requested(
     owner: Connection, service: Connection, at: At, pause: int, until: float
 ) -> None:
     release(service, uuid4(), [], blocked_venue=add_venue(owner), pause=pause)
@@ -261,9 +243,7 @@ def _venue(owner: Connection) -> Any:
     return owner.execute("select troubled_since, answered_at from public.venues").fetchone()
 
 
-def test_what_is_due_is_taken_before_what_is_only_within_the_lead(
-    owner: Connection, service: Connection, at: At
-) -> None:
+def test_due_rows_are_claimed_before_rows_within_the_lead(owner: Connection, service: Connection, at: At) -> None:
     soon, late = add_venue(owner), add_venue(owner)
     for _ in range(3):
         add_prebooking(owner, soon, available_at=noon(2), created_at=noon(-9999))
@@ -272,7 +252,7 @@ def test_what_is_due_is_taken_before_what_is_only_within_the_lead(
 
 
 @pytest.mark.parametrize(("answered", "alone"), [(None, False), (noon(-60), False), (noon(-10), True)])
-def test_a_blocked_row_is_alone_only_where_the_venue_has_answered_others_since(
+def test_a_blocked_row_is_alone_if_the_venue_answered_others(
     owner: Connection, service: Connection, at: At, answered: datetime | None, *, alone: bool
 ) -> None:
     add_prebooking(owner, add_venue(owner, answered_at=answered), blocks=1, blocked_at=noon(-30))

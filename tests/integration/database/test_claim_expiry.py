@@ -11,7 +11,7 @@ from tests.support.database import At, Connection
 from tests.support.factories import add_prebooking, add_venue, noon
 
 
-def test_a_row_nobody_came_for_ends_as_expired(owner: Connection, service: Connection, at: At) -> None:
+def test_an_unclaimed_row_ends_as_expired(owner: Connection, service: Connection, at: At) -> None:
     row = add_prebooking(owner, add_venue(owner), expires_at=noon(10))
     at(10)
     assert claim(service, uuid4())["rows"] == []
@@ -20,7 +20,7 @@ def test_a_row_nobody_came_for_ends_as_expired(owner: Connection, service: Conne
     assert stored["error_message"] == "The class began before this could be booked."
 
 
-def test_a_row_is_not_expired_before_its_instant(owner: Connection, service: Connection, at: At) -> None:
+def test_a_row_does_not_expire_early(owner: Connection, service: Connection, at: At) -> None:
     row = add_prebooking(owner, add_venue(owner), expires_at=noon(10))
     at(9.999)
     assert claimed(service, uuid4()) == [row]
@@ -35,7 +35,7 @@ def test_a_row_in_doubt_ends_as_unknown(owner: Connection, service: Connection, 
     assert "may have reached the venue" in stored["error_message"]
 
 
-def test_a_row_whose_holder_died_ends_as_unknown(owner: Connection, service: Connection, at: At) -> None:
+def test_a_row_of_a_killed_run_ends_as_unknown(owner: Connection, service: Connection, at: At) -> None:
     row = add_prebooking(owner, add_venue(owner), expires_at=noon(10))
     claim(service, uuid4(), lease_ms=30_000)
     at(30)
@@ -44,7 +44,7 @@ def test_a_row_whose_holder_died_ends_as_unknown(owner: Connection, service: Con
     assert (stored["outcome"], stored["claimed_by"]) == ("unknown", None)
 
 
-def test_a_held_row_is_left_to_its_holder_past_its_expiry(owner: Connection, service: Connection, at: At) -> None:
+def test_a_claimed_row_does_not_expire_during_its_lease(owner: Connection, service: Connection, at: At) -> None:
     row = add_prebooking(owner, add_venue(owner), expires_at=noon(10))
     claim(service, uuid4(), lease_ms=30_000)
     at(29.999)
@@ -61,16 +61,14 @@ def test_a_released_row_ends_as_expired(owner: Connection, service: Connection, 
     assert prebooking(owner, row)["outcome"] == "expired"
 
 
-def test_rows_expire_even_where_a_venue_is_disabled(owner: Connection, service: Connection, at: At) -> None:
+def test_rows_of_a_disabled_venue_expire_too(owner: Connection, service: Connection, at: At) -> None:
     row = add_prebooking(owner, add_venue(owner, enabled=False), expires_at=noon(10))
     at(10)
     claim(service, uuid4())
     assert prebooking(owner, row)["outcome"] == "expired"
 
 
-def test_counts_what_it_ended_and_says_the_same_when_asked_again(
-    owner: Connection, service: Connection, at: At
-) -> None:
+def test_a_repeated_claim_returns_the_same_counts(owner: Connection, service: Connection, at: At) -> None:
     venue, end, me = add_venue(owner), noon(10), uuid4()
     for maybe_sent in (True, False, False):
         add_prebooking(owner, venue, expires_at=end, maybe_sent=maybe_sent)
@@ -80,7 +78,7 @@ def test_counts_what_it_ended_and_says_the_same_when_asked_again(
     assert (run(owner, me)["expired"], run(owner, me)["unknown"]) == (2, 1)
 
 
-def test_adds_up_what_all_its_claims_have_ended(owner: Connection, service: Connection, at: At) -> None:
+def test_the_counts_of_all_claims_of_a_run_are_added_up(owner: Connection, service: Connection, at: At) -> None:
     venue, me = add_venue(owner, enabled=False), uuid4()
     for seconds in (10, 20):
         add_prebooking(owner, venue, expires_at=noon(seconds))
@@ -90,7 +88,7 @@ def test_adds_up_what_all_its_claims_have_ended(owner: Connection, service: Conn
     assert claim(service, me)["expired"] == 2
 
 
-def test_anothers_count_is_not_mine(owner: Connection, service: Connection, at: At) -> None:
+def test_the_counts_of_another_run_are_not_included(owner: Connection, service: Connection, at: At) -> None:
     add_prebooking(owner, add_venue(owner), expires_at=noon(10))
     at(10)
     claim(service, uuid4())
@@ -98,7 +96,7 @@ def test_anothers_count_is_not_mine(owner: Connection, service: Connection, at: 
 
 
 @pytest.mark.parametrize(("maybe_sent", "end"), [(False, "expired"), (True, "unknown")])
-def test_ends_at_most_five_thousand_at_once_oldest_first_and_takes_none_of_the_others(
+def test_a_claim_ends_at_most_five_thousand_rows_oldest_first(
     owner: Connection, service: Connection, at: At, *, maybe_sent: bool, end: str
 ) -> None:
     venue = add_venue(owner)

@@ -21,7 +21,7 @@ def box(owner: Connection, at: At) -> UUID:
 
 
 @pytest.mark.parametrize("keys", [[OURS], [], None])
-def test_without_a_login_the_row_is_left_where_it_is(
+def test_a_row_without_a_login_is_not_claimed(
     owner: Connection, service: Connection, box: UUID, keys: list[str] | None
 ) -> None:
     row = add_prebooking(owner, box, user_email="Ana@example.com")
@@ -33,7 +33,7 @@ def test_without_a_login_the_row_is_left_where_it_is(
 
 
 @pytest.mark.parametrize("keys", [[OURS], []])
-def test_with_a_login_that_another_key_has_sealed_the_row_is_left_where_it_is(
+def test_a_row_whose_login_has_another_key_is_not_claimed(
     owner: Connection, service: Connection, box: UUID, keys: list[str]
 ) -> None:
     row = add_prebooking(owner, box, user_email="Ana@example.com")
@@ -47,7 +47,7 @@ def test_with_a_login_that_another_key_has_sealed_the_row_is_left_where_it_is(
     ("session", "keys"),
     [({"key_id": OURS}, [THEIRS, OURS]), ({"key_id": None}, [OURS]), ({"key_id": None}, []), ({"key_id": OURS}, None)],
 )
-def test_a_login_that_may_be_opened_here_is_claimed_with_its_row(
+def test_a_login_with_a_known_key_is_claimed_with_its_row(
     owner: Connection, service: Connection, box: UUID, session: dict[str, Any], keys: list[str] | None
 ) -> None:
     row = add_prebooking(owner, box, user_email="Ana@example.com")
@@ -59,7 +59,7 @@ def test_a_login_that_may_be_opened_here_is_claimed_with_its_row(
 
 
 @pytest.mark.parametrize("key_id", [OURS, THEIRS, None])
-def test_a_login_that_the_venue_has_ended_is_claimed_and_said_to_be_over(
+def test_an_ended_login_is_claimed_as_over(
     owner: Connection, service: Connection, box: UUID, key_id: str | None
 ) -> None:
     row = add_prebooking(owner, box, user_email=MEMBER)
@@ -70,7 +70,7 @@ def test_a_login_that_the_venue_has_ended_is_claimed_and_said_to_be_over(
     assert (taken["id"], taken["session_over"], taken["session"]) == (str(row), True, None)
 
 
-def test_a_row_that_waited_for_a_login_is_claimed_with_it_and_warns_no_more(
+def test_a_new_login_lets_its_row_be_claimed_without_a_warning(
     owner: Connection, service: Connection, box: UUID
 ) -> None:
     row = add_prebooking(owner, box, user_email=MEMBER)
@@ -80,15 +80,13 @@ def test_a_row_that_waited_for_a_login_is_claimed_with_it_and_warns_no_more(
     assert prebooking(owner, row)["warning"] is None
 
 
-def test_another_warning_stays_when_a_row_is_claimed(owner: Connection, service: Connection) -> None:
+def test_a_claim_keeps_another_warning(owner: Connection, service: Connection) -> None:
     row = add_prebooking(owner, add_venue(owner), warning="session_expired: log in")
     claim(service, uuid4())
     assert prebooking(owner, row)["warning"] == "session_expired: log in"
 
 
-def test_members_without_a_login_keep_no_slot_from_those_who_have_one(
-    owner: Connection, service: Connection, box: UUID
-) -> None:
+def test_members_without_a_login_take_no_slots(owner: Connection, service: Connection, box: UUID) -> None:
     for number in range(210):
         add_prebooking(owner, box, user_email=f"nobody{number}@example.com", available_at=noon(-60))
     row = add_prebooking(owner, box, user_email=MEMBER, available_at=noon(-1))
@@ -96,16 +94,14 @@ def test_members_without_a_login_keep_no_slot_from_those_who_have_one(
     assert claimed(service, uuid4(), fire_within_ms=1000) == [row]
 
 
-def test_a_login_of_another_venue_is_none_here(owner: Connection, service: Connection, box: UUID) -> None:
+def test_a_login_of_another_venue_does_not_count(owner: Connection, service: Connection, box: UUID) -> None:
     add_prebooking(owner, box, user_email=MEMBER)
     add_session(owner, add_venue(owner, provider="aimharder", host="other.aimharder.com"), MEMBER)
     assert claim(service, uuid4())["no_login"] == 1
 
 
 @pytest.mark.parametrize("why", ["not open yet", "webhook", "disabled", "not ours", "expired"])
-def test_nobody_is_said_to_have_no_login_where_none_is_needed_now(
-    owner: Connection, service: Connection, why: str
-) -> None:
+def test_a_row_that_needs_no_login_now_is_not_counted(owner: Connection, service: Connection, why: str) -> None:
     aimharder = {"provider": "aimharder", "host": "box.aimharder.com"}
     venue = add_venue(owner, **({} if why == "webhook" else aimharder), enabled=why != "disabled")
     row = add_prebooking(owner, venue)
@@ -120,7 +116,7 @@ def test_nobody_is_said_to_have_no_login_where_none_is_needed_now(
     assert prebooking(owner, row)["warning"] is None
 
 
-def test_a_warning_is_written_once_and_not_every_minute(owner: Connection, service: Connection, box: UUID) -> None:
+def test_a_warning_is_written_once(owner: Connection, service: Connection, box: UUID) -> None:
     add_prebooking(owner, box)
     claim(service, uuid4())
     before = owner.execute("select xmin, ctid from public.prebookings").fetchall()
@@ -128,7 +124,7 @@ def test_a_warning_is_written_once_and_not_every_minute(owner: Connection, servi
     assert owner.execute("select xmin, ctid from public.prebookings").fetchall() == before
 
 
-def test_nobody_waits_for_a_row_without_a_login_that_somebody_holds(
+def test_a_claim_does_not_wait_to_warn_a_locked_row(
     owner: Connection, service: Connection, box: UUID, database: Any
 ) -> None:
     row = add_prebooking(owner, box)

@@ -10,22 +10,18 @@ import pytest
 from tests.support.calls import cancel, claim, claimed, finish, prebooking
 from tests.support.database import At, Connection, Database
 from tests.support.factories import add_prebooking, add_venue, noon
-from tests.support.races import at_the_same_time, wait_until_blocked
+from tests.support.races import at_the_same_time, result_after_commit, wait_until_blocked
 
 
-def test_a_claim_waits_for_the_one_before_it_and_sees_what_that_took(
-    database: Database, owner: Connection, at: At
-) -> None:
+def test_a_claim_waits_for_an_earlier_one_and_sees_its_rows(database: Database, owner: Connection, at: At) -> None:
     venue, opening, me = add_venue(owner), noon(0), uuid4()
     first = add_prebooking(owner, venue, available_at=opening)
     one, other = database.connect("service_role"), database.connect("service_role")
     with one.transaction():
         assert claimed(one, me) == [first]
         second = add_prebooking(owner, venue, available_at=opening)  # the same opening: it is the first one's turn
-        with at_the_same_time(lambda: claimed(other, uuid4())) as answer:
-            assert wait_until_blocked(owner, other, by=one) == "advisory"
-            one.execute("commit; begin")
-            assert answer.result() == []
+        answer = result_after_commit(lambda: claimed(other, uuid4()), owner, other, by=one, lock="advisory")
+        assert answer == []
     assert prebooking(owner, second)["claimed_by"] is None
 
 
@@ -41,31 +37,27 @@ def test_a_claim_reads_the_clock_after_it_has_waited(database: Database, owner: 
             assert answer.result() == [row]
 
 
-def test_the_end_of_a_run_waits_for_a_claim_under_way(database: Database, owner: Connection) -> None:
+def test_the_end_of_a_run_waits_for_its_open_claim(database: Database, owner: Connection) -> None:
     row, me = add_prebooking(owner, add_venue(owner)), uuid4()
     claiming, finishing = database.connect("service_role"), database.connect("service_role")
     with claiming.transaction():
         claim(claiming, me)
-        with at_the_same_time(lambda: finish(finishing, me)) as released:
-            assert wait_until_blocked(owner, finishing, by=claiming) == "advisory"
-            claiming.execute("commit; begin")
-            assert released.result() == 1
+        released = result_after_commit(lambda: finish(finishing, me), owner, finishing, by=claiming, lock="advisory")
+        assert released == 1
     assert prebooking(owner, row)["claimed_by"] is None
 
 
-def test_a_claim_that_comes_after_the_end_of_its_run_takes_nothing(database: Database, owner: Connection) -> None:
+def test_a_claim_after_the_end_of_its_run_takes_nothing(database: Database, owner: Connection) -> None:
     row, me = add_prebooking(owner, add_venue(owner)), uuid4()
     finishing, claiming = database.connect("service_role"), database.connect("service_role")
     with finishing.transaction():
         finish(finishing, me)
-        with at_the_same_time(lambda: claimed(claiming, me)) as answer:
-            assert wait_until_blocked(owner, claiming, by=finishing) == "advisory"
-            finishing.execute("commit; begin")
-            assert answer.result() == []
+        answer = result_after_commit(lambda: claimed(claiming, me), owner, claiming, by=finishing, lock="advisory")
+        assert answer == []
     assert prebooking(owner, row)["claimed_by"] is None
 
 
-def test_takes_what_is_behind_a_row_that_somebody_edits_just_now_and_says_so(
+def test_a_locked_row_is_skipped_and_counted(
     database: Database, owner: Connection, service: Connection, at: At
 ) -> None:
     venue, opening, me = add_venue(owner), noon(0), uuid4()
@@ -82,9 +74,7 @@ def test_takes_what_is_behind_a_row_that_somebody_edits_just_now_and_says_so(
     assert answer["locked"] == 0
 
 
-def test_takes_what_is_behind_many_locked_rows(
-    database: Database, owner: Connection, service: Connection, at: At
-) -> None:
+def test_many_locked_rows_are_skipped(database: Database, owner: Connection, service: Connection, at: At) -> None:
     venue = add_venue(owner)
     rows = [add_prebooking(owner, venue, available_at=noon(0)) for _ in range(25)]
     editor = database.connect()
@@ -95,7 +85,7 @@ def test_takes_what_is_behind_many_locked_rows(
         assert answer["locked"] == 12
 
 
-def test_a_locked_row_makes_no_room_for_half_an_opening(
+def test_a_locked_row_makes_no_room_for_part_of_an_opening(
     database: Database, owner: Connection, service: Connection, at: At
 ) -> None:
     first, second = add_venue(owner), add_venue(owner)
@@ -109,7 +99,7 @@ def test_a_locked_row_makes_no_room_for_half_an_opening(
 
 
 @pytest.mark.parametrize("held", ["prebooking_heartbeat", "prebooking_runs", "venues", "member_sessions"])
-def test_a_claim_waits_for_nobody_who_has_other_rows_locked(
+def test_a_claim_does_not_wait_for_locks_of_other_tables(
     database: Database, owner: Connection, service: Connection, at: At, held: str
 ) -> None:
     row = add_prebooking(owner, add_venue(owner))
@@ -137,7 +127,7 @@ grant select on public.venues to service_role;
 """
 
 
-def test_takes_nothing_that_was_cancelled_while_it_looked(
+def test_a_row_cancelled_during_a_claim_is_not_claimed(
     database: Database, owner: Connection, service: Connection, at: At
 ) -> None:
     venue, gate = add_venue(owner), database.connect()
@@ -153,7 +143,7 @@ def test_takes_nothing_that_was_cancelled_while_it_looked(
     assert taken["locked"] == 0
 
 
-def test_an_expired_row_that_somebody_edits_just_now_is_not_waited_for(
+def test_a_claim_does_not_wait_for_a_locked_expired_row(
     database: Database, owner: Connection, service: Connection, at: At
 ) -> None:
     row = add_prebooking(owner, add_venue(owner), expires_at=noon(10))
@@ -165,7 +155,7 @@ def test_an_expired_row_that_somebody_edits_just_now_is_not_waited_for(
     assert claim(service, uuid4())["expired"] == 1
 
 
-def test_a_claim_that_waits_too_long_says_busy(database: Database, owner: Connection, service: Connection) -> None:
+def test_a_claim_that_waits_too_long_fails(database: Database, owner: Connection, service: Connection) -> None:
     row, holder = add_prebooking(owner, add_venue(owner)), database.connect("service_role")
     with holder.transaction():
         claim(holder, uuid4())
@@ -175,7 +165,7 @@ def test_a_claim_that_waits_too_long_says_busy(database: Database, owner: Connec
     assert claimed(service, uuid4()) == [row]
 
 
-def test_the_claim_is_what_its_argument_needs_it_to_be(owner: Connection) -> None:
+def test_the_claim_function_has_the_settings_it_relies_on(owner: Connection) -> None:
     query = """select l.lanname, p.provolatile, p.prosecdef, p.proconfig
       from pg_proc p join pg_language l on l.oid = p.prolang
       where p.oid = 'public.claim_due_prebookings_v1'::regproc"""

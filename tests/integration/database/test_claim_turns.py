@@ -9,7 +9,7 @@ from tests.support.database import At, Connection
 from tests.support.factories import add_prebooking, add_venue, noon
 
 
-def test_nobody_else_starts_on_an_opening_while_its_turn_lasts(owner: Connection, service: Connection, at: At) -> None:
+def test_an_opening_has_one_run_at_a_time(owner: Connection, service: Connection, at: At) -> None:
     venue, opening = add_venue(owner), noon(0)
     add_prebooking(owner, venue, available_at=opening)
     claim(service, uuid4())
@@ -41,9 +41,7 @@ def test_the_holder_of_the_turn_may_take_more_of_its_opening(owner: Connection, 
     assert claimed(service, me) == [first, second]
 
 
-def test_a_dead_invocation_blocks_its_opening_for_a_turn_not_for_a_lease(
-    owner: Connection, service: Connection, at: At
-) -> None:
+def test_a_killed_run_blocks_its_opening_for_its_turn(owner: Connection, service: Connection, at: At) -> None:
     venue, opening = add_venue(owner), noon(0)
     add_prebooking(owner, venue, available_at=opening)
     claim(service, uuid4(), turn_ms=8000, lease_ms=30_000)
@@ -54,7 +52,7 @@ def test_a_dead_invocation_blocks_its_opening_for_a_turn_not_for_a_lease(
     assert claimed(service, uuid4()) == [behind]
 
 
-def test_a_dead_invocations_own_rows_wait_for_the_lease(owner: Connection, service: Connection, at: At) -> None:
+def test_the_rows_of_a_killed_run_wait_for_its_lease(owner: Connection, service: Connection, at: At) -> None:
     row = add_prebooking(owner, add_venue(owner))
     claim(service, uuid4(), turn_ms=8000, lease_ms=30_000)
     at(29.999)
@@ -73,9 +71,7 @@ def test_an_opening_is_free_when_its_last_held_row_is_settled(owner: Connection,
     assert claimed(service, uuid4()) == [third]
 
 
-def test_the_end_of_a_run_ends_its_turn_even_where_rows_stay_leased(
-    owner: Connection, service: Connection, at: At
-) -> None:
+def test_the_end_of_a_run_ends_its_turn_before_its_leases(owner: Connection, service: Connection, at: At) -> None:
     venue, opening, me = add_venue(owner), noon(0), uuid4()
     sent = add_prebooking(owner, venue, available_at=opening)
     claim(service, me)

@@ -41,16 +41,14 @@ async def locked_for(seconds: float, world: World, database: Database, row: UUID
 
 
 @pytest.mark.parametrize("seconds", [0.05, 1.2])
-def test_a_row_that_was_locked_is_taken_by_the_same_run_although_nothing_else_is_due(
-    database: Database, seconds: float
-) -> None:
+def test_a_locked_row_is_claimed_by_the_same_run_later(database: Database, seconds: float) -> None:
     world = World(database)
     [row] = world.opening(1)
     world.run(locked_for(seconds, world, database, row))
     assert world.ends([row]) == [BOOKED]
 
 
-def test_a_run_waits_for_a_locked_row_no_longer_than_it_asks_again(database: Database) -> None:
+def test_a_run_gives_up_on_a_row_that_stays_locked(database: Database) -> None:
     world = World(database)
     [row] = world.opening(1)
     summary = world.run(locked_for(4.0, world, database, row))
@@ -60,7 +58,7 @@ def test_a_run_waits_for_a_locked_row_no_longer_than_it_asks_again(database: Dat
     )
 
 
-def test_a_claim_that_may_not_be_answered_in_time_is_not_begun(database: Database) -> None:
+def test_a_claim_without_time_for_its_answer_is_not_started(database: Database) -> None:
     world = World(database)
     rows = world.opening(1)
     world.wire.there = world.wire.back = 0.15
@@ -69,7 +67,7 @@ def test_a_claim_that_may_not_be_answered_in_time_is_not_begun(database: Databas
     assert (summary.success, summary.timed_out, world.wire.calls.count(CLAIM)) == (True, False, 1)
 
 
-def test_the_answer_of_a_later_claim_tells_more_exactly_when_an_opening_comes(database: Database) -> None:
+def test_a_faster_later_claim_corrects_the_database_clock(database: Database) -> None:
     world = World(database)
     [row] = world.opening(1, at=0.5)
     world.wire.back = 0.3
@@ -104,7 +102,7 @@ def test_the_first_of_two_openings_is_met_exactly(database: Database) -> None:
 
 
 @pytest.mark.parametrize("in_doubt", [False, True])
-def test_nothing_is_claimed_while_the_rows_of_a_claim_have_no_slots(database: Database, *, in_doubt: bool) -> None:
+def test_nothing_is_claimed_while_claimed_rows_wait_for_slots(database: Database, *, in_doubt: bool) -> None:
     """Each claim takes the lock of all claims: a run that cannot send more yet asks for no more."""
     world = World(database)
     rows = world.opening(10 if in_doubt else 30, maybe_sent=in_doubt)
@@ -114,7 +112,7 @@ def test_nothing_is_claimed_while_the_rows_of_a_claim_have_no_slots(database: Da
     assert claims[1] > world.sent()[-6], "but for the last ones, which connect and wait, all have left"
 
 
-def test_nothing_is_claimed_while_rows_that_joined_a_run_have_no_slots(database: Database) -> None:
+def test_nothing_is_claimed_while_rows_of_a_later_claim_wait_for_slots(database: Database) -> None:
     world = World(database)
     venue = add_venue(world.connection)
     rows = world.opening(1, venue=venue)
@@ -133,7 +131,7 @@ def test_nothing_is_claimed_while_rows_that_joined_a_run_have_no_slots(database:
 
 
 @pytest.mark.parametrize("first", [0, 1])
-def test_a_row_that_is_held_for_seconds_holds_up_no_later_claim(database: Database, first: int) -> None:
+def test_a_row_that_waits_for_its_opening_does_not_delay_later_claims(database: Database, first: int) -> None:
     world = World(database)
     venue, other = add_venue(world.connection), add_venue(world.connection)
     world.opening(first, venue=venue)
@@ -152,7 +150,7 @@ def test_a_row_that_is_held_for_seconds_holds_up_no_later_claim(database: Databa
     assert world.run(story()) == [BOOKED]
 
 
-def test_a_later_claim_that_has_to_wait_for_another_run_is_not_missed(database: Database) -> None:
+def test_a_later_claim_that_times_out_does_not_fail_the_run(database: Database) -> None:
     world = World(database)
     rows = world.opening(1)
     other = database.connect()
@@ -172,7 +170,7 @@ def test_a_later_claim_that_has_to_wait_for_another_run_is_not_missed(database: 
     assert "claims_since_v1" not in world.wire.calls
 
 
-def test_a_row_that_cannot_be_read_is_settled_once(database: Database) -> None:
+def test_an_unreadable_row_is_settled_once(database: Database) -> None:
     world = World(database)
     venue = add_venue(world.connection)
     world.opening(1, venue=venue)
@@ -184,7 +182,7 @@ def test_a_row_that_cannot_be_read_is_settled_once(database: Database) -> None:
     assert world.wire.calls.count(FAIL) == 2, "one try was lost, and one was answered"
 
 
-def test_an_opening_is_free_for_others_once_the_guard_of_a_run_that_could_not_end_is_over(database: Database) -> None:
+def test_a_run_that_could_not_end_frees_its_opening_at_its_guard(database: Database) -> None:
     world = World(database)
     venue = add_venue(world.connection)
     world.opening(1, venue=venue)
@@ -200,7 +198,7 @@ def test_an_opening_is_free_for_others_once_the_guard_of_a_run_that_could_not_en
     assert world.ends(world.run(story())) == [BOOKED]
 
 
-def test_no_more_rows_are_held_than_the_stagger_lets_go(database: Database) -> None:
+def test_no_more_rows_are_held_than_the_stagger_allows(database: Database) -> None:
     """The others are left to runs that come later."""
     world = World(database)
     world.opening(30)
@@ -209,7 +207,7 @@ def test_no_more_rows_are_held_than_the_stagger_lets_go(database: Database) -> N
     assert summary.details["released"] <= 1
 
 
-def test_a_run_asks_again_soon_while_another_one_claims(database: Database) -> None:
+def test_a_run_repeats_its_claim_soon_while_another_one_claims(database: Database) -> None:
     world = World(database)
     rows = world.opening(1)
     other = database.connect()

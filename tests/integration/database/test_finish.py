@@ -12,21 +12,21 @@ from tests.support.database import At, Connection
 from tests.support.factories import add_prebooking, add_venue, noon
 
 
-def test_a_released_row_is_free_at_once(owner: Connection, service: Connection) -> None:
+def test_a_released_row_can_be_claimed_at_once(owner: Connection, service: Connection) -> None:
     row, me = add_prebooking(owner, add_venue(owner)), uuid4()
     claim(service, me)
     assert release(service, me, [row]) == 1
     assert claimed(service, uuid4()) == [row]
 
 
-def test_releases_the_rows_named_and_no_others(owner: Connection, service: Connection) -> None:
+def test_only_the_named_rows_are_released(owner: Connection, service: Connection) -> None:
     me, rows = uuid4(), [add_prebooking(owner, add_venue(owner)) for _ in range(3)]
     claim(service, me)
     assert release(service, me, rows[:2]) == 2
     assert claimed(service, uuid4()) == rows[:2]
 
 
-def test_releases_nothing_that_is_not_mine(owner: Connection, service: Connection) -> None:
+def test_rows_of_another_run_are_not_released(owner: Connection, service: Connection) -> None:
     me, you = uuid4(), uuid4()
     yours = add_prebooking(owner, add_venue(owner))
     claim(service, you)
@@ -34,9 +34,7 @@ def test_releases_nothing_that_is_not_mine(owner: Connection, service: Connectio
     assert prebooking(owner, yours)["claimed_by"] == you
 
 
-def test_releasing_for_a_venue_that_blocks_us_pauses_it_for_five_minutes(
-    owner: Connection, service: Connection, at: At
-) -> None:
+def test_a_venue_that_blocks_us_is_paused_for_five_minutes(owner: Connection, service: Connection, at: At) -> None:
     venue, me = add_venue(owner), uuid4()
     row = add_prebooking(owner, venue)
     claim(service, me)
@@ -59,14 +57,14 @@ def test_no_other_venue_is_paused(owner: Connection, service: Connection) -> Non
     assert owner.execute("select id from public.venues where paused_until is not null").fetchall() == [(blocked,)]
 
 
-def test_the_end_of_a_run_gives_back_everything_unsent(owner: Connection, service: Connection) -> None:
+def test_the_end_of_a_run_releases_unsent_rows(owner: Connection, service: Connection) -> None:
     me, rows = uuid4(), [add_prebooking(owner, add_venue(owner)) for _ in range(3)]
     claim(service, me)
     assert finish(service, me) == 3
     assert claimed(service, uuid4()) == rows
 
 
-def test_the_end_of_a_run_leaves_the_rows_of_others_alone(owner: Connection, service: Connection) -> None:
+def test_the_end_of_a_run_keeps_rows_of_other_runs(owner: Connection, service: Connection) -> None:
     row, you = add_prebooking(owner, add_venue(owner)), uuid4()
     claim(service, you)
     assert finish(service, uuid4()) == 0
@@ -86,9 +84,7 @@ def test_a_row_that_may_have_been_sent_stays_leased(owner: Connection, service: 
     assert (stored["claimed_by"], stored["claimed_until"]) == (me, noon(30))
 
 
-def test_a_leased_row_is_taken_over_as_maybe_sent_after_its_lease(
-    owner: Connection, service: Connection, at: At
-) -> None:
+def test_a_sent_row_is_taken_over_as_maybe_sent_after_its_lease(owner: Connection, service: Connection, at: At) -> None:
     row, _ = _finish_with_one_sent(owner, service, attempts=1, verdict="unsure")
     at(29.999)
     assert claimed(service, uuid4()) == []
@@ -97,22 +93,20 @@ def test_a_leased_row_is_taken_over_as_maybe_sent_after_its_lease(
     assert [(taken["id"], taken["maybe_sent"]) for taken in answer["rows"]] == [(str(row), True)]
 
 
-def test_counts_what_goes_back_and_not_what_stays_leased(owner: Connection, service: Connection) -> None:
+def test_released_rows_are_counted_and_leased_rows_are_not(owner: Connection, service: Connection) -> None:
     me, rows = uuid4(), [add_prebooking(owner, add_venue(owner)) for _ in range(3)]
     claim(service, me)
     assert finish(service, me, [{"id": rows[1], "attempts": 1, "verdict": "unsure"}]) == 2
 
 
 @pytest.mark.parametrize("verdict", ["unsure", "blocked", "too_early", "logged_out"])
-def test_keeps_what_is_known_of_the_calls(owner: Connection, service: Connection, at: At, verdict: str) -> None:
+def test_the_end_of_a_run_stores_its_calls(owner: Connection, service: Connection, at: At, verdict: str) -> None:
     row, _ = _finish_with_one_sent(owner, service, attempts=2, fired_at=noon(0.5).isoformat(), verdict=verdict)
     stored = prebooking(owner, row)
     assert (stored["attempts"], stored["fired_at"], stored["lateness_ms"]) == (2, noon(0.5), 1500)
 
 
-def test_too_early_is_asked_again_after_a_minute_and_remembers_since_when(
-    owner: Connection, service: Connection, at: At
-) -> None:
+def test_a_too_early_row_is_claimed_again_after_a_minute(owner: Connection, service: Connection, at: At) -> None:
     row, _ = _finish_with_one_sent(owner, service, attempts=3, verdict="too_early")
     at(54.999)
     assert claimed(service, uuid4()) == []
@@ -129,9 +123,7 @@ def test_an_unsent_row_keeps_its_counts(owner: Connection, service: Connection) 
     assert (stored["attempts"], stored["setbacks"], stored["maybe_sent"]) == (1, 2, True)
 
 
-def test_what_is_said_of_settled_rows_and_of_others_rows_changes_nothing(
-    owner: Connection, service: Connection
-) -> None:
+def test_results_of_settled_or_foreign_rows_are_ignored(owner: Connection, service: Connection) -> None:
     me, you = uuid4(), uuid4()
     mine, yours = (add_prebooking(owner, add_venue(owner)) for _ in range(2))
     claim(service, me, limit=1)
@@ -142,7 +134,7 @@ def test_what_is_said_of_settled_rows_and_of_others_rows_changes_nothing(
     assert [prebooking(owner, row) for row in (mine, yours)] == before
 
 
-def test_finishing_twice_says_the_same_and_changes_nothing(owner: Connection, service: Connection) -> None:
+def test_finishing_twice_returns_the_same_and_changes_nothing(owner: Connection, service: Connection) -> None:
     row, me = add_prebooking(owner, add_venue(owner)), uuid4()
     claim(service, me)
     said = [{"id": row, "attempts": 1, "verdict": "too_early"}]
@@ -172,7 +164,7 @@ def test_a_run_whose_claim_failed_is_recorded_as_closed(owner: Connection, servi
     assert recorded["summary"] == {"success": False}
 
 
-def test_runs_are_forgotten_after_thirty_days(owner: Connection, service: Connection, at: At) -> None:
+def test_runs_are_deleted_after_thirty_days(owner: Connection, service: Connection, at: At) -> None:
     old, recent = uuid4(), uuid4()
     for instance, age in ((old, timedelta(days=30, seconds=1)), (recent, timedelta(days=30))):
         owner.execute(

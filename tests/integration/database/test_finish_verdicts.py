@@ -23,7 +23,7 @@ def _end(owner: Connection, service: Connection, verdict: str | None, **row: Any
 
 
 @pytest.mark.parametrize("verdict", [Verdict.UNSURE, Verdict.BLOCKED, "a word of a later version", None])
-def test_what_may_be_at_the_venue_stays_leased(
+def test_a_row_whose_call_may_have_arrived_stays_leased(
     owner: Connection, service: Connection, at: At, verdict: str | None
 ) -> None:
     stored = _end(owner, service, verdict)
@@ -42,7 +42,7 @@ def test_what_may_be_at_the_venue_stays_leased(
         (Verdict.NOT_BOOKED, None),
     ],
 )
-def test_what_is_surely_not_under_way_goes_back(
+def test_a_row_without_a_pending_call_is_released(
     owner: Connection, service: Connection, at: At, verdict: str, retry_after: datetime | None
 ) -> None:
     stored = _end(owner, service, verdict, maybe_sent=True)
@@ -53,9 +53,7 @@ def test_what_is_surely_not_under_way_goes_back(
     assert (stored["attempts"], stored["unclear"]) == (2, 1)
 
 
-def test_what_was_found_not_to_be_booked_can_be_cancelled_and_called_again(
-    owner: Connection, service: Connection, at: At
-) -> None:
+def test_a_row_confirmed_as_not_booked_is_fresh_again(owner: Connection, service: Connection, at: At) -> None:
     stored = _end(owner, service, Verdict.NOT_BOOKED, maybe_sent=True, setbacks=3, user_email="ana@example.com")
     assert (stored["setbacks"], stored["fresh"]) == (0, True)
     other = uuid4()
@@ -64,9 +62,7 @@ def test_what_was_found_not_to_be_booked_can_be_cancelled_and_called_again(
     assert cancel(service, stored["id"], "ana@example.com") == "cancelled"
 
 
-def test_the_first_too_early_and_the_first_missing_are_remembered(
-    owner: Connection, service: Connection, at: At
-) -> None:
+def test_the_first_too_early_and_missing_results_are_kept(owner: Connection, service: Connection, at: At) -> None:
     venue = add_venue(owner)
     early = add_prebooking(owner, venue, available_at=noon(-1))
     gone = add_prebooking(owner, venue, available_at=noon(-1), maybe_sent=True)
@@ -79,7 +75,7 @@ def test_the_first_too_early_and_the_first_missing_are_remembered(
     assert prebooking(owner, early)["early_since"] == prebooking(owner, gone)["missing_since"] == noon(0)
 
 
-def test_what_a_question_after_the_lease_makes_of_it_is_kept(owner: Connection, service: Connection, at: At) -> None:
+def test_the_outcome_if_not_booked_is_kept_for_the_confirmation(owner: Connection, service: Connection, at: At) -> None:
     row, me = add_prebooking(owner, add_venue(owner)), uuid4()
     claim(service, me)
     finish(service, me, [{"id": row, "attempts": 1, "unclear": 1, "verdict": "unsure", "if_not_booked": "full"}])
@@ -88,7 +84,7 @@ def test_what_a_question_after_the_lease_makes_of_it_is_kept(owner: Connection, 
     assert (taken["if_not_booked"], taken["unclear"], taken["attempts"]) == ("full", 1, 1)
 
 
-def test_totals_that_come_twice_count_once(owner: Connection, service: Connection, at: At) -> None:
+def test_repeated_totals_count_once(owner: Connection, service: Connection, at: At) -> None:
     row, me = add_prebooking(owner, add_venue(owner), attempts=3, unclear=2), uuid4()
     claim(service, me)
     finish(service, me, [{"id": row, "attempts": 4, "unclear": 3, "verdict": "unsure"}])
@@ -97,7 +93,7 @@ def test_totals_that_come_twice_count_once(owner: Connection, service: Connectio
 
 
 @pytest.mark.parametrize("verdict", list(Verdict))
-def test_the_end_of_a_run_passes_over_a_locked_row_and_is_asked_again(
+def test_the_end_of_a_run_skips_a_locked_row_and_is_repeated(
     database: Database, owner: Connection, service: Connection, at: At, verdict: str
 ) -> None:
     """One open transaction on one claimed row keeps nobody waiting, and what is said twice counts once."""
@@ -121,9 +117,7 @@ def test_the_end_of_a_run_passes_over_a_locked_row_and_is_asked_again(
     assert stored["blocks"] == int(verdict in {Verdict.BLOCKED, Verdict.BLOCKED_ALONE})
 
 
-def test_blocks_are_counted_once_a_run_and_begin_anew_when_the_venue_blocks_all(
-    owner: Connection, service: Connection, at: At
-) -> None:
+def test_blocks_count_once_per_run_until_the_venue_blocks_all(owner: Connection, service: Connection, at: At) -> None:
     row = add_prebooking(owner, add_venue(owner), available_at=noon(-1))
     counted = []
     for run_number, verdict in enumerate(("blocked", "blocked_alone", "blocked_alone", "blocked"), start=1):
@@ -137,7 +131,7 @@ def test_blocks_are_counted_once_a_run_and_begin_anew_when_the_venue_blocks_all(
     assert counted == [(1, noon(61)), (2, noon(61)), (3, noon(61)), (1, noon(241))]
 
 
-def test_a_release_passes_over_a_locked_row_and_a_venue_that_somebody_edits(
+def test_a_release_skips_a_locked_row_and_venue(
     database: Database, owner: Connection, service: Connection, at: At
 ) -> None:
     venue, me = add_venue(owner), uuid4()
@@ -152,7 +146,7 @@ def test_a_release_passes_over_a_locked_row_and_a_venue_that_somebody_edits(
     assert prebooking(owner, free)["claimed_by"] is None
 
 
-def test_a_settlement_waits_for_nobody_who_edits_its_venue(
+def test_settling_does_not_wait_for_a_locked_venue(
     database: Database, owner: Connection, service: Connection, at: At
 ) -> None:
     venue, me = add_venue(owner), uuid4()
@@ -168,7 +162,7 @@ def test_a_settlement_waits_for_nobody_who_edits_its_venue(
         assert done == (True,)
 
 
-def test_claims_since_answers_while_somebody_holds_the_lock(
+def test_claims_since_does_not_wait_for_the_claim_lock(
     database: Database, owner: Connection, service: Connection, at: At
 ) -> None:
     ask = "select public.claims_since_v1()"
@@ -182,9 +176,7 @@ def test_claims_since_answers_while_somebody_holds_the_lock(
         assert service.execute(ask).fetchone() == (said,)
 
 
-def test_a_row_that_was_held_back_and_not_sent_stands_behind_again(
-    owner: Connection, service: Connection, at: At
-) -> None:
+def test_an_unsent_held_back_row_stays_held_back(owner: Connection, service: Connection, at: At) -> None:
     row, me = add_prebooking(owner, add_venue(owner), retry_after=noon(-1), setbacks=1), uuid4()
     assert claimed(service, me) == [row]
     finish(service, me, [])

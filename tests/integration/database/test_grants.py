@@ -1,4 +1,4 @@
-"""Who may do what in the database: the service role what it needs, and nobody anything else."""
+"""The grants of the database: the service role has what it needs, and no other role has anything."""
 
 from __future__ import annotations
 
@@ -26,108 +26,49 @@ from tests.support.calls import (
 )
 from tests.support.database import Connection, Database
 from tests.support.factories import noon
-from tests.support.questions import add_venue, add_wish, ask, preview
+from tests.support.questions import add_prebooking_by_command, add_venue_by_command, ask, preview
 
-_TABLES = ["venues", "prebookings", "member_sessions", "prebooking_runs", "prebooking_heartbeat", "prebooking_bell"]
-_TABLES += ["prebooking_bell_rung"]
+_TABLES = ["venues", "prebookings", "member_sessions", "prebooking_runs", "prebooking_heartbeat"]
+_TABLES += ["prebooking_bell", "prebooking_bell_rung"]
 
-# What the command line adds; everything else of a row is the database's to say.
+# The columns that the command line writes; the database sets all others.
 _VENUE = ["id", "name", "provider", "host", "provider_box_id", "timezone", "opening_rule"]
-_WISH = ["id", "venue_id", "user_email", "booking_data", "available_at", "expires_at"]
+_PREBOOKING = ["id", "venue_id", "user_email", "booking_data", "available_at", "expires_at"]
+
+_FUNCTIONS = """
+    add_prebooking_v1 add_venue_v1 cancel_prebooking_v1 claim_due_prebookings_v1 claim_sessions_v1 claims_since_v1
+    complete_prebooking_v1 due_elsewhere_v1 edit_venue_v1 enable_venue_v1 fail_prebooking_v1 finish_run_v1
+    forget_member_v1 lease_session_v1 list_prebookings_v1 list_sessions_v1 list_venues_v1 logout_v1
+    prebooking_anonymous prebooking_bad_data prebooking_bell_answer prebooking_bell_check prebooking_bell_due
+    prebooking_bell_may_read prebooking_bell_minute prebooking_bell_missing prebooking_bell_off prebooking_bell_on
+    prebooking_bell_place prebooking_bell_queue prebooking_bell_runs prebooking_bell_status_v1 prebooking_class_key
+    prebooking_clock prebooking_doctor_v1 prebooking_figures_v1 prebooking_local_instant prebooking_lock
+    prebooking_lock_holders prebooking_locks prebooking_logins prebooking_member prebooking_plain_id
+    prebooking_prune prebooking_status_v1 prebooking_systems prebooking_systems_with prebooking_venue_answered
+    prebooking_waiting prebooking_watch_v1 preview_claim_v1 release_prebookings_v1 remove_venue_v1 save_session_v1
+    session_key_ids_v1 set_venue_box_v1 warn_about_logins_v1 warn_about_session_v1 warn_prebookings
+"""
 
 _EXPECTED = {
-    ("venues", "SELECT"),
-    ("venues.paused_until", "UPDATE"),
-    ("venues.troubled_since", "UPDATE"),
-    ("venues.answered_at", "UPDATE"),
-    ("prebookings", "SELECT"),
-    ("prebookings", "UPDATE"),
-    ("member_sessions", "SELECT"),
-    ("member_sessions", "INSERT"),
-    ("member_sessions", "UPDATE"),
-    ("prebooking_runs", "SELECT"),
-    ("prebooking_runs", "INSERT"),
-    ("prebooking_runs", "UPDATE"),
-    ("prebooking_runs", "DELETE"),
-    ("prebooking_heartbeat", "SELECT"),
-    ("prebooking_heartbeat", "INSERT"),
-    ("prebooking_heartbeat", "UPDATE"),
-    ("prebooking_bell", "SELECT"),
-    ("prebooking_bell.url", "UPDATE"),
-    ("prebooking_bell.job_id", "UPDATE"),
-    ("prebooking_bell.switched_at", "UPDATE"),
-    ("prebooking_bell_rung", "SELECT"),
-    ("prebooking_clock", "EXECUTE"),
-    ("prebooking_lock", "EXECUTE"),
-    ("prebooking_systems", "EXECUTE"),
-    ("prebooking_systems_with", "EXECUTE"),
-    ("prebooking_class_key", "EXECUTE"),
-    ("prebooking_bad_data", "EXECUTE"),
-    ("prebooking_plain_id", "EXECUTE"),
-    ("prebooking_venue_answered", "EXECUTE"),
-    ("claims_since_v1", "EXECUTE"),
-    ("claim_due_prebookings_v1", "EXECUTE"),
-    ("complete_prebooking_v1", "EXECUTE"),
-    ("fail_prebooking_v1", "EXECUTE"),
-    ("release_prebookings_v1", "EXECUTE"),
-    ("finish_run_v1", "EXECUTE"),
-    ("cancel_prebooking_v1", "EXECUTE"),
-    ("save_session_v1", "EXECUTE"),
-    ("session_key_ids_v1", "EXECUTE"),
-    ("warn_about_logins_v1", "EXECUTE"),
-    ("warn_prebookings", "EXECUTE"),
-    ("warn_about_session_v1", "EXECUTE"),
-    ("lease_session_v1", "EXECUTE"),
-    ("claim_sessions_v1", "EXECUTE"),
-    ("prebooking_bell_on", "EXECUTE"),
-    ("prebooking_bell_off", "EXECUTE"),
-    ("prebooking_bell_status_v1", "EXECUTE"),
-    ("prebooking_bell_check", "EXECUTE"),
-    ("prebooking_bell_minute", "EXECUTE"),
-    ("prebooking_bell_missing", "EXECUTE"),
-    ("prebooking_bell_place", "EXECUTE"),
-    ("prebooking_bell_due", "EXECUTE"),
-    ("prebooking_bell_may_read", "EXECUTE"),
-    ("prebooking_bell_runs", "EXECUTE"),
-    ("prebooking_bell_queue", "EXECUTE"),
-    ("prebooking_bell_answer", "EXECUTE"),
-    ("add_venue_v1", "EXECUTE"),
-    ("list_venues_v1", "EXECUTE"),
-    ("enable_venue_v1", "EXECUTE"),
-    ("add_prebooking_v1", "EXECUTE"),
-    ("list_prebookings_v1", "EXECUTE"),
-    ("prebooking_figures_v1", "EXECUTE"),
-    ("prebooking_status_v1", "EXECUTE"),
-    ("prebooking_watch_v1", "EXECUTE"),
-    ("prebooking_waiting", "EXECUTE"),
-    ("prebooking_logins", "EXECUTE"),
-    ("prebooking_locks", "EXECUTE"),
-    ("prebooking_lock_holders", "EXECUTE"),
-    ("preview_claim_v1", "EXECUTE"),
-    ("prebooking_doctor_v1", "EXECUTE"),
-    ("prebooking_local_instant", "EXECUTE"),
-    ("edit_venue_v1", "EXECUTE"),
-    ("due_elsewhere_v1", "EXECUTE"),
-    ("prebooking_member", "EXECUTE"),
-    ("remove_venue_v1", "EXECUTE"),
-    ("logout_v1", "EXECUTE"),
-    ("forget_member_v1", "EXECUTE"),
-    ("prebooking_anonymous", "EXECUTE"),
-    ("prebooking_prune", "EXECUTE"),
-    ("venues", "DELETE"),
-    ("prebookings", "DELETE"),
-    ("member_sessions", "DELETE"),
-    *((f"venues.{column}", "UPDATE") for column in ("name", "timezone", "opening_rule", "idempotent")),
-    ("set_venue_box_v1", "EXECUTE"),
-    ("list_sessions_v1", "EXECUTE"),
-    ("venues.enabled", "UPDATE"),
-    ("venues.provider_box_id", "UPDATE"),
+    *((table, "SELECT") for table in _TABLES),
     *((f"venues.{column}", "INSERT") for column in _VENUE),
-    *((f"prebookings.{column}", "INSERT") for column in _WISH),
+    *((f"venues.{column}", "UPDATE") for column in ("paused_until", "troubled_since", "answered_at", "enabled")),
+    *(
+        (f"venues.{column}", "UPDATE")
+        for column in ("name", "timezone", "opening_rule", "idempotent", "provider_box_id")
+    ),
+    ("venues", "DELETE"),
+    *((f"prebookings.{column}", "INSERT") for column in _PREBOOKING),
+    *(("prebookings", privilege) for privilege in ("UPDATE", "DELETE")),
+    *(("member_sessions", privilege) for privilege in ("INSERT", "UPDATE", "DELETE")),
+    *(("prebooking_runs", privilege) for privilege in ("INSERT", "UPDATE", "DELETE")),
+    *(("prebooking_heartbeat", privilege) for privilege in ("INSERT", "UPDATE")),
+    *((f"prebooking_bell.{column}", "UPDATE") for column in ("url", "job_id", "switched_at")),
+    *((function, "EXECUTE") for function in _FUNCTIONS.split()),
 }
 
-# Everything that anybody but the owner may do with anything in public, as the catalog has it. No list at all means the
-# built-in one, which lets everybody execute a function.
+# Every privilege of a role on an object of the schema "public" that it does not own. An empty list in the catalog means
+# the built-in one, which lets every role execute a function.
 _GRANTED = """
 with granted (what, acl) as (
   select relname, coalesce(relacl, acldefault('r', relowner)) from pg_class where relnamespace = 'public'::regnamespace
@@ -155,7 +96,7 @@ _CALLS: dict[str, Callable[[Connection], object]] = {
     "warn_about_session_v1": lambda connection: warn(connection, uuid4(), "me@example.com", 1),
     "lease_session_v1": lambda connection: lease(connection, uuid4(), uuid4(), "me@example.com", 1),
     "claim_sessions_v1": lambda connection: claim_sessions(connection, uuid4()),
-    "add_venue_v1": add_venue,
+    "add_venue_v1": add_venue_by_command,
     "list_venues_v1": lambda connection: ask(connection, "list_venues_v1"),
     "enable_venue_v1": lambda connection: ask(connection, "enable_venue_v1", uuid4(), False),  # noqa: FBT003 - SQL has no keywords here
     "due_elsewhere_v1": lambda connection: ask(connection, "due_elsewhere_v1", ["webhook"]),
@@ -167,7 +108,7 @@ _CALLS: dict[str, Callable[[Connection], object]] = {
     "prebooking_prune": lambda connection: ask(connection, "prebooking_prune", noon()),
     "set_venue_box_v1": lambda connection: ask(connection, "set_venue_box_v1", uuid4(), "42"),
     "list_sessions_v1": lambda connection: ask(connection, "list_sessions_v1", None),
-    "add_prebooking_v1": lambda connection: add_wish(connection, uuid4()),
+    "add_prebooking_v1": lambda connection: add_prebooking_by_command(connection, uuid4()),
     "list_prebookings_v1": lambda connection: ask(connection, "list_prebookings_v1", None, 7, 100),
     "prebooking_figures_v1": lambda connection: ask(connection, "prebooking_figures_v1", noon()),
     "prebooking_status_v1": lambda connection: ask(connection, "prebooking_status_v1"),
@@ -184,7 +125,7 @@ _CALLS: dict[str, Callable[[Connection], object]] = {
 }
 
 
-def test_the_service_role_has_what_it_needs_and_nobody_has_anything_else(project: Database) -> None:
+def test_only_the_service_role_has_privileges(project: Database) -> None:
     granted = project.connection.execute(_GRANTED).fetchall()
     assert {(what, grantee, privilege) for what, grantee, privilege in granted} == {
         (what, "service_role", privilege) for what, privilege in _EXPECTED
@@ -215,12 +156,12 @@ def test_the_service_role_can_call_every_function(project: Database) -> None:
         call(connection)
 
 
-def test_the_service_role_can_change_no_venue_s_host(project: Database) -> None:
+def test_the_service_role_cannot_change_a_venue_s_host(project: Database) -> None:
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
         project.connect("service_role").execute("update public.venues set host = 'evil.example'")
 
 
-def test_every_table_has_row_security_that_holds_for_its_owner_too(project: Database) -> None:
+def test_every_table_forces_row_security_on_its_owner(project: Database) -> None:
     rows = project.connection.execute(
         "select relname, relrowsecurity, relforcerowsecurity from pg_class "
         "where relnamespace = 'public'::regnamespace and relkind = 'r'"
@@ -228,7 +169,7 @@ def test_every_table_has_row_security_that_holds_for_its_owner_too(project: Data
     assert sorted(rows) == sorted((table, True, True) for table in _TABLES)
 
 
-def test_every_table_has_one_policy_and_it_lets_nobody_in_but_the_service_role(project: Database) -> None:
+def test_every_table_has_one_policy_for_the_service_role(project: Database) -> None:
     policies = project.connection.execute("select tablename, roles::text[] from pg_policies").fetchall()
     assert sorted(policies) == sorted((table, ["service_role"]) for table in _TABLES)
 
@@ -242,10 +183,8 @@ def test_every_function_runs_as_its_caller_with_a_fixed_search_path(project: Dat
     assert loose == []
 
 
-def test_an_old_project_grants_to_members_what_our_migrations_do_not_take_back(
-    postgres: LocalPostgres, old_template: str
-) -> None:
-    """The old defaults are really in force: a table that revokes nothing is open to everybody."""
+def test_an_old_project_grants_privileges_in_advance(postgres: LocalPostgres, old_template: str) -> None:
+    """The old defaults are in force: a table that revokes nothing is open to every role."""
     with psycopg.connect(postgres.dsn(old_template)) as connection:
         connection.execute("create table public.careless (id int)")
         privileges = "select, insert, update, delete, truncate"
@@ -254,7 +193,7 @@ def test_an_old_project_grants_to_members_what_our_migrations_do_not_take_back(
     assert row == (True,)
 
 
-def test_the_owner_of_everything_is_no_superuser(project: Database) -> None:
+def test_the_owner_of_all_objects_is_no_superuser(project: Database) -> None:
     owners = project.connection.execute(
         """select distinct rolname, rolsuper, rolcreaterole, rolbypassrls from pg_roles r join (
           select relowner as owner from pg_class where relnamespace = 'public'::regnamespace

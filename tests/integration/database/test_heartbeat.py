@@ -27,7 +27,7 @@ def test_each_trigger_has_a_heartbeat_of_its_own(owner: Connection, service: Con
     assert heartbeat(owner) == [(noon(60), noon(90))]
 
 
-def test_a_run_by_hand_is_no_tick_of_the_trigger(terminal: Terminal) -> None:
+def test_a_manual_run_does_not_update_the_heartbeat(terminal: Terminal) -> None:
     terminal.environment.setenv("CRON_SECRET", "0a1b2c3d4e5f60718293a4b5c6d7e8f9")
     add_prebooking(terminal.connection, add_venue(terminal.connection))
     assert "No prebookings ready" in terminal.succeeds("run")
@@ -39,7 +39,7 @@ def test_a_run_by_hand_is_no_tick_of_the_trigger(terminal: Terminal) -> None:
 
 
 @pytest.mark.parametrize(("asked", "late"), [(-600.0, 2000), (0.0, 2000), (1.5, 500), (601.0, 1000)])
-def test_lateness_counts_from_the_opening_or_from_when_it_was_asked_for(
+def test_lateness_counts_from_the_opening_or_the_creation(
     owner: Connection, service: Connection, at: At, asked: float, late: int
 ) -> None:
     fired = 602 if asked > 2 else 2
@@ -50,7 +50,7 @@ def test_lateness_counts_from_the_opening_or_from_when_it_was_asked_for(
     assert prebooking(owner, row)["lateness_ms"] == late
 
 
-def test_what_the_slowest_claim_of_a_run_has_cost_is_kept(owner: Connection, service: Connection) -> None:
+def test_the_time_of_the_slowest_claim_of_a_run_is_kept(owner: Connection, service: Connection) -> None:
     add_prebooking(owner, add_venue(owner))
     claim(service, me := uuid4())
     first = run(owner, me)["claim_ms"]

@@ -32,7 +32,7 @@ def test_the_migrations_run_and_their_functions_work(server: LocalPostgres) -> N
         assert finish(connection, me) == 0
 
 
-def test_a_function_counts_as_called_when_its_own_text_has_run() -> None:
+def test_a_function_counts_as_called_only_with_its_own_text() -> None:
     calls = CalledFunctions()
     with LocalPostgres(settings=SETTINGS) as server:
         dsn = server.create_database("project")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -19,12 +18,6 @@ from tests.support.operators import deadline, open_operator_store
 from tests.support.questions import ask
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-async def store(rest: Rest) -> AsyncIterator[OperatorStore]:
-    async for store in open_operator_store(rest):
-        yield store
 
 
 def box(name: str = "Box Centro", **overrides: Any) -> Venue:
@@ -58,7 +51,7 @@ async def test_a_venue_is_added_and_listed_with_its_pending_count(owner: Connect
     }
 
 
-async def test_repeating_the_addition_of_a_venue_returns_the_same_result(store: OperatorStore) -> None:
+async def test_adding_a_venue_twice_returns_the_same_result(store: OperatorStore) -> None:
     centro = box()
     for _ in range(2):
         assert (await store.add_venue(centro, None, until=deadline())).verdict == "added"
@@ -88,7 +81,7 @@ async def test_two_boxes_of_one_host_are_two_venues(store: OperatorStore) -> Non
 
 
 @pytest.mark.parametrize("rule", ["4 days", "0 days before", "72 hours before at 20:00", "3 days before at 25:00"])
-async def test_an_unreadable_opening_rule_is_refused_by_the_database(store: OperatorStore, rule: str) -> None:
+async def test_an_unreadable_opening_rule_is_refused(store: OperatorStore, rule: str) -> None:
     with pytest.raises(StoreRefused, match="23514"):
         await store.add_venue(box(), rule, until=deadline())
 
@@ -109,7 +102,7 @@ async def test_enabling_a_venue_ends_its_pause(owner: Connection, at: At, store:
     assert (await store.venues(until=deadline()))[0].paused_until is None
 
 
-async def test_enabling_a_venue_ends_its_trouble_and_its_overdue_rows(
+async def test_enabling_a_venue_resets_trouble_and_overdue_rows(
     owner: Connection, at: At, store: OperatorStore
 ) -> None:
     venue = add_venue(owner, troubled_since=noon(-600), enabled=False)
@@ -121,7 +114,7 @@ async def test_enabling_a_venue_ends_its_trouble_and_its_overdue_rows(
     assert (await store.status(until=deadline())).rows.overdue == 1
 
 
-async def test_a_venue_that_is_stopped_by_hand_stays_troubled(owner: Connection, at: At, store: OperatorStore) -> None:
+async def test_disabling_a_venue_keeps_its_trouble(owner: Connection, at: At, store: OperatorStore) -> None:
     venue = add_venue(owner, troubled_since=noon(-600))
     await store.enable_venue(venue, enabled=False, until=deadline())
     assert owner.execute("select troubled_since from public.venues").fetchone() == (noon(-600),)
@@ -156,9 +149,7 @@ async def test_adding_the_same_id_twice_adds_one_row(owner: Connection, at: At, 
     assert answers == [AddResult(verdict="added", id=row_id)] * 2
 
 
-async def test_a_second_prebooking_of_a_class_is_refused_with_the_first(
-    owner: Connection, at: At, store: OperatorStore
-) -> None:
+async def test_a_second_prebooking_of_a_class_is_refused(owner: Connection, at: At, store: OperatorStore) -> None:
     venue = add_venue(owner)
     first = await ask_for(store, venue)
     assert await ask_for(store, venue, user_email="ANA@example.com") == AddResult(verdict="waiting", id=first.id)
@@ -176,9 +167,7 @@ async def test_a_booked_class_can_be_added_only_with_again(owner: Connection, at
     assert (await ask_for(store, venue, again=True)).verdict == "added"
 
 
-async def test_a_class_that_has_begun_and_an_unknown_venue_are_refused(
-    owner: Connection, at: At, store: OperatorStore
-) -> None:
+async def test_a_begun_class_and_an_unknown_venue_are_refused(owner: Connection, at: At, store: OperatorStore) -> None:
     begun = await ask_for(store, add_venue(owner), available_at=noon(-60), expires_at=noon())
     assert begun == AddResult(verdict="begun")
     assert await ask_for(store, uuid4()) == AddResult(verdict="no_venue")
@@ -203,7 +192,7 @@ async def test_a_class_id_is_the_same_in_every_notation(
 
 @pytest.mark.parametrize("elsewhere", [False, True])
 @pytest.mark.parametrize("booked", [False, True])
-async def test_a_second_class_at_one_hour_can_be_added_only_with_anyway(
+async def test_a_second_class_at_one_hour_needs_anyway(
     owner: Connection, at: At, store: OperatorStore, *, elsewhere: bool, booked: bool
 ) -> None:
     venue = add_venue(owner, name="Centro")
@@ -220,7 +209,7 @@ async def test_a_second_class_at_one_hour_can_be_added_only_with_anyway(
     assert (await ask_for(store, there, booking_data={"class_id": "3"})).verdict == "added"
 
 
-async def test_a_member_has_at_most_five_prebookings_at_one_opening(
+async def test_a_member_has_at_most_five_prebookings_per_opening(
     owner: Connection, at: At, store: OperatorStore
 ) -> None:
     venue = add_venue(owner)
@@ -236,7 +225,7 @@ async def test_a_member_has_at_most_five_prebookings_at_one_opening(
     assert (await ask_for(store, venue, **sixth, user_email="ben@example.com")).verdict == "added"
 
 
-async def test_an_address_that_becomes_another_member_s_in_lower_case_reaches_none_of_their_data(
+async def test_a_lookalike_address_reaches_no_data_of_the_member(
     owner: Connection, at: At, store: OperatorStore
 ) -> None:
     venue, kelvin = add_venue(owner), "\u212aim@example.com"
@@ -258,9 +247,7 @@ async def test_an_address_that_becomes_another_member_s_in_lower_case_reaches_no
     assert owner.execute("select status from public.prebookings").fetchall() == [("pending",)]
 
 
-async def test_due_rows_for_other_deployments_are_counted_per_reason(
-    owner: Connection, at: At, store: OperatorStore
-) -> None:
+async def test_due_rows_left_to_others_are_counted_per_reason(owner: Connection, at: At, store: OperatorStore) -> None:
     mine, box = add_venue(owner), add_venue(owner, provider="aimharder", host="box.aimharder.com")
     paused, blocked = add_venue(owner, enabled=False), add_venue(owner, paused_until=noon(60))
     for venue in (mine, mine, paused, blocked, box):
@@ -287,7 +274,7 @@ async def test_due_rows_for_other_deployments_are_counted_per_reason(
         ({"refreshed_at": noon(-1), "expired_at": noon()}, "log in again"),
     ],
 )
-async def test_a_list_warns_of_an_expired_login_before_the_opening(
+async def test_a_list_warns_of_an_expired_login(
     owner: Connection, at: At, store: OperatorStore, login: dict[str, Any] | None, said: str | None
 ) -> None:
     venue = add_venue(owner, provider="aimharder", host="box.aimharder.com")
@@ -302,7 +289,7 @@ async def test_a_list_warns_of_an_expired_login_before_the_opening(
     assert (said or "") in (mine.warning or "")
 
 
-async def test_a_list_has_pending_and_recently_ended_prebookings_ordered_by_class(
+async def test_a_list_has_pending_and_recent_rows_ordered_by_class(
     owner: Connection, at: At, store: OperatorStore
 ) -> None:
     venue = add_venue(owner, name="Box Centro")
@@ -376,9 +363,7 @@ async def test_only_one_venue_of_a_host_may_have_no_box(owner: Connection, store
 # prebooking_doctor_v1
 
 
-async def test_the_doctor_gets_the_role_the_time_and_the_executable_functions(
-    owner: Connection, at: At, store: OperatorStore
-) -> None:
+async def test_the_doctor_gets_role_time_and_functions(owner: Connection, at: At, store: OperatorStore) -> None:
     owner.execute("revoke execute on function public.cancel_prebooking_v1 from service_role")
     facts = await store.access(["list_venues_v1", "cancel_prebooking_v1", "book_the_moon_v1"], until=deadline())
     assert facts.model_dump() == {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 from uuid import uuid4
 
@@ -11,18 +10,12 @@ from psycopg import sql
 
 from prebooking.database.operator import OperatorStore, Preview
 from tests.support.calls import claim, prebooking, save_session
-from tests.support.database import At, Connection, Database, Rest
+from tests.support.database import At, Connection, Database
 from tests.support.factories import add_prebooking, add_venue, noon
-from tests.support.operators import deadline, open_operator_store
+from tests.support.operators import deadline
 from tests.support.questions import preview
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-async def store(rest: Rest) -> AsyncIterator[OperatorStore]:
-    async for store in open_operator_store(rest):
-        yield store
 
 
 async def preview_of(store: OperatorStore, **overrides: Any) -> Preview:

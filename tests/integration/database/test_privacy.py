@@ -12,7 +12,7 @@ from tests.support.calls import claim
 from tests.support.database import At, Connection, Database
 from tests.support.factories import add_prebooking, add_session, add_venue, noon
 from tests.support.questions import ask
-from tests.support.races import at_the_same_time, wait_until_blocked
+from tests.support.races import result_after_commit
 
 ANA = "ana@example.com"
 DAY = 86_400
@@ -24,9 +24,7 @@ def ended(owner: Connection, venue: UUID, *, seconds_ago: float, **overrides: An
     return add_prebooking(owner, venue, user_email=ANA, **row | {"expires_at": noon(DAY)} | overrides)
 
 
-def test_what_ended_is_kept_for_400_days_and_then_deleted_by_the_claim(
-    owner: Connection, service: Connection, at: At
-) -> None:
+def test_settled_rows_are_deleted_by_a_claim_after_400_days(owner: Connection, service: Connection, at: At) -> None:
     venue = add_venue(owner)
     young = ended(owner, venue, seconds_ago=400 * DAY - 1)
     ended(owner, venue, seconds_ago=400 * DAY + 1)
@@ -35,7 +33,7 @@ def test_what_ended_is_kept_for_400_days_and_then_deleted_by_the_claim(
     assert {row for (row,) in owner.execute("select id from public.prebookings").fetchall()} == {young, waiting}
 
 
-def test_old_rows_are_deleted_a_hundred_at_a_time_and_a_locked_one_is_passed_over(
+def test_a_claim_deletes_a_hundred_old_rows_and_skips_locked_ones(
     database: Database, owner: Connection, service: Connection, at: At
 ) -> None:
     venue = add_venue(owner)
@@ -50,9 +48,7 @@ def test_old_rows_are_deleted_a_hundred_at_a_time_and_a_locked_one_is_passed_ove
     assert owner.execute("select count(*) from public.prebookings").fetchone() == (0,)
 
 
-def test_the_service_role_deletes_nothing_that_waits_or_ended_lately(
-    owner: Connection, service: Connection, at: At
-) -> None:
+def test_pending_and_recent_rows_cannot_be_deleted(owner: Connection, service: Connection, at: At) -> None:
     venue = add_venue(owner)
     rows = [ended(owner, venue, seconds_ago=400 * DAY - 1), add_prebooking(owner, venue)]
     for row in rows:
@@ -88,9 +84,7 @@ _ANONYMOUS = "user_email = 'forgotten', booking_id = null, warning = null, booki
         "id = gen_random_uuid()",
     ],
 )
-def test_a_settled_row_changes_into_its_anonymous_self_and_in_no_other_way(
-    owner: Connection, at: At, more: str
-) -> None:
+def test_a_settled_row_can_only_be_anonymised(owner: Connection, at: At, more: str) -> None:
     ended(owner, add_venue(owner), seconds_ago=60, booking_data={"note": "for Ana"})
     named = more.split(" =", maxsplit=1)[0]
     rest = ", ".join(part for part in _ANONYMOUS.split(", ") if not part.startswith(named))
@@ -103,9 +97,7 @@ def test_a_settled_row_changes_into_its_anonymous_self_and_in_no_other_way(
     assert owner.execute("select user_email, booking_data from public.prebookings").fetchall() == [("forgotten", {})]
 
 
-def test_a_row_that_waits_cannot_be_made_anonymous_by_forgetting_somebody_else(
-    owner: Connection, service: Connection, at: At
-) -> None:
+def test_forgetting_a_member_keeps_the_rows_of_others(owner: Connection, service: Connection, at: At) -> None:
     venue = add_venue(owner)
     mine = add_prebooking(owner, venue, user_email="ana@example.org", available_at=noon(60))
     add_session(owner, venue, "ana@example.org")
@@ -126,7 +118,7 @@ def test_a_row_that_waits_cannot_be_made_anonymous_by_forgetting_somebody_else(
     ],
 )
 @pytest.mark.usefixtures("at")
-def test_nothing_is_warned_of_in_what_is_left_of_a_member(
+def test_an_anonymised_row_has_no_warning(
     owner: Connection, service: Connection, data: dict[str, Any], left: dict[str, Any]
 ) -> None:
     box = add_venue(owner, provider="aimharder", host="box.aimharder.com")
@@ -135,27 +127,27 @@ def test_nothing_is_warned_of_in_what_is_left_of_a_member(
     assert owner.execute("select booking_data, warning from public.prebookings").fetchall() == [(left, None)]
 
 
-def test_a_member_who_may_be_at_the_venue_is_forgotten_later(owner: Connection, service: Connection, at: At) -> None:
+def test_a_member_with_a_row_in_doubt_is_forgotten_later(owner: Connection, service: Connection, at: At) -> None:
     add_prebooking(owner, add_venue(owner), user_email=ANA, maybe_sent=True)
     answer = ask(service, "forget_member_v1", ANA)
     assert (answer["cancelled"], answer["being_booked"]) == (0, 1)
 
 
-def test_forgetting_twice_finds_nothing_the_second_time(owner: Connection, service: Connection, at: At) -> None:
+def test_forgetting_a_member_twice_finds_nothing_the_second_time(
+    owner: Connection, service: Connection, at: At
+) -> None:
     ended(owner, add_venue(owner), seconds_ago=60)
     assert ask(service, "forget_member_v1", ANA.upper())["anonymised"] == 1
     assert ask(service, "forget_member_v1", ANA)["anonymised"] == 0
     assert ask(service, "forget_member_v1", "forgotten")["anonymised"] >= 0
 
 
-def test_a_venue_that_a_prebooking_is_being_added_to_is_not_removed(
+def test_a_venue_with_a_concurrent_new_prebooking_is_not_removed(
     database: Database, owner: Connection, service: Connection, at: At
 ) -> None:
     venue, adding = add_venue(owner), database.connect()
     with adding.transaction():
         add_prebooking(adding, venue)
-        with at_the_same_time(lambda: ask(service, "remove_venue_v1", venue)) as answer:
-            wait_until_blocked(owner, service, by=adding)
-            adding.execute("commit; begin")
-            assert answer.result() == {"verdict": "waiting", "pending": 1}
+        answer = result_after_commit(lambda: ask(service, "remove_venue_v1", venue), owner, service, by=adding)
+        assert answer == {"verdict": "waiting", "pending": 1}
     assert owner.execute("select count(*) from public.prebookings").fetchone() == (1,)

@@ -76,7 +76,7 @@ def raced(database: Database, owner: Connection) -> Connection:
     return owner
 
 
-def test_ten_processes_take_no_row_twice_and_keep_every_openings_order(raced: Connection) -> None:
+def test_ten_processes_claim_each_row_once_and_in_order(raced: Connection) -> None:
     found = {violation: len(raced.execute(query).fetchall()) for violation, query in _VIOLATIONS.items()}
     assert found == dict.fromkeys(_VIOLATIONS, 0)
     assert raced.execute("select count(*) from public.prebookings").fetchone() == (_VENUES * _MEMBERS,)

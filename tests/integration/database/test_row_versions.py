@@ -40,7 +40,7 @@ create trigger count_writes after update on public.prebookings for each row exec
         (locked, 0),
     ],
 )
-def test_rows_that_cannot_get_on_are_rarely_written(database: Database, flood: Flood, most: int) -> None:
+def test_rows_without_progress_are_rarely_written(database: Database, flood: Flood, most: int) -> None:
     """``most`` is how many versions of rows a minute makes, after the first; 960 if all were taken and given back."""
     world = World(database)
     world.connection.execute(COUNT_WRITES)

@@ -11,7 +11,7 @@ import pytest
 from tests.support.calls import cancel, claim, claimed, complete, fail, finish, release
 from tests.support.database import Connection
 from tests.support.factories import add_prebooking, add_venue, noon
-from tests.support.questions import add_wish, ask
+from tests.support.questions import add_prebooking_by_command, ask
 
 _OLD_ROWS = b"""
 insert into public.prebookings
@@ -43,9 +43,7 @@ _AFTER_THE_CLAIM: list[Callable[[Connection, UUID, UUID], object]] = [
 
 
 @pytest.mark.parametrize("analyzed", [True, False], ids=["with statistics", "without statistics"])
-def test_no_call_reads_the_rows_of_the_past_or_of_the_future(
-    owner: Connection, service: Connection, *, analyzed: bool
-) -> None:
+def test_no_call_reads_past_or_future_rows(owner: Connection, service: Connection, *, analyzed: bool) -> None:
     _add_the_past_and_the_future(owner, analyzed=analyzed)
     venue, me = add_venue(owner), uuid4()
     rows = [add_prebooking(owner, venue) for _ in range(_DUE_ROWS)]
@@ -63,7 +61,7 @@ def test_no_call_reads_the_rows_of_the_past_or_of_the_future(
 
 
 _FROM_THE_COMMAND_LINE: list[Callable[[Connection, UUID], object]] = [
-    lambda connection, venue: add_wish(connection, venue, email="7@example.com", expires_at=noon(1e9)),
+    lambda connection, venue: add_prebooking_by_command(connection, venue, email="7@example.com", expires_at=noon(1e9)),
     lambda connection, _: ask(connection, "list_prebookings_v1", "7@example.com", 7, 200),
     lambda connection, _: ask(connection, "list_prebookings_v1", None, 7, 200),
     lambda connection, _: ask(connection, "prebooking_status_v1"),
@@ -71,7 +69,7 @@ _FROM_THE_COMMAND_LINE: list[Callable[[Connection, UUID], object]] = [
 
 
 @pytest.mark.parametrize("analyzed", [True, False], ids=["with statistics", "without statistics"])
-def test_no_command_reads_what_ended_long_ago(owner: Connection, service: Connection, *, analyzed: bool) -> None:
+def test_no_command_reads_old_settled_rows(owner: Connection, service: Connection, *, analyzed: bool) -> None:
     venue = _add_what_ended_long_ago(owner, analyzed=analyzed)
     for _ in range(_DUE_ROWS):
         add_prebooking(owner, venue)

@@ -31,26 +31,26 @@ def leased(service: Connection, me: UUID | None = None, **arguments: Any) -> lis
     return [one["user_email"] for one in claim_sessions(service, me or uuid4(), **arguments)]
 
 
-def test_a_login_is_kept_and_comes_with_the_claim(owner: Connection, service: Connection, venue: UUID, at: At) -> None:
+def test_a_stored_login_is_returned_with_the_claim(owner: Connection, service: Connection, venue: UUID, at: At) -> None:
     assert save_session(service, venue, "Ana@Example.com", "sealed 1", None) == 1
     wish(owner, venue, opens=-1, user_email="ANA@example.com")
     [row] = claim(service, uuid4())["rows"]
     assert row["session"] == {"sealed": "sealed 1", "version": 1, "refreshed_at": noon(0).isoformat()}
 
 
-def test_a_new_login_replaces_any_and_asked_twice_is_the_same_one(service: Connection, venue: UUID, at: At) -> None:
+def test_a_new_login_replaces_any_other_and_can_be_repeated(service: Connection, venue: UUID, at: At) -> None:
     save_session(service, venue, MEMBER, "sealed 1", None)
     assert [save_session(service, venue, MEMBER, "sealed 2", None) for _ in range(2)] == [2, 2]
 
 
-def test_a_refresh_replaces_only_the_version_it_began_with(service: Connection, venue: UUID, at: At) -> None:
+def test_a_refresh_replaces_only_the_version_it_read(service: Connection, venue: UUID, at: At) -> None:
     save_session(service, venue, MEMBER, "sealed 1", None)
     assert [save_session(service, venue, MEMBER, "sealed 2", 1) for _ in range(2)] == [2, 2], "asked twice"
     assert save_session(service, venue, MEMBER, "another 2", 1) is None, "somebody else was faster"
     assert save_session(service, venue, "ben@example.com", "sealed", 1) is None, "nothing to refresh"
 
 
-def test_a_session_that_is_over_warns_its_member_s_prebookings_and_books_no_more(
+def test_a_session_that_is_over_warns_its_rows_and_books_no_more(
     owner: Connection, service: Connection, venue: UUID, at: At
 ) -> None:
     save_session(service, venue, MEMBER, "sealed", None)
@@ -63,7 +63,7 @@ def test_a_session_that_is_over_warns_its_member_s_prebookings_and_books_no_more
     assert save_session(service, venue, MEMBER, "sealed 2", 1) is None, "a refresh does not bring it back"
 
 
-def test_a_login_is_over_since_the_venue_said_so_first(service: Connection, venue: UUID, at: At) -> None:
+def test_the_first_report_that_a_login_is_over_sets_the_time(service: Connection, venue: UUID, at: At) -> None:
     save_session(service, venue, MEMBER, "sealed", None)
     warn(service, venue, MEMBER, 1)
     at(60)
@@ -72,7 +72,7 @@ def test_a_login_is_over_since_the_venue_said_so_first(service: Connection, venu
     assert listed == (noon(0).isoformat(),)
 
 
-def test_a_new_login_takes_the_warning_away(owner: Connection, service: Connection, venue: UUID, at: At) -> None:
+def test_a_new_login_removes_the_warning(owner: Connection, service: Connection, venue: UUID, at: At) -> None:
     save_session(service, venue, MEMBER, "sealed", None)
     row = wish(owner, venue)
     warn(service, venue, MEMBER, 1)
@@ -81,7 +81,7 @@ def test_a_new_login_takes_the_warning_away(owner: Connection, service: Connecti
     assert lease(service, uuid4(), venue, MEMBER, 2) == {"state": "leased"}
 
 
-def test_who_speaks_of_an_old_version_changes_nothing(
+def test_a_warning_about_an_old_version_changes_nothing(
     owner: Connection, service: Connection, venue: UUID, at: At
 ) -> None:
     save_session(service, venue, MEMBER, "sealed", None)
@@ -92,7 +92,7 @@ def test_who_speaks_of_an_old_version_changes_nothing(
     assert lease(service, uuid4(), venue, MEMBER, 2) == {"state": "leased"}
 
 
-def test_a_warning_that_may_pass_leaves_the_session_alone(
+def test_a_temporary_warning_does_not_end_the_session(
     owner: Connection, service: Connection, venue: UUID, at: At
 ) -> None:
     save_session(service, venue, MEMBER, "sealed", None)
@@ -103,7 +103,7 @@ def test_a_warning_that_may_pass_leaves_the_session_alone(
     assert prebooking(owner, row)["warning"] is None
 
 
-def test_one_at_a_time_refreshes_a_session(service: Connection, venue: UUID, at: At) -> None:
+def test_a_session_is_leased_to_one_run_at_a_time(service: Connection, venue: UUID, at: At) -> None:
     save_session(service, venue, MEMBER, "sealed", None)
     me, other = uuid4(), uuid4()
     assert [lease(service, me, venue, MEMBER, 1) for _ in range(2)] == [{"state": "leased"}] * 2, "asked twice"
@@ -114,14 +114,14 @@ def test_one_at_a_time_refreshes_a_session(service: Connection, venue: UUID, at:
     assert lease(service, me, venue, MEMBER, 2) == {"state": "leased"}, "the refresh is over, and so is its lease"
 
 
-def test_who_comes_late_is_given_the_new_session(service: Connection, venue: UUID, at: At) -> None:
+def test_a_lease_of_an_old_version_returns_the_new_session(service: Connection, venue: UUID, at: At) -> None:
     save_session(service, venue, MEMBER, "sealed", None)
     save_session(service, venue, MEMBER, "sealed 2", 1)
     answer = lease(service, uuid4(), venue, MEMBER, 1)
     assert (answer["state"], answer["session"]["sealed"], answer["session"]["version"]) == ("newer", "sealed 2", 2)
 
 
-def test_there_is_nothing_to_refresh_where_nobody_is_logged_in(service: Connection, venue: UUID, at: At) -> None:
+def test_a_missing_or_ended_session_is_not_leased(service: Connection, venue: UUID, at: At) -> None:
     assert lease(service, uuid4(), venue, MEMBER, 1) == {"state": "gone"}
     save_session(service, venue, MEMBER, "sealed", None)
     warn(service, venue, MEMBER, 1)
@@ -141,7 +141,7 @@ def test_there_is_nothing_to_refresh_where_nobody_is_logged_in(service: Connecti
     ],
 )
 @pytest.mark.usefixtures("at")
-def test_old_sessions_are_refreshed_of_members_whose_class_opens_within_a_day(
+def test_old_sessions_with_an_opening_within_a_day_are_refreshed(
     owner: Connection, service: Connection, venue: UUID, *, opens: float, age: float, refreshed: list[str]
 ) -> None:
     wish(owner, venue, opens)
@@ -150,7 +150,7 @@ def test_old_sessions_are_refreshed_of_members_whose_class_opens_within_a_day(
 
 
 @pytest.mark.parametrize("why_not", ["expired", "leased", "settled", "paused", "disabled", "provider"])
-def test_some_sessions_are_nobody_s_to_refresh(
+def test_a_session_that_needs_no_refresh_is_not_leased(
     owner: Connection, service: Connection, venue: UUID, at: At, why_not: str
 ) -> None:
     add_session(owner, venue, MEMBER, refreshed_at=noon(-900))
@@ -168,7 +168,7 @@ def test_some_sessions_are_nobody_s_to_refresh(
     assert leased(service, providers=["webhook"] if why_not == "provider" else ["aimharder"]) == []
 
 
-def test_those_who_open_first_are_refreshed_first_and_by_one_round_only(
+def test_sessions_are_leased_in_the_order_of_their_openings(
     owner: Connection, service: Connection, venue: UUID, at: At
 ) -> None:
     service.execute("set enable_nestloop = off")  # so that no order comes from the plan by chance
@@ -184,7 +184,7 @@ def test_those_who_open_first_are_refreshed_first_and_by_one_round_only(
     assert leased(service) == members, "whoever had leased them has died"
 
 
-def test_a_warning_waits_for_nobody_and_nobody_for_it(
+def test_a_warning_neither_waits_nor_blocks(
     database: Database, owner: Connection, service: Connection, venue: UUID, at: At
 ) -> None:
     save_session(service, venue, MEMBER, "sealed", None)
@@ -198,7 +198,7 @@ def test_a_warning_waits_for_nobody_and_nobody_for_it(
         assert [row["id"] for row in claim(database.connect("service_role"), uuid4())["rows"]] == [str(due)]
 
 
-def test_a_round_passes_over_a_login_that_somebody_writes_just_now(
+def test_a_locked_login_is_not_leased(
     database: Database, owner: Connection, service: Connection, venue: UUID, at: At
 ) -> None:
     for member in (MEMBER, "ben@example.com"):
@@ -213,7 +213,7 @@ def test_a_round_passes_over_a_login_that_somebody_writes_just_now(
 # keys
 
 
-def test_a_login_says_which_key_has_sealed_it(owner: Connection, service: Connection, venue: UUID, at: At) -> None:
+def test_a_login_has_the_id_of_its_key(owner: Connection, service: Connection, venue: UUID, at: At) -> None:
     def key_ids() -> Any:
         return owner.execute("select key_id from public.member_sessions").fetchall()
 
@@ -225,7 +225,7 @@ def test_a_login_says_which_key_has_sealed_it(owner: Connection, service: Connec
     assert key_ids() == [(None,)], "a caller of before says nothing"
 
 
-def test_the_keys_of_the_stored_logins_can_be_asked_for(service: Connection, venue: UUID, at: At) -> None:
+def test_the_key_ids_of_all_logins_are_listed(service: Connection, venue: UUID, at: At) -> None:
     def key_ids() -> Any:
         return service.execute("select public.session_key_ids_v1()").fetchone()
 
@@ -247,7 +247,7 @@ def test_the_keys_of_the_stored_logins_can_be_asked_for(service: Connection, ven
     ],
 )
 @pytest.mark.usefixtures("at")
-def test_a_login_is_refreshed_by_a_deployment_that_can_open_it(
+def test_a_login_is_leased_to_a_deployment_that_can_open_it(
     owner: Connection,
     service: Connection,
     venue: UUID,
@@ -261,7 +261,9 @@ def test_a_login_is_refreshed_by_a_deployment_that_can_open_it(
     assert leased(service, keys=keys) == refreshed
 
 
-def test_a_lease_of_a_clock_that_was_ahead_is_none(owner: Connection, service: Connection, venue: UUID, at: At) -> None:
+def test_a_session_lease_longer_than_possible_is_ignored(
+    owner: Connection, service: Connection, venue: UUID, at: At
+) -> None:
     wish(owner, venue)
     add_session(owner, venue, MEMBER, refreshed_at=noon(-900), leased_by=uuid4(), leased_until=noon(3600))
     assert leased(service) == [MEMBER]
@@ -297,7 +299,9 @@ def test_a_member_without_a_login_is_warned_hours_before(
 
 
 @pytest.mark.parametrize("why_not", ["too far ahead", "opens now", "held", "ended", "webhook"])
-def test_nobody_else_is_warned(owner: Connection, service: Connection, venue: UUID, at: At, why_not: str) -> None:
+def test_a_row_that_needs_no_login_now_is_not_warned_about(
+    owner: Connection, service: Connection, venue: UUID, at: At, why_not: str
+) -> None:
     held: dict[str, Any] = {"claimed_by": uuid4(), "claimed_until": noon(30), "turn_until": noon(8)}
     row = {
         "too far ahead": lambda: wish(owner, venue, opens=DAY + 1),
@@ -310,7 +314,7 @@ def test_nobody_else_is_warned(owner: Connection, service: Connection, venue: UU
     assert prebooking(owner, row)["warning"] is None
 
 
-def test_a_warning_about_a_login_goes_when_the_login_is_there(
+def test_a_stored_login_removes_the_warnings_about_logins(
     owner: Connection, service: Connection, venue: UUID, at: At
 ) -> None:
     rows = [wish(owner, venue), wish(owner, venue, warning="other_key: x"), wish(owner, venue, warning="another")]
@@ -319,7 +323,9 @@ def test_a_warning_about_a_login_goes_when_the_login_is_there(
     assert [prebooking(owner, row)["warning"] for row in rows] == [None, None, "another"]
 
 
-def test_no_login_hides_that_the_data_is_bad(owner: Connection, service: Connection, venue: UUID, at: At) -> None:
+def test_a_login_warning_does_not_replace_one_about_bad_data(
+    owner: Connection, service: Connection, venue: UUID, at: At
+) -> None:
     row = wish(owner, venue, booking_data={"class_id": "4711", "day": "soon"})
     bad = prebooking(owner, row)["warning"]
     assert bad.startswith("bad_data: ")
@@ -331,7 +337,7 @@ def test_no_login_hides_that_the_data_is_bad(owner: Connection, service: Connect
 
 @pytest.mark.parametrize("day", ["20300111", "soon"], ids=["no login", "bad data"])
 @pytest.mark.usefixtures("at")
-def test_a_row_that_is_warned_already_is_not_written_again(
+def test_an_existing_warning_is_not_written_again(
     owner: Connection, service: Connection, venue: UUID, day: str
 ) -> None:
     """Each write is a version of the row that vacuum has to remove, and a claim passes over a row that is written."""
@@ -342,7 +348,7 @@ def test_a_row_that_is_warned_already_is_not_written_again(
     assert owner.execute("select xmin, warning from public.prebookings").fetchall() == before
 
 
-def test_a_login_takes_away_the_warning_of_a_row_that_nobody_could_claim(
+def test_a_login_removes_the_warning_of_an_overdue_row(
     owner: Connection, service: Connection, venue: UUID, at: At
 ) -> None:
     row = wish(owner, venue, opens=-600, warning="no_login: the venue has opened")
@@ -350,7 +356,7 @@ def test_a_login_takes_away_the_warning_of_a_row_that_nobody_could_claim(
     assert prebooking(owner, row)["warning"] is None
 
 
-def test_a_new_login_ends_the_wait_of_rows_that_had_none_that_worked(
+def test_a_new_login_ends_the_back_off_of_rows_that_waited_for_it(
     owner: Connection, service: Connection, venue: UUID, at: At
 ) -> None:
     put_off: dict[str, Any] = {"opens": -600, "retry_after": noon(900), "setbacks": 4}
@@ -361,7 +367,7 @@ def test_a_new_login_ends_the_wait_of_rows_that_had_none_that_worked(
     assert [(row["retry_after"], row["setbacks"]) for row in rows] == [(None, 0), *[(noon(900), 4)] * 3]
 
 
-def test_a_new_login_waits_for_nobody_and_writes_only_rows_that_waited_for_it(
+def test_a_new_login_does_not_wait_for_locked_rows(
     database: Database, owner: Connection, service: Connection, venue: UUID, at: At
 ) -> None:
     edited = wish(owner, venue, opens=-600, retry_after=noon(900), setbacks=4)
@@ -374,7 +380,7 @@ def test_a_new_login_waits_for_nobody_and_writes_only_rows_that_waited_for_it(
     assert owner.execute("select xmin, id from public.prebookings").fetchall() == before
 
 
-def test_a_warning_about_logins_waits_for_nobody(
+def test_a_warning_about_logins_skips_locked_rows(
     database: Database, owner: Connection, service: Connection, venue: UUID, at: At
 ) -> None:
     edited, other = wish(owner, venue), wish(owner, venue)

@@ -1,4 +1,4 @@
-"""Completing and failing: whose row it must be, what is kept, and what is refused."""
+"""Completing and failing: which claim may settle a row, what is stored, and what is refused."""
 
 from __future__ import annotations
 
@@ -14,45 +14,49 @@ from tests.support.database import At, Connection
 from tests.support.factories import add_prebooking, add_venue, noon
 
 
+@pytest.fixture(params=(complete, fail))
+def settle(request: pytest.FixtureRequest) -> Any:
+    """Each of the two functions that settle a row."""
+    return request.param
+
+
 def _held(owner: Connection, service: Connection) -> tuple[UUID, UUID]:
-    """Return a row and the invocation that holds it."""
+    """Add a row, and return it with the invocation that holds it."""
     row, me = add_prebooking(owner, add_venue(owner)), uuid4()
     claim(service, me)
     return row, me
 
 
-def _endings(stored: dict[str, Any]) -> tuple[Any, ...]:
+def _result(stored: dict[str, Any]) -> tuple[Any, ...]:
     return (stored["status"], stored["outcome"], stored["booking_id"], stored["error_message"])
 
 
-def test_completes_a_row_that_is_mine(owner: Connection, service: Connection, at: At) -> None:
+def test_a_claimed_row_is_completed(owner: Connection, service: Connection, at: At) -> None:
     row, me = _held(owner, service)
     at(1)
     assert complete(service, row, me, "waitlisted", booking_id="b1", answered_at=noon(0.9))
     stored = prebooking(owner, row)
-    assert _endings(stored) == ("completed", "waitlisted", "b1", None)
+    assert _result(stored) == ("completed", "waitlisted", "b1", None)
     assert (stored["settled_at"], stored["settled_by"], stored["answered_at"]) == (noon(1), me, noon(0.9))
 
 
-def test_fails_a_row_that_is_mine(owner: Connection, service: Connection, at: At) -> None:
+def test_a_claimed_row_is_failed(owner: Connection, service: Connection, at: At) -> None:
     row, me = _held(owner, service)
     at(1)
     assert fail(service, row, me, "no_credit", message="No credit left.", answered_at=noon(0.9))
     stored = prebooking(owner, row)
-    assert _endings(stored) == ("failed", "no_credit", None, "No credit left.")
+    assert _result(stored) == ("failed", "no_credit", None, "No credit left.")
     assert (stored["settled_at"], stored["settled_by"], stored["answered_at"]) == (noon(1), me, noon(0.9))
 
 
-@pytest.mark.parametrize("settle", [complete, fail])
-def test_a_settled_row_is_held_by_nobody(owner: Connection, service: Connection, settle: Any) -> None:
+def test_a_settled_row_has_no_claim(owner: Connection, service: Connection, settle: Any) -> None:
     row, me = _held(owner, service)
     settle(service, row, me)
     stored = prebooking(owner, row)
     assert (stored["claimed_by"], stored["claimed_until"], stored["turn_until"]) == (None, None, None)
 
 
-@pytest.mark.parametrize("settle", [complete, fail])
-def test_settling_twice_by_the_same_claim_says_yes_twice_and_counts_once(
+def test_settling_twice_by_the_same_claim_succeeds_and_counts_once(
     owner: Connection, service: Connection, settle: Any
 ) -> None:
     row, me = _held(owner, service)
@@ -62,8 +66,9 @@ def test_settling_twice_by_the_same_claim_says_yes_twice_and_counts_once(
     assert prebooking(owner, row) == first
 
 
-@pytest.mark.parametrize("settle", [complete, fail])
-def test_a_row_that_another_claim_settled_is_lost(owner: Connection, service: Connection, settle: Any) -> None:
+def test_a_row_that_another_claim_settled_is_not_settled_again(
+    owner: Connection, service: Connection, settle: Any
+) -> None:
     row, me = _held(owner, service)
     settle(service, row, me)
     first = prebooking(owner, row)
@@ -71,8 +76,7 @@ def test_a_row_that_another_claim_settled_is_lost(owner: Connection, service: Co
     assert prebooking(owner, row) == first
 
 
-@pytest.mark.parametrize("settle", [complete, fail])
-def test_a_row_that_another_claim_took_over_is_lost(
+def test_a_row_that_another_claim_took_over_is_not_settled(
     owner: Connection, service: Connection, at: At, settle: Any
 ) -> None:
     row, me = _held(owner, service)
@@ -82,8 +86,7 @@ def test_a_row_that_another_claim_took_over_is_lost(
     assert prebooking(owner, row)["status"] == "pending"
 
 
-@pytest.mark.parametrize("settle", [complete, fail])
-def test_a_row_whose_lease_is_over_is_still_mine_while_nobody_took_it(
+def test_a_row_with_an_expired_lease_is_settled_until_it_is_taken_over(
     owner: Connection, service: Connection, at: At, settle: Any
 ) -> None:
     row, me = _held(owner, service)
@@ -91,20 +94,18 @@ def test_a_row_whose_lease_is_over_is_still_mine_while_nobody_took_it(
     assert settle(service, row, me)
 
 
-@pytest.mark.parametrize("settle", [complete, fail])
-def test_a_row_that_nobody_claimed_is_not_mine(owner: Connection, service: Connection, settle: Any) -> None:
+def test_an_unclaimed_row_is_not_settled(owner: Connection, service: Connection, settle: Any) -> None:
     row = add_prebooking(owner, add_venue(owner))
     assert not settle(service, row, uuid4())
     assert prebooking(owner, row)["status"] == "pending"
 
 
-@pytest.mark.parametrize("settle", [complete, fail])
-def test_a_row_that_does_not_exist_is_not_mine(service: Connection, settle: Any) -> None:
+def test_a_row_that_does_not_exist_is_not_settled(service: Connection, settle: Any) -> None:
     assert not settle(service, uuid4(), uuid4())
 
 
 @pytest.mark.parametrize(("first", "second"), [(complete, fail), (fail, complete)])
-def test_a_claim_that_settled_one_way_may_not_say_the_other(
+def test_a_settled_row_is_not_settled_the_other_way(
     owner: Connection, service: Connection, first: Any, second: Any
 ) -> None:
     row, me = _held(owner, service)
@@ -114,24 +115,20 @@ def test_a_claim_that_settled_one_way_may_not_say_the_other(
     assert prebooking(owner, row) == settled
 
 
-def test_a_claim_that_settled_with_one_outcome_may_not_say_another(owner: Connection, service: Connection) -> None:
+@pytest.mark.parametrize(
+    ("function", "first", "second"), [(complete, "booked", "waitlisted"), (fail, "full", "no_credit")]
+)
+def test_a_settled_outcome_cannot_be_changed_by_its_claim(
+    owner: Connection, service: Connection, function: Any, first: str, second: str
+) -> None:
     row, me = _held(owner, service)
-    complete(service, row, me, "booked")
-    assert not complete(service, row, me, "waitlisted")
-    assert prebooking(owner, row)["outcome"] == "booked"
-
-
-def test_a_claim_that_failed_with_one_outcome_may_not_say_another(owner: Connection, service: Connection) -> None:
-    row, me = _held(owner, service)
-    fail(service, row, me, "full")
-    assert not fail(service, row, me, "no_credit")
-    assert prebooking(owner, row)["outcome"] == "full"
+    function(service, row, me, first)
+    assert not function(service, row, me, second)
+    assert prebooking(owner, row)["outcome"] == first
 
 
 @pytest.mark.parametrize("outcome", ["unknown", "expired"])
-def test_no_claim_may_fail_a_row_as_only_the_passing_of_time_does(
-    owner: Connection, service: Connection, outcome: str
-) -> None:
+def test_a_claim_cannot_fail_a_row_as_expired_or_unknown(owner: Connection, service: Connection, outcome: str) -> None:
     row, me = _held(owner, service)
     with pytest.raises(psycopg.errors.InvalidParameterValue, match=outcome):
         fail(service, row, me, outcome)
@@ -139,7 +136,7 @@ def test_no_claim_may_fail_a_row_as_only_the_passing_of_time_does(
 
 
 @pytest.mark.parametrize(("settle", "outcome"), [(complete, "full"), (fail, "booked"), (fail, None), (complete, None)])
-def test_an_outcome_of_the_wrong_kind_is_refused(
+def test_an_outcome_that_does_not_fit_the_status_is_refused(
     owner: Connection, service: Connection, settle: Any, outcome: str | None
 ) -> None:
     row, me = _held(owner, service)
@@ -148,16 +145,16 @@ def test_an_outcome_of_the_wrong_kind_is_refused(
     assert prebooking(owner, row)["status"] == "pending"
 
 
-@pytest.mark.parametrize("settle", [complete, fail])
-def test_adds_the_calls_that_were_sent(owner: Connection, service: Connection, settle: Any) -> None:
+def test_settling_adds_the_calls_that_were_sent(owner: Connection, service: Connection, settle: Any) -> None:
     row, me = add_prebooking(owner, add_venue(owner), attempts=2), uuid4()
     claim(service, me)
     settle(service, row, me, attempts=3)
     assert prebooking(owner, row)["attempts"] == 5
 
 
-@pytest.mark.parametrize("settle", [complete, fail])
-def test_says_how_late_the_first_call_was(owner: Connection, service: Connection, at: At, settle: Any) -> None:
+def test_settling_stores_the_lateness_of_the_first_call(
+    owner: Connection, service: Connection, at: At, settle: Any
+) -> None:
     row, me = add_prebooking(owner, add_venue(owner), available_at=noon()), uuid4()
     claim(service, me)
     settle(service, row, me, fired_at=noon(0.0426))
@@ -165,7 +162,7 @@ def test_says_how_late_the_first_call_was(owner: Connection, service: Connection
     assert (stored["fired_at"], stored["lateness_ms"]) == (noon(0.0426), 43)
 
 
-def test_a_row_that_is_asked_for_after_its_opening_is_late_from_then_on(
+def test_the_lateness_of_a_row_added_after_its_opening_counts_from_then(
     owner: Connection, service: Connection, at: At
 ) -> None:
     row, me = add_prebooking(owner, add_venue(owner), available_at=noon(-600), created_at=noon(-2)), uuid4()
@@ -174,10 +171,7 @@ def test_a_row_that_is_asked_for_after_its_opening_is_late_from_then_on(
     assert prebooking(owner, row)["lateness_ms"] == 2100
 
 
-@pytest.mark.parametrize("settle", [complete, fail])
-def test_an_opening_of_long_ago_is_late_in_milliseconds_too(
-    owner: Connection, service: Connection, settle: Any
-) -> None:
+def test_an_opening_of_long_ago_has_a_lateness_too(owner: Connection, service: Connection, settle: Any) -> None:
     opening, end = datetime.now(UTC) - timedelta(days=30), datetime.now(UTC) + timedelta(days=1)
     row, me = add_prebooking(owner, add_venue(owner), available_at=opening, expires_at=end), uuid4()
     claim(service, me)
@@ -185,10 +179,7 @@ def test_an_opening_of_long_ago_is_late_in_milliseconds_too(
     assert prebooking(owner, row)["lateness_ms"] == 30 * 86_400_000
 
 
-@pytest.mark.parametrize("settle", [complete, fail])
-def test_the_first_call_of_an_earlier_run_stays_the_first(
-    owner: Connection, service: Connection, at: At, settle: Any
-) -> None:
+def test_the_first_call_of_an_earlier_run_is_kept(owner: Connection, service: Connection, at: At, settle: Any) -> None:
     row, first, second = add_prebooking(owner, add_venue(owner)), uuid4(), uuid4()
     claim(service, first)
     finish(service, first, [{"id": row, "attempts": 1, "fired_at": noon(1).isoformat(), "verdict": "too_early"}])
@@ -205,7 +196,7 @@ def test_a_row_settled_without_a_call_has_no_lateness(owner: Connection, service
     assert (stored["fired_at"], stored["lateness_ms"], stored["attempts"]) == (None, None, 0)
 
 
-def test_cuts_a_message_that_is_too_long(owner: Connection, service: Connection) -> None:
+def test_a_message_that_is_too_long_is_cut(owner: Connection, service: Connection) -> None:
     row, me = _held(owner, service)
     fail(service, row, me, message="x" * 400)
     assert prebooking(owner, row)["error_message"] == "x" * 300

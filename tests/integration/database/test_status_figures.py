@@ -21,7 +21,7 @@ def called(owner: Connection, venue: UUID, *, late: float, **about: Any) -> None
     add_prebooking(owner, venue, **row | about)
 
 
-def test_only_neighbours_in_the_line_of_one_opening_can_overtake(
+def test_only_neighbours_in_the_queue_of_one_opening_can_overtake(
     owner: Connection, service: Connection, at: At
 ) -> None:
     asked = {place: {"created_at": OPENS - timedelta(seconds=60 - place)} for place in range(4)}
@@ -33,18 +33,14 @@ def test_only_neighbours_in_the_line_of_one_opening_can_overtake(
     assert ask(service, "prebooking_figures_v1", noon(-3600))["order"] == {"pairs": 1, "overtaken": 1}
 
 
-def test_the_line_of_an_opening_is_in_the_order_in_which_members_asked(
-    owner: Connection, service: Connection, at: At
-) -> None:
+def test_the_queue_of_an_opening_is_ordered_by_creation(owner: Connection, service: Connection, at: At) -> None:
     ids, venue = sorted(uuid4() for _ in range(2)), add_venue(owner)
     for place, id_ in enumerate(reversed(ids)):
         called(owner, venue, late=place, id=id_, created_at=OPENS - timedelta(seconds=60 - place))
     assert ask(service, "prebooking_figures_v1", noon(-3600))["order"] == {"pairs": 1, "overtaken": 0}
 
 
-def test_the_next_five_openings_and_the_last_twenty_claims_are_shown(
-    owner: Connection, service: Connection, at: At
-) -> None:
+def test_the_status_has_five_openings_and_twenty_claims(owner: Connection, service: Connection, at: At) -> None:
     venue = add_venue(owner)
     for number in range(6):
         add_prebooking(owner, venue, available_at=noon(60 * number + 60))
@@ -56,7 +52,7 @@ def test_the_next_five_openings_and_the_last_twenty_claims_are_shown(
     assert status["claim_ms"] == {"p50": 0, "max": 0, "runs": 20}
 
 
-def test_the_holder_of_the_claims_lock_is_named_and_nobody_who_waits_or_holds_another(
+def test_only_the_holder_of_the_claim_lock_is_reported(
     database: Database, owner: Connection, service: Connection
 ) -> None:
     holder, waiter, other = (database.connect() for _ in range(3))

@@ -1,4 +1,4 @@
-"""A row that has ended stays as it is, and what may be at the venue is not cancelled."""
+"""A settled row never changes, and a row whose call may have been sent cannot be cancelled."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import pytest
 from tests.support.calls import cancel, claim, claimed, complete, fail, finish, prebooking, release
 from tests.support.database import At, Connection, Database
 from tests.support.factories import add_prebooking, add_venue, noon
-from tests.support.races import at_the_same_time, wait_until_blocked
+from tests.support.races import result_after_commit
 
+ME = "me@example.com"
 _ENDS = {"completed": "booked", "failed": "full", "cancelled": None}
 
 
@@ -34,7 +35,7 @@ def test_a_terminal_row_never_changes(owner: Connection, status: str, change: by
     assert prebooking(owner, row) == before
 
 
-def test_a_refusal_names_the_row_and_nobodys_data(owner: Connection) -> None:
+def test_a_refusal_contains_the_row_s_id_and_no_member_data(owner: Connection) -> None:
     row = add_prebooking(owner, add_venue(owner), status="cancelled", settled_at=noon())
     with pytest.raises(psycopg.Error) as refused:
         owner.execute("update public.prebookings set attempts = 9")
@@ -42,64 +43,67 @@ def test_a_refusal_names_the_row_and_nobodys_data(owner: Connection) -> None:
     assert refused.value.diag.message_detail is None
 
 
-def test_a_member_cancels_what_nobody_has_claimed(owner: Connection, service: Connection, at: At) -> None:
+def test_a_member_cancels_an_unclaimed_row(owner: Connection, service: Connection, at: At) -> None:
     row = add_prebooking(owner, add_venue(owner), user_email="Me@Example.com")
     assert cancel(service, row, "me@example.COM") == "cancelled"
     stored = prebooking(owner, row)
     assert (stored["status"], stored["outcome"], stored["settled_at"]) == ("cancelled", None, noon())
 
 
-def test_cancelling_twice_says_so_twice(owner: Connection, service: Connection) -> None:
-    row = add_prebooking(owner, add_venue(owner), user_email="me@example.com")
-    assert [cancel(service, row, "me@example.com") for _ in range(2)] == ["cancelled", "cancelled"]
+def test_cancelling_twice_returns_the_same_result(owner: Connection, service: Connection) -> None:
+    row = add_prebooking(owner, add_venue(owner), user_email=ME)
+    assert [cancel(service, row, ME) for _ in range(2)] == ["cancelled", "cancelled"]
 
 
 def test_a_cancelled_row_is_never_claimed(owner: Connection, service: Connection) -> None:
-    row = add_prebooking(owner, add_venue(owner), user_email="me@example.com")
-    cancel(service, row, "me@example.com")
+    row = add_prebooking(owner, add_venue(owner), user_email=ME)
+    cancel(service, row, ME)
     assert claimed(service, uuid4()) == []
 
 
-def test_a_claimed_row_is_being_booked(owner: Connection, service: Connection) -> None:
-    row = add_prebooking(owner, add_venue(owner), user_email="me@example.com")
-    claim(service, uuid4())
-    assert cancel(service, row, "me@example.com") == "being_booked"
+@pytest.mark.parametrize("maybe_sent", [False, True])
+def test_a_claimed_row_and_a_row_in_doubt_cannot_be_cancelled(
+    owner: Connection, service: Connection, *, maybe_sent: bool
+) -> None:
+    row = add_prebooking(owner, add_venue(owner), user_email=ME, maybe_sent=maybe_sent)
+    if not maybe_sent:
+        claim(service, uuid4())
+    assert cancel(service, row, ME) == "being_booked"
     assert prebooking(owner, row)["status"] == "pending"
 
 
-def test_a_row_in_doubt_is_being_booked(owner: Connection, service: Connection) -> None:
-    row = add_prebooking(owner, add_venue(owner), user_email="me@example.com", maybe_sent=True)
-    assert cancel(service, row, "me@example.com") == "being_booked"
-    assert prebooking(owner, row)["status"] == "pending"
-
-
-def test_a_released_row_can_be_cancelled_again(owner: Connection, service: Connection) -> None:
-    row, me = add_prebooking(owner, add_venue(owner), user_email="me@example.com"), uuid4()
+@pytest.mark.parametrize(
+    "give_back",
+    [lambda db, me, row: release(db, me, [row]), lambda db, me, _: finish(db, me)],
+    ids=["release", "finish"],
+)
+def test_a_row_that_was_given_back_can_be_cancelled(owner: Connection, service: Connection, give_back: Any) -> None:
+    row, me = add_prebooking(owner, add_venue(owner), user_email=ME), uuid4()
     claim(service, me)
-    release(service, me, [row])
-    assert cancel(service, row, "me@example.com") == "cancelled"
+    give_back(service, me, row)
+    assert cancel(service, row, ME) == "cancelled"
 
 
 @pytest.mark.parametrize("settle", [complete, fail])
 def test_a_settled_row_cannot_be_cancelled(owner: Connection, service: Connection, settle: Any) -> None:
-    row, me = add_prebooking(owner, add_venue(owner), user_email="me@example.com"), uuid4()
+    row, me = add_prebooking(owner, add_venue(owner), user_email=ME), uuid4()
     claim(service, me)
     settle(service, row, me)
-    assert cancel(service, row, "me@example.com") == "settled"
+    assert cancel(service, row, ME) == "settled"
 
 
-def test_nobody_cancels_for_another_member(owner: Connection, service: Connection) -> None:
-    row = add_prebooking(owner, add_venue(owner), user_email="me@example.com")
+def test_a_member_cannot_cancel_another_member_s_row(owner: Connection, service: Connection) -> None:
+    row = add_prebooking(owner, add_venue(owner), user_email=ME)
     assert cancel(service, row, "you@example.com") == "not_found"
     assert prebooking(owner, row)["status"] == "pending"
 
 
 def test_a_row_that_does_not_exist_is_not_found(service: Connection) -> None:
-    assert cancel(service, uuid4(), "me@example.com") == "not_found"
+    assert cancel(service, uuid4(), ME) == "not_found"
 
 
 @pytest.mark.parametrize("held", [{"maybe_sent": True}, {"claimed": True}])
-def test_no_update_cancels_what_may_be_at_the_venue(owner: Connection, held: dict[str, bool]) -> None:
+def test_no_update_cancels_a_row_whose_call_may_have_been_sent(owner: Connection, held: dict[str, bool]) -> None:
     claimed_by = {"claimed_by": uuid4(), "claimed_until": noon(), "turn_until": noon()}
     row = add_prebooking(owner, add_venue(owner), **(claimed_by if "claimed" in held else held))
     with pytest.raises(psycopg.Error, match="is being booked") as refused:
@@ -111,30 +115,21 @@ def test_no_update_cancels_what_may_be_at_the_venue(owner: Connection, held: dic
     assert prebooking(owner, row)["status"] == "pending"
 
 
-def test_a_cancellation_that_meets_a_claim_waits_and_then_is_too_late(database: Database, owner: Connection) -> None:
-    row = add_prebooking(owner, add_venue(owner), user_email="me@example.com")
+def test_a_cancellation_waits_for_a_concurrent_claim_and_is_refused(database: Database, owner: Connection) -> None:
+    row = add_prebooking(owner, add_venue(owner), user_email=ME)
     claiming, cancelling = database.connect("service_role"), database.connect("service_role")
     with claiming.transaction():
         assert claimed(claiming, uuid4()) == [row]
-        with at_the_same_time(lambda: cancel(cancelling, row, "me@example.com")) as answer:
-            assert wait_until_blocked(owner, cancelling, by=claiming) == "transactionid"
-            claiming.execute("commit; begin")
-            assert answer.result() == "being_booked"
+        answer = result_after_commit(
+            lambda: cancel(cancelling, row, ME), owner, cancelling, by=claiming, lock="transactionid"
+        )
+        assert answer == "being_booked"
 
 
-def test_a_claim_that_meets_a_cancellation_leaves_the_row_and_does_not_wait(
-    database: Database, owner: Connection
-) -> None:
-    row = add_prebooking(owner, add_venue(owner), user_email="me@example.com")
+def test_a_claim_skips_a_row_with_a_concurrent_cancellation(database: Database, owner: Connection) -> None:
+    row = add_prebooking(owner, add_venue(owner), user_email=ME)
     cancelling, claiming = database.connect("service_role"), database.connect("service_role")
     with cancelling.transaction():
-        assert cancel(cancelling, row, "me@example.com") == "cancelled"
+        assert cancel(cancelling, row, ME) == "cancelled"
         assert claimed(claiming, uuid4()) == []
     assert claimed(claiming, uuid4()) == []
-
-
-def test_a_finished_run_gives_a_cancellable_row_back(owner: Connection, service: Connection) -> None:
-    row, me = add_prebooking(owner, add_venue(owner), user_email="me@example.com"), uuid4()
-    claim(service, me)
-    finish(service, me)
-    assert cancel(service, row, "me@example.com") == "cancelled"

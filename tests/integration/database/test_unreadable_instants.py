@@ -34,9 +34,7 @@ def spoil(connection: Connection, row: UUID, column: str, instant: str) -> None:
         *((column, instant) for column in ("missing_since", "blocked_at") for instant in INSTANTS),
     ],
 )
-def test_a_row_with_an_instant_that_cannot_be_read_stops_no_other(
-    database: Database, column: str, instant: str
-) -> None:
+def test_a_row_with_an_unreadable_instant_stops_no_other_row(database: Database, column: str, instant: str) -> None:
     world = World(database)
     venue = add_venue(world.connection)
     [bad, *same_venue] = world.opening(3, venue=venue)
@@ -48,9 +46,7 @@ def test_a_row_with_an_instant_that_cannot_be_read_stops_no_other(
 
 @pytest.mark.parametrize("instant", INSTANTS)
 @pytest.mark.parametrize("column", ["paused_until", "troubled_since", "answered_at"])
-def test_a_venue_with_an_instant_that_cannot_be_read_stops_no_other(
-    database: Database, column: str, instant: str
-) -> None:
+def test_a_venue_with_an_unreadable_instant_stops_no_other_venue(database: Database, column: str, instant: str) -> None:
     world = World(database)
     world.connection.execute("alter domain public.prebooking_instant drop constraint prebooking_instant_check")
     [bad] = world.opening(1)
@@ -62,7 +58,7 @@ def test_a_venue_with_an_instant_that_cannot_be_read_stops_no_other(
 
 
 @pytest.mark.parametrize("instant", [OLDEST, "-infinity"])
-def test_a_row_with_an_instant_that_cannot_be_read_stops_no_ring(owner: Connection, instant: str) -> None:
+def test_a_row_with_an_unreadable_instant_stops_no_ring(owner: Connection, instant: str) -> None:
     bell = Bell(owner)
     bell.on()
     add_rows(owner, 1, 1, opens=30)

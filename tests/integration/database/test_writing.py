@@ -13,7 +13,7 @@ from psycopg.types.json import Jsonb
 from tests.support.calls import claim, claimed, finish, prebooking
 from tests.support.database import At, Connection, Database
 from tests.support.factories import add_prebooking, add_session, add_venue, noon
-from tests.support.races import at_the_same_time, wait_until_blocked
+from tests.support.races import result_after_commit
 
 ME = "me@example.com"
 
@@ -21,7 +21,7 @@ ME = "me@example.com"
 # five of one member at one opening
 
 
-def test_one_member_has_at_most_five_live_rows_at_one_opening(owner: Connection, at: At) -> None:
+def test_a_member_has_at_most_five_pending_rows_per_opening(owner: Connection, at: At) -> None:
     venue = add_venue(owner)
     for _ in range(5):
         add_prebooking(owner, venue, user_email=ME, available_at=noon(60))
@@ -31,9 +31,7 @@ def test_one_member_has_at_most_five_live_rows_at_one_opening(owner: Connection,
     assert ME not in str(refused.value).lower()
 
 
-def test_two_hundred_rows_of_one_member_keep_no_slot_from_another(
-    owner: Connection, service: Connection, at: At
-) -> None:
+def test_many_rows_of_one_member_take_no_slot_of_another(owner: Connection, service: Connection, at: At) -> None:
     venue, opening = add_venue(owner), noon(-1)
     for _ in range(200):
         try:
@@ -44,7 +42,7 @@ def test_two_hundred_rows_of_one_member_keep_no_slot_from_another(
     assert victim in claimed(service, uuid4(), fire_within_ms=250, stagger_ms=50)
 
 
-def test_openings_a_moment_apart_are_one_opening(owner: Connection, service: Connection, at: At) -> None:
+def test_openings_milliseconds_apart_count_as_one(owner: Connection, service: Connection, at: At) -> None:
     venue, opening = add_venue(owner), noon(-1)
     for n in range(200):
         try:
@@ -56,7 +54,7 @@ def test_openings_a_moment_apart_are_one_opening(owner: Connection, service: Con
 
 
 @pytest.mark.parametrize("other", ["another venue", "another opening", "another member", "an ended row"])
-def test_what_does_not_compete_is_not_counted(owner: Connection, at: At, other: str) -> None:
+def test_rows_that_do_not_compete_are_not_counted(owner: Connection, at: At, other: str) -> None:
     venue = add_venue(owner)
     for _ in range(5):
         add_prebooking(owner, venue, user_email=ME, available_at=noon(60))
@@ -84,30 +82,26 @@ def test_a_row_that_is_moved_to_a_full_opening_is_refused(owner: Connection, at:
     )
 
 
-def test_two_connections_cannot_both_add_the_fifth(database: Database, owner: Connection, at: At) -> None:
+def test_concurrent_connections_cannot_both_add_the_fifth_row(database: Database, owner: Connection, at: At) -> None:
     venue = add_venue(owner)
     for _ in range(4):
         add_prebooking(owner, venue, user_email=ME, available_at=noon(60))
     one, other = database.connect(), database.connect()
     with one.transaction():
         add_prebooking(one, venue, user_email=ME, available_at=noon(60))
-        with at_the_same_time(lambda: _refused(other, venue)) as refused:
-            assert wait_until_blocked(owner, other, by=one) == "advisory"
-            one.execute("commit; begin")
-            assert refused.result() == "PT409"
+        refused = result_after_commit(lambda: _refused(other, venue), owner, other, by=one, lock="advisory")
+        assert refused == "PT409"
 
 
-def test_two_connections_may_both_add_what_is_allowed(database: Database, owner: Connection, at: At) -> None:
+def test_concurrent_connections_can_both_add_allowed_rows(database: Database, owner: Connection, at: At) -> None:
     venue, one, other = add_venue(owner), database.connect(), database.connect()
     with one.transaction():
         add_prebooking(one, venue, user_email=ME, available_at=noon(60))
-        with at_the_same_time(lambda: _refused(other, venue)) as refused:
-            wait_until_blocked(owner, other, by=one)
-            one.execute("commit; begin")
-            assert refused.result() is None
+        refused = result_after_commit(lambda: _refused(other, venue), owner, other, by=one)
+        assert refused is None
 
 
-def test_nobody_who_adds_for_one_member_waits_for_another_member(database: Database, owner: Connection, at: At) -> None:
+def test_adding_a_row_does_not_wait_for_another_member_s(database: Database, owner: Connection, at: At) -> None:
     venue, other = add_venue(owner), database.connect()
     other.execute("set lock_timeout = '100ms'")
     with owner.transaction():
@@ -115,7 +109,7 @@ def test_nobody_who_adds_for_one_member_waits_for_another_member(database: Datab
         add_prebooking(other, venue, user_email="ben@example.com")
 
 
-def test_a_prebooking_without_an_end_is_given_up_a_day_after_its_opening(owner: Connection) -> None:
+def test_a_prebooking_expires_a_day_after_its_opening_by_default(owner: Connection) -> None:
     venue = add_venue(owner)
     row = {"venue_id": venue, "user_email": "ana@example.com", "booking_data": Jsonb({}), "available_at": noon()}
     owner.execute(
@@ -157,7 +151,7 @@ _EDITS = [
 
 @pytest.mark.parametrize("edit", _EDITS)
 @pytest.mark.parametrize("state", ["claimed", "in doubt", "its lease is over"])
-def test_a_row_that_is_being_booked_is_not_made_into_another_one(
+def test_a_row_that_is_being_booked_cannot_be_edited(
     owner: Connection, service: Connection, at: At, edit: bytes, state: str
 ) -> None:
     """I1, I10: neither two places for one prebooking, nor a call at an opening from before the change."""
@@ -175,7 +169,7 @@ def test_a_row_that_is_being_booked_is_not_made_into_another_one(
 
 
 @pytest.mark.parametrize("edit", _EDITS)
-def test_a_row_that_was_given_back_can_be_edited(owner: Connection, service: Connection, at: At, edit: bytes) -> None:
+def test_a_released_row_can_be_edited(owner: Connection, service: Connection, at: At, edit: bytes) -> None:
     add_venue(owner, name="another")
     row, me = add_prebooking(owner, add_venue(owner)), uuid4()
     claim(service, me)
@@ -205,7 +199,7 @@ def _with_notes(owner: Connection) -> UUID:
 
 
 @pytest.mark.parametrize("edit", _EDITS[:1] + _EDITS[2:5])
-def test_a_row_that_is_made_into_another_one_begins_anew(owner: Connection, at: At, edit: bytes) -> None:
+def test_an_edit_of_the_prebooking_clears_the_notes_of_earlier_runs(owner: Connection, at: At, edit: bytes) -> None:
     """Otherwise a corrected opening waits for a back-off, and ends at the first "too early" that it gets."""
     add_venue(owner, name="another")
     row = _with_notes(owner)
@@ -216,7 +210,7 @@ def test_a_row_that_is_made_into_another_one_begins_anew(owner: Connection, at: 
 
 
 @pytest.mark.parametrize("edit", [b"warning = 'log in'", b"expires_at = expires_at + interval '1 hour'"])
-def test_a_row_that_stays_the_same_prebooking_keeps_what_was_noted(owner: Connection, at: At, edit: bytes) -> None:
+def test_an_edit_of_other_columns_keeps_the_notes(owner: Connection, at: At, edit: bytes) -> None:
     row = _with_notes(owner)
     before = prebooking(owner, row)
     owner.execute(b"update public.prebookings set " + edit + b" where id = %s", [row])
@@ -226,7 +220,7 @@ def test_a_row_that_stays_the_same_prebooking_keeps_what_was_noted(owner: Connec
 
 @pytest.mark.parametrize("edit", [b"host = 'other.example'", b"host = null", b"provider = 'aimharder'"])
 @pytest.mark.parametrize("state", ["claimed", "in doubt"])
-def test_a_venue_is_not_made_into_another_one_while_rows_are_being_booked_there(
+def test_a_venue_with_rows_being_booked_keeps_its_identity(
     owner: Connection, service: Connection, at: At, edit: bytes, state: str
 ) -> None:
     """I1: otherwise the other venue is asked about the call, has no such place, and the row is booked once more."""
@@ -249,9 +243,7 @@ def test_a_venue_is_not_made_into_another_one_while_rows_are_being_booked_there(
 
 
 @pytest.mark.parametrize("edit", [b"warning = 'log in'", b"user_email = user_email", b"created_at = created_at"])
-def test_what_does_not_make_another_row_of_it_may_be_written(
-    owner: Connection, service: Connection, edit: bytes
-) -> None:
+def test_other_columns_of_a_claimed_row_can_be_written(owner: Connection, service: Connection, edit: bytes) -> None:
     row = add_prebooking(owner, add_venue(owner))
     claim(service, uuid4())
     owner.execute(b"update public.prebookings set " + edit + b" where id = %s", [row])
@@ -303,13 +295,13 @@ def box(owner: Connection, at: At) -> UUID:
 
 
 @pytest.mark.parametrize("data", _READABLE)
-def test_data_that_can_be_booked_warns_of_nothing(owner: Connection, box: UUID, data: dict[str, Any]) -> None:
+def test_readable_data_has_no_warning(owner: Connection, box: UUID, data: dict[str, Any]) -> None:
     row = add_prebooking(owner, box, booking_data=_GOOD | data)
     assert prebooking(owner, row)["warning"] is None
 
 
 @pytest.mark.parametrize(("what", "data"), _UNREADABLE)
-def test_data_that_cannot_be_booked_is_warned_about_when_it_is_written(
+def test_unreadable_data_has_a_warning_when_it_is_written(
     owner: Connection, box: UUID, what: str, data: dict[str, Any]
 ) -> None:
     row = add_prebooking(owner, box, booking_data=_GOOD | data)
@@ -320,18 +312,18 @@ def test_data_that_cannot_be_booked_is_warned_about_when_it_is_written(
     assert prebooking(owner, row)["warning"].startswith("bad_data: ")
 
 
-def test_where_no_class_is_missing_the_data_is_nobody_s_business(owner: Connection) -> None:
+def test_the_data_of_a_webhook_venue_is_not_checked(owner: Connection) -> None:
     row = add_prebooking(owner, add_venue(owner), booking_data={"whatever": "the endpoint wants"})
     assert prebooking(owner, row)["warning"] is None
 
 
-def test_a_row_that_is_moved_to_aimharder_is_read_anew(owner: Connection, box: UUID) -> None:
+def test_a_row_moved_to_aimharder_is_checked_again(owner: Connection, box: UUID) -> None:
     row = add_prebooking(owner, add_venue(owner), booking_data={"class_id": "a b"})
     owner.execute("update public.prebookings set venue_id = %s where id = %s", [box, row])
     assert prebooking(owner, row)["warning"].startswith("bad_data: ")
 
 
-def test_neither_a_login_nor_a_claim_takes_this_warning_away(owner: Connection, service: Connection, box: UUID) -> None:
+def test_a_login_or_claim_keeps_the_warning_about_bad_data(owner: Connection, service: Connection, box: UUID) -> None:
     row = add_prebooking(owner, box, user_email=ME, booking_data={"class_id": "a b"})
     assert claim(service, uuid4())["no_login"] == 1
     owner.execute("update public.prebookings set warning = null where id = %s", [row])

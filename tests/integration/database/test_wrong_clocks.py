@@ -33,7 +33,7 @@ def _set_clock_in_a_run(world: World, step: timedelta, *, lead: str = "1") -> Su
 
 @pytest.mark.parametrize("ahead", [0.0, 1.0], ids=["while it fires", "while it holds"])
 @pytest.mark.parametrize("hours", [1, -1, 24 * 365])
-def test_a_clock_that_is_set_in_a_run_leaves_no_unsent_row_in_doubt(
+def test_a_clock_change_during_a_run_leaves_no_unsent_row_in_doubt(
     database: Database, *, ahead: float, hours: int
 ) -> None:
     """Twenty rows at a venue that cannot tell: a row in doubt would end ``unknown`` there."""
@@ -54,7 +54,7 @@ def test_a_clock_that_is_set_in_a_run_leaves_no_unsent_row_in_doubt(
     assert world.ends(rows) == [BOOKED] * ROWS
 
 
-def test_a_summary_says_released_only_if_that_was_written(database: Database) -> None:
+def test_a_summary_counts_rows_as_released_only_if_written(database: Database) -> None:
     world = World(database)
     rows = world.opening(ROWS)
     world.wire.loses = lambda function: "before" if function == "finish_run_v1" else ""

@@ -12,17 +12,17 @@ OF_OPERATORS = [
         (
             "coalesce(new.expires_at, new.available_at + interval '24 hours')",
             "coalesce(new.expires_at, new.available_at + interval '25 hours')",
-            "writing::a_prebooking_without_an_end_is_given_up_a_day_after_its_opening",
+            "writing::a_prebooking_expires_a_day_after_its_opening_by_default",
         ),
         (
             "and status = 'pending' and not fresh and (claimed_by is not null or maybe_sent)",
             "and (claimed_by is not null or maybe_sent)",
-            "writing::a_venue_is_not_made_into_another_one_while_rows_are_being_booked_there",
+            "writing::a_venue_with_rows_being_booked_keeps_its_identity",
         ),
         (
             "pg_advisory_xact_lock(7302, hashtext(lower(new.user_email)) & 1023)",
             "pg_advisory_xact_lock(7302, 1)",
-            "writing::nobody_who_adds_for_one_member_waits_for_another_member",
+            "writing::adding_a_row_does_not_wait_for_another_member_s",
         ),
     ),
     Mutant(
@@ -37,12 +37,12 @@ OF_OPERATORS = [
         (
             "perform pg_advisory_xact_lock(7301, 2);\n  select other.* into",
             "select other.* into",
-            "operator_verdicts::two_edits_cannot_give_two_venues_the_same_box",
+            "operator_races::two_venues_cannot_get_the_same_box_concurrently",
         ),
         (
             "order by x.verdict = 'waiting' desc, x.verdict = 'booked' desc, x.status = 'completed' desc limit 1",
             "order by x.verdict = 'waiting' desc, x.status = 'completed' desc limit 1",
-            "operator_verdicts::of_several_prebookings_in_the_way_the_one_that_says_most_is_named",
+            "operator_verdicts::the_strongest_of_several_conflicts_is_reported",
         ),
     ),
     *mutants(
@@ -50,42 +50,42 @@ OF_OPERATORS = [
         (
             "(partition by venue_id, available_at order by",
             "(partition by available_at order by",
-            "status_figures::only_neighbours_in_the_line_of_one_opening_can_overtake",
+            "status_figures::only_neighbours_in_the_queue_of_one_opening_can_overtake",
         ),
         (
             "(partition by venue_id, available_at order by",
             "(partition by venue_id order by",
-            "status_figures::only_neighbours_in_the_line_of_one_opening_can_overtake",
+            "status_figures::only_neighbours_in_the_queue_of_one_opening_can_overtake",
         ),
         (
             "order by created_at, id) as overtook",
             "order by id) as overtook",
-            "status_figures::the_line_of_an_opening_is_in_the_order_in_which_members_asked",
+            "status_figures::the_queue_of_an_opening_is_ordered_by_creation",
         ),
         (
             " and l.objid = 1 and",
             " and",
-            "status_figures::the_holder_of_the_claims_lock_is_named_and_nobody_who_waits_or_holds_another",
+            "status_figures::only_the_holder_of_the_claim_lock_is_reported",
         ),
         (
             " and l.objsubid = 2 and l.granted",
             " and l.granted",
-            "status_figures::the_holder_of_the_claims_lock_is_named_and_nobody_who_waits_or_holds_another",
+            "status_figures::only_the_holder_of_the_claim_lock_is_reported",
         ),
         (
             " and l.objsubid = 2 and l.granted",
             " and l.objsubid = 2",
-            "status_figures::the_holder_of_the_claims_lock_is_named_and_nobody_who_waits_or_holds_another",
+            "status_figures::only_the_holder_of_the_claim_lock_is_reported",
         ),
         (
             "desc limit 20) c",
             "desc limit 200) c",
-            "status_figures::the_next_five_openings_and_the_last_twenty_claims_are_shown",
+            "status_figures::the_status_has_five_openings_and_twenty_claims",
         ),
         (
             "v.name limit 5) o",
             "v.name limit 6) o",
-            "status_figures::the_next_five_openings_and_the_last_twenty_claims_are_shown",
+            "status_figures::the_status_has_five_openings_and_twenty_claims",
         ),
     ),
     *mutants(
@@ -98,28 +98,28 @@ OF_OPERATORS = [
         (
             " and jsonb_typeof(value) in ('string', 'number')",
             "",
-            "privacy::nothing_is_warned_of_in_what_is_left_of_a_member",
+            "privacy::an_anonymised_row_has_no_warning",
         ),
         (
             "array['warning', 'lateness_ms', 'fresh']",
             "array['lateness_ms', 'fresh']",
-            "privacy::nothing_is_warned_of_in_what_is_left_of_a_member",
+            "privacy::an_anonymised_row_has_no_warning",
         ),
-        ("  new.warning := null;\n", "", "privacy::nothing_is_warned_of_in_what_is_left_of_a_member"),
+        ("  new.warning := null;\n", "", "privacy::an_anonymised_row_has_no_warning"),
         (
             "and old.settled_at > public.prebooking_clock() - interval '400 days'",
             "and old.settled_at > public.prebooking_clock() - interval '399 days'",
-            "privacy::the_service_role_deletes_nothing_that_waits_or_ended_lately",
+            "privacy::pending_and_recent_rows_cannot_be_deleted",
         ),
         (
             "where settled_at < p_now - interval '400 days'",
             "where settled_at < p_now - interval '399 days'",
-            "privacy::what_ended_is_kept_for_400_days_and_then_deleted_by_the_claim",
+            "privacy::settled_rows_are_deleted_by_a_claim_after_400_days",
         ),
         (
             "status = 'pending' and claimed_by is null and not maybe_sent;",
             "status = 'pending' and claimed_by is null;",
-            "privacy::a_member_who_may_be_at_the_venue_is_forgotten_later",
+            "privacy::a_member_with_a_row_in_doubt_is_forgotten_later",
         ),
     ),
     *mutants(

@@ -38,7 +38,7 @@ OF_SETTLING = mutants(
     (
         "where id = any (p_ids) and claimed_by = p_instance and status",
         "where id = any (p_ids) and status",
-        "finish::releases_nothing_that_is_not_mine",
+        "finish::rows_of_another_run_are_not_released",
     ),
     ("paused_until = greatest(paused_until, t +", "paused_until = (t +", "finish::a_pause_is_never_shortened"),
     (
@@ -46,63 +46,67 @@ OF_SETTLING = mutants(
         "troubled_since = t",
         "claim_behind::trouble_begins_with_the_first_block",
     ),
-    ("  perform public.prebooking_lock();\n", "", "claim_races::the_end_of_a_run_waits_for_a_claim_under_way"),
+    ("  perform public.prebooking_lock();\n", "", "claim_races::the_end_of_a_run_waits_for_its_open_claim"),
     ("case when s.stays then p.claimed_until end", "case when s.stays then t end", "finish", "finish_verdicts"),
     (
         "case when s.stays then least(p.turn_until, t) end",
         "case when s.stays then p.turn_until end",
-        "claim_turns::the_end_of_a_run_ends_its_turn_even_where_rows_stay_leased",
+        "claim_turns::the_end_of_a_run_ends_its_turn_before_its_leases",
     ),
     ("p.maybe_sent and s.verdict <> 'not_booked'", "false", "finish_verdicts"),
     ("p.maybe_sent and s.verdict <> 'not_booked'", "p.maybe_sent", "finish_verdicts"),
     (
         "(array[1, 2, 5, 15])",
         "(array[1, 2, 5, 5])",
-        "claim_behind::a_row_that_cannot_get_on_is_left_alone_for_1_2_5_and_then_15_minutes",
+        "claim_behind::a_row_without_progress_waits_1_2_5_then_15_minutes",
     ),
     ("then t + interval '55 seconds'", "then t", "finish"),
     (
         "attempts = greatest(p.attempts, s.attempts), unclear",
         "attempts = p.attempts + coalesce(s.attempts, 0), unclear",
-        "finish_verdicts::totals_that_come_twice_count_once",
+        "finish_verdicts::repeated_totals_count_once",
         "finish",
     ),
     (
         "least(p.early_since, t) else",
         "t else",
-        "finish_verdicts::the_first_too_early_and_the_first_missing_are_remembered",
+        "finish_verdicts::the_first_too_early_and_missing_results_are_kept",
     ),
     (
         "and p.attempts < s.attempts then",
         "then",
-        "finish_verdicts::the_end_of_a_run_passes_over_a_locked_row_and_is_asked_again",
+        "finish_verdicts::the_end_of_a_run_skips_a_locked_row_and_is_repeated",
     ),
     (
         "status = 'pending' for no key update skip locked),\n  sent",
         "status = 'pending' for no key update),\n  sent",
-        "finish_verdicts::the_end_of_a_run_passes_over_a_locked_row_and_is_asked_again",
+        "finish_verdicts::the_end_of_a_run_skips_a_locked_row_and_is_repeated",
     ),
     (
         "case when n_locked = 0 then t end",
         "t",
-        "finish_verdicts::the_end_of_a_run_passes_over_a_locked_row_and_is_asked_again",
+        "finish_verdicts::the_end_of_a_run_skips_a_locked_row_and_is_repeated",
     ),
     (
         "case when s.id is null then 'unsent' else",
         "case when s.id is null then 'unsure' else",
-        "finish::the_end_of_a_run_gives_back_everything_unsent",
+        "finish::the_end_of_a_run_releases_unsent_rows",
     ),
     (
         "then p.retry_after end\n",
         "then null end\n",
-        "finish_verdicts::a_row_that_was_held_back_and_not_sent_stands_behind_again",
+        "finish_verdicts::an_unsent_held_back_row_stays_held_back",
     ),
     ("coalesce(s.verdict, 'unsure')", "coalesce(s.verdict, 'unsent')", "finish", "finish_verdicts"),
-    (" and claimed_by is null and not maybe_sent;", ";", "terminal::a_claimed_row_is_being_booked"),
+    (
+        " and claimed_by is null and not maybe_sent;",
+        ";",
+        "terminal::a_claimed_row_and_a_row_in_doubt_cannot_be_cancelled",
+    ),
     (
         "and lower(user_email) = public.prebooking_member(p_user_email) and status = 'pending'",
         "and status = 'pending'",
-        "terminal::nobody_cancels_for_another_member",
+        "terminal::a_member_cannot_cancel_another_member_s_row",
     ),
     (
         "set troubled_since = null, answered_at",
@@ -112,7 +116,7 @@ OF_SETTLING = mutants(
     (
         "< p_at - interval '1 second')\n    for no key update skip locked)",
         "< p_at - interval '1 second'))",
-        "finish_verdicts::a_settlement_waits_for_nobody_who_edits_its_venue",
+        "finish_verdicts::settling_does_not_wait_for_a_locked_venue",
     ),
 )
 
@@ -126,19 +130,19 @@ OF_LOGINS = mutants(
     (
         "version = s.version + (s.sealed <> excluded.sealed)::int",
         "version = s.version + 1",
-        "sessions::a_new_login_replaces_any_and_asked_twice_is_the_same_one",
+        "sessions::a_new_login_replaces_any_other_and_can_be_repeated",
     ),
     ("refreshed_at = t, expired_at = null, leased_by", "refreshed_at = t, leased_by", "sessions"),
     (
         "or leased_until <= t or leased_until > t + interval '5 minutes' or leased_by",
         "or leased_until <= t or leased_by",
-        "sessions::a_lease_of_a_clock_that_was_ahead_is_none",
+        "sessions::a_session_lease_longer_than_possible_is_ignored",
     ),
-    (" or leased_by = p_instance);", " or true);", "sessions::one_at_a_time_refreshes_a_session"),
+    (" or leased_by = p_instance);", " or true);", "sessions::a_session_is_leased_to_one_run_at_a_time"),
     (
         "public.prebooking_member(p_user_email) and version = p_version;\n",
         "public.prebooking_member(p_user_email);\n",
-        "sessions::who_speaks_of_an_old_version_changes_nothing",
+        "sessions::a_warning_about_an_old_version_changes_nothing",
     ),
     (
         "having not bool_or(p.claimed_by is not null or p.available_at between",
@@ -148,7 +152,7 @@ OF_LOGINS = mutants(
     (
         "      and (p_keys is null or s.key_id is null or s.key_id = any (p_keys))\n",
         "",
-        "sessions::a_login_is_refreshed_by_a_deployment_that_can_open_it",
+        "sessions::a_login_is_leased_to_a_deployment_that_can_open_it",
     ),
     (
         "where s.expired_at is null and s.refreshed_at <= t - p_age_ms * interval '1 millisecond'",
@@ -158,7 +162,7 @@ OF_LOGINS = mutants(
     (
         "and retry_after > t and not maybe_sent and early_since is null",
         "and retry_after > t and early_since is null",
-        "sessions::a_new_login_ends_the_wait_of_rows_that_had_none_that_worked",
+        "sessions::a_new_login_ends_the_back_off_of_rows_that_waited_for_it",
     ),
 )
 

@@ -11,19 +11,19 @@ OF_TABLES = mutants(
     (
         "(old.claimed_by is not null or old.maybe_sent) and (new.status",
         "(old.claimed_by is not null) and (new.status",
-        "terminal::no_update_cancels_what_may_be_at_the_venue",
-        "writing::a_row_that_is_being_booked_is_not_made_into_another_one",
+        "terminal::no_update_cancels_a_row_whose_call_may_have_been_sent",
+        "writing::a_row_that_is_being_booked_cannot_be_edited",
     ),
     (
         "is distinct from (old.id, old.venue_id, old.user_email, old.booking_data, old.available_at, old.expires_at)",
         "is distinct from (new.id, new.venue_id, new.user_email, new.booking_data, new.available_at, new.expires_at)",
-        "writing::a_row_that_is_being_booked_is_not_made_into_another_one",
+        "writing::a_row_that_is_being_booked_cannot_be_edited",
     ),
-    ("if 5 < (", "if 6 < (", "writing::one_member_has_at_most_five_live_rows_at_one_opening"),
+    ("if 5 < (", "if 6 < (", "writing::a_member_has_at_most_five_pending_rows_per_opening"),
     (
         "  perform pg_advisory_xact_lock(7302, hashtext(lower(new.user_email)) & 1023);\n",
         "",
-        "writing::two_connections_cannot_both_add_the_fifth",
+        "writing::concurrent_connections_cannot_both_add_the_fifth_row",
     ),
     (
         "  (venue_id, lower(user_email), public.prebooking_class_key(booking_data)) where status = 'pending';",
@@ -43,7 +43,7 @@ OF_TABLES = mutants(
     (
         "(claimed_by is null and not maybe_sent and retry_after",
         "(claimed_by is null and retry_after",
-        "claim_behind::a_row_that_was_held_back_takes_no_slot_from_one_that_was_not",
+        "claim_behind::a_held_back_row_takes_no_slot_of_a_fresh_row",
     ),
     ("and retry_after is null and blocks = 0)", "and blocks = 0)", "claim_behind"),
     (" and value < timestamptz '2200-01-01 00:00:00+00'", "", "rules"),
@@ -51,12 +51,12 @@ OF_TABLES = mutants(
     (
         "fired_at - greatest(available_at, created_at)",
         "fired_at - available_at",
-        "settle::a_row_that_is_asked_for_after_its_opening_is_late_from_then_on",
+        "settle::the_lateness_of_a_row_added_after_its_opening_counts_from_then",
     ),
     (
         "\n    or (old.warning like 'bad\\_data: %' and new.warning is distinct from old.warning))",
         ")",
-        "writing::neither_a_login_nor_a_claim_takes_this_warning_away",
+        "writing::a_login_or_claim_keeps_the_warning_about_bad_data",
     ),
     (
         "grant select, insert, update on public.prebooking_heartbeat to service_role;",
@@ -67,11 +67,11 @@ OF_TABLES = mutants(
 
 OF_THE_CLAIM = mutants(
     MIGRATIONS + "000003_claim.sql",
-    ("exit when v_missed = '{}';", "exit;", "claim_races::takes_what_is_behind_many_locked_rows"),
+    ("exit when v_missed = '{}';", "exit;", "claim_races::many_locked_rows_are_skipped"),
     (
         "coalesce(v.answered_at > p.blocked_at, false)",
         "true",
-        "claim_behind::a_blocked_row_is_alone_only_where_the_venue_has_answered_others_since",
+        "claim_behind::a_blocked_row_is_alone_if_the_venue_answered_others",
     ),
     ("  perform public.prebooking_lock();\n  t :=", "  t :=", "claim_races"),
     (
@@ -82,12 +82,12 @@ OF_THE_CLAIM = mutants(
     (
         "p.status = 'pending' and p.venue_id = r.id and p.fresh and p.available_at <= t + v_lead and p.expires_at > t",
         "p.status = 'pending' and p.venue_id = r.id and p.fresh and p.available_at <= t + v_lead",
-        "claim_expiry::ends_at_most_five_thousand_at_once_oldest_first_and_takes_none_of_the_others",
+        "claim_expiry::a_claim_ends_at_most_five_thousand_rows_oldest_first",
     ),
     (
         "and not p.fresh and p.available_at <= t + v_lead and p.expires_at > t",
         "and not p.fresh and p.available_at <= t + v_lead",
-        "claim_expiry::ends_at_most_five_thousand_at_once_oldest_first_and_takes_none_of_the_others",
+        "claim_expiry::a_claim_ends_at_most_five_thousand_rows_oldest_first",
     ),
     (
         "      and (claimed_until is null or claimed_until <= t or claimed_until > v_longest)\n    order by",
@@ -97,7 +97,7 @@ OF_THE_CLAIM = mutants(
     (
         "order by expires_at limit 5000",
         "order by expires_at desc limit 5000",
-        "claim_expiry::ends_at_most_five_thousand_at_once_oldest_first_and_takes_none_of_the_others",
+        "claim_expiry::a_claim_ends_at_most_five_thousand_rows_oldest_first",
     ),
     (
         "outcome = case when p.maybe_sent or p.claimed_by is not null then 'unknown'",
@@ -117,7 +117,7 @@ OF_THE_CLAIM = mutants(
     (
         "claimed_by <> p_instance and turn_until > t and turn_until <= v_longest",
         "claimed_by <> p_instance and turn_until > t",
-        "claim_behind::a_lease_or_turn_longer_than_there_is_is_none",
+        "claim_behind::a_lease_or_turn_longer_than_possible_is_ignored",
     ),
     (
         "claimed_by is not null and claimed_by <> p_instance and turn_until",
@@ -125,25 +125,25 @@ OF_THE_CLAIM = mutants(
         "claim_turns",
     ),
     ("      for no key update skip locked),\n    taken as", "      for no key update),\n    taken as", "claim_races"),
-    ("where slot <= t + v_within", "where slot < t + v_within", "claim_slots::a_slot_exactly_at_the_end_still_counts"),
+    ("where slot <= t + v_within", "where slot < t + v_within", "claim_slots::a_slot_exactly_at_the_end_counts"),
     ("greatest(t - v_stagger, max(", "greatest(t, max(", "claim_slots"),
     ("v_behind      constant int      := 10;", "v_behind      constant int      := 11;", "claim_behind"),
     ("v_behind_all  constant int      := 100;", "v_behind_all  constant int      := 101;", "claim_behind"),
     (
         "or p.retry_after <= t or p.retry_after > v_back_off)",
         "or p.retry_after <= t)",
-        "claim_behind::a_back_off_from_a_clock_that_was_ahead_is_none",
+        "claim_behind::a_back_off_longer_than_possible_is_ignored",
     ),
     (
         "where v.enabled and (v.paused_until is null or v.paused_until <= t) and v.provider",
         "where v.enabled and v.provider",
-        "claim::leaves_a_paused_venue_alone_until_its_pause_is_over",
+        "claim::a_paused_venue_is_skipped_until_its_pause_ends",
     ),
     ("where v.enabled and (v.paused_until", "where (v.paused_until", "claim"),
     (
         "instance_id = p_instance and closed_at is not null) then",
         "instance_id = p_instance and false) then",
-        "claim_races::a_claim_that_comes_after_the_end_of_its_run_takes_nothing",
+        "claim_races::a_claim_after_the_end_of_its_run_takes_nothing",
     ),
     ("  if not p_by_hand then\n", "  if true then\n", "heartbeat"),
     ("or s.key_id = any (p_keys) or s.expired_at is not null)", "or s.key_id = any (p_keys))", "claim_logins"),
@@ -160,12 +160,12 @@ OF_THE_CLAIM = mutants(
     (
         "is distinct from old_warning and coalesce",
         "is not null and coalesce",
-        "claim_logins::a_warning_is_written_once_and_not_every_minute",
+        "claim_logins::a_warning_is_written_once",
     ),
     (
         "greatest(coalesce(p_lead_ms, 0), 0), 30000)",
         "greatest(coalesce(p_lead_ms, 0), 0), 300000)",
-        "claim::clamps_a_lead_to_thirty_seconds",
+        "claim::a_lead_is_limited_to_thirty_seconds",
     ),
     (
         "least(greatest(coalesce(p_turn_ms, 8000), 0) * ms, v_lease)",
@@ -175,15 +175,15 @@ OF_THE_CLAIM = mutants(
     (
         "if current_setting('transaction_isolation') <> 'read committed' then",
         "if false then",
-        "claim::refuses_a_fixed_snapshot",
+        "claim::a_claim_in_a_fixed_snapshot_is_refused",
     ),
     (
         "p.claimed_until > t and p.claimed_until <= v_longest);\nend $$;",
         "true);\nend $$;",
-        "claim::does_not_answer_with_its_own_row_once_its_lease_is_over",
+        "claim::a_repeated_claim_leaves_out_expired_leases",
         "claim",
     ),
-    ("(v_round = 1 and min(nth)", "(min(nth)", "claim_races::a_locked_row_makes_no_room_for_half_an_opening"),
+    ("(v_round = 1 and min(nth)", "(min(nth)", "claim_races::a_locked_row_makes_no_room_for_part_of_an_opening"),
     (
         "row_number() over (\n        order by is_behind, (position",
         "row_number() over (\n        order by (position",
@@ -192,13 +192,13 @@ OF_THE_CLAIM = mutants(
     (
         "or max(nth) over batch <= h.room or",
         "or true or",
-        "claim_slots::the_limit_counts_the_rows_of_all_venues_and_leaves_a_venue_that_does_not_fit_to_the_next_claim",
+        "claim_slots::a_venue_that_exceeds_the_limit_is_left_to_the_next_claim",
     ),
     (
         "opened_at < t - interval '30 days'",
         "opened_at < t - interval '300 days'",
         "upkeep",
-        "finish::runs_are_forgotten_after_thirty_days",
+        "finish::runs_are_deleted_after_thirty_days",
     ),
     ("where p.id = any (v_passed) and p.status = 'pending')", "where p.id = any (v_passed))", "claim_races"),
 )

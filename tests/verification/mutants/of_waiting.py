@@ -12,22 +12,22 @@ OF_WAITING: list[Mutant] = [
         (
             "pause = next(pauses, None) if self._report.locked else None",
             "pause = None",
-            "claims_of_a_run::a_row_that_was_locked_is_taken_by_the_same_run_although_nothing_else_is_due",
+            "claims_of_a_run::a_locked_row_is_claimed_by_the_same_run_later",
         ),
         (
             "LOCKED_PAUSES = (0.1, 0.2, 0.4, 0.8)",
             "LOCKED_PAUSES = (0.1,)",
-            "claims_of_a_run::a_row_that_was_locked_is_taken_by_the_same_run_although_nothing_else_is_due",
+            "claims_of_a_run::a_locked_row_is_claimed_by_the_same_run_later",
         ),
         (
             "(CLAIM_TIME if self._time else 0)",
             "0",
-            "claims_of_a_run::a_claim_that_may_not_be_answered_in_time_is_not_begun",
+            "claims_of_a_run::a_claim_without_time_for_its_answer_is_not_started",
         ),
         (
             "            self._time.tighten_by(time)\n",
             "            pass\n",
-            "claims_of_a_run::the_answer_of_a_later_claim_tells_more_exactly_when_an_opening_comes",
+            "claims_of_a_run::a_faster_later_claim_corrects_the_database_clock",
         ),
         (
             "        if openings:\n",
@@ -42,12 +42,12 @@ OF_WAITING: list[Mutant] = [
         (
             "            self._report.not_given_back = True\n",
             "",
-            "wrong_clocks::a_summary_says_released_only_if_that_was_written",
+            "wrong_clocks::a_summary_counts_rows_as_released_only_if_written",
         ),
         (
             "asyncio.timeout(planned + DISPATCH_TIME)",
             "asyncio.timeout(DISPATCH_TIME)",
-            "claims_of_a_run::nothing_is_claimed_while_the_rows_of_a_claim_have_no_slots",
+            "claims_of_a_run::nothing_is_claimed_while_claimed_rows_wait_for_slots",
         ),
         (
             "self._tighten(time, min(openings))",
@@ -67,7 +67,7 @@ OF_WAITING: list[Mutant] = [
         (
             "            question.cancel()\n",
             "            pass\n",
-            "wrong_clocks::a_clock_that_is_set_in_a_run_leaves_no_unsent_row_in_doubt",
+            "wrong_clocks::a_clock_change_during_a_run_leaves_no_unsent_row_in_doubt",
         ),
         (
             "        if not self._holds_rows:\n",
@@ -77,7 +77,7 @@ OF_WAITING: list[Mutant] = [
         (
             "self._report.no_claim = None if self._time else NoClaim.NO_TIME",
             "self._report.no_claim = NoClaim.NO_TIME",
-            "claims_of_a_run::a_claim_that_may_not_be_answered_in_time_is_not_begun",
+            "claims_of_a_run::a_claim_without_time_for_its_answer_is_not_started",
         ),
         (
             "WRITES = 1.0",
@@ -102,22 +102,22 @@ OF_WAITING: list[Mutant] = [
         (
             "            if row_id not in self._report.results:\n",
             "            if True:\n",
-            "claims_of_a_run::a_row_that_cannot_be_read_is_settled_once",
+            "claims_of_a_run::an_unreadable_row_is_settled_once",
         ),
         (
             "                await self._all_answered()\n",
             "                pass\n",
-            "claims_of_a_run::a_claim_that_may_not_be_answered_in_time_is_not_begun",
+            "claims_of_a_run::a_claim_without_time_for_its_answer_is_not_started",
         ),
         (
             "self._report.no_claim = None if self._time else NoClaim.BUSY",
             "self._report.no_claim = NoClaim.BUSY",
-            "claims_of_a_run::a_later_claim_that_has_to_wait_for_another_run_is_not_missed",
+            "claims_of_a_run::a_later_claim_that_times_out_does_not_fail_the_run",
         ),
         (
             '"turn": settings.execution_timeout_seconds',
             '"turn": settings.lease_seconds',
-            "claims_of_a_run::an_opening_is_free_for_others_once_the_guard_of_a_run_that_could_not_end_is_over",
+            "claims_of_a_run::a_run_that_could_not_end_frees_its_opening_at_its_guard",
         ),
         (
             "CLAIM_LIMIT = 500",
@@ -133,7 +133,7 @@ OF_WAITING: list[Mutant] = [
     *mutants(
         "prebooking/database/prebookings.py",
         ("self.held or self.expired", "self.expired", "attempt::a_retry_that_was_not_sent_keeps_the_clear_answer"),
-        ('"p_by_hand": self._by_hand', '"p_by_hand": False', "heartbeat::a_run_by_hand_is_no_tick_of_the_trigger"),
+        ('"p_by_hand": self._by_hand', '"p_by_hand": False', "heartbeat::a_manual_run_does_not_update_the_heartbeat"),
         ('"p_attempts": result.calls', '"p_attempts": 1', "attempt::lateness_is_that_of_the_first_call"),
         (
             "_LOCKED_TRIES = 5",
@@ -158,9 +158,13 @@ OF_WAITING: list[Mutant] = [
         (
             '"p_stagger_ms": _ms(stagger)',
             '"p_stagger_ms": 50',
-            "claims_of_a_run::no_more_rows_are_held_than_the_stagger_lets_go",
+            "claims_of_a_run::no_more_rows_are_held_than_the_stagger_allows",
         ),
-        ("_BUSY_PAUSE = 0.1", "_BUSY_PAUSE = 1.0", "claims_of_a_run::a_run_asks_again_soon_while_another_one_claims"),
+        (
+            "_BUSY_PAUSE = 0.1",
+            "_BUSY_PAUSE = 1.0",
+            "claims_of_a_run::a_run_repeats_its_claim_soon_while_another_one_claims",
+        ),
         (
             "or until.remaining() <= 2 * _LOCKED_PAUSE",
             "or False",
@@ -182,7 +186,7 @@ OF_WAITING: list[Mutant] = [
         (
             "return len(self._waiting) * self.stagger",
             "return 0.0",
-            "claims_of_a_run::nothing_is_claimed_while_rows_that_joined_a_run_have_no_slots",
+            "claims_of_a_run::nothing_is_claimed_while_rows_of_a_later_claim_wait_for_slots",
         ),
         (
             "while not until.passed() and not self.closed:",
@@ -222,22 +226,22 @@ OF_WAITING: list[Mutant] = [
         (
             "        self._all_prepared.clear()\n",
             "",
-            "claims_of_a_run::nothing_is_claimed_while_the_rows_of_a_claim_have_no_slots",
+            "claims_of_a_run::nothing_is_claimed_while_claimed_rows_wait_for_slots",
         ),
         (
             "        await self._all_prepared.wait()\n",
             "",
-            "claims_of_a_run::nothing_is_claimed_while_the_rows_of_a_claim_have_no_slots",
+            "claims_of_a_run::nothing_is_claimed_while_claimed_rows_wait_for_slots",
         ),
         (
             "        await self.slots.emptied.wait()\n\n",
             "\n",
-            "claims_of_a_run::nothing_is_claimed_while_the_rows_of_a_claim_have_no_slots",
+            "claims_of_a_run::nothing_is_claimed_while_claimed_rows_wait_for_slots",
         ),
         (
             "(len(self._new) + self._preparing) * self.slots.stagger",
             "0",
-            "claims_of_a_run::nothing_is_claimed_while_the_rows_of_a_claim_have_no_slots",
+            "claims_of_a_run::nothing_is_claimed_while_claimed_rows_wait_for_slots",
         ),
         (
             "            if row.could_not_get_on:\n                await self.slots.emptied.wait()\n",
@@ -272,7 +276,7 @@ OF_WAITING: list[Mutant] = [
         (
             "        await asyncio.wait([self._opening])\n",
             "",
-            "claims_of_a_run::nothing_is_claimed_while_the_rows_of_a_claim_have_no_slots",
+            "claims_of_a_run::nothing_is_claimed_while_claimed_rows_wait_for_slots",
         ),
         (
             "so tasks are cancelled\n                raise\n",
