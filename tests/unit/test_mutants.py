@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import io
+import sys
+
 import pytest
 
 from tests.verification.mutants import check
 from tests.verification.mutants.catalogue import MUTANTS
+from tests.verification.mutants.copies import Copy
 
 
 def test_every_mutant_applies_to_the_code_as_it_is_and_names_tests_that_exist() -> None:
@@ -31,3 +36,26 @@ def test_a_variable_that_cannot_be_read_is_one_sentence(
 ) -> None:
     monkeypatch.setenv(variable, value)
     assert (check.main(), capsys.readouterr().out) == (2, sentence)
+
+
+class FullDisk(io.StringIO):
+    """Takes one line."""
+
+    def write(self, text: str) -> int:
+        if "\n" in self.getvalue():
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return super().write(text)
+
+
+def test_a_disk_that_is_full_in_the_middle_of_a_run_ends_it_with_that_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``prebooking.local.program`` makes one sentence of it, and of no exception group."""
+
+    async def nothing_fails(*_: object) -> str:
+        return ""
+
+    monkeypatch.setattr(Copy, "tests_notice", nothing_fails)
+    monkeypatch.setattr(check, "noticed_by", nothing_fails)
+    monkeypatch.setenv("ONLY", "function/auth")
+    monkeypatch.setattr(sys, "stdout", FullDisk())
+    with pytest.raises(OSError, match="No space left on device"):
+        check.main()

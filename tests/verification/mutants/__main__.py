@@ -3,11 +3,8 @@
 import signal
 import sys
 
-from tests.verification.mutants.check import main
+from prebooking.local.program import run
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # also then end what was started, and remove the copies
-    try:
-        sys.exit(main())
-    except KeyboardInterrupt:
-        sys.exit(130)
+    sys.exit(run("tests.verification.mutants.check"))

@@ -122,10 +122,21 @@ def report(trials: Sequence[Trial], seconds: float, console: Console) -> int:
     return 1 if wrong or not trials else 0
 
 
+def all_tried(mutants: Sequence[Mutant], console: Console, workers: int) -> list[Trial]:
+    """Try the mutants in a temporary folder, and return what became of them; nothing if their tests cannot notice."""
+    trials = list[Trial]()
+    try:
+        with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
+            trials = asyncio.run(tried(mutants, console, Path(folder), workers))
+    except* BadTests as bad:
+        console.print("\n".join(str(each) for each in bad.exceptions), markup=False)
+    return trials
+
+
 def main() -> int:
     """Try the mutants that are asked for, and return the exit status."""
     console, started = Console(width=None if sys.stdout.isatty() else 160), time.monotonic()
-    mutants, trials = chosen(), list[Trial]()
+    mutants = chosen()
     if not mutants:
         console.print(
             f"ONLY={os.environ['ONLY']} is in the name of no file: use, for example, ONLY=claim.", markup=False
@@ -139,8 +150,7 @@ def main() -> int:
         console.print("\n".join(["The list is out of date:", *stale]), markup=False)
         return 1
     try:
-        with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
-            trials = asyncio.run(tried(mutants, console, Path(folder), int(workers)))
-    except* BadTests as bad:
-        console.print("\n".join(str(each) for each in bad.exceptions), markup=False)
+        trials = all_tried(mutants, console, int(workers))
+    except ExceptionGroup as group:
+        raise group.exceptions[0] from None  # such as a full disk
     return report(trials, time.monotonic() - started, console)
