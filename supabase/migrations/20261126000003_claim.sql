@@ -1,49 +1,50 @@
--- The claim: which due rows this invocation may fire. The whole argument about concurrency is in this one function.
+-- The claim: leases due rows to an invocation. The whole argument about concurrency is in this one function.
 
--- The only clock that decides what is due. Tests replace it; nothing else decides by the time.
+-- The only clock that decides what is due. Tests replace it.
 create function public.prebooking_clock() returns timestamptz
 language sql volatile security invoker set search_path = '' as 'select clock_timestamp()';
 
--- All claims and all ends of runs, one after the other: held to the end of the transaction, a few milliseconds.
+-- The lock under which all claims and all ends of runs take turns. It is held until the end of the transaction, for a few
+-- milliseconds.
 create function public.prebooking_lock() returns void
 language sql volatile security invoker set search_path = '' as 'select pg_advisory_xact_lock(7301, 1)';
 
--- Takes the oldest due rows for one invocation and leases them to it.
+-- Leases the oldest due rows to one invocation.
 --
---   p_instance        the invocation; asked again it answers with the rows it still holds, and with new ones
---   p_providers       the venue systems this deployment can book; rows of others wait for a deployment that can
---   p_limit           rows this invocation can hold at once
---   p_fire_within_ms  how long it may still start calls; a row is taken only if its slot lies before that
---   p_stagger_ms      from one slot of a venue to the next
---   p_lead_ms         also rows that open within this time, to be held until they do
---   p_lease_ms        until then nobody else touches the rows
---   p_turn_ms         until then nobody else starts on their openings
---   p_by_hand         a person runs it, not the trigger: so it is no sign that the trigger works
---   p_keys            ids of the keys that this deployment opens logins with; null: whichever there are
+--   p_instance        the invocation; a repeated call returns the rows that it still holds, and new ones
+--   p_providers       the venue systems of this deployment; rows of other systems are not taken
+--   p_limit           rows that this invocation can hold at once
+--   p_fire_within_ms  the time in which it may still start calls; a row is taken only if its slot is within it
+--   p_stagger_ms      the time between two slots of a venue
+--   p_lead_ms         rows that open within this time are taken too, and held until then
+--   p_lease_ms        the duration of the lease: until its end no other invocation changes the rows
+--   p_turn_ms         the duration of the turn: until its end no other invocation starts on their openings
+--   p_by_hand         a person runs it, so the heartbeat of the trigger is not written
+--   p_keys            ids of this deployment's keys for sessions; null: sessions of any key
 --
--- Answers {"now", "expired", "unknown", "locked", "no_login", "rows": [...]}: one value, so no row limit between here and the
--- caller cuts it.
---   expired, unknown  rows that this invocation's claims have ended because the class has begun
---   locked            due rows that were passed over because another transaction holds them just now
---   no_login          due rows that were left, with a warning, because this deployment cannot open their member's login
---   rows              booking_data comes as text, to be read row by row: what no reader can take spoils its own row and not
---                     the answer. session is the member's login, sealed, where there is one, so that nobody has to ask for
---                     it while a class opens; session_over: the venue has ended it. alone: calls of this row were answered
---                     "blocked", and since then the venue has answered others.
+-- Returns {"now", "expired", "unknown", "locked", "no_login", "rows": [...]}. It is one value, so that the row limit of the
+-- REST API does not apply.
+--   expired, unknown  rows that this invocation's claims have ended, because the class has begun
+--   locked            due rows that were skipped, because another transaction has locked them
+--   no_login          due rows that were skipped with a warning, because this deployment cannot decrypt their member's session
+--   rows              booking_data is text that Python parses row by row, so that an unreadable value breaks its own row only.
+--                     session is the member's encrypted session, so that no further call is needed at the opening.
+--                     session_over: the venue has refused it. alone: calls of this row were answered "blocked", and the venue
+--                     has answered other calls clearly since then.
 --
--- Fresh rows of healthy venues come first. Behind them come rows that could not get on before, and rows of troubled venues:
--- ten of a venue and a hundred in all at a time, so that they take no slot from rows that can be booked.
+-- Fresh rows of healthy venues are taken first. After them come rows that made no progress before, and rows of troubled
+-- venues: at most ten per venue and a hundred in all, so that they take no slots from rows that can be booked.
 --
--- Lock, then clock, then new statements: what an earlier claim did is seen only by a snapshot taken after the lock.
--- The same logic in a single statement decides by the snapshot from before its wait, and claims twice.
--- Behind the lock nothing waits: a row that somebody has locked is passed over, and those behind it are taken.
+-- The order is lock, then clock, then new statements, because only a snapshot taken after the lock contains what an earlier
+-- claim has done. The same logic in one statement would use the snapshot from before its wait, and claim rows twice.
+-- After the lock no statement waits: a row that another transaction has locked is skipped, and the rows behind it are taken.
 create function public.claim_due_prebookings_v1(
   p_instance uuid, p_providers text[], p_limit int, p_fire_within_ms int, p_stagger_ms int,
   p_lead_ms int, p_lease_ms int, p_turn_ms int, p_by_hand boolean default false, p_keys text[] default null)
 returns jsonb language plpgsql volatile security invoker set search_path = ''
--- Less than the caller's patience: "busy" must reach it as an answer.
+-- Shorter than the caller's timeout, so that the caller gets the answer "busy".
 set lock_timeout = '1500ms'
--- Compiling the plan would cost a fresh connection 50 to 110 ms per call.
+-- JIT compilation would cost a new connection 50 to 110 ms per call.
 set jit = off as $$
 declare
   ms            constant interval := '1 millisecond';
@@ -80,11 +81,12 @@ begin
   perform public.prebooking_lock();
   t := public.prebooking_clock();
   v_began := clock_timestamp();
-  -- No lease, turn or back-off ends later. One that does was written while the database's clock was ahead, and is none.
+  -- The latest possible ends of a lease, a turn and a back-off. Later ones were written while the database's clock was ahead,
+  -- and do not count.
   v_longest := t + interval '300 seconds';
   v_back_off := t + interval '15 minutes';
 
-  -- The heartbeat. A row that somebody holds is not waited for: the next claim writes it.
+  -- The heartbeat. If another transaction has locked its row, the next claim writes it.
   if not p_by_hand then
     update public.prebooking_heartbeat set last_tick_at = t, providers = p_providers
     where only_one in (select h.only_one from public.prebooking_heartbeat h for no key update skip locked);
@@ -112,7 +114,7 @@ begin
   select count(*) filter (where outcome = 'expired'), count(*) filter (where outcome = 'unknown')
   into n_expired, n_unknown from ended;
 
-  -- Due rows whose member's login this deployment cannot open. They are left to a deployment that can, and say so.
+  -- Due rows whose session this deployment cannot decrypt get a warning, and are left to a deployment that can.
   with unopened as materialized (
     select p.id, p.warning as old_warning, case when s.venue_id is null
         then 'no_login: the venue has opened, and there is no login for this member. The member has to log in.'
@@ -138,19 +140,19 @@ begin
       for no key update skip locked))
   select count(*) into n_no_login from unopened;
 
-  -- A row that somebody holds is passed over, and the next round takes what is behind it.
+  -- If rows were skipped because they are locked, the next round takes rows behind them.
   for v_round in 1 .. 3 loop
     with held as materialized (
-      -- What this invocation holds already keeps its slots, and its share of what may stand behind.
+      -- The rows that this invocation already holds: their slots, and how many of them count against the share of v_behind.
       select venue_id, count(*) as n, count(*) filter (where maybe_sent or retry_after is not null or blocks > 0) as behind
       from public.prebookings
       where status = 'pending' and claimed_by = p_instance and claimed_until > t and claimed_until <= v_longest group by venue_id),
     busy as materialized (
-      -- Openings where another invocation has its turn.
+      -- Openings on which another invocation has the turn.
       select venue_id, available_at from public.prebookings
       where status = 'pending' and claimed_by is not null and claimed_by <> p_instance and turn_until > t and turn_until <= v_longest),
     openable as materialized (
-      -- Members whose login this deployment can open, or the venue has ended: that is an answer, too.
+      -- Members with a session that this deployment can decrypt, or that the venue has refused, which is an outcome too.
       select venue_id, user_email from public.member_sessions
       where p_keys is null or key_id is null or key_id = any (p_keys) or expired_at is not null),
     ready as materialized (
@@ -158,7 +160,7 @@ begin
       select v.id, w.is_troubled, v.provider = any (v_with_logins) as has_logins, coalesce(h.n, 0) as held,
              greatest(v_behind - coalesce(case when w.is_troubled then h.n else h.behind end, 0), 0) as share
       from public.venues v left join held h on h.venue_id = v.id cross join lateral (
-        -- Trouble of long ago says nothing: a venue that is called in vain is paused again and again.
+        -- Old trouble does not count: a venue that still cannot be reached would have been paused again.
         select v.troubled_since is not null and coalesce(v.paused_until, v.troubled_since) > t - interval '10 minutes' as is_troubled) w
       where v.enabled and (v.paused_until is null or v.paused_until <= t) and v.provider = any (p_providers)),
     due as materialized (
@@ -172,8 +174,8 @@ begin
           and p.id <> all (v_passed)
         order by p.available_at, p.created_at, p.id limit v_per_venue) row
       union all
-      -- The rows of each venue that could not get on before. The one that waits longest comes first, so that ten rows that
-      -- never get on do not keep the others waiting.
+      -- The rows of each venue that made no progress before, the longest waiting first, so that ten rows that never make
+      -- progress do not delay the others.
       select row.*, r.held, r.share, true, true
       from ready r cross join lateral (
         select p.id, p.venue_id, p.available_at, p.created_at, p.retry_after from public.prebookings p
@@ -185,14 +187,15 @@ begin
           and p.id <> all (v_passed)
         order by p.retry_after nulls first, p.available_at, p.created_at, p.id limit v_behind) row),
     behind as (
-      -- What stands behind, each venue's within its share.
+      -- The rows after the fresh ones, within the share of each venue.
       select d.* from (
         select due.*, row_number() over (
             partition by venue_id order by was_held_back, retry_after nulls first, available_at, created_at, id) as number
         from due where is_behind) d
       where d.number <= d.share),
     queue as (
-      -- Each venue's queue, after what is held already. Of what is behind, every venue's first comes before any second.
+      -- Each venue's queue, after the rows that are held already. The rows after the fresh ones are limited to v_behind_all:
+      -- the first of every venue, then the second of every venue, and so on.
       select q.*, q.held + row_number() over (
           partition by q.venue_id order by q.is_behind, q.was_held_back, q.available_at, q.created_at, q.id) as position
       from (
@@ -202,22 +205,23 @@ begin
           select behind.*, row_number() over (order by number, available_at, created_at, id) as number_of_all from behind) b
         where b.number_of_all <= v_behind_all - (select coalesce(sum(behind), 0) from held)) q),
     slots as (
-      -- max(available_at, the slot before + stagger), the first from t on. What opened before t is not reckoned with, because the
-      -- earliest instant that there is minus a stagger is an error. Venues are ordered by the first of their queue.
+      -- A slot is max(available_at, previous slot + stagger), and the first one is not before t. Openings before t count as t,
+      -- because Postgres cannot subtract a stagger from the earliest instant. Venues are ordered by the first row of their
+      -- queue.
       select q.*, position * v_stagger + greatest(t - v_stagger, max(greatest(q.available_at, t) - position * v_stagger) over so_far) as slot,
              first_value(q.available_at) over so_far as first_opens, first_value(q.created_at) over so_far as first_created,
              first_value(q.id) over so_far as first_id
       from queue q window so_far as (partition by venue_id order by position)),
     batches as (
-      -- Forty of every venue first, then forty more: no venue starves another. Venue after venue, so that other invocations
-      -- find openings that nobody fires at.
+      -- Batches of forty rows per venue: first the first batch of every venue, then the second ones, so that no venue delays
+      -- another. Within that, venue after venue, so that other invocations find openings without a turn.
       select s.*, (position - 1) / 40 as batch, row_number() over (
         order by is_behind, (position - 1) / 40, first_opens, first_created, first_id, position) as nth
       from slots s where slot <= t + v_within),
     whole_batches as (
-      -- A venue's first forty are taken whole or left to another invocation, which comes at once: half of them would own the
-      -- opening, and the rest would wait for the end of this run. So nothing behind is taken where fresh rows are left, either:
-      -- all fresh rows come before it.
+      -- The first batch of a venue is taken as a whole, or left to another invocation. With a part of it this invocation would
+      -- get the turn on the opening, and the rest would wait for the end of this run. Later batches are taken in part. All
+      -- fresh rows come before the others, so the others are taken only if no fresh row is left.
       select b.*, h.room, nth <= h.room and (
           batch > 0 or is_behind or max(nth) over batch <= h.room or (v_round = 1 and min(nth) over batch = 1)) as fits
       from batches b, (select greatest(v_limit - coalesce(sum(n), 0), 0) as room from held) h
@@ -229,8 +233,8 @@ begin
         and (p.claimed_until is null or p.claimed_until <= t or p.claimed_until > v_longest)
       for no key update skip locked),
     taken as (
-      -- An expired claim: its holder died, perhaps after sending. If its run was not closed, calls may have been made that
-      -- nobody has noted: then the blocks do not account for all of them.
+      -- A row with an expired claim is in doubt, because its holder may have sent it before it died. If that run was not
+      -- closed, it may have made calls that were not recorded, so the count of blocks starts again.
       update public.prebookings p
       set maybe_sent = p.maybe_sent or p.claimed_by is not null,
           blocks = case when p.claimed_by is null or exists (
@@ -252,19 +256,19 @@ begin
       set claimed = r.claimed + excluded.claimed, expired = r.expired + excluded.expired, unknown = r.unknown + excluded.unknown,
           claim_ms = greatest(r.claim_ms, excluded.claim_ms);
   end if;
-  -- Also when nothing is due: failures leave rows too.
+  -- Old runs are deleted even if nothing is due, because failed runs also have rows.
   delete from public.prebooking_runs where instance_id in (
     select instance_id from public.prebooking_runs where opened_at < t - interval '30 days'
     order by opened_at limit 100 for update skip locked);
   perform public.prebooking_prune(t);
 
-  -- First answer and repeated answer are the same query.
+  -- A first call and a repeated call return the result of the same query.
   return (
     select jsonb_build_object(
       'now', public.prebooking_clock(),
       'expired', coalesce((select r.expired from public.prebooking_runs r where r.instance_id = p_instance), 0),
       'unknown', coalesce((select r.unknown from public.prebooking_runs r where r.instance_id = p_instance), 0),
-      -- A row that was cancelled or settled meanwhile is not counted.
+      -- Rows that were cancelled or settled meanwhile do not count.
       'locked', (select count(*) from public.prebookings p where p.id = any (v_passed) and p.status = 'pending'),
       'no_login', n_no_login,
       'rows', coalesce(jsonb_agg(jsonb_build_object(
@@ -283,8 +287,8 @@ begin
     where p.status = 'pending' and p.claimed_by = p_instance and p.claimed_until > t and p.claimed_until <= v_longest);
 end $$;
 
--- For how long nobody could claim, asked without the lock: {"now", "last_claim_at"}, null if there was never a claim. A claim
--- by hand is known by its run, if it had work.
+-- Returns the time of the last claim, without taking the lock: {"now", "last_claim_at"}; null if there was no claim. A claim
+-- by hand counts if it had work, because it has a run then.
 create function public.claims_since_v1()
 returns jsonb language sql volatile security invoker set search_path = '' as $$
   select jsonb_build_object('now', public.prebooking_clock(), 'last_claim_at', greatest(

@@ -1,19 +1,20 @@
--- The bell: calls the function three seconds before an opening, from inside the database, and not at all when nothing opens.
+-- The bell: a trigger inside the database, which calls the function three seconds before an opening. "To ring" means to send
+-- such a call.
 --
--- Off until somebody says, in the SQL editor, select prebooking_bell_on('https://<app>/api/cron/prebooking_scheduler').
--- It needs pg_cron, pg_net and Vault, which are looked for then: this migration loads with or without them.
+-- It is off until select prebooking_bell_on('https://<app>/api/cron/prebooking_scheduler') is executed in the SQL editor. It
+-- needs pg_cron, pg_net and Vault, which are checked then; this file also works without them.
 --
--- pg_cron starts its run once a minute. It looks at what is due twice a second, and sleeps in between, at most to the
--- next opening minus the lead: so what is added, resumed or moved within the minute is rung for within half a second,
--- no matter how it was added, and no sleep is long enough to wake up late or to hold a snapshot that vacuum waits for.
--- A schedule every few seconds would drift and write two rows of log a run; a request from a trigger of the table would
--- need a right to read the secret for everybody who may add a prebooking.
+-- pg_cron starts a run once a minute. The run looks for due rows twice a second, and sleeps in between, at most until the
+-- next opening minus the lead. So it rings within half a second for a row that was added, resumed or moved in any way, and no
+-- sleep is long enough to end late or to hold a snapshot that delays vacuum. A pg_cron schedule of some seconds would drift
+-- and log two rows per run. A trigger of the table would need access to the secret for every role that may add a prebooking.
 --
--- A ring can fail to arrive: pg_net sends a request once and tells nobody. So the bell rings again, at most five times, while
--- no invocation has claimed a row a second after the ring. Rows that were claimed and released again, and rows in doubt,
--- are for the second trigger, a cron outside, which stays. Both at once are harmless: the claim gives no row to two invocations.
+-- A ring can be lost, because pg_net sends a request once and reports no failure. So the bell rings again, at most five times,
+-- for rows that no invocation has claimed a second after the ring. Rows that were claimed and released, and rows in doubt, are
+-- left to the other trigger, the cron. Both triggers at once are harmless, because no two claims return the same row.
 
--- Where an address points: 'public' (https and a public name), 'loopback' (this machine, for the local stack) or null (refused).
+-- Returns the kind of an address: 'public' (https and a public name), 'loopback' (this machine, for the local stack), or null
+-- (refused).
 create function public.prebooking_bell_place(p_url text) returns text
 language sql immutable security invoker set search_path = '' as $$
   select case
@@ -26,49 +27,52 @@ $$;
 
 create table public.prebooking_bell (
   only_one        boolean primary key default true check (only_one),
-  -- null: off. The secret goes to this address, so the table itself refuses any address that cannot be the function's.
+  -- Null: the bell is off. The secret is sent to this address, so the table refuses addresses that cannot be the function's.
   url             text constraint bell_calls_the_function check (url is null or public.prebooking_bell_place(url) is not null),
-  lead            interval not null default '3 seconds'                     -- the function's LEAD_SECONDS is the same number
+  lead            interval not null default '3 seconds'                     -- equal to the function's LEAD_SECONDS
     check (lead between '0 seconds' and '5 seconds'),
   job_id          bigint,                                                   -- pg_cron's; null: not scheduled
   switched_at     public.prebooking_instant,                                -- when it was last switched on
   looked_at       public.prebooking_instant,                                -- written by each run, once a minute
-  runs            jsonb not null default '[]',                              -- what pg_cron noted of the last runs, for service_role
-  queue_head      bigint,                                                   -- the oldest request in pg_net's queue at the last run or ring
-  queue_head_at   public.prebooking_instant,                                -- ... and when it was first seen there
-  rung_at         public.prebooking_instant,
-  posts           int,                                                      -- of that ring
-  request_ids     bigint[] not null default '{}');                          -- pg_net's, of that ring
+  runs            jsonb not null default '[]',                              -- pg_cron's records of the last runs, for service_role
+  queue_head      bigint,                                                   -- the oldest request in pg_net's queue
+  queue_head_at   public.prebooking_instant,                                -- the first time it was seen there
+  rung_at         public.prebooking_instant,                                -- the last ring
+  posts           int,                                                      -- requests of the last ring
+  request_ids     bigint[] not null default '{}');                          -- pg_net's ids of these requests
 insert into public.prebooking_bell default values;
 
--- The due rows that the bell has rung for, while they are pending. No foreign key: its check would wait for row locks.
+-- The pending rows for which the bell has rung. There is no foreign key, because its check would wait for row locks.
 create table public.prebooking_bell_rung (
   id              uuid primary key,                                         -- the prebooking's
-  available_at    public.prebooking_instant not null,                       -- a row with another opening is a new one
+  available_at    public.prebooking_instant not null,                       -- a row with another opening counts as new
   rings           int not null default 1,
-  rung_at         public.prebooking_instant not null,                       -- the last time
-  claimed         boolean not null default false);                          -- an invocation has come for it
+  rung_at         public.prebooking_instant not null,                       -- the last ring
+  claimed         boolean not null default false);                          -- an invocation has claimed it since then
 
--- Tests replace it, and move their clock instead. A statement for each sleep, and each at most half a second.
+-- Sleeps until an instant, in one statement of at most half a second. Tests replace it, and move their clock instead.
 create function public.prebooking_bell_sleep(p_until timestamptz) returns void
 language sql volatile security invoker set search_path = '' as
   'select pg_sleep(greatest(extract(epoch from p_until - public.prebooking_clock()), 0))';
 
--- The fresh rows that an invocation could claim now, in the claim's own words. Rows that could not get on before are for the
--- second trigger. again: a second ring may help. It does not where a claim has left the row for want of a login or its key, nor
--- at a troubled venue, of which a claim takes a few at a time. The order is the index's and the limit more than a venue can
--- ever have sent, so that the server uses the index however many rows are due.
+-- Returns the fresh rows that an invocation could claim now, by the conditions of the claim. Rows without progress are left
+-- to the other trigger. "again" is true if a second ring can help. It cannot if a claim has skipped the row because of its
+-- login, or if the venue is troubled, because a claim takes only some rows of it. The order is that of the index, and the
+-- limit is higher than the number of rows that a venue can have sent, so that Postgres uses the index for any number of due
+-- rows.
 create function public.prebooking_bell_due(p_now timestamptz, p_lead interval)
 returns table (id uuid, available_at timestamptz, provider text, again boolean)
 language sql stable security invoker set search_path = '' as $$
-  with busy as materialized (                              -- openings where an invocation has its turn: it takes new rows itself
+  -- Openings on which an invocation has the turn; it takes new rows itself.
+  with busy as materialized (
     select b.venue_id, b.available_at from public.prebookings b
     where b.status = 'pending' and b.claimed_by is not null and b.turn_until > p_now and b.turn_until <= p_now + interval '300 seconds')
   select due.id, due.available_at, v.provider, v.troubled_since is null and due.can_log_in
   from public.venues v cross join lateral (
     select p.id, p.available_at, coalesce(p.warning !~ '^(no_login|other_key): ', true) as can_log_in from public.prebookings p
     where p.status = 'pending' and p.fresh and p.venue_id = v.id and p.available_at <= p_now + p_lead
-      and (p.expires_at > p_now) is true                   -- written so that the index on expires_at is no choice
+      -- Written in this way, so that Postgres does not choose the index on expires_at.
+      and (p.expires_at > p_now) is true
       and (p.venue_id, p.available_at) not in (select busy.venue_id, busy.available_at from busy)
       and (v.provider <> 'aimharder' or exists (
         select 1 from public.member_sessions s where s.venue_id = v.id and s.user_email = lower(p.user_email)))
@@ -76,7 +80,7 @@ language sql stable security invoker set search_path = '' as $$
   where v.enabled and (v.paused_until is null or v.paused_until <= p_now)
 $$;
 
--- Whether the table exists and this role may read it: what an extension has, a project may lack or deny.
+-- Returns whether a table of an extension exists, and this role may read it.
 create function public.prebooking_bell_may_read(p_schema text, p_table text) returns boolean
 language sql stable security invoker set search_path = '' as $$
   select coalesce((
@@ -84,13 +88,14 @@ language sql stable security invoker set search_path = '' as $$
     from pg_class c where c.relnamespace = to_regnamespace(p_schema) and c.relname = p_table), false)
 $$;
 
--- Whether an invocation has come for the row. A function, and no join, so that the server looks up each row by its id.
+-- Returns whether an invocation has claimed the row. It is a function, and not a join, so that Postgres looks rows up by
+-- their id.
 create function public.prebooking_bell_is_claimed(p_id uuid) returns boolean
 language sql stable security invoker set search_path = '' as $$
   select p.claimed_by is not null or p.maybe_sent or p.status <> 'pending' from public.prebookings p where p.id = p_id
 $$;
 
--- How many requests of the bell wait in pg_net's queue, if this role can read it.
+-- Returns the number of the bell's requests in pg_net's queue; 0 if this role cannot read it.
 create function public.prebooking_bell_unsent() returns int
 language plpgsql stable security invoker set search_path = '' as $$
 begin
@@ -100,9 +105,9 @@ begin
   return 0;
 end $$;
 
--- The due rows to ring for now: those not rung for yet, and those that nobody has claimed a second after the last ring, at most
--- five times again, and not while twenty requests wait, because more would only make one large batch of them. An invocation
--- that has come since the ring, and is not set up for the row's venue system, would come in vain again.
+-- Returns the due rows that need a ring now: new ones, and those that no invocation has claimed a second after their last
+-- ring, at most five times more. There is no second ring while twenty requests wait, because it would only make pg_net's
+-- batch larger, nor for a row whose venue system was not set up in the invocation that ran since its ring.
 create function public.prebooking_bell_to_ring(p_now timestamptz, p_lead interval) returns table (id uuid, again boolean)
 language sql stable security invoker set search_path = '' as $$
   select due.id, r.id is not null from public.prebooking_bell_due(p_now, p_lead) due
@@ -113,11 +118,10 @@ language sql stable security invoker set search_path = '' as $$
          select 1 from public.prebooking_heartbeat h where h.last_tick_at >= r.rung_at and due.provider <> all (h.providers)))
 $$;
 
--- How many invocations it takes to begin with all of these rows at once.
+-- Returns how many invocations are needed to start on all of these rows at once.
 --
--- A claim takes at most 500 rows (the function's CLAIM_LIMIT), venue after venue, the first forty of each whole or not at
--- all, and owns the openings of what it takes: so they are counted as the claims will take them. 5,000 rows at 250 venues
--- are 10.
+-- A claim takes at most 500 rows (the function's CLAIM_LIMIT), venue after venue, and the first forty rows of a venue as a
+-- whole or not at all. This function counts in the same way. 5,000 rows at 250 venues need 10 invocations.
 create function public.prebooking_bell_posts(p_ids uuid[]) returns int
 language plpgsql stable security invoker set search_path = '' as $$
 declare
@@ -140,13 +144,13 @@ begin
   return v_posts;
 end $$;
 
--- Rings for the rows that need it now, if there are any; the posts leave when the caller commits.
+-- Rings for the rows that need it now. pg_net sends the requests after the caller's commit.
 --
--- All posts of one ring are one transaction, and pg_net sends them side by side as one batch: it starts the next one when all
--- are answered or have timed out, and a second later. One second is enough to hand a request over; nobody needs the answer here.
--- A second try gets two, for a slow handshake, and ten posts at most: one thread does all handshakes, and with an old libcurl
--- so few of a hundred end within the time that ten arrive sooner. The hundred of a first try is for a table that somebody
--- has filled by mistake.
+-- pg_net sends all requests of one transaction in parallel, as one batch. It starts the next batch a second after all
+-- requests of this one were answered or timed out. A timeout of one second is enough to send a request; the answer is not
+-- needed here. A second try has a timeout of two seconds, for a slow handshake, and at most ten requests: one thread makes
+-- all handshakes, and with an old libcurl ten requests arrive sooner than a hundred. The limit of a hundred for a first try
+-- is for a table that was filled with many due rows by mistake.
 create function public.prebooking_bell_ring() returns void
 language plpgsql volatile security invoker set search_path = '' as $$
 declare
@@ -157,7 +161,7 @@ declare
   v_posts    int;
   v_secret   text;
 begin
-  -- Two that ring at once do so one after the other. Neither waits for a session that holds the bell's row.
+  -- Callers that ring at the same time take turns. They do not wait for a lock on the bell's row.
   perform pg_advisory_xact_lock(7301, 3);
   select * into bell from public.prebooking_bell where url is not null;
   if not found then
@@ -190,8 +194,9 @@ begin
   perform public.prebooking_bell_note_queue(t);
 end $$;
 
--- The beginning of a minute: keeps the state, forgets the rows that are settled or have another opening, and returns when the
--- run has to end: a quarter of a second before the minute does, because pg_cron starts no run beside another. Null: it is off.
+-- Starts the run of a minute: stores the state, and deletes the records of rows that are settled or have another opening.
+-- Returns the end of the run, which is a quarter of a second before the end of the minute, because pg_cron runs a job only
+-- once at a time. Returns null if the bell is off.
 create function public.prebooking_bell_begin() returns timestamptz
 language plpgsql volatile security invoker set search_path = '' as $$
 declare
@@ -207,13 +212,14 @@ begin
   perform public.prebooking_bell_note_queue(t);
   delete from public.prebooking_bell_rung r where r.available_at is distinct from (
     select p.available_at from public.prebookings p where p.id = r.id and p.status = 'pending');
-  if extract(minute from t) = 0 and v_job is not null then  -- pg_cron keeps a row a run, and throws none away
+  -- pg_cron stores a row per run, and deletes none.
+  if extract(minute from t) = 0 and v_job is not null then
     perform public.prebooking_bell_forget(v_job, t - interval '1 day');
   end if;
   return date_trunc('minute', t) + interval '59.75 seconds';
 end $$;
 
--- Keeps the oldest request in pg_net's queue, and when it was first seen there: pg_net's own table has no instants.
+-- Stores the id of the oldest request in pg_net's queue, and when it was first seen, because pg_net's table has no times.
 create function public.prebooking_bell_note_queue(p_now timestamptz) returns void
 language plpgsql volatile security invoker set search_path = '' as $$
 declare
@@ -224,8 +230,9 @@ begin
     and only_one in (select b.only_one from public.prebooking_bell b for no key update skip locked);
 end $$;
 
--- Removes what pg_cron has noted of the bell's runs before this instant, under this job's id or an earlier one. A run that was
--- cut off by a restart has no end, and one that never started has no instant at all: those are as old as the runs beside them.
+-- Deletes pg_cron's records of the bell's runs before this instant, with this job's id or an earlier one. A run that a
+-- restart has ended has no end time, and a run that never started has no time at all; those are as old as runs with similar
+-- ids.
 create function public.prebooking_bell_forget(p_job bigint, p_before timestamptz) returns void
 language plpgsql volatile security invoker set search_path = '' as $$
 begin
@@ -237,7 +244,7 @@ begin
     and (ours.runid in (select runid from old) or (ours.at is null and ours.runid < (select max(runid) from old)));
 end $$;
 
--- One look: rings if there is anything to ring for, and answers when to look again. Null: the run is over, or the bell off.
+-- Rings if there are rows that need it, and returns when to look again; null if the run is over or the bell is off.
 create function public.prebooking_bell_look(p_end timestamptz) returns timestamptz
 language plpgsql volatile security invoker set search_path = '' set jit = off as $$
 declare
@@ -251,7 +258,8 @@ begin
   end if;
   if exists (select 1 from public.prebooking_bell_to_ring(t, bell.lead)) or exists (
       select 1 from public.prebooking_bell_rung r where not r.claimed and public.prebooking_bell_is_claimed(r.id)) then
-    perform public.prebooking_bell_ring();                 -- looks again, alone: this one has locked nothing
+    -- It looks again under its lock, because this function holds none.
+    perform public.prebooking_bell_ring();
   end if;
   if t >= p_end then
     return null;
@@ -263,9 +271,10 @@ begin
   return least(v_next, t + interval '0.5 seconds', p_end);
 end $$;
 
--- One minute, as pg_cron is given it. It commits after every look, because pg_net sends nothing before; so it can be no
--- function, and a procedure that commits can have no search_path of its own, which Supabase's linter reports. Every name
--- in it is written out and no operator used. It stays below the two minutes that Supabase gives a statement.
+-- Returns the command of the pg_cron job: one minute of the bell. It commits after every look, because pg_net sends nothing
+-- before a commit. So it cannot be a function; and a procedure that commits cannot set a search_path, which Supabase's linter
+-- reports. Therefore every name is qualified, and no operator is used. It ends within Supabase's statement_timeout of two
+-- minutes.
 create function public.prebooking_bell_minute() returns text
 language sql immutable security invoker set search_path = '' as $function$
 select $block$
@@ -286,7 +295,8 @@ end $$
 $block$
 $function$;
 
--- The run itself is for its owner, as whom pg_cron starts it; the operator's command has the switch and the state.
+-- Only the owner may execute the run, because pg_cron starts it as the owner. The service role may switch the bell and read
+-- its state.
 alter table public.prebooking_bell      enable row level security, force row level security;
 alter table public.prebooking_bell_rung enable row level security, force row level security;
 create policy service_role_only on public.prebooking_bell      to service_role using (true) with check (true);

@@ -1,6 +1,6 @@
--- The bell's switch and its state: what the operator's command and the SQL editor call.
+-- The bell's switch and its state, for the operator's command and the SQL editor.
 
--- What is not there that the bell needs, each with its cure.
+-- Returns one message with a cure per requirement of the bell that is missing.
 create function public.prebooking_bell_missing() returns text[]
 language plpgsql stable security invoker set search_path = '' as $$
 declare
@@ -26,11 +26,11 @@ begin
   return v_missing;
 end $$;
 
--- Switches the bell on, or moves it to another address; answers what is left to do.
+-- Switches the bell on, or changes its address. Returns what is left to do.
 --
--- pg_cron runs a job as the role that scheduled it, and only for roles that may log in. Supabase lets postgres use it, the role
--- of the SQL editor and of migrations, and not service_role, which nobody logs in as. So the first time it is done by postgres;
--- afterwards service_role, which the operator's command is, can switch it off and on: the job finds the address here.
+-- pg_cron runs a job as the role that scheduled it, and only for roles that may log in. In Supabase this is postgres, the
+-- role of the SQL editor and of migrations, but not service_role. So postgres must switch the bell on the first time. After
+-- that the operator's command, as service_role, can switch it off and on, because the job reads the address from the table.
 create function public.prebooking_bell_on(p_url text) returns text
 language plpgsql volatile security invoker set search_path = '' as $$
 declare
@@ -53,8 +53,8 @@ begin
     extract(epoch from bell.lead)::float8);
 end $$;
 
--- Refuses an address that the secret must not go to. The table refuses most of them already; whether this machine may be
--- called depends on whether pg_net is real (then it is refused) or the local stack's stand-in.
+-- Raises an error for an address to which the secret must not be sent. The constraint of the table refuses most of them. A
+-- loopback address is allowed only with the local stack's stand-in for pg_net, and not with the real extension.
 create function public.prebooking_bell_check(p_url text) returns void
 language plpgsql stable security invoker set search_path = '' as $$
 declare
@@ -66,21 +66,22 @@ begin
   end if;
 end $$;
 
--- Switches it off: nothing is rung any more, at the latest in half a second. Unscheduled too, if the caller may.
+-- Switches the bell off, within half a second. It also unschedules the job, if the caller may do that.
 create function public.prebooking_bell_off() returns text
 language plpgsql volatile security invoker set search_path = '' as $$
 begin
   update public.prebooking_bell set url = null where only_one;
-  if has_schema_privilege(to_regnamespace('cron')::oid, 'usage') then  -- null where there is none
+  -- Null, if there is no such schema.
+  if has_schema_privilege(to_regnamespace('cron')::oid, 'usage') then
     perform cron.unschedule(jobname) from cron.job where jobname = 'prebooking_bell';
     update public.prebooking_bell set job_id = null where only_one;
   end if;
   return 'The bell is off. With LEAD_SECONDS set, the other trigger still works as before.';
 end $$;
 
--- What pg_cron has noted of the last five runs that are over, newest first: {"at", "ended", "state", "message"}.
--- state: ok, failed, cut (by a statement_timeout) or lost (it never ended: the server restarted). service_role may not read
--- pg_cron's table, and gets what the last run of the bell has kept of it.
+-- Returns pg_cron's records of the last five ended runs, newest first: {"at", "ended", "state", "message"}. The states are
+-- ok, failed, cut (by a statement_timeout) and lost (without an end, because the server restarted). service_role may not read
+-- pg_cron's table, and gets the records that the last run of the bell has stored.
 create function public.prebooking_bell_runs(p_now timestamptz) returns jsonb
 language plpgsql stable security invoker set search_path = '' as $$
 declare
@@ -102,7 +103,7 @@ begin
       order by runid desc limit 5) d);
 end $$;
 
--- How many requests wait in pg_net's queue, anybody's, and the oldest. pg_net keeps those of the batch under way in it, too.
+-- Returns the number of all requests in pg_net's queue, with those of the current batch, and the id of the oldest one.
 create function public.prebooking_bell_queue(out waiting int, out head bigint)
 language plpgsql stable security invoker set search_path = '' as $$
 begin
@@ -111,9 +112,9 @@ begin
   end if;
 end $$;
 
--- What became of the requests of the last ring, the one that says most: {"answer", "answer_kind", "answer_error"}.
--- answer is the HTTP status. answer_kind is what the body is (html, json, other); where there is no status: slow (handed over,
--- and not answered within the second: a run takes longer, so this is how it should be) or unsent (answer_error says why).
+-- Returns the most informative response to a request of the last ring: {"answer", "answer_kind", "answer_error"}. answer is
+-- the HTTP status. answer_kind is the kind of the body (html, json, other). Without a status it is slow (sent, and not
+-- answered within the timeout, which is normal, because a run takes longer) or unsent (answer_error has the reason).
 create function public.prebooking_bell_answer(p_requests bigint[]) returns jsonb
 language plpgsql stable security invoker set search_path = '' as $$
 begin
@@ -131,12 +132,12 @@ begin
     order by a.status_code desc nulls last, a.timed_out, a.id limit 1), '{}');
 end $$;
 
--- How it stands, for the operator's command. Beside the functions above:
---   unclaimed      due rows that it has rung for at least a second ago and that no invocation has claimed
---   waiting_since  since when pg_net's oldest request waits, as far as the bell has seen it; null: not for long, or nothing waits
---   queue_open     roles of the REST API could read pg_net's queue, where a request and its secret lie for some milliseconds.
---                  pg_net's own grants are so, Supabase does not let them be changed, and the REST API does not show that
---                  schema; all that the secret can do is to start a run.
+-- Returns the bell's state for the operator's command: the results of the functions above, and
+--   unclaimed      the number of due rows that no invocation has claimed a second or more after their last ring
+--   waiting_since  the first time the bell saw pg_net's oldest request; null if the queue has moved since, or is empty
+--   queue_open     whether the role anon can read pg_net's queue, which contains requests with their secret for some milliseconds.
+--                  pg_net grants that, and Supabase does not allow a change. The REST API does not expose that schema, and
+--                  the secret can only start a run.
 create function public.prebooking_bell_status_v1() returns jsonb
 language plpgsql stable security invoker set search_path = '' as $$
 declare

@@ -1,6 +1,6 @@
--- What is kept of a member, and for how long: a login until the member logs out, a prebooking that has ended for 400 days.
+-- Privacy: a login is stored until the member logs out, a settled prebooking for 400 days.
 
--- A prebooking that has ended, without its member: what the figures count by, and which class it was.
+-- Returns a settled prebooking without its member's data: with its class, and the columns that the figures need.
 create function public.prebooking_anonymous(p public.prebookings) returns public.prebookings
 language plpgsql stable security invoker set search_path = '' as $$
 begin
@@ -12,8 +12,8 @@ begin
   return p;
 end $$;
 
--- A row that has ended does not change, except into what is left of it when its member is forgotten.
--- Other triggers may have written a warning, and generated columns are empty here: both are left out of the comparison.
+-- Refuses changes of a settled row, except those that remove its member's data. The comparison ignores the warning, which
+-- other triggers may have written, and generated columns, which have no value here.
 create function public.prebookings_keep() returns trigger language plpgsql set search_path = '' as $$
 declare ignored constant text[] := array['warning', 'lateness_ms', 'fresh'];
 begin
@@ -26,7 +26,7 @@ end $$;
 create trigger prebookings_terminal before update on public.prebookings
   for each row when (old.status <> 'pending') execute function public.prebookings_keep();
 
--- Only rows that have ended are deleted: with their venue, which takes them with it, or by the service role when they are old.
+-- Refuses to delete pending rows. The service role may delete only old rows; with a venue all its settled rows are deleted.
 create function public.prebookings_retain() returns trigger language plpgsql set search_path = '' as $$
 begin
   raise exception 'prebooking % is kept: only those that ended 400 days ago are deleted', old.id using errcode = 'PT409';
@@ -36,7 +36,7 @@ create trigger prebookings_retained before delete on public.prebookings
     or (current_user = 'service_role' and old.settled_at > public.prebooking_clock() - interval '400 days'))
   execute function public.prebookings_retain();
 
--- Deletes prebookings that ended 400 days ago, a few at a time. The claim calls it.
+-- Deletes prebookings that were settled 400 days ago, at most a hundred per call. The claim calls it.
 create function public.prebooking_prune(p_now timestamptz) returns void
 language sql volatile security invoker set search_path = '' as $$
   delete from public.prebookings where id in (
@@ -44,7 +44,7 @@ language sql volatile security invoker set search_path = '' as $$
     order by settled_at limit 100 for update skip locked)  -- in this order the index is read, not the table
 $$;
 
--- Removes a member's login at a venue. true: there was one.
+-- Removes a member's login at a venue. Returns whether there was one.
 create function public.logout_v1(p_venue_id uuid, p_user_email text) returns boolean
 language plpgsql volatile security invoker set search_path = '' set lock_timeout = '1500ms' as $$
 begin
@@ -52,9 +52,9 @@ begin
   return found;
 end $$;
 
--- Forgets a member: removes the logins, cancels what waits, and makes anonymous what has ended. Answers {"logins",
--- "cancelled", "anonymised", "being_booked"}. What is being booked, or may have been, is left as it is until it ends:
--- then ask again.
+-- Forgets a member: removes the logins, cancels pending prebookings, and removes the member's data from settled ones. Returns
+-- {"logins", "cancelled", "anonymised", "being_booked"}. Rows that are being booked, or in doubt, stay as they are; the call
+-- must be repeated when they are settled.
 create function public.forget_member_v1(p_user_email text) returns jsonb
 language plpgsql volatile security invoker set search_path = '' set lock_timeout = '1500ms' as $$
 declare v_email constant text := public.prebooking_member(p_user_email); v_logins int; v_cancelled int; v_anonymised int; v_left int;

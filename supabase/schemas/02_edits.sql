@@ -1,6 +1,6 @@
--- What an app may write into a prebooking or a venue, and what a trigger makes of it.
+-- Triggers for edits: what an app may change in a prebooking or a venue, and what follows from a change.
 
--- Why AimHarder's booker cannot read this booking_data, as a warning for the member; null: it can.
+-- Returns why AimHarder's booker cannot read this booking_data, as a warning for the member; null if it can.
 create function public.prebooking_bad_data(p_booking_data jsonb) returns text
 language plpgsql immutable security invoker set search_path = '' as $$
 declare
@@ -10,7 +10,7 @@ begin
   if public.prebooking_plain_id(p_booking_data -> 'class_id') is not true then
     return 'bad_data: class_id is not the number of a class at AimHarder. Cancel this prebooking and add it again.';
   end if;
-  -- Adds the days to the first of the month: a date that does not exist is then in another month.
+  -- Adds the days to the first of the month, so that a date that does not exist falls into another month.
   if coalesce(jsonb_typeof(p_booking_data -> 'day'), '') not in ('string', 'number')
       or v_day !~ '^[12][0-9]{3}(-?)(0[1-9]|1[0-2])\1(0[1-9]|[12][0-9]|3[01])$'
       or extract(month from make_date(left(v_digits, 4)::int, substr(v_digits, 5, 2)::int, 1) + right(v_digits, 2)::int - 1)
@@ -27,13 +27,13 @@ begin
   return null;
 end $$;
 
--- true: this is a number as AimHarder gives them, or its text, spaces round it or not.
+-- Returns whether a value is an AimHarder number, as a JSON number or as text, with or without surrounding spaces.
 create function public.prebooking_plain_id(p_value jsonb) returns boolean
 language sql immutable security invoker set search_path = '' as $$
   select jsonb_typeof(p_value) in ('string', 'number') and btrim(p_value #>> '{}', E' \t\n\x0b\f\r\u00a0') ~ '^[A-Za-z0-9_]{1,40}$'
 $$;
 
--- Fills in what was left out, and warns about data that would only be found unreadable at the opening.
+-- Sets a missing expires_at, and stores a warning about data that the booker could not read at the opening.
 create function public.prebookings_fill() returns trigger language plpgsql set search_path = '' as $$
 begin
   new.expires_at := coalesce(new.expires_at, new.available_at + interval '24 hours');
@@ -44,7 +44,7 @@ begin
 end $$;
 create trigger prebookings_fill before insert on public.prebookings
   for each row execute function public.prebookings_fill();
--- No other warning takes the place of this one, as long as the data is what it is.
+-- Keeps this warning as long as the data does not change, even if another warning is written.
 create trigger prebookings_reread before update on public.prebookings
   for each row when (new.booking_data is distinct from old.booking_data or new.venue_id <> old.venue_id
     or (old.warning like 'bad\_data: %' and new.warning is distinct from old.warning))
@@ -54,15 +54,15 @@ create function public.prebookings_refuse() returns trigger language plpgsql set
 begin
   raise exception 'prebooking % is settled, or is being booked', old.id using errcode = 'PT409';
 end $$;
--- A claimed or doubtful row is neither cancelled nor made into another one: its request may be at the venue, and first that
--- has to be found out. This prevents two places for one prebooking, and a call at the opening from before the change.
+-- A row that is claimed or in doubt is neither cancelled nor edited, because its request may have reached the venue. This
+-- prevents two bookings for one prebooking, and a call at the opening from before the edit.
 create trigger prebookings_being_booked before update on public.prebookings
   for each row when (old.status = 'pending' and (old.claimed_by is not null or old.maybe_sent) and (new.status = 'cancelled'
     or (new.id, new.venue_id, new.user_email, new.booking_data, new.available_at, new.expires_at)
       is distinct from (old.id, old.venue_id, old.user_email, old.booking_data, old.available_at, old.expires_at)))
   execute function public.prebookings_refuse();
 
--- Nor is its venue made into another one: that one would be asked about the call, and has no such place.
+-- Nor is its venue edited into another one, because the query about the call would go to the wrong venue.
 create function public.venues_refuse() returns trigger language plpgsql set search_path = '' as $$
 begin
   if exists (
@@ -76,8 +76,8 @@ create trigger venues_being_booked before update of provider, host on public.ven
   for each row when ((new.provider, new.host) is distinct from (old.provider, old.host))
   execute function public.venues_refuse();
 
--- What was noted of a row's calls says nothing about the prebooking that an app makes of it. This prevents a corrected opening
--- from waiting for the back-off of the wrong one, or from ending at its first "too early".
+-- An edit makes a new prebooking, so the notes about earlier calls are reset. This prevents a corrected opening from waiting
+-- for the back-off of the wrong one, and from ending at its first "too early".
 create function public.prebookings_begin_anew() returns trigger language plpgsql set search_path = '' as $$
 begin
   new.attempts := 0;
@@ -98,10 +98,10 @@ create trigger prebookings_made_anew before update of venue_id, user_email, book
       is distinct from (old.venue_id, old.user_email, old.booking_data, old.available_at))
   execute function public.prebookings_begin_anew();
 
--- At most five live prebookings of one member at one opening: this prevents one member from taking the slots of the others.
--- Openings less than a minute apart are one opening here, because the rows of all of them are called one after the other.
--- Two connections that add for one member take turns, so that the second one counts what the first one has added. The lock
--- is one of 1024: a statement that adds many thousand members must not use up the server's table of locks.
+-- At most five pending prebookings per member and opening. This prevents one member from taking the slots of the others.
+-- Openings less than a minute apart count as one, because their rows are called one after the other. The lock makes two
+-- connections that add for one member take turns, so that the second one counts the first one's row. There are only 1024
+-- locks, so that a statement with thousands of members does not fill the server's lock table.
 create function public.prebookings_limit() returns trigger language plpgsql set search_path = '' as $$
 begin
   perform pg_advisory_xact_lock(7302, hashtext(lower(new.user_email)) & 1023);
@@ -125,5 +125,5 @@ create trigger prebookings_limit_moved after update of venue_id, user_email, ava
 
 revoke all on function public.prebooking_bad_data, public.prebooking_plain_id, public.prebookings_fill, public.prebookings_refuse,
   public.venues_refuse, public.prebookings_begin_anew, public.prebookings_limit from public, anon, authenticated, service_role;
--- The triggers call these as the role that writes the row.
+-- The triggers call these functions as the role that writes the row.
 grant execute on function public.prebooking_bad_data, public.prebooking_plain_id to service_role;

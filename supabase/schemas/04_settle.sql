@@ -1,8 +1,8 @@
--- What ends a claim: completed, failed, released, the end of the run; and what ends a prebooking nobody has claimed: cancelled.
--- Every update says what must still be true (my claim, still pending); the answer says whether it was.
+-- The functions that end a claim (complete, fail, release, finish the run) and cancel an unclaimed prebooking.
+-- Every update states what must still be true (my claim, still pending), and returns whether it was.
 
--- A clear answer of the venue: it is not troubled, and when it answered last is known to the second. Nothing waits here for
--- somebody who edits the venue.
+-- Records a clear answer of the venue: it is healthy, and the time of the answer is stored, at most once per second. If
+-- another transaction has locked the venue, nothing is recorded.
 create function public.prebooking_venue_answered(p_venue uuid, p_at timestamptz) returns void
 language sql volatile security invoker set search_path = '' as $$
   update public.venues set troubled_since = null, answered_at = greatest(answered_at, p_at)
@@ -12,8 +12,8 @@ language sql volatile security invoker set search_path = '' as $$
     for no key update skip locked)
 $$;
 
--- true: it is so, by this claim, also when asked twice. false: the row was no longer ours; touch nothing more.
--- p_attempts are this run's calls; p_answered_at is null when it was not the venue that ended the row.
+-- Returns true if the row is completed by this claim, now or by an earlier try; false if this claim no longer held the row.
+-- p_attempts is the number of this run's calls; p_answered_at is null if the result is not an answer of the venue.
 create function public.complete_prebooking_v1(
   p_id uuid, p_instance uuid, p_outcome text, p_attempts int, p_booking_id text, p_fired_at timestamptz, p_answered_at timestamptz)
 returns boolean language plpgsql volatile security invoker set search_path = '' set lock_timeout = '1500ms' as $$
@@ -28,7 +28,7 @@ begin
     perform public.prebooking_venue_answered(v_venue, public.prebooking_clock()) where p_answered_at is not null;
     return true;
   end if;
-  -- A new statement: it sees an earlier try of ours that was slow.
+  -- A new statement, so that it sees the result of an earlier, slow try.
   return exists (
     select 1 from public.prebookings where id = p_id and settled_by = p_instance and status = 'completed' and outcome = p_outcome);
 end $$;
@@ -54,9 +54,9 @@ begin
     select 1 from public.prebookings where id = p_id and settled_by = p_instance and status = 'failed' and outcome = p_outcome);
 end $$;
 
--- Some rows go back to the queue at once, surely unsent (an older doubt stays), because their venue blocks us or cannot be
--- reached; the venue is left alone for p_pause_seconds, in the same transaction, so that no other invocation runs into it
--- meanwhile. Answers how many rows went back; a row that somebody has locked goes back with the end of the run.
+-- Releases rows that this run has not sent, because their venue blocks us or cannot be reached. It also pauses the venue for
+-- p_pause_seconds, in the same transaction, so that no other invocation calls it meanwhile. Rows in doubt stay in doubt.
+-- Returns the number of released rows; a row that another transaction has locked is released at the end of the run.
 create function public.release_prebookings_v1(p_instance uuid, p_ids uuid[], p_blocked_venue uuid, p_pause_seconds int default 300)
 returns int language plpgsql volatile security invoker set search_path = '' set lock_timeout = '1500ms' as $$
 declare t timestamptz := public.prebooking_clock(); n int;
@@ -73,33 +73,34 @@ begin
         troubled_since = coalesce(troubled_since, t)
     where id = p_blocked_venue;
   exception when lock_not_available then
-    -- Somebody edits the venue for longer than a moment: the rows go back all the same.
+    -- Another transaction holds the venue's row for too long: the rows are released without the pause.
     null;
   end;
   return n;
 end $$;
 
--- The end of a run, whatever came before it: everything this invocation holds goes back, but for what may have been sent.
+-- Ends a run: releases every row that this invocation holds, except rows that may have been sent.
 --
---   p_sent     what it knows of rows that are not settled:
---              [{"id", "attempts", "fired_at", "verdict", "unclear", "if_not_booked"}], attempts and unclear in all runs.
---   p_summary  what the run answered
+--   p_sent     the results of rows that are not settled:
+--              [{"id", "attempts", "fired_at", "verdict", "unclear", "if_not_booked"}], attempts and unclear over all runs.
+--   p_summary  the run's answer
 --
--- verdict, and what becomes of the row:
---   unsure       sent, and no clear answer: it stays claimed until its lease is over, then somebody asks the venue
---   blocked      sent, and the venue blocks us: the same, and the row's blocks are counted from here
---   blocked_alone  sent, and the venue blocks this row, but has booked others since its blocks are counted: one more
---   too_early    the venue said so, clearly: it goes back, and is called again after a minute
---   logged_out   the venue said "log in again", clearly: it goes back
---   not_ready    nothing was sent, because it could not be prepared: it goes back
---   cannot_tell  the venue was asked about an earlier call and cannot tell: it goes back, still in doubt
---   missing      the same, because the venue's full list does not have the class
---   not_booked   the venue was asked after the lease: it is not booked. It goes back, as if it had never been sent
--- A row that could not get on is left alone for a minute, then for 2, 5 and 15. A row that is not in p_sent goes back as it is.
+-- The verdicts, and what happens to the row:
+--   unsure         sent, without a clear answer: it stays claimed until its lease is over, then a later run queries the venue
+--   blocked        sent, and the venue blocks us: the same, and the count of the row's blocks starts again at 1
+--   blocked_alone  sent, and the venue blocks this row, but has answered others since the count started: the count plus 1
+--   too_early      the venue's clear answer: it is released, and called again after a minute
+--   logged_out     the venue's clear answer "log in again": it is released
+--   not_ready      not sent, because it could not be prepared: it is released
+--   cannot_tell    the venue gave no clear answer to a query about an earlier call: it is released, still in doubt
+--   missing        the same, because the venue's full list does not contain the class
+--   not_booked     the venue's answer to a query after the lease: it is released, and no longer in doubt
+-- A row without progress is put off for 1 minute, then for 2, 5 and 15. A row that is not in p_sent is released unchanged.
 --
--- Answers {"released", "locked"}: how many rows went back, and how many are still held because another transaction has
--- locked them. While there are any the run is not closed, and this is to be asked again; asked again it changes nothing else.
--- It takes the claims' lock and marks the run as closed: a delayed retry of its claim takes nothing.
+-- Returns {"released", "locked"}: the number of released rows, and of rows that are still held, because another transaction
+-- has locked them. As long as there are locked rows, the run is not closed, and the caller repeats this; a repeated call
+-- changes nothing else. It takes the lock of the claims and closes the run, so that a delayed retry of its claim takes
+-- nothing.
 create function public.finish_run_v1(p_instance uuid, p_sent jsonb, p_summary jsonb)
 returns jsonb language plpgsql volatile security invoker set search_path = '' set lock_timeout = '1500ms' as $$
 declare
@@ -121,7 +122,7 @@ begin
     select * from jsonb_to_recordset(p_sent) as s(
       id uuid, attempts int, fired_at timestamptz, verdict text, unclear int, if_not_booked text)),
   said as (
-    -- What is said of each row. A verdict that is not known here leaves the row leased, because that is always safe.
+    -- The verdict of each row. After an unknown verdict the row stays leased, because that is always safe.
     select mine.id, s.attempts, s.fired_at, s.unclear, s.if_not_booked, v.verdict,
            v.verdict not in ('unsent', 'too_early', 'logged_out', 'not_ready', 'cannot_tell', 'missing', 'not_booked') as stays,
            v.verdict in ('logged_out', 'not_ready', 'cannot_tell', 'missing') as is_setback,
@@ -137,10 +138,10 @@ begin
         turn_until    = case when s.stays then least(p.turn_until, t) end,
         maybe_sent    = p.maybe_sent and s.verdict <> 'not_booked',
         early_since   = case when s.verdict = 'too_early' then least(p.early_since, t) else p.early_since end,
-        -- A row that was called or found has been seen: only the next look that misses it counts.
+        -- A row that was called or found exists at the venue, so the count starts again with the next query that misses it.
         missing_since = case when s.verdict = 'missing' then least(p.missing_since, t)
                              when s.verdict in ('unsent', 'not_ready', 'cannot_tell') then p.missing_since end,
-        -- Asked again, the attempts are those of this run already, and the block is counted.
+        -- In a repeated call the attempts are stored already, so the block is not counted twice.
         blocks        = case when s.verdict = 'blocked' then 1
                              when s.verdict = 'blocked_alone' and p.attempts < s.attempts then p.blocks + 1 else p.blocks end,
         blocked_at    = case when s.verdict = 'blocked' then t else p.blocked_at end,
@@ -165,7 +166,8 @@ begin
   return jsonb_build_object('released', n_released, 'locked', n_locked);
 end $$;
 
--- Cancels a member's prebooking. 'cancelled', or why not: 'being_booked' (its request may be at the venue), 'settled', 'not_found'.
+-- Cancels a member's prebooking. Returns 'cancelled', or the reason for not doing it: 'being_booked' (its request may have
+-- reached the venue), 'settled' or 'not_found'.
 create function public.cancel_prebooking_v1(p_id uuid, p_user_email text)
 returns text language plpgsql volatile security invoker set search_path = '' set lock_timeout = '1500ms' as $$
 declare answer text;

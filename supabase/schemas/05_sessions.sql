@@ -1,8 +1,8 @@
--- Members' logins at venues: kept, refreshed by one at a time, and given up when the venue says so.
--- The database never sees what is sealed. Every write says which version it replaces, and answers whether it did.
+-- Members' sessions: stored encrypted, refreshed by one invocation at a time, and ended when the venue refuses them.
+-- The database cannot decrypt them. Every write states the version that it replaces, and returns whether it did.
 
--- Writes a warning on a member's prebookings, or removes it (null). It leaves alone rows that are held or open within a
--- minute, except for rows that no claim takes because of their warning. It waits for no lock.
+-- Stores a warning on a member's prebookings, or removes it (null). It skips rows that are held, and rows that open within a
+-- minute, except those that no claim takes because of their warning. It waits for no lock.
 create function public.warn_prebookings(p_venue_id uuid, p_email text, p_warning text)
 returns void language sql volatile security invoker set search_path = '' as $$
   update public.prebookings set warning = p_warning
@@ -14,9 +14,9 @@ returns void language sql volatile security invoker set search_path = '' as $$
     for no key update skip locked);
 $$;
 
--- Keeps a session. p_version: the version that was refreshed; null: a new login, which replaces whatever is there.
--- p_key_id: which key has sealed it. Answers the new version, also when asked twice; null: somebody else was faster, and
--- nothing was touched.
+-- Stores a session. p_version is the version that was refreshed; null means a new login, which replaces any version. p_key_id
+-- is the id of the key that encrypted it. Returns the new version, also in a repeated call; null if the stored session has
+-- another version, and nothing was changed.
 create function public.save_session_v1(p_venue_id uuid, p_user_email text, p_sealed text, p_version int, p_key_id text default null)
 returns int language plpgsql volatile security invoker set search_path = '' set lock_timeout = '1500ms' as $$
 declare t timestamptz := public.prebooking_clock(); v_email text := public.prebooking_member(p_user_email); v_version int;
@@ -38,7 +38,8 @@ begin
   if v_version is not null then
     perform public.warn_prebookings(p_venue_id, v_email, null);
   end if;
-  if p_version is null then                                -- rows that were put off for want of a login wait no longer
+  -- Rows that were put off because they had no login can be claimed at once.
+  if p_version is null then
     update public.prebookings set retry_after = null, setbacks = 0
     where id in (
       select id from public.prebookings
@@ -49,15 +50,15 @@ begin
   return v_version;
 end $$;
 
--- Answers which keys have sealed the logins that are stored: one that this deployment does not have is another deployment's.
+-- Returns the ids of the keys that encrypted the stored sessions.
 create function public.session_key_ids_v1()
 returns jsonb language sql stable security invoker set search_path = '' as $$
   select coalesce(jsonb_agg(distinct key_id), '[]') from public.member_sessions where key_id is not null;
 $$;
 
--- Warns members whose prebookings open within a day and cannot be booked as things are: no login is stored for them, one that
--- is over, or one that was sealed with a key which is not among p_keys. Warnings about a login that is there now are removed.
--- It waits for no lock, and leaves alone what is held. Answers how many prebookings lack a login.
+-- Stores a warning on prebookings that open within a day without a usable login: none is stored, the venue has refused it, or
+-- none of p_keys decrypts it. Removes warnings that are no longer true. It waits for no lock, and skips rows that are held.
+-- Returns the number of prebookings without a usable login.
 create function public.warn_about_logins_v1(p_providers text[], p_keys text[])
 returns int language plpgsql volatile security invoker set search_path = '' set lock_timeout = '1500ms' as $$
 declare t timestamptz := public.prebooking_clock(); v_lacking int;
@@ -81,8 +82,8 @@ begin
   return v_lacking;
 end $$;
 
--- This session is over (p_over: the venue has said so), or may be. Its member's prebookings say so, before they open.
--- false: a newer session is there, and nothing was touched.
+-- Stores a warning about this version of a session on its member's prebookings; p_over also ends the session, because the
+-- venue has refused it. Returns false if there is a newer version, and changes nothing then.
 create function public.warn_about_session_v1(p_venue_id uuid, p_user_email text, p_version int, p_over boolean, p_warning text)
 returns boolean language plpgsql volatile security invoker set search_path = '' set lock_timeout = '1500ms' as $$
 declare t timestamptz := public.prebooking_clock();
@@ -97,12 +98,12 @@ begin
   return true;
 end $$;
 
--- Asks for the right to refresh one session, for half a minute. Answers {"state", "session"}:
---   leased   it is yours; refresh it, then save it, or warn about it
---   newer    somebody has refreshed it since: use this one
---   busy     somebody is refreshing it just now
---   over     the venue has said that this login is over: the member has to log in
---   gone     it is stored no more
+-- Leases one version of a session for a refresh, for half a minute. Returns {"state", "session"}:
+--   leased   the caller refreshes it, and then saves it or warns about it
+--   newer    there is a newer version, which is returned
+--   busy     another invocation is refreshing it
+--   over     the venue has refused this login, so the member has to log in
+--   gone     it was removed
 create function public.lease_session_v1(p_instance uuid, p_venue_id uuid, p_user_email text, p_version int)
 returns jsonb language plpgsql volatile security invoker set search_path = '' set lock_timeout = '1500ms' as $$
 declare t timestamptz := public.prebooking_clock(); v_email text := public.prebooking_member(p_user_email);
@@ -122,10 +123,9 @@ begin
     jsonb_build_object('state', 'gone'));
 end $$;
 
--- Leases the sessions that should be refreshed now: of members with a prebooking that opens within a day, older than
--- p_age_ms, soonest opening first. Sessions sealed with a key that is not among p_keys (null: any key) are left to a
--- deployment that has it. Sessions of members who have longer to wait are left to die: a login every half hour
--- for days would be no way to treat a venue.
+-- Leases the sessions that should be refreshed now: those older than p_age_ms, of members with a prebooking that opens within
+-- a day, the earliest opening first. Sessions that none of p_keys decrypts (null: any key) are left to other deployments.
+-- Sessions that are needed later expire, because a refresh every half hour for days would be impolite to the venue.
 create function public.claim_sessions_v1(
   p_instance uuid, p_providers text[], p_age_ms int, p_limit int, p_keys text[] default null)
 returns jsonb language plpgsql volatile security invoker set search_path = '' set lock_timeout = '1500ms' as $$
@@ -135,7 +135,7 @@ begin
     select p.venue_id, lower(p.user_email) as user_email, min(p.available_at) as opens
     from public.prebookings p where p.status = 'pending' and p.available_at <= t + interval '24 hours'
     group by p.venue_id, lower(p.user_email)
-    -- Not now, of those who are being booked: a refresh ends the old session at once.
+    -- Not of members who are being booked now, because a refresh ends the old session at once.
     having not bool_or(p.claimed_by is not null or p.available_at between t - interval '1 minute' and t + interval '1 minute')),
   free as materialized (
     select s.venue_id, s.user_email, w.opens
@@ -156,7 +156,7 @@ begin
         'provider_box_id', v.provider_box_id, 'timezone', v.timezone, 'idempotent', v.idempotent))
     order by l.opens, l.venue_id, l.user_email), '[]')
   into v_sessions from leased l join public.venues v on v.id = l.venue_id;
-  -- Last, because a claim writes this row too: it is locked for as short as can be.
+  -- This is the last statement, so that the row, which claims write too, is locked only briefly.
   insert into public.prebooking_heartbeat as h (sessions_at) values (t)
     on conflict (only_one) do update set sessions_at = excluded.sessions_at;
   return v_sessions;

@@ -1,29 +1,29 @@
--- What an operator does from the command line. As the scheduler's functions: every change says what must be true, and the
--- answer is a verdict; what time it is, prebooking_clock() alone says. What is added has an id of the caller's choice, so
--- that asking again after a lost answer says 'added' again.
+-- The functions of the operator's command line. Every change states what must be true, and returns a verdict. The caller
+-- chooses the id of a new row, so that a repeated call returns 'added' again.
 
--- The instant at which a venue's clock shows this time, by the rule of prebooking/opening.py. A time that occurs twice is
--- the first of the two: "at time zone" alone takes the second. A time that a clock change leaves out is read with the
--- offset from before the change, as "at time zone" reads it.
+-- Converts a local time of a venue to an instant, by the rule of prebooking/opening.py. A time in a repeated hour means the
+-- first of the two; "at time zone" alone takes the second. A time in a skipped hour uses the offset from before the change,
+-- as "at time zone" does.
 create function public.prebooking_local_instant(p_local timestamp, p_zone text) returns timestamptz
 language sql stable security invoker set search_path = '' as $$
   with second as (select p_local at time zone p_zone as t),
-  first as (                                               -- read with the offset of the day before
+  -- The same time, with the offset of the day before.
+  first as (
     select t, (p_local - ((t - interval '1 day') at time zone p_zone - (t - interval '1 day') at time zone 'UTC')) at time zone 'UTC' as t1
     from second)
   select case when t1 at time zone p_zone = p_local then least(t1, t) else t end from first
 $$;
 
--- The address of a member as it is compared everywhere; null, which equals none, for one that is not printable ASCII.
+-- Returns a member's address in the form in which it is compared; null, which equals nothing, if it is not printable ASCII.
 create function public.prebooking_member(p_user_email text) returns text
 language sql immutable security invoker set search_path = '' as $$
   select case when p_user_email ~ '^[!-~]+$' then lower(p_user_email) end
 $$;
 
--- {"verdict": "added" | "name_taken" | "box_taken", "id", "name"}: the venue's, or that of the one in its way. A venue is
--- called by its name, and the same box twice would be two lines at one place: neither politeness nor order would hold there.
--- Two of one host that both have no number yet could become the same box, too. One venue is added, or given its box, at a
--- time; what SQL in a browser adds is not looked at.
+-- Adds a venue. Returns {"verdict": "added" | "name_taken" | "box_taken", "id", "name"}, of the new venue or of the existing
+-- one that conflicts. Names are unique, because commands use them. Boxes are unique, because two venues for one box would
+-- have two queues, without order and stagger between them; two venues of one host without a box number could be the same box.
+-- The lock makes callers that add a venue or set a box take turns. Venues that are added with SQL are not checked.
 create function public.add_venue_v1(
   p_id uuid, p_name text, p_provider text, p_host text, p_box_id text, p_timezone text, p_opening_rule text)
 returns jsonb language plpgsql volatile security invoker set search_path = '' set lock_timeout = '1500ms' as $$
@@ -43,7 +43,7 @@ begin
   return jsonb_build_object('verdict', v_verdict, 'id', v.id, 'name', v.name);
 end $$;
 
--- Every venue, by its name, with how many prebookings wait for it.
+-- Returns every venue, ordered by name, with the number of its pending prebookings.
 create function public.list_venues_v1()
 returns jsonb language sql volatile security invoker set search_path = '' as $$
   select coalesce(jsonb_agg(jsonb_build_object(
@@ -55,9 +55,9 @@ returns jsonb language sql volatile security invoker set search_path = '' as $$
   from public.venues v
 $$;
 
--- Stops a venue until somebody starts it again, or starts it, whatever had stopped it. It counts as healthy then, and its rows
--- are overdue from then on at the earliest, because its pause ends now. false: there is no such venue.
--- A run that holds rows of it already may still send them, for as long as its guard.
+-- Disables a venue until it is enabled again, or enables it, and ends any pause. An enabled venue counts as healthy, and its
+-- rows can be overdue only from now on. A run that already holds rows of a disabled venue may send them until its guard.
+-- Returns false if there is no such venue.
 create function public.enable_venue_v1(p_id uuid, p_enabled boolean)
 returns boolean language plpgsql volatile security invoker set search_path = '' set lock_timeout = '1500ms' as $$
 begin
@@ -68,8 +68,8 @@ begin
   return found;
 end $$;
 
--- Gives a venue that was added without it the number of its box. {"verdict", "name"}: 'set' (it has this one now), or why
--- not: 'box_taken' (another venue, the one named, is this box), 'other_box' (it has another, or is gone).
+-- Sets the box number of a venue without one. Returns {"verdict", "name"}: 'set' if it has this box now; 'box_taken' if the
+-- named venue has this box; 'other_box' if the venue has another box or was removed.
 create function public.set_venue_box_v1(p_id uuid, p_box_id text)
 returns jsonb language plpgsql volatile security invoker set search_path = '' set lock_timeout = '1500ms' as $$
 declare v_taken text;
@@ -86,8 +86,8 @@ begin
     case when exists (select 1 from public.venues where id = p_id and provider_box_id = p_box_id) then 'set' else 'other_box' end);
 end $$;
 
--- Changes what is not null. {"verdict", "name"}: 'changed', or why not: 'name_taken' or 'box_taken' (by the venue named), 'no_venue'.
--- Prebookings that wait keep the openings that they were added with.
+-- Changes the fields of a venue that are not null. Returns {"verdict", "name"}: 'changed'; 'name_taken' or 'box_taken' by the
+-- named venue; or 'no_venue'. Pending prebookings keep their openings.
 create function public.edit_venue_v1(p_id uuid, p_name text, p_timezone text, p_opening_rule text, p_box_id text, p_idempotent boolean)
 returns jsonb language plpgsql volatile security invoker set search_path = '' set lock_timeout = '1500ms' as $$
 declare v_taken public.venues;
@@ -108,13 +108,14 @@ begin
   return jsonb_build_object('verdict', case when found then 'changed' else 'no_venue' end);
 end $$;
 
--- Removes a venue with its logins and the prebookings that have ended there. {"verdict", "pending", "settled", "logins"}:
--- 'removed', or why not: 'waiting' (for so many pending prebookings), 'no_venue'.
+-- Removes a venue with its logins and settled prebookings. Returns {"verdict", "pending", "settled", "logins"}: 'removed';
+-- 'waiting' if it has pending prebookings; or 'no_venue'.
 create function public.remove_venue_v1(p_id uuid)
 returns jsonb language plpgsql volatile security invoker set search_path = '' set lock_timeout = '1500ms' as $$
 declare v_pending bigint; v_settled bigint; v_logins bigint;
 begin
-  perform from public.venues where id = p_id for update;    -- until the end of this, nobody adds a prebooking or a login there
+  -- With this lock no other transaction can add a prebooking or a login of this venue.
+  perform from public.venues where id = p_id for update;
   if not found then
     return jsonb_build_object('verdict', 'no_venue');
   end if;
@@ -128,7 +129,7 @@ begin
   return jsonb_build_object('verdict', 'removed', 'settled', v_settled, 'logins', v_logins);
 end $$;
 
--- A member's logins (null: everybody's), sealed as they are kept, with when they are needed next.
+-- Returns the logins of a member (null: of all members), encrypted, with their next opening.
 create function public.list_sessions_v1(p_user_email text)
 returns jsonb language sql volatile security invoker set search_path = '' as $$
   select coalesce(jsonb_agg(jsonb_build_object(
@@ -143,10 +144,15 @@ returns jsonb language sql volatile security invoker set search_path = '' as $$
   where p_user_email is null or s.user_email = public.prebooking_member(p_user_email)
 $$;
 
--- A member's prebooking. {"verdict", "id"}: 'added', or why not, with the row in its way: 'waiting' (for this
--- class already), 'booked' (the class is booked for the member; p_again adds it nonetheless: the place was given back),
--- 'same_hour' (another class, "class_name" at "venue", begins then and is pending or booked; p_anyway adds it nonetheless), 'too_many'
--- (five of the member are pending at this opening), 'begun' (the class has), 'no_venue', 'bad_data' (with "why").
+-- Adds a prebooking. Returns {"verdict", "id"}, with the id of the new row or of the existing one that conflicts:
+--   added
+--   waiting    a prebooking of this class is pending
+--   booked     the class is booked for the member; p_again adds the row anyway, because the place was cancelled at the venue
+--   same_hour  another class, "class_name" at "venue", starts at the same time, and is pending or booked; p_anyway adds the row
+--   too_many   five prebookings of the member are pending at this opening
+--   begun      the class has begun
+--   no_venue
+--   bad_data   booking_data cannot be used; "why" has the reason
 create function public.add_prebooking_v1(
   p_id uuid, p_venue uuid, p_user_email text, p_booking_data jsonb, p_available_at timestamptz, p_expires_at timestamptz,
   p_again boolean, p_anyway boolean default true)
@@ -173,7 +179,8 @@ begin
       when v.id = p_venue and public.prebooking_class_key(p.booking_data) = v_class and p.status = 'pending' then 'waiting'
       when v.id = p_venue and public.prebooking_class_key(p.booking_data) = v_class and p.expires_at = p_expires_at then 'booked'
       when p.expires_at = p_expires_at then 'same_hour' end as verdict
-    from public.venues v cross join lateral (              -- so that there is an index for each of the two
+    -- Two queries, because there is an index for each status.
+    from public.venues v cross join lateral (
       select * from public.prebookings where venue_id = v.id and lower(user_email) = v_member and status = 'pending'
       union all
       select * from public.prebookings where venue_id = v.id and lower(user_email) = v_member and status = 'completed') p) x
@@ -189,13 +196,16 @@ begin
         raise exception 'this is not added' using errcode = 'PV000';
       end if;
     exception
-      when sqlstate 'PV000' then                           -- the row is gone again; the variables stay
+      -- The insert is rolled back; the variables keep their values.
+      when sqlstate 'PV000' then
         return jsonb_build_object('verdict', 'bad_data', 'why', v_warning);
-      when sqlstate 'PT409' then                           -- of prebookings_limit
+      -- Raised by prebookings_limit.
+      when sqlstate 'PT409' then
         return jsonb_build_object('verdict', 'too_many');
     end;
   end if;
-  if v_verdict = 'waiting' and v_id is null then            -- somebody else has added it just now
+  -- Another transaction has added it meanwhile.
+  if v_verdict = 'waiting' and v_id is null then
     select id into v_id from public.prebookings
     where venue_id = p_venue and lower(user_email) = v_member and status = 'pending'
       and public.prebooking_class_key(booking_data) = v_class;
@@ -205,10 +215,10 @@ begin
     from public.prebookings p join public.venues v on v.id = p.venue_id where p.id = v_id and v_verdict = 'same_hour'), '{}');
 end $$;
 
--- A member's prebookings (null: everybody's) in the order of their classes: what waits, and what is wrong with the login
--- it needs (one that nobody keeps alive yet lasts half an hour), and what ended in so many days. More than p_limit: what
--- waits goes before, and then what is nearest.
--- The clock is asked once, and days are a range with two ends: so the index serves, with and without statistics.
+-- Returns the prebookings of a member (null: of all members), ordered by the start of their classes: pending ones, with a
+-- warning if their login does not work, and those settled in the last p_settled_days days. A login that is not refreshed
+-- works for half an hour. If there are more than p_limit rows, it prefers pending ones, and then those nearest to now. The
+-- clock is read once, and the days are a range with two ends, so that Postgres uses the index, also without statistics.
 create function public.list_prebookings_v1(p_user_email text, p_settled_days int, p_limit int)
 returns jsonb language sql volatile security invoker set search_path = '' as $$
   with clock as materialized (select public.prebooking_clock() as t)
@@ -234,8 +244,9 @@ returns jsonb language sql volatile security invoker set search_path = '' as $$
     limit least(greatest(p_limit, 1), 1000)) x
 $$;
 
--- Due prebookings that a deployment with these providers does not book now, by the reason: a provider that it lacks, 'paused'
--- (the venue is stopped, blocks us or cannot be reached), 'no_login' and 'other_key' (as the claim has found).
+-- Returns the numbers of due prebookings that a deployment with these providers does not book now, per reason: the name of a
+-- provider that it lacks, 'paused' (the venue is paused by hand, or after a failure), 'no_login' or 'other_key' (by the
+-- claim).
 create function public.due_elsewhere_v1(p_providers text[])
 returns jsonb language sql volatile security invoker set search_path = '' as $$
   select coalesce(jsonb_object_agg(r.reason, r.n), '{}')
@@ -250,7 +261,7 @@ returns jsonb language sql volatile security invoker set search_path = '' as $$
   where r.reason is not null
 $$;
 
--- What a claim would take right now: it is carried out, and undone to the last trace, heartbeat and lock included.
+-- Returns what a claim would take now. The claim is executed and rolled back, with its heartbeat and its lock.
 create function public.preview_claim_v1(
   p_instance uuid, p_providers text[], p_limit int, p_fire_within_ms int, p_stagger_ms int,
   p_lead_ms int, p_lease_ms int, p_turn_ms int)
@@ -261,10 +272,12 @@ begin
     answer := public.claim_due_prebookings_v1(
       p_instance, p_providers, p_limit, p_fire_within_ms, p_stagger_ms, p_lead_ms, p_lease_ms, p_turn_ms);
     raise exception 'a preview stops here' using errcode = 'PV000';
-  exception when sqlstate 'PV000' then                     -- the inner block is rolled back; its variables stay
+  -- The inner block is rolled back; its variables keep their values.
+  exception when sqlstate 'PV000' then
     null;
   end;
-  return answer || jsonb_build_object('rows', (             -- for a person's eyes: no session of a member's
+  -- Without the members' sessions, because the result is shown to a person.
+  return answer || jsonb_build_object('rows', (
     select coalesce(jsonb_agg(r.row - 'session'), '[]') from jsonb_array_elements(answer -> 'rows') as r(row)));
 end $$;
 

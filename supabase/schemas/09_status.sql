@@ -1,12 +1,11 @@
--- What the operator's commands `status` and `doctor` show: what runs, what waits, what is in the way, and the figures of a month.
--- Nothing here changes or locks a row.
+-- The data of the operator's commands `status` and `doctor`. No function here changes or locks a row.
 
--- The five figures an operator watches, of what has happened since an instant:
---   execution_ms       how long runs that had work took, and how many were cut off before their end
---   success            prebookings that ended, and how; the reasons of those that failed
---   connection_errors  calls in those runs that could not be sent, or brought no clear answer
---   order              pairs of neighbours in the line of an opening, and how many of them were called the wrong way round
---   lateness_ms        the first byte after the opening, of those who had asked before it
+-- Returns the five figures for an operator, since an instant:
+--   execution_ms       the duration of runs that had work, and the number of runs that were cut off before their end
+--   success            the number of completed and of failed prebookings, and of failed ones per outcome
+--   connection_errors  the number of calls in these runs that could not be sent, or got no clear answer
+--   order              the number of neighbours in the queue of an opening, and of those that were called in the wrong order
+--   lateness_ms        the time from the opening to the first byte, of rows that were added before the opening
 create function public.prebooking_figures_v1(p_since timestamptz)
 returns jsonb language sql volatile security invoker set search_path = '' as $$
   with runs as (
@@ -14,7 +13,8 @@ returns jsonb language sql volatile security invoker set search_path = '' as $$
            coalesce((summary #>> '{outcomes,not_sent}')::int, 0) + coalesce((summary #>> '{outcomes,unsure}')::int, 0) as errors
     from public.prebooking_runs
     where opened_at >= p_since and (closed_at is not null or opened_at < public.prebooking_clock() - interval '60 seconds')),
-  recent as materialized (                                 -- whom somebody called since then has ended since then, or waits
+  -- A row that was called since then is settled since then, or still pending.
+  recent as materialized (
     select venue_id, available_at, created_at, id, status, outcome, fired_at, lateness_ms from public.prebookings
     where (status = 'pending' and fired_at is not null) or settled_at between p_since and 'infinity'),
   fired as (
@@ -37,9 +37,9 @@ returns jsonb language sql volatile security invoker set search_path = '' as $$
       'max', max(lateness_ms)) from fired where was_ahead))
 $$;
 
--- Who holds the lock of all claims ('claims'), or a pending row that opens within the hour ('row'): one line for each.
--- A row's xmax is the transaction that has locked or changed it last, and pg_locks has those that are not over. So nothing
--- is locked to find out, which would take rows from a claim.
+-- Returns one text per holder of the lock of all claims ('claims:pid'), or of a pending row that opens within the hour
+-- ('row:pid:id'). It takes no locks, because a claim would skip the locked rows: xmax is the transaction that has locked or
+-- changed a row last, and pg_locks contains the transactions that are not over.
 create function public.prebooking_lock_holders() returns text[]
 language sql volatile security invoker set search_path = '' as $$
   select array(
@@ -53,7 +53,7 @@ language sql volatile security invoker set search_path = '' as $$
     and p.status = 'pending' and p.available_at <= public.prebooking_clock() + interval '1 hour')
 $$;
 
--- The locks that are held for longer than any claim holds them, a second: {"rows", "row_pids", "claims_pid"}.
+-- Returns the locks that are held for more than a second, which is longer than any claim: {"rows", "row_pids", "claims_pid"}.
 create function public.prebooking_locks() returns jsonb
 language plpgsql volatile security invoker set search_path = '' as $$
 declare v_held text[] := public.prebooking_lock_holders();
@@ -71,18 +71,17 @@ begin
     from unnest(v_held) h);
 end $$;
 
--- What somebody has to know who wonders whether prebookings will be booked:
---   last_tick_at, sessions_at  when the two triggers called last
---   rows       pending ones; overdue: they could be called for longer than every row should take to its end once faults stop,
---              105 s;
---              bad_data: no venue system can read what the row asks for
---   overdue    how many of them there are for each venue system: it may be one that the deployment is not set up for
---   troubled   venues that the function could not reach, or that blocked it, with no clear answer since, while somebody waits
---   logins     how many stored logins have to be kept alive now, because a class opens within a day
---   no_login   who waits for a class that opens within a day, at a venue where a login books, and has none
---   other_key  rows that wait for a deployment with the key that sealed their logins
+-- Returns the health of the scheduler:
+--   last_tick_at, sessions_at  the last calls of the two triggers
+--   rows       the numbers of pending rows. overdue: they could have been called for more than 105 s, in which every row should
+--              end once faults stop. bad_data: the venue system cannot read their booking_data
+--   overdue    the number of overdue rows per venue system, because a deployment may not be set up for a system
+--   troubled   venues with pending rows that could not be reached, or blocked the function, without a clear answer since then
+--   logins     the number of stored logins that must be refreshed now, because a class opens within a day
+--   no_login   members without a login that is needed for a class that opens within a day
+--   other_key  the number of rows whose session only another deployment can decrypt
 --   locks      see prebooking_locks
---   claim_ms   what the last twenty runs that claimed within a day have spent on their slowest claim
+--   claim_ms   the durations of the slowest claims of the last twenty runs within a day
 create function public.prebooking_watch_v1()
 returns jsonb language plpgsql volatile security invoker set search_path = '' as $$
 declare t timestamptz := public.prebooking_clock();
@@ -107,7 +106,7 @@ end $$;
 create function public.prebooking_waiting(t timestamptz) returns jsonb
 language sql volatile security invoker set search_path = '' as $$
   with pending as materialized (
-    -- since: from when on the row could be called. Its back-off and its venue's pause are no delay of the trigger's.
+    -- since: the instant from which the row could be called. The back-off of the row and the pause of its venue do not count.
     select v.provider, p.maybe_sent, p.available_at <= t as is_due, coalesce(p.warning like 'bad_data:%', false) as bad_data,
            not v.enabled or coalesce(v.paused_until > t, false) as stopped,
            greatest(p.available_at, p.created_at, v.paused_until,
@@ -146,7 +145,7 @@ language sql volatile security invoker set search_path = '' as $$
   left join public.member_sessions s on s.venue_id = n.venue_id and s.user_email = n.user_email
 $$;
 
--- How it stands: what prebooking_watch_v1 answers, with what opens next and the figures.
+-- Returns the result of prebooking_watch_v1, with the next openings and the figures.
 create function public.prebooking_status_v1()
 returns jsonb language plpgsql volatile security invoker set search_path = '' as $$
 declare t timestamptz := public.prebooking_clock();
@@ -171,7 +170,8 @@ begin
           and fired_at >= t - interval '30 days' and created_at < available_at order by fired_at desc limit 60) l));
 end $$;
 
--- What a caller has here: {"now", "role", "functions": {name: may it execute this}}; what is not migrated is left out.
+-- Returns the caller's role, and whether it may execute each function: {"now", "role", "functions": {name: boolean}}.
+-- Functions that do not exist are left out.
 create function public.prebooking_doctor_v1(p_functions text[])
 returns jsonb language sql volatile security invoker set search_path = '' as $$
   select jsonb_build_object('now', public.prebooking_clock(), 'role', current_user,
