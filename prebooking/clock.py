@@ -140,15 +140,17 @@ class DatabaseTime:
         The newest is the one that was asked for last. An answer from before the clock was set may come after it.
         """
         new = DatabaseReading(at, asked, received)
-        agrees = self.at_least() <= new.at_most(self.clock) and new.at_least(self.clock) <= self.at_most()
-        if agrees:
+        if self.at_least() <= new.at_most(self.clock) and new.at_least(self.clock) <= self.at_most():
             self._readings = [*self._readings, new]
-        elif all(reading.asked.monotonic <= asked.monotonic for reading in self._readings):
+        elif self._is_newest(new):
             self._readings = [new]
         self._tightened.set()
         self._tightened = asyncio.Event()
         for listener in self._listeners:
             listener()
+
+    def _is_newest(self, new: DatabaseReading) -> bool:
+        return all(reading.asked.monotonic <= new.asked.monotonic for reading in self._readings)
 
     def on_tightened(self, listener: Callable[[], None]) -> None:
         """Call the listener after each further reading: what was planned by the old bounds may be due."""

@@ -128,11 +128,16 @@ async def call(
     except _StaleConnection:
         return STALE_CONNECTION
     except (httpx.HTTPError, httpx.StreamError, OSError) as exc:
-        return Outcome(Kind.UNSURE if first_byte.left else Kind.NOT_SENT, detail=type(exc).__name__)
+        return _without_answer(exc, sent=first_byte.left)
     except Exception as exc:
         if not first_byte.left:  # no fault of the venue's: the gate has refused, or the mistake is ours
             raise
-        return Outcome(Kind.UNSURE, detail=type(exc).__name__)  # an answer can break any parser
+        return _without_answer(exc, sent=True)  # an answer can break any parser
+
+
+def _without_answer(exc: Exception, *, sent: bool) -> Outcome:
+    """Return the outcome of a call without an answer: once the first byte was sent, the venue may have acted."""
+    return Outcome(Kind.UNSURE if sent else Kind.NOT_SENT, detail=type(exc).__name__)
 
 
 async def ask(

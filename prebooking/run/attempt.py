@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from prebooking.bookers import STALE_CONNECTION, Gate
 from prebooking.errors import BadBookingData, SendRefused
-from prebooking.model import COMPLETED, FAILED, Attempt, Kind, Outcome
+from prebooking.model import COMPLETED, Attempt, Kind, Outcome
 from prebooking.run.evidence import Evidence, proves
 from prebooking.run.rules import (
     blocks_only_this_row,
     in_doubt,
+    login_refusal_is_final,
     may_leave,
+    may_start,
+    refusal_if_not_booked,
+    refused_in_doubt,
     said_too_early_long_enough,
     tells_of_earlier_call,
     was_missing_before,
@@ -74,7 +78,7 @@ class BookingAttempt:
         )
         if missing.kind is Kind.BLOCKED:
             self._venue.stop("the venue blocks a login", missing, pause=BLOCKED_PAUSE)
-        if missing.kind is Kind.SESSION_EXPIRED and not self._row.maybe_sent:
+        if missing.kind is Kind.SESSION_EXPIRED and login_refusal_is_final(self._row):
             self._conclude(missing, Evidence.LOGIN)
         else:  # our own failure, or a row that was sent before: a missing login proves nothing about that call
             self._attempt.outcome = Outcome(Kind.CANNOT_TELL if self._row.maybe_sent else Kind.NOT_READY)
@@ -185,7 +189,7 @@ class BookingAttempt:
         venue, attempt = self._venue, self._attempt
         if venue.stopped:
             raise SendRefused("nothing more is sent to this venue in this run")
-        if venue.last_start.passed():
+        if not may_start(venue.last_start):
             raise SendRefused("there is no time left for an answer")
         if not may_leave(self._row, venue.time):
             raise SendRefused("it is not between the opening and the class's start")
@@ -223,9 +227,8 @@ class BookingAttempt:
         A refusal after an earlier call in doubt is not clear either: the class may be full because of our own booking.
         Only "booked" is final here, because the venue may still act on the call. "Not booked" is final after the lease.
         """
-        refused_in_doubt = in_doubt(self._row) and outcome.kind in FAILED
         evidence = Evidence.LOGIN if outcome.kind is Kind.SESSION_EXPIRED else Evidence.ANSWER
-        if outcome.kind is not Kind.UNSURE and not refused_in_doubt:
+        if outcome.kind is not Kind.UNSURE and not refused_in_doubt(self._row, outcome):
             self._conclude(outcome, evidence)
             return
         self._attempt.outcome = unsure = Outcome(
@@ -245,8 +248,8 @@ class BookingAttempt:
             self._conclude(found, Evidence.QUESTION)
         elif found.kind is Kind.BLOCKED:
             self._venue.stop("the venue blocks a question", found, pause=BLOCKED_PAUSE)
-        elif found.kind is Kind.NOT_BOOKED and refused_in_doubt:
-            self._conclude(outcome, evidence)
+        elif found.kind is Kind.NOT_BOOKED and (refusal := refusal_if_not_booked(self._row, outcome)):
+            self._conclude(refusal, evidence)
 
     async def _confirm(self, *, if_booked: Kind = Kind.RECONCILED) -> Outcome:
         """Ask the venue whether the member has the place."""

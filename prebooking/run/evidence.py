@@ -70,10 +70,15 @@ def status_of(result: RowResult) -> str:
     return "unsure" if stays_leased else "released"
 
 
+def verdict_after_call(kind: Kind) -> Verdict:
+    """Return the note about a row with a call of this outcome. Without a clear answer the row stays unsure."""
+    return _AFTER_A_CALL.get(kind, Verdict.UNSURE)
+
+
 def sent(result: RowResult) -> Sent | None:
     """Return what the end of the run notes about an unsettled row. Return None if the row is released unchanged."""
     kind = result.outcome.kind if result.outcome else Kind.UNSURE
-    verdict = _AFTER_A_CALL.get(kind, Verdict.UNSURE) if result.calls else _WITHOUT_A_CALL.get(kind)
+    verdict = verdict_after_call(kind) if result.calls else _WITHOUT_A_CALL.get(kind)
     if verdict is None or not isinstance(result, Attempt):
         return None
     if_not_booked = result.outcome.if_not_booked if result.outcome and verdict is Verdict.UNSURE else None

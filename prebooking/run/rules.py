@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from prebooking.clock import DatabaseTime
-from prebooking.model import COMPLETED, Kind, Outcome, Prebooking
+from prebooking.clock import DatabaseTime, Deadline
+from prebooking.model import COMPLETED, FAILED, Kind, Outcome, Prebooking
 
 EARLY_TIME = timedelta(minutes=15)  # after this time of "too early" answers the opening must be wrong
 MISSING_TIME = timedelta(minutes=1)  # between two lists without the class, until the class is gone
@@ -19,6 +19,29 @@ def in_doubt(row: Prebooking) -> bool:
 def may_leave(row: Prebooking, time: DatabaseTime) -> bool:
     """Return whether the database's clock is certainly between the row's opening and its end."""
     return row.available_at <= time.at_least() <= time.at_most() < row.expires_at
+
+
+def may_start(last_start: Deadline) -> bool:
+    """Return whether the time that is left is enough for an answer of the venue."""
+    return not last_start.passed()
+
+
+def login_refusal_is_final(row: Prebooking) -> bool:
+    """Return whether a refused login ends the row. It proves nothing about a call that may have been sent."""
+    return not row.maybe_sent
+
+
+def refused_in_doubt(row: Prebooking, outcome: Outcome) -> bool:
+    """Return whether the venue refused a row in doubt. The reason may be our own earlier booking."""
+    return in_doubt(row) and outcome.kind in FAILED
+
+
+def refusal_if_not_booked(row: Prebooking, outcome: Outcome) -> Outcome | None:
+    """Return the final outcome after a call if the venue, asked at once, does not have the booking.
+
+    That confirms a refusal in doubt. After an unsure call it proves nothing: the venue may still act on the call.
+    """
+    return outcome if refused_in_doubt(row, outcome) else None
 
 
 def tells_of_earlier_call(again: Outcome) -> bool:

@@ -48,12 +48,19 @@ class Slot:
         That is not before the opening, after the slots before this one, and one stagger after the last first byte.
         Slots of later openings are not waited for: what is due goes before what is held.
         """
-        queue = self._queue
-        await queue.time.sleep_until(self._row.available_at)
-        while (ahead := queue.ahead_of(self)) is not None:
+        await self._opened()
+        while (ahead := self._queue.ahead_of(self)) is not None:
             await ahead.over.wait()
-        queue.turn = self
-        await queue.clock.sleep_until(queue.sent_at + queue.stagger)
+        self._queue.turn = self
+        await self._staggered()
+
+    async def _opened(self) -> None:
+        """Return at the row's opening."""
+        await self._queue.time.sleep_until(self._row.available_at)
+
+    async def _staggered(self) -> None:
+        """Return one stagger after the last first byte of the venue."""
+        await self._queue.clock.sleep_until(self._queue.sent_at + self._queue.stagger)
 
     def sent(self) -> None:
         """Note that the first byte is sent now. The stagger of the next slot begins."""

@@ -1,174 +1,230 @@
-"""The guards in the function, and how each is taken away."""
+"""The guards in the function, each with the rule that is replaced to remove it."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+from prebooking.clock import Clock, DatabaseReading, DatabaseTime, Deadline, Reading
+from prebooking.model import FAILED, Kind, Outcome, Prebooking, Verdict
+from prebooking.run.evidence import _AFTER_A_CALL
 from tests.verification import scenarios
 from tests.verification.guard import Guard
-from tests.verification.mutation import InPython
+from tests.verification.mutation import Replaced
 
-CHECK, RESOLVE = (
-    "prebooking.run.attempt:BookingAttempt._check_and_mark_sent",
-    "prebooking.run.attempt:BookingAttempt._resolve",
-)
-MAY_LEAVE, ELAPSED = "prebooking.run.rules:may_leave", "prebooking.clock:Reading.elapsed"
-SLOT, TIGHTEN = "prebooking.run.slots:Slot.wait", "prebooking.clock:DatabaseTime.tighten"
+ELAPSED, MAY_LEAVE = "prebooking.clock:Reading.elapsed", "prebooking.run.rules:may_leave"
 
-_BOTH = "max(clock.monotonic() - self.monotonic, (clock.now() - self.wall).total_seconds())"
-_CONTRADICTION = InPython(MAY_LEAVE, "<= time.at_least() <= time.at_most() <", "<= time.at_least() <")
-_NO_HOLD = InPython(SLOT, "await queue.time.sleep_until(self._row.available_at)", "pass")
-TOO_EARLY_IS_FINAL = InPython(
-    "prebooking.run.attempt:BookingAttempt._conclude", "and said_too_early_long_enough(self._row, self._venue.time)", ""
-)
+
+def replaced(where: str) -> Callable[[Callable[..., Any]], Replaced]:
+    """Return a decorator that makes a replacement of this rule out of a function."""
+    return lambda by: Replaced(where, by)
+
+
+@replaced("prebooking.run.rules:in_doubt")
+def _never_in_doubt(row: Prebooking) -> bool:
+    return False
+
+
+@replaced("prebooking.run.evidence:verdict_after_call")
+def _unclear_is_released(kind: Kind) -> Verdict:
+    return _AFTER_A_CALL.get(kind, Verdict.LOGGED_OUT)
+
+
+@replaced("prebooking.run.scheduler:PrebookingScheduler._stagger_over")
+async def _settled_at_once(self: Any, sent_at: float | None) -> None:
+    pass
+
+
+@replaced("prebooking.run.rules:refused_in_doubt")
+def _refusals_are_clear(row: Prebooking, outcome: Outcome) -> bool:
+    return False
+
+
+@replaced("prebooking.run.rules:refusal_if_not_booked")
+def _unsure_is_refused(row: Prebooking, outcome: Outcome) -> Outcome | None:
+    return outcome if outcome.kind in FAILED else Outcome(Kind.REJECTED)
+
+
+@replaced("prebooking.run.rules:tells_of_earlier_call")
+def _every_answer_tells(again: Outcome) -> bool:
+    return True
+
+
+@replaced("prebooking.bookers.webhook.booker:_placed")
+def _every_success_is_a_booking(said: dict[str, Any] | None) -> Outcome:
+    return Outcome(Kind.BOOKED)
+
+
+@replaced("prebooking.bookers.call:_without_answer")
+def _never_sent(exc: Exception, *, sent: bool) -> Outcome:
+    return Outcome(Kind.NOT_SENT)
+
+
+@replaced("prebooking.run.rules:may_start")
+def _may_always_start(last_start: Deadline) -> bool:
+    return True
+
+
+@replaced(ELAPSED)
+def _by_the_monotonic_clock(self: Reading, clock: Clock) -> float:
+    return clock.monotonic() - self.monotonic
+
+
+@replaced(ELAPSED)
+def _by_the_wall_clock(self: Reading, clock: Clock) -> float:
+    return (clock.now() - self.wall).total_seconds()
+
+
+@replaced(MAY_LEAVE)
+def _by_the_lower_bound(row: Prebooking, time: DatabaseTime) -> bool:
+    return row.available_at <= time.at_least() < row.expires_at
+
+
+@replaced(MAY_LEAVE)
+def _also_after_expiry(row: Prebooking, time: DatabaseTime) -> bool:
+    return row.available_at <= time.at_least()
+
+
+@replaced(MAY_LEAVE)
+def _also_before_opening(row: Prebooking, time: DatabaseTime) -> bool:
+    return time.at_least() <= time.at_most() < row.expires_at
+
+
+@replaced("prebooking.run.slots:Slot._opened")
+async def _opened_at_once(self: Any) -> None:
+    pass
+
+
+@replaced("prebooking.clock:DatabaseReading.at_least")
+def _since_the_question(self: DatabaseReading, clock: Clock) -> datetime:
+    return self.at + timedelta(seconds=clock.monotonic() - self.asked.monotonic)
+
+
+@replaced("prebooking.clock:DatabaseReading.monotonic_at")
+def _monotonic_since_the_question(self: DatabaseReading, instant: datetime) -> float:
+    return self.asked.monotonic + (instant - self.at).total_seconds()
+
+
+@replaced("prebooking.clock:DatabaseTime._is_newest")
+def _first_reading_counts(self: DatabaseTime, new: DatabaseReading) -> bool:
+    return False
+
+
+@replaced("prebooking.clock:DatabaseTime._is_newest")
+def _last_answer_counts(self: DatabaseTime, new: DatabaseReading) -> bool:
+    return True
+
+
+@replaced("prebooking.run.slots:Slot._staggered")
+async def _no_stagger(self: Any) -> None:
+    pass
+
+
+@replaced("prebooking.run.slots:SlotQueue.ahead_of")
+def _nothing_ahead(self: Any, slot: Any) -> None:
+    pass
+
+
+@replaced("prebooking.run.rules:said_too_early_long_enough")
+def too_early_is_final(row: Prebooking, time: DatabaseTime) -> bool:
+    return True
+
+
+@replaced("prebooking.run.rules:login_refusal_is_final")
+def _every_login_refusal_is_final(row: Prebooking) -> bool:
+    return True
+
+
+@replaced("prebooking.bookers.aimharder.classes:_is_marked")
+def _no_mark_is_no_place(said: Any) -> bool:
+    return said.setdefault("bookState", None) is None or True
+
+
+@replaced("prebooking.bookers.aimharder.site:AimHarderSite.whoami")
+async def _login_never_checked(self: Any, session: Any, *, timeout: float) -> Outcome | None:  # noqa: ASYNC109 - the rule's
+    return None
+
 
 GUARDS_OF_PYTHON = (
     Guard(
         "the venue is asked before anything is sent again",
         scenarios.a_holder_dies_after_sending,
-        (InPython("prebooking.run.rules:in_doubt", "return row.maybe_sent and not", "return False and not"),),
+        (_never_in_doubt,),
     ),
-    Guard(
-        "an unclear answer leaves the row leased",
-        scenarios.a_call_is_cut_off,
-        (InPython("prebooking.run.evidence:sent", "get(kind, Verdict.UNSURE)", "get(kind, Verdict.LOGGED_OUT)"),),
-    ),
-    Guard(
-        "settling waits for the stagger",
-        scenarios.a_member_joins_right_after_a_call,
-        (InPython("prebooking.run.scheduler:PrebookingScheduler._stagger_over", "if sent_at is not None", "if False"),),
-    ),
+    Guard("an unclear answer leaves the row leased", scenarios.a_call_is_cut_off, (_unclear_is_released,)),
+    Guard("settling waits for the stagger", scenarios.a_member_joins_right_after_a_call, (_settled_at_once,)),
     Guard(
         "a refusal in doubt is confirmed",
         scenarios.a_class_is_full_because_of_the_first_call,
-        (InPython(RESOLVE, "= in_doubt(self._row) and outcome.kind in FAILED", "= False"),),
+        (_refusals_are_clear,),
     ),
-    Guard(
-        "no answer is no failure",
-        scenarios.a_venue_acts_after_its_gateway_gave_up,
-        (InPython(RESOLVE, "and refused_in_doubt:", "and (outcome := Outcome(Kind.REJECTED)):"),),
-    ),
+    Guard("no answer is no failure", scenarios.a_venue_acts_after_its_gateway_gave_up, (_unsure_is_refused,)),
     Guard(
         "a second call tells nothing of the first",
         scenarios.a_second_call_is_too_early_and_the_first_is_acted_on,
-        (InPython("prebooking.run.rules:tells_of_earlier_call", "return again.kind in COMPLETED", "return True"),),
+        (_every_answer_tells,),
     ),
-    Guard(
-        "a page is no booking",
-        scenarios.a_page_in_place_of_a_response,
-        (
-            InPython(
-                "prebooking.bookers.webhook.booker:classify",
-                "_placed(said) if said is not None",
-                "_placed(said or {}) if True",
-            ),
-        ),
-    ),
+    Guard("a page is no booking", scenarios.a_page_in_place_of_a_response, (_every_success_is_a_booking,)),
     Guard(
         "what has left was perhaps sent",
         scenarios.a_connection_breaks_after_the_venue_has_acted,
-        (
-            InPython(
-                "prebooking.bookers.call:call", "Kind.UNSURE if first_byte.left else Kind.NOT_SENT", "Kind.NOT_SENT"
-            ),
-        ),
+        (_never_sent,),
     ),
-    Guard(
-        "the clocks are looked at right before the first byte",
-        scenarios.frozen,
-        (InPython(CHECK, "if venue.last_start.passed():", "if False:"),),
-    ),
-    Guard(
-        "the wall clock is looked at",
-        scenarios.frozen_with_its_monotonic_clock,
-        (InPython(ELAPSED, _BOTH, "clock.monotonic() - self.monotonic"),),
-    ),
+    Guard("the clocks are looked at right before the first byte", scenarios.frozen, (_may_always_start,)),
+    Guard("the wall clock is looked at", scenarios.frozen_with_its_monotonic_clock, (_by_the_monotonic_clock,)),
     Guard(
         "the monotonic clock is looked at",
         scenarios.frozen_with_its_wall_clock,
-        (InPython(ELAPSED, _BOTH, "(clock.now() - self.wall).total_seconds()"),),
-        first=(_CONTRADICTION,),
+        (_by_the_wall_clock,),
+        first=(_by_the_lower_bound,),
     ),
     Guard(
         "clocks that contradict each other send nothing",
         scenarios.frozen_with_its_wall_clock,
-        (_CONTRADICTION,),
-        first=(InPython(ELAPSED, _BOTH, "(clock.now() - self.wall).total_seconds()"),),
+        (_by_the_lower_bound,),
+        first=(_by_the_wall_clock,),
     ),
     Guard(
         "nothing leaves after the expiry",
         scenarios.a_class_begins_while_its_row_is_queued,
-        (InPython(MAY_LEAVE, "<= time.at_least() <= time.at_most() < row.expires_at", "<= time.at_least()"),),
+        (_also_after_expiry,),
     ),
-    Guard(
-        "a row is held until its opening: its slot",
-        scenarios.a_trigger_is_early,
-        (_NO_HOLD,),
-    ),
+    Guard("a row is held until its opening: its slot", scenarios.a_trigger_is_early, (_opened_at_once,)),
     Guard(
         "a row is held until its opening: its first byte",
         scenarios.a_trigger_is_early_and_a_second_follows,
-        (InPython(MAY_LEAVE, "row.available_at <= time.at_least() <= ", "time.at_least() <= "),),
-        first=(_NO_HOLD,),
+        (_also_before_opening,),
+        first=(_opened_at_once,),
     ),
     Guard(
         "the database's time is known as a lower bound",
         scenarios.a_trigger_is_early_and_a_second_follows,
-        (InPython("prebooking.clock:DatabaseReading.at_least", "self.received.monotonic", "self.asked.monotonic"),),
-        first=(
-            InPython(
-                "prebooking.clock:DatabaseReading.monotonic_at", "self.received.monotonic", "self.asked.monotonic"
-            ),
-        ),
+        (_since_the_question,),
+        first=(_monotonic_since_the_question,),
     ),
     Guard(
         "a clock that was set back is believed",
         scenarios.the_clock_is_set_back_during_a_hold,
-        (InPython(TIGHTEN, "self._readings = [new]", "pass"),),
+        (_first_reading_counts,),
     ),
     Guard(
         "an answer from before the clock was set changes nothing",
         scenarios.an_answer_from_before_the_step_is_late,
-        (
-            InPython(
-                TIGHTEN, "elif all(reading.asked.monotonic <= asked.monotonic for reading in self._readings):", "else:"
-            ),
-        ),
+        (_last_answer_counts,),
     ),
-    Guard(
-        "a stagger lies between two calls",
-        scenarios.several_members_wait,
-        (InPython(SLOT, "queue.sent_at + queue.stagger", "queue.sent_at"),),
-    ),
-    Guard(
-        "a call waits for the one before it",
-        scenarios.the_first_connection_is_slow,
-        (InPython(SLOT, "while (ahead := queue.ahead_of(self)) is not None:", "while ahead := None:"),),
-    ),
-    Guard(
-        "too early is not final",
-        scenarios.a_venue_whose_clock_is_behind,
-        (TOO_EARLY_IS_FINAL,),
-    ),
+    Guard("a stagger lies between two calls", scenarios.several_members_wait, (_no_stagger,)),
+    Guard("a call waits for the one before it", scenarios.the_first_connection_is_slow, (_nothing_ahead,)),
+    Guard("too early is not final", scenarios.a_venue_whose_clock_is_behind, (too_early_is_final,)),
     Guard(
         "a login that is missing fails nothing in doubt",
         scenarios.a_member_is_logged_out_while_in_doubt,
-        (InPython("prebooking.run.attempt:BookingAttempt._prepared", "and not self._row.maybe_sent", ""),),
+        (_every_login_refusal_is_final,),
     ),
     Guard(
         "what a dead session is shown is no answer",
         scenarios.a_session_expires_while_its_row_is_in_doubt,
-        (
-            InPython(
-                "prebooking.bookers.aimharder.classes:_place",
-                'if "bookState" not in said:',
-                'if said.setdefault("bookState"):',
-            ),
-        ),
-        first=(
-            InPython(
-                "prebooking.bookers.aimharder.booker:AimHarderBooker.confirm",
-                "refusal = await self._site.whoami(session, timeout=timeout / 2)",
-                "refusal = None",
-            ),
-        ),
+        (_no_mark_is_no_place,),
+        first=(_login_never_checked,),
     ),
 )

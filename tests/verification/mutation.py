@@ -1,21 +1,18 @@
-"""Switching a guard off: the battery edits the code, in memory and in its own database; what it edits must be there.
+"""Removes a guard: replaces a rule of the function, edits a function of the database, or drops a trigger or constraint.
 
-An edit names a text that must occur exactly once in the source of a function, of Python's or of the database's. So a
-guard that is rewritten takes its edit with it, or the battery fails.
+An edit names a text that must occur exactly once in the source of a database function. So a guard that is rewritten
+takes its edit with it, or the battery fails.
 """
 
 from __future__ import annotations
-import __future__
 
 import importlib
-import inspect
 import re
-import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import reduce
-from types import FunctionType
+from inspect import iscoroutinefunction, signature
 from typing import Any, Literal, Protocol
 
 from prebooking.local.postgres import MIGRATIONS
@@ -36,27 +33,27 @@ def _edited(source: str, old: str, new: str, where: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class InPython:
-    """An edit of a function or method, as ``prebooking.run.attempt:BookingAttempt._conclude``."""
+class Replaced:
+    """A rule of the function, as ``prebooking.run.rules:in_doubt``, replaced by a function with the same parameters.
+
+    The replacement sees the names of the rule's module, not those of its own.
+    """
 
     where: str
-    old: str
-    new: str
+    by: Callable[..., Any]
 
     @contextmanager
     def applied(self, sim_database: SimDatabase) -> Iterator[None]:
-        """Do it for as long as the block lasts, wherever the function is known by whatever name."""
+        """Replace the rule while the block lasts, wherever it was imported."""
         module, _, path = self.where.partition(":")
-        function: Any = reduce(getattr, path.split("."), importlib.import_module(module))
-        source = _edited(textwrap.dedent(inspect.getsource(function)), self.old, self.new, self.where)
-        scratch: dict[str, FunctionType] = {}
-        flags = __future__.annotations.compiler_flag
-        exec(compile(source, self.where, "exec", flags), function.__globals__, scratch)  # noqa: S102 - our own text
-        original, function.__code__ = function.__code__, scratch[function.__name__].__code__
+        rule: Any = reduce(getattr, path.split("."), importlib.import_module(module))
+        assert list(signature(self.by).parameters) == list(signature(rule).parameters), self.where
+        assert iscoroutinefunction(self.by) == iscoroutinefunction(rule), self.where
+        original, rule.__code__ = rule.__code__, self.by.__code__
         try:
             yield
         finally:
-            function.__code__ = original
+            rule.__code__ = original
 
 
 @dataclass(frozen=True, slots=True)

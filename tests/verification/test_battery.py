@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
+from prebooking.model import Kind, Outcome
 from tests.verification import guards, prove, seeds, steps
-from tests.verification.guards_of_python import TOO_EARLY_IS_FINAL
+from tests.verification.guards_of_python import replaced, too_early_is_final
 from tests.verification.instance import LivelockError, run_instances
-from tests.verification.mutation import InPython, switched_off
+from tests.verification.mutation import InSql, Replaced, switched_off
 from tests.verification.part import Part, Result, Share, Size, faults, sample
 from tests.verification.seeds import run
 from tests.verification.sim_database import new_sim_database
@@ -31,7 +33,7 @@ def test_a_seed_is_the_same_story_every_time() -> None:
 
 
 def test_an_edit_whose_text_is_not_there_is_an_error() -> None:
-    edit = InPython("prebooking.run.rules:in_doubt", "what nobody wrote", "")
+    edit = InSql("finish_run_v1", "what nobody wrote", "")
     with (
         new_sim_database() as sim_database,
         pytest.raises(AssertionError, match="has 0 times"),
@@ -40,17 +42,27 @@ def test_an_edit_whose_text_is_not_there_is_an_error() -> None:
         pass
 
 
-GIVES_UP_IN_DOUBT = InPython(
-    "prebooking.run.attempt:BookingAttempt._end_if_not_booked", "row = self._row", "return Outcome(Kind.REJECTED)"
-)
+@replaced("prebooking.run.attempt:BookingAttempt._end_if_not_booked")
+def gives_up_in_doubt(self: Any) -> Outcome | None:
+    return Outcome(Kind.REJECTED)
 
 
-@pytest.mark.parametrize("edit", [GIVES_UP_IN_DOUBT, TOO_EARLY_IS_FINAL], ids=["in doubt", "too early"])
-def test_a_scheduler_that_gives_up_violates_an_invariant_within_a_few_seeds(edit: InPython) -> None:
+@pytest.mark.parametrize("edit", [gives_up_in_doubt, too_early_is_final], ids=["in doubt", "too early"])
+def test_a_scheduler_that_gives_up_violates_an_invariant_within_a_few_seeds(edit: Replaced) -> None:
     """I11: it books nobody twice and is never wrong about what the venue has, but people get no place."""
     with new_sim_database() as sim_database, switched_off(sim_database, [edit]):
         first = next(played for seed in range(20) if any((played := run(sim_database, seed)).violations.values()))
     assert first.violations["I11 booked, if it was possible"] != []
+
+
+def test_a_replacement_has_the_parameters_of_its_rule() -> None:
+    edit = Replaced("prebooking.run.rules:in_doubt", lambda: False)
+    with (
+        new_sim_database() as sim_database,
+        pytest.raises(AssertionError, match="rules:in_doubt"),
+        switched_off(sim_database, [edit]),
+    ):
+        pass
 
 
 def test_a_livelock_is_an_error_and_no_hang() -> None:

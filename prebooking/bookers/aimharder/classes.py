@@ -60,9 +60,14 @@ def read_class(said: Mapping[str, Any]) -> GymClass:
     )
 
 
+def _is_marked(said: Mapping[str, Any]) -> bool:
+    """Return whether the class says if the member has a place. It does not for a login that is over."""
+    return "bookState" in said
+
+
 def _place(said: Mapping[str, Any]) -> Kind:
     """Return the member's place. A mark together with a ``cancelledId`` is that of a cancelled booking."""
-    if "bookState" not in said:
+    if not _is_marked(said):
         return Kind.CANNOT_TELL
     mark = said["bookState"]
     if mark in (None, "") or is_set(said.get("cancelledId")):

@@ -53,7 +53,7 @@ def classify(reply: Reply) -> Outcome:
     """Return the meaning of the answer to a booking: the status decides, then the ``state`` in the body."""
     said = reply.json_object()
     if reply.status in (200, 201, 204):
-        return _placed(said) if said is not None else Outcome(Kind.UNSURE, detail="unreadable")
+        return _placed(said)
     if reply.status == httpx.codes.CONFLICT:
         return Outcome(Kind.ALREADY_BOOKED, _booking_id(said or {}))
     if reply.status == httpx.codes.TOO_EARLY:
@@ -76,11 +76,11 @@ def classify_state(reply: Reply) -> Outcome:
     return Outcome(Kind.CANNOT_TELL)
 
 
-def _placed(said: dict[str, Any]) -> Outcome:
-    state = said.get("state", Kind.BOOKED)
-    if state in (Kind.BOOKED, Kind.WAITLISTED):
-        return Outcome(Kind(state), _booking_id(said))
-    return Outcome(Kind.UNSURE, detail="unreadable")
+def _placed(said: dict[str, Any] | None) -> Outcome:
+    """Return the meaning of a success. Without a readable body, such as a page of a proxy, it is unsure."""
+    if said is None or (state := said.get("state", Kind.BOOKED)) not in (Kind.BOOKED, Kind.WAITLISTED):
+        return Outcome(Kind.UNSURE, detail="unreadable")
+    return Outcome(Kind(state), _booking_id(said))
 
 
 def _refused(status: int, said: dict[str, Any]) -> Outcome:

@@ -15,7 +15,7 @@ BEFORE_A_CALL = mutants(
     ),
     ("if missing.kind is Kind.BLOCKED:", "if False:", "attempt::a_venue_that_blocks_a_login_is_paused"),
     (
-        "if missing.kind is Kind.SESSION_EXPIRED and not self._row.maybe_sent:",
+        "if missing.kind is Kind.SESSION_EXPIRED and login_refusal_is_final(self._row):",
         "if missing.kind is Kind.SESSION_EXPIRED:",
         "attempt_ends::a_row_in_doubt_does_not_fail_because_its_login_is_over",
     ),
@@ -86,7 +86,7 @@ THE_CALL = mutants(
         "firing::a_blocking_venue_is_paused_and_its_other_rows_released",
     ),
     (
-        "if venue.last_start.passed():",
+        "if not may_start(venue.last_start):",
         "if False:",
         "doubt::an_instance_that_was_frozen_sends_nothing_afterwards",
     ),
@@ -161,12 +161,12 @@ AFTER_THE_ANSWER = mutants(
         "attempt_ends::a_row_whose_login_cannot_be_renewed_is_released",
     ),
     (
-        "refused_in_doubt = in_doubt(self._row) and outcome.kind in FAILED",
-        "refused_in_doubt = False",
+        "if outcome.kind is not Kind.UNSURE and not refused_in_doubt(self._row, outcome):",
+        "if outcome.kind is not Kind.UNSURE:",
         "doubt::a_refusal_of_a_row_in_doubt_is_confirmed_first",
     ),
     (
-        "elif found.kind is Kind.NOT_BOOKED and refused_in_doubt:",
+        "elif found.kind is Kind.NOT_BOOKED and (refusal := refusal_if_not_booked(self._row, outcome)):",
         "elif False:",
         "doubt::a_confirmed_refusal_of_a_row_in_doubt_is_final",
     ),

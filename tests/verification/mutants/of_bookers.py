@@ -6,8 +6,8 @@ from tests.verification.mutants.mutant import Mutant, mutants
 
 OF_CALLS = mutants(
     "prebooking/bookers/call.py",
-    ("Kind.UNSURE if first_byte.left else Kind.NOT_SENT", "Kind.NOT_SENT", "call"),
-    ("Kind.UNSURE if first_byte.left else Kind.NOT_SENT", "Kind.UNSURE", "call::a_refused_connection_sends_nothing"),
+    ("Kind.UNSURE if sent else Kind.NOT_SENT", "Kind.NOT_SENT", "call"),
+    ("Kind.UNSURE if sent else Kind.NOT_SENT", "Kind.UNSURE", "call::a_refused_connection_sends_nothing"),
     ("            self.left = True\n", "", "call"),
     (
         "if said.done() or self._age() > FRESH:",
@@ -71,7 +71,7 @@ OF_WEBHOOKS = mutants(
     ("if reply.status == httpx.codes.TOO_EARLY:", "if False:", "unit/webhook"),
     ("403, 404, 405, 407", "403, 405, 407", "unit/webhook"),
     (" and reply.status != httpx.codes.REQUEST_TIMEOUT", "", "unit/webhook"),
-    ("_placed(said) if said is not None else", "_placed(said or {}) if True else", "unit/webhook"),
+    ("if said is None or (state := said.get(", "if (state := (said or {}).get(", "unit/webhook"),
     ("if reply.status == httpx.codes.OK and state in", "if state in", "unit/webhook"),
     ('"Idempotency-Key": str(row.id)', '"Idempotency-Key": str(row.venue.id)', "unit/webhook_request"),
     ("{1,100}", "{1,101}", "unit/webhook"),

@@ -174,7 +174,7 @@ OF_WAITING: list[Mutant] = [
     *mutants(
         "prebooking/run/slots.py",
         (
-            "        queue.turn = self\n",
+            "        self._queue.turn = self\n",
             "",
             "preparing::a_row_confirmed_while_others_wait_keeps_their_stagger",
         ),
