@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
-from contextlib import asynccontextmanager
-from datetime import timedelta
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
@@ -26,12 +27,16 @@ from prebooking.log import Log
 from prebooking.model import Summary, Venue
 from prebooking.settings import Settings
 from tests.support.calls import prebooking
-from tests.support.database import Database, set_clock
+from tests.support.database import Connection, Database, set_clock
 from tests.support.doubles import EPOCH, VirtualClock, run_virtual
 from tests.support.factories import add_prebooking, add_venue
 
 T = TypeVar("T")
 BookerT = TypeVar("BookerT", bound=Booker)
+
+# status and outcome of a row
+PENDING, BOOKED, RECONCILED = ("pending", None), ("completed", "booked"), ("completed", "reconciled")
+CLAIM, FINISH = "claim_due_prebookings_v1", "finish_run_v1"
 
 ENVIRONMENT = {
     "CRON_SECRET": "the-secret-of-the-cron",
@@ -176,9 +181,43 @@ class World:
         query = "select status, outcome from public.prebookings where id = %s"
         return [self.connection.execute(query, [row]).fetchone() or ("gone", None) for row in rows]
 
+    def held(self, rows: Iterable[UUID]) -> list[UUID | None]:
+        """Return which invocation holds each row."""
+        return [self.row(row)["claimed_by"] for row in rows]
+
+    def paused_until(self, venue: UUID | None = None) -> datetime | None:
+        """Return until when a venue is paused; without a venue, until when the only one is."""
+        query = "select paused_until from public.venues where id = coalesce(%s, id)"
+        [(until,)] = self.connection.execute(query, [venue]).fetchall()
+        return until  # type: ignore[no-any-return]
+
+    @contextmanager
+    def locked(self, *rows: UUID) -> Iterator[None]:
+        """Lock rows in a transaction of another session."""
+        other = self.database.connect()
+        with other.transaction():
+            other.execute("select from public.prebookings where id = any (%s) for update", [list(rows)])
+            yield
+
+    def other_session(self, *functions: str) -> Connection:
+        """Return another session's connection; these functions then wait only 10 ms for a lock that it holds."""
+        other = self.database.connect()
+        for function in functions:
+            other.execute(f"alter function public.{function} set lock_timeout = '10ms'".encode())
+        return other
+
+    def called(self) -> list[UUID]:
+        """Return the rows in the order in which their first calls arrived at the venue."""
+        return [UUID(arrival.prebooking_id) for arrival in self.twin.ledger.first_calls()]
+
     def sent(self) -> list[float]:
         """Return when the first call for each row arrived at the venue, in seconds since the epoch."""
         return [(arrival.at - EPOCH).total_seconds() for arrival in self.twin.ledger.first_calls()]
+
+
+def gaps(instants: Sequence[float]) -> list[float]:
+    """Return the differences between successive instants."""
+    return [later - earlier for earlier, later in pairwise(instants)]
 
 
 async def minutes(world: World, runs: int) -> None:

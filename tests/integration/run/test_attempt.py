@@ -1,10 +1,9 @@
-"""One row's life, where no other test looked: each of these fails if one line of the core is taken away."""
+"""One row from its claim to its result: the cases that no other file covers."""
 
 from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
-from itertools import pairwise
 
 import pytest
 
@@ -14,13 +13,11 @@ from prebooking.model import Kind, Outcome, Prebooking
 from tests.support.bookers import ScriptedBooker
 from tests.support.doubles import EPOCH
 from tests.support.factories import add_venue
-from tests.support.world import World
-
-BOOKED = ("completed", "booked")
+from tests.support.world import BOOKED, CLAIM, FINISH, World, gaps
 
 
 class Script(ScriptedBooker):
-    """Answers calls one after the other, each after its seconds; the last answer stays."""
+    """Returns one answer per call, each after its delay in seconds; the last one is repeated."""
 
     def __init__(self, *answers: tuple[float, Outcome]) -> None:
         super().__init__()
@@ -37,7 +34,7 @@ class Script(ScriptedBooker):
 
 
 def test_a_running_call_is_not_released_when_another_row_is_blocked(world: World) -> None:
-    """I1: given back, it would be sent again by the next run."""
+    """I1: the next run would send a released row again."""
     slow, blocked, *_ = world.opening(4)
     world.twin.script(slow, CallPlan(delay_before=7.0))
     world.twin.script(blocked, CallPlan(acts=False, answer=TwinReply(403)))
@@ -82,11 +79,11 @@ def test_a_call_is_connected_before_its_opening(world: World) -> None:
 
 
 def test_a_slow_claim_does_not_delay_the_first_byte(world: World) -> None:
-    """While the row is held, quicker answers say more exactly when the database's clock reaches the opening."""
+    """While the row is held, faster answers tell more exactly when the database's clock reaches the opening."""
     world.opening(1, at=2.5)
 
     def travels(called: str) -> str:
-        world.wire.back = 0.2 if called == "claim_due_prebookings_v1" else 0.01
+        world.wire.back = 0.2 if called == CLAIM else 0.01
         return ""
 
     world.wire.loses = travels
@@ -99,8 +96,7 @@ def test_due_rows_are_sent_before_held_rows(world: World) -> None:
     [cleared] = world.opening(1, at=-1, venue=venue, maybe_sent=True)
     held = world.opening(5, at=0.9, venue=venue)
     world.run(world.invoke(LEAD_SECONDS="1"))
-    order = [arrival.prebooking_id for arrival in world.twin.ledger.first_calls()]
-    assert order == [str(row) for row in (cleared, *held)]
+    assert world.called() == [cleared, *held]
     assert world.sent()[0] < 0.2
 
 
@@ -109,8 +105,7 @@ def test_rows_with_setbacks_are_sent_before_held_rows(world: World) -> None:
     held = world.opening(3, at=0.9, venue=venue)
     [behind] = world.opening(1, at=-60, venue=venue, setbacks=1, retry_after=EPOCH - timedelta(seconds=1))
     world.run(world.invoke(LEAD_SECONDS="1"))
-    order = [arrival.prebooking_id for arrival in world.twin.ledger.first_calls()]
-    assert order == [str(row) for row in (behind, *held)]
+    assert world.called() == [behind, *held]
 
 
 def test_a_row_records_when_it_was_sent_and_answered(world: World) -> None:
@@ -180,7 +175,7 @@ def test_a_venue_that_blocks_a_login_is_paused(world: World) -> None:
     world.run(world.invoke())
     paused = world.connection.execute("select paused_until > %s from venues", [EPOCH + timedelta(minutes=4)])
     assert paused.fetchone() == (True,)
-    assert [world.row(row)["claimed_by"] for row in rows] == [None] * 5
+    assert world.held(rows) == [None] * 5
 
 
 def test_a_stale_connection_is_replaced_at_once(world: World) -> None:
@@ -189,7 +184,7 @@ def test_a_stale_connection_is_replaced_at_once(world: World) -> None:
     summary = world.run(world.invoke())
     assert world.ends([row]) == [BOOKED]
     assert summary.lateness_ms["max"] is not None
-    assert summary.lateness_ms["max"] < 90, "no pause comes before a try that replaces a stale connection"
+    assert summary.lateness_ms["max"] < 90, "a stale connection is replaced without a pause"
 
 
 def test_expired_rows_take_no_slot(world: World) -> None:
@@ -202,7 +197,7 @@ def test_expired_rows_take_no_slot(world: World) -> None:
 
 
 def test_the_stagger_also_holds_between_two_invocations(world: World) -> None:
-    """I6, between invocations: the first run's row is given back, not settled."""
+    """I6 between invocations: the first run releases its row and does not settle it."""
     world.wire.there = world.wire.back = 0.001
     venue = add_venue(world.connection)
     sent: list[float] = []
@@ -217,7 +212,7 @@ def test_the_stagger_also_holds_between_two_invocations(world: World) -> None:
     world.opening(1, venue=venue)
 
     async def chase() -> None:
-        run = asyncio.create_task(world.invoke(guard=2.3))  # no time for a second claim: it leaves the row to others
+        run = asyncio.create_task(world.invoke(guard=2.3))  # has no time for a second claim
         await asyncio.sleep(0.0015)
         world.opening(1, venue=venue)
         while not run.done():
@@ -225,7 +220,7 @@ def test_the_stagger_also_holds_between_two_invocations(world: World) -> None:
 
     world.run(chase())
     assert len(sent) >= 2
-    assert min(later - earlier for earlier, later in pairwise(sent)) >= 0.05 - 1e-9
+    assert min(gaps(sent)) >= 0.05 - 1e-9
 
 
 def test_a_delayed_claim_leases_nothing_to_a_closed_run(world: World) -> None:
@@ -238,5 +233,5 @@ def test_a_delayed_claim_leases_nothing_to_a_closed_run(world: World) -> None:
 
     world.wire.loses = loses
     world.run(world.invoke(LEAD_SECONDS="0"))
-    assert tries[-1] == "finish_run_v1", "a run whose first try went unanswered is closed, although it got nothing"
+    assert tries[-1] == FINISH, "a run whose first claim was lost is closed, although it holds no row"
     assert world.row(rows[0])["claimed_by"] is None

@@ -16,7 +16,7 @@ from tests.support.boxes import Gym
 from tests.support.database import Database
 from tests.support.doubles import EPOCH
 from tests.support.factories import add_venue
-from tests.support.world import World
+from tests.support.world import BOOKED, PENDING, World
 
 
 @pytest.mark.parametrize("clear", [Kind.TOO_EARLY, Kind.SESSION_EXPIRED])
@@ -60,14 +60,14 @@ def test_a_row_in_doubt_does_not_fail_because_its_login_is_over(database: Databa
     gym.connection.execute("update public.prebookings set maybe_sent = true where true")
     gym.connection.execute("update public.member_sessions set expired_at = refreshed_at where true")
     summary = gym.world.run(gym.invoke())
-    assert gym.world.ends([row]) == [("pending", None)]
+    assert gym.world.ends([row]) == [PENDING]
     assert gym.world.row(row)["maybe_sent"]
     assert summary.outcomes == {"cannot_tell": 1}
 
 
 @pytest.mark.parametrize(
     ("blocks", "attempts", "end"),
-    [(3, 3, ("failed", "rejected")), (3, 4, ("pending", None)), (2, 2, ("pending", None))],
+    [(3, 3, ("failed", "rejected")), (3, 4, PENDING), (2, 2, PENDING)],
 )
 def test_a_row_is_rejected_without_confirmation_only_if_each_of_its_calls_was_blocked(
     world: World, blocks: int, attempts: int, end: tuple[str, str | None]
@@ -85,7 +85,7 @@ def test_an_idempotent_venue_gets_a_row_in_doubt_again_without_a_question(world:
     world.twin.can_tell = False
     [row] = world.opening(1, venue=add_venue(world.connection, idempotent=True), maybe_sent=True)
     world.run(world.invoke())
-    assert world.ends([row]) == [("completed", "booked")]
+    assert world.ends([row]) == [BOOKED]
     assert world.twin.ledger.arrivals("GET") == []
 
 
@@ -115,7 +115,7 @@ def test_an_unsendable_row_fails_only_if_it_was_never_sent(world: World) -> None
 
     world.use(Unbuildable())
     world.run(world.invoke())
-    assert world.ends(rows) == [("pending", None), ("failed", "bad_data")]
+    assert world.ends(rows) == [PENDING, ("failed", "bad_data")]
 
 
 def test_attempts_count_the_calls_of_all_runs(world: World) -> None:

@@ -1,73 +1,60 @@
-"""What a venue that blocks us costs: the venue is left alone, unless it books others and blocks one row only."""
+"""A venue that blocks a call is paused, unless it books others and blocks one row only."""
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
 
-from prebooking.local.venue.twin import Arrival, CallPlan, Protection, TwinReply
+from prebooking.local.venue.twin import CallPlan, Protection, TwinReply
 from tests.support.doubles import EPOCH
 from tests.support.factories import add_venue
-from tests.support.world import World
+from tests.support.world import BOOKED, PENDING, World
 
-BOOKED = ("completed", "booked")
 BLOCK = CallPlan(acts=False, answer=TwinReply(403))
 
 
-def paused_until(world: World, venue: UUID) -> datetime | None:
-    query = "select paused_until from public.venues where id = %s"
-    (until,) = world.connection.execute(query, [venue]).fetchone() or (None,)
-    return until
+def block_calls_of(world: World, row: UUID) -> None:
+    """Let the venue block the calls of one row."""
+    world.twin.plan = lambda call: BLOCK if call.method == "POST" and call.prebooking_id == str(row) else CallPlan()
 
 
-def blocks(world: World, row: UUID) -> None:
-    """Let the venue block one row's calls."""
-
-    def plan(arrival: Arrival) -> CallPlan:
-        return BLOCK if arrival.method == "POST" and arrival.prebooking_id == str(row) else CallPlan()
-
-    world.twin.plan = plan
+def blocked_before(times: int, attempts: int | None = None) -> dict[str, Any]:
+    """Return the columns of a row that was blocked before."""
+    blocked_at = EPOCH - timedelta(minutes=5)
+    return {"maybe_sent": True, "blocks": times, "blocked_at": blocked_at, "attempts": attempts or times}
 
 
-def test_a_repeated_block_pauses_a_venue_only_if_it_books_no_other_row(world: World) -> None:
+@pytest.mark.parametrize("others", [0, 2])
+def test_a_repeated_block_pauses_a_venue_only_if_it_books_no_other_row(world: World, others: int) -> None:
     venue = add_venue(world.connection)
-    others = world.opening(2, venue=venue)
-    before: dict[str, Any] = {"blocks": 1, "blocked_at": EPOCH - timedelta(minutes=5), "attempts": 1}
-    [row] = world.opening(1, at=-600, venue=venue, maybe_sent=True, **before)
-    blocks(world, row)
+    rows = world.opening(others, venue=venue)
+    [row] = world.opening(1, at=-600, venue=venue, **blocked_before(1))
+    block_calls_of(world, row)
     world.run(world.invoke())
-    assert world.ends(others) == [BOOKED] * 2
-    assert (world.row(row)["blocks"], paused_until(world, venue)) == (2, None)
-
-
-def test_a_repeated_block_pauses_a_venue_that_books_no_other_row(world: World) -> None:
-    venue = add_venue(world.connection)
-    before: dict[str, Any] = {"blocks": 1, "blocked_at": EPOCH - timedelta(minutes=5), "attempts": 1}
-    [row] = world.opening(1, at=-600, venue=venue, maybe_sent=True, **before)
-    blocks(world, row)
-    world.run(world.invoke())
-    assert paused_until(world, venue) is not None
+    assert world.ends(rows) == [BOOKED] * others
+    assert world.row(row)["blocks"] == (2 if others else 1)
+    assert (world.paused_until(venue) is None) is (others > 0)
 
 
 def test_a_first_block_pauses_a_venue_that_books_other_rows(world: World) -> None:
     venue = add_venue(world.connection)
     *others, row = world.opening(5, venue=venue)
-    blocks(world, row)
+    block_calls_of(world, row)
     world.run(world.invoke())
     assert world.ends(others) == [BOOKED] * 4
-    assert paused_until(world, venue) is not None
+    assert world.paused_until(venue) is not None
 
 
 @pytest.mark.parametrize(
     ("idempotent", "refused", "attempts", "end"),
     [
         (True, 2, 2, ("failed", "rejected")),
-        (True, 2, 3, ("pending", None)),
-        (True, 1, 1, ("pending", None)),
-        (False, 2, 2, ("pending", None)),
+        (True, 2, 3, PENDING),
+        (True, 1, 1, PENDING),
+        (False, 2, 2, PENDING),
     ],
 )
 def test_a_third_block_ends_a_row_without_a_question_only_at_idempotent_venues(
@@ -76,9 +63,8 @@ def test_a_third_block_ends_a_row_without_a_question_only_at_idempotent_venues(
     world.twin.protection = Protection.IDEMPOTENT if idempotent else Protection.DUPLICATES
     venue = add_venue(world.connection, idempotent=idempotent)
     world.opening(2, venue=venue)
-    before: dict[str, Any] = {"blocks": refused, "blocked_at": EPOCH - timedelta(minutes=5), "attempts": attempts}
-    [row] = world.opening(1, at=-600, venue=venue, maybe_sent=True, **before)
-    blocks(world, row)
+    [row] = world.opening(1, at=-600, venue=venue, **blocked_before(refused, attempts))
+    block_calls_of(world, row)
     world.run(world.invoke())
     assert world.ends([row]) == [end]
 
@@ -88,13 +74,13 @@ def test_a_blocked_confirmation_pauses_the_venue(world: World) -> None:
     [row] = world.opening(1, venue=venue)
     world.twin.plan = lambda arrival: CallPlan(acts=False, answer=TwinReply(502 if arrival.method == "POST" else 429))
     world.run(world.invoke())
-    assert world.ends([row]) == [("pending", None)]
-    assert paused_until(world, venue) is not None
+    assert world.ends([row]) == [PENDING]
+    assert world.paused_until(venue) is not None
 
 
 @pytest.mark.parametrize("status", [403, 429])
 def test_a_blocked_second_call_to_an_idempotent_venue_pauses_it(world: World, status: int) -> None:
-    """Where a key books once, the venue is asked by sending the same key again."""
+    """An idempotent venue gets the same key again instead of a question."""
     world.twin.protection = Protection.IDEMPOTENT
     venue = add_venue(world.connection, idempotent=True)
     [row] = world.opening(1, venue=venue)
@@ -102,4 +88,4 @@ def test_a_blocked_second_call_to_an_idempotent_venue_pauses_it(world: World, st
     world.twin.script(row, *refused)
     summary = world.run(world.invoke())
     assert (summary.outcomes, world.row(row)["claimed_by"]) == ({"blocked": 1}, summary.instance_id)
-    assert paused_until(world, venue) is not None
+    assert world.paused_until(venue) is not None

@@ -1,4 +1,4 @@
-"""The gym changes a class at AimHarder while a member's call is in doubt: the row ends after a second look."""
+"""A class that changes at AimHarder while a call is in doubt: the row ends after a second look."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from prebooking.local.venue.aimharder import BOOKINGS
 from prebooking.local.venue.twin import DROP, CallPlan, VenueTwin
 from tests.support.boxes import Gym
 from tests.support.database import Database
-from tests.support.world import World
+from tests.support.world import PENDING, World
 
 Change = Callable[[VenueTwin, str], None]
 
@@ -38,17 +38,10 @@ def gym(database: Database) -> Gym:
 
 
 async def cut_off_then(change: Change, gym: Gym, email: str, class_id: str) -> None:
-    """Lose the first call before the box acts on it, then change the class."""
+    """Lose the first call before the box handles it, then change the class."""
     gym.twin.script(email, CallPlan(acts=False, answer=DROP))
     await gym.invoke()
     change(gym.twin, class_id)
-
-
-async def minutes(gym: Gym, runs: int) -> None:
-    """Trigger once a minute."""
-    for _ in range(runs):
-        await asyncio.sleep(60)
-        await gym.invoke()
 
 
 @pytest.mark.parametrize("change", CHANGES)
@@ -58,14 +51,15 @@ def test_a_changed_class_is_gone_after_a_second_look(gym: Gym, change: Change) -
 
     async def steps() -> int:
         await cut_off_then(change, gym, email, class_id)
-        await minutes(gym, 1)
-        assert gym.world.ends([row]) == [("pending", None)], "one look at a list proves nothing"
-        await minutes(gym, 4)
+        await asyncio.sleep(60)
+        await gym.invoke_each_minute(1)
+        assert gym.world.ends([row]) == [PENDING], "one look at the timetable is no proof"
+        await gym.invoke_each_minute(4)
         asked = len(gym.calls(BOOKINGS))
-        await minutes(gym, 3)
+        await gym.invoke_each_minute(3)
         return len(gym.calls(BOOKINGS)) - asked
 
-    assert gym.world.run(steps()) == 0, "nothing is asked once the row has ended"
+    assert gym.world.run(steps()) == 0, "the venue is not asked after the row has ended"
     assert gym.world.ends([row]) == [("failed", "class_gone")]
     assert gym.twin.ledger.bookings() == []
 
@@ -78,8 +72,9 @@ def test_a_timetable_read_without_a_login_makes_no_class_gone(gym: Gym, change: 
     async def steps() -> None:
         await cut_off_then(change, gym, email, class_id)
         gym.twin.members.log_out(email)
-        await minutes(gym, 8)
+        await asyncio.sleep(60)
+        await gym.invoke_each_minute(8)
 
     gym.world.run(steps())
-    assert gym.world.ends([row]) == [("pending", None)]
+    assert gym.world.ends([row]) == [PENDING]
     assert len(gym.calls(BOOKINGS)) <= 8

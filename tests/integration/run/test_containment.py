@@ -1,4 +1,4 @@
-"""Whatever goes wrong at one venue stays there: the others are booked on time, and the answer is 500."""
+"""An exception, a hang or a cancellation at one venue does not affect the others, and the run fails."""
 
 from __future__ import annotations
 
@@ -14,14 +14,13 @@ from prebooking.bookers import Booker, Gate, OpenBooker
 from prebooking.model import Outcome, Prebooking, Summary, Venue
 from tests.support.bookers import ScriptedBooker
 from tests.support.factories import add_venue
-from tests.support.world import World
+from tests.support.world import BOOKED, CLAIM, FINISH, World
 
-BOOKED = ("completed", "booked")
 SECRET = "canary-of-an-exception"
 
 
-class Unforeseen(Exception):
-    """What no booker says it raises."""
+class UnexpectedError(Exception):
+    """An exception that a booker does not declare."""
 
 
 class RaisingBooker:
@@ -32,30 +31,30 @@ class RaisingBooker:
         self.most_calls = booker.most_calls
 
     def is_ready(self, row: Prebooking) -> bool:
-        self._strike("is_ready")
+        self._raise_at("is_ready")
         return self._at != "prepare" and self._booker.is_ready(row)
 
     async def prepare(self, row: Prebooking, *, timeout: float, renew: bool = False) -> Outcome | None:  # noqa: ASYNC109 - see Booker
-        self._strike("prepare")
+        self._raise_at("prepare")
         return await self._booker.prepare(row, timeout=timeout, renew=renew)
 
     async def book(self, row: Prebooking, *, timeout: float, gate: Gate) -> Outcome:  # noqa: ASYNC109 - see Booker
-        self._strike("book")
+        self._raise_at("book")
         outcome = await self._booker.book(row, timeout=timeout, gate=gate)
-        self._strike("book, after the call")
+        self._raise_at("book, after the call")
         return outcome
 
     async def confirm(self, row: Prebooking, *, timeout: float) -> Outcome:  # noqa: ASYNC109 - see Booker
-        self._strike("confirm")
+        self._raise_at("confirm")
         return await self._booker.confirm(row, timeout=timeout)
 
-    def _strike(self, call: str) -> None:
+    def _raise_at(self, call: str) -> None:
         if call == self._at:
             raise self._raised
 
 
-def faulty_at(venue_id: UUID, at: str, raised: BaseException) -> Callable[[OpenBooker], OpenBooker]:
-    """Return what replaces a way to open bookers, so that one venue's raises at a kind of call."""
+def raising_at(venue_id: UUID, at: str, raised: BaseException) -> Callable[[OpenBooker], OpenBooker]:
+    """Replace the opener, so that the booker of one venue raises at this kind of call."""
 
     def replace(opens: OpenBooker) -> OpenBooker:
         @asynccontextmanager
@@ -79,7 +78,7 @@ def faulty_at(venue_id: UUID, at: str, raised: BaseException) -> Callable[[OpenB
 CALLS = ["open", "is_ready", "prepare", "book", "book, after the call", "confirm", "close"]
 
 
-@pytest.mark.parametrize("raised", [Unforeseen(SECRET), asyncio.CancelledError(SECRET), TimeoutError(SECRET)])
+@pytest.mark.parametrize("raised", [UnexpectedError(SECRET), asyncio.CancelledError(SECRET), TimeoutError(SECRET)])
 @pytest.mark.parametrize("at", CALLS)
 def test_an_exception_of_one_booker_does_not_affect_other_venues(
     world: World,
@@ -91,7 +90,7 @@ def test_an_exception_of_one_booker_does_not_affect_other_venues(
     doubtful = at == "confirm"
     bad_rows = world.opening(3, venue=bad, at=-1, maybe_sent=doubtful)
     good_rows = world.opening(3, venue=good)
-    world.replace_opener = faulty_at(bad, at, raised)
+    world.replace_opener = raising_at(bad, at, raised)
     summary = world.run(world.invoke())
     assert world.ends(good_rows) == [BOOKED] * 3
     assert world.sent()[0] < 0.2
@@ -104,7 +103,7 @@ def test_an_exception_of_one_booker_does_not_affect_other_venues(
 
 
 class Stubborn(RaisingBooker):
-    """A booker that at one kind of call goes on for a minute, although it is cancelled."""
+    """A booker whose calls of one kind take a minute and ignore cancellation."""
 
     async def book(self, row: Prebooking, *, timeout: float, gate: Gate) -> Outcome:  # noqa: ASYNC109 - see Booker
         outcome = await super().book(row, timeout=timeout, gate=gate)
@@ -115,12 +114,12 @@ class Stubborn(RaisingBooker):
         await go_on(self._at == "confirm")
         return await super().confirm(row, timeout=timeout)
 
-    def _strike(self, call: str) -> None:
+    def _raise_at(self, call: str) -> None:
         """Raise nothing."""
 
 
 async def go_on(is_here: bool = True, *, seconds: float = 60) -> None:  # noqa: FBT001, FBT002 - the only argument but one
-    """Wait so long, whoever cancels it."""
+    """Sleep for this long, and ignore cancellation."""
     end = asyncio.get_running_loop().time() + seconds * is_here
     while (left := end - asyncio.get_running_loop().time()) > 0:
         with suppress(asyncio.CancelledError):
@@ -139,7 +138,7 @@ def test_a_booker_that_ignores_cancellation_does_not_keep_the_run_from_ending(wo
             here = at if venue.id == bad else ""
             await go_on(here == "open")
             async with opens(venue) as booker:
-                yield Stubborn(booker, here, Unforeseen())
+                yield Stubborn(booker, here, UnexpectedError())
             await go_on(here == "close")
 
         return opened
@@ -159,11 +158,11 @@ def test_a_booker_that_ignores_cancellation_does_not_keep_the_run_from_ending(wo
     assert world.ends(good_rows) == [BOOKED] * 2
     assert summary.execution_time_ms < 9000
     assert not summary.success
-    assert len(world.sent()) == (4 if at in ("book", "close") else 2), "what goes on sends nothing more"
+    assert len(world.sent()) == (4 if at in ("book", "close") else 2), "the calls that go on send nothing more"
 
 
 def test_a_call_that_ignores_cancellation_is_not_sent_after_a_failed_run(world: World) -> None:
-    """I1: its row was given back, long before the last start, and is somebody else's to call."""
+    """I1: the row was released long before the last start, and another run may call it."""
     [row] = world.opening(1)
 
     class Slow(ScriptedBooker):
@@ -172,8 +171,8 @@ def test_a_call_that_ignores_cancellation_is_not_sent_after_a_failed_run(world: 
             return await super().book(row, timeout=timeout, gate=gate)
 
     def breaks(called: str) -> str:
-        if called != "finish_run_v1" and world.wire.calls.count("claim_due_prebookings_v1") > 1:
-            raise Unforeseen
+        if called != FINISH and world.wire.calls.count(CLAIM) > 1:
+            raise UnexpectedError
         return ""
 
     booker = world.use(Slow())
@@ -207,7 +206,7 @@ def test_a_booker_that_never_opens_does_not_delay_other_venues(world: World) -> 
     world.run(world.invoke())
     assert world.ends(good_rows) == [BOOKED] * 2
     assert world.sent()[0] < 0.2
-    assert [world.row(row)["claimed_by"] for row in bad_rows] == [None] * 2
+    assert world.held(bad_rows) == [None] * 2
 
 
 def test_a_venue_with_hanging_connections_does_not_delay_a_later_claim(world: World) -> None:

@@ -1,4 +1,4 @@
-"""What may have been sent is never sent again before the venue was asked: cut off, killed, frozen, unanswered."""
+"""A row that may have been sent is not sent again before the venue confirms: cut off, killed, frozen, unanswered."""
 
 from __future__ import annotations
 
@@ -13,9 +13,7 @@ from tests.support.calls import claimed
 from tests.support.database import set_clock
 from tests.support.doubles import EPOCH, VirtualClock
 from tests.support.factories import add_venue
-from tests.support.world import World, minutes
-
-BOOKED, RECONCILED = ("completed", "booked"), ("completed", "reconciled")
+from tests.support.world import BOOKED, PENDING, RECONCILED, World, minutes
 
 ACTED_AND_SILENT = CallPlan(answer=HANG)
 SILENT = CallPlan(acts=False, answer=HANG)
@@ -64,10 +62,8 @@ def test_an_unclear_answer_is_confirmed(world: World, status: int) -> None:
     world.twin.script(acted, CallPlan(answer=said))
     world.twin.script(not_acted, CallPlan(acts=False, answer=said))
     world.run(world.invoke())
-    assert world.ends([acted, not_acted]) == [RECONCILED, ("pending", None)]
-    assert len(world.twin.ledger.arrivals()) == 2, (
-        "the one that is not there is not fired again before its lease is over"
-    )
+    assert world.ends([acted, not_acted]) == [RECONCILED, PENDING]
+    assert len(world.twin.ledger.arrivals()) == 2, "the row that is not booked is not sent again before its lease ends"
 
 
 def test_a_row_of_a_dead_run_is_confirmed_before_it_is_sent(world: World) -> None:
@@ -77,7 +73,7 @@ def test_a_row_of_a_dead_run_is_confirmed_before_it_is_sent(world: World) -> Non
 
     async def steps() -> None:
         await asyncio.sleep(1)
-        world.twin.book(world.booking_call(booked))  # the holder's call, which got through before it was killed
+        world.twin.book(world.booking_call(booked))  # by the call of the run that was killed
         await minutes(world, 2)
 
     world.run(steps())
@@ -106,7 +102,7 @@ async def later(world: World, seconds: float) -> None:
 def test_a_refusal_of_a_row_in_doubt_is_confirmed_first(world: World) -> None:
     world.twin.protection = Protection.CAPACITY_FIRST
     [row] = world.opening(1, capacity=1)
-    world.twin.script(row, CallPlan(delay_before=31, answer=HANG))  # it acts after the question, before the second call
+    world.twin.script(row, CallPlan(delay_before=31, answer=HANG))  # books before the second call
     world.twin.script(row, CallPlan(delay_before=0.6))
 
     async def steps() -> None:
@@ -146,7 +142,7 @@ def test_a_refused_second_call_to_an_idempotent_venue_proves_nothing_about_the_f
     [row] = world.opening(1, venue=add_venue(world.connection, idempotent=True))
     world.twin.script(row, CallPlan(acts=False, answer=TwinReply(502)), CallPlan(acts=False, answer=TwinReply(status)))
     summary = world.run(world.invoke())
-    assert world.row(row)["claimed_by"] is not None, "the first call may be acted on still"
+    assert world.row(row)["claimed_by"] is not None, "the first call may still be acted on"
     assert summary.outcomes == {"unsure": 1}
     world.run(minutes(world, 2))
     assert world.ends([row]) == [BOOKED]
@@ -166,9 +162,9 @@ def test_an_instance_that_was_frozen_sends_nothing_afterwards(
         before = len(world.twin.ledger.arrivals())
         clock.freeze(seconds, **stopped)
         await run
-        assert len(world.twin.ledger.arrivals()) == before, "nothing is on the wire 600 ms after the opening"
+        assert len(world.twin.ledger.arrivals()) == before, "no call is under way 600 ms after the opening"
         await asyncio.sleep(60)
-        await minutes(world, 2)  # ten rows that may have been sent are taken at a time
+        await minutes(world, 2)  # a run takes ten rows in doubt
 
     world.run(steps())
     assert world.twin.ledger.double_bookings() == {}
@@ -206,7 +202,7 @@ def test_a_confirmation_answered_with_429_pauses_the_venue(world: World) -> None
     world.twin.plan = lambda _: CallPlan(acts=False, answer=TwinReply(429))
     world.run(world.invoke())
     assert len(world.twin.ledger.arrivals(None)) <= 2
-    assert set(world.ends(rows)) == {("pending", None)}
+    assert set(world.ends(rows)) == {PENDING}
     world.run(world.invoke())
     assert len(world.twin.ledger.arrivals(None)) <= 2
 
@@ -218,7 +214,7 @@ def test_a_row_in_doubt_that_became_unreadable_does_not_fail(world: World) -> No
     world.connection.execute("alter table prebookings disable trigger prebookings_being_booked")
     world.connection.execute("update prebookings set booking_data = '{\"n\": 1e5000}' where id = %s", [row])
     world.run(minutes(world, 2))
-    assert world.ends([row]) == [("pending", None)]
+    assert world.ends([row]) == [PENDING]
 
 
 def test_the_only_blocked_row_of_an_idempotent_venue_is_rejected(world: World) -> None:
@@ -230,5 +226,5 @@ def test_the_only_blocked_row_of_an_idempotent_venue_is_rejected(world: World) -
 
     world.twin.plan = plan
     world.run(minutes(world, 15))
-    assert world.ends([blocked, *others]) == [("failed", "rejected")] + [("completed", "booked")] * 4
+    assert world.ends([blocked, *others]) == [("failed", "rejected")] + [BOOKED] * 4
     assert world.row(blocked)["attempts"] <= 5

@@ -1,4 +1,4 @@
-"""How a run ends: what it still does when its time is over, and what is recorded of it."""
+"""The end of a run: what it does after its last start, and what is recorded."""
 
 from __future__ import annotations
 
@@ -11,21 +11,17 @@ from prebooking.local.venue.twin import HANG, CallPlan
 from prebooking.model import Summary
 from tests.support.calls import run as run_row
 from tests.support.doubles import EPOCH, VirtualClock
-from tests.support.world import World
-
-CLAIM, END = "claim_due_prebookings_v1", "finish_run_v1"
+from tests.support.world import CLAIM, FINISH, World
 
 
 def test_a_row_that_stays_locked_does_not_keep_the_run_from_ending(world: World) -> None:
     rows = world.opening(2)
     world.venue_wire.refuses = lambda _: True
-    other = world.database.connect()
 
     async def steps() -> Summary:
         run = asyncio.create_task(world.invoke())
         await asyncio.sleep(0.05)
-        with other.transaction():
-            other.execute("select from public.prebookings where id = %s for update", [rows[0]])
+        with world.locked(rows[0]):
             return await run
 
     assert world.run(steps()).execution_time_ms < 2000
@@ -44,7 +40,7 @@ def test_no_connection_is_opened_after_the_last_start(world: World) -> None:
     assert max(connected) < 6
     unsent = [row for row in rows if world.row(row)["attempts"] == 0]
     assert len(unsent) > 10
-    assert [world.row(row)["claimed_by"] for row in unsent] == [None] * len(unsent)
+    assert world.held(unsent) == [None] * len(unsent)
     assert summary.success
 
 
@@ -58,34 +54,31 @@ def test_a_run_that_only_expires_rows_is_recorded(world: World, outcome: str, *,
 
 
 def test_a_row_locked_at_the_end_of_a_run_is_no_failure(world: World) -> None:
-    """There is no time to ask for it again: one more call would be cut off, and look like one."""
+    """There is no time for another finish_run: the guard would cut it off, and the run would fail."""
     [hanging], [locked] = world.opening(1), world.opening(1)
     world.twin.script(hanging, CallPlan(answer=HANG))
     world.venue_wire.refuses = lambda request: str(locked) in request.headers["Idempotency-Key"]
-    other = world.database.connect()
 
     def slow(called: str) -> str:
-        world.wire.back = 0.85 if called == END else 0.005
+        world.wire.back = 0.85 if called == FINISH else 0.005
         return ""
 
     async def steps() -> Summary:
         run = asyncio.create_task(world.invoke())
         await asyncio.sleep(0.05)
-        with other.transaction():
-            other.execute("select from public.prebookings where id = %s for update", [locked])
+        with world.locked(locked):
             return await run
 
     world.wire.loses = slow
     summary = world.run(steps())
     assert (summary.timed_out, summary.success) == (True, True)
-    assert world.wire.calls.count(END) == 1
+    assert world.wire.calls.count(FINISH) == 1
 
 
 def test_a_run_whose_first_claim_was_lost_is_closed_although_later_tries_were_busy(world: World) -> None:
-    """That try may be carried out late: it must not lease anything to a run that is over."""
+    """The lost claim may still arrive at the database. It must not lease rows to a run that has ended."""
     [row] = world.opening(1, at=60)
-    other = world.database.connect()
-    other.execute("alter function public.claim_due_prebookings_v1 set lock_timeout = '10ms'")
+    other = world.other_session(CLAIM)
     tries = 0
 
     def loses(called: str) -> str:
@@ -101,7 +94,7 @@ def test_a_run_whose_first_claim_was_lost_is_closed_although_later_tries_were_bu
     summary = world.run(world.invoke())
     assert tries == 4
     assert summary.message == "No prebookings ready"
-    assert world.wire.calls[-1] == END
+    assert world.wire.calls[-1] == FINISH
     assert world.row(row)["claimed_by"] is None
 
 

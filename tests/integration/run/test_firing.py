@@ -1,4 +1,4 @@
-"""In order, 50 ms apart, at the instant: read from the venue's ledger, on a virtual clock, with the real SQL."""
+"""Calls are sent in order, 50 ms apart and on time, according to the venue's ledger."""
 
 from __future__ import annotations
 
@@ -12,29 +12,19 @@ import pytest
 from prebooking.local.venue.twin import HANG, CallPlan, TwinReply
 from tests.support.doubles import EPOCH, VirtualClock
 from tests.support.factories import add_prebooking, add_venue
-from tests.support.world import World, minutes
+from tests.support.world import BOOKED, CLAIM, PENDING, World, gaps, minutes
 
-BOOKED = ("completed", "booked")
-
-# A number which is too large to be read as anything but infinity: readable data, of which no request can be built.
-UNSAYABLE = (
+# The number is read as infinity, so the row can be read, but no request can be built from it.
+UNSENDABLE = (
     b"update prebookings set booking_data = jsonb_build_object('n', (repeat('9', 400) || '.5')::numeric) where id = %s"
 )
-
-
-def gaps(instants: list[float]) -> list[float]:
-    return [later - earlier for earlier, later in pairwise(instants)]
-
-
-def order(world: World) -> list[str]:
-    return [arrival.prebooking_id for arrival in world.twin.ledger.first_calls()]
 
 
 @pytest.mark.parametrize("members", [10, 40, 90])
 def test_due_rows_are_sent_in_order_50_ms_apart_without_drift(world: World, members: int) -> None:
     rows = world.opening(members)
     summary = world.run(world.invoke())
-    assert order(world) == [str(row) for row in rows]
+    assert world.called() == rows
     assert min(gaps(world.sent())) >= 0.05 - 1e-9
     assert world.sent()[-1] - world.sent()[0] <= 1.02 * (members - 1) * 0.05
     assert world.ends(rows) == [BOOKED] * members
@@ -42,11 +32,11 @@ def test_due_rows_are_sent_in_order_50_ms_apart_without_drift(world: World, memb
 
 
 class BusyClock(VirtualClock):
-    """A clock of a real machine: between two looks at it some time has passed, now more, now less."""
+    """A clock that advances by up to 2 ms between two readings, as on a busy machine."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._last, self._chance = 0.0, Random(7)  # noqa: S311 - a story, not a secret
+        self._last, self._chance = 0.0, Random(7)  # noqa: S311 - test data, not a secret
 
     def monotonic(self) -> float:
         self._last = max(self._last, super().monotonic()) + self._chance.uniform(0, 2e-3)
@@ -64,7 +54,7 @@ def test_rows_are_sent_by_opening_then_by_creation(world: World) -> None:
     venue = add_venue(world.connection)
     late, early = world.opening(3, at=-1, venue=venue), world.opening(3, at=-2, venue=venue)
     world.run(world.invoke())
-    assert order(world) == [str(row) for row in early + late]
+    assert world.called() == early + late
 
 
 def test_rows_within_the_lead_are_held_until_their_opening(world: World) -> None:
@@ -73,25 +63,25 @@ def test_rows_within_the_lead_are_held_until_their_opening(world: World) -> None
     assert world.ends(rows) == [BOOKED] * 5
     travel = 0.02
     assert [round(sent - 2.5 - travel, 2) for sent in world.sent()] == [0.01, 0.06, 0.11, 0.16, 0.21]
-    assert summary.lateness_ms == {"p50": 110, "p95": 210, "max": 210}, "as late as it can have been: it never flatters"
+    assert summary.lateness_ms == {"p50": 110, "p95": 210, "max": 210}, "the largest possible lateness"
     kept = world.connection.execute("select summary -> 'lateness_ms' from public.prebooking_runs").fetchone()
     assert kept == (summary.lateness_ms,)
 
 
 def test_a_slightly_slow_database_clock_delays_no_opening_by_a_minute(world: World) -> None:
-    """Who sets no LEAD_SECONDS has a lead of a second: the trigger's second 0 is 0.25 s too early for the database."""
+    """The default lead is one second. The trigger runs 0.25 s before the opening on the database's clock."""
     rows = world.opening(2, at=0.25)
     world.run(world.invoke())
-    assert world.ends(rows) == [("completed", "booked")] * 2
+    assert world.ends(rows) == [BOOKED] * 2
     assert all(0 <= sent - 0.25 < 0.15 for sent in world.sent())
 
 
 def test_without_a_lead_nothing_is_claimed_before_its_opening(world: World) -> None:
     rows = world.opening(2, at=0.5)
     summary = world.run(world.invoke(LEAD_SECONDS="0"))
-    assert (world.sent(), world.ends(rows)) == ([], [("pending", None)] * 2)
+    assert (world.sent(), world.ends(rows)) == ([], [PENDING] * 2)
     assert summary.message == "No prebookings ready"
-    assert world.wire.calls == ["claim_due_prebookings_v1"]
+    assert world.wire.calls == [CLAIM]
 
 
 @pytest.mark.parametrize("triggers", [2, 10])
@@ -117,7 +107,7 @@ def test_a_hanging_venue_does_not_delay_others(world: World) -> None:
     summary = world.run(world.invoke())
     assert world.ends(free) == [BOOKED] * 3
     assert max(arrival.at for arrival in world.twin.ledger.first_calls()) < EPOCH + timedelta(seconds=0.2)
-    assert world.ends(stuck) == [("pending", None)] * 3
+    assert world.ends(stuck) == [PENDING] * 3
     assert summary.success
 
 
@@ -142,7 +132,7 @@ def test_rows_that_do_not_fit_before_the_last_start_wait_for_the_next_run(world:
     assert summary.details["completed"] == len(world.sent()) == 120
     assert world.sent()[-1] < 6 + 0.02, "no call starts after guard - 2 s"
     world.run(world.invoke())
-    assert order(world) == [str(row) for row in rows]
+    assert world.called() == rows
     assert world.ends(rows) == [BOOKED] * 150
 
 
@@ -151,7 +141,7 @@ def test_slow_handshakes_do_not_change_the_order(world: World) -> None:
     handshakes = iter([0.3, 0.001, 0.2, 0.001, 0.25, 0.001])
     world.venue_wire.connect = lambda _: next(handshakes)
     world.run(world.invoke())
-    assert order(world) == [str(row) for row in rows]
+    assert world.called() == rows
     assert min(gaps(world.sent())) >= 0.05 - 1e-9
 
 
@@ -159,7 +149,7 @@ def test_forty_rows_are_sent_within_two_seconds_despite_slow_handshakes(world: W
     rows = world.opening(40, at=3.0)
     world.venue_wire.connect = 0.19
     world.run(world.invoke(LEAD_SECONDS="3"))
-    assert order(world) == [str(row) for row in rows]
+    assert world.called() == rows
     assert world.sent()[-1] - world.sent()[0] == pytest.approx(39 * 0.05, abs=1e-6)
 
 
@@ -168,7 +158,7 @@ def test_a_refused_connection_is_tried_again_in_order(world: World) -> None:
     refusals = iter([True, False, False, False, True])  # all four connect at once; the first fails twice
     world.venue_wire.refuses = lambda _: next(refusals, False)
     world.run(world.invoke())
-    assert order(world) == [str(row) for row in rows]
+    assert world.called() == rows
     assert world.ends(rows) == [BOOKED] * 4
 
 
@@ -178,10 +168,9 @@ def test_rows_of_an_unreachable_venue_are_released_unsent(world: World) -> None:
     summary = world.run(world.invoke())
     assert summary.success
     assert summary.details == {"total": 10, "completed": 0, "failed": 0, "released": 10, "unsure": 0, "lost": 0}
-    assert summary.outcomes == {"not_sent": 4}, "the four at the head of the queue; none behind them was tried"
-    assert [(row["claimed_by"], row["maybe_sent"], row["attempts"]) for row in map(world.row, rows)] == [
-        (None, False, 0)
-    ] * 10
+    assert summary.outcomes == {"not_sent": 4}, "the first four of the queue; no other row was tried"
+    released = [(row["claimed_by"], row["maybe_sent"], row["attempts"]) for row in map(world.row, rows)]
+    assert released == [(None, False, 0)] * 10
     world.venue_wire.refuses = lambda _: False
 
     async def after_the_pause() -> None:
@@ -189,14 +178,14 @@ def test_rows_of_an_unreachable_venue_are_released_unsent(world: World) -> None:
         await world.invoke()
 
     world.run(after_the_pause())
-    assert order(world) == [str(row) for row in rows]
+    assert world.called() == rows
 
 
 def test_unsendable_and_unreadable_rows_fail_alone(world: World) -> None:
     venue = add_venue(world.connection)
     good = world.opening(2, venue=venue)
     unsayable = add_prebooking(world.connection, venue, booking_data={"class_id": "bad"}, available_at=EPOCH)
-    world.connection.execute(UNSAYABLE, [unsayable])
+    world.connection.execute(UNSENDABLE, [unsayable])
     unreadable = add_prebooking(world.connection, venue, available_at=EPOCH)
     world.connection.execute("update prebookings set booking_data = '{\"n\": 1e5000}' where id = %s", [unreadable])
     world.run(world.invoke())
@@ -225,7 +214,7 @@ def test_too_early_is_tried_again_three_times_250_ms_apart(world: World) -> None
     rows = world.opening(1)
     summary = world.run(world.invoke())
     calls = [(arrival.at - EPOCH).total_seconds() for arrival in world.twin.ledger.arrivals()]
-    assert [round(gap, 2) for gap in gaps(calls)] == [0.29, 0.29, 0.29]  # 250 ms after each answer, 40 ms away
+    assert [round(gap, 2) for gap in gaps(calls)] == [0.29, 0.29, 0.29]  # 250 ms after each answer, which takes 40 ms
     assert world.ends(rows) == [BOOKED]
     assert world.row(rows[0])["attempts"] == 4
     assert summary.outcomes == {"booked": 1}
@@ -242,7 +231,7 @@ def test_too_early_is_final_after_15_minutes_of_runs(world: World) -> None:
             ends.extend(world.ends(rows))
 
     world.run(twenty_minutes())
-    assert ends == 15 * [("pending", None)] + 5 * [("failed", "too_early")]
+    assert ends == 15 * [PENDING] + 5 * [("failed", "too_early")]
     assert len(world.twin.ledger.arrivals()) == world.row(rows[0])["attempts"] == 4 * 16
 
 
@@ -252,17 +241,16 @@ def test_a_blocking_venue_is_paused_and_its_other_rows_released(world: World, st
     world.twin.script(rows[2], CallPlan(acts=False, answer=TwinReply(status)))
     summary = world.run(world.invoke())
     arrived = len(world.twin.ledger.arrivals())
-    assert 3 <= arrived <= 4  # one more may be on its way while the answer comes back
-    assert world.ends(rows[3:])[1:] == [("pending", None)] * 16
-    assert world.row(rows[2])["claimed_by"] is not None, "whether it was booked is for the venue to say, later"
+    assert 3 <= arrived <= 4  # one more may be sent before the answer arrives
+    assert world.ends(rows[3:])[1:] == [PENDING] * 16
+    assert world.row(rows[2])["claimed_by"] is not None, "a later run asks the venue whether it was booked"
     assert all(world.row(row)["claimed_by"] is None for row in rows[arrived:])
-    (paused_until,) = world.connection.execute("select paused_until from venues").fetchone() or (None,)
-    assert paused_until is not None
+    assert (paused_until := world.paused_until())
     assert timedelta(minutes=4) < paused_until - EPOCH < timedelta(minutes=6)
     assert summary.success
     assert summary.outcomes["blocked"] == 1
     world.run(world.invoke())
-    assert len(world.twin.ledger.arrivals()) == arrived, "nothing is sent to a venue that is paused"
+    assert len(world.twin.ledger.arrivals()) == arrived, "nothing is sent to a paused venue"
 
 
 def test_an_added_row_is_sent_only_after_the_stagger(world: World) -> None:
@@ -272,8 +260,8 @@ def test_an_added_row_is_sent_only_after_the_stagger(world: World) -> None:
     first = world.opening(1, venue=venue)
 
     async def chase() -> None:
-        run = asyncio.create_task(world.invoke(guard=2.3))  # no time for a second claim: it leaves the row to others
-        await asyncio.sleep(0.0015)  # after the claim: else the first run takes both
+        run = asyncio.create_task(world.invoke(guard=2.3))  # has no time for a second claim
+        await asyncio.sleep(0.0015)  # after the claim, so that the first run takes only one row
         class_id = world.row(first[0])["booking_data"]["class_id"]
         add_prebooking(world.connection, venue, booking_data={"class_id": class_id}, available_at=EPOCH)
         while not run.done():
@@ -300,12 +288,12 @@ def test_unreadable_data_fails_only_its_own_row(world: World, poison: str) -> No
 def test_rows_behind_an_unsendable_row_do_not_overtake_earlier_rows(world: World) -> None:
     venue = add_venue(world.connection)
     first = world.opening(1, venue=venue)
-    world.connection.execute(UNSAYABLE, world.opening(1, venue=venue, booking_data={"class_id": "bad"}))
+    world.connection.execute(UNSENDABLE, world.opening(1, venue=venue, booking_data={"class_id": "bad"}))
     rest = world.opening(2, venue=venue)
     handshakes = iter([0.4])
     world.venue_wire.connect = lambda _: next(handshakes, 0.001)
     world.run(world.invoke())
-    assert order(world) == [str(row) for row in first + rest]
+    assert world.called() == first + rest
 
 
 def test_too_early_is_final_at_a_slow_venue(world: World) -> None:
@@ -327,7 +315,7 @@ def test_a_confirmed_row_does_not_wait_behind_a_held_row(world: World) -> None:
     [doubtful] = world.opening(1, at=-1, venue=venue, maybe_sent=True)
     world.opening(1, at=5, venue=venue)
     world.run(world.invoke(LEAD_SECONDS="5"))
-    assert order(world)[0] == str(doubtful)
+    assert world.called()[0] == doubtful
     assert world.sent()[0] < 0.2
 
 

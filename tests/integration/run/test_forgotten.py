@@ -1,4 +1,4 @@
-"""What a row remembers of earlier runs counts only as long as it is true."""
+"""What a row records of earlier runs counts only while it is still true."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from tests.support.bookers import ScriptedBooker
 from tests.support.calls import claimed
 from tests.support.database import set_clock
 from tests.support.doubles import EPOCH, VirtualClock
-from tests.support.world import World, minutes
+from tests.support.world import PENDING, RECONCILED, World, minutes
 
 
-class Told(ScriptedBooker):
-    """Answers one question after the other; the last answer stays."""
+class ScriptedConfirmations(ScriptedBooker):
+    """Returns one result per confirmation; the last one is repeated."""
 
-    def __init__(self, *told: Kind) -> None:
+    def __init__(self, *kinds: Kind) -> None:
         super().__init__(answer=Outcome(Kind.UNSURE))
-        self.told = list(told)
+        self.kinds = list(kinds)
 
     async def confirm(self, row: Prebooking, *, timeout: float) -> Outcome:  # noqa: ARG002, ASYNC109 - see Booker
-        return Outcome(self.told.pop(0) if len(self.told) > 1 else self.told[0])
+        return Outcome(self.kinds.pop(0) if len(self.kinds) > 1 else self.kinds[0])
 
 
 class Firewall(ScriptedBooker):
-    """A venue whose firewall blocks every booking and lets questions pass; both take a while."""
+    """A venue whose firewall blocks bookings but not confirmations; both take a while."""
 
     def __init__(self) -> None:
         super().__init__(answer=Outcome(Kind.BLOCKED))
@@ -47,12 +47,11 @@ class Firewall(ScriptedBooker):
 
 
 def test_a_class_that_was_seen_again_is_not_gone_at_the_next_miss(world: World) -> None:
-    """I4: the call that was made when it was seen may have got the place."""
+    """I4: the call that was made when the class was seen may have got the place."""
     [row] = world.opening(1, maybe_sent=True)
-    # The venue is asked after the call without a clear answer, too.
-    world.use(Told(Kind.MISSING, Kind.NOT_BOOKED, Kind.CANNOT_TELL, Kind.MISSING, Kind.BOOKED))
+    world.use(ScriptedConfirmations(Kind.MISSING, Kind.NOT_BOOKED, Kind.CANNOT_TELL, Kind.MISSING, Kind.BOOKED))
     world.run(minutes(world, 10))
-    assert world.ends([row]) == [("completed", "reconciled")]
+    assert world.ends([row]) == [RECONCILED]
 
 
 def test_an_unrecorded_call_of_a_dead_run_does_not_count_as_blocked(world: World) -> None:
@@ -67,13 +66,13 @@ def test_an_unrecorded_call_of_a_dead_run_does_not_count_as_blocked(world: World
         )
         await asyncio.sleep(120)
         set_clock(world.connection, VirtualClock().now())
-        assert claimed(world.connection, uuid4()) == [row], "this run calls the venue and is killed"
+        assert claimed(world.connection, uuid4()) == [row], "by a run that calls the venue and is killed"
         await asyncio.sleep(60)
-        world.use(Told(Kind.CANNOT_TELL))
+        world.use(ScriptedConfirmations(Kind.CANNOT_TELL))
         await minutes(world, 30)
 
     world.run(steps())
-    assert world.ends([row]) == [("pending", None)]
+    assert world.ends([row]) == [PENDING]
 
 
 @pytest.mark.parametrize("found", [0, 1])
@@ -87,4 +86,4 @@ def test_an_answered_confirmation_does_not_prove_that_the_venue_books_others(wor
         await minutes(world, 45)
 
     world.run(steps())
-    assert world.ends(rows) == [("pending", None)] * 12
+    assert world.ends(rows) == [PENDING] * 12

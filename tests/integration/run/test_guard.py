@@ -1,4 +1,4 @@
-"""Whatever hangs, breaks or is cut off: the answer comes in time, and every row is settled, given back or leased."""
+"""Hanging, failing and cut-off calls: the run ends in time, and every row is settled, released or leased."""
 
 from __future__ import annotations
 
@@ -12,13 +12,11 @@ import pytest
 from prebooking.local.venue.twin import HANG, CallPlan
 from tests.support.calls import run as run_row
 from tests.support.doubles import VirtualClock
-from tests.support.world import World
-
-BOOKED = ("completed", "booked")
+from tests.support.world import BOOKED, CLAIM, FINISH, PENDING, RECONCILED, World
 
 
 def script(world: World, function: str, *losses: str) -> None:
-    """Let the next calls of one database function end so: "" well, "before" or "after" it was carried out, "hangs"."""
+    """Script how the next calls of one database function end, see WorldTransport."""
     left = deque(losses)
     world.wire.loses = lambda called: left.popleft() if called == function and left else ""
 
@@ -26,16 +24,16 @@ def script(world: World, function: str, *losses: str) -> None:
 def test_a_hundred_hanging_calls_are_cut_at_the_guard_and_stay_pending(world: World) -> None:
     rows = world.opening(100)
     world.twin.plan = lambda _: CallPlan(answer=HANG)
-    summary = world.run(world.invoke())  # and no task is left: the virtual loop looks
+    summary = world.run(world.invoke())  # the virtual loop fails if a task is left
     assert summary.execution_time_ms <= 8500
     assert (summary.success, summary.timed_out) == (True, True)
     assert summary.details == {"total": 100, "completed": 0, "failed": 0, "released": 0, "unsure": 100, "lost": 0}
-    assert set(world.ends(rows)) == {("pending", None)}
+    assert set(world.ends(rows)) == {PENDING}
 
 
 def test_no_outcome_is_lost_at_the_guard(world: World) -> None:
-    """Fifty runs whose answers come in around the guard: what the venue answered before it is in the database."""
-    dice = random.Random(7)  # noqa: S311 - a story, not a secret
+    """Fifty runs with answers shortly before and after the guard: those before it are in the database."""
+    dice = random.Random(7)  # noqa: S311 - test data, not a secret
     for _ in range(50):
         rows = world.opening(4)
         delays = [dice.uniform(2.8, 3.05) for _ in rows]
@@ -43,7 +41,7 @@ def test_no_outcome_is_lost_at_the_guard(world: World) -> None:
             world.twin.script(row, CallPlan(delay_after=delay))
         summary = world.run(world.invoke(guard=3))
         answered = summary.details["completed"]
-        assert Counter(world.ends(rows)) == Counter({BOOKED: answered, ("pending", None): 4 - answered})
+        assert Counter(world.ends(rows)) == Counter({BOOKED: answered, PENDING: 4 - answered})
         assert summary.success
         world.connection.execute("truncate public.prebookings")
 
@@ -51,7 +49,7 @@ def test_no_outcome_is_lost_at_the_guard(world: World) -> None:
 def test_a_row_between_two_calls_at_the_guard_is_released(world: World) -> None:
     [row] = world.opening(1)
     world.twin.skew -= world.twin.skew.resolution * 3_600_000_000
-    summary = world.run(world.invoke(guard=2.4))  # asked at 0.03 and 0.32; the last start is at 0.4
+    summary = world.run(world.invoke(guard=2.4))  # calls at 0.03 and 0.32; the last start is at 0.4
     stands = world.row(row)
     assert (stands["status"], stands["claimed_by"], stands["maybe_sent"]) == ("pending", None, False)
     assert stands["attempts"] == 2
@@ -61,27 +59,27 @@ def test_a_row_between_two_calls_at_the_guard_is_released(world: World) -> None:
 
 def test_a_claim_whose_answer_was_lost_is_repeated_and_claims_nothing_twice(world: World) -> None:
     rows = world.opening(150)
-    script(world, "claim_due_prebookings_v1", "after")
+    script(world, CLAIM, "after")
     summary = world.run(world.invoke())
     assert summary.success
-    assert 115 <= summary.details["total"] <= 125, "the rows of the lost answer, and not as many again"
+    assert 115 <= summary.details["total"] <= 125, "the rows of the lost answer, once"
     assert set(world.ends(rows[:110])) == {BOOKED}
 
 
 @pytest.mark.parametrize("loss", ["before", "after", "hangs"])
 def test_a_run_without_an_answered_claim_fails_and_holds_no_row(world: World, loss: str) -> None:
     rows = world.opening(3)
-    script(world, "claim_due_prebookings_v1", loss, loss, loss)
+    script(world, CLAIM, loss, loss, loss)
     summary = world.run(world.invoke())
     assert not summary.success
     assert summary.execution_time_ms <= 9000
-    assert [row["claimed_by"] for row in map(world.row, rows)] == [None] * 3
+    assert world.held(rows) == [None] * 3
     assert run_row(world.connection, summary.instance_id)["closed_at"] is not None
     world.run(world.invoke())
     assert world.ends(rows) == [BOOKED] * 3
 
 
-@pytest.mark.parametrize("function", ["complete_prebooking_v1", "finish_run_v1"])
+@pytest.mark.parametrize("function", ["complete_prebooking_v1", FINISH])
 @pytest.mark.parametrize("loss", ["before", "after"])
 def test_a_write_whose_answer_was_lost_is_repeated_and_counts_once(world: World, function: str, loss: str) -> None:
     rows = world.opening(2)
@@ -112,7 +110,7 @@ def test_an_outcome_that_cannot_be_written_is_reconciled_later(world: World, los
 
 def test_a_database_that_hangs_after_the_claim_costs_no_booking(world: World) -> None:
     rows = world.opening(5)
-    world.wire.loses = lambda called: "hangs" if called != "claim_due_prebookings_v1" else ""
+    world.wire.loses = lambda called: "hangs" if called != CLAIM else ""
 
     async def back_after_a_minute() -> bool:
         summary = await world.invoke()
@@ -123,39 +121,36 @@ def test_a_database_that_hangs_after_the_claim_costs_no_booking(world: World) ->
         return summary.success
 
     assert not world.run(back_after_a_minute())
-    assert world.ends(rows) == [("completed", "reconciled")] * 5
+    assert world.ends(rows) == [RECONCILED] * 5
     assert len(world.twin.ledger.arrivals()) == 5
 
 
 def test_an_unexpected_error_fails_the_run_and_releases_the_rows(world: World) -> None:
     rows = world.opening(3)
 
-    def broken(_: object) -> float:
-        raise RuntimeError("nobody foresaw this")
+    def fail(_: object) -> float:
+        raise RuntimeError("unexpected")
 
-    world.venue_wire.connect = broken
+    world.venue_wire.connect = fail
     summary = world.run(world.invoke())
     assert not summary.success
-    assert [row["claimed_by"] for row in map(world.row, rows)] == [None] * 3
+    assert world.held(rows) == [None] * 3
 
 
 def test_a_run_that_cannot_claim_because_another_run_claims_succeeds(world: World) -> None:
     [row] = world.opening(1)
-    other = world.database.connect()
-    for function in (b"claim_due_prebookings_v1", b"finish_run_v1"):
-        other.execute(b"alter function public.%s set lock_timeout = '10ms'" % function)
+    other = world.other_session(CLAIM, FINISH)
     with other.transaction():
         other.execute("select public.prebooking_lock()")
         summary = world.run(world.invoke())
     assert (summary.success, summary.message) == (True, "Another run is claiming")
     assert summary.execution_time_ms <= 6100
-    assert world.ends([row]) == [("pending", None)]
+    assert world.ends([row]) == [PENDING]
 
 
 def test_a_claim_is_repeated_until_the_other_run_has_claimed(world: World) -> None:
     rows = world.opening(1)
-    other = world.database.connect()
-    other.execute("alter function public.claim_due_prebookings_v1 set lock_timeout = '10ms'")
+    other = world.other_session(CLAIM)
 
     async def steps() -> None:
         other.execute("select pg_advisory_lock(7301, 1)")
@@ -172,28 +167,27 @@ def test_a_request_with_no_time_left_claims_nothing(world: World) -> None:
     [row] = world.opening(1)
     summary = world.run(world.invoke(clock=VirtualClock(), guard=1.5))
     assert summary.success
-    assert (world.wire.calls, world.ends([row])) == (["claims_since_v1"], [("pending", None)])
+    assert (world.wire.calls, world.ends([row])) == (["claims_since_v1"], [PENDING])
 
 
 def test_a_claim_whose_answer_was_lost_is_released_although_later_tries_were_busy(world: World) -> None:
     rows = world.opening(3)
-    other = world.database.connect()
-    other.execute("alter function public.claim_due_prebookings_v1 set lock_timeout = '10ms'")
+    other = world.other_session(CLAIM)
     tries = 0
 
     def loses(called: str) -> str:
         nonlocal tries
-        tries += called == "claim_due_prebookings_v1"
+        tries += called == CLAIM
         if tries == 2:
             other.execute("select pg_advisory_lock(7301, 1)")
-        if called == "finish_run_v1":
+        if called == FINISH:
             other.execute("select pg_advisory_unlock_all()")
         return "after" if tries == 1 else ""
 
     world.wire.loses = loses
     summary = world.run(world.invoke())
     assert (summary.success, summary.message) == (True, "Another run is claiming")
-    assert [row["claimed_by"] for row in map(world.row, rows)] == [None] * 3
+    assert world.held(rows) == [None] * 3
 
 
 def test_outcomes_that_cannot_be_written_leave_time_for_the_end_of_the_run(world: World) -> None:

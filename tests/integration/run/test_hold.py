@@ -1,4 +1,4 @@
-"""What is known of the database's clock while rows are held: a few answers bring the first byte near the opening."""
+"""Estimating the database's clock while rows are held: a few queries bring the first byte close to the opening."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from tests.support.database import Database
 from tests.support.doubles import EPOCH, VirtualClock, run_virtual
 from tests.support.world import ENVIRONMENT, WorldTransport
 
-Ways = tuple[float, float]  # seconds there and back; with no way back the answer is lost
+Ways = tuple[float, float]  # seconds there and back; LOST: there is no answer
 LOST = float("inf")
 _instant = TypeAdapter(AwareDatetime).validate_python
 
 
 class Network(httpx.AsyncBaseTransport):
-    """A wire to the real SQL whose ways differ from request to request, over and over. ``asked_at``: EPOCH is 0."""
+    """A transport to the real SQL with a cycle of delays. ``asked_at`` is in seconds since EPOCH."""
 
     def __init__(self, database: Database, ways: Sequence[Ways]) -> None:
         self._wire, self._ways = WorldTransport(database, there=0, back=0), itertools.cycle(ways)
@@ -44,7 +44,7 @@ class Network(httpx.AsyncBaseTransport):
 
 
 async def first_reading(supabase: IsolatedSupabase, clock: VirtualClock) -> DatabaseTime:
-    """Return what one answer says, as a claim's does."""
+    """Return the time that one answer tells, as a claim's answer does."""
     asked = Reading.of(clock)
     answer = await supabase.call("prebooking_clock", {}, _instant, until=Deadline(clock, asked, 8))
     return DatabaseTime(clock, answer.value, asked, Reading.of(clock))
@@ -63,7 +63,7 @@ def held(network: Network, *, opens: float = 3.0, hold: bool = True) -> float:
             if hold:
                 latest = max(opening, clock.now()) + timedelta(seconds=0.51)
                 await tighten_while_held(supabase, time, opening)
-                assert clock.now() <= latest, "it never outlasts the opening by more than the first answer's way"
+                assert clock.now() <= latest, "it ends at most one way after the opening"
             return await left
 
     return run_virtual(steps())
@@ -83,7 +83,7 @@ def test_with_one_answer_the_first_byte_is_as_late_as_the_way_back(database: Dat
 
 @pytest.mark.parametrize("first", [0.02, 0.05, 0.1, 0.5])
 def test_on_a_network_of_20_ms_the_first_byte_is_at_most_12_ms_late(database: Database, first: float) -> None:
-    """The claim's answer may be slow, the questions' answers are as the network is."""
+    """The claim's answer may be slow; the queries are as fast as the network."""
     late = held(Network(database, [(0.01, first), *[(0.01, 0.01)] * QUESTIONS]))
     assert 0 <= late <= 0.012
 

@@ -1,10 +1,9 @@
-"""Rows that need a login, or an answer about an earlier call, before they can be called."""
+"""Rows that need a login, or the confirmation of an earlier call, before they can be called."""
 
 from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
-from itertools import pairwise
 
 import pytest
 
@@ -13,9 +12,7 @@ from prebooking.model import Kind, Outcome, Prebooking
 from tests.support.bookers import ScriptedBooker
 from tests.support.doubles import EPOCH
 from tests.support.factories import add_venue
-from tests.support.world import World
-
-BOOKED, RECONCILED = ("completed", "booked"), ("completed", "reconciled")
+from tests.support.world import BOOKED, PENDING, RECONCILED, World, gaps
 
 
 def seconds(arrivals: list[Arrival]) -> list[float]:
@@ -27,7 +24,7 @@ def test_confirmations_keep_the_stagger(world: World) -> None:
     world.run(world.invoke())
     assert world.ends(rows) == [BOOKED] * 8
     asked = seconds(world.twin.ledger.arrivals("GET"))
-    assert min(later - earlier for earlier, later in pairwise(asked)) >= 0.05 - 1e-9
+    assert min(gaps(asked)) >= 0.05 - 1e-9
 
 
 def test_a_row_with_setbacks_is_confirmed_after_all_others_have_their_slots(world: World) -> None:
@@ -42,13 +39,13 @@ def test_a_row_with_setbacks_is_confirmed_after_all_others_have_their_slots(worl
 
 
 def test_a_row_confirmed_while_others_wait_keeps_their_stagger(world: World) -> None:
-    """I6: it goes before them, but not at the instant that one of them was given."""
+    """I6: it is sent before them, but not in the slot of one of them."""
     venue = add_venue(world.connection)
     cleared = world.opening(3, at=-1, venue=venue, maybe_sent=True)
     rows = world.opening(10, venue=venue)
     world.run(world.invoke())
     assert world.ends([*cleared, *rows]) == [BOOKED] * 13
-    assert min(later - earlier for earlier, later in pairwise(world.sent())) >= 0.05 - 1e-9
+    assert min(gaps(world.sent())) >= 0.05 - 1e-9
 
 
 @pytest.mark.parametrize("raised", [RuntimeError("canary"), asyncio.CancelledError("canary")])
@@ -68,7 +65,7 @@ def test_a_row_whose_preparation_raises_gets_a_setback(world: World, raised: Bas
 
 
 def test_an_earlier_failed_login_is_kept_when_a_later_one_is_blocked(world: World) -> None:
-    """The first row could not log in; then the second one's login is blocked, and all that is unsent goes back."""
+    """The first row could not log in. The second one's login is blocked, and all unsent rows are released."""
     logins = {row: Outcome(kind) for row, kind in zip(world.opening(2), (Kind.CANNOT_TELL, Kind.BLOCKED), strict=True)}
     first, second = logins
 
@@ -78,7 +75,7 @@ def test_an_earlier_failed_login_is_kept_when_a_later_one_is_blocked(world: Worl
 
     world.use(Logins(ready=False))
     world.run(world.invoke())
-    assert [world.row(row)["claimed_by"] for row in (first, second)] == [None, None]
+    assert world.held((first, second)) == [None, None]
     assert world.row(first)["setbacks"] == 1
 
 
@@ -88,7 +85,7 @@ def test_a_running_confirmation_settles_its_row_when_another_row_is_blocked(worl
     [blocked] = world.opening(1, venue=venue)
 
     async def steps() -> None:
-        world.twin.book(world.booking_call(asked))  # the call of an earlier run, which got through
+        world.twin.book(world.booking_call(asked))  # by the call of an earlier run
         await world.invoke()
 
     def plan(arrival: Arrival) -> CallPlan:
@@ -96,8 +93,8 @@ def test_a_running_confirmation_settles_its_row_when_another_row_is_blocked(worl
 
     world.twin.plan = plan
     world.run(steps())
-    assert world.ends([asked, blocked]) == [RECONCILED, ("pending", None)]
-    assert world.row(asked)["answered_at"] is None, "that is when a call of this run was answered"
+    assert world.ends([asked, blocked]) == [RECONCILED, PENDING]
+    assert world.row(asked)["answered_at"] is None, "the column is for calls of this run"
 
 
 def test_a_row_confirmed_after_its_venue_was_paused_is_released_at_once(world: World) -> None:
@@ -125,7 +122,7 @@ def test_an_exception_after_a_confirmation_keeps_its_result(world: World) -> Non
 
 
 def test_a_call_connects_shortly_before_its_opening(world: World) -> None:
-    """Servers close connections on which nothing is said for a few seconds."""
+    """Servers close connections that are idle for a few seconds."""
     world.opening(3, at=3.0)
     connected: list[float] = []
 
@@ -139,7 +136,7 @@ def test_a_call_connects_shortly_before_its_opening(world: World) -> None:
 
 
 def test_the_next_call_starts_after_the_first_byte_of_the_previous_one(world: World) -> None:
-    """It would be built in the same instant, and keep the bytes from leaving."""
+    """Building the next request at the same instant would delay the bytes of the previous one."""
     world.opening(6)
     connected: list[float] = []
 
@@ -165,10 +162,10 @@ def test_a_hanging_confirmation_takes_two_seconds(world: World) -> None:
 def test_an_unclear_answer_shortly_before_the_guard_is_confirmed_by_the_next_run(
     world: World, answered_after: float, questions: int
 ) -> None:
-    """A question takes at most two seconds, and the guard is after eight."""
+    """A confirmation takes at most two seconds, and the guard is at eight."""
     [row] = world.opening(1)
     world.twin.script(row, CallPlan(delay_after=answered_after, answer=TwinReply(502)))
     summary = world.run(world.invoke())
     assert len(world.twin.ledger.arrivals("GET")) == questions
-    assert world.ends([row]) == [RECONCILED if questions else ("pending", None)]
+    assert world.ends([row]) == [RECONCILED if questions else PENDING]
     assert summary.details["unsure"] == 1 - questions

@@ -1,4 +1,4 @@
-"""Rows that cannot get on delay no others: each kind of them floods the table, and a healthy opening is met."""
+"""Rows that cannot be booked yet do not delay others: a flood of each kind, and a healthy opening beside it."""
 
 from __future__ import annotations
 
@@ -11,9 +11,7 @@ import pytest
 from prebooking.local.venue.twin import Arrival, CallPlan, TwinReply
 from tests.support.factories import add_prebooking, add_venue
 from tests.support.floods import KEY, Flood, blocked, in_doubt, locked, no_login, out_of_reach, times_out
-from tests.support.world import World
-
-BOOKED = ("completed", "booked")
+from tests.support.world import BOOKED, CLAIM, FINISH, World
 
 ELSEWHERE = [in_doubt, out_of_reach, times_out, blocked, no_login, locked]
 AT_THE_SAME_VENUE = [in_doubt, locked]
@@ -22,15 +20,15 @@ AT_THE_SAME_VENUE = [in_doubt, locked]
 @pytest.mark.parametrize("venues", [1, 14])
 @pytest.mark.parametrize("flood", ELSEWHERE)
 def test_a_flood_does_not_delay_a_healthy_venue(world: World, flood: Flood, venues: int) -> None:
-    """I2: also when there are more of them than one claim can hold."""
+    """I2: also with more of them than one claim can hold."""
     flooded = [add_venue(world.connection) for _ in range(venues)]
-    met_on_time(world, flood, flooded, add_venue(world.connection))
+    assert_booked_on_time(world, flood, flooded, add_venue(world.connection))
 
 
 @pytest.mark.parametrize("flood", AT_THE_SAME_VENUE)
 def test_a_flood_does_not_delay_other_rows_of_its_own_venue(world: World, flood: Flood) -> None:
     venue = add_venue(world.connection)
-    met_on_time(world, flood, [venue], venue)
+    assert_booked_on_time(world, flood, [venue], venue)
 
 
 @pytest.mark.parametrize(("members", "stagger_ms"), [(121, 50), (7, 1000), (30, 250)])
@@ -47,8 +45,8 @@ def test_rows_in_doubt_that_would_fill_a_run_do_not_delay_a_fresh_row(
     assert 0 < len(world.twin.ledger.arrivals("GET")) <= 10, "a few questions per run"
 
 
-def met_on_time(world: World, flood: Flood, flooded: list[UUID], healthy: UUID) -> None:
-    """Let two minutes pass before the healthy opening, and see that it is met in the order of its rows."""
+def assert_booked_on_time(world: World, flood: Flood, flooded: list[UUID], healthy: UUID) -> None:
+    """Run the scheduler for two minutes until the healthy opening, and require its rows to be booked in order."""
     with ExitStack() as until:
         flood(world, flooded, until)
         rows = world.opening(5, at=120, venue=healthy)
@@ -59,33 +57,30 @@ def met_on_time(world: World, flood: Flood, flooded: list[UUID], healthy: UUID) 
                 await asyncio.sleep(60 - asyncio.get_running_loop().time() % 60)
 
         world.run(steps())
-        names = {str(row) for row in rows}
-        calls = [a for a in world.twin.ledger.first_calls() if a.prebooking_id in names]
+        calls = [call for call in world.twin.ledger.first_calls() if UUID(call.prebooking_id) in rows]
         assert world.ends(rows) == [BOOKED] * 5
-        assert [call.prebooking_id for call in calls] == [str(row) for row in rows]
+        assert [UUID(call.prebooking_id) for call in calls] == rows
         assert (calls[0].at - world.row(rows[0])["available_at"]).total_seconds() < 0.2
 
 
 def test_a_row_edited_during_the_claim_is_booked_by_the_same_run(world: World) -> None:
-    first, *rest = world.opening(10)
+    rows = world.opening(10)
     other = world.database.connect()
 
     async def steps() -> None:
         with other.transaction():
-            other.execute("update public.prebookings set warning = 'edited' where id = %s", [first])
+            other.execute("update public.prebookings set warning = 'edited' where id = %s", [rows[0]])
             run = asyncio.create_task(world.invoke())
             await asyncio.sleep(0.006)
         await run
 
     world.run(steps())
-    assert world.ends([first, *rest]) == [BOOKED] * 10, "the locked row is taken by the same run once it is free"
+    assert world.ends(rows) == [BOOKED] * 10, "the same run claims the row when it is free"
 
 
 def test_a_locked_row_is_reported_and_the_others_are_booked(world: World) -> None:
     first, *rest = world.opening(10)
-    other = world.database.connect()
-    with other.transaction():
-        other.execute("select from public.prebookings where id = %s for update", [first])
+    with world.locked(first):
         summary = world.run(world.invoke())
     assert world.ends(rest) == [BOOKED] * 9
     assert summary.message == "Processed 9 prebookings; 1 due row locked by another transaction"
@@ -95,18 +90,16 @@ def test_a_locked_row_is_reported_and_the_others_are_booked(world: World) -> Non
 def test_a_row_locked_at_the_end_of_a_run_is_released_later(world: World) -> None:
     rows = world.opening(5)
     world.venue_wire.refuses = lambda _: True
-    other = world.database.connect()
 
     async def steps() -> None:
         run = asyncio.create_task(world.invoke())
         await asyncio.sleep(0.05)
-        with other.transaction():
-            other.execute("select from public.prebookings where id = %s for update", [rows[0]])
+        with world.locked(rows[0]):
             await asyncio.sleep(0.5)
         await run
 
     world.run(steps())
-    assert [world.row(row)["claimed_by"] for row in rows] == [None] * 5
+    assert world.held(rows) == [None] * 5
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 405])
@@ -146,7 +139,7 @@ def test_an_unreachable_venue_is_paused_for_a_minute_and_then_booked(world: Worl
 
     async def steps() -> None:
         await world.invoke()
-        assert [world.row(row)["claimed_by"] for row in rows] == [None] * 60
+        assert world.held(rows) == [None] * 60
         world.venue_wire.refuses = lambda _: False
         await world.invoke()
         assert world.sent() == [], "the venue is paused"
@@ -155,15 +148,12 @@ def test_an_unreachable_venue_is_paused_for_a_minute_and_then_booked(world: Worl
 
     world.run(steps())
     assert world.ends(rows) == [BOOKED] * 60, "the first answers show that the venue is well again"
-    order = [arrival.prebooking_id for arrival in world.twin.ledger.first_calls()]
-    assert order == [str(row) for row in rows]
+    assert world.called() == rows
 
 
 def test_a_claim_lock_that_is_held_for_more_than_a_minute_is_an_error(world: World) -> None:
     rows = world.opening(1, at=60)
-    other = world.database.connect()
-    for function in (b"claim_due_prebookings_v1", b"finish_run_v1"):
-        other.execute(b"alter function public.%s set lock_timeout = '10ms'" % function)
+    other = world.other_session(CLAIM, FINISH)
 
     async def steps() -> list[tuple[bool, str]]:
         answers = []

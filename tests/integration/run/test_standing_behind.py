@@ -1,4 +1,4 @@
-"""Rows that stand behind others have their turn in the same run, as soon as those before them are settled."""
+"""Rows behind others are called in the same run, when those before them are settled."""
 
 from __future__ import annotations
 
@@ -8,14 +8,12 @@ import pytest
 
 from prebooking.local.venue.twin import CallPlan
 from tests.support.doubles import EPOCH
-from tests.support.world import World, minutes
-
-BOOKED = ("completed", "booked")
+from tests.support.world import BOOKED, World, minutes
 
 
 @pytest.mark.parametrize(("ago", "latest"), [(30, 3.5), (3600, 2.1)])
 def test_all_rows_of_a_venue_that_had_trouble_are_booked(world: World, ago: int, latest: float) -> None:
-    """Ten of them try whether it is well again, however slowly it answers. Trouble of long ago says nothing."""
+    """The first ten rows show whether the venue works again. Trouble of long ago does not count."""
     rows = world.opening(40)
     since = EPOCH - timedelta(seconds=ago)
     world.connection.execute("update public.venues set troubled_since = %s, paused_until = %s", [since, since])

@@ -1,4 +1,4 @@
-"""A venue system is a folder and an entry: a third one, made for the test, is booked by the whole scheduler."""
+"""A venue system is a package and an entry: a third one, made for these tests, is booked by the scheduler."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.database import Database
 from tests.support.doubles import EPOCH
 from tests.support.factories import add_prebooking, add_venue
 from tests.support.terminal import Terminal
-from tests.support.world import ENVIRONMENT, World
+from tests.support.world import BOOKED, ENVIRONMENT, PENDING, World
 
 ADAPTERS: dict[str, Adapter] = {"webhook": webhook, "aimharder": aimharder}  # mypy compares them
 NEITHER = {"BOOKING_WEBHOOK_URL": "", "BOOKING_WEBHOOK_SECRET": ""}
@@ -25,7 +25,7 @@ NEITHER = {"BOOKING_WEBHOOK_URL": "", "BOOKING_WEBHOOK_SECRET": ""}
 
 @pytest.fixture
 def a_third_system(database: Database, monkeypatch: pytest.MonkeyPatch) -> Database:
-    """The club, added as a deployment adds a venue system."""
+    """The database with the club, added as a deployment adds a venue system."""
     monkeypatch.setitem(SYSTEMS, CLUB.name, CLUB)
     monkeypatch.setattr(club, "ledger", [])
     monkeypatch.setattr(club, "loaded", [])
@@ -42,7 +42,7 @@ def test_a_third_venue_system_is_booked_like_the_others(a_third_system: Database
     rows += world.opening(1)
     summary = world.run(world.invoke(CLUB_TOKEN=TOKEN))
     assert (summary.success, summary.outcomes) == (True, {"booked": 4})
-    assert world.ends(rows) == [("completed", "booked")] * 4
+    assert world.ends(rows) == [BOOKED] * 4
     assert club.ledger == [(TOKEN, member, "squash") for member in members]
     assert world.row(rows[0])["booking_id"] == "1"
 
@@ -51,8 +51,8 @@ def test_rows_of_a_system_that_is_not_set_up_wait_for_a_deployment_that_has_it(a
     world = World(a_third_system)
     row = add_prebooking(world.connection, add_venue(world.connection, provider="club"), available_at=EPOCH)
     assert world.run(world.invoke()).success
-    assert world.ends([row]) == [("pending", None)]
-    assert (club.ledger, club.loaded) == ([], []), "what is not booked is not loaded"
+    assert world.ends([row]) == [PENDING]
+    assert (club.ledger, club.loaded) == ([], []), "a system that is not set up is not loaded"
 
 
 def test_a_deployment_of_one_system_needs_no_variables_of_the_others(a_third_system: Database) -> None:
@@ -104,7 +104,7 @@ def test_every_system_has_a_package_with_the_whole_interface() -> None:
 def test_a_venue_is_opened_only_when_its_package_has_loaded(
     a_third_system: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The claim takes 10 ms here, and loading a second."""
+    """The claim takes 10 ms, and loading takes a second."""
 
     async def load_slowly() -> None:
         await asyncio.sleep(1.0)
@@ -115,4 +115,4 @@ def test_a_venue_is_opened_only_when_its_package_has_loaded(
     venue = add_venue(world.connection, provider="club", host="the.club.example")
     row = add_prebooking(world.connection, venue, booking_data={"class_id": "squash"}, available_at=EPOCH)
     assert world.run(world.invoke(CLUB_TOKEN=TOKEN)).success
-    assert world.ends([row]) == [("completed", "booked")]
+    assert world.ends([row]) == [BOOKED]

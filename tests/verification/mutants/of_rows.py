@@ -124,7 +124,7 @@ OF_ROWS: list[Mutant] = [
         (
             "return row.blocks > 0 and (row.alone or completed > 0)",
             "return row.blocks > 0",
-            "blocked::a_repeated_block_pauses_a_venue_that_books_no_other_row",
+            "blocked::a_repeated_block_pauses_a_venue_only_if_it_books_no_other_row",
         ),
         (
             "return again.kind in COMPLETED or again.kind is Kind.BLOCKED",
