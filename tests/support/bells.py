@@ -1,4 +1,4 @@
-"""A bell in a test's database: its sleep moves the clock, and what it posts stays in the queue, to be looked at."""
+"""A bell in a test's database: its sleep moves the clock, and its requests stay in the queue."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ URL = "https://app.example.com/api/cron/prebooking_scheduler"
 SECRET = "a secret of the tests"
 LEAD = 3.0  # seconds
 
-# Sleeping moves the clock to the instant asked for, and does on the way what a test has planned.
+# A sleep moves the clock to its end, and executes the statements that a test has planned until then.
 _CLOCKWORK = b"""
 create table testing.plan (at timestamptz, statement text);
 create table testing.sleeps (until timestamptz);
@@ -30,7 +30,7 @@ begin
   end loop;
   update testing.clock set instant = greatest(instant, p_until);
 end $$;
--- A pg_net that sends at once, and a function whose claim comes half a second after each post.
+-- A pg_net that sends at once, and a function that claims half a second after each request.
 create table testing.network (sends boolean not null, arrives boolean not null);
 create table testing.posts (id bigint, url text, headers jsonb, body text, timeout_milliseconds int, at timestamptz);
 create function testing.send() returns trigger language plpgsql as $$
@@ -50,11 +50,11 @@ create trigger send after insert on net.http_request_queue for each row execute 
 
 
 class Bell:
-    """The bell, driven by hand: no minute passes unless a test says so.
+    """The bell, run by the test: ``minute`` is one run of pg_cron.
 
     Args:
         owner: the connection that switches it on.
-        sends: its requests leave the queue at once, as if pg_net had sent them.
+        sends: its requests are removed from the queue at once, as if pg_net had sent them.
         arrives: an invocation claims half a second after each request.
 
     """
@@ -67,6 +67,13 @@ class Bell:
         owner.execute(_CLOCKWORK)
         owner.execute("insert into testing.network values (%s, %s)", [sends, arrives])
 
+    @classmethod
+    def switched_on(cls, owner: Connection, url: str = URL, *, sends: bool = True, arrives: bool = True) -> Bell:
+        """Return a bell that is on."""
+        bell = cls(owner, sends=sends, arrives=arrives)
+        bell.on(url)
+        return bell
+
     def on(self, url: str | None = URL) -> str:
         return str(self._value("select public.prebooking_bell_on(%s)", url))
 
@@ -74,35 +81,35 @@ class Bell:
         return str(self._value("select public.prebooking_bell_off()"))
 
     def minute(self, start: float = 0) -> float:
-        """Let pg_cron start one run this many seconds after noon; return when it has ended."""
+        """Start one run this many seconds after noon; return its end, in seconds after noon."""
         set_clock(self._owner, noon(start))
         self.run(self._owner)
         return float(self._value("select extract(epoch from public.prebooking_clock() - %s)", noon(0)))
 
     def run(self, connection: Connection) -> None:
-        """Do what pg_cron does once per minute."""
+        """Execute the command that pg_cron executes once per minute."""
         block = str(self._value("select public.prebooking_bell_minute()"))
         connection.execute(block.encode())
 
     def during(self, seconds: float, statement: str) -> None:
-        """Plan a statement of another client, in seconds after noon."""
+        """Plan a statement of another client for an instant, in seconds after noon."""
         self._owner.execute("insert into testing.plan values (%s, %s)", [noon(seconds), statement])
 
     def arrives(self, *, arrives: bool) -> None:
-        """Let an invocation come for each request from now on, or none."""
+        """Set whether an invocation claims after each request from now on."""
         self._owner.execute("update testing.network set arrives = %s", [arrives])
 
     def posts(self) -> list[float]:
-        """Return when it has rung, in seconds after noon, a number a post."""
+        """Return the instant of each request, in seconds after noon."""
         rows = self._owner.execute("select at from testing.posts order by id").fetchall()
         return [(at - noon(0)).total_seconds() for (at,) in rows]
 
     def rung(self) -> int:
-        """Return for how many rows it remembers to have rung."""
+        """Return the number of rows for which the bell remembers a ring."""
         return int(self._value("select count(*) from public.prebooking_bell_rung"))
 
     def faults(self) -> str:
-        """Return what is wrong with it, one line per fault, as the operator's commands say it."""
+        """Return one line per fault of the bell, as the operator's commands show it."""
         return "\n".join(find_bell_faults(BellState.model_validate(self.status())))
 
     def status(self) -> dict[str, Any]:
@@ -126,4 +133,4 @@ def add_rows(connection: Connection, venues: int, rows: int, *, opens: float) ->
         from new, generate_series(1, %(rows)s) n""",
         {"venues": venues, "rows": rows, "opens": noon(opens), "data": Jsonb({"class_id": 1})},
     )
-    connection.execute("analyze public.venues, public.prebookings")  # as the server does by itself, a minute later
+    connection.execute("analyze public.venues, public.prebookings")  # the server does this itself a minute later

@@ -1,4 +1,4 @@
-"""A venue twin to talk to, and two ways of carrying the talk."""
+"""A venue twin, and two transports to it."""
 
 from __future__ import annotations
 
@@ -28,38 +28,38 @@ def venue(*, ledger: Ledger | None = None, **how: Any) -> VenueTwin:
 
 
 async def book(client: httpx.AsyncClient, who: str, class_id: str = "wod", **more: Any) -> httpx.Response:
-    wish = {
+    prebooking = {
         "prebooking_id": f"id of {who}",
         "user_email": who,
         "venue_id": "gym",
         "booking_data": {"class_id": class_id},
     }
     headers = BEARER | {"Idempotency-Key": f"id of {who}"} | more.pop("headers", {})
-    return await client.post("/book", json=wish, headers=headers, **more)
+    return await client.post("/book", json=prebooking, headers=headers, **more)
 
 
 async def confirm(client: httpx.AsyncClient, who: str) -> httpx.Response:
     return await client.get("/book", params={"prebooking_id": f"id of {who}"}, headers=BEARER)
 
 
-def on_virtual_time(twin: VenueTwin, story: Callable[[httpx.AsyncClient], Coroutine[Any, Any, T]], **how: Any) -> T:
-    """Play a story against the twin without sockets, until the venue is done with every call."""
+def on_virtual_time(twin: VenueTwin, scenario: Callable[[httpx.AsyncClient], Coroutine[Any, Any, T]], **how: Any) -> T:
+    """Run a scenario against the twin without sockets, until the venue has finished every call."""
 
-    async def play() -> T:
+    async def run() -> T:
         transport = TwinTransport(twin, **how)
         async with httpx.AsyncClient(transport=transport, base_url="http://venue.test", timeout=3_600) as client:
-            told = await story(client)
+            result = await scenario(client)
         await transport.drain()
-        return told
+        return result
 
-    return run_virtual(play())
+    return run_virtual(run())
 
 
-def over_sockets(twin: VenueTwin, story: Callable[[httpx.AsyncClient], Coroutine[Any, Any, T]]) -> T:
-    """Play a story against the twin on this machine."""
+def over_sockets(twin: VenueTwin, scenario: Callable[[httpx.AsyncClient], Coroutine[Any, Any, T]]) -> T:
+    """Run a scenario against the twin over sockets of this machine."""
 
-    async def play() -> T:
+    async def run() -> T:
         async with serve(twin) as url, httpx.AsyncClient(base_url=url, timeout=10, trust_env=False) as client:
-            return await story(client)
+            return await scenario(client)
 
-    return asyncio.run(play())
+    return asyncio.run(run())

@@ -1,4 +1,4 @@
-"""One row at a box: what it lacks, what a renewed login comes to, and what a question tells."""
+"""One row at a box: missing logins, refreshes and confirmations."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ ANA_SAYS = {"data": [{"id": 1, "name": "ana"}]}
 
 
 class ScriptedStore(SessionStore):
-    """Answers each kind of question of the database as the test says."""
+    """Returns the scripted result of each database call."""
 
     def __init__(self, *, lease: Any = "leased", save: Any = 2, warn: Any = True) -> None:
         self.says = {"lease": lease, "save": save, "warn": warn}
@@ -85,17 +85,17 @@ def booker(*replies: Any, store: ScriptedStore | None = None, venue: Venue = VEN
     return AimHarderBooker(client, venue=venue, seal=Seal(KEY), sessions=store or ScriptedStore(), clock=Clock())
 
 
-# what is missing
+# missing logins
 
 
-async def test_a_row_with_a_login_that_opens_is_ready_whatever_its_age() -> None:
+async def test_a_row_with_a_login_that_opens_is_ready() -> None:
     with_a_login = row(session=sealed())
     assert booker().is_ready(with_a_login)
     assert await booker().prepare(with_a_login, timeout=8) is None
 
 
 @pytest.mark.parametrize("session", [None, sealed(seal=Seal(bytes([1] * 32)))], ids=["no login", "another key's"])
-async def test_what_this_deployment_lacks_is_never_final(session: SealedSession | None) -> None:
+async def test_a_login_that_this_deployment_lacks_settles_nothing(session: SealedSession | None) -> None:
     without = row(session=session)
     assert not booker().is_ready(without)
     for renew in (False, True):
@@ -104,7 +104,7 @@ async def test_what_this_deployment_lacks_is_never_final(session: SealedSession 
         assert outcome.kind is Kind.CANNOT_TELL
 
 
-async def test_a_host_that_is_not_aimharder_s_is_the_operator_s_fault_and_not_final() -> None:
+async def test_a_host_outside_aimharder_settles_nothing() -> None:
     outcome = await booker(venue=VENUE.model_copy(update={"host": "xn--x.aimharder.com"})).prepare(
         row(session=sealed()), timeout=8
     )
@@ -112,11 +112,11 @@ async def test_a_host_that_is_not_aimharder_s_is_the_operator_s_fault_and_not_fi
     assert outcome.kind is Kind.CANNOT_TELL
 
 
-async def test_a_login_that_the_venue_has_ended_is_over() -> None:
+async def test_a_login_that_the_venue_has_ended_is_expired() -> None:
     assert await booker().prepare(row(session=None, session_over=True), timeout=8) == Outcome(Kind.SESSION_EXPIRED)
 
 
-# a login that the venue did not accept
+# refreshes
 
 
 @pytest.mark.parametrize(
@@ -137,20 +137,18 @@ async def test_a_login_that_the_venue_has_ended_is_over() -> None:
         ({}, {"lease": LOST}, Kind.CANNOT_TELL),
     ],
 )
-async def test_a_refresh_worked_or_the_venue_said_no_or_it_could_not_be_tried(
-    reply: Any, store: dict[str, Any], kind: Kind | None
-) -> None:
+async def test_each_result_of_a_refresh_has_its_outcome(reply: Any, store: dict[str, Any], kind: Kind | None) -> None:
     outcome = await booker(reply, store=ScriptedStore(**store)).prepare(row(session=sealed()), timeout=8, renew=True)
     assert (outcome.kind if outcome else None) is kind
 
 
-async def test_a_refresh_is_not_begun_without_time_for_its_answer() -> None:
+async def test_a_refresh_is_not_started_without_time_for_its_answer() -> None:
     outcome = await booker().prepare(row(session=sealed()), timeout=2, renew=True)
     assert outcome is not None
     assert outcome.kind is Kind.CANNOT_TELL
 
 
-async def test_a_second_log_in_again_after_a_refresh_that_worked_refreshes_once_more() -> None:
+async def test_a_refreshed_session_can_be_refreshed_again() -> None:
     box, one = booker({"newToken": "a"}, {"newToken": "b"}), row(session=sealed())
     assert await box.prepare(one, timeout=8, renew=True) is None
     assert box._session(one).token == "a"
@@ -158,11 +156,11 @@ async def test_a_second_log_in_again_after_a_refresh_that_worked_refreshes_once_
     assert box._session(one).token == "b"
 
 
-# what a question tells
+# confirmations
 
 
 @pytest.mark.parametrize("data", [{"class_id": "?", "day": "20300107"}, {"class_id": "7", "day": "soon"}], ids=str)
-async def test_no_question_is_asked_about_data_that_cannot_be_read(data: dict[str, str]) -> None:
+async def test_unreadable_data_is_not_confirmed(data: dict[str, str]) -> None:
     one = row(session=sealed(), booking_data=data)
     assert await booker().confirm(one, timeout=2) == Outcome(Kind.CANNOT_TELL)
 
@@ -192,8 +190,6 @@ MINE = {"id": 7, "bookState": 1, "idres": 5}
     ],
     ids=lambda value: str(value)[:60],
 )
-async def test_a_place_is_told_from_no_place_a_missing_class_and_a_dead_login(
-    day: Any, whoami: Any, found: Outcome
-) -> None:
-    """K7: only the whole list, seen with a living login, says that the class is missing."""
+async def test_a_confirmation_has_the_outcome_that_the_list_proves(day: Any, whoami: Any, found: Outcome) -> None:
+    """K7: only a complete list, read with a valid login, proves that a class is missing."""
     assert await booker({"bookings": day}, whoami).confirm(row(session=sealed()), timeout=2) == found

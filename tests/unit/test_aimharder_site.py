@@ -1,4 +1,4 @@
-"""AimHarder's pages: whom a session may go to, what a login brings, and what is made of answers nobody foresaw."""
+"""AimHarder's pages: the hosts that get a session, logins, and unexpected answers."""
 
 from __future__ import annotations
 
@@ -44,15 +44,15 @@ def said(value: Any, status: int = 200, **headers: str) -> httpx.Response:
 
 
 def box(client: httpx.AsyncClient) -> AimHarderSite:
-    """Return the twin's box as it is spoken to in earnest: with a client that keeps no cookie."""
+    """Return the twin's box behind the real client, which stores no cookies."""
     return AimHarderSite(isolated_client(transport=client._transport), host=BOX, box_id=str(BOX_ID))
 
 
 # the twin
 
 
-def test_a_login_brings_a_session_and_the_boxes_and_the_session_is_known() -> None:
-    async def story(client: httpx.AsyncClient) -> None:
+def test_a_login_returns_a_valid_session_and_the_boxes() -> None:
+    async def scenario(client: httpx.AsyncClient) -> None:
         site = box(client)
         login = await site.login(email("ana"), PASSWORD, timeout=5)
         assert [(box.box_id, box.host) for box in login.boxes] == [(str(BOX_ID), BOX)]
@@ -63,11 +63,11 @@ def test_a_login_brings_a_session_and_the_boxes_and_the_session_is_known() -> No
         assert await site.whoami(login.session, timeout=5) == Outcome(Kind.SESSION_EXPIRED)
         assert await site.refresh(login.session, timeout=5) == Outcome(Kind.SESSION_EXPIRED)
 
-    on_virtual_time(gym(), story)
+    on_virtual_time(gym(), scenario)
 
 
-def test_a_day_s_classes_have_times_places_and_the_member_s_own_place() -> None:
-    async def story(client: httpx.AsyncClient) -> None:
+def test_the_classes_of_a_day_have_times_places_and_the_member_s_place() -> None:
+    async def scenario(client: httpx.AsyncClient) -> None:
         site = box(client)
         session = (await site.login(email("ana"), PASSWORD, timeout=5)).session
         await site._client.send(site.booking(session, {"id": WOD, "day": DAY, "insist": "0", "familyId": ""}))
@@ -83,25 +83,25 @@ def test_a_day_s_classes_have_times_places_and_the_member_s_own_place() -> None:
         assert isinstance(public, list)
         assert [one.place for one in public] == [Kind.CANNOT_TELL] * 3
 
-    on_virtual_time(gym(), story)
+    on_virtual_time(gym(), scenario)
 
 
-def test_a_wrong_password_and_too_many_of_them_are_two_sentences() -> None:
-    async def story(client: httpx.AsyncClient) -> list[str]:
-        site, told = box(client), []
+def test_a_wrong_password_and_a_lock_have_different_messages() -> None:
+    async def scenario(client: httpx.AsyncClient) -> list[str]:
+        site, messages = box(client), []
         for _ in range(6):
             with pytest.raises(VenueRefused) as refused:
                 await site.login(email("ana"), "canary", timeout=5)
-            told.append(str(refused.value))
-        return told
+            messages.append(str(refused.value))
+        return messages
 
-    told = on_virtual_time(gym(), story)
-    assert "check the e-mail and the password" in told[0]
-    assert "wait a quarter of an hour" in told[-1]
-    assert not any("canary" in one or "ana@" in one for one in told)
+    messages = on_virtual_time(gym(), scenario)
+    assert "check the e-mail and the password" in messages[0]
+    assert "wait a quarter of an hour" in messages[-1]
+    assert not any("canary" in one or "ana@" in one for one in messages)
 
 
-# answers nobody foresaw
+# unexpected answers
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_a_wrong_password_and_too_many_of_them_are_two_sentences() -> None:
         (said({"data": {"auth": {"authOK": True, "refreshToken": 7}}}), "refused the login"),
     ],
 )
-async def test_a_login_that_brings_nothing_is_one_sentence(reply: httpx.Response, sentence: str) -> None:
+async def test_a_failed_login_has_one_message(reply: httpx.Response, sentence: str) -> None:
     with pytest.raises(VenueRefused, match=sentence):
         await site_that_answers(reply).login("ana@example.com", "password", timeout=5)
 
@@ -129,11 +129,11 @@ ANA = {"data": [{"id": 500_001, "name": "ana"}]}
 
 
 def logged_in(*cookies: str) -> httpx.Response:
-    """What AimHarder says to the right password, with these Set-Cookie lines."""
+    """Return AimHarder's answer to a correct password, with these Set-Cookie lines."""
     return httpx.Response(200, content=json.dumps(ANSWERED).encode(), headers=[("set-cookie", one) for one in cookies])
 
 
-async def test_a_login_is_a_call_and_a_question_and_keeps_only_the_cookies_that_are_it() -> None:
+async def test_a_login_is_two_requests_and_keeps_only_session_cookies() -> None:
     asked: list[httpx.Request] = []
     reply = logged_in("amhrdrauth=abc; Domain=.aimharder.com; Secure", "evil=1", "PHPSESSID=a b", "AWSALB=\x01")
     login = await site_that_answers(reply, said(ANA), asked=asked).login("Ana@example.com", "password", timeout=5)
@@ -147,7 +147,7 @@ async def test_a_login_is_a_call_and_a_question_and_keeps_only_the_cookies_that_
 
 
 @pytest.mark.parametrize("attributes", ["; Path=/; Secure; SameSite=None; Partitioned", "; Priority=High", ";a=b;;=;"])
-async def test_a_session_s_cookie_is_kept_whatever_its_attributes_are(attributes: str) -> None:
+async def test_a_session_cookie_is_kept_with_any_attributes(attributes: str) -> None:
     site = site_that_answers(logged_in(f"amhrdrauth=abc{attributes}"), said(ANA))
     login = await site.login("ana@example.com", "password", timeout=5)
     assert login.session.cookies == {"amhrdrauth": "abc"}
@@ -177,18 +177,18 @@ async def test_a_login_without_the_session_s_cookie_is_refused(cookies: list[str
         (httpx.Response(200, text="<html>"), "no clear answer"),
     ],
 )
-async def test_a_login_that_names_nobody_is_refused(answer: httpx.Response, sentence: str) -> None:
+async def test_a_login_without_a_member_is_refused(answer: httpx.Response, sentence: str) -> None:
     with pytest.raises(VenueRefused, match=sentence):
         await site_that_answers(logged_in("amhrdrauth=abc"), answer).login("ana@example.com", "password", timeout=5)
 
 
 @pytest.mark.parametrize("data", [[{"id": 7}], {"id": 7}, {"0": {"name": "ana"}}, {"1": {"id": "7"}}], ids=str)
-async def test_a_member_is_named_in_every_shape_of_the_answer(data: object) -> None:
+async def test_a_member_is_read_from_every_shape_of_the_answer(data: object) -> None:
     assert await site_that_answers(said({"data": data})).whoami(SESSION, timeout=5) is None
 
 
-async def test_a_session_always_fits_into_the_database_however_long_its_parts_are() -> None:
-    """I9 aside: a refresh uses the old token up, so what it brings must be kept."""
+async def test_a_session_with_long_parts_fits_into_the_database() -> None:
+    """A refresh uses the old token up, so the new one must be stored."""
     token, cookie = "\\" * 2048, "x" * 4096
     reply = httpx.Response(
         200,
@@ -202,14 +202,14 @@ async def test_a_session_always_fits_into_the_database_however_long_its_parts_ar
     assert Session.from_json(fresh.as_json()) == fresh
 
 
-async def test_a_token_and_cookies_of_twelve_thousand_characters_are_kept_whole() -> None:
+async def test_a_session_of_twelve_thousand_characters_is_kept_whole() -> None:
     cookies = {"amhrdrauth": "a" * 3874, "PHPSESSID": "p" * 3874}
     session = Session.that_fits("t" * 4096, cookies, "f" * 50)
     assert session.cookies == cookies
 
 
 @pytest.mark.parametrize("sent", ["amhrdrauth=; Max-Age=0", "PHPSESSID=new"])
-async def test_a_refresh_that_brings_no_session_cookie_leaves_the_one_there_is(sent: str) -> None:
+async def test_a_refresh_without_a_session_cookie_keeps_the_old_one(sent: str) -> None:
     reply = httpx.Response(200, content=b'{"newToken": "t"}', headers=[("set-cookie", sent)])
     fresh = await site_that_answers(reply).refresh(SESSION, timeout=5)
     assert isinstance(fresh, Session)
@@ -230,21 +230,21 @@ async def test_a_refresh_that_brings_no_session_cookie_leaves_the_one_there_is(s
         (said({"newToken": None, "bookings": {}, "data": 0}, status=201), Kind.CANNOT_TELL),
     ],
 )
-async def test_an_answer_that_does_not_bring_it_says_why_not(reply: httpx.Response, kind: Kind) -> None:
+async def test_an_answer_without_the_expected_content_has_a_kind(reply: httpx.Response, kind: Kind) -> None:
     site = site_that_answers(*[reply] * 3)
     refreshed = await site.refresh(SESSION, timeout=5)
     classes = await site.classes(SESSION, date(2030, 1, 11), timeout=5)
-    nobody = await site.whoami(SESSION, timeout=5)
-    assert [one.kind for one in (refreshed, classes, nobody) if isinstance(one, Outcome)] == [kind] * 3
+    member = await site.whoami(SESSION, timeout=5)
+    assert [one.kind for one in (refreshed, classes, member) if isinstance(one, Outcome)] == [kind] * 3
 
 
 @pytest.mark.parametrize("answer", [[], None, {}, 0, "", {"boxes": [7]}, {"id": 7}])
-async def test_nobody_in_who_am_i_is_a_dead_session(answer: object) -> None:
+async def test_a_whoami_without_a_member_is_an_expired_session(answer: object) -> None:
     site = site_that_answers(said({"data": answer, "logout": int(answer == {"id": 7})}))
     assert await site.whoami(SESSION, timeout=5) == Outcome(Kind.SESSION_EXPIRED)
 
 
-async def test_a_class_that_is_half_there_is_read_as_far_as_it_goes() -> None:
+async def test_an_incomplete_class_is_read_as_far_as_possible() -> None:
     odd = [1, None, {}, {"id": 7, "time": "25:99", "limit": "many", "ocupation": -1, "idres": [], "bookState": ""}]
     classes = await site_that_answers(said({"bookings": odd})).classes(None, date(2030, 1, 11), timeout=5)
     assert isinstance(classes, list)
@@ -257,7 +257,7 @@ async def test_a_class_that_is_half_there_is_read_as_far_as_it_goes() -> None:
 @pytest.mark.parametrize(
     "shape", [[{"id": 7}], {"0": {"id": 7}}, {"3": {"id": 7}, "9": None}, [None, {"id": 7}]], ids=str
 )
-async def test_a_day_s_list_is_read_in_every_shape_in_which_php_writes_it(shape: object) -> None:
+async def test_a_list_of_classes_is_read_in_every_shape_of_php(shape: object) -> None:
     classes = await site_that_answers(said({"bookings": shape})).classes(None, date(2030, 1, 11), timeout=5)
     assert isinstance(classes, list)
     assert [one.class_id for one in classes] == ["7"]
@@ -282,7 +282,7 @@ async def test_a_day_without_classes_is_an_empty_list(shape: object) -> None:
     ],
     ids=str,
 )
-async def test_a_class_may_be_closed_or_cancelled_and_a_cancelled_place_is_none(
+async def test_a_class_can_be_closed_or_cancelled(
     line: dict[str, Any], *, closed: bool, cancelled: bool, place: Kind
 ) -> None:
     listed = said({"bookings": [{"id": 7, **line}]})
@@ -291,7 +291,7 @@ async def test_a_class_may_be_closed_or_cancelled_and_a_cancelled_place_is_none(
     assert [(one.closed, one.cancelled, one.place) for one in classes] == [(closed, cancelled, place)]
 
 
-async def test_a_class_keeps_its_time_as_it_is_written_also_where_it_cannot_be_read() -> None:
+async def test_a_class_keeps_its_hours_as_written() -> None:
     lines = [{"id": "7 ", "className": "WOD &amp; more ", "time": "6:00 pm - 7:00 pm"}, {"id": 8, "time": "soon"}]
     classes = await site_that_answers(said({"bookings": lines})).classes(None, date(2030, 1, 11), timeout=5)
     assert isinstance(classes, list)
@@ -315,7 +315,7 @@ async def test_a_class_keeps_its_time_as_it_is_written_also_where_it_cannot_be_r
         ({}, Kind.CANNOT_TELL),
     ],
 )
-async def test_only_an_empty_mark_says_that_the_member_has_no_place(marked: dict[str, Any], place: Kind) -> None:
+async def test_only_an_empty_mark_means_no_place(marked: dict[str, Any], place: Kind) -> None:
     listed = said({"bookings": [{"id": 7, **marked}]})
     classes = await site_that_answers(listed).classes(SESSION, date(2030, 1, 11), timeout=5)
     assert isinstance(classes, list)
@@ -348,7 +348,7 @@ async def test_only_an_empty_mark_says_that_the_member_has_no_place(marked: dict
         ({"bookState": [1]}, None),
     ],
 )
-def test_a_key_counts_before_a_number_and_what_nobody_knows_is_made_sure_of(
+def test_a_key_counts_before_a_number_and_unknown_answers_are_unsure(
     said: dict[str, Any], outcome: Outcome | None
 ) -> None:
     assert classify(Reply(200, json.dumps(said).encode())) == (outcome or UNREADABLE)
@@ -356,12 +356,12 @@ def test_a_key_counts_before_a_number_and_what_nobody_knows_is_made_sure_of(
 
 @pytest.mark.parametrize("status", [200, 202, 302, 400, 404])
 @pytest.mark.parametrize("body", [b"<html>", b"{}", b"null", b"[]", b"", b'{"bookState": 1, "id'])
-def test_an_answer_that_cannot_be_read_says_nothing_about_the_booking(status: int, body: bytes) -> None:
+def test_an_unreadable_answer_is_unsure(status: int, body: bytes) -> None:
     """The box may act on the call later, so not even a question at once makes a refusal of it (I4)."""
     assert classify(Reply(status, body)) == UNREADABLE
 
 
-def test_a_disputed_answer_is_a_refusal_only_if_a_later_question_says_so() -> None:
+def test_a_disputed_answer_is_a_refusal_only_after_a_confirmation() -> None:
     waiting, same_hour = (Reply(200, VERDICTS[said].body) for said in ("waiting_list_offered", "same_hour"))
     assert classify(waiting) == Outcome(Kind.UNSURE, if_booked=Kind.BOOKED, if_not_booked=Kind.FULL)
     assert classify(same_hour).if_not_booked is Kind.CONFLICT_SAME_HOUR
@@ -378,17 +378,17 @@ def test_a_disputed_answer_is_a_refusal_only_if_a_later_question_says_so() -> No
         (404, UNREADABLE),
     ],
 )
-def test_a_status_says_what_no_body_can(status: int, outcome: Outcome) -> None:
+def test_a_status_counts_before_the_body(status: int, outcome: Outcome) -> None:
     assert classify(Reply(status, b'{"bookState": 1}')) == outcome
 
 
-# whom a session may go to
+# hosts that get a session
 
 
 @pytest.mark.parametrize(
     "host", ["mybox.aimharder.com", "mybox.aimharder.es", "a.aimharder.com", "my-box2.aimharder.es"]
 )
-def test_a_box_of_aimharder_s_is_one(host: str) -> None:
+def test_a_host_of_aimharder_is_accepted(host: str) -> None:
     assert host_problem(host) is None
 
 
@@ -399,7 +399,7 @@ def test_a_box_of_aimharder_s_is_one(host: str) -> None:
         *("xn--x.aimharder.com", "xn--80ak6aa92e.aimharder.com", "-a.aimharder.com"),
     ],
 )
-async def test_nothing_can_be_asked_of_any_other_host(host: str | None) -> None:
+async def test_no_request_is_sent_to_another_host(host: str | None) -> None:
     asked: list[httpx.Request] = []
     site = AimHarderSite(site_that_answers(asked=asked)._client, host=host, box_id=None)
     for request in (site.refresh(SESSION, timeout=1), site.whoami(SESSION, timeout=1)):
@@ -408,11 +408,11 @@ async def test_nothing_can_be_asked_of_any_other_host(host: str | None) -> None:
     assert asked == []
 
 
-def test_a_session_is_not_shown_by_accident() -> None:
+def test_a_session_is_not_in_its_repr() -> None:
     assert "canary" not in f"{SESSION} {SESSION!r}"
 
 
-async def test_of_a_day_with_more_classes_than_there_can_be_only_so_many_are_looked_at() -> None:
+async def test_the_number_of_classes_of_a_day_is_limited() -> None:
     classes = await site_that_answers(said({"bookings": [{"id": 1}] * (CLASSES + 1)})).classes(
         None, date(2030, 1, 11), timeout=5
     )

@@ -23,7 +23,7 @@ def test_the_functions_with_every_venue_system_have_at_most_3500_lines_of_code()
     assert total(loaded((*FUNCTION, "session_keeper"), tuple(SYSTEMS))) <= 3500
 
 
-def test_the_booking_path_loads_what_it_needs_and_no_more() -> None:
+def test_the_booking_path_loads_only_its_own_modules() -> None:
     assert {str(file.relative_to(ROOT).parent) for file in loaded(FUNCTION)} == {
         "api/cron",
         "prebooking",

@@ -1,4 +1,4 @@
-"""Time: never early, over by either clock, and bounded by what one answer of the database proves."""
+"""Clocks: sleeps never end early, deadlines use both clocks, and answers bound the database's time."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.doubles import EPOCH, VirtualClock, VirtualTimeLoop, run_virt
 Ts = TypeVarTuple("Ts")
 
 
-def test_the_real_clock_wakes_nobody_early() -> None:
+def test_the_real_clock_never_wakes_early() -> None:
     async def wake() -> list[float]:
         clock = Clock()
         instants = [clock.monotonic() + n * 0.0037 for n in range(8)] + [clock.monotonic() + 0.25]
@@ -33,7 +33,7 @@ def test_the_real_clock_wakes_nobody_early() -> None:
 
 
 @pytest.mark.parametrize("stopped", [{}, {"wall_stopped": True}, {"monotonic_stopped": True}])
-def test_a_deadline_passes_although_one_clock_stood_still(stopped: dict[str, bool]) -> None:
+def test_a_deadline_passes_while_one_clock_is_stopped(stopped: dict[str, bool]) -> None:
     async def freeze() -> tuple[float, float, bool, bool]:
         clock = VirtualClock()
         deadline = Deadline(clock, Reading.of(clock), 8)
@@ -45,7 +45,7 @@ def test_a_deadline_passes_although_one_clock_stood_still(stopped: dict[str, boo
     assert run_virtual(freeze()) == (5, 0, True, False)
 
 
-def test_a_frozen_machine_with_both_clocks_stopped_cannot_know_it() -> None:
+def test_a_freeze_with_both_clocks_stopped_is_not_noticed() -> None:
     async def freeze() -> bool:
         clock = VirtualClock()
         deadline = Deadline(clock, Reading.of(clock), 8)
@@ -56,7 +56,7 @@ def test_a_frozen_machine_with_both_clocks_stopped_cannot_know_it() -> None:
 
 
 @pytest.mark.parametrize("skew", [-5, 0, 5])
-def test_the_database_s_time_is_bounded_from_both_sides_whatever_our_wall_clock_says(skew: float) -> None:
+def test_the_bounds_of_the_database_s_time_ignore_our_wall_clock(skew: float) -> None:
     async def ask() -> None:
         clock, database = VirtualClock(wall_skew=timedelta(seconds=skew)), VirtualClock()
         asked = Reading.of(clock)
@@ -74,7 +74,7 @@ def test_the_database_s_time_is_bounded_from_both_sides_whatever_our_wall_clock_
     run_virtual(ask())
 
 
-def test_a_deadline_for_writes_does_not_pass_because_the_wall_clock_was_set_forward() -> None:
+def test_a_deadline_for_writes_ignores_the_wall_clock() -> None:
     async def set_forward() -> tuple[bool, float]:
         clock = VirtualClock()
         deadline = Deadline(clock, Reading.of(clock), 8)
@@ -85,7 +85,7 @@ def test_a_deadline_for_writes_does_not_pass_because_the_wall_clock_was_set_forw
     assert run_virtual(set_forward()) == (True, 5)
 
 
-def test_a_deadline_before_another_stays_of_its_kind() -> None:
+def test_a_derived_deadline_uses_the_same_clocks() -> None:
     async def compare() -> tuple[float, float, bool]:
         clock = VirtualClock()
         deadline = Deadline(clock, Reading.of(clock), 8).by_monotonic_clock()
@@ -96,11 +96,11 @@ def test_a_deadline_before_another_stays_of_its_kind() -> None:
     assert run_virtual(compare()) == (5, 9, True)
 
 
-# The database's clock is ahead of the epoch by the loop's time: readings can be made up without a network.
+# The database's clock is the epoch plus the loop's time, so that readings need no network.
 
 
 def reading(at: float, asked: float, received: float) -> tuple[datetime, Reading, Reading]:
-    """Return an answer that said ``at``, between two instants of our clocks; all in seconds after the epoch."""
+    """Return an answer with the time ``at`` between two readings of our clocks, in seconds after the epoch."""
     instants = [EPOCH + timedelta(seconds=seconds) for seconds in (at, asked, received)]
     return instants[0], Reading(instants[1], asked), Reading(instants[2], received)
 
@@ -110,8 +110,8 @@ def test_the_best_reading_counts_for_each_bound() -> None:
         clock = VirtualClock()
         await asyncio.sleep(1)
         time = DatabaseTime(clock, *reading(0.1, 0.0, 0.3))
-        time.tighten(*reading(0.5, 0.49, 0.9))  # the best way there
-        time.tighten(*reading(0.7, 0.2, 0.72))  # the best way back
+        time.tighten(*reading(0.5, 0.49, 0.9))  # the fastest request
+        time.tighten(*reading(0.7, 0.2, 0.72))  # the fastest answer
         bounds = time.at_least(), time.at_most()
         return tuple(round((bound - EPOCH).total_seconds(), 6) for bound in bounds)  # type: ignore[return-value]
 
@@ -122,14 +122,12 @@ def test_the_best_reading_counts_for_each_bound() -> None:
     ("opens", "ends", "leaves"),
     [
         (0.7, 0.91, True),
-        (0.71, 2, False),  # its opening may not have come: the clock may stand at 0.7 ...
-        (0, 0.9, False),  # ... and its class may have begun, because it may stand at 0.9
+        (0.71, 2, False),  # the clock may be at 0.7, before the opening
+        (0, 0.9, False),  # the clock may be at 0.9, when the class has begun
         (0, 0.8, False),
     ],
 )
-def test_nothing_leaves_unless_both_bounds_lie_between_the_opening_and_the_class(
-    opens: float, ends: float, *, leaves: bool
-) -> None:
+def test_a_call_needs_both_bounds_between_opening_and_class(opens: float, ends: float, *, leaves: bool) -> None:
     async def leave() -> bool:
         time = DatabaseTime(VirtualClock(), *reading(0.7, -0.2, 0.0))
         return may_leave(row(opens=opens, ends=ends), time)
@@ -166,7 +164,7 @@ def test_a_freeze_widens_the_upper_bound_of_every_reading() -> None:
 
 
 @pytest.mark.parametrize("step", [-3600.0, -0.5, 0.5, 3600.0])
-def test_when_the_database_s_clock_was_set_the_newest_reading_alone_counts(step: float) -> None:
+def test_only_the_newest_reading_counts_after_a_clock_change(step: float) -> None:
     async def set_it() -> tuple[float, float]:
         clock = VirtualClock()
         await asyncio.sleep(1)
@@ -179,7 +177,7 @@ def test_when_the_database_s_clock_was_set_the_newest_reading_alone_counts(step:
 
 
 @pytest.mark.parametrize("step", [-3600.0, -2.5, 2.5, 3600.0])
-def test_an_answer_from_before_the_database_s_clock_was_set_that_comes_late_changes_nothing(step: float) -> None:
+def test_a_delayed_answer_from_before_a_clock_change_is_ignored(step: float) -> None:
     async def set_it() -> tuple[float, float]:
         clock = VirtualClock()
         await asyncio.sleep(2)
@@ -193,9 +191,7 @@ def test_an_answer_from_before_the_database_s_clock_was_set_that_comes_late_chan
 
 
 @pytest.mark.parametrize(("slow", "tightened"), [(1.0, 2.0), (0.2, 2.95)])
-def test_who_sleeps_until_an_opening_wakes_by_a_bound_that_was_tightened_meanwhile(
-    slow: float, tightened: float
-) -> None:
+def test_a_sleep_until_an_opening_uses_tightened_bounds(slow: float, tightened: float) -> None:
     async def sleep() -> float:
         clock = VirtualClock()
         await asyncio.sleep(slow)
@@ -209,7 +205,7 @@ def test_who_sleeps_until_an_opening_wakes_by_a_bound_that_was_tightened_meanwhi
     assert run_virtual(sleep()) == pytest.approx(3.01, abs=0.001)
 
 
-def test_who_sleeps_until_an_opening_sleeps_on_when_the_database_s_clock_was_set_back() -> None:
+def test_a_sleep_until_an_opening_is_extended_by_a_clock_set_back() -> None:
     async def sleep() -> float:
         clock = VirtualClock()
         time = DatabaseTime(clock, *reading(0.0, 0.0, 0.0))
@@ -222,8 +218,8 @@ def test_who_sleeps_until_an_opening_sleeps_on_when_the_database_s_clock_was_set
     assert run_virtual(sleep()) == pytest.approx(6, abs=0.001)
 
 
-def test_two_stamps_are_as_far_apart_as_they_were_made_although_the_bounds_were_tightened_between() -> None:
-    """I6: the first calls of an opening are shown by the database's clock, and must not look closer than they left."""
+def test_stamps_keep_their_distance_when_bounds_are_tightened() -> None:
+    """I6: calls are recorded by the database's clock, and must not appear closer than they were sent."""
 
     async def stamps() -> tuple[datetime, datetime, datetime]:
         clock = VirtualClock()
@@ -238,7 +234,7 @@ def test_two_stamps_are_as_far_apart_as_they_were_made_although_the_bounds_were_
 
     first, second, now = run_virtual(stamps())
     assert (second - first).total_seconds() == pytest.approx(0.05, abs=2e-6)
-    assert second >= now, "never before the true instant: lateness is not flattered"
+    assert second >= now, "never before the true instant, so that lateness is not understated"
 
 
 class LateLoop(VirtualTimeLoop):

@@ -1,4 +1,4 @@
-"""An answer's content coding: undone whatever a server calls it, and never beyond the cap."""
+"""Content codings are decoded under every name that servers use, and never beyond the limit."""
 
 from __future__ import annotations
 
@@ -72,17 +72,17 @@ UNREADABLE = {
 
 
 @pytest.mark.parametrize(("header", "body"), READABLE.values(), ids=READABLE.keys())
-def test_a_body_is_decoded_whatever_its_coding_is_called(header: str, body: bytes) -> None:
+def test_a_body_is_decoded_under_every_name_of_its_coding(header: str, body: bytes) -> None:
     assert decoded(body, header, LIMIT) == PLAIN
 
 
 @pytest.mark.parametrize("header", ["gzip", "deflate", "identity", "utf-8", "gzip, deflate"])
-def test_no_body_is_no_body_in_any_coding(header: str) -> None:
+def test_an_empty_body_is_empty_in_every_coding(header: str) -> None:
     assert decoded(b"", header, LIMIT) == b""
 
 
 @pytest.mark.parametrize(("header", "body"), UNREADABLE.values(), ids=UNREADABLE.keys())
-def test_a_body_that_cannot_be_decoded_is_refused_without_its_text(header: str, body: bytes) -> None:
+def test_an_undecodable_body_is_refused_without_its_text(header: str, body: bytes) -> None:
     with pytest.raises(Undecodable) as refused:
         decoded(body, header, LIMIT)
     assert len(str(refused.value)) < 30
@@ -101,7 +101,7 @@ def test_many_members_cost_no_time() -> None:
     assert time.process_time() - started < 2
 
 
-def test_members_that_are_too_long_together_cost_no_more_memory_than_the_limit() -> None:
+def test_the_memory_for_many_members_is_limited() -> None:
     limit, member = 1_000_000, gzip.compress(bytes(900_000))
     tracemalloc.start()
     try:
@@ -124,6 +124,6 @@ BODIES = st.one_of(
 
 @settings(deadline=None)
 @given(header=st.one_of(st.lists(CODINGS, max_size=6).map(", ".join), st.text(max_size=30)), body=BODIES)
-def test_no_header_and_no_body_raise_anything_else_or_bring_more_than_the_limit(header: str, body: bytes) -> None:
+def test_no_header_or_body_raises_another_error_or_exceeds_the_limit(header: str, body: bytes) -> None:
     with suppress(Undecodable):
         assert len(decoded(body, header, LIMIT)) <= LIMIT

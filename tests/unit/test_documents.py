@@ -1,4 +1,4 @@
-"""The documents: their made parts are up to date, their links lead somewhere, and README fits on a few screens."""
+"""The documents: their made parts are up to date, their links are valid, and README is short."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_a_made_part_that_was_edited_is_stale(monkeypatch: pytest.MonkeyPatch, t
     assert made.stale() == ["a.md"]
 
 
-def test_a_part_that_nothing_makes_is_no_part_that_passes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_an_unknown_part_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     document = tmp_path / "a.md"
     document.write_text("<!-- made by `make docs`: nothing -->\n<!-- end -->\n")
     monkeypatch.setattr(made, "DOCUMENTS", [document])
@@ -65,17 +65,17 @@ def test_a_part_that_nothing_makes_is_no_part_that_passes(monkeypatch: pytest.Mo
         made.stale()
 
 
-def test_the_picture_can_be_drawn_and_says_what_it_shows() -> None:
+def test_the_picture_has_a_title_and_is_in_readme() -> None:
     root = ET.fromstring(made.PICTURE.read_text())  # noqa: S314 - our own file
     assert root.find("{http://www.w3.org/2000/svg}title") is not None
     assert f"({made.PICTURE.relative_to(ROOT)})" in (ROOT / "README.md").read_text()
 
 
-def test_a_bar_of_a_table_s_cell_ends_no_cell() -> None:
+def test_a_bar_in_a_table_cell_is_escaped() -> None:
     assert markdown.table(("a",), [("b|c",)]) == "| a |\n| --- |\n| b\\|c |"
 
 
-def test_a_number_that_the_migrations_do_not_say_once_is_refused() -> None:
+def test_a_number_that_is_not_once_in_the_migrations_is_refused() -> None:
     for pattern in (r"no such (number)", r"interval '(\d+) seconds'"):
         with pytest.raises(ValueError, match="not one value"):
             numbers.in_sql(pattern)
@@ -91,7 +91,7 @@ def test_readme_fits_on_a_few_screens() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_document_s_links_lead_to_files_and_headings_that_are_there(name: str) -> None:
+def test_the_links_of_a_document_lead_to_existing_files_and_headings(name: str) -> None:
     path = ROOT / name
     links = re.findall(r"\]\((?!https?://)([^)#\s]*)(?:#([^)\s]+))?\)", prose(path))
     for file, heading in links:
@@ -106,7 +106,7 @@ def test_every_document_is_linked_from_readme() -> None:
     assert linked == {name for name in NAMES if name.startswith("docs/")}
 
 
-def test_a_document_that_the_code_sends_people_to_is_there() -> None:
+def test_every_document_that_the_code_names_exists() -> None:
     sources = [path.read_text() for path in sorted((ROOT / "prebooking").glob("**/*.py"))]
     named = {name for text in sources for name in re.findall(r"docs/[\w-]+\.md", text)}
     assert named
@@ -115,10 +115,10 @@ def test_a_document_that_the_code_sends_people_to_is_there() -> None:
 
 def test_both_commands_of_readme_are_targets() -> None:
     readme = (ROOT / "README.md").read_text()
-    told = subprocess.run(["make", "-s", "-C", ROOT, "help"], check=True, capture_output=True, text=True).stdout
+    printed = subprocess.run(["make", "-s", "-C", ROOT, "help"], check=True, capture_output=True, text=True).stdout
     for command in ("make demo", "make test"):
         assert f"\n{command} " in readme
-        assert f"\n{command} " in told
+        assert f"\n{command} " in printed
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -148,7 +148,7 @@ def test_editors_and_the_formatter_agree() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_document_says_how_it_is_and_not_how_it_was(name: str) -> None:
+def test_a_document_describes_only_the_present(name: str) -> None:
     said = re.findall(r"TODO|used to be|no longer|formerly|previously", (ROOT / name).read_text())
     assert said == []
 

@@ -1,4 +1,4 @@
-"""Foreign text: every spelling that venues and apps use is read, and nothing breaks a reader or makes it slow."""
+"""Foreign text: every spelling of venues and apps is read, and no text breaks a reader or makes it slow."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ NAMES = ("amhrdrauth", "PHPSESSID")
     ],
     ids=repr,
 )
-def test_a_class_s_time_is_read_in_every_usual_spelling(label: object, begins: time) -> None:
+def test_a_class_time_is_read_in_every_usual_spelling(label: object, begins: time) -> None:
     assert read_time(label) == begins
 
 
@@ -86,7 +86,7 @@ def test_a_class_s_time_is_read_in_every_usual_spelling(label: object, begins: t
     ["", "TBD", "18", 7, "25:00", "18:60", "18:5", "13:00 am", "0:30 pm", "24:00", "18:00 - 25:99", "18:00 or so"],
     ids=repr,
 )
-def test_a_time_that_is_not_clear_is_not_read(label: object) -> None:
+def test_an_ambiguous_time_is_not_read(label: object) -> None:
     assert read_time(label) is None
 
 
@@ -160,7 +160,7 @@ def test_a_number_of_a_class_has_one_form(written: object, number: str) -> None:
 
 
 @pytest.mark.parametrize("written", ["", "a b", "1&2", "é", None, True, [1], 1.5, "x" * 41, 10**50], ids=repr)
-def test_what_is_no_number_of_a_class_is_none(written: object) -> None:
+def test_an_invalid_class_number_is_none(written: object) -> None:
     assert read_id(written) is None
 
 
@@ -222,7 +222,7 @@ def test_a_reference_names_something_or_nothing(written: object, *, there: bool)
     ],
     ids=repr,
 )
-def test_a_list_is_read_in_every_shape_in_which_php_writes_one(written: object, listed: list[Any] | None) -> None:
+def test_a_list_is_read_in_every_shape_of_php(written: object, listed: list[Any] | None) -> None:
     assert read_list(written) == listed
 
 
@@ -248,7 +248,7 @@ def test_a_list_is_read_in_every_shape_in_which_php_writes_one(written: object, 
     ],
     ids=repr,
 )
-def test_a_name_is_read_without_what_cannot_be_seen_or_kept(written: object, name: str) -> None:
+def test_a_name_is_read_without_invisible_characters(written: object, name: str) -> None:
     assert read_name(written) == name
 
 
@@ -268,7 +268,7 @@ marked_up = some.text(some.sampled_from("a &#x0;ltgmpqu\ud800\u0301\u00a0１½�
 
 
 @given(anything | marked_up)
-def test_a_name_that_is_read_again_stays_as_it_is_and_can_be_kept(value: object) -> None:
+def test_reading_a_name_twice_changes_nothing(value: object) -> None:
     name = read_name(value)
     assert read_name(name) == name
     assert "\x00" not in name
@@ -310,7 +310,7 @@ def test_no_reader_raises(value: object) -> None:
     ],
     ids=repr,
 )
-def test_a_cookie_is_what_a_browser_would_keep(line: str, kept: str | None) -> None:
+def test_a_cookie_is_kept_as_in_a_browser(line: str, kept: str | None) -> None:
     assert read_cookies([line], NAMES).get("amhrdrauth") == kept
 
 
@@ -326,7 +326,7 @@ attribute = some.sampled_from(["Path=/", "Secure", "HttpOnly", "Partitioned", "S
     some.text(some.characters(min_codepoint=33, max_codepoint=126, exclude_characters=';"\\'), min_size=1),
     some.lists(attribute),
 )
-def test_a_cookie_is_read_back_whatever_stands_beside_it(value: str, attributes: list[str]) -> None:
+def test_a_cookie_is_read_with_any_attributes(value: str, attributes: list[str]) -> None:
     line = "; ".join([f"amhrdrauth={value}", *attributes])
     assert read_cookies([line], NAMES) == {"amhrdrauth": value}
 
@@ -373,7 +373,7 @@ HEAVY = {
 
 
 @pytest.mark.parametrize("kind", HEAVY)
-def test_nothing_makes_a_reader_slow(kind: str) -> None:
+def test_no_text_makes_a_reader_slow(kind: str) -> None:
     began = clocks.process_time()
     read_cookies([HEAVY[kind]] * 50, NAMES)
     for name in (one for one in vars(foreign) if one.startswith(("read_", "name_")) and one != "read_cookies"):

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.anyio
 MORE_THAN_ANY_BUFFER = b"x" * 2**26
 
 
-async def test_a_server_with_an_answer_that_nobody_reads_ends_with_its_block() -> None:
+async def test_a_server_with_an_unread_answer_ends_with_its_block() -> None:
     speaking = asyncio.Event()
 
     async def say(peer: Peer) -> None:

@@ -1,4 +1,4 @@
-"""The project keeps its own word: documents and code agree, and the code stays small."""
+"""Documents and code agree, and the code stays small."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def functions(source: Path) -> list[tuple[str, int]]:
     for node in ast.walk(ast.parse(source.read_text())):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             first = node.body[0]
-            told = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
-            docstring = (first.end_lineno or 0) - first.lineno + 1 if told else 0
+            has_docstring = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
+            docstring = (first.end_lineno or 0) - first.lineno + 1 if has_docstring else 0
             found.append((f"{source.name}:{node.name}", (node.end_lineno or 0) - node.lineno + 1 - docstring))
     return found
 
 
-def test_the_documents_table_of_variables_is_what_the_settings_read() -> None:
+def test_the_table_of_variables_matches_the_settings() -> None:
     section = (ROOT / "docs" / "operate.md").read_text().split("\n## Variables\n")[1].split("\n## ")[0]
     rows = re.findall(r"^\| `(\w+)` \|([^|]*)\|", section, re.MULTILINE)
     assert {name for name, _ in rows} == VARIABLES
@@ -47,7 +47,7 @@ def test_the_documents_table_of_variables_is_what_the_settings_read() -> None:
         assert needed.strip() == default, name
 
 
-def test_the_example_of_an_environment_names_the_same_variables_with_their_defaults() -> None:
+def test_the_example_environment_matches_the_settings() -> None:
     lines = re.findall(r"^(# )?(\w+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE)
     assert {name for _, name, _ in lines} == VARIABLES
     for commented, name, value in lines:
@@ -57,12 +57,12 @@ def test_the_example_of_an_environment_names_the_same_variables_with_their_defau
             assert value == str(field.default), name
 
 
-def test_every_function_file_has_the_duration_the_settings_count_on() -> None:
+def test_every_function_has_the_duration_of_the_settings() -> None:
     files = {str(path.relative_to(ROOT)) for path in ROOT.glob("api/**/*.py")}
     assert {path: how["maxDuration"] for path, how in VERCEL["functions"].items()} == dict.fromkeys(files, MAX_DURATION)
 
 
-def test_the_bundle_leaves_out_what_is_never_deployed_in_one_glob_the_builder_takes() -> None:
+def test_the_bundle_excludes_what_is_never_deployed() -> None:
     for how in VERCEL["functions"].values():
         assert len(how["excludeFiles"]) <= 256
         assert {"tests/**", "prebooking/local/**", "prebooking/cli/**", ".env*"} <= set(
@@ -78,7 +78,7 @@ def uploaded(folder: Path) -> set[str]:
     return set(subprocess.run(listing, check=True, capture_output=True, text=True).stdout.splitlines())
 
 
-def test_a_deployment_takes_the_functions_and_nothing_else_that_lies_in_the_folder(tmp_path: Path) -> None:
+def test_a_deployment_uploads_only_the_functions(tmp_path: Path) -> None:
     functions = tuple(path.stem for path in ROOT.glob("api/cron/*.py"))
     needed = {str(path.relative_to(ROOT)) for path in loaded(functions, tuple(SYSTEMS))}
     needed |= {"pyproject.toml", "vercel.json", "public/robots.txt", ".vercel/project.json"}
@@ -94,7 +94,7 @@ def test_a_deployment_takes_the_functions_and_nothing_else_that_lies_in_the_fold
     assert uploaded(tmp_path) == needed
 
 
-def test_no_preset_hides_the_functions_and_the_hyphen_url_leads_to_one() -> None:
+def test_every_function_has_a_url_with_hyphens() -> None:
     assert VERCEL["framework"] is None
     assert {rule["source"].replace("-", "_") for rule in VERCEL["rewrites"]} == {
         f"/api/cron/{path.stem}" for path in ROOT.glob("api/**/*.py")
@@ -106,14 +106,12 @@ def test_no_preset_hides_the_functions_and_the_hyphen_url_leads_to_one() -> None
 def test_make_help_names_every_target() -> None:
     targets = re.search(r"^\.PHONY: (.*)", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert targets is not None
-    told = subprocess.run(["make", "-s", "-C", ROOT, "help"], check=True, capture_output=True, text=True).stdout
-    named = {word for line in told.splitlines() for word in line[5:36].split()}
+    printed = subprocess.run(["make", "-s", "-C", ROOT, "help"], check=True, capture_output=True, text=True).stdout
+    named = {word for line in printed.splitlines() for word in line[5:36].split()}
     assert named == set(targets[1].split())
 
 
-def test_the_tests_run_against_the_real_postgrest_wherever_it_can_be_had(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_the_tests_use_the_real_postgrest_if_it_is_installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     makefile = (ROOT / "Makefile").read_text()
     for target in ("test", "integration", "acceptance", "postgres"):
         assert re.search(rf"^(\w+ )*{target}( \w+)*:.* postgrest\b", makefile, re.MULTILINE), target
@@ -124,7 +122,7 @@ def test_the_tests_run_against_the_real_postgrest_wherever_it_can_be_had(
     assert postgrest.which_rest() == postgrest.REAL
 
 
-def test_the_set_up_says_each_of_its_steps_before_it_is_done(tmp_path: Path) -> None:
+def test_the_set_up_prints_each_step_before_it(tmp_path: Path) -> None:
     """It takes about a minute."""
     command = ["make", "-s", "-n", "-C", str(ROOT), f"VENV={tmp_path}", f"{tmp_path}/.ready"]
     lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
@@ -134,7 +132,7 @@ def test_the_set_up_says_each_of_its_steps_before_it_is_done(tmp_path: Path) -> 
     assert works == [number + 1 for number in steps]
 
 
-def test_the_version_of_pytest_can_read_its_settings() -> None:
+def test_the_required_pytest_can_read_its_settings() -> None:
     """A table ``[tool.pytest]`` is read by pytest 9 and ignored before."""
     pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text())
     assert "pytest" in pyproject["tool"]
@@ -142,24 +140,24 @@ def test_the_version_of_pytest_can_read_its_settings() -> None:
     assert [one for one in needed if re.match(r"pytest[^-]", one)] == ["pytest>=9"]
 
 
-def test_the_version_is_said_once_and_the_same() -> None:
+def test_the_version_is_the_same_in_code_and_project() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert project["version"] == prebooking.__version__
 
 
-def test_functions_are_short_and_files_fit_the_eye() -> None:
+def test_functions_and_files_are_short() -> None:
     lengths = dict(one for source in SOURCES for one in functions(source))
     assert median(lengths.values()) <= 8
     assert {name: lines for name, lines in lengths.items() if lines > 40} == {}
     assert [source.name for source in SOURCES if len(source.read_text().splitlines()) > 300] == []
 
 
-def test_no_module_has_a_name_that_says_nothing() -> None:
+def test_no_module_has_a_meaningless_name() -> None:
     assert {source.stem for source in SOURCES} & {"utils", "helpers", "manager", "service", "common", "misc"} == set()
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_errors_of_the_http_library_are_known_only_where_http_is_spoken(source: Path) -> None:
+def test_only_http_modules_catch_errors_of_httpx(source: Path) -> None:
     speaks_http = {"client.py", "call.py"}
     if source.name not in speaks_http and "local" not in source.parts:
         assert "except httpx" not in source.read_text()

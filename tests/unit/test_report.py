@@ -1,4 +1,4 @@
-"""What an invocation answers: every row counted once, every end with its code, nothing that tells who."""
+"""The answer of an invocation: every row counted once, every outcome by its code, no member data."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_every_row_has_one_status_and_its_outcome(given: RowResult, status: str,
     assert said["outcomes"] == ({outcome: 1} if outcome else {})
 
 
-def test_rows_the_database_ended_are_failed_and_named() -> None:
+def test_rows_ended_by_the_database_are_failed_and_named() -> None:
     said = answer(report(expired=2, unknown=1))
     assert said["details"] == {"total": 3, "completed": 0, "failed": 3, "released": 0, "unsure": 0, "lost": 0}
     assert said["outcomes"] == {"expired": 2, "unknown": 1}
@@ -104,21 +104,21 @@ LOCKED = "1 due row locked by another transaction"
         (report(locked=1, no_login=2), f"No prebookings ready; {LOCKED}; 2 due rows without a login to open here"),
     ],
 )
-def test_the_message_says_what_happened(given: Report, message: str) -> None:
+def test_the_message_describes_the_run(given: Report, message: str) -> None:
     assert answer(given)["message"] == message
     assert answer(given)["success"] is not given.failed
 
 
-def test_a_row_that_the_database_says_is_not_ours_any_more_is_settled_too() -> None:
+def test_a_row_settled_by_another_run_counts_as_settled() -> None:
     assert report(result(Kind.BOOKED, settled=False), result(Kind.FULL, settled=True), result(None)).settled == 2
 
 
-def test_unsent_rows_that_could_not_be_given_back_are_not_said_to_be_released() -> None:
+def test_unsent_rows_that_could_not_be_released_are_unsure() -> None:
     given = report(result(None, calls=0), not_given_back=True)
     assert (answer(given)["details"]["released"], answer(given)["details"]["unsure"]) == (0, 1)  # type: ignore[index]
 
 
-def test_a_row_made_after_its_opening_is_late_from_then_on() -> None:
+def test_the_lateness_of_a_row_made_after_its_opening_counts_from_then() -> None:
     late = attempt(605_000)
     late.row = late.row.model_copy(update={"created_at": OPENS + timedelta(minutes=10)})
     assert answer(report(late))["lateness_ms"] == {"p50": 5000, "p95": 5000, "max": 5000}
@@ -135,13 +135,13 @@ def test_a_percentile_is_the_lateness_of_one_row(calls: int, p50: int, p95: int)
     assert answer(report(*map(attempt, late)))["lateness_ms"] == {"p50": p50, "p95": p95, "max": calls}
 
 
-def test_at_most_ten_errors_are_shown_and_completed_rows_are_none() -> None:
+def test_at_most_ten_errors_are_shown_without_completed_rows() -> None:
     rows = [result(Kind.BOOKED, settled=True), *(result(Kind.FULL, settled=True) for _ in range(20))]
     errors = answer(report(*rows))["errors"]
     assert errors == [{"id": str(row.id), "outcome": "full"} for row in rows[1:11]]
 
 
-def test_the_answer_stays_under_four_kib_whatever_happens() -> None:
+def test_the_answer_is_never_longer_than_four_kib() -> None:
     kinds = list(Kind) * 20
     rows = [result(kind, settled=None if n % 3 else bool(n % 2)) for n, kind in enumerate(kinds)]
     body = json.dumps(answer(report(*rows, *map(attempt, range(160)), expired=10**9, unknown=10**9)))

@@ -1,4 +1,4 @@
-"""What is sealed for a member opens for that member, at that venue, with that key, and for nobody else."""
+"""A seal opens only for its member, its venue and its key."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ def sealed(seal: Seal | None = None) -> str:
     return (seal or Seal(NEW)).seal(SECRET, venue_id=VENUE, member="ana@example.com")
 
 
-def test_it_opens_for_its_member_however_the_address_is_written() -> None:
+def test_a_seal_opens_for_its_member_in_any_case_of_the_address() -> None:
     assert Seal(NEW).open(sealed(), venue_id=VENUE, member="Ana@Example.com") == SECRET
 
 
-def test_nothing_of_it_can_be_read_and_no_two_seals_are_alike() -> None:
+def test_a_seal_hides_its_content_and_is_never_the_same() -> None:
     first, second = sealed(), sealed()
     assert b"canary" not in base64.b64decode(first)
     assert first != second
 
 
 @pytest.mark.parametrize(("venue", "member"), [(OTHER, "ana@example.com"), (VENUE, "ben@example.com")])
-def test_it_does_not_open_for_another_member_or_at_another_venue(venue: UUID, member: str) -> None:
+def test_a_seal_does_not_open_for_another_member_or_venue(venue: UUID, member: str) -> None:
     with pytest.raises(SealBroken, match="log in again"):
         Seal(NEW).open(sealed(), venue_id=venue, member=member)
 
 
-def test_the_previous_key_opens_what_it_has_sealed_and_seals_no_more() -> None:
+def test_the_previous_key_opens_and_does_not_seal() -> None:
     rotating = Seal(NEW, OLD)
     assert rotating.open(sealed(Seal(OLD)), venue_id=VENUE, member="ana@example.com") == SECRET
     with pytest.raises(SealBroken):
@@ -45,7 +45,7 @@ def test_the_previous_key_opens_what_it_has_sealed_and_seals_no_more() -> None:
 
 
 @pytest.mark.parametrize("position", [0, 11, 12, 20, -1])
-def test_a_single_bit_changed_anywhere_breaks_it(position: int) -> None:
+def test_a_changed_bit_breaks_a_seal(position: int) -> None:
     raw = bytearray(base64.b64decode(sealed()))
     raw[position] ^= 1
     with pytest.raises(SealBroken):
@@ -55,7 +55,7 @@ def test_a_single_bit_changed_anywhere_breaks_it(position: int) -> None:
 @pytest.mark.parametrize(
     "text", ["", "?", "AAAA", "A" * 40, "é", pytest.param(f"{sealed()}?", id="one character more")]
 )
-def test_what_was_never_sealed_does_not_open_and_is_not_shown(text: str) -> None:
+def test_invalid_text_does_not_open_and_is_not_shown(text: str) -> None:
     with pytest.raises(SealBroken) as broken:
         Seal(NEW).open(text, venue_id=VENUE, member="ana@example.com")
     assert not text or text not in str(broken.value)

@@ -80,7 +80,7 @@ def test_a_blank_variable_counts_as_missing(name: str, blank: str) -> None:
     assert (named, sentence.startswith("is missing: set it in the project's environment variables")) == (name, True)
 
 
-def test_a_deployment_for_one_venue_system_needs_nothing_of_the_other() -> None:
+def test_a_deployment_for_one_venue_system_needs_only_its_variables() -> None:
     neither = dict.fromkeys(("BOOKING_WEBHOOK_URL", "BOOKING_WEBHOOK_SECRET"), "")
     assert problems(**neither, SESSION_ENCRYPTION_KEY=KEY) == {}
     assert set(problems(BOOKING_WEBHOOK_SECRET="", SESSION_ENCRYPTION_KEY=KEY)) == {"BOOKING_WEBHOOK_SECRET"}
@@ -125,7 +125,7 @@ def test_all_invalid_variables_are_named_at_once() -> None:
     assert all(f"{name}: {problem}" in str(caught.value) for name, problem in caught.value.problems.items())
 
 
-def test_the_secret_key_may_have_its_newer_name() -> None:
+def test_the_secret_key_can_have_its_newer_name() -> None:
     environment = ENVIRONMENT | {"SUPABASE_SERVICE_ROLE_KEY": " ", "SUPABASE_SECRET_KEY": "sb_secret_by_its_new_name"}
     settings = Settings.from_environment(environment)
     assert settings.supabase_service_role_key == SecretStr("sb_secret_by_its_new_name")

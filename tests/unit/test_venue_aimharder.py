@@ -17,24 +17,24 @@ from tests.support.doubles import EPOCH, VirtualClock
 from tests.support.gym import BOX, DAY, EVENING, OPEN_BOX, WOD, Browser, email, gym
 from tests.support.venues import on_virtual_time
 
-Story = Callable[[httpx.AsyncClient], Coroutine[Any, Any, Any]]
+TwinScenario = Callable[[httpx.AsyncClient], Coroutine[Any, Any, Any]]
 
 
-def asks(who: str = "ana", **said: Any) -> Story:
-    """Somebody logs in and asks for a class."""
+def asks(who: str = "ana", **said: Any) -> TwinScenario:
+    """Return a scenario in which a member logs in and books a class."""
 
-    async def story(client: httpx.AsyncClient) -> httpx.Response:
+    async def scenario(client: httpx.AsyncClient) -> httpx.Response:
         return await (await Browser.of(client, who)).book(**said)
 
-    return story
+    return scenario
 
 
-def test_members_get_the_places_then_the_waiting_list_if_they_insist_then_nothing(carried: Any) -> None:
-    async def story(client: httpx.AsyncClient) -> list[Any]:
+def test_members_get_places_then_the_waiting_list_then_nothing(carried: Any) -> None:
+    async def scenario(client: httpx.AsyncClient) -> list[Any]:
         wishes = [("ana", "0"), ("ben", "1"), ("cleo", "0"), ("cleo", "1"), ("dan", "1")]
         return [(await asks(who, insist=insist)(client)).json() for who, insist in wishes]
 
-    said = carried(twin := gym(), story)
+    said = carried(twin := gym(), scenario)
     assert [answer["bookState"] for answer in said] == [1, 1, 0, 0, -1]
     acts = twin.ledger.bookings()
     assert [(act.member, act.state) for act in acts] == [
@@ -53,7 +53,7 @@ def test_members_get_the_places_then_the_waiting_list_if_they_insist_then_nothin
 
 
 def test_a_class_opens_at_its_own_instant() -> None:
-    async def story(client: httpx.AsyncClient) -> list[Any]:
+    async def scenario(client: httpx.AsyncClient) -> list[Any]:
         await asyncio.sleep(3_590)
         browser = await Browser.of(client, "ana")
         await asyncio.sleep(9.999)
@@ -61,7 +61,7 @@ def test_a_class_opens_at_its_own_instant() -> None:
         await asyncio.sleep(0.001)
         return [early["bookState"], early["errorMssgLang"], (await browser.book(EVENING)).json()["bookState"]]
 
-    said = on_virtual_time(gym(now=VirtualClock().now), story)
+    said = on_virtual_time(gym(now=VirtualClock().now), scenario)
     assert said == [-12, "ERROR_ANTELACION_CLIENTE", 1]
 
 
@@ -82,12 +82,12 @@ def test_a_second_class_at_an_hour_meets_the_venues_protection(
     twin = gym(protection=protection)
     twin.open_class(EVENING, opens_at=EPOCH, capacity=9, day=DAY, time="19:30")
 
-    async def story(client: httpx.AsyncClient) -> Any:
+    async def scenario(client: httpx.AsyncClient) -> Any:
         browser = await Browser.of(client, "ana")
         assert (await browser.book(WOD)).json()["bookState"] == 1
         return (await browser.book(then)).json()
 
-    answer = carried(twin, story)
+    answer = carried(twin, scenario)
     assert answer.get("errorMssgLang", answer["bookState"]) == said
     assert len(twin.ledger.bookings()) == places
     assert len(twin.ledger.double_bookings()) == int(places == 2 and then == WOD)
@@ -102,27 +102,27 @@ def test_the_same_hour_of_another_day_or_box_is_another_hour(carried: Any, where
     twin.open_box("another.aimharder.com", box_id=7)
     twin.open_class("3001", opens_at=EPOCH, capacity=9, **{"day": DAY, "time": "07:00"} | where)
 
-    async def story(client: httpx.AsyncClient) -> Any:
+    async def scenario(client: httpx.AsyncClient) -> Any:
         browser = await Browser.of(client, "ana")
         await browser.book()
         browser.host = where.get("box", BOX)
         return (await browser.book("3001", day=where.get("day", DAY))).json()["bookState"]
 
-    assert carried(twin, story) == 1
+    assert carried(twin, scenario) == 1
     there = where.get("box", BOX)
     assert [len(twin.ledger.bookings_of_member(email("ana"), "3001", venue=venue)) for venue in (there, "x")] == [1, 0]
 
 
 @pytest.mark.parametrize(("protection", "said"), [(Protection.CAPACITY_FIRST, -1), (Protection.DUPLICATES, -12)])
-def test_a_full_class_may_be_full_to_those_who_are_in_it_too(carried: Any, protection: Protection, said: int) -> None:
+def test_a_full_class_can_be_full_for_its_members_too(carried: Any, protection: Protection, said: int) -> None:
     twin = gym(protection=protection)
     twin.open_class(WOD, opens_at=EPOCH, capacity=1, day=DAY)
 
-    async def story(client: httpx.AsyncClient) -> Any:
+    async def scenario(client: httpx.AsyncClient) -> Any:
         browser = await Browser.of(client, "ana")
         return [(await browser.book()).json()["bookState"] for _ in range(2)]
 
-    assert carried(twin, story) == [1, said]
+    assert carried(twin, scenario) == [1, said]
 
 
 @pytest.mark.parametrize(
@@ -135,9 +135,7 @@ def test_a_full_class_may_be_full_to_those_who_are_in_it_too(carried: Any, prote
         ({"Content-Type": "application/json"}, 200),
     ],
 )
-def test_a_booking_that_does_not_look_like_the_boxs_own_page_gets_a_page(
-    carried: Any, how: dict[str, str], status: int
-) -> None:
+def test_a_booking_without_the_headers_of_the_page_gets_a_page(carried: Any, how: dict[str, str], status: int) -> None:
     answer = carried(twin := gym(), asks(headers=how))
 
     assert (answer.status_code, answer.headers["content-type"]) == (status, "text/html; charset=utf-8")
@@ -158,7 +156,7 @@ def test_a_booking_that_does_not_look_like_the_boxs_own_page_gets_a_page(
         {"class_id": "3001"},
     ],
 )
-def test_a_booking_of_what_is_not_there_is_an_error_without_a_state(carried: Any, said: dict[str, str]) -> None:
+def test_a_booking_of_an_unknown_class_is_an_error_without_a_state(carried: Any, said: dict[str, str]) -> None:
     twin = gym()
     twin.open_class("3001", opens_at=EPOCH, capacity=9, day=DAY, box="another.aimharder.com")
     twin.open_class("wod", opens_at=EPOCH, capacity=9, day=DAY)
@@ -174,13 +172,13 @@ def test_the_answer_to_a_booking_can_be_lost_before_or_after_the_act(carried: An
     twin = gym()
     twin.script(email("ana"), CallPlan(acts=acts, answer=DROP))
 
-    async def story(client: httpx.AsyncClient) -> Any:
+    async def scenario(client: httpx.AsyncClient) -> Any:
         browser = await Browser.of(client, "ana")
         with pytest.raises(httpx.RemoteProtocolError):
             await browser.book()
         return (await browser.classes())[int(WOD)]["bookState"]
 
-    assert carried(twin, story) == (1 if acts else None)
+    assert carried(twin, scenario) == (1 if acts else None)
     assert len(twin.ledger.bookings()) == places
 
 
@@ -188,24 +186,24 @@ def test_pages_can_be_slow_at_the_opening() -> None:
     def plan(arrival: Arrival) -> CallPlan:
         return CallPlan(delay_before=13) if arrival.path == BOOK else CallPlan(delay_after=0.2)
 
-    async def story(client: httpx.AsyncClient) -> float:
+    async def scenario(client: httpx.AsyncClient) -> float:
         await asks()(client)
         return asyncio.get_running_loop().time()
 
-    assert on_virtual_time(gym(now=VirtualClock().now, plan=plan), story) == pytest.approx(13.2)
+    assert on_virtual_time(gym(now=VirtualClock().now, plan=plan), scenario) == pytest.approx(13.2)
 
 
-def test_one_twin_can_be_a_webhook_venue_and_a_box_at_once(carried: Any) -> None:
-    async def story(client: httpx.AsyncClient) -> list[int]:
+def test_one_twin_can_be_a_webhook_venue_and_a_box(carried: Any) -> None:
+    async def scenario(client: httpx.AsyncClient) -> list[int]:
         answers = [await venues.book(client, "ana", WOD), await asks("ben")(client), await asks("cleo")(client)]
         return [answers[0].status_code, *(answer.json()["bookState"] for answer in answers[1:])]
 
     twin: VenueTwin = gym(secret=venues.SECRET)
-    assert carried(twin, story) == [201, 1, 0]
+    assert carried(twin, scenario) == [201, 1, 0]
     assert [call.prebooking_id for call in twin.ledger.first_calls()] == ["id of ana", "", ""]
 
 
-def test_a_twins_clock_may_be_ahead_of_the_truth(carried: Any) -> None:
+def test_a_twin_s_clock_can_be_ahead(carried: Any) -> None:
     twin = gym(skew=timedelta(hours=1))
 
     assert carried(twin, asks(class_id=EVENING)).json()["bookState"] == 1

@@ -1,4 +1,4 @@
-"""However the venue twin writes its pages, they say the same to a reader."""
+"""Every format of the venue twin's pages is read alike."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_a_login_and_a_day_are_read_from_every_page(page: str) -> None:
     twin = gym(now=VirtualClock().now)
     twin.page = PAGES[page]
 
-    async def story(client: httpx.AsyncClient) -> None:
+    async def scenario(client: httpx.AsyncClient) -> None:
         site = AimHarderSite(isolated_client(transport=client._transport), host=BOX, box_id=str(BOX_ID))
         login = await site.login(email("ana"), PASSWORD, timeout=5)
         assert [box.box_id for box in login.boxes] == [str(BOX_ID)]
@@ -59,14 +59,14 @@ def test_a_login_and_a_day_are_read_from_every_page(page: str) -> None:
         ]
         assert name_key(classes[1].name).startswith("open box")
 
-    on_virtual_time(twin, story)
+    on_virtual_time(twin, scenario)
 
 
-def test_a_list_may_be_behind_the_ledger() -> None:
+def test_a_list_can_be_behind_the_ledger() -> None:
     twin = gym(now=VirtualClock().now)
     twin.page = Page(behind=6)
 
-    async def story(client: httpx.AsyncClient) -> list[object]:
+    async def scenario(client: httpx.AsyncClient) -> list[object]:
         browser = await Browser.of(client, "ana")
         await browser.book(WOD)
         await asyncio.sleep(5.9)
@@ -74,19 +74,19 @@ def test_a_list_may_be_behind_the_ledger() -> None:
         await asyncio.sleep(0.1)
         return [early, (await browser.classes())[int(WOD)]["bookState"]]
 
-    assert on_virtual_time(twin, story) == [None, 1]
+    assert on_virtual_time(twin, scenario) == [None, 1]
 
 
-def test_a_class_can_be_closed_or_cancelled_and_a_place_given_back_still_marked() -> None:
+def test_a_class_can_be_closed_or_cancelled_or_keep_its_mark() -> None:
     twin = gym()
     twin.page = Page(closed={OPEN_BOX}, cancelled={EVENING}, keeps_marks=True)
 
-    async def story(client: httpx.AsyncClient) -> dict[int, dict[str, object]]:
+    async def scenario(client: httpx.AsyncClient) -> dict[int, dict[str, object]]:
         browser = await Browser.of(client, "ana")
         await browser.cancel((await browser.book(WOD)).json()["id"])
         return await browser.classes()
 
-    seen = on_virtual_time(twin, story)
+    seen = on_virtual_time(twin, scenario)
     flags = [
         [seen[int(one)][name] for name in ("enabled", "cancelledId", "bookState")] for one in (WOD, OPEN_BOX, EVENING)
     ]
@@ -98,7 +98,7 @@ def test_a_call_can_be_acted_on_after_its_answer(answer: TwinReply) -> None:
     twin = gym(now=VirtualClock().now)
     twin.script(email("ana"), CallPlan(answer=answer, acts_after=0.5))
 
-    async def story(client: httpx.AsyncClient) -> list[int]:
+    async def scenario(client: httpx.AsyncClient) -> list[int]:
         browser = await Browser.of(client, "ana")
         with suppress(httpx.RemoteProtocolError):
             await browser.book(WOD)
@@ -106,7 +106,7 @@ def test_a_call_can_be_acted_on_after_its_answer(answer: TwinReply) -> None:
         await asyncio.sleep(0.5)
         return [at_once, len(twin.ledger.bookings())]
 
-    assert on_virtual_time(twin, story) == [0, 1]
+    assert on_virtual_time(twin, scenario) == [0, 1]
 
 
 @pytest.mark.parametrize("how", [{"acts_after": 1.0}, {"acts_after": 1.0, "acts": False, "answer": DROP}], ids=str)

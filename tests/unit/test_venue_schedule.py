@@ -1,4 +1,4 @@
-"""What the venue twin's AimHarder shows on its pages, and a place given back."""
+"""The pages of the venue twin's AimHarder, and cancelled places."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from tests.support.doubles import EPOCH
 from tests.support.gym import BOX, DAY, EVENING, OPEN_BOX, WOD, Browser, email, gym
 
 
-def test_the_schedule_shows_the_day_in_order_and_what_the_member_has(carried: Any) -> None:
+def test_the_schedule_shows_the_day_and_the_member_s_places(carried: Any) -> None:
     twin = gym()
     twin.open_class("1", opens_at=EPOCH, capacity=9, day="20300112")
     twin.open_class("2", opens_at=EPOCH, capacity=9)
     twin.open_class("wod", opens_at=EPOCH, capacity=9, day=DAY)
     twin.open_class("3", opens_at=EPOCH, capacity=9, day=DAY, box="another.aimharder.com")
 
-    async def story(client: httpx.AsyncClient) -> list[Any]:
+    async def scenario(client: httpx.AsyncClient) -> list[Any]:
         browsers = [await Browser.of(client, who) for who in ("ana", "ben", "cleo")]
         said = [(await browser.book(insist="1")).json() for browser in browsers]
         return [said, [await browser.classes() for browser in browsers], await Browser(client).classes()]
 
-    said, seen, unproved = carried(twin, story)
+    said, seen, unproved = carried(twin, scenario)
     assert list(seen[0]) == [int(WOD), int(OPEN_BOX), int(EVENING)]
     lines = [classes[int(WOD)] for classes in seen]
     assert [(line["bookState"], line["idres"]) for line in lines] == [
@@ -49,15 +49,15 @@ def test_a_schedule_of_another_box_or_day_is_empty(carried: Any, asked: dict[str
     assert carried(twin, lambda client: Browser(client).classes(**asked)) == {}
 
 
-def test_a_place_can_be_given_back_by_its_member(carried: Any) -> None:
-    async def story(client: httpx.AsyncClient) -> list[Any]:
+def test_a_place_can_be_cancelled_by_its_member(carried: Any) -> None:
+    async def scenario(client: httpx.AsyncClient) -> list[Any]:
         ana, ben = await Browser.of(client, "ana"), await Browser.of(client, "ben")
         number = (await ana.book()).json()["id"]
         states = [await ana.cancel(number, late="?")]
         states += [await browser.cancel(number) for browser in (ben, ana, ana)]
         return [*states, (await ana.classes())[int(WOD)]["bookState"], (await ana.book()).json()["bookState"]]
 
-    assert carried(twin := gym(), story) == [3, 3, 1, 3, None, 1]
+    assert carried(twin := gym(), scenario) == [3, 3, 1, 3, None, 1]
     assert [act.member for act in twin.ledger.bookings()] == [email("ana")]
     assert twin.ledger.double_bookings() == {}
     assert [type(entry).__name__ for entry in twin.ledger.entries].count("Act") == 3
@@ -79,10 +79,10 @@ def test_a_place_can_be_given_back_by_its_member(carried: Any) -> None:
         ("aimharder.com.venue.test", "/", 401),
     ],
 )
-def test_each_host_has_its_own_pages_and_all_others_are_the_webhooks(
+def test_each_host_has_its_pages_and_all_others_are_the_webhook(
     carried: Any, host: str, path: str, status: int
 ) -> None:
-    async def story(client: httpx.AsyncClient) -> httpx.Response:
+    async def scenario(client: httpx.AsyncClient) -> httpx.Response:
         return await client.get(path, headers={"Host": host})
 
-    assert carried(gym(), story).status_code == status
+    assert carried(gym(), scenario).status_code == status

@@ -1,4 +1,4 @@
-"""What a network does to a call: over sockets, and the same on virtual time."""
+"""Network faults of a call, over sockets and on virtual time."""
 
 from __future__ import annotations
 
@@ -37,17 +37,17 @@ async def now() -> float:
 
 @pytest.mark.parametrize(("acts", "bookings"), [(False, 0), (True, 1)])
 def test_a_connection_is_cut_before_or_after_the_venue_acts(carried: Any, *, acts: bool, bookings: int) -> None:
-    async def story(client: httpx.AsyncClient) -> None:
+    async def scenario(client: httpx.AsyncClient) -> None:
         with pytest.raises(httpx.RemoteProtocolError):
             await book(client, "ana")
 
-    carried(twin := venue(plan=lambda _: CallPlan(acts=acts, answer=DROP)), story)
+    carried(twin := venue(plan=lambda _: CallPlan(acts=acts, answer=DROP)), scenario)
     assert len(twin.ledger.arrivals()) == 1
     assert len(twin.ledger.bookings()) == bookings
 
 
 @pytest.mark.parametrize(("acts", "bookings"), [(False, 0), (True, 1)])
-def test_a_canned_answer_stands_whatever_the_venue_did(carried: Any, *, acts: bool, bookings: int) -> None:
+def test_a_canned_answer_is_sent_with_or_without_an_act(carried: Any, *, acts: bool, bookings: int) -> None:
     plan = CallPlan(acts=acts, answer=TwinReply(503, {"Retry-After": "9"}, b"down"))
 
     answer = carried(twin := venue(plan=lambda _: plan), lambda client: book(client, "ana"))
@@ -59,7 +59,7 @@ def test_a_canned_answer_stands_whatever_the_venue_did(carried: Any, *, acts: bo
 def test_a_cancelled_call_that_has_arrived_is_acted_on(carried: Any) -> None:
     ledger = Watched()
 
-    async def story(client: httpx.AsyncClient) -> None:
+    async def scenario(client: httpx.AsyncClient) -> None:
         call = asyncio.create_task(book(client, "ana"))
         await ledger.arrived.wait()
         call.cancel()
@@ -68,20 +68,20 @@ def test_a_cancelled_call_that_has_arrived_is_acted_on(carried: Any) -> None:
         assert not ledger.acted.is_set()
         await asyncio.wait_for(ledger.acted.wait(), timeout=10)
 
-    carried(venue(ledger=ledger, plan=lambda _: CallPlan(delay_before=0.05)), story)
+    carried(venue(ledger=ledger, plan=lambda _: CallPlan(delay_before=0.05)), scenario)
     assert len(ledger.bookings_of("id of ana")) == 1
 
 
 def test_a_body_can_be_read_raw_and_once(carried: Any) -> None:
-    async def story(client: httpx.AsyncClient) -> list[bytes]:
+    async def scenario(client: httpx.AsyncClient) -> list[bytes]:
         async with client.stream("GET", "/book") as answer:
             return [chunk async for chunk in answer.aiter_raw()]
 
-    assert carried(venue(), story) == [b'{"state": "unauthorized"}']
+    assert carried(venue(), scenario) == [b'{"state": "unauthorized"}']
 
 
 @pytest.mark.anyio
-async def test_a_server_ends_at_once_with_calls_that_hang_or_are_slow() -> None:
+async def test_a_server_ends_at_once_despite_open_calls() -> None:
     ledger = Watched()
     twin = venue(ledger=ledger)
     twin.script("ana", CallPlan(delay_before=3_600))
@@ -110,22 +110,22 @@ def test_a_call_that_hangs_is_acted_on_and_never_answered() -> None:
     assert len(twin.ledger.bookings()) == 1
 
 
-def test_delays_come_before_and_after_the_act_and_on_the_way() -> None:
-    async def story(client: httpx.AsyncClient) -> float:
+def test_delays_are_before_and_after_the_act_and_on_the_way() -> None:
+    async def scenario(client: httpx.AsyncClient) -> float:
         await book(client, "ana")
         return await now()
 
     twin = venue(now=VirtualClock().now, plan=lambda _: CallPlan(delay_before=2, delay_after=4))
 
-    assert on_virtual_time(twin, story, connect=16, there=1, back=lambda _: 8) == 31
+    assert on_virtual_time(twin, scenario, connect=16, there=1, back=lambda _: 8) == 31
     assert [seconds(entry) for entry in twin.ledger.entries] == [17, 19]
 
 
-def test_calls_sent_at_one_instant_arrive_in_the_order_in_which_they_were_sent() -> None:
-    async def story(client: httpx.AsyncClient) -> None:
+def test_calls_of_one_instant_arrive_in_order() -> None:
+    async def scenario(client: httpx.AsyncClient) -> None:
         await asyncio.gather(*(book(client, who) for who in "zyxwvutsrqponm"))
 
-    on_virtual_time(twin := venue(), story, there=0.02)
+    on_virtual_time(twin := venue(), scenario, there=0.02)
     assert "".join(arrival.member for arrival in twin.ledger.first_calls()) == "zyxwvutsrqponm"
 
 
@@ -135,7 +135,7 @@ def test_a_connection_that_fails_carries_nothing() -> None:
     async def trace(event: str, _: dict[str, Any]) -> None:
         traced.append(event)
 
-    async def story(client: httpx.AsyncClient) -> float:
+    async def scenario(client: httpx.AsyncClient) -> float:
         with pytest.raises(httpx.ConnectError):
             await book(client, "ana", extensions={"trace": trace})
         assert (traced, twin.ledger.entries) == ([], ())
@@ -143,7 +143,7 @@ def test_a_connection_that_fails_carries_nothing() -> None:
         return await now()
 
     twin = venue()
-    assert on_virtual_time(twin, story, connect=3, refuses=lambda _: next(refusals)) == 6
+    assert on_virtual_time(twin, scenario, connect=3, refuses=lambda _: next(refusals)) == 6
     assert traced == ["http11.send_request_headers.started"]
     assert len(twin.ledger.bookings()) == 1
 
@@ -153,21 +153,21 @@ def test_the_trace_can_stop_a_call_right_before_its_first_byte(carried: Any) -> 
         if event == "http11.send_request_headers.started":
             raise LookupError("not now")
 
-    async def story(client: httpx.AsyncClient) -> None:
+    async def scenario(client: httpx.AsyncClient) -> None:
         with pytest.raises(LookupError, match="not now"):
             await book(client, "ana", extensions={"trace": trace})
 
-    carried(twin := venue(), story)
+    carried(twin := venue(), scenario)
     assert twin.ledger.entries == ()
 
 
 @pytest.mark.parametrize(("after", "bookings"), [(1, 0), (3, 1), (5, 1)])
-def test_a_cancelled_call_is_stopped_before_it_leaves_and_not_on_its_way(after: float, bookings: int) -> None:
-    async def story(client: httpx.AsyncClient) -> None:
+def test_a_cancelled_call_is_stopped_only_before_it_is_sent(after: float, bookings: int) -> None:
+    async def scenario(client: httpx.AsyncClient) -> None:
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(book(client, "ana"), timeout=after)
 
-    on_virtual_time(twin := venue(), story, connect=2, there=2, back=2)
+    on_virtual_time(twin := venue(), scenario, connect=2, there=2, back=2)
     assert len(twin.ledger.bookings()) == bookings
 
 
@@ -179,25 +179,25 @@ def test_a_cancelled_call_is_stopped_before_it_leaves_and_not_on_its_way(after: 
     ],
 )
 def test_a_clients_own_timeouts_hold(limits: httpx.Timeout, error: type[Exception], bookings: int) -> None:
-    async def story(client: httpx.AsyncClient) -> float:
+    async def scenario(client: httpx.AsyncClient) -> float:
         with pytest.raises(error):
             await book(client, "ana", timeout=limits)
         return await now()
 
     twin = venue()
     connect = 2 if error is httpx.ConnectTimeout else 0
-    assert on_virtual_time(twin, story, connect=connect, there=2) == 1
+    assert on_virtual_time(twin, scenario, connect=connect, there=2) == 1
     assert len(twin.ledger.bookings()) == bookings
 
 
-def test_the_end_of_a_run_can_be_told_from_the_end_of_its_calls_at_the_venue() -> None:
+def test_calls_at_the_venue_can_outlive_a_run() -> None:
     twin = venue()
     left = list[str]()
 
-    async def story() -> None:
+    async def scenario() -> None:
         async with httpx.AsyncClient(transport=TwinTransport(twin, there=9), base_url="http://venue.test") as client:
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(book(client, "ana"), timeout=1)
 
-    run_virtual(story(), left=left)
+    run_virtual(scenario(), left=left)
     assert left == ["a call at the venue"]

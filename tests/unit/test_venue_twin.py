@@ -1,4 +1,4 @@
-"""The venue twin judges and remembers as a venue does, over sockets and on virtual time alike."""
+"""The venue twin books and remembers as a venue does, over sockets and on virtual time."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from tests.support.doubles import EPOCH, VirtualClock
 from tests.support.venues import BEARER, book, confirm, on_virtual_time, venue
 
 
-def test_members_get_the_places_then_the_waiting_list_then_nothing(carried: Any) -> None:
-    async def story(client: httpx.AsyncClient) -> list[tuple[int, str]]:
+def test_members_get_places_then_the_waiting_list_then_nothing(carried: Any) -> None:
+    async def scenario(client: httpx.AsyncClient) -> list[tuple[int, str]]:
         answers = [await book(client, who) for who in ("ana", "ben", "cleo", "dan")]
         return [(answer.status_code, answer.json()["state"]) for answer in answers]
 
-    assert carried(twin := venue(), story) == [(201, "booked"), (201, "booked"), (200, "waitlisted"), (422, "full")]
+    assert carried(twin := venue(), scenario) == [(201, "booked"), (201, "booked"), (200, "waitlisted"), (422, "full")]
     assert [act.member for act in twin.ledger.bookings()] == ["ana", "ben", "cleo"]
 
 
@@ -33,9 +33,7 @@ def test_members_get_the_places_then_the_waiting_list_then_nothing(carried: Any)
         (400, "bad_request", {"class_id": ""}),
     ],
 )
-def test_a_call_that_cannot_be_met_is_told_why_and_gets_nothing(
-    carried: Any, status: int, state: str, how: dict[str, Any]
-) -> None:
+def test_a_refused_call_has_a_reason_and_no_place(carried: Any, status: int, state: str, how: dict[str, Any]) -> None:
     answer = carried(twin := venue(), lambda client: book(client, "ana", **how))
 
     assert (answer.status_code, answer.json()) == (status, {"state": state})
@@ -43,7 +41,7 @@ def test_a_call_that_cannot_be_met_is_told_why_and_gets_nothing(
 
 
 @pytest.mark.parametrize("body", [b"", b"no JSON", b"[]", b'{"booking_data": 1}', b"\xff"])
-def test_a_call_that_makes_no_sense_is_a_bad_request(carried: Any, body: bytes) -> None:
+def test_an_unreadable_call_is_a_bad_request(carried: Any, body: bytes) -> None:
     answer = carried(twin := venue(), lambda client: client.post("/book", content=body, headers=BEARER))
 
     assert answer.status_code == 400
@@ -57,7 +55,7 @@ def test_a_class_opens_by_the_venues_own_clock(ahead: int, status: int) -> None:
     assert on_virtual_time(twin, lambda client: book(client, "ana")).status_code == status
 
 
-def test_a_call_a_moment_too_early_is_told_so(carried: Any) -> None:
+def test_a_call_a_moment_too_early_is_refused(carried: Any) -> None:
     twin = venue(now=lambda: EPOCH - timedelta(microseconds=1))
 
     answer = carried(twin, lambda client: book(client, "ana"))
@@ -66,17 +64,17 @@ def test_a_call_a_moment_too_early_is_told_so(carried: Any) -> None:
     assert twin.ledger.bookings() == []
 
 
-def test_a_question_is_answered_from_the_ledger(carried: Any) -> None:
-    async def story(client: httpx.AsyncClient) -> list[tuple[int, Any]]:
+def test_a_confirmation_is_answered_from_the_ledger(carried: Any) -> None:
+    async def scenario(client: httpx.AsyncClient) -> list[tuple[int, Any]]:
         booked = [(await book(client, who)).json() for who in ("ana", "ben", "cleo")]
         answers = [await confirm(client, who) for who in ("ana", "cleo", "dan")]
         assert [answer.json() for answer in answers[:2]] == [booked[0], booked[2]]
         return [(answer.status_code, answer.json()["state"]) for answer in answers]
 
-    assert carried(venue(), story) == [(200, "booked"), (200, "waitlisted"), (200, "not_booked")]
+    assert carried(venue(), scenario) == [(200, "booked"), (200, "waitlisted"), (200, "not_booked")]
 
 
-def test_a_venue_that_cannot_tell_says_so(carried: Any) -> None:
+def test_a_venue_that_cannot_tell_answers_501(carried: Any) -> None:
     twin = venue()
     twin.can_tell = False
 
@@ -102,50 +100,50 @@ def test_other_methods_warm_a_connection_or_are_refused(carried: Any, method: st
         (Protection.IDEMPOTENT, 2, 201, 1),
     ],
 )
-def test_the_same_call_again_meets_the_venues_protection(
+def test_a_repeated_call_meets_the_venue_s_protection(
     carried: Any, protection: Protection, capacity: int, status: int, bookings: int
 ) -> None:
     twin = venue(protection=protection)
     twin.open_class("wod", opens_at=EPOCH, capacity=capacity)
 
-    async def story(client: httpx.AsyncClient) -> tuple[httpx.Response, httpx.Response]:
+    async def scenario(client: httpx.AsyncClient) -> tuple[httpx.Response, httpx.Response]:
         return await book(client, "ana"), await book(client, "ana")
 
-    first, second = carried(twin, story)
+    first, second = carried(twin, scenario)
     assert (first.status_code, second.status_code) == (201, status)
     assert len(twin.ledger.bookings_of("id of ana")) == bookings
     assert (list(twin.ledger.double_bookings()) == ["id of ana"]) is (bookings > 1)
     assert (first.content == second.content) is (protection is Protection.IDEMPOTENT)
 
 
-def test_classes_of_which_nobody_knows_the_hour_are_not_at_the_same(carried: Any) -> None:
+def test_classes_without_a_known_hour_do_not_conflict(carried: Any) -> None:
     twin = venue(protection=Protection.DUPLICATES)
     twin.open_class("yoga", opens_at=EPOCH, capacity=1)
 
-    async def story(client: httpx.AsyncClient) -> list[int]:
+    async def scenario(client: httpx.AsyncClient) -> list[int]:
         return [(await book(client, "ana", class_id)).status_code for class_id in ("wod", "yoga", "yoga")]
 
-    assert carried(twin, story) == [201, 201, 409]
+    assert carried(twin, scenario) == [201, 201, 409]
 
 
-def test_too_early_is_not_the_answer_for_ever() -> None:
-    async def story(client: httpx.AsyncClient) -> list[int]:
+def test_too_early_is_not_remembered() -> None:
+    async def scenario(client: httpx.AsyncClient) -> list[int]:
         early = await book(client, "ana")
         await asyncio.sleep(2)
         return [early.status_code, (await book(client, "ana")).status_code]
 
     twin = venue(now=VirtualClock(wall_skew=timedelta(seconds=-1)).now, protection=Protection.IDEMPOTENT)
-    assert on_virtual_time(twin, story) == [425, 201]
+    assert on_virtual_time(twin, scenario) == [425, 201]
 
 
-def test_the_ledger_keeps_the_order_of_what_happened() -> None:
-    async def story(client: httpx.AsyncClient) -> None:
+def test_the_ledger_keeps_the_order_of_events() -> None:
+    async def scenario(client: httpx.AsyncClient) -> None:
         for who in ("ben", "ana", "ben", "cleo"):
             await book(client, who)
             await confirm(client, who)
             await asyncio.sleep(60)
 
-    on_virtual_time(twin := venue(now=VirtualClock().now), story)
+    on_virtual_time(twin := venue(now=VirtualClock().now), scenario)
     firsts = [(arrival.member, (arrival.at - EPOCH).seconds) for arrival in twin.ledger.first_calls()]
     assert firsts == [("ben", 0), ("ana", 60), ("cleo", 180)]
     assert [arrival.method for arrival in twin.ledger.arrivals(method=None)] == ["POST", "GET"] * 4
@@ -164,8 +162,8 @@ def test_the_ledger_cannot_be_changed_afterwards() -> None:
         twin.ledger.bookings()[0].member = "ben"  # type: ignore[misc]
 
 
-def test_a_script_is_for_one_member_or_prebooking_and_one_method_and_ends() -> None:
-    async def story(client: httpx.AsyncClient) -> list[int]:
+def test_a_script_is_for_one_member_or_prebooking_and_one_method() -> None:
+    async def scenario(client: httpx.AsyncClient) -> list[int]:
         asks = [book(client, "ben"), book(client, "ana"), confirm(client, "ana"), book(client, "ana")]
         return [(await ask).status_code for ask in asks]
 
@@ -173,11 +171,11 @@ def test_a_script_is_for_one_member_or_prebooking_and_one_method_and_ends() -> N
     twin.script("ana", CallPlan(acts=False, answer=TwinReply(500)))
     twin.script("id of ana", CallPlan(answer=TwinReply(502)), method="GET")
 
-    assert on_virtual_time(twin, story) == [201, 500, 502, 201]
+    assert on_virtual_time(twin, scenario) == [201, 500, 502, 201]
 
 
 @pytest.mark.parametrize("answer", [DROP, HANG, TwinReply(500)])
-def test_a_venue_that_does_not_act_must_be_told_how_the_call_ends(answer: Any) -> None:
+def test_a_plan_without_an_act_needs_an_answer(answer: Any) -> None:
     CallPlan(acts=False, answer=answer)
 
     with pytest.raises(ValueError, match="DROP, HANG or TwinReply"):

@@ -1,4 +1,4 @@
-"""Every verdict of AimHarder can be had from the venue twin."""
+"""The venue twin can send every verdict of AimHarder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an endpoint's answers mean, and what it is sent."""
+"""The outcome of each answer of an endpoint."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ UNREADABLE = {
 }
 
 
-def test_a_status_alone_means_what_the_table_says() -> None:
+def test_a_status_without_a_body_has_the_outcome_of_the_table() -> None:
     means = {status: classify(reply(status)).kind for status in range(100, 600)}
     assert means == {status: kind_of(status) for status in range(100, 600)}
 
@@ -79,7 +79,7 @@ def test_a_status_that_does_not_exist_is_unsure(status: int) -> None:
 
 
 @pytest.mark.parametrize("body", UNREADABLE.values(), ids=UNREADABLE.keys())
-def test_a_success_whose_body_cannot_be_read_is_unsure_and_any_other_status_is_clear_without_it(
+def test_only_a_success_needs_a_readable_body(
     body: bytes | None,
 ) -> None:
     means = {status: classify(Reply(status, body)).kind for status in EVERY}
@@ -88,52 +88,52 @@ def test_a_success_whose_body_cannot_be_read_is_unsure_and_any_other_status_is_c
 
 @pytest.mark.parametrize("status", PLACED)
 @pytest.mark.parametrize("state", [Kind.BOOKED, Kind.WAITLISTED])
-def test_a_success_may_say_which_place_it_is_and_its_number(status: int, state: Kind) -> None:
+def test_a_success_can_have_a_state_and_a_booking_id(status: int, state: Kind) -> None:
     assert classify(reply(status, {"state": state, "booking_id": "b-1"})) == Outcome(state, "b-1")
 
 
-def test_a_success_that_does_not_say_which_place_it_is_is_a_booking() -> None:
+def test_a_success_without_a_state_is_a_booking() -> None:
     assert classify(reply(200, {})) == Outcome(Kind.BOOKED)
     assert classify(reply(201, {"booking_id": 7, "more": ["of", "it"]})) == Outcome(Kind.BOOKED, "7")
 
 
 def strange(*known: Kind) -> list[Any]:
-    """Return what may stand for a state and is none of the known ones."""
+    """Return values of a state that are not known."""
     return ["", "BOOKED", "ok", None, True, 1, 0.5, [], {}, ["booked"], ["full"], *sorted(set(Kind) - {*known})]
 
 
 @pytest.mark.parametrize("state", REFUSALS)
-def test_a_payment_that_is_required_is_the_member_s_only_if_the_endpoint_says_so(state: Kind) -> None:
-    """A platform answers 402 for a deployment that it has switched off."""
+def test_a_402_is_a_refusal_only_with_a_known_state(state: Kind) -> None:
+    """A hosting platform answers 402 for a disabled deployment."""
     assert classify(reply(402, {"state": state})) == Outcome(state)
     assert classify(reply(402, {"error": "DEPLOYMENT_DISABLED"})) == Outcome(Kind.BLOCKED, detail="HTTP 402")
 
 
 @pytest.mark.parametrize("state", strange(Kind.BOOKED, Kind.WAITLISTED), ids=repr)
-def test_a_success_that_says_something_else_is_unsure(state: Any) -> None:
+def test_a_success_with_another_state_is_unsure(state: Any) -> None:
     for status in PLACED:
         assert classify(reply(status, {"state": state})) == Outcome(Kind.UNSURE, detail="unreadable")
 
 
 @pytest.mark.parametrize("state", REFUSALS)
-def test_a_refusal_may_say_why(state: Kind) -> None:
+def test_a_refusal_can_have_a_state(state: Kind) -> None:
     for status in REFUSED:
         assert classify(reply(status, {"state": state, "booking_id": "b-1"})) == Outcome(state)
 
 
 @pytest.mark.parametrize("state", strange(*REFUSALS), ids=repr)
-def test_a_refusal_that_says_nothing_we_know_is_just_a_refusal(state: Any) -> None:
+def test_a_refusal_with_an_unknown_state_is_rejected(state: Any) -> None:
     for status in REFUSED:
         assert classify(reply(status, {"state": state})) == Outcome(Kind.REJECTED, detail=f"(HTTP {status})")
 
 
 @pytest.mark.parametrize("state", [*REFUSALS, Kind.BOOKED])
-def test_a_state_changes_nothing_where_the_status_is_no_success_and_no_refusal(state: Kind) -> None:
+def test_a_state_counts_only_with_a_success_or_refusal(state: Kind) -> None:
     for status in [*BLOCKED, 202, 302, 408, 409, 425, 500]:
         assert classify(reply(status, {"state": state})).kind is kind_of(status)
 
 
-def test_what_was_booked_before_may_have_a_number() -> None:
+def test_a_conflict_can_have_a_booking_id() -> None:
     assert classify(reply(409, {"booking_id": "b-1"})) == Outcome(Kind.ALREADY_BOOKED, "b-1")
 
 
@@ -165,40 +165,40 @@ def test_what_was_booked_before_may_have_a_number() -> None:
     ],
     ids=repr,
 )
-def test_a_booking_s_number_is_taken_only_if_it_is_short_and_plain(value: Any, number: str | None) -> None:
+def test_a_booking_id_must_be_short_and_plain(value: Any, number: str | None) -> None:
     said = {"state": "booked", "booking_id": value}
     assert classify(reply(200, said)) == classify_state(reply(200, said)) == Outcome(Kind.BOOKED, number)
 
 
 @pytest.mark.parametrize("state", [Kind.BOOKED, Kind.WAITLISTED, Kind.NOT_BOOKED])
-def test_an_endpoint_that_was_asked_tells_by_a_state(state: Kind) -> None:
+def test_a_confirmation_is_answered_by_a_state(state: Kind) -> None:
     assert classify_state(reply(200, {"state": state, "booking_id": "b-1"})) == Outcome(state, "b-1")
 
 
 @pytest.mark.parametrize("state", [Kind.BOOKED, Kind.WAITLISTED, Kind.NOT_BOOKED])
-def test_an_endpoint_that_was_asked_and_does_not_say_200_tells_nothing(state: Kind) -> None:
+def test_a_confirmation_without_a_200_cannot_tell(state: Kind) -> None:
     for status in range(100, 600):
         if status not in {200, 403, 429}:
             assert classify_state(reply(status, {"state": state})) == Outcome(Kind.CANNOT_TELL)
 
 
 @pytest.mark.parametrize("status", [403, 429])
-def test_an_endpoint_that_was_asked_and_is_blocking_is_left_alone(status: int) -> None:
+def test_a_blocked_confirmation_is_blocked(status: int) -> None:
     assert classify_state(reply(status, {"state": "booked"})) == Outcome(Kind.BLOCKED, detail=f"HTTP {status}")
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", *UNREADABLE.values()], ids=["nothing", "{}", *UNREADABLE.keys()])
-def test_an_endpoint_that_was_asked_and_says_no_state_tells_nothing(body: bytes | None) -> None:
+def test_a_confirmation_without_a_state_cannot_tell(body: bytes | None) -> None:
     assert classify_state(Reply(200, body)) == Outcome(Kind.CANNOT_TELL)
 
 
 @pytest.mark.parametrize("state", strange(Kind.BOOKED, Kind.WAITLISTED, Kind.NOT_BOOKED), ids=repr)
-def test_an_endpoint_that_was_asked_and_says_another_state_tells_nothing(state: Any) -> None:
+def test_a_confirmation_with_another_state_cannot_tell(state: Any) -> None:
     assert classify_state(reply(200, {"state": state})) == Outcome(Kind.CANNOT_TELL)
 
 
 @pytest.mark.parametrize("status", [200, 409, 410, 422, 500])
-def test_nothing_of_an_answer_s_own_text_gets_into_an_outcome(status: int) -> None:
+def test_an_outcome_contains_no_text_of_the_answer(status: int) -> None:
     said = {"state": "canary", "message": "canary", "error": "canary", "booking_id": "can ary"}
     assert "canary" not in repr(classify(reply(status, said)))
     assert "canary" not in classify(reply(status, said)).sentence

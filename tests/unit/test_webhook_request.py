@@ -1,4 +1,4 @@
-"""What an endpoint is sent: the prebooking as JSON, who asks, and nothing that the row did not say."""
+"""The requests to an endpoint: the prebooking as JSON, and the headers."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ ROW = Prebooking(
 
 
 class RecordingEndpoint:
-    """Keeps what it is sent, and answers all of it alike."""
+    """Records its requests, and answers each in the same way."""
 
     def __init__(self, status: int = 200, body: Any = None) -> None:
         self.requests: list[httpx.Request] = []
@@ -82,7 +82,7 @@ async def test_a_booking_is_one_post_of_the_prebooking_as_json() -> None:
     }
 
 
-async def test_a_booking_says_who_asks_and_for_which_prebooking() -> None:
+async def test_a_booking_has_the_secret_and_the_idempotency_key() -> None:
     endpoint = RecordingEndpoint()
     await endpoint.book()
     headers = dict(endpoint.requests[0].headers)
@@ -100,7 +100,7 @@ async def test_a_booking_says_who_asks_and_for_which_prebooking() -> None:
     }
 
 
-async def test_a_question_says_who_asks_and_changes_nothing() -> None:
+async def test_a_confirmation_is_a_get_with_the_secret() -> None:
     endpoint = RecordingEndpoint(body={"state": "booked", "booking_id": "b-1"})
     assert await endpoint.confirm() == Outcome(Kind.BOOKED, "b-1")
     [request] = endpoint.requests
@@ -122,14 +122,14 @@ async def test_a_question_says_who_asks_and_changes_nothing() -> None:
         ("https://book.example.com/wod?prebooking_id=0", "https://book.example.com/wod?prebooking_id={id}"),
     ],
 )
-async def test_a_question_keeps_what_the_address_has_of_a_query(url: str, asked: str) -> None:
+async def test_a_confirmation_keeps_the_query_of_the_address(url: str, asked: str) -> None:
     endpoint = RecordingEndpoint()
     await endpoint.confirm(url)
     assert endpoint.requests[0].url.copy_with(query=None) == httpx.URL(url).copy_with(query=None)
     assert endpoint.requests[0].url.params == httpx.URL(asked.format(id=ROW.id)).params
 
 
-async def test_a_booking_keeps_what_the_address_has_of_a_query() -> None:
+async def test_a_booking_keeps_the_query_of_the_address() -> None:
     endpoint = RecordingEndpoint()
     await endpoint.book(url="https://book.example.com/wod?key=a%20b&x=1")
     assert str(endpoint.requests[0].url) == "https://book.example.com/wod?key=a%20b&x=1"
@@ -149,12 +149,12 @@ async def test_a_booking_keeps_what_the_address_has_of_a_query() -> None:
         (429, {}, Kind.BLOCKED),
     ],
 )
-async def test_a_question_is_answered_or_it_is_not(status: int, body: Any, kind: Kind) -> None:
+async def test_each_answer_to_a_confirmation_has_its_kind(status: int, body: Any, kind: Kind) -> None:
     assert (await RecordingEndpoint(status, body).confirm()).kind is kind
 
 
 @pytest.mark.parametrize("exc", [httpx.ConnectError, httpx.ReadTimeout, httpx.RemoteProtocolError, TimeoutError])
-async def test_a_question_that_is_not_answered_at_all_tells_nothing(exc: type[Exception]) -> None:
+async def test_a_failed_confirmation_cannot_tell(exc: type[Exception]) -> None:
     def fail(_: httpx.Request) -> httpx.Response:
         raise exc("canary")
 
@@ -177,7 +177,7 @@ async def test_a_question_that_is_not_answered_at_all_tells_nothing(exc: type[Ex
     ],
     ids=lambda data: next(iter(data), "nothing"),
 )
-async def test_whatever_json_a_row_holds_arrives_as_it_is(data: dict[str, Any]) -> None:
+async def test_booking_data_is_sent_unchanged(data: dict[str, Any]) -> None:
     endpoint = RecordingEndpoint()
     assert (await endpoint.book(having(**data))).kind is Kind.BOOKED
     sent = json.loads(endpoint.requests[0].content)
@@ -185,7 +185,7 @@ async def test_whatever_json_a_row_holds_arrives_as_it_is(data: dict[str, Any]) 
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
-async def test_a_number_that_json_does_not_have_is_bad_data_and_nothing_is_sent(number: float) -> None:
+async def test_a_number_outside_json_is_bad_data_and_is_not_sent(number: float) -> None:
     endpoint = RecordingEndpoint()
     with pytest.raises(BadBookingData, match="JSON does not have"):
         await endpoint.book(having(deep=[{"number": number}]))

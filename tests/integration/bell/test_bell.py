@@ -1,7 +1,8 @@
-"""When the bell rings, and how often: on the database's clock, in its own queue of requests."""
+"""The instants and the number of the bell's requests, on the database's clock."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -12,39 +13,32 @@ from tests.support.bells import LEAD, SECRET, URL, Bell, add_rows
 from tests.support.calls import claim, complete, finish
 from tests.support.database import Connection, Database
 from tests.support.factories import add_prebooking, add_venue, noon
-from tests.support.races import at_the_same_time, wait_until_blocked
+from tests.support.races import at_the_same_time, result_after_commit, wait_until_blocked
 
-_LATE_WISH = """insert into public.prebookings (venue_id, user_email, booking_data, available_at)
+_LATE_ROW = """insert into public.prebookings (venue_id, user_email, booking_data, available_at)
 select id, 'late@example.com', '{{"class_id": "late"}}', timestamptz '{}' from public.venues"""
 
 
-@pytest.fixture
-def bell(owner: Connection) -> Bell:
-    bell = Bell(owner)
-    bell.on()
-    return bell
-
-
-def test_rings_once_at_the_opening_minus_the_lead(owner: Connection, bell: Bell) -> None:
+def test_the_bell_rings_once_before_an_opening(owner: Connection, bell: Bell) -> None:
     add_prebooking(owner, add_venue(owner), available_at=noon(30.1234))
     bell.minute()
     assert bell.posts() == [30.1234 - LEAD]
 
 
-def test_rings_once_for_all_venues_that_open_at_one_instant(owner: Connection, bell: Bell) -> None:
+def test_the_bell_rings_once_for_all_venues_of_one_instant(owner: Connection, bell: Bell) -> None:
     add_rows(owner, 5, 3, opens=30)
     bell.minute()
     assert bell.posts() == [27]
 
 
-def test_rings_for_each_instant_of_the_minute(owner: Connection, bell: Bell) -> None:
+def test_the_bell_rings_for_each_instant_of_the_minute(owner: Connection, bell: Bell) -> None:
     for opens in (3.25, 20, 20.1, 60):
         add_rows(owner, 1, 1, opens=opens)
     bell.minute()
     assert bell.posts() == [0.25, 17, 17.1, 57]
 
 
-def test_posts_with_the_secret_of_the_vault_and_no_patience(owner: Connection, bell: Bell) -> None:
+def test_a_request_has_the_secret_of_the_vault_and_a_short_timeout(owner: Connection, bell: Bell) -> None:
     add_rows(owner, 1, 1, opens=30)
     bell.minute()
     sent = owner.execute("select url, headers, body, timeout_milliseconds from testing.posts").fetchone()
@@ -52,13 +46,13 @@ def test_posts_with_the_secret_of_the_vault_and_no_patience(owner: Connection, b
     assert sent == (URL, headers, "{}", 1000)
 
 
-def test_does_not_ring_when_nothing_is_due(owner: Connection, bell: Bell) -> None:
+def test_the_bell_does_not_ring_when_nothing_is_due(owner: Connection, bell: Bell) -> None:
     add_rows(owner, 2, 2, opens=3600)
     bell.minute()
     assert bell.posts() == []
 
 
-def test_rings_for_what_opens_between_two_runs_in_the_later_one(owner: Connection, bell: Bell) -> None:
+def test_an_opening_between_two_runs_is_left_to_the_later_one(owner: Connection, bell: Bell) -> None:
     add_rows(owner, 1, 1, opens=59.9 + LEAD)
     bell.minute()
     assert bell.posts() == []
@@ -66,13 +60,13 @@ def test_rings_for_what_opens_between_two_runs_in_the_later_one(owner: Connectio
     assert bell.posts() == [60]
 
 
-def test_rings_at_once_for_what_was_left_by_a_run_that_never_came(owner: Connection, bell: Bell) -> None:
+def test_rows_of_a_missed_run_are_rung_for_at_once(owner: Connection, bell: Bell) -> None:
     add_rows(owner, 1, 1, opens=30)
     bell.minute(120.5)
     assert bell.posts() == [120.5]
 
 
-def test_does_not_ring_again_for_a_row_that_was_given_back(owner: Connection, service: Connection, bell: Bell) -> None:
+def test_a_released_row_is_not_rung_for_again(owner: Connection, service: Connection, bell: Bell) -> None:
     add_rows(owner, 1, 1, opens=30)
     bell.minute()
     me = uuid4()
@@ -84,50 +78,48 @@ def test_does_not_ring_again_for_a_row_that_was_given_back(owner: Connection, se
     assert bell.posts() == [27, 60]
 
 
-def test_two_bells_at_once_ring_once(database: Database, owner: Connection, bell: Bell) -> None:
+def test_concurrent_bells_ring_once(database: Database, owner: Connection, bell: Bell) -> None:
     add_rows(owner, 1, 1, opens=0)
     first, second = database.connect(), database.connect()
     with first.transaction():
         first.execute("select public.prebooking_bell_ring()")
-        with at_the_same_time(lambda: second.execute("select public.prebooking_bell_look(%s)", [noon(0)])) as other:
-            wait_until_blocked(owner, second, by=first)
-            first.execute("commit")
-            other.result()
+        look = partial(second.execute, "select public.prebooking_bell_look(%s)", [noon(0)])
+        result_after_commit(look, owner, second, by=first)
     assert bell.posts() == [0]
 
 
-def test_what_it_posts_is_committed_before_it_sleeps(database: Database, owner: Connection, bell: Bell) -> None:
+def test_requests_are_committed_before_a_sleep(database: Database, owner: Connection, bell: Bell) -> None:
     add_rows(owner, 1, 1, opens=30)
-    ringer, somebody = database.connect(), database.connect()
-    with somebody.transaction():
-        somebody.execute("select pg_advisory_xact_lock(1)")
+    ringer, blocker = database.connect(), database.connect()
+    with blocker.transaction():
+        blocker.execute("select pg_advisory_xact_lock(1)")
         bell.during(27.25, "select pg_catalog.pg_advisory_xact_lock(1)")
         with at_the_same_time(lambda: bell.run(ringer)) as run:
-            wait_until_blocked(owner, ringer, by=somebody)
+            wait_until_blocked(owner, ringer, by=blocker)
             posted = bell.posts()
-            somebody.execute("commit")
+            blocker.execute("commit")
             run.result()
     assert posted == [27]
 
 
 @pytest.mark.parametrize("opens", [-5, 10.1, 12, 13.1])
-def test_rings_at_once_for_a_row_that_is_added_while_it_sleeps(owner: Connection, bell: Bell, opens: float) -> None:
+def test_a_row_added_during_a_sleep_is_rung_for_at_once(owner: Connection, bell: Bell, opens: float) -> None:
     add_venue(owner)
-    bell.during(10.1, _LATE_WISH.format(noon(opens)))
+    bell.during(10.1, _LATE_ROW.format(noon(opens)))
     bell.minute()
     (rung,) = bell.posts()
     assert 10.1 <= rung <= 10.1 + 0.5
 
 
-def test_a_row_that_is_added_for_later_in_the_minute_is_rung_for_in_time(owner: Connection, bell: Bell) -> None:
+def test_a_row_added_for_later_in_the_minute_is_rung_for_in_time(owner: Connection, bell: Bell) -> None:
     add_venue(owner)
-    bell.during(10.1, _LATE_WISH.format(noon(40.123)))
+    bell.during(10.1, _LATE_ROW.format(noon(40.123)))
     bell.minute()
     assert bell.posts() == [40.123 - LEAD]
 
 
 @pytest.mark.parametrize("sentence", ["paused_until = null", "enabled = true, paused_until = null"])
-def test_a_venue_that_comes_back_is_rung_for(owner: Connection, bell: Bell, sentence: str) -> None:
+def test_a_venue_that_is_enabled_again_is_rung_for(owner: Connection, bell: Bell, sentence: str) -> None:
     add_rows(owner, 1, 1, opens=5)
     owner.execute("update public.venues set paused_until = '2100-01-01', enabled = %s", ["enabled" not in sentence])
     bell.during(20.1, f"update public.venues set {sentence}")  # noqa: S608 - a sentence of this file
@@ -135,20 +127,20 @@ def test_a_venue_that_comes_back_is_rung_for(owner: Connection, bell: Bell, sent
     assert bell.posts() == [20.5]
 
 
-def test_a_pause_that_ends_by_itself_is_waited_for(owner: Connection, bell: Bell) -> None:
+def test_the_bell_rings_at_the_end_of_a_pause(owner: Connection, bell: Bell) -> None:
     add_prebooking(owner, add_venue(owner, paused_until=noon(20)), available_at=noon(5))
     bell.minute()
     assert bell.posts() == [20]
 
 
 @pytest.mark.parametrize("venue", [{"enabled": False}, {"paused_until": noon(300)}])
-def test_does_not_ring_for_a_venue_that_is_left_alone(owner: Connection, bell: Bell, venue: dict[str, Any]) -> None:
+def test_a_disabled_or_paused_venue_is_not_rung_for(owner: Connection, bell: Bell, venue: dict[str, Any]) -> None:
     add_prebooking(owner, add_venue(owner, **venue), available_at=noon(5))
     bell.minute()
     assert bell.posts() == []
 
 
-def test_does_not_ring_for_what_is_settled_held_in_doubt_or_over(
+def test_settled_held_expired_and_doubtful_rows_are_not_rung_for(
     owner: Connection, service: Connection, bell: Bell
 ) -> None:
     venue = add_venue(owner)
@@ -163,7 +155,7 @@ def test_does_not_ring_for_what_is_settled_held_in_doubt_or_over(
     assert bell.posts() == []
 
 
-def test_forgets_rows_that_are_settled(owner: Connection, service: Connection, bell: Bell) -> None:
+def test_settled_rows_are_removed_from_the_bell_s_memory(owner: Connection, service: Connection, bell: Bell) -> None:
     add_rows(owner, 3, 5, opens=10)
     bell.minute()
     assert bell.rung() == 15
@@ -174,7 +166,7 @@ def test_forgets_rows_that_are_settled(owner: Connection, service: Connection, b
     assert bell.rung() == 0
 
 
-def test_without_the_secret_it_says_what_to_do(owner: Connection, bell: Bell) -> None:
+def test_a_missing_secret_is_reported_with_the_cure(owner: Connection, bell: Bell) -> None:
     add_rows(owner, 1, 1, opens=30)
     owner.execute("delete from vault.secrets")
     with pytest.raises(psycopg.errors.RaiseException, match=r"select vault\.create_secret"):

@@ -1,4 +1,4 @@
-"""What the bell's state says is wrong, from pg_cron by way of pg_net to the function, and with which cure."""
+"""The faults that the bell's state shows, in pg_cron, pg_net and the function, each with its cure."""
 
 from __future__ import annotations
 
@@ -13,17 +13,10 @@ _STATUS = "select public.prebooking_bell_status_v1()"
 _HTML = "<!DOCTYPE html><title>Authentication Required</title>"
 
 
-@pytest.fixture
-def bell(owner: Connection) -> Bell:
-    bell = Bell(owner)
-    bell.on()
-    return bell
-
-
 def add_run(
     owner: Connection, status: str, message: str = "", *, start: float | None, end: float | None = None
 ) -> None:
-    """Add what pg_cron notes of a run of the bell, in seconds after noon."""
+    """Add pg_cron's record of a run of the bell, in seconds after noon."""
     owner.execute(
         """insert into cron.job_run_details (jobid, status, return_message, start_time, end_time)
         select jobid, %s, %s, %s, %s from cron.job""",
@@ -32,7 +25,7 @@ def add_run(
 
 
 def look(owner: Connection, seconds: float) -> None:
-    """Let the bell's run of this instant begin."""
+    """Begin a run of the bell at this instant."""
     set_clock(owner, noon(seconds))
     owner.execute("select public.prebooking_bell_begin()")
 
@@ -40,7 +33,7 @@ def look(owner: Connection, seconds: float) -> None:
 # pg_cron
 
 
-def test_a_bell_that_works_has_no_faults(owner: Connection, bell: Bell) -> None:
+def test_a_working_bell_has_no_faults(owner: Connection, bell: Bell) -> None:
     for start in (0, 60, 120):
         add_run(owner, "succeeded", "DO", start=start, end=start + 59.75)
     add_run(owner, "running", start=180)
@@ -78,7 +71,7 @@ def test_a_bell_that_is_off_has_no_faults(owner: Connection, bell: Bell) -> None
         ("starting", "", None, "did not end"),
     ],
 )
-def test_a_run_that_did_not_succeed_is_said_with_its_cure(
+def test_a_failed_run_is_reported_with_the_cure(
     owner: Connection, bell: Bell, *, status: str, message: str, end: float | None, fault: str
 ) -> None:
     add_run(owner, status, message, start=0, end=end)
@@ -87,21 +80,21 @@ def test_a_run_that_did_not_succeed_is_said_with_its_cure(
     assert "CONTEXT" not in bell.faults()
 
 
-def test_a_run_that_never_started_is_said(owner: Connection, bell: Bell) -> None:
+def test_a_run_that_never_started_is_reported(owner: Connection, bell: Bell) -> None:
     add_run(owner, "failed", "job startup timeout", start=None)
     add_run(owner, "failed", "job startup timeout", start=None)
     look(owner, 120)
     assert "failed (job startup timeout)" in bell.faults()
 
 
-def test_a_failure_that_is_over_is_no_fault(owner: Connection, bell: Bell) -> None:
+def test_an_earlier_failure_is_no_fault(owner: Connection, bell: Bell) -> None:
     add_run(owner, "failed", "ERROR: something", start=0, end=1)
     add_run(owner, "succeeded", start=60, end=119)
     look(owner, 120)
     assert bell.faults() == ""
 
 
-def test_minutes_without_a_run_are_said(owner: Connection, bell: Bell) -> None:
+def test_minutes_without_a_run_are_reported(owner: Connection, bell: Bell) -> None:
     for start in (0, 60, 240):
         add_run(owner, "succeeded", start=start, end=start + 59)
     look(owner, 300)
@@ -109,28 +102,26 @@ def test_minutes_without_a_run_are_said(owner: Connection, bell: Bell) -> None:
 
 
 @pytest.mark.parametrize(("now", "silent"), [(89, False), (91, True)])
-def test_a_bell_that_was_never_run_is_said_after_a_minute_and_a_half(
+def test_a_bell_that_never_ran_is_reported_after_90_seconds(
     owner: Connection, bell: Bell, now: float, *, silent: bool
 ) -> None:
     set_clock(owner, noon(now))
     assert ("pg_cron has not run it yet" in bell.faults()) is silent
 
 
-def test_a_bell_that_is_run_no_more_is_said_with_the_instant(owner: Connection, bell: Bell) -> None:
+def test_a_bell_that_stopped_running_is_reported_with_the_time(owner: Connection, bell: Bell) -> None:
     look(owner, 60)
     set_clock(owner, noon(60 + 3 * 3600))
     assert f"pg_cron has not run it since {noon(60):%Y-%m-%d %H:%M:%S} UTC" in bell.faults()
 
 
-def test_runs_of_another_job_are_not_the_bell_s(owner: Connection, bell: Bell) -> None:
+def test_runs_of_another_job_are_ignored(owner: Connection, bell: Bell) -> None:
     owner.execute("insert into cron.job_run_details (jobid, status, start_time) values (999, 'failed', %s)", [noon(0)])
     look(owner, 60)
     assert bell.status()["runs"] == []
 
 
-def test_the_operator_s_key_sees_the_runs_that_the_bell_has_kept(
-    owner: Connection, service: Connection, bell: Bell
-) -> None:
+def test_the_operator_s_key_reads_the_runs_of_the_bell(owner: Connection, service: Connection, bell: Bell) -> None:
     add_run(owner, "failed", "ERROR: something", start=0, end=1)
     look(owner, 60)
     (status,) = service.execute(_STATUS).fetchone() or ({},)
@@ -141,9 +132,8 @@ def test_the_operator_s_key_sees_the_runs_that_the_bell_has_kept(
 
 
 @pytest.mark.parametrize("arrives", [True, False], ids=["one ring", "several rings"])
-def test_requests_that_wait_are_said_with_since_when(owner: Connection, *, arrives: bool) -> None:
-    bell = Bell(owner, sends=False, arrives=arrives)
-    bell.on()
+def test_waiting_requests_are_reported_with_the_time(owner: Connection, *, arrives: bool) -> None:
+    bell = Bell.switched_on(owner, sends=False, arrives=arrives)
     add_rows(owner, 1, 1, opens=30)
     bell.minute()
     waiting = 1 if arrives else 6
@@ -152,9 +142,8 @@ def test_requests_that_wait_are_said_with_since_when(owner: Connection, *, arriv
     assert "net.worker_restart()" in bell.faults()
 
 
-def test_requests_of_others_that_wait_are_said_from_when_the_bell_has_seen_them(owner: Connection) -> None:
-    bell = Bell(owner, sends=False)
-    bell.on()
+def test_waiting_requests_of_others_count_from_the_bell_s_first_look(owner: Connection) -> None:
+    bell = Bell.switched_on(owner, sends=False)
     owner.execute(
         "insert into net.http_request_queue (url, headers, timeout_milliseconds) values ('https://x.example', '{}', 1)"
     )
@@ -165,9 +154,8 @@ def test_requests_of_others_that_wait_are_said_from_when_the_bell_has_seen_them(
     assert (bell.status()["waiting"], bell.faults()) == (0, "")
 
 
-def test_requests_of_a_moment_are_no_fault(owner: Connection) -> None:
-    bell = Bell(owner, sends=False)
-    bell.on()
+def test_recent_requests_are_no_fault(owner: Connection) -> None:
+    bell = Bell.switched_on(owner, sends=False)
     add_rows(owner, 1, 1, opens=62.5)
     bell.minute()
     assert (bell.status()["waiting"], bell.faults()) == (1, "")
@@ -227,7 +215,7 @@ def test_the_answer_to_the_last_ring_is_explained(
     assert bell.faults() == "" if fault is None else fault in bell.faults()
 
 
-def test_of_many_answers_the_one_that_says_most_counts(owner: Connection, bell: Bell) -> None:
+def test_the_most_severe_answer_counts(owner: Connection, bell: Bell) -> None:
     add_rows(owner, 20, 40, opens=30)
     bell.minute()
     owner.execute("insert into net._http_response (id, timed_out) select min(id), true from testing.posts")
@@ -236,15 +224,14 @@ def test_of_many_answers_the_one_that_says_most_counts(owner: Connection, bell: 
     assert bell.status()["answer"] == 500
 
 
-def test_a_ring_that_nobody_has_answered_yet_is_no_fault(owner: Connection, bell: Bell) -> None:
+def test_a_ring_without_an_answer_yet_is_no_fault(owner: Connection, bell: Bell) -> None:
     add_rows(owner, 1, 1, opens=30)
     bell.minute()
     assert (bell.status()["answer_kind"], bell.faults()) == (None, "")
 
 
-def test_rows_that_were_rung_for_in_vain_are_counted(owner: Connection) -> None:
-    bell = Bell(owner, arrives=False)
-    bell.on()
+def test_unclaimed_rows_are_counted(owner: Connection) -> None:
+    bell = Bell.switched_on(owner, arrives=False)
     add_rows(owner, 1, 3, opens=30)
     bell.minute()
     assert bell.status()["unclaimed"] == 3

@@ -1,4 +1,4 @@
-"""The bell over real HTTP, through the stand-ins that the local stack has: sent after COMMIT, once, side by side."""
+"""The bell over real HTTP, with the stand-ins of the local stack: each request is sent once, after its COMMIT."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from tests.support.database import Connection, Database
 from tests.support.factories import add_prebooking, add_venue
 
 _PATH = "/api/cron/prebooking_scheduler"
-_PATIENCE = 10.0  # seconds; nobody waits so long unless something is broken
+_PATIENCE = 10.0  # seconds; a working test never waits this long
 
 
 class App:
-    """What the bell calls: notes each bearer, and answers when ``answers`` is set."""
+    """The called function: it records each bearer, and answers when ``answers`` is set."""
 
     def __init__(self) -> None:
         self.calls: SimpleQueue[tuple[str, str]] = SimpleQueue()
@@ -76,8 +76,7 @@ def running(runner: PgNet | PgCron) -> Iterator[None]:
 
 
 def test_the_function_is_called_with_the_secret(database: Database, owner: Connection, app: App, url: str) -> None:
-    bell = Bell(owner, sends=False)
-    bell.on(url)
+    bell = Bell.switched_on(owner, url, sends=False)
     add_rows(owner, 1, 1, opens=30)
     with running(PgNet(database.dsn)):
         bell.minute()
@@ -86,8 +85,7 @@ def test_the_function_is_called_with_the_secret(database: Database, owner: Conne
 
 
 def test_nothing_is_sent_before_the_commit(database: Database, owner: Connection, app: App, url: str) -> None:
-    bell = Bell(owner, sends=False)
-    bell.on(url)
+    Bell.switched_on(owner, url, sends=False)
     add_rows(owner, 1, 1, opens=0)
     ringer = database.connect()
     with running(PgNet(database.dsn)):
@@ -98,9 +96,8 @@ def test_nothing_is_sent_before_the_commit(database: Database, owner: Connection
         assert app.calls.get(timeout=_PATIENCE) == (_PATH, f"Bearer {SECRET}")
 
 
-def test_what_is_rolled_back_is_never_sent(database: Database, owner: Connection, app: App, url: str) -> None:
-    bell = Bell(owner, sends=False)
-    bell.on(url)
+def test_a_rolled_back_request_is_not_sent(database: Database, owner: Connection, app: App, url: str) -> None:
+    bell = Bell.switched_on(owner, url, sends=False)
     add_rows(owner, 1, 1, opens=0)
     ringer = database.connect()
     with ringer.transaction(force_rollback=True):
@@ -111,12 +108,11 @@ def test_what_is_rolled_back_is_never_sent(database: Database, owner: Connection
     assert app.calls.empty()
 
 
-def test_all_invocations_of_an_opening_are_called_side_by_side(
+def test_all_invocations_of_an_opening_are_called_concurrently(
     database: Database, owner: Connection, app: App, url: str
 ) -> None:
-    app.answers.clear()  # nobody is answered before all have called
-    bell = Bell(owner, sends=False)
-    bell.on(url)
+    app.answers.clear()  # no call is answered before all have arrived
+    bell = Bell.switched_on(owner, url, sends=False)
     add_rows(owner, 50, 40, opens=30)
     with running(PgNet(database.dsn)):
         bell.minute()
@@ -125,22 +121,21 @@ def test_all_invocations_of_an_opening_are_called_side_by_side(
         app.answers.set()
 
 
-def test_a_function_that_works_on_is_not_waited_for(database: Database, owner: Connection, app: App, url: str) -> None:
+def test_the_bell_does_not_wait_for_its_function(database: Database, owner: Connection, app: App, url: str) -> None:
     app.answers.clear()
-    bell = Bell(owner, sends=False)
-    bell.on(url)
+    bell = Bell.switched_on(owner, url, sends=False)
     add_rows(owner, 1, 1, opens=30)
     with running(PgNet(database.dsn)):
         bell.minute()
         app.calls.get(timeout=_PATIENCE)
         give_up = time.monotonic() + _PATIENCE
         while (answered := owner.execute("select status_code, timed_out from net._http_response").fetchone()) is None:
-            assert time.monotonic() < give_up, "nobody has noted that it was not answered"
+            assert time.monotonic() < give_up, "the missing answer was not recorded"
     app.answers.set()
     assert answered == (None, True)
 
 
-def test_a_run_that_fails_is_noted_and_stops_no_other(database: Database) -> None:
+def test_a_failed_run_is_recorded_and_stops_no_other(database: Database) -> None:
     owner = database.connection
     Bell(owner, sends=False)
     owner.execute(
@@ -151,7 +146,7 @@ def test_a_run_that_fails_is_noted_and_stops_no_other(database: Database) -> Non
     assert noted == [("failed: 22012",), ("succeeded",)]
 
 
-def test_the_tower_rings_in_real_time_and_stops_in_the_middle_of_a_minute(
+def test_the_tower_rings_in_real_time_and_stops_at_once(
     database: Database, owner: Connection, app: App, url: str
 ) -> None:
     row = add_prebooking(owner, add_venue(owner))

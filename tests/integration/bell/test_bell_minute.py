@@ -1,4 +1,4 @@
-"""One run of the bell: when it ends, how it sleeps, that a quiet day calls nobody, and that off is off."""
+"""One run of the bell: its end, its sleeps, and its behaviour on days without openings and when it is off."""
 
 from __future__ import annotations
 
@@ -7,13 +7,6 @@ import pytest
 from tests.support.bells import Bell, add_rows
 from tests.support.database import Connection
 from tests.support.factories import add_prebooking, add_venue, noon
-
-
-@pytest.fixture
-def bell(owner: Connection) -> Bell:
-    bell = Bell(owner)
-    bell.on()
-    return bell
 
 
 @pytest.mark.parametrize("start", [0, 0.0015, 7, 31.4, 59, 59.7])
@@ -35,7 +28,7 @@ def test_no_sleep_is_longer_than_half_a_second(owner: Connection, bell: Bell) ->
     assert longest.total_seconds() == 0.5
 
 
-def test_a_quiet_day_calls_nobody(owner: Connection, bell: Bell) -> None:
+def test_a_day_without_openings_has_no_request(owner: Connection, bell: Bell) -> None:
     add_rows(owner, 20, 10, opens=2 * 86_400)  # the day after tomorrow
     add_prebooking(owner, add_venue(owner, enabled=False), available_at=noon(3600))
     add_prebooking(owner, add_venue(owner), available_at=noon(-60), maybe_sent=True)
@@ -47,7 +40,7 @@ def test_a_quiet_day_calls_nobody(owner: Connection, bell: Bell) -> None:
 
 
 def _oversleep(owner: Connection) -> None:
-    """Let every sleep last a minute: a day at two looks a minute is a second, at full resolution a minute."""
+    """Let every sleep last a minute, so that a day takes a second of real time."""
     owner.execute(
         """create or replace function public.prebooking_bell_sleep(p_until timestamptz) returns void
         language sql set search_path = '' as
@@ -55,21 +48,21 @@ def _oversleep(owner: Connection) -> None:
     )
 
 
-def test_switched_off_it_stops_in_the_middle_of_a_minute(owner: Connection, bell: Bell) -> None:
+def test_a_bell_that_is_switched_off_stops_during_a_run(owner: Connection, bell: Bell) -> None:
     add_rows(owner, 1, 1, opens=30)
     bell.during(10.1, "select public.prebooking_bell_off()")
     assert bell.minute() == 10.5
     assert bell.posts() == []
 
 
-def test_switched_off_its_run_does_nothing(owner: Connection, bell: Bell) -> None:
+def test_a_run_of_a_bell_that_is_off_does_nothing(owner: Connection, bell: Bell) -> None:
     add_rows(owner, 1, 1, opens=0)
     bell.off()
     assert bell.minute() == 0
     assert (bell.posts(), bell.status()["looked_at"]) == ([], None)
 
 
-def test_throws_away_what_pg_cron_has_noted_of_its_runs_after_a_day(owner: Connection, bell: Bell) -> None:
+def test_records_of_runs_are_deleted_after_a_day(owner: Connection, bell: Bell) -> None:
     job = _job(owner)
     for jobid, age in ((job, -86_401), (job, -86_399), (job + 1, -90_000)):
         _note(owner, jobid, start=age - 60, end=age)
@@ -77,7 +70,7 @@ def test_throws_away_what_pg_cron_has_noted_of_its_runs_after_a_day(owner: Conne
     assert _noted(owner) == [(job, noon(-86_399)), (job + 1, noon(-90_000))]
 
 
-def test_throws_away_runs_that_have_no_end_or_never_started(owner: Connection, bell: Bell) -> None:
+def test_records_of_runs_without_an_end_are_deleted(owner: Connection, bell: Bell) -> None:
     job = _job(owner)
     _note(owner, job)
     _note(owner, job, start=-86_401)
@@ -88,7 +81,7 @@ def test_throws_away_runs_that_have_no_end_or_never_started(owner: Connection, b
     assert _noted(owner) == [(job, noon(-80_000)), (job, None), (job, None)]
 
 
-def test_throws_away_what_was_noted_under_earlier_numbers_of_its_job(owner: Connection, bell: Bell) -> None:
+def test_records_of_earlier_jobs_of_the_bell_are_deleted(owner: Connection, bell: Bell) -> None:
     earlier, (block,) = _job(owner), owner.execute("select command from cron.job").fetchone() or ("",)
     _note(owner, earlier, start=-90_000, end=-90_000, command=block)
     _note(owner, earlier + 7, start=-90_000, end=-90_000, command="select 1")

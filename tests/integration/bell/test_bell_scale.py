@@ -1,4 +1,4 @@
-"""How many invocations the bell calls, and that so many are enough and none is idle: against the claim itself."""
+"""The number of invocations that the bell calls: it is enough, and none is idle. The real claim checks it."""
 
 from __future__ import annotations
 
@@ -35,26 +35,24 @@ from generate_series(1, 50000) n
 
 @pytest.fixture
 def bell(owner: Connection) -> Bell:
-    bell = Bell(owner, arrives=False)  # the tests claim themselves
-    bell.on()
-    return bell
+    return Bell.switched_on(owner, arrives=False)  # the tests claim themselves
 
 
 @pytest.mark.parametrize(
     ("venues", "rows", "posts"),
     [
         (1, 1, 1),
-        (1, 1000, 1),  # one venue is one invocation's, however long its line
+        (1, 1000, 1),  # a venue belongs to one invocation, however long its queue
         (CLAIM_LIMIT, 1, 1),
         (CLAIM_LIMIT + 1, 1, 2),
         (24, 40, 2),
-        (25, 40, 3),  # twelve venues each: a half is nobody's
+        (25, 40, 3),  # an invocation takes twelve whole venues
         (25, 41, 3),
         (26, 40, 3),
         (250, 20, 10),
     ],
 )
-def test_calls_as_many_invocations_as_every_opening_to_be_somebodys_takes(
+def test_there_are_as_many_requests_as_the_openings_need(
     owner: Connection, service: Connection, bell: Bell, *, venues: int, rows: int, posts: int
 ) -> None:
     add_rows(owner, venues, rows, opens=_OPENS)
@@ -63,29 +61,29 @@ def test_calls_as_many_invocations_as_every_opening_to_be_somebodys_takes(
     set_clock(owner, noon(_OPENS - LEAD + _WARM))
     taken = [_claim(service) for _ in range(posts)]
     assert [] not in taken
-    assert owner.execute(_FORTIES_LEFT_TO_NOBODY, [min(rows, 40)]).fetchone() == (0,)
+    assert owner.execute(_UNCLAIMED_BATCHES, [min(rows, 40)]).fetchone() == (0,)
 
 
-def test_five_thousand_at_250_venues_are_sent_within_two_seconds_of_their_opening(
+def test_five_thousand_rows_at_250_venues_are_sent_in_two_seconds(
     owner: Connection, service: Connection, bell: Bell
 ) -> None:
     add_rows(owner, 250, 20, opens=_OPENS)
     bell.minute()
     set_clock(owner, noon(_OPENS - LEAD + _WARM))
-    lines = [Counter(row["venue"]["id"] for row in _claim(service)) for _ in bell.posts()]
-    assert sum(map(len, lines)) == 250  # each venue is one invocation's
-    assert sum(line.total() for line in lines) == 5000
-    assert (max(max(line.values()) for line in lines) - 1) * _STAGGER <= _PROMISED
+    queues = [Counter(row["venue"]["id"] for row in _claim(service)) for _ in bell.posts()]
+    assert sum(map(len, queues)) == 250  # each venue belongs to one invocation
+    assert sum(queue.total() for queue in queues) == 5000
+    assert (max(max(queue.values()) for queue in queues) - 1) * _STAGGER <= _PROMISED
 
 
-def test_never_calls_more_than_a_hundred(owner: Connection, bell: Bell) -> None:
+def test_there_are_at_most_a_hundred_requests(owner: Connection, bell: Bell) -> None:
     add_rows(owner, 1300, 40, opens=_OPENS)
     bell.minute(59.5)
     assert len(bell.posts()) == 100
 
 
 @pytest.mark.parametrize("analyzed", [True, False], ids=["with statistics", "without statistics"])
-def test_a_look_reads_neither_the_past_nor_the_future(owner: Connection, bell: Bell, *, analyzed: bool) -> None:
+def test_a_look_does_not_read_past_or_future_rows(owner: Connection, bell: Bell, *, analyzed: bool) -> None:
     set_clock(owner, datetime.now(noon().tzinfo))
     with owner.transaction():
         owner.execute("set local session_replication_role = replica")  # without triggers: in two seconds
@@ -103,7 +101,7 @@ def test_a_look_reads_neither_the_past_nor_the_future(owner: Connection, bell: B
     assert read[0] <= 5
 
 
-_FORTIES_LEFT_TO_NOBODY = """
+_UNCLAIMED_BATCHES = """
 select count(*) from (
   select 1 from public.prebookings group by venue_id having count(claimed_by) < %s or count(distinct claimed_by) <> 1) x
 """

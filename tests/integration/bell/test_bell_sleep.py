@@ -1,4 +1,4 @@
-"""The bell's sleep in real time: everywhere else the tests replace it and move the clock."""
+"""The bell's sleep in real time: all other tests replace it and move the clock."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.support.database import Connection
 
 
 @pytest.mark.parametrize("seconds", [0.02, -3600])
-def test_a_sleep_ends_at_its_instant_and_one_that_is_over_at_once(owner: Connection, seconds: float) -> None:
+def test_a_sleep_ends_at_its_instant_or_at_once(owner: Connection, seconds: float) -> None:
     until = _now(owner, "+ make_interval(secs => %s)", seconds)
     before = _now(owner)
     owner.execute("select public.prebooking_bell_sleep(%s)", [until])

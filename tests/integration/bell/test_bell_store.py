@@ -7,7 +7,6 @@ from uuid import uuid4
 
 import pytest
 
-from prebooking.clock import Clock, Deadline, Reading
 from prebooking.database.bell import CANNOT, NO_ADDRESS, NOT_SCHEDULED, BellStore
 from prebooking.database.client import create_isolated_supabase
 from prebooking.errors import StoreRefused
@@ -15,14 +14,10 @@ from prebooking.settings import Settings
 from tests.support.bells import URL, Bell, add_rows
 from tests.support.database import Connection, Rest
 from tests.support.factories import noon
+from tests.support.operators import CLOCK, deadline
 from tests.support.world import ENVIRONMENT
 
 pytestmark = pytest.mark.anyio
-CLOCK = Clock()
-
-
-def deadline() -> Deadline:
-    return Deadline(CLOCK, Reading.of(CLOCK), 10)
 
 
 @pytest.fixture
@@ -32,9 +27,8 @@ async def store(rest: Rest) -> AsyncIterator[BellStore]:
         yield BellStore(supabase)
 
 
-async def test_the_state_is_read_as_it_is(owner: Connection, store: BellStore) -> None:
-    bell = Bell(owner)
-    bell.on()
+async def test_the_state_is_read(owner: Connection, store: BellStore) -> None:
+    bell = Bell.switched_on(owner)
     add_rows(owner, 1, 1, opens=30)
     bell.minute()
     state = await store.state(until=deadline())
@@ -43,7 +37,7 @@ async def test_the_state_is_read_as_it_is(owner: Connection, store: BellStore) -
     assert (state.looked_at, state.rung_at, state.now) == (noon(0), noon(27), noon(59.75))
 
 
-async def test_it_is_switched_off_and_on(owner: Connection, store: BellStore) -> None:
+async def test_the_bell_is_switched_off_and_on(owner: Connection, store: BellStore) -> None:
     Bell(owner).on()
     assert "off" in await store.off(until=deadline())
     assert not (await store.state(until=deadline())).on
@@ -54,7 +48,7 @@ async def test_it_is_switched_off_and_on(owner: Connection, store: BellStore) ->
 @pytest.mark.parametrize(
     ("url", "extensions", "code"), [(URL, False, CANNOT), (URL, True, NOT_SCHEDULED), ("http://x", True, NO_ADDRESS)]
 )
-async def test_a_refusal_says_what_kind_it_is(
+async def test_a_refusal_has_a_code(
     owner: Connection, store: BellStore, url: str, code: str, *, extensions: bool
 ) -> None:
     if extensions:

@@ -1,4 +1,4 @@
-"""What a claim takes, leases and answers, and what it leaves to others."""
+"""What a claim takes, leases and returns, and what it leaves to others."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ def test_a_repeated_claim_leaves_out_expired_leases(owner: Connection, service: 
     venue, me = add_venue(owner), uuid4()
     row = add_prebooking(owner, venue)
     assert claimed(service, me, lease_ms=1000) == [row]
-    owner.execute("update public.venues set enabled = false")  # so that it is not taken again either
+    owner.execute("update public.venues set enabled = false")  # so that it is not claimed again
     at(1)
     assert claimed(service, me) == []
 

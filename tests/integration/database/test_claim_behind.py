@@ -1,4 +1,4 @@
-"""Who could not get on before stands behind those who can be booked, and is asked about less and less often."""
+"""Rows without progress are queued behind fresh rows, and are claimed less and less often."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows whose class has begun: who ends them, how, and how they are counted."""
+"""Rows whose class has begun: how a claim ends and counts them."""
 
 from __future__ import annotations
 

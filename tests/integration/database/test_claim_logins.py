@@ -1,4 +1,4 @@
-"""Rows whose member's login this deployment cannot open are left to one that can, and say so."""
+"""Rows whose login this deployment cannot open are left to others, with a warning."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Claims that meet each other, the end of a run, or somebody who edits a row."""
+"""Claims that run concurrently with other claims, with the end of a run, or with an edit of a row."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ def test_a_venue_that_exceeds_the_limit_is_left_to_the_next_claim(owner: Connect
         venue = add_venue(owner)
         rows += [add_prebooking(owner, venue), add_prebooking(owner, venue)]
     assert claimed(service, uuid4(), limit=5) == rows[:4]
-    assert claimed(service, uuid4(), limit=1) == rows[4:5], "one that fits into nobody is begun with"
+    assert claimed(service, uuid4(), limit=1) == rows[4:5], "a venue larger than the limit is split"
 
 
 def test_the_limit_includes_rows_already_held(owner: Connection, service: Connection) -> None:

@@ -1,4 +1,4 @@
-"""One invocation at an opening: whose turn it is, and when it ends."""
+"""The turn of an opening: one invocation at a time, until the turn ends."""
 
 from __future__ import annotations
 

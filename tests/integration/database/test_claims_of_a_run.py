@@ -1,4 +1,4 @@
-"""When a run claims again, and what it learns from later claims."""
+"""The later claims of a run."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def noted_claims(world: World) -> list[float]:
 
 
 async def locked_for(seconds: float, world: World, database: Database, row: UUID) -> Summary:
-    """Invoke the function while somebody else edits a row for so long."""
+    """Invoke the function while another connection holds a row's lock for some seconds."""
     other = database.connect()
     with other.transaction():
         other.execute("select from public.prebookings where id = %s for update", [row])
@@ -118,13 +118,13 @@ def test_nothing_is_claimed_while_rows_of_a_later_claim_wait_for_slots(database:
     rows = world.opening(1, venue=venue)
     claims = noted_claims(world)
 
-    async def story() -> None:
+    async def scenario() -> None:
         run = asyncio.create_task(world.invoke())
         await asyncio.sleep(0.007)  # the first claim is carried out after 5 ms, the second one after 15 ms
         rows.extend(world.opening(30, at=0, venue=venue))
         await run
 
-    world.run(story())
+    world.run(scenario())
     assert world.ends(rows) == [BOOKED] * 31
     assert claims[1] < 0.02
     assert claims[2] > world.sent()[-6]
@@ -136,7 +136,7 @@ def test_a_row_that_waits_for_its_opening_does_not_delay_later_claims(database: 
     venue, other = add_venue(world.connection), add_venue(world.connection)
     world.opening(first, venue=venue)
 
-    async def story() -> list[tuple[str, str | None]]:
+    async def scenario() -> list[tuple[str, str | None]]:
         run = asyncio.create_task(world.invoke(LEAD_SECONDS="5"))
         await asyncio.sleep(0.007 * first)
         world.opening(1, at=4.9, venue=venue)
@@ -147,7 +147,7 @@ def test_a_row_that_waits_for_its_opening_does_not_delay_later_claims(database: 
         await run
         return ends
 
-    assert world.run(story()) == [BOOKED]
+    assert world.run(scenario()) == [BOOKED]
 
 
 def test_a_later_claim_that_times_out_does_not_fail_the_run(database: Database) -> None:
@@ -188,14 +188,14 @@ def test_a_run_that_could_not_end_frees_its_opening_at_its_guard(database: Datab
     world.opening(1, venue=venue)
     world.wire.loses = lambda called: "" if called == CLAIM else "hangs"
 
-    async def story() -> list[UUID]:
+    async def scenario() -> list[UUID]:
         await world.invoke()
         world.wire.loses = lambda _: ""
         later = world.opening(1, venue=venue)
         await world.invoke()
         return later
 
-    assert world.ends(world.run(story())) == [BOOKED]
+    assert world.ends(world.run(scenario())) == [BOOKED]
 
 
 def test_no_more_rows_are_held_than_the_stagger_allows(database: Database) -> None:
@@ -213,13 +213,13 @@ def test_a_run_repeats_its_claim_soon_while_another_one_claims(database: Databas
     other = database.connect()
     other.execute("alter function public.claim_due_prebookings_v1 set lock_timeout = '10ms'")
 
-    async def story() -> None:
+    async def scenario() -> None:
         other.execute("select pg_advisory_lock(7301, 1)")
         run = asyncio.create_task(world.invoke())
         await asyncio.sleep(0.5)
         other.execute("select pg_advisory_unlock_all()")
         await run
 
-    world.run(story())
+    world.run(scenario())
     assert world.ends(rows) == [BOOKED]
     assert world.sent()[0] < 1

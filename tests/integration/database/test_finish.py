@@ -1,4 +1,4 @@
-"""Giving back: releases, pauses of a venue, and the end of a run."""
+"""Releases, pauses of a venue, and the end of a run."""
 
 from __future__ import annotations
 

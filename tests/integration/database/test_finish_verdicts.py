@@ -96,7 +96,7 @@ def test_repeated_totals_count_once(owner: Connection, service: Connection, at: 
 def test_the_end_of_a_run_skips_a_locked_row_and_is_repeated(
     database: Database, owner: Connection, service: Connection, at: At, verdict: str
 ) -> None:
-    """One open transaction on one claimed row keeps nobody waiting, and what is said twice counts once."""
+    """An open transaction on a claimed row delays no other row, and repeated results count once."""
     venue, me = add_venue(owner), uuid4()
     locked, free, unsent = (add_prebooking(owner, venue, available_at=noon(-1)) for _ in range(3))
     claim(service, me)

@@ -1,4 +1,4 @@
-"""What the database keeps so that somebody can see that the triggers come, and what a claim costs."""
+"""The heartbeat of each trigger, and the time of the slowest claim."""
 
 from __future__ import annotations
 

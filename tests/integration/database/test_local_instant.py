@@ -1,4 +1,4 @@
-"""The database reads a time on a venue's clock by the same rule as the command line, at every clock change."""
+"""The database and the command line read local times by the same rule, at every clock change."""
 
 from __future__ import annotations
 

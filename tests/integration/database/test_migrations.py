@@ -1,4 +1,4 @@
-"""The migrations run on every server at hand, and the tests notice a function that none of them has called."""
+"""The migrations run on every installed server, and a function that no test calls is noticed."""
 
 from __future__ import annotations
 
@@ -46,6 +46,6 @@ def test_a_function_counts_as_called_only_with_its_own_text() -> None:
             )
         calls.note(dsn)
     assert "prebooking_clock()" not in calls.missing
-    assert "prebooking_lock()" in calls.missing, "it was replaced: what ran may have been the test's own text"
+    assert "prebooking_lock()" in calls.missing, "the test has replaced it"
     assert "list_venues_v1()" in calls.missing
-    assert "prebookings_refuse()" not in calls.missing, "it only raises, and such calls are not counted"
+    assert "prebookings_refuse()" not in calls.missing, "calls of a function that only raises are not counted"

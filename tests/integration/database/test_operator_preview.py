@@ -47,16 +47,16 @@ async def test_a_preview_equals_the_claim_and_changes_nothing(
     taken_over = add_prebooking(
         owner, venue, available_at=noon(-90), claimed_by=uuid4(), claimed_until=noon(-60), turn_until=noon(-80)
     )
-    claim(owner, uuid4(), limit=0, providers=[])  # a tick, which the preview must not change
+    claim(owner, uuid4(), limit=0, providers=[])  # a heartbeat, which the preview must not change
     gone = add_prebooking(owner, venue, available_at=noon(-7200), expires_at=noon(-3600))
     at(5)
     before = everything(owner)
     preview = await preview_of(store)
     assert [row.id for row in preview.rows] == [taken_over, first, second]
     assert [row.maybe_sent for row in preview.rows] == [True, False, False]
-    assert everything(owner) == before, "heartbeat, runs and rows are as they were"
+    assert everything(owner) == before, "heartbeat, runs and rows are unchanged"
     free = database.connect().execute("select pg_try_advisory_xact_lock(7301, 1)").fetchone()
-    assert free == (True,), "and the lock of the claims is free"
+    assert free == (True,), "the lock of the claims is free"
     assert [row["id"] for row in claim(owner, uuid4())["rows"]] == [str(row.id) for row in preview.rows]
     assert prebooking(owner, gone)["outcome"] == "expired"
 

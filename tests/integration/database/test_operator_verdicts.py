@@ -1,4 +1,4 @@
-"""Which of two answers an operator gets where both would be true, and what a change leaves as it was."""
+"""The answer that takes precedence when several apply, and what an edit leaves unchanged."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ def test_an_empty_edit_changes_nothing(owner: Connection, service: Connection) -
 def test_a_class_that_begins_now_has_begun(
     owner: Connection, service: Connection, begins: datetime, verdict: str
 ) -> None:
-    wish = add_prebooking_by_command(service, add_venue(owner), available_at=noon(-60), expires_at=begins)
-    assert wish["verdict"] == verdict
+    added = add_prebooking_by_command(service, add_venue(owner), available_at=noon(-60), expires_at=begins)
+    assert added["verdict"] == verdict
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The local server: gone with its process, and plain about why it did not start."""
+"""The local server ends with its process, and reports why it did not start."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from prebooking.local.servers import SUPABASE_MAJOR, bundled_servers, default_se
 
 _PARENT = """
 import signal, sys
-signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever runs the tests may ignore these two
+signal.signal(signal.SIGINT, signal.default_int_handler)  # the caller of the tests may ignore these two
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 from prebooking.local.postgres import LocalPostgres
 with LocalPostgres() as server:
@@ -41,7 +41,7 @@ def parent() -> Iterator[subprocess.Popen[str]]:
         process.kill()
 
 
-@pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="only Linux can wait for the end of somebody else's process")
+@pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="only Linux can wait for a process that is no child")
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_the_server_is_removed_when_its_process_is_killed(parent: subprocess.Popen[str], end: signal.Signals) -> None:
     assert parent.stdout

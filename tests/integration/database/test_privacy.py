@@ -1,4 +1,4 @@
-"""What the database lets be removed: a member's name from what has ended, and what ended long ago; nothing else."""
+"""What can be deleted: a member's data in settled rows, and rows that were settled long ago."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ten processes fight over ten thousand rows, and one run in five dies: judged by a witness in the database."""
+"""Ten processes claim ten thousand rows, and one run in five is killed; an audit trigger records every claim."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ from public.venues v cross join generate_series(1, %s) n
 """
 
 _VIOLATIONS = {
-    "a row that somebody still held was taken": b"select * from public.witness where stolen",
+    "a row was taken during its lease": b"select * from public.witness where stolen",
     "an opening was in two turns at once": b"""
       with turns as (
         select opening, instance, min(claimed_at) as since, max(least(left_at, turn_until)) as until

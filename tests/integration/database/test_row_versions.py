@@ -1,4 +1,4 @@
-"""Rows that cannot get on are rarely written: a snapshot that holds vacuum back keeps every version of them."""
+"""Rows without progress are rarely written, because an old snapshot keeps every row version from vacuum."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.world import World
 
 VENUES = 12  # 480 rows
 MINUTES = 10
-IN_A_RUN = 10  # rows that could not get on before, of a venue
+IN_A_RUN = 10  # held back rows per venue
 COUNT_WRITES = b"""
 create table testing.writes (n bigint);
 insert into testing.writes values (0);
@@ -41,17 +41,17 @@ create trigger count_writes after update on public.prebookings for each row exec
     ],
 )
 def test_rows_without_progress_are_rarely_written(database: Database, flood: Flood, most: int) -> None:
-    """``most`` is how many versions of rows a minute makes, after the first; 960 if all were taken and given back."""
+    """``most`` row versions are written per minute, after the first; 960 if all rows were claimed and released."""
     world = World(database)
     world.connection.execute(COUNT_WRITES)
     with ExitStack() as until:
         flood(world, [add_venue(world.connection) for _ in range(VENUES)], until)
 
-        async def story() -> list[int]:
+        async def scenario() -> list[int]:
             counts = [await _minute(world) for _ in range(1 + MINUTES)]
             return [after - before for before, after in pairwise(counts)]
 
-        per_minute = world.run(story())
+        per_minute = world.run(scenario())
     assert sum(per_minute) / MINUTES <= most
     assert max(per_minute) <= 2 * VENUES * IN_A_RUN < 2 * VENUES * MEMBERS
 

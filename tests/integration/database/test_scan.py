@@ -1,4 +1,4 @@
-"""No call reads the rows of the past or of the future."""
+"""No call reads past or future rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``supabase/schemas`` is the database as it is, ``supabase/migrations`` how it got there: both make the same one."""
+"""``supabase/schemas`` and ``supabase/migrations`` make the same database."""
 
 from __future__ import annotations
 

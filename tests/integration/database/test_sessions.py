@@ -1,4 +1,4 @@
-"""Members' logins in the database: which version counts, who may refresh one, and whom a dead one warns."""
+"""Members' logins in the database: versions, leases for a refresh, and warnings on prebookings."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ def venue(owner: Connection) -> UUID:
     return add_venue(owner, provider="aimharder", host="box.aimharder.com")
 
 
-def wish(owner: Connection, venue: UUID, opens: float = 3600, **overrides: Any) -> UUID:
+def prebook(owner: Connection, venue: UUID, opens: float = 3600, **overrides: Any) -> UUID:
     """Add a prebooking of a class that opens this many seconds after noon."""
-    wanted: dict[str, Any] = {"user_email": MEMBER, "available_at": noon(opens)}
-    return add_prebooking(owner, venue, **wanted | overrides)
+    row: dict[str, Any] = {"user_email": MEMBER, "available_at": noon(opens)}
+    return add_prebooking(owner, venue, **row | overrides)
 
 
 def leased(service: Connection, me: UUID | None = None, **arguments: Any) -> list[str]:
@@ -33,7 +33,7 @@ def leased(service: Connection, me: UUID | None = None, **arguments: Any) -> lis
 
 def test_a_stored_login_is_returned_with_the_claim(owner: Connection, service: Connection, venue: UUID, at: At) -> None:
     assert save_session(service, venue, "Ana@Example.com", "sealed 1", None) == 1
-    wish(owner, venue, opens=-1, user_email="ANA@example.com")
+    prebook(owner, venue, opens=-1, user_email="ANA@example.com")
     [row] = claim(service, uuid4())["rows"]
     assert row["session"] == {"sealed": "sealed 1", "version": 1, "refreshed_at": noon(0).isoformat()}
 
@@ -45,8 +45,8 @@ def test_a_new_login_replaces_any_other_and_can_be_repeated(service: Connection,
 
 def test_a_refresh_replaces_only_the_version_it_read(service: Connection, venue: UUID, at: At) -> None:
     save_session(service, venue, MEMBER, "sealed 1", None)
-    assert [save_session(service, venue, MEMBER, "sealed 2", 1) for _ in range(2)] == [2, 2], "asked twice"
-    assert save_session(service, venue, MEMBER, "another 2", 1) is None, "somebody else was faster"
+    assert [save_session(service, venue, MEMBER, "sealed 2", 1) for _ in range(2)] == [2, 2], "repeated"
+    assert save_session(service, venue, MEMBER, "another 2", 1) is None, "another refresh was first"
     assert save_session(service, venue, "ben@example.com", "sealed", 1) is None, "nothing to refresh"
 
 
@@ -54,13 +54,13 @@ def test_a_session_that_is_over_warns_its_rows_and_books_no_more(
     owner: Connection, service: Connection, venue: UUID, at: At
 ) -> None:
     save_session(service, venue, MEMBER, "sealed", None)
-    mine, due, soon = wish(owner, venue), wish(owner, venue, opens=-1), wish(owner, venue, opens=59)
-    others = wish(owner, venue, user_email="ben@example.com")
+    mine, due, soon = prebook(owner, venue), prebook(owner, venue, opens=-1), prebook(owner, venue, opens=59)
+    others = prebook(owner, venue, user_email="ben@example.com")
     assert warn(service, venue, MEMBER, 1, warning="log in again")
     warnings = [prebooking(owner, row)["warning"] for row in (mine, due, soon, others)]
-    assert warnings == ["log in again", None, None, None], "no time to heed it"
+    assert warnings == ["log in again", None, None, None], "too late to log in"
     assert [row["session"] for row in claim(service, uuid4())["rows"]] == [None]
-    assert save_session(service, venue, MEMBER, "sealed 2", 1) is None, "a refresh does not bring it back"
+    assert save_session(service, venue, MEMBER, "sealed 2", 1) is None, "a refresh does not restore it"
 
 
 def test_the_first_report_that_a_login_is_over_sets_the_time(service: Connection, venue: UUID, at: At) -> None:
@@ -74,7 +74,7 @@ def test_the_first_report_that_a_login_is_over_sets_the_time(service: Connection
 
 def test_a_new_login_removes_the_warning(owner: Connection, service: Connection, venue: UUID, at: At) -> None:
     save_session(service, venue, MEMBER, "sealed", None)
-    row = wish(owner, venue)
+    row = prebook(owner, venue)
     warn(service, venue, MEMBER, 1)
     assert save_session(service, venue, MEMBER, "sealed 2", None) == 2
     assert prebooking(owner, row)["warning"] is None
@@ -86,7 +86,7 @@ def test_a_warning_about_an_old_version_changes_nothing(
 ) -> None:
     save_session(service, venue, MEMBER, "sealed", None)
     save_session(service, venue, MEMBER, "sealed 2", 1)
-    row = wish(owner, venue)
+    row = prebook(owner, venue)
     assert not warn(service, venue, MEMBER, 1)
     assert prebooking(owner, row)["warning"] is None
     assert lease(service, uuid4(), venue, MEMBER, 2) == {"state": "leased"}
@@ -96,7 +96,7 @@ def test_a_temporary_warning_does_not_end_the_session(
     owner: Connection, service: Connection, venue: UUID, at: At
 ) -> None:
     save_session(service, venue, MEMBER, "sealed", None)
-    row = wish(owner, venue)
+    row = prebook(owner, venue)
     assert warn(service, venue, MEMBER, 1, over=False, warning="not refreshed")
     assert prebooking(owner, row)["warning"] == "not refreshed"
     assert save_session(service, venue, MEMBER, "sealed 2", 1) == 2
@@ -106,12 +106,12 @@ def test_a_temporary_warning_does_not_end_the_session(
 def test_a_session_is_leased_to_one_run_at_a_time(service: Connection, venue: UUID, at: At) -> None:
     save_session(service, venue, MEMBER, "sealed", None)
     me, other = uuid4(), uuid4()
-    assert [lease(service, me, venue, MEMBER, 1) for _ in range(2)] == [{"state": "leased"}] * 2, "asked twice"
+    assert [lease(service, me, venue, MEMBER, 1) for _ in range(2)] == [{"state": "leased"}] * 2, "repeated"
     assert lease(service, other, venue, MEMBER, 1) == {"state": "busy"}
     at(31)
-    assert lease(service, other, venue, MEMBER, 1) == {"state": "leased"}, "whoever had it has died"
+    assert lease(service, other, venue, MEMBER, 1) == {"state": "leased"}, "the lease has expired"
     save_session(service, venue, MEMBER, "sealed 2", 1)
-    assert lease(service, me, venue, MEMBER, 2) == {"state": "leased"}, "the refresh is over, and so is its lease"
+    assert lease(service, me, venue, MEMBER, 2) == {"state": "leased"}, "the refresh has ended the lease"
 
 
 def test_a_lease_of_an_old_version_returns_the_new_session(service: Connection, venue: UUID, at: At) -> None:
@@ -125,17 +125,17 @@ def test_a_missing_or_ended_session_is_not_leased(service: Connection, venue: UU
     assert lease(service, uuid4(), venue, MEMBER, 1) == {"state": "gone"}
     save_session(service, venue, MEMBER, "sealed", None)
     warn(service, venue, MEMBER, 1)
-    assert lease(service, uuid4(), venue, MEMBER, 1) == {"state": "over"}, "the venue said so"
+    assert lease(service, uuid4(), venue, MEMBER, 1) == {"state": "over"}, "as the venue has answered"
 
 
 @pytest.mark.parametrize(
     ("opens", "age", "refreshed"),
     [
         (61, 481, [MEMBER]),
-        (61, 479, []),  # young enough to live until the next round
+        (61, 479, []),  # lives until the next round
         (DAY, 481, [MEMBER]),
-        (DAY + 1, 481, []),  # nobody needs it for a day
-        (59, 481, []),  # it would end the session with which the member is booked just now
+        (DAY + 1, 481, []),  # no opening within a day
+        (59, 481, []),  # a refresh would end the session that books now
         (-59, 481, []),
         (-61, 481, [MEMBER]),  # due, and not booked yet
     ],
@@ -144,7 +144,7 @@ def test_a_missing_or_ended_session_is_not_leased(service: Connection, venue: UU
 def test_old_sessions_with_an_opening_within_a_day_are_refreshed(
     owner: Connection, service: Connection, venue: UUID, *, opens: float, age: float, refreshed: list[str]
 ) -> None:
-    wish(owner, venue, opens)
+    prebook(owner, venue, opens)
     add_session(owner, venue, MEMBER, refreshed_at=noon(-age))
     assert leased(service) == refreshed
 
@@ -154,7 +154,7 @@ def test_a_session_that_needs_no_refresh_is_not_leased(
     owner: Connection, service: Connection, venue: UUID, at: At, why_not: str
 ) -> None:
     add_session(owner, venue, MEMBER, refreshed_at=noon(-900))
-    wish(owner, venue)
+    prebook(owner, venue)
     owner.execute(
         {
             "expired": b"update public.member_sessions set expired_at = now()",
@@ -171,24 +171,24 @@ def test_a_session_that_needs_no_refresh_is_not_leased(
 def test_sessions_are_leased_in_the_order_of_their_openings(
     owner: Connection, service: Connection, venue: UUID, at: At
 ) -> None:
-    service.execute("set enable_nestloop = off")  # so that no order comes from the plan by chance
+    service.execute("set enable_nestloop = off")  # so that the plan gives no order by chance
     members = ["cleo@example.com", "ana@example.com", "ben@example.com"]
     for opens, member in reversed([*enumerate(members)]):
-        wish(owner, venue, opens=600 + opens, user_email=member)
+        prebook(owner, venue, opens=600 + opens, user_email=member)
         add_session(owner, venue, member, refreshed_at=noon(-900))
     assert leased(service, limit=2) == members[:2]
     assert leased(service) == members[2:]
     at(29)
     assert leased(service) == []
     at(31)
-    assert leased(service) == members, "whoever had leased them has died"
+    assert leased(service) == members, "the leases have expired"
 
 
 def test_a_warning_neither_waits_nor_blocks(
     database: Database, owner: Connection, service: Connection, venue: UUID, at: At
 ) -> None:
     save_session(service, venue, MEMBER, "sealed", None)
-    edited, due = wish(owner, venue), wish(owner, venue, opens=-1)
+    edited, due = prebook(owner, venue), prebook(owner, venue, opens=-1)
     editor = database.connect()
     with editor.transaction():
         editor.execute("select from public.prebookings where id = %s for update", [edited])
@@ -202,7 +202,7 @@ def test_a_locked_login_is_not_leased(
     database: Database, owner: Connection, service: Connection, venue: UUID, at: At
 ) -> None:
     for member in (MEMBER, "ben@example.com"):
-        wish(owner, venue, user_email=member)
+        prebook(owner, venue, user_email=member)
         add_session(owner, venue, member, refreshed_at=noon(-900))
     editor = database.connect()
     with editor.transaction():
@@ -222,7 +222,7 @@ def test_a_login_has_the_id_of_its_key(owner: Connection, service: Connection, v
     save_session(service, venue, MEMBER, "sealed 2", 1, key_id=OURS)
     assert key_ids() == [(OURS,)]
     save_session(service, venue, MEMBER, "sealed 3", None)
-    assert key_ids() == [(None,)], "a caller of before says nothing"
+    assert key_ids() == [(None,)], "an older caller passes no id"
 
 
 def test_the_key_ids_of_all_logins_are_listed(service: Connection, venue: UUID, at: At) -> None:
@@ -256,7 +256,7 @@ def test_a_login_is_leased_to_a_deployment_that_can_open_it(
     keys: list[str] | None,
     refreshed: list[str],
 ) -> None:
-    wish(owner, venue)
+    prebook(owner, venue)
     add_session(owner, venue, MEMBER, refreshed_at=noon(-900), key_id=sealed_by)
     assert leased(service, keys=keys) == refreshed
 
@@ -264,14 +264,14 @@ def test_a_login_is_leased_to_a_deployment_that_can_open_it(
 def test_a_session_lease_longer_than_possible_is_ignored(
     owner: Connection, service: Connection, venue: UUID, at: At
 ) -> None:
-    wish(owner, venue)
+    prebook(owner, venue)
     add_session(owner, venue, MEMBER, refreshed_at=noon(-900), leased_by=uuid4(), leased_until=noon(3600))
     assert leased(service) == [MEMBER]
     owner.execute("update public.member_sessions set leased_until = %s", [noon(3600)])
     assert lease(service, uuid4(), venue, MEMBER, 1) == {"state": "leased"}
 
 
-# warnings hours before
+# warnings hours before the opening
 
 
 @pytest.mark.parametrize(
@@ -290,7 +290,7 @@ def test_a_session_lease_longer_than_possible_is_ignored(
 def test_a_member_without_a_login_is_warned_hours_before(
     owner: Connection, service: Connection, venue: UUID, *, login: dict[str, Any] | None, warning: str | None
 ) -> None:
-    row = wish(owner, venue, opens=23 * 3600)
+    row = prebook(owner, venue, opens=23 * 3600)
     if login is not None:
         add_session(owner, venue, MEMBER, **login)
     assert warn_about_logins(service, [OURS]) == int(warning is not None)
@@ -304,11 +304,11 @@ def test_a_row_that_needs_no_login_now_is_not_warned_about(
 ) -> None:
     held: dict[str, Any] = {"claimed_by": uuid4(), "claimed_until": noon(30), "turn_until": noon(8)}
     row = {
-        "too far ahead": lambda: wish(owner, venue, opens=DAY + 1),
-        "opens now": lambda: wish(owner, venue, opens=30),
-        "held": lambda: wish(owner, venue, **held),
-        "ended": lambda: wish(owner, venue, status="cancelled", settled_at=noon()),
-        "webhook": lambda: wish(owner, add_venue(owner)),
+        "too far ahead": lambda: prebook(owner, venue, opens=DAY + 1),
+        "opens now": lambda: prebook(owner, venue, opens=30),
+        "held": lambda: prebook(owner, venue, **held),
+        "ended": lambda: prebook(owner, venue, status="cancelled", settled_at=noon()),
+        "webhook": lambda: prebook(owner, add_venue(owner)),
     }[why_not]()
     assert warn_about_logins(service, [OURS]) == 0
     assert prebooking(owner, row)["warning"] is None
@@ -317,7 +317,11 @@ def test_a_row_that_needs_no_login_now_is_not_warned_about(
 def test_a_stored_login_removes_the_warnings_about_logins(
     owner: Connection, service: Connection, venue: UUID, at: At
 ) -> None:
-    rows = [wish(owner, venue), wish(owner, venue, warning="other_key: x"), wish(owner, venue, warning="another")]
+    rows = [
+        prebook(owner, venue),
+        prebook(owner, venue, warning="other_key: x"),
+        prebook(owner, venue, warning="another"),
+    ]
     add_session(owner, venue, MEMBER, key_id=OURS)
     assert warn_about_logins(service, [OURS]) == 0
     assert [prebooking(owner, row)["warning"] for row in rows] == [None, None, "another"]
@@ -326,7 +330,7 @@ def test_a_stored_login_removes_the_warnings_about_logins(
 def test_a_login_warning_does_not_replace_one_about_bad_data(
     owner: Connection, service: Connection, venue: UUID, at: At
 ) -> None:
-    row = wish(owner, venue, booking_data={"class_id": "4711", "day": "soon"})
+    row = prebook(owner, venue, booking_data={"class_id": "4711", "day": "soon"})
     bad = prebooking(owner, row)["warning"]
     assert bad.startswith("bad_data: ")
     assert warn_about_logins(service, [OURS]) == 1
@@ -340,8 +344,8 @@ def test_a_login_warning_does_not_replace_one_about_bad_data(
 def test_an_existing_warning_is_not_written_again(
     owner: Connection, service: Connection, venue: UUID, day: str
 ) -> None:
-    """Each write is a version of the row that vacuum has to remove, and a claim passes over a row that is written."""
-    wish(owner, venue, booking_data={"class_id": "4711", "day": day})
+    """Each write makes a row version that vacuum has to remove, and a claim skips a row that is being written."""
+    prebook(owner, venue, booking_data={"class_id": "4711", "day": day})
     warn_about_logins(service, [OURS])
     before = owner.execute("select xmin, warning from public.prebookings").fetchall()
     warn_about_logins(service, [OURS])
@@ -351,7 +355,7 @@ def test_an_existing_warning_is_not_written_again(
 def test_a_login_removes_the_warning_of_an_overdue_row(
     owner: Connection, service: Connection, venue: UUID, at: At
 ) -> None:
-    row = wish(owner, venue, opens=-600, warning="no_login: the venue has opened")
+    row = prebook(owner, venue, opens=-600, warning="no_login: the venue has opened")
     save_session(service, venue, MEMBER, "sealed", None)
     assert prebooking(owner, row)["warning"] is None
 
@@ -359,9 +363,12 @@ def test_a_login_removes_the_warning_of_an_overdue_row(
 def test_a_new_login_ends_the_back_off_of_rows_that_waited_for_it(
     owner: Connection, service: Connection, venue: UUID, at: At
 ) -> None:
-    put_off: dict[str, Any] = {"opens": -600, "retry_after": noon(900), "setbacks": 4}
-    mine, theirs = wish(owner, venue, **put_off), wish(owner, venue, user_email="ben@example.com", **put_off)
-    in_doubt, early = wish(owner, venue, maybe_sent=True, **put_off), wish(owner, venue, early_since=noon(), **put_off)
+    waiting: dict[str, Any] = {"opens": -600, "retry_after": noon(900), "setbacks": 4}
+    mine, theirs = prebook(owner, venue, **waiting), prebook(owner, venue, user_email="ben@example.com", **waiting)
+    in_doubt, early = (
+        prebook(owner, venue, maybe_sent=True, **waiting),
+        prebook(owner, venue, early_since=noon(), **waiting),
+    )
     save_session(service, venue, MEMBER, "sealed", None)
     rows = [prebooking(owner, row) for row in (mine, theirs, in_doubt, early)]
     assert [(row["retry_after"], row["setbacks"]) for row in rows] == [(None, 0), *[(noon(900), 4)] * 3]
@@ -370,8 +377,8 @@ def test_a_new_login_ends_the_back_off_of_rows_that_waited_for_it(
 def test_a_new_login_does_not_wait_for_locked_rows(
     database: Database, owner: Connection, service: Connection, venue: UUID, at: At
 ) -> None:
-    edited = wish(owner, venue, opens=-600, retry_after=noon(900), setbacks=4)
-    wish(owner, venue)
+    edited = prebook(owner, venue, opens=-600, retry_after=noon(900), setbacks=4)
+    prebook(owner, venue)
     before = owner.execute("select xmin, id from public.prebookings").fetchall()
     editor = database.connect()
     with editor.transaction():
@@ -383,7 +390,7 @@ def test_a_new_login_does_not_wait_for_locked_rows(
 def test_a_warning_about_logins_skips_locked_rows(
     database: Database, owner: Connection, service: Connection, venue: UUID, at: At
 ) -> None:
-    edited, other = wish(owner, venue), wish(owner, venue)
+    edited, other = prebook(owner, venue), prebook(owner, venue)
     editor = database.connect()
     with editor.transaction():
         editor.execute("select from public.prebookings where id = %s for update", [edited])

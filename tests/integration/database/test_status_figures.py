@@ -15,7 +15,7 @@ OPENS = noon(-600)
 
 
 def called(owner: Connection, venue: UUID, *, late: float, **about: Any) -> None:
-    """Add a prebooking that was called so many seconds after the opening."""
+    """Add a prebooking whose call was sent this many seconds after the opening."""
     fired = OPENS + timedelta(seconds=late)
     row = {"status": "failed", "outcome": "full", "available_at": OPENS, "settled_at": fired, "fired_at": fired}
     add_prebooking(owner, venue, **row | about)

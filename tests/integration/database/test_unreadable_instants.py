@@ -1,4 +1,4 @@
-"""An instant that a database of an older version may hold, and the tables refuse today, stops nobody else's booking."""
+"""An unreadable instant, which an older version may have stored, stops no other booking."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an app that writes rows may do, what is refused, and what the member is warned about at once."""
+"""What an app may write, what is refused, and which warnings the database writes at once."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def _refused(connection: Connection, venue: UUID) -> str | None:
     return None
 
 
-# what is being booked is not edited
+# edits of rows that are being booked
 
 _EDITS = [
     b"available_at = available_at + interval '9 seconds'",
@@ -154,7 +154,7 @@ _EDITS = [
 def test_a_row_that_is_being_booked_cannot_be_edited(
     owner: Connection, service: Connection, at: At, edit: bytes, state: str
 ) -> None:
-    """I1, I10: neither two places for one prebooking, nor a call at an opening from before the change."""
+    """I1, I10: an edit neither makes a second place, nor leaves a call at the earlier opening."""
     add_venue(owner, name="another")
     row = add_prebooking(owner, add_venue(owner), maybe_sent=state == "in doubt")
     if state != "in doubt":
@@ -192,7 +192,7 @@ _NOTES = {
 
 
 def _with_notes(owner: Connection) -> UUID:
-    """Add a row that earlier runs could not book and have given back, with all that they can note about it."""
+    """Add a released row with every note that an earlier run can make."""
     notes: dict[str, Any] = {"attempts": 3, "unclear": 1, "blocks": 1, "setbacks": 3, "if_not_booked": "full"}
     notes |= dict.fromkeys(["early_since", "missing_since", "blocked_at", "fired_at"], noon(-900))
     return add_prebooking(owner, add_venue(owner), **notes, retry_after=noon(600))
@@ -200,7 +200,7 @@ def _with_notes(owner: Connection) -> UUID:
 
 @pytest.mark.parametrize("edit", _EDITS[:1] + _EDITS[2:5])
 def test_an_edit_of_the_prebooking_clears_the_notes_of_earlier_runs(owner: Connection, at: At, edit: bytes) -> None:
-    """Otherwise a corrected opening waits for a back-off, and ends at the first "too early" that it gets."""
+    """Otherwise a corrected opening would wait for a back-off, and fail at its first "too early"."""
     add_venue(owner, name="another")
     row = _with_notes(owner)
     owner.execute(b"update public.prebookings set " + edit + b" where id = %s", [row])
@@ -223,7 +223,7 @@ def test_an_edit_of_other_columns_keeps_the_notes(owner: Connection, at: At, edi
 def test_a_venue_with_rows_being_booked_keeps_its_identity(
     owner: Connection, service: Connection, at: At, edit: bytes, state: str
 ) -> None:
-    """I1: otherwise the other venue is asked about the call, has no such place, and the row is booked once more."""
+    """I1: otherwise the other venue would deny the place, and the row would be booked again."""
     venue = add_venue(owner)
     add_prebooking(owner, venue, status="failed", outcome="unknown", settled_at=noon(), maybe_sent=True)
     row = add_prebooking(owner, venue, maybe_sent=state == "in doubt")
@@ -249,7 +249,7 @@ def test_other_columns_of_a_claimed_row_can_be_written(owner: Connection, servic
     owner.execute(b"update public.prebookings set " + edit + b" where id = %s", [row])
 
 
-# what AimHarder's booker could not read
+# data that AimHarder's booker cannot read
 
 _GOOD = {"class_id": "4711", "day": "20300111"}
 _READABLE: list[dict[str, Any]] = [

@@ -22,13 +22,13 @@ STEP = 0.31  # seconds after the trigger at which the clock is set: some rows ar
 def _set_clock_in_a_run(world: World, step: timedelta, *, lead: str = "1") -> Summary:
     clock = VirtualClock()
 
-    async def story() -> Summary:
+    async def scenario() -> Summary:
         run = asyncio.create_task(world.invoke(clock=clock, LEAD_SECONDS=lead))
         await asyncio.sleep(STEP)
         clock.wall_skew += step
         return await run
 
-    return world.run(story())
+    return world.run(scenario())
 
 
 @pytest.mark.parametrize("ahead", [0.0, 1.0], ids=["while it fires", "while it holds"])
@@ -36,7 +36,7 @@ def _set_clock_in_a_run(world: World, step: timedelta, *, lead: str = "1") -> Su
 def test_a_clock_change_during_a_run_leaves_no_unsent_row_in_doubt(
     database: Database, *, ahead: float, hours: int
 ) -> None:
-    """Twenty rows at a venue that cannot tell: a row in doubt would end ``unknown`` there."""
+    """The venue cannot confirm, so that a row in doubt would end as ``unknown``."""
     world = World(database)
     world.twin.can_tell = False
     rows = world.opening(ROWS, at=ahead, venue=add_venue(world.connection))
@@ -48,7 +48,7 @@ def test_a_clock_change_during_a_run_leaves_no_unsent_row_in_doubt(
         "completed" if str(row["id"]) in called else "pending" for row in stored
     ]
     assert summary.details["completed"] == len(called)
-    assert summary.details["released"] == ROWS - len(called), "the summary says what was written"
+    assert summary.details["released"] == ROWS - len(called), "the summary has what was written"
     assert (summary.details["unsure"], summary.success) == (0, True)
     world.run(world.invoke())
     assert world.ends(rows) == [BOOKED] * ROWS
@@ -72,12 +72,12 @@ def test_a_forward_step_of_the_database_s_clock_is_acted_on_as_soon_as_a_questio
     rows = world.opening(2, at=3.0)
     world.wire.database_skew = timedelta(seconds=-2)
 
-    async def story() -> None:
+    async def scenario() -> None:
         run = asyncio.create_task(world.invoke(LEAD_SECONDS="5"))
         await asyncio.sleep(1.0)
         world.wire.database_skew = timedelta(0)
         await run
 
-    world.run(story())
+    world.run(scenario())
     assert world.ends(rows) == [BOOKED] * 2
     assert world.sent() == pytest.approx([3.03, 3.08], abs=0.01), "not two seconds late, as it would have been before"

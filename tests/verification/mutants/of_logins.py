@@ -76,12 +76,12 @@ OF_LOGINS_AT_BOXES = [
         (
             "if reply.status in (httpx.codes.FORBIDDEN, httpx.codes.TOO_MANY_REQUESTS):",
             "if reply.status in (httpx.codes.FORBIDDEN,):",
-            "unit/aimharder_site::a_status_says_what_no_body_can",
+            "unit/aimharder_site::a_status_counts_before_the_body",
         ),
         (
             "reply.status >= httpx.codes.INTERNAL_SERVER_ERROR or reply.status == httpx.codes.REQUEST_TIMEOUT",
             "reply.status > httpx.codes.INTERNAL_SERVER_ERROR",
-            "unit/aimharder_site::a_status_says_what_no_body_can",
+            "unit/aimharder_site::a_status_counts_before_the_body",
         ),
     ),
     *mutants(
@@ -89,12 +89,12 @@ OF_LOGINS_AT_BOXES = [
         (
             'if not is_set(body.get("logout")) and _names',
             "if _names",
-            "unit/aimharder_site::nobody_in_who_am_i_is_a_dead_session",
+            "unit/aimharder_site::a_whoami_without_a_member_is_an_expired_session",
         ),
         (
             "isinstance(v, str | int) and is_set(v)",
             "is_set(v)",
-            "unit/aimharder_site::nobody_in_who_am_i_is_a_dead_session",
+            "unit/aimharder_site::a_whoami_without_a_member_is_an_expired_session",
         ),
     ),
 ]
@@ -105,7 +105,7 @@ OF_KEPT_LOGINS = [
         (
             "b64decode(sealed, validate=True)",
             "b64decode(sealed)",
-            "unit/sealing::what_was_never_sealed_does_not_open_and_is_not_shown",
+            "unit/sealing::invalid_text_does_not_open_and_is_not_shown",
         ),
     ),
     *mutants(
@@ -193,13 +193,13 @@ OF_KEPT_LOGINS = [
 OF_READERS = [
     *mutants(
         "prebooking/foreign.py",
-        ("NAME_LIMIT = 100", "NAME_LIMIT = 101", "unit/foreign::a_name_is_read_without_what_cannot_be_seen_or_kept"),
+        ("NAME_LIMIT = 100", "NAME_LIMIT = 101", "unit/foreign::a_name_is_read_without_invisible_characters"),
         (
             "and same < ends else other",
             "and same <= ends else other",
-            "unit/foreign::a_class_s_time_is_read_in_every_usual_spelling",
+            "unit/foreign::a_class_time_is_read_in_every_usual_spelling",
         ),
-        ("line[:_LINE].partition", "line.partition", "unit/foreign::nothing_makes_a_reader_slow"),
+        ("line[:_LINE].partition", "line.partition", "unit/foreign::no_text_makes_a_reader_slow"),
         ('re.split(r"[/?#:]"', 're.split(r"[/?:]"', "unit/foreign::a_host_is_read_from_an_address"),
     ),
     *mutants(
@@ -207,17 +207,17 @@ OF_READERS = [
         (
             "MOST_CODINGS = 3",
             "MOST_CODINGS = 4",
-            "unit/content_coding::a_body_that_cannot_be_decoded_is_refused_without_its_text",
+            "unit/content_coding::an_undecodable_body_is_refused_without_its_text",
         ),
         (
             "MOST_MEMBERS = 16",
             "MOST_MEMBERS = 17",
-            "unit/content_coding::a_body_that_cannot_be_decoded_is_refused_without_its_text",
+            "unit/content_coding::an_undecodable_body_is_refused_without_its_text",
         ),
         (
             "_GZIP, limit - len(whole)",
             "_GZIP, limit",
-            "unit/content_coding::members_that_are_too_long_together_cost_no_more_memory_than_the_limit",
+            "unit/content_coding::the_memory_for_many_members_is_limited",
         ),
     ),
     *mutants(

@@ -93,7 +93,7 @@ OF_OPERATORS = [
         (
             "    order by settled_at limit 100",
             "    limit 100",
-            "scan::no_call_reads_the_rows_of_the_past_or_of_the_future",
+            "scan::no_call_reads_past_or_future_rows",
         ),
         (
             " and jsonb_typeof(value) in ('string', 'number')",
@@ -131,14 +131,14 @@ OF_OPERATORS = [
 OF_BELLS = [
     *mutants(
         MIGRATIONS + "000007_bell.sql",
-        ("|private|corp|", "|corp|", "bell_switch::refuses_any_other_address_from_every_role"),
+        ("|private|corp|", "|corp|", "bell_switch::any_other_address_is_refused_from_every_role"),
     ),
     *mutants(
         "prebooking/database/bell.py",
         (
             "[run.at for run in state.runs if run.at]",
             "[run.at for run in state.runs]",
-            "bell_faults::a_run_that_never_started_is_said",
+            "bell_faults::a_run_that_never_started_is_reported",
         ),
         ("state.answer in (401, 403)", "state.answer == 401", "bell_faults::the_answer_to_the_last_ring_is_explained"),
     ),

@@ -171,7 +171,7 @@ OF_THE_BELL = mutants(
     (
         "where p.status = 'pending' and p.fresh and p.venue_id = v.id and p.available_at <= p_now",
         "where p.status = 'pending' and p.venue_id = v.id and p.available_at <= p_now",
-        "bell::does_not_ring_for_what_is_settled_held_in_doubt_or_over",
+        "bell::settled_held_expired_and_doubtful_rows_are_not_rung_for",
     ),
     ("not r.claimed and r.rings <= 5 and", "not r.claimed and r.rings <= 6 and", "bell_again"),
     ("not r.claimed and r.rings <= 5", "r.rings <= 5", "bell_again"),
@@ -179,10 +179,10 @@ OF_THE_BELL = mutants(
     (
         " and (select public.prebooking_bell_unsent()) < 20",
         "",
-        "bell_again::requests_that_pg_net_does_not_send_are_not_piled_up",
+        "bell_again::unsent_requests_of_pg_net_do_not_accumulate",
     ),
     ("      v_room := 500;\n", "      v_room := 501;\n", "bell_scale"),
-    ("  perform pg_advisory_xact_lock(7301, 3);\n", "", "bell::two_bells_at_once_ring_once"),
+    ("  perform pg_advisory_xact_lock(7301, 3);\n", "", "bell::concurrent_bells_ring_once"),
     ("interval '59.75 seconds'", "interval '60.75 seconds'", "bell_minute::a_run_ends_before_the_next_one_begins"),
     (
         "least(v_next, t + interval '0.5 seconds', p_end)",
@@ -197,29 +197,29 @@ OF_THE_BELL = mutants(
     (
         "v.troubled_since is null and due.can_log_in",
         "v.troubled_since is null",
-        "bell_again::a_login_that_this_deployment_cannot_open_is_rung_for_once",
+        "bell_again::a_login_with_another_key_is_rung_for_once",
     ),
-    ("coalesce(end_time, start_time)", "end_time", "bell_minute::throws_away_runs_that_have_no_end_or_never_started"),
+    ("coalesce(end_time, start_time)", "end_time", "bell_minute::records_of_runs_without_an_end_are_deleted"),
     (
         "      and (p.venue_id, p.available_at) not in (select busy.venue_id, busy.available_at from busy)\n",
         "",
-        "bell_again::a_row_at_an_opening_that_an_invocation_serves_is_left_to_it",
+        "bell_again::a_row_of_an_opening_with_a_running_invocation_is_left_to_it",
     ),
     (
         "when r.available_at = excluded.available_at then r.rings + 1 else 1",
         "when true then r.rings + 1 else 1",
-        "bell_again::a_row_that_is_moved_after_the_ring_is_rung_for_at_its_new_opening",
+        "bell_again::a_moved_row_is_rung_for_at_its_new_opening",
         "bell_again",
     ),
     (
         "on r.id = due.id and r.available_at = due.available_at",
         "on r.id = due.id",
-        "bell_again::a_row_that_is_moved_after_the_ring_is_rung_for_at_its_new_opening",
+        "bell_again::a_moved_row_is_rung_for_at_its_new_opening",
     ),
     (
         "case when v_again then 10 else 100 end",
         "100",
-        "bell_again::a_second_ring_is_a_small_batch_with_more_time_for_the_handshake",
+        "bell_again::a_second_ring_is_small_with_a_longer_timeout",
     ),
     ("min(coming.available_at) - bell.lead into", "min(coming.available_at) into", "bell", "bell_minute"),
 )
