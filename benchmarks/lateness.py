@@ -23,7 +23,7 @@ from rich.table import Table
 
 from benchmarks.figure import draw
 from benchmarks.venue_socket import VenueSocket, venue_socket
-from prebooking.local.bell import bell_tower
+from prebooking.local.bell import run_bell
 from prebooking.local.function import Function
 from prebooking.local.postgres import LocalPostgres
 from prebooking.local.stack import Stack, local_stack
@@ -92,7 +92,7 @@ def systems(url: str) -> Iterator[dict[str, System]]:
         rung, called = enter(local_stack()), enter(local_stack())
         ours = [_function(stack, url, lead) for stack, lead in ((rung, LEAD), (called, 0.0))]
         with_bell, with_cron = (enter(function).ready() for function in ours)
-        enter(bell_tower(rung.postgres.dsn(), url=with_bell.url, secret=rung.environment["CRON_SECRET"]))
+        enter(run_bell(rung.postgres.dsn(), url=with_bell.url, secret=rung.environment["CRON_SECRET"]))
         yield {
             OURS: partial(_rung, rung),
             "us, a cron at :00": partial(_called, called, with_cron),

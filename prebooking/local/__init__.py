@@ -1,1 +1,1 @@
-"""The stack on one machine, for a laptop and for the tests: a real Postgres, Supabase's RPC in front of it, a venue."""
+"""The local stack, for a laptop and for the tests: a real Postgres, an imitation of Supabase's RPC, and a venue."""

@@ -1,8 +1,8 @@
 """Stand-ins for the extensions that the bell uses in production: pg_cron, pg_net and Vault.
 
-They keep the rules that the bell depends on. pg_net sends nothing before COMMIT and nothing a second time; it sends a
-batch side by side in one transaction, and looks into its queue again a second after the batch is over. pg_cron never
-runs one job twice at the same time.
+They follow the rules on which the bell depends. pg_net sends requests after COMMIT, and each request once. It sends the
+requests of a batch in parallel, in one transaction, and reads its queue again a second after the end of the batch.
+pg_cron never runs one job twice at the same time.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ import psycopg
 SECRET_NAME = "prebooking_cron_secret"  # noqa: S105 - its name in Vault
 
 _MINUTE = 60.0
-_LOOKS_SECONDS = 0.2  # from look to look at a queue while no request is announced
-_DEAF_SECONDS = 1.0  # after each batch
-_BATCH = 200  # requests sent side by side, as pg_net does
+_POLL_SECONDS = 0.2  # between two reads of the queue without a notification
+_PAUSE_SECONDS = 1.0  # after each batch
+_BATCH = 200  # requests sent in parallel, as pg_net does
 
-# As the extensions have them, as far as the bell sees.
+# The parts of the extensions' schemas that the bell uses.
 _PG_CRON = """
 create schema cron;
 create table cron.job (
@@ -78,30 +78,30 @@ Answer = tuple[int, int | None, bool, str | None]
 
 
 class PgNet:
-    """Sends what has been committed to the queue, one batch after the other.
+    """Sends the committed requests of the queue, one batch after the other.
 
-    ``deliveries`` is asked for each request how often it is to arrive: 0 is a lost one.
+    ``deliveries`` returns, for each request, how many times it is sent: 0 for a lost request.
     """
 
     def __init__(self, dsn: str, *, deliveries: Callable[[], int] = lambda: 1) -> None:
         self._dsn, self._deliveries, self._stopped = dsn, deliveries, threading.Event()
 
     def run(self) -> None:
-        """Send until it is stopped."""
+        """Send requests until ``stop`` is called."""
         with psycopg.connect(self._dsn, autocommit=True) as connection, ThreadPoolExecutor(_BATCH) as senders:
             connection.execute("listen pg_net")
             while not self._stopped.is_set():
                 while self._send_batch(connection, senders):
-                    self._stopped.wait(_DEAF_SECONDS)
-                for _ in connection.notifies(timeout=_LOOKS_SECONDS, stop_after=1):
+                    self._stopped.wait(_PAUSE_SECONDS)
+                for _ in connection.notifies(timeout=_POLL_SECONDS, stop_after=1):
                     pass
 
     def stop(self) -> None:
-        """Let it end, as soon as its batch is over."""
+        """Stop at the end of the current batch."""
         self._stopped.set()
 
     def _send_batch(self, connection: psycopg.Connection[Any], senders: ThreadPoolExecutor) -> bool:
-        """Return when each request is answered, or has timed out: whether there were any."""
+        """Send a batch, wait for its answers and timeouts, and return whether there were any requests."""
         with connection.transaction():
             batch = connection.execute(_TAKE, [_BATCH]).fetchall()
             for answer in senders.map(_post, batch, [self._deliveries() for _ in batch]):
@@ -110,14 +110,14 @@ class PgNet:
 
 
 class PgCron:
-    """Runs what is scheduled for every minute: at once, then at second 0 of each, and never two runs of it together."""
+    """Runs the scheduled jobs, one after the other: at once, and then at second 0 of every minute."""
 
     def __init__(self, dsn: str) -> None:
         self._dsn, self._stopped = dsn, threading.Event()
         self._connection: psycopg.Connection[Any] | None = None
 
     def run(self) -> None:
-        """Run until it is stopped."""
+        """Run jobs until ``stop`` is called."""
         with psycopg.connect(self._dsn, autocommit=True) as self._connection:
             while not self._stopped.is_set():
                 with suppress(psycopg.errors.QueryCanceled):
@@ -125,7 +125,7 @@ class PgCron:
                 self._stopped.wait(_MINUTE - time.time() % _MINUTE)
 
     def run_jobs(self, connection: psycopg.Connection[Any]) -> None:
-        """Run each job once, as pg_cron does at the beginning of a minute; one that fails stops no other."""
+        """Run each job once, as pg_cron does at the start of a minute. A failed job does not stop the others."""
         for jobid, command in connection.execute("select jobid, command from cron.job").fetchall():
             status = "succeeded"
             try:
@@ -138,15 +138,15 @@ class PgCron:
             )
 
     def stop(self) -> None:
-        """Let it end, and cut off the run that is under way."""
+        """Stop, and cancel the job that is running."""
         self._stopped.set()
         if self._connection and not self._connection.closed:
             self._connection.cancel_safe()
 
 
 @contextmanager
-def bell_tower(dsn: str, *, url: str, secret: str) -> Iterator[None]:
-    """Put the stand-ins into a migrated database, and let the bell ring for the function at ``url``."""
+def run_bell(dsn: str, *, url: str, secret: str) -> Iterator[None]:
+    """Install the stand-ins in a migrated database, and run the bell for the function at ``url``."""
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute(STAND_INS)
         connection.execute("select vault.create_secret(%s, %s)", [secret, SECRET_NAME])
@@ -159,14 +159,14 @@ def bell_tower(dsn: str, *, url: str, secret: str) -> Iterator[None]:
         yield
     finally:
         for runner, thread in zip(runners, threads, strict=True):
-            while thread.is_alive():  # a run may have begun just now, after the order to stop
+            while thread.is_alive():  # a job may have started right after the cancellation
                 runner.stop()
                 thread.join(0.1)
 
 
 def _post(request: Request, times: int) -> Answer:
     number, url, headers, body, milliseconds = request
-    answer: Answer = (number, None, False, "the stand-in has lost it")
+    answer: Answer = (number, None, False, "lost by the stand-in")
     for _ in range(times):
         try:
             reply = httpx.post(url, headers=headers, content=body, timeout=milliseconds / 1000, trust_env=False)

@@ -1,4 +1,4 @@
-"""A box at the stand-in for AimHarder: its venue row, its members, and their logins, kept as the tool keeps them."""
+"""Adds a box of AimHarder's twin to the database, and stores logins of its members."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from prebooking.http import RewriteHostTransport, isolated_client
 from prebooking.local.stack import Stack
 from prebooking.settings import Settings
 
-PASSWORD = "open sesame"  # noqa: S105 - of everybody at the stand-in
+PASSWORD = "open sesame"  # noqa: S105 - of every member at the twin
 
 _VENUE = """
 insert into public.venues (name, provider, host, provider_box_id, timezone, opening_rule)
@@ -22,14 +22,14 @@ _SAVE = "select public.save_session_v1(%s, %s, %s, null, %s)"
 
 
 def add_box(stack: Stack, name: str, *, host: str, box_id: int, rule: str | None = None) -> UUID:
-    """Open a box, and add it to the venues, with its opening rule if it has one."""
+    """Add a box to the twin and to the venues, and return the venue's id."""
     stack.twin.open_box(host, box_id=box_id, name=name)
     (venue_id,) = stack.connection.execute(_VENUE, [name, host, str(box_id), rule]).fetchone() or (None,)
     return UUID(str(venue_id))
 
 
 def log_in(stack: Stack, venue_id: UUID, host: str, emails: Sequence[str]) -> None:
-    """Let people join and log in, and keep what that brings, sealed."""
+    """Add accounts at the twin, log them in, and store their encrypted sessions."""
     for email in emails:
         stack.twin.join(email, PASSWORD)
     seal = Seal.of(Settings.from_environment(stack.environment))

@@ -1,7 +1,7 @@
-"""The functions in a process of their own, as the platform runs them: called, overlapped and killed.
+"""The cron functions in their own process, as the platform runs them.
 
-Run as a program, this module is that process. It inherits a listening socket, so early callers wait and no other
-process can take the port. It ends when the other end of its standard input is closed.
+As a program, this module is that process. It inherits a listening socket, so that early calls wait, and no other
+process can take the port. It ends when its standard input is closed.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from prebooking.settings import Settings
 PATH, KEEPER = "/api/cron/prebooking_scheduler", "/api/cron/session_keeper"
 
 _ROOT = Path(__file__).parents[2]
-_ANSWER_SECONDS = 30.0  # as cron-job.org waits
+_ANSWER_SECONDS = 30.0  # the timeout of cron-job.org
 _STOP_SECONDS = 5.0
 
 
 class Function:
-    """One instance of the function. ``environment`` is all of its settings; ``log`` gets its lines."""
+    """One instance of the function. ``environment`` has all of its settings; ``log`` gets each line of its log."""
 
     def __init__(self, environment: Mapping[str, str], *, log: Callable[[str], None]) -> None:
         self._environment, self._log = environment, log
 
     def __enter__(self) -> Self:
-        """Start it. A call may come at once: it waits until somebody is there to answer."""
+        """Start the process. Calls are accepted at once, and answered when it has started."""
         with socket.create_server(("127.0.0.1", 0), backlog=128) as listening:
             self.address = "http://{}:{}".format(*listening.getsockname())
             self.process = subprocess.Popen(
@@ -57,26 +57,26 @@ class Function:
 
     @property
     def url(self) -> str:
-        """What the cron calls."""
+        """Return the address that the cron calls."""
         return f"{self.address}{PATH}"
 
     def ready(self) -> Self:
-        """Return when it answers. Raises httpx.HTTPError if it does not come up."""
-        httpx.get(f"{self.address}/ready", timeout=_ANSWER_SECONDS, trust_env=False)  # 404, but an answer
+        """Wait until it answers. Raises httpx.HTTPError if it does not start."""
+        httpx.get(f"{self.address}/ready", timeout=_ANSWER_SECONDS, trust_env=False)  # 404 is an answer too
         return self
 
     def trigger(self, path: str = PATH) -> httpx.Response:
-        """Call it as the cron does. Raises httpx.HTTPError if there is no answer."""
+        """Call it like the cron. Raises httpx.HTTPError without an answer."""
         bearer = {"Authorization": f"Bearer {self._environment['CRON_SECRET']}"}
         return httpx.post(f"{self.address}{path}", headers=bearer, timeout=_ANSWER_SECONDS, trust_env=False)
 
     def kill(self) -> None:
-        """Kill it, wherever it is: no handler runs, no outcome is written."""
+        """Kill the process with SIGKILL: no handler runs, and no outcome is written."""
         self.process.kill()
         self.stop()
 
     def stop(self) -> None:
-        """End it, and wait for that. Asked twice, it does nothing the second time."""
+        """End the process, and wait for its end. A second call does nothing."""
         if self.process.stdin:
             self.process.stdin.close()
         try:
@@ -86,7 +86,7 @@ class Function:
         self._reader.join(_STOP_SECONDS)
 
     def _whole_environment(self) -> dict[str, str]:
-        """Return this process's environment with none of its settings but ours: blank counts as absent."""
+        """Return this process's environment with only the given settings. Others are blank, which counts as missing."""
         blank = dict.fromkeys([name.upper() for name in Settings.model_fields] + ["SUPABASE_SECRET_KEY"], "")
         return {**os.environ, **blank, **self._environment}
 
@@ -97,23 +97,23 @@ class Function:
                     self._log(line.decode(errors="replace").rstrip("\n"))
 
 
-def told(summary: dict[str, Any]) -> str:
-    """Return what the function has answered, in a line."""
-    said = f"{'' if summary['success'] else 'NOT DONE '}in {summary['execution_time_ms'] / 1000:.1f} s"
+def format_summary(summary: dict[str, Any]) -> str:
+    """Format the function's answer as one line."""
+    text = f"{'' if summary['success'] else 'NOT DONE '}in {summary['execution_time_ms'] / 1000:.1f} s"
     in_order = sorted(summary["outcomes"].items(), key=lambda outcome: -outcome[1])
     outcomes = ", ".join(f"{count} {kind}" for kind, count in in_order)
     total = summary["details"]["total"]
-    return f"{said}, {total} prebooking{'s' * (total > 1)}: {outcomes}" if total else f"{said}, {summary['message']}"
+    return f"{text}, {total} prebooking{'s' * (total > 1)}: {outcomes}" if total else f"{text}, {summary['message']}"
 
 
 async def serve(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer as the function whose URL it is; the session keeper is imported at its first request."""
+    """Answer as the function with this URL. The session keeper is imported at its first request."""
     is_keeper = scope.get("path", "").replace("-", "_") == KEEPER
     await importlib.import_module(f"api.cron.{Path(KEEPER if is_keeper else PATH).name}").app(scope, receive, send)
 
 
-def _end_with_the_starter() -> None:
-    sys.stdin.buffer.read()  # ends when the starter does, kill -9 included
+def _end_with_parent() -> None:
+    sys.stdin.buffer.read()  # returns when the parent process has ended, even by kill -9
     os._exit(0)
 
 
@@ -122,11 +122,11 @@ def main() -> None:
     import uvicorn  # noqa: PLC0415 - only this process needs it
 
     importlib.import_module(f"api.cron.{Path(PATH).name}")
-    threading.Thread(target=_end_with_the_starter, daemon=True).start()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     with socket.socket(fileno=int(sys.argv[1])) as listening:
         config = uvicorn.Config(
             serve,
-            loop="asyncio",  # as the platform has it, whatever else is installed here: another may wake up early
+            loop="asyncio",  # the platform's event loop; timers of other loops may fire early
             access_log=False,
             log_level="warning",
         )

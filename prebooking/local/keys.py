@@ -1,4 +1,4 @@
-"""Supabase's keys, for a project on one machine: what a request may do is said by the key it brings."""
+"""Supabase's keys, for a project on one machine. The key of a request determines its role."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-_SKEW = 30  # seconds by which clocks may differ, as PostgREST allows
+_SKEW = 30  # seconds: the clock difference that PostgREST allows
 
 
 class BadToken(Exception):
-    """The key is none of ours; ``code`` is PostgREST's."""
+    """The key is not valid; ``code`` is PostgREST's error code."""
 
     def __init__(self, code: str, message: str) -> None:
         self.code = code
@@ -26,7 +26,7 @@ class BadToken(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """The keys of one local project: the new kind (``sb_...``) stand for a role, the old kind (JWTs) name theirs."""
+    """The keys of one local project: a new one (``sb_...``) per role, and old ones (JWTs) that contain a role."""
 
     secret: str = field(default_factory=lambda: f"sb_secret_{secrets.token_urlsafe(24)}", repr=False)
     publishable: str = field(default_factory=lambda: f"sb_publishable_{secrets.token_urlsafe(24)}", repr=False)
@@ -38,7 +38,7 @@ class Keys:
         return f"{signed}.{_base64(self._signature(signed))}"
 
     def claims(self, headers: Mapping[str, str]) -> dict[str, Any]:
-        """Return what a request's key says of its bearer, at least the role. Raises BadToken."""
+        """Return the claims of a request's key, at least the role. Raises BadToken."""
         kind, _, token = headers.get("authorization", "").partition(" ")
         token = token.strip() if kind.lower() == "bearer" else headers.get("apikey", "")
         roles = {self.secret: "service_role", self.publishable: "anon", "": "anon"}

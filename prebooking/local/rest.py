@@ -1,8 +1,8 @@
-"""``POST /rest/v1/rpc/<function>`` as Supabase answers it, so that its real client runs against the real SQL.
+"""An imitation of PostgREST for ``POST /rest/v1/rpc/<function>``, so that Supabase's client runs with the real SQL.
 
-What PostgREST does, read in its source and compared with the real one by the tests: the key says the role, the catalog
-the arguments' types, each call is a transaction of its own, and an error's SQLSTATE decides the HTTP status. Nothing
-else of Supabase's REST API is here: no tables, no filters, no row limits.
+It follows PostgREST's source, and tests compare it with the real PostgREST. The key determines the role, the catalog
+determines the types of the arguments, each call is a transaction, and the SQLSTATE of an error determines the HTTP
+status. Other parts of Supabase's REST API are missing: tables, filters and row limits.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 
 from prebooking.local.keys import BadToken, Keys
 
-_CONNECTIONS = 20  # calls at once; further ones wait for a connection, as at PostgREST
-_PATIENCE = 10.0  # seconds they wait
+_CONNECTIONS = 20  # calls at once; further calls wait for a connection, as in PostgREST
+_PATIENCE = 10.0  # seconds for which a call waits for a connection
 _BODY_BYTES = 10_000_000
 
-# SQLSTATE to HTTP status, longest prefix first: the table of PostgREST 12 (Error.hs). 42501 and PTxyz: see below.
+# SQLSTATE to HTTP status, longest prefix first: the table of PostgREST 12 (Error.hs). See _status for 42501 and PTxyz.
 _STATUS = {
     "08": 503, "09": 500, "0L": 403, "0P": 403, "21000": 400, "23503": 409, "23505": 409, "25006": 405, "25": 500,
     "28": 403, "2D": 500, "38": 500, "39": 500, "3B": 500, "40": 500, "42883": 404, "42P01": 404,
@@ -34,7 +34,7 @@ _STATUS = {
     "P0": 500, "XX": 500,
 }  # fmt: skip
 
-# A function as the schema cache knows it: what it takes, how many of that it must be given, what it answers.
+# A function as in PostgREST's schema cache: its arguments, how many are required, and the kind of its result.
 _FUNCTION: LiteralString = """
 select a.names, a.types, cardinality(a.names) - p.pronargdefaults as required, p.proretset as many,
        p.prorettype = 'void'::regtype as void
@@ -54,7 +54,7 @@ select set_config('search_path', 'public', true), set_config('request.method', %
 
 @dataclass(frozen=True, slots=True)
 class RestReply:
-    """One HTTP answer."""
+    """An HTTP response."""
 
     status: int
     body: bytes = b""
@@ -70,10 +70,10 @@ def call(
     body: bytes,
     method: str = "POST",
 ) -> RestReply:
-    """Carry out one RPC in a transaction of its own on an idle connection, and return what PostgREST would answer.
+    """Execute one RPC in its own transaction on an idle connection, and return PostgREST's response.
 
-    Synchronous and without a server, so that a test may call it while its virtual clock stands still. ``headers`` are
-    looked up by their lower-case names. A GET runs read-only; its ``body`` is its arguments as JSON.
+    It is synchronous and needs no server, so that a test can call it while its virtual clock is stopped. The names of
+    ``headers`` are in lower case. A GET is read-only, and its ``body`` has its arguments as JSON.
     """
     try:
         claims = keys.claims(headers)
@@ -115,7 +115,7 @@ def _run(
 
 
 def _query(function: str, given: dict[str, str]) -> sql.Composed:
-    """Return the call: every argument is read out of one JSON value, as the type the function declares for it."""
+    """Return the SQL of a call. Every argument is read from one JSON value, with the type that is declared for it."""
     named = [sql.SQL("{0} := a.{0}").format(sql.Identifier(name)) for name in given]
     typed = [sql.SQL("{} {}").format(sql.Identifier(name), sql.SQL(kind)) for name, kind in given.items()]
     return sql.SQL(
@@ -147,7 +147,7 @@ def _refusal(
     hint: str | None = None,
     bearer: str | None = None,
 ) -> RestReply:
-    """Return an error in PostgREST's shape; a 401 says by ``bearer`` what was wrong with the token, if anything."""
+    """Return an error in PostgREST's format; ``bearer`` is the error of the token, for a 401."""
     body = {"code": code, "details": details, "hint": hint, "message": message}
     text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
     extra = {401: {"www-authenticate": f"Bearer {bearer or ''}".strip()}, 503: {"retry-after": "0"}}
@@ -167,7 +167,7 @@ def _unknown(function: str, names: list[str]) -> RestReply:
 
 
 def _failure(error: psycopg.Error, role: str) -> RestReply:
-    """Return an error of the database as PostgREST would, its message and details included."""
+    """Return an error of the database in PostgREST's format, with its message and details."""
     if error.sqlstate is None:  # the connection broke
         return _refusal(503, "PGRST001", "Database client error. Retrying the connection.")
     diagnosis = error.diag
@@ -189,7 +189,7 @@ def _status(sqlstate: str, *, anonymous: bool) -> int:
 
 
 class _Server:
-    """The HTTP around ``call``. A caller that goes away does not stop a call: threads run to their end."""
+    """An HTTP server for ``call``. A call runs to its end even if its client disconnects."""
 
     def __init__(self, pool: ConnectionPool[psycopg.Connection[Any]], keys: Keys) -> None:
         self._pool, self._keys = pool, keys
@@ -222,9 +222,9 @@ class _Server:
 
 @contextlib.asynccontextmanager
 async def serve(dsn: str, keys: Keys, *, port: int = 0) -> AsyncIterator[str]:
-    """Serve a database on this machine only, for as long as the block lasts; yields the project's URL.
+    """Serve a database on this machine during the context, whose value is the project's URL.
 
-    ``dsn`` logs in as ``authenticator``, who may be any of Supabase's roles and has no rights of its own.
+    ``dsn`` connects as ``authenticator``, which may switch to any of Supabase's roles and has no other privileges.
     """
     pool: ConnectionPool[psycopg.Connection[Any]] = ConnectionPool(
         dsn,

@@ -1,4 +1,4 @@
-"""Who wants what in the demo: four venues, six openings, thirty-four members. All of them are made up."""
+"""The venues, classes and members of the demo: four venues, six openings, thirty-four members."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from prebooking.local.stack import Stack
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """A class that opens ``ahead`` seconds from now (before now, if negative), and who waits for it, in order."""
+    """A class that opens ``ahead`` seconds from now (in the past, if negative), and its members in their order."""
 
     venue: str
     class_id: str
@@ -23,7 +23,7 @@ class Opening:
     members: str
     places: int = 20
     waiting_list: int = 0
-    name: str = ""  # where a class has a number
+    name: str = ""  # of a class whose id is a number
 
     @property
     def emails(self) -> list[str]:
@@ -50,13 +50,13 @@ select id, %s, %s, %s from public.venues where name = %s
 
 
 def add_venues(connection: psycopg.Connection[Any], names: Iterable[str]) -> None:
-    """Add venues that are booked through the webhook."""
+    """Add venues with the provider webhook."""
     for name in names:
         connection.execute(_VENUE, [name])
 
 
 def prebook(stack: Stack, openings: Iterable[Opening]) -> datetime:
-    """Let the openings' members ask for their classes, all at once; return the instant from which "ahead" counts."""
+    """Add the prebookings of these openings in one transaction; return the instant to which ``ahead`` is relative."""
     with stack.connection.transaction(), stack.connection.cursor() as cursor:
         (now,) = cursor.execute("select public.prebooking_clock()").fetchone() or (stack.twin.now(),)
         for opening in openings:

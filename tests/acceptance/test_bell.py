@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from prebooking.local.bell import bell_tower
+from prebooking.local.bell import run_bell
 from prebooking.local.stack import Stack
 from tests.support.stacks import ends, opening
 
@@ -17,7 +17,7 @@ def test_the_bell_alone_books_open_and_opening_classes(stack: Stack) -> None:
     with stack.function(LEAD_SECONDS=f"{_LEAD:g}") as function:
         function.ready()
         rows_open, rows_ahead = opening(stack, 3), opening(stack, 5, ahead=_LEAD + 1)
-        with bell_tower(stack.postgres.dsn(), url=function.url, secret=stack.environment["CRON_SECRET"]):
+        with run_bell(stack.postgres.dsn(), url=function.url, secret=stack.environment["CRON_SECRET"]):
             assert stack.ledger.wait_for(lambda: len(stack.ledger.bookings()) == 8, seconds=_PATIENCE)
             give_up = time.monotonic() + _PATIENCE
             while ends(stack, rows_open + rows_ahead) != {("completed", "booked")}:

@@ -1,4 +1,4 @@
-"""``make demo``: the whole story on this machine, and whether the venue's ledger and the database agree at its end."""
+"""``make demo``: runs the scheduler on this machine, and compares the venues' ledger with the database."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The demo's pictures, for a terminal of 80 columns, a pipe or a file: a table of members, and their lateness."""
+"""The demo's output, for a terminal of 80 columns, a pipe or a file: a table of members, and their lateness."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _COLOURS = {"completed": "green", "failed": "red"}
 
 
 def members_table(both: BothSides) -> Table:
-    """Return a row per member, in the order of the line."""
+    """Return a table with one row per member, in the order of the queue."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     for heading in ("member", "class", "opened (UTC)", "sent"):
         table.add_column(heading, no_wrap=True)
@@ -36,30 +36,30 @@ def _cells(row: PrebookingRow, both: BothSides) -> tuple[str | Text, ...]:
 
 
 def _sent(row: PrebookingRow, both: BothSides) -> datetime | None:
-    """Return when the first call left; where nobody lived to write it down, when it reached the venue."""
+    """Return when the first call was sent; if the run was killed before it stored that, when it reached the venue."""
     call = both.arrival(row)
     return row.fired_at or (call.at if call else None)
 
 
 def lateness_ms(row: PrebookingRow, both: BothSides) -> int | None:
-    """Return how long after its opening a row was first called."""
+    """Return the milliseconds from a row's opening to its first call."""
     sent = _sent(row, both)
     return round((sent - row.available_at).total_seconds() * 1000) if sent else None
 
 
 def lateness_plot(both: BothSides) -> str:
-    """Return a line per class that members asked for ahead of its opening, and in it a mark where each call left."""
+    """Return a plot with a line per class that was prebooked before its opening, and a mark per first call."""
     late = {
-        line[0].class_name: [ms for row in line if (ms := lateness_ms(row, both)) is not None]
-        for line in both.openings()
-        if line[0].was_ahead
+        rows[0].class_name: [ms for row in rows if (ms := lateness_ms(row, both)) is not None]
+        for rows in both.openings()
+        if rows[0].was_ahead
     }
     longest = max((ms for all_ms in late.values() for ms in all_ms), default=0)
-    step = max(10, -(-longest // _WIDTH // 10) * 10)  # ms a column
-    rows = [f"{name:>10}  {_marks(all_ms, step)}" for name, all_ms in sorted(late.items())]
+    step = max(10, -(-longest // _WIDTH // 10) * 10)  # ms per column
+    lines = [f"{name:>10}  {_marks(all_ms, step)}" for name, all_ms in sorted(late.items())]
     ticks = range(0, longest // step + 1, 10)
     scale = "".join(f"{column * step:<10}" for column in ticks)
-    return "\n".join([*rows, f"{'':12}{'+---------' * len(ticks)}", f"{'ms':>10}  {scale.rstrip()}"])
+    return "\n".join([*lines, f"{'':12}{'+---------' * len(ticks)}", f"{'ms':>10}  {scale.rstrip()}"])
 
 
 def _marks(all_ms: list[int], step: int) -> str:

@@ -1,1 +1,1 @@
-"""The local stack, left running to play with."""
+"""The local stack of ``make dev``, which runs until Ctrl-C."""

@@ -1,4 +1,4 @@
-"""``make dev``: the stack, left running, with lines to paste and a ticker in place of cron-job.org."""
+"""``make dev``: runs the local stack until Ctrl-C, with commands to paste, and a ticker in place of cron-job.org."""
 
 from __future__ import annotations
 

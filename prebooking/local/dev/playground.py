@@ -1,4 +1,4 @@
-"""The stack of ``make dev``, left running, with lines to paste and a ticker in place of cron-job.org."""
+"""``make dev``: runs the local stack until Ctrl-C, with commands to paste, and a ticker in place of cron-job.org."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ import httpx
 
 from prebooking.local.box import PASSWORD, add_box
 from prebooking.local.dev.timetable import FORGE, GRANITE, SPRINT, ZONE, open_week
-from prebooking.local.function import KEEPER, PATH, Function, told
+from prebooking.local.function import KEEPER, PATH, Function, format_summary
 from prebooking.local.scenario import add_venues
 from prebooking.local.stack import Stack, local_stack
 from prebooking.local.venue.twin import Protection
 
 MINUTE = 60.0  # seconds
-KEEPING_MINUTES = {5, 25, 45}  # of an hour, as docs/deploy.md says
+KEEPING_MINUTES = {5, 25, 45}  # minutes of an hour at which the session keeper is called, as in docs/deploy.md
 MEMBER = "ana@example.com"
 PLACES = {"rowing": 20, "spinning": 1}
 
@@ -30,15 +30,15 @@ Both functions are running, and so are Postgres, Supabase's RPC and the venues:
 
 - behind your own endpoint (provider webhook): Harbour with the class "rowing"
   (20 places), Old Mill with "spinning" (1 place)
-- at a stand-in for AimHarder: the boxes Granite, which is known here already,
-  and Forge, which you add in step 5. Each has a week of classes.
+- at an imitation of AimHarder: the boxes Granite, which is added already, and
+  Forge, which you add in step 5. Each has a week of classes.
 
   URL     {url}
   secret  {secret}
 
 To try it, paste these lines into another terminal, each as a whole.
 
-1. Ask for a class whose booking is open already:
+1. Prebook a class whose booking is open already:
 
 {due}
 
@@ -46,17 +46,17 @@ To try it, paste these lines into another terminal, each as a whole.
 
 {curl}
 
-3. See what became of it:
+3. Show the outcome:
 
 {look}
 
-4. Ask for one that opens at the next full minute; the ticker books it then:
+4. Prebook a class that opens at the next full minute; the ticker books it then:
 
 {ahead}
 
-5. The command line. First, in each terminal, its folder and this stack's
-   settings; then a member of a box asks for a class in four days, which opens
-   in two minutes, by the box's rule:
+5. Use the command line. In each terminal, first paste the line with its folder
+   and this stack's settings. Then prebook a class in four days for a member of a
+   box; by the box's rule, its booking opens in two minutes:
 
 {settings}
 prebooking venue add {forge} --host {host} --zone {zone} --opens "{rule}"
@@ -65,7 +65,7 @@ prebooking classes {forge} {day}
 prebooking add {forge} {day} {hour} --class {sprint} --member {member}
 prebooking list
 
-6. Look after it, and do by hand what the cron does:
+6. Check the state, and run by hand what the cron runs:
 
 prebooking run --dry-run
 prebooking run
@@ -86,15 +86,15 @@ _LOOK = (
 
 
 def main() -> int:
-    """Run until Ctrl-C, which is a good end: 0. If the function ends by itself: 1."""
+    """Run until Ctrl-C, and return 0. Exits with 1 if the function ends by itself."""
     parser = argparse.ArgumentParser(prog="prebooking.local.dev", description=__doc__)
-    parser.add_argument("--every", type=float, default=MINUTE, metavar="SECONDS", help="from tick to tick")
+    parser.add_argument("--every", type=float, default=MINUTE, metavar="SECONDS", help="time between two ticks")
     every = parser.parse_args().every
     _say("Starting Postgres, Supabase's RPC, the venues and the functions ...")
     try:
         with local_stack(protection=Protection.DUPLICATES) as stack, stack.function(log=_log) as function:
             for path in (PATH, KEEPER):
-                _call(function, path)  # it has ticked once: doctor and status have nothing to complain of
+                _call(function, path)  # a first tick, so that doctor and status report no fault
             add_venues(stack.connection, ["Harbour", "Old Mill"])
             for class_id, places in PLACES.items():
                 stack.twin.open_class(class_id, opens_at=stack.twin.now(), capacity=places)
@@ -104,12 +104,12 @@ def main() -> int:
             _say(_invitation(stack, function, every, starts))
             _tick(function, every)
     except KeyboardInterrupt:
-        _say("\nStopped. Nothing of it is left.")
+        _say("\nStopped. Everything is removed.")
     return 0
 
 
 def _invitation(stack: Stack, function: Function, every: float, starts: datetime) -> str:
-    """Return what to paste. No line of it is wrapped by us: each is pasted as a whole."""
+    """Return the introduction with the lines to paste, which are not wrapped."""
     secret = stack.environment["CRON_SECRET"]
     due = _ASK.format(email="ada@example.com", class_id="rowing", at="now()", venue="Harbour")
     next_minute = "date_trunc('minute', now()) + interval '1 minute'"
@@ -141,13 +141,13 @@ def _curl(url: str, secret: str) -> str:
 
 
 def _settings(stack: Stack) -> str:
-    """Return the line after which the command line is found, and works at this stack."""
+    """Return a shell command that sets the path of the command line and the settings of this stack."""
     settings = " ".join(f"{name}={shlex.quote(value)}" for name, value in stack.environment.items())
     return f'export PATH={shlex.quote(str(Path(sys.executable).parent))}:"$PATH" {settings}'
 
 
 def _tick(function: Function, every: float) -> NoReturn:
-    """Call at second 0 of every minute (or so), for ever; a tick that comes due during a call is left out."""
+    """Call the function at second 0 of every minute, or every ``every`` seconds. Ticks during a call are skipped."""
     tick = 0.0
     while True:
         tick = max(tick, time.time() // every * every) + every
@@ -158,10 +158,10 @@ def _tick(function: Function, every: float) -> NoReturn:
 
 
 def _call(function: Function, path: str) -> str:
-    """Call one of the functions; return what it said, in a line."""
+    """Call one of the functions, and return its answer as one line."""
     try:
         answer = function.trigger(path).json()
-        return told(answer) if path == PATH else answer["message"]
+        return format_summary(answer) if path == PATH else answer["message"]
     except httpx.HTTPError as exc:
         if function.process.poll() is not None:
             raise SystemExit("The function has ended by itself.") from None
@@ -169,10 +169,10 @@ def _call(function: Function, path: str) -> str:
 
 
 def _log(line: str) -> None:
-    with suppress(OSError):  # nobody reads it any more
+    with suppress(OSError):  # the output may be closed already
         _say(f"  | {line}")
 
 
 def _say(text: str) -> None:
-    sys.stdout.write(f"{text}\n")  # in one piece: the function's log is written by another thread
+    sys.stdout.write(f"{text}\n")  # in one call, because another thread writes the function's log
     sys.stdout.flush()

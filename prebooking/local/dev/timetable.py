@@ -1,4 +1,4 @@
-"""Two boxes at the stand-in for AimHarder, and a week of classes at each, for ``make dev``."""
+"""Two boxes of AimHarder's twin, each with a week of classes, for ``make dev``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from prebooking.local.venue.twin import VenueTwin
 from prebooking.opening import OpeningRule
 
 ZONE = ZoneInfo("Europe/Madrid")
-SPRINT = "Sprint"  # the class that can be booked in two minutes
+SPRINT = "Sprint"  # the class whose booking opens in two minutes
 
 _DAYS = 8  # today, and the week after
 _CLASSES = {"07:00": ("WOD", 12), "12:30": ("Open Box", 20), "18:00": ("WOD", 12), "19:30": ("Gymnastics", 6)}
@@ -33,9 +33,9 @@ GRANITE = LocalBox("Granite", "granite.aimharder.com", 10_585, "48 hours before"
 
 
 def open_week(twin: VenueTwin) -> datetime:
-    """Open both boxes with their classes, and Forge with one that opens in two minutes; return that one's start.
+    """Add both boxes with their classes, and at Forge one whose booking opens in two minutes.
 
-    The start is on the boxes' own clock.
+    Returns the start of that class, in the boxes' local time.
     """
     midnight = twin.now().astimezone(ZONE).replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
     class_ids = map(str, count(_FIRST_CLASS))

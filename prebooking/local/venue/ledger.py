@@ -39,11 +39,6 @@ class Arrival:
     path: str = field(default="", kw_only=True)
     books: bool = field(default=True, kw_only=True)
 
-    @property
-    def wish(self) -> str:
-        """Return what all calls for one place have in common."""
-        return _wish(self)
-
 
 @dataclass(frozen=True, slots=True)
 class Act:
@@ -56,11 +51,6 @@ class Act:
     member: str
     class_id: str
     venue: str
-
-    @property
-    def wish(self) -> str:
-        """Return what it has in common with the calls for it."""
-        return _wish(self)
 
 
 class Ledger:
@@ -91,7 +81,7 @@ class Ledger:
         firsts: dict[str, Arrival] = {}
         for arrival in self.arrivals():
             if arrival.books:
-                firsts.setdefault(arrival.wish, arrival)
+                firsts.setdefault(_booking_key(arrival), arrival)
         return list(firsts.values())
 
     def bookings(self, *, by: datetime | None = None) -> list[Act]:
@@ -119,14 +109,10 @@ class Ledger:
         """Return the bookings of each prebooking (or member and class) that has more than one."""
         acts: defaultdict[str, list[Act]] = defaultdict(list)
         for act in self.bookings():
-            acts[act.wish].append(act)
-        return {wish: places for wish, places in acts.items() if len(places) > 1}
+            acts[_booking_key(act)].append(act)
+        return {key: places for key, places in acts.items() if len(places) > 1}
 
 
-def wish_of(prebooking_id: str, member: str, class_id: str, venue: str) -> str:
-    """Return what names a wish at a venue: the prebooking, or where it is told of none, who wants what and where."""
-    return prebooking_id or f"{member.lower()} in {class_id} at {venue}"
-
-
-def _wish(entry: Arrival | Act) -> str:
-    return wish_of(entry.prebooking_id, entry.member, entry.class_id, entry.venue)
+def _booking_key(entry: Arrival | Act) -> str:
+    """Return the prebooking id, or, where calls contain none, the member, the class and the venue."""
+    return entry.prebooking_id or f"{entry.member.lower()} in {entry.class_id} at {entry.venue}"

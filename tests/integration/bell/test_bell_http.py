@@ -13,7 +13,7 @@ from queue import SimpleQueue
 import pytest
 from psycopg.types.json import Jsonb
 
-from prebooking.local.bell import PgCron, PgNet, bell_tower
+from prebooking.local.bell import PgCron, PgNet, run_bell
 from tests.support.bells import SECRET, Bell, add_rows
 from tests.support.calls import prebooking
 from tests.support.database import Connection, Database
@@ -150,7 +150,7 @@ def test_the_tower_rings_in_real_time_and_stops_at_once(
     database: Database, owner: Connection, app: App, url: str
 ) -> None:
     row = add_prebooking(owner, add_venue(owner))
-    with bell_tower(database.dsn, url=url, secret=SECRET):
+    with run_bell(database.dsn, url=url, secret=SECRET):
         assert app.calls.get(timeout=_PATIENCE) == (_PATH, f"Bearer {SECRET}")
         assert prebooking(owner, row)["status"] == "pending"
     assert not {"PgNet", "PgCron"} & {thread.name for thread in threading.enumerate()}
