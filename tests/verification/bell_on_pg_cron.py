@@ -1,6 +1,6 @@
-"""``make bell``: the real pg_cron runs the bell for two minutes, and every opening has to be booked in time.
+"""``make bell``: runs the bell on the real pg_cron for two minutes, and checks that every opening is booked in time.
 
-Vault and pg_net are stand-ins. Of four requests one is lost and one arrives twice, as pg_net promises no more.
+Vault and pg_net are imitated. Of four requests one is lost and one arrives twice, because pg_net guarantees no more.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ PROMISED_MS = 2000
 MEMBERS = 3  # per opening
 OPENINGS = (4.5, 5, 17.5, 31, 44.25, 57, 59.5, 60, 61, 62, 63, 70.1, 95, 110)  # seconds after the first run begins
 
-_CONTROL = "/usr/share/postgresql/{}/extension/pg_cron.control"  # where Debian and Ubuntu put it
+_CONTROL = "/usr/share/postgresql/{}/extension/pg_cron.control"  # on Debian and Ubuntu
 _DELIVERIES = (1, 0, 1, 2)
 _SETTINGS = {
     "shared_preload_libraries": "pg_cron",
     "cron.database_name": "postgres",
-    "cron.use_background_workers": "on",  # without a connection that needs a password
+    "cron.use_background_workers": "on",  # so that no password is needed
     "max_worker_processes": "20",
 }
 _LATENESS = (
@@ -46,7 +46,7 @@ _RINGS = "select max(rings) from public.prebooking_bell_rung where id = any(%s)"
 
 @dataclass(slots=True)
 class BellOpening:
-    """One class of this run: when it opens, who waits for it, and how often the bell rang for it."""
+    """One class of this run: when it opens, its rows, and how often the bell rang for it."""
 
     at: float  # on the wall clock
     rows: list[UUID]
@@ -64,7 +64,7 @@ def find_server() -> Path | None:
 
 @contextmanager
 def sending(dsn: str) -> Iterator[None]:
-    """Run the stand-in for pg_net, which loses and repeats requests."""
+    """Run the imitation of pg_net, which loses and repeats requests."""
     net = PgNet(dsn, deliveries=itertools.cycle(_DELIVERIES).__next__)
     thread = threading.Thread(target=net.run, name="pg_net", daemon=True)
     thread.start()
@@ -89,19 +89,19 @@ def switch_on(stack: Stack, url: str) -> float:
 
 
 def run(stack: Stack, start: float) -> list[BellOpening]:
-    """Let members wait for each opening, and look at each shortly after it."""
+    """Add prebookings for each opening, and read its rings shortly after it."""
     openings = [
         BellOpening(start + after, opening(stack, MEMBERS, ahead=start + after - time.time())) for after in OPENINGS
     ]
     for each in openings:
         time.sleep(max(each.at + 0.25 - time.time(), 0))
         (each.rings,) = stack.connection.execute(_RINGS, [each.rows]).fetchone() or (None,)
-    time.sleep(max(start + 122 - time.time(), 0))  # the second run is over, and the third has looked at both
+    time.sleep(max(start + 122 - time.time(), 0))  # the second run is over, and the third has noted both
     return openings
 
 
 def check(stack: Stack, openings: list[BellOpening]) -> list[str]:
-    """Fill in what became of each opening; return what is wrong with the whole."""
+    """Fill in the result of each opening; return all other faults."""
     booked = {act.prebooking_id for act in stack.ledger.bookings()}
     for each in openings:
         (each.late_ms,) = stack.connection.execute(_LATENESS, [each.rows]).fetchone() or (None,)
@@ -113,7 +113,9 @@ def check(stack: Stack, openings: list[BellOpening]) -> list[str]:
             each.problems.append("late")
     (status,) = stack.connection.execute("select public.prebooking_bell_status_v1()").fetchone() or ({},)
     state = BellState.model_validate(status)
-    wrong = [fault for fault in find_bell_faults(state) if "the last ring" not in fault]  # some are lost, on purpose
+    wrong = [
+        fault for fault in find_bell_faults(state) if "the last ring" not in fault
+    ]  # some requests are lost on purpose
     wrong += [f"only {len(state.runs)} runs are noted"] * (len(state.runs) < 2)
     return wrong + ["booked twice: " + prebooking for prebooking in stack.ledger.double_bookings()]
 
@@ -127,13 +129,11 @@ def show(openings: list[BellOpening], start: float) -> None:
             at, str(len(each.rows)), str(each.rings or "-"), str(each.late_ms), "; ".join(each.problems) or "booked"
         )
     Console().print(table)
-    sys.stdout.write(
-        "Nothing but the bell calls the function. -: an invocation that it called just before took the rows.\n"
-    )
+    sys.stdout.write("Only the bell invokes the function. -: an earlier invocation took the rows.\n")
 
 
 def main() -> int:
-    """Run it, and return the exit code."""
+    """Run the bell for two minutes, and return the exit status."""
     server = find_server()
     if server is None:
         sys.stdout.write("make bell: skipped, no server with pg_cron: apt-get install postgresql-15-cron (Debian 12)\n")

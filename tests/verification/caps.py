@@ -1,4 +1,4 @@
-"""The caps of the claim, reached: more rows are due, expire or were held back at once than one claim takes."""
+"""Scenarios in which more rows are due, expire or were held back than one claim takes."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ Sizes = Callable[[Trace], Iterator[int]]
 
 
 @dataclass(frozen=True, slots=True)
-class Crowd:
+class CapScenario:
     """A scenario with more rows than a cap.
 
-    ``rows`` are those of each of ``venues``; they open at 0 and expire after ``lasts`` seconds. A trigger comes every
-    minute from ``first`` on. ``sizes``: how many rows each claim has taken of what ``cap`` limits.
+    Each of ``venues`` has ``rows``, which open at 0 and expire after ``lasts`` seconds. The function is invoked every
+    minute from ``first`` on. ``sizes`` returns how many rows each claim has taken of those that ``cap`` limits.
     """
 
     cap: int
@@ -41,31 +41,33 @@ class Crowd:
     faults: Callable[[], FaultPlan] = ScriptedFaults
 
 
-def held_at_once(case: Trace) -> Iterator[int]:
+def held_at_once(trace: Trace) -> Iterator[int]:
     """Return how many rows an invocation holds after each of its claims."""
     holders: dict[UUID, UUID | None] = {}
-    for _, changes in groupby(case.history, key=lambda change: (change.at, change.claimed_by)):
+    for _, changes in groupby(trace.history, key=lambda change: (change.at, change.claimed_by)):
         group = list(changes)
         holders |= {change.id: change.claimed_by for change in group}
         if group[0].claimed_by is not None and group[0].was_claimed_by != group[0].claimed_by:
             yield Counter(holders.values())[group[0].claimed_by]
 
 
-def expired_at_once(case: Trace) -> Iterator[int]:
-    """Return how many rows each claim has ended because their class had begun."""
-    yield from Counter(row.settled_at for row in case.rows.values() if row.outcome in {"expired", "unknown"}).values()
+def expired_at_once(trace: Trace) -> Iterator[int]:
+    """Return how many rows each claim has settled because their class had begun."""
+    yield from Counter(row.settled_at for row in trace.rows.values() if row.outcome in {"expired", "unknown"}).values()
 
 
-def taken_over_at_once(case: Trace) -> Iterator[int]:
+def taken_over_at_once(trace: Trace) -> Iterator[int]:
     """Return how many rows each claim has taken over from an invocation that died."""
-    for claim in case.claims:
+    for claim in trace.claims:
         yield len(claim.took & claim.held_back)
 
 
-CROWDS: Mapping[str, Crowd] = {
-    "due": Crowd(500, "claims after which one invocation holds 500 rows", held_at_once, 6, 110, minutes=5),
-    "expired": Crowd(5000, "claims that end 5,000 rows", expired_at_once, 1, 5_200, minutes=2, first=60.0, lasts=30.0),
-    "held back": Crowd(
+CAP_SCENARIOS: Mapping[str, CapScenario] = {
+    "due": CapScenario(500, "claims after which one invocation holds 500 rows", held_at_once, 6, 110, minutes=5),
+    "expired": CapScenario(
+        5000, "claims that settle 5,000 expired rows", expired_at_once, 1, 5_200, minutes=2, first=60.0, lasts=30.0
+    ),
+    "held back": CapScenario(
         100,
         "claims that take over 100 rows",
         taken_over_at_once,
@@ -77,33 +79,33 @@ CROWDS: Mapping[str, Crowd] = {
 }
 
 
-def run(sim_database: SimDatabase, crowd: Crowd) -> tuple[int, list[str]]:
-    """Play a scenario; return how often its cap was reached, and what is wrong at its end."""
+def run(sim_database: SimDatabase, scenario: CapScenario) -> tuple[int, list[str]]:
+    """Run a scenario; return how often its cap was reached, and the violations."""
     with sim_database.scenario():
-        sim = Simulation(sim_database, faults=crowd.faults())
+        sim = Simulation(sim_database, faults=scenario.faults())
 
-        async def played() -> tuple[int, list[str]]:
-            for _ in range(crowd.venues):
-                sim.opening(crowd.rows, lasts=crowd.lasts)
-            await asyncio.sleep(crowd.first)
-            for _ in range(crowd.minutes):
+        async def run_and_check() -> tuple[int, list[str]]:
+            for _ in range(scenario.venues):
+                sim.add_opening(scenario.rows, lasts=scenario.lasts)
+            await asyncio.sleep(scenario.first)
+            for _ in range(scenario.minutes):
                 sim.invoke()
                 await asyncio.sleep(60)
-            case = Trace(sim, quiet_from=60)
-            sizes = list(crowd.sizes(case))
-            wrong = [f"{name}: {each}" for name, found in check(case).items() for each in found]
-            wrong += [f"a claim takes {size} rows at once" for size in sizes if size > crowd.cap]
-            wrong += every_row_is_terminal(case.both)
-            return sizes.count(crowd.cap), wrong
+            trace = Trace(sim, quiet_from=60)
+            sizes = list(scenario.sizes(trace))
+            wrong = [f"{name}: {each}" for name, found in check(trace).items() for each in found]
+            wrong += [f"a claim takes {size} rows at once" for size in sizes if size > scenario.cap]
+            wrong += every_row_is_terminal(trace.both)
+            return sizes.count(scenario.cap), wrong
 
-        return sim.run(played())
+        return sim.run(run_and_check())
 
 
 def _run(share: Share) -> Iterable[Result]:
-    for crowd in share.mine(CROWDS.values()):
+    for scenario in share.select(CAP_SCENARIOS.values()):
         with new_sim_database() as sim_database:
-            reached, wrong = run(sim_database, crowd)
-        yield Result(crowd.what, reached, wrong, "make prove PART=caps" if wrong else "")
+            reached, wrong = run(sim_database, scenario)
+        yield Result(scenario.what, reached, wrong, "make prove PART=caps" if wrong else "")
 
 
 PART = Part("caps", _run, shares=3)

@@ -1,4 +1,4 @@
-"""Configurations that must fail closed. Run as a program: the functions in a process of their own, under each."""
+"""Bad configurations, which must fail closed; as a program, runs the functions under each of them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import httpx
 from prebooking.settings import Settings
 from tests.support.world import ENVIRONMENT
 
-# A variable, and what it must not be: shown nowhere, so what is no number has a canary in it.
+# A variable and a bad value. The value must not be shown, so all but numbers contain a canary.
 BAD: list[tuple[str, str]] = [
     ("CRON_SECRET", ""),
     ("CRON_SECRET", "   \t "),
@@ -66,8 +66,8 @@ BEARERS = [f"Bearer {ENVIRONMENT['CRON_SECRET']}", "Bearer None", "Bearer undefi
 
 
 async def _answers(value: str) -> list[tuple[int, str]]:
-    """Ask both functions as everybody might: with the right secret, the unfit value, and what a blank becomes."""
-    from api.cron import prebooking_scheduler, session_keeper  # noqa: PLC0415 - imported in the process that is watched
+    """Call both functions with the right secret, the bad value and what a missing secret may turn into."""
+    from api.cron import prebooking_scheduler, session_keeper  # noqa: PLC0415 - imported in the watched process
 
     answers = []
     for name, module in (("prebooking_scheduler", prebooking_scheduler), ("session_keeper", session_keeper)):
@@ -85,7 +85,7 @@ def _note(**what: Any) -> None:
 
 
 def main() -> None:
-    """Go through all of them; every line that the function logs in between belongs to the last one named."""
+    """Try all configurations; the log lines after a configuration's number belong to it."""
     for number, (name, value) in enumerate(BAD):
         for variable in (field.upper() for field in Settings.model_fields):
             os.environ[variable] = _ENVIRONMENT.get(variable, "")

@@ -1,4 +1,4 @@
-"""The database's clock of a world: it is off, and it is set while invocations run."""
+"""The simulated clock of the database, which is wrong and is set forward and back while invocations run."""
 
 from __future__ import annotations
 
@@ -9,47 +9,48 @@ from datetime import datetime, timedelta
 
 from tests.support.doubles import EPOCH
 
-MOST_FORWARD = 15.0  # seconds within one lease; what a venue may take to act after the guard (docs/guarantees.md)
+MOST_FORWARD = 15.0  # seconds within one lease: as long as a venue may take to act after the guard (docs/guarantees.md)
 MOST_BACK = 20.0  # seconds
-_LEASE = 60.0  # seconds; longer than any lease here lasts, even if the clock is set back meanwhile
-_FARTHEST = 22.0  # seconds that the clock is off at most
+_LEASE = 60.0  # seconds: longer than any lease in the simulation, even if the clock is set back during it
+_FARTHEST = 22.0  # seconds: the largest offset
 
 
 class DatabaseClock:
-    """Tells what the database's clock reads at a second of the world's time."""
+    """The database's clock as a function of simulation time."""
 
     def __init__(self, offset: float = 0.0) -> None:
         self._since, self._offsets = [0.0], [offset]
 
     def set(self, at: float, by: float) -> None:
-        """Set the clock forward or back by so many seconds."""
+        """Set the clock forward or back by this many seconds."""
         self._since.append(at)
         self._offsets.append(self._offsets[-1] + by)
 
     @property
     def steps(self) -> int:
-        """Return how often it was set."""
+        """Return how often the clock was set."""
         return len(self._since) - 1
 
     @property
     def spread(self) -> timedelta:
-        """Return by how much its offset differed at most."""
+        """Return the difference between the largest and the smallest offset."""
         return timedelta(seconds=max(self._offsets) - min(self._offsets))
 
     def read(self, at: float) -> datetime:
-        """Return what the clock says at a second of the world's time."""
+        """Return what the clock shows at this second of simulation time."""
         return EPOCH + timedelta(seconds=at + self.offsets(at, at)[0])
 
     def offsets(self, since: float, until: float) -> Sequence[float]:
-        """Return every offset that the clock had between two seconds of the world's time."""
+        """Return every offset that the clock had between two seconds of simulation time."""
         first = max(0, bisect_right(self._since, since) - 1)
         return self._offsets[first : max(first + 1, bisect_right(self._since, until))]
 
 
 def draw_steps(dice: random.Random, openings: Sequence[float], ends: float) -> list[tuple[float, float]]:
-    """Draw when the clock is set, and by how much: small corrections, and a failover to another host.
+    """Draw steps of the clock, as (second, size): small corrections, and failovers to another host.
 
-    Often it is near an opening, while rows are held or called. Steps forward within one lease are limited in all.
+    Half of them are near an opening, while rows are held or called. The sum of the steps forward within one lease is
+    limited to ``MOST_FORWARD``.
     """
     steps = list[tuple[float, float]]()
     for _ in range(dice.choice([0, 0, 1, 1, 2, 4])):
@@ -64,5 +65,5 @@ def draw_steps(dice: random.Random, openings: Sequence[float], ends: float) -> l
 
 
 def forward_within(steps: Sequence[tuple[float, float]], since: float) -> float:
-    """Return by how many seconds a lease that begins at ``since`` is cut short."""
+    """Return how many seconds steps of the clock take from a lease that begins at ``since``."""
     return sum(max(0.0, by) for at, by in steps if since <= at < since + _LEASE)

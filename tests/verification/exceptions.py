@@ -1,4 +1,4 @@
-"""What exceptions show, to whoever logs them in full: their text, their attributes, and the whole traceback."""
+"""Collects everything that a log of an exception can show: text, attributes and traceback."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from tests.support.peers import Peer, Script
 from tests.support.world import ENVIRONMENT
 from tests.verification.configurations import BAD
 
-_PATIENCE = 0.3  # seconds a call may take: what never answers is an exception too
+_TIMEOUT = 0.3  # seconds: a missing response is an exception too
 
 
 def shown(exc: BaseException) -> str:
-    """Return everything that an exception could show."""
+    """Return everything that an exception can show."""
     return "\n".join([str(exc), repr(exc), repr(exc.args), repr(vars(exc)), *traceback.format_exception(exc)])
 
 
 def of_settings() -> Iterator[str]:
-    """Return what is shown of every bad configuration."""
+    """Return what the exceptions of all bad configurations show."""
     for name, value in BAD:
         try:
             Settings.from_environment(ENVIRONMENT | {name: value})
@@ -34,39 +34,39 @@ def of_settings() -> Iterator[str]:
 
 
 def _every_time(script: Script) -> Script:
-    """Return the script that plays this one after each request."""
+    """Return a script that runs this one after each request."""
 
-    async def again(peer: Peer) -> None:
+    async def repeated(peer: Peer) -> None:
         number = 0
         while not peer.ended.is_set():
             number += 1
             await peer.request(number)
             await script(peer)
 
-    return again
+    return repeated
 
 
-async def _of_answer(script: Script) -> str:
+async def _of_response(script: Script) -> str:
     clock = Clock()
     async with peers.serve(_every_time(script)) as server:
         settings = Settings.from_environment(ENVIRONMENT | {"SUPABASE_URL": server.url})
         async with create_isolated_supabase(settings, uuid4(), clock=clock) as database:
-            until = Deadline(clock, Reading.of(clock), _PATIENCE)
+            until = Deadline(clock, Reading.of(clock), _TIMEOUT)
             try:
                 await database.call("a_function_v1", {}, _nothing, until=until)
             except StoreError as exc:
                 return shown(exc)
-    raise AssertionError("an answer of a hostile database was taken")
+    raise AssertionError("a response of a hostile database was accepted")
 
 
 def _nothing(_: object) -> None:
-    raise ValueError("canary: what was not expected")
+    raise ValueError("canary: an unexpected value")
 
 
 def of_database(scripts: Iterable[Script]) -> list[str]:
-    """Return what is shown of every hostile answer, one after the other: storms side by side would only take longer."""
+    """Return what the exceptions of all hostile responses show; one runs after the other, which is faster."""
 
-    async def all_of_them() -> list[str]:
-        return [await _of_answer(script) for script in scripts]
+    async def run_all() -> list[str]:
+        return [await _of_response(script) for script in scripts]
 
-    return asyncio.run(all_of_them())
+    return asyncio.run(run_all())

@@ -1,4 +1,4 @@
-"""What a guard is: its name, what takes it away, and the story that ends badly then."""
+"""A guard of the code: its name, the edits that remove it, and the scenario that fails without it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.verification.sim_database import SimDatabase
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """One guard. ``first``: the guards that stand before it; they have to go first, and without them all goes well."""
+    """One guard. ``first`` removes other guards that hide its absence; the scenario succeeds without those."""
 
     name: str
     scenario: Callable[[SimDatabase], list[str]]

@@ -1,4 +1,4 @@
-"""Every guard is needed: without it, a story ends badly that ends well with it, and a storm of seeds notices most."""
+"""Checks that every guard is needed: its scenario succeeds with it and fails without it."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ GUARDS = (*GUARDS_OF_SQL, *GUARDS_OF_PYTHON)
 
 
 def verdict(guard: Guard) -> tuple[list[str], list[str]]:
-    """Play a guard's story with it and without it; return what is wrong, and what has missed the guard."""
+    """Run a guard's scenario with and without it; return what is wrong, and what the scenario without it violates."""
     with new_sim_database() as sim_database, switched_off(sim_database, guard.first):
         with_it = guard.scenario(sim_database)
         with switched_off(sim_database, guard.off):
             without = guard.scenario(sim_database)
     wrong = [f"{guard.name}: with it: {complaint}" for complaint in with_it]
-    wrong += [] if without else [f"{guard.name}: nothing notices that it is gone"]
+    wrong += [] if without else [f"{guard.name}: its removal is not noticed"]
     return wrong, _names(without)
 
 
 def _names(complaints: list[str]) -> list[str]:
-    """Return the invariants' numbers, or what a story says itself."""
+    """Return the numbers of the violated invariants, and all other complaints."""
     return sorted({re.split(r" |: ", each)[0] if re.match(r"I\d+ ", each) else each for each in complaints})
 
 
 def _run(share: Share) -> Iterable[Result]:
-    guards = list(share.mine(GUARDS[::6] if share.size.sample else GUARDS))
+    guards = list(share.select(GUARDS[::6] if share.size.sample else GUARDS))
     verdicts = [verdict(guard) for guard in guards]
     wrong = [complaint for complaints, _ in verdicts for complaint in complaints]
     notes = [f"without “{guard.name}”: {', '.join(seen)}" for guard, (_, seen) in zip(guards, verdicts, strict=True)]
-    yield Result("guards taken away, each of them missed", len(guards), wrong, notes=notes)
+    yield Result("guards removed, each of them missed", len(guards), wrong, notes=notes)
 
 
 PART = Part("guards", _run, shares=4)

@@ -17,7 +17,7 @@ ELAPSED, MAY_LEAVE = "prebooking.clock:Reading.elapsed", "prebooking.run.rules:m
 
 
 def replaced(where: str) -> Callable[[Callable[..., Any]], Replaced]:
-    """Return a decorator that makes a replacement of this rule out of a function."""
+    """Return a decorator that turns a function into the replacement of this rule."""
     return lambda by: Replaced(where, by)
 
 
@@ -152,29 +152,29 @@ GUARDS_OF_PYTHON = (
         scenarios.a_holder_dies_after_sending,
         (_never_in_doubt,),
     ),
-    Guard("an unclear answer leaves the row leased", scenarios.a_call_is_cut_off, (_unclear_is_released,)),
+    Guard("an unclear response leaves the row leased", scenarios.a_call_is_cut_off, (_unclear_is_released,)),
     Guard("settling waits for the stagger", scenarios.a_member_joins_right_after_a_call, (_settled_at_once,)),
     Guard(
         "a refusal in doubt is confirmed",
         scenarios.a_class_is_full_because_of_the_first_call,
         (_refusals_are_clear,),
     ),
-    Guard("no answer is no failure", scenarios.a_venue_acts_after_its_gateway_gave_up, (_unsure_is_refused,)),
+    Guard("a missing response is no failure", scenarios.a_venue_acts_after_its_gateway_gave_up, (_unsure_is_refused,)),
     Guard(
-        "a second call tells nothing of the first",
+        "a second refusal does not decide about the first call",
         scenarios.a_second_call_is_too_early_and_the_first_is_acted_on,
         (_every_answer_tells,),
     ),
     Guard("a page is no booking", scenarios.a_page_in_place_of_a_response, (_every_success_is_a_booking,)),
     Guard(
-        "what has left was perhaps sent",
+        "a broken call may have been sent",
         scenarios.a_connection_breaks_after_the_venue_has_acted,
         (_never_sent,),
     ),
-    Guard("the clocks are looked at right before the first byte", scenarios.frozen, (_may_always_start,)),
-    Guard("the wall clock is looked at", scenarios.frozen_with_its_monotonic_clock, (_by_the_monotonic_clock,)),
+    Guard("the clocks are checked right before the first byte", scenarios.frozen, (_may_always_start,)),
+    Guard("the wall clock is checked", scenarios.frozen_with_its_monotonic_clock, (_by_the_monotonic_clock,)),
     Guard(
-        "the monotonic clock is looked at",
+        "the monotonic clock is checked",
         scenarios.frozen_with_its_wall_clock,
         (_by_the_wall_clock,),
         first=(_by_the_lower_bound,),
@@ -186,7 +186,7 @@ GUARDS_OF_PYTHON = (
         first=(_by_the_wall_clock,),
     ),
     Guard(
-        "nothing leaves after the expiry",
+        "nothing is sent after the expiry",
         scenarios.a_class_begins_while_its_row_is_queued,
         (_also_after_expiry,),
     ),
@@ -204,12 +204,12 @@ GUARDS_OF_PYTHON = (
         first=(_monotonic_since_the_question,),
     ),
     Guard(
-        "a clock that was set back is believed",
+        "a step back of the clock is accepted",
         scenarios.the_clock_is_set_back_during_a_hold,
         (_first_reading_counts,),
     ),
     Guard(
-        "an answer from before the clock was set changes nothing",
+        "a response from before a step of the clock is ignored",
         scenarios.an_answer_from_before_the_step_is_late,
         (_last_answer_counts,),
     ),
@@ -217,12 +217,12 @@ GUARDS_OF_PYTHON = (
     Guard("a call waits for the one before it", scenarios.the_first_connection_is_slow, (_nothing_ahead,)),
     Guard("too early is not final", scenarios.a_venue_whose_clock_is_behind, (too_early_is_final,)),
     Guard(
-        "a login that is missing fails nothing in doubt",
+        "a missing login does not fail a row in doubt",
         scenarios.a_member_is_logged_out_while_in_doubt,
         (_every_login_refusal_is_final,),
     ),
     Guard(
-        "what a dead session is shown is no answer",
+        "the page of an expired session is no confirmation",
         scenarios.a_session_expires_while_its_row_is_in_doubt,
         (_no_mark_is_no_place,),
         first=(_login_never_checked,),

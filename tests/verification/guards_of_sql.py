@@ -1,4 +1,4 @@
-"""The guards in the database, and how each is taken away."""
+"""The guards in the database, and the edits that remove them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ GUARDS_OF_SQL = (
         ),
     ),
     Guard(
-        "one invocation at an opening: the turn",
+        "one invocation per opening: the turn",
         scenarios.a_member_joins_during_a_turn,
         (InSql(CLAIM, _TURN, "false)"),),
     ),
@@ -40,12 +40,12 @@ GUARDS_OF_SQL = (
         (InSql(CLAIM, "claimed_until = t + v_lease,", "claimed_until = t + v_turn,"),),
     ),
     Guard(
-        "who is taken over is in doubt",
+        "a row that is taken over is in doubt",
         scenarios.a_holder_dies_after_sending,
         (InSql(CLAIM, "set maybe_sent = p.maybe_sent or p.claimed_by is not null,", "set maybe_sent = p.maybe_sent,"),),
     ),
     Guard(
-        "whose lease is over is taken over",
+        "a row with an expired lease is taken over",
         scenarios.a_call_is_cut_off_and_no_fault_follows,
         (
             InSql(
@@ -56,7 +56,7 @@ GUARDS_OF_SQL = (
         ),
     ),
     Guard(
-        "a claim answers what is held already",
+        "a repeated claim returns the rows that are held already",
         scenarios.the_response_to_a_claim_is_lost,
         (
             InSql(
@@ -67,18 +67,18 @@ GUARDS_OF_SQL = (
         ),
     ),
     Guard(
-        "a run that is over claims nothing",
+        "a closed run claims nothing",
         scenarios.a_claim_arrives_after_its_run_is_closed,
         (InSql(CLAIM, "where instance_id = p_instance and closed_at is not null) then", "where false) then"),),
     ),
     Guard(
-        "claims come one after the other: the lock",
-        scenarios_of_locks.two_claims_meet,
+        "claims run one after the other: the lock",
+        scenarios_of_locks.two_claims_overlap,
         (InSql(CLAIM, "perform public.prebooking_lock();", ""),),
     ),
     Guard(
-        "a locked row is passed over",
-        scenarios_of_locks.a_row_is_edited_just_now,
+        "a locked row is skipped",
+        scenarios_of_locks.a_row_is_edited_during_a_claim,
         (InSql(CLAIM, "skip locked),\n    taken", "),\n    taken"),),
     ),
     Guard(
@@ -93,7 +93,7 @@ GUARDS_OF_SQL = (
         ),
     ),
     Guard(
-        "what expires in doubt is unknown",
+        "a row that expires in doubt is unknown",
         scenarios.a_class_begins_before_its_booking_is_confirmed,
         (
             InSql(
@@ -115,13 +115,13 @@ GUARDS_OF_SQL = (
         first=(InSql(COMPLETE, _MINE, "where p.id = p_id"), InSql(FAIL, _MINE, "where p.id = p_id")),
     ),
     Guard(
-        "no row ends without saying how",
+        "no row is terminal without an outcome",
         scenarios.two_triggers_overlap,
         (Dropped("outcome_fits_status", "constraint"),),
         first=(InSql(COMPLETE, "status = 'completed', outcome = p_outcome,", "status = 'completed', outcome = null,"),),
     ),
     Guard(
-        "only what is surely unsent goes back",
+        "only rows that were surely not sent are released",
         scenarios.a_call_is_cut_off,
         (
             InSql(FINISH, "case when s.stays then p.claimed_by end", "null"),
@@ -130,28 +130,28 @@ GUARDS_OF_SQL = (
         ),
     ),
     Guard(
-        "giving back never clears a doubt",
+        "a release never ends a doubt",
         scenarios.a_venue_cannot_tell,
         (InSql(FINISH, "p.maybe_sent and s.verdict <> 'not_booked'", "false"),),
     ),
     Guard(
-        "what is in doubt cannot be cancelled by writing",
+        "a row in doubt cannot be cancelled by writing",
         scenarios.cancelled_by_writing_while_in_doubt,
         (Dropped("prebookings_being_booked"),),
     ),
     Guard(
-        "what is being booked cannot be made into another prebooking",
+        "a row that is being booked cannot become another prebooking",
         scenarios.rows_are_edited_while_they_are_held,
         (Dropped("prebookings_being_booked"),),
     ),
     Guard(
-        "what is in doubt cannot be cancelled by asking",
+        "a row in doubt cannot be cancelled by the function",
         scenarios.cancelled_by_function_while_in_doubt,
         (InSql(CANCEL, " and claimed_by is null and not maybe_sent", ""),),
         first=(Dropped("prebookings_being_booked"),),
     ),
     Guard(
-        "a login is refreshed by one at a time",
+        "a login is refreshed by one instance at a time",
         scenarios.two_instances_refresh_one_session,
         (InSql("lease_session_v1", " or leased_by = p_instance);", " or true);"),),
         first=(

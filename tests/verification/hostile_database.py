@@ -1,4 +1,4 @@
-"""A hostile database: every error and every answer that is none, to the claim and to the settling of a booking."""
+"""Checks all error codes and invalid responses of a database, to the claim and to the settling of a row."""
 
 from __future__ import annotations
 
@@ -28,8 +28,10 @@ from tests.verification.hostile_replies import MEBIBYTE, UNSURE, ok, says
 from tests.verification.part import Part, Result, Share
 from tests.verification.watch import Memory, Watch, watching
 
-MEMORY = 128 * MEBIBYTE  # an answer of up to 16 MiB is bytes, text and objects at once, and others are read beside it
-IN_TIME = GUARD + 5.0  # seconds: the guard, a second for the last writes, and four for a machine full of storms
+MEMORY = (
+    128 * MEBIBYTE
+)  # bytes: a response of up to 16 MiB is bytes, text and objects at once, and others are read besides
+IN_TIME = GUARD + 5.0  # seconds: the guard, a second for the last writes, and four because the machine is busy
 _AT_ONCE = 6  # triggers
 _ROUNDS = 4
 _CLAIM, _COMPLETE, _FINISH = "claim_due_prebookings_v1", "complete_prebooking_v1", "finish_run_v1"
@@ -38,14 +40,14 @@ _BOOKED = ok(b'{"state": "booked"}', status="201 Created")
 
 
 class Handling(Enum):
-    """What is done about an error."""
+    """How the function handles an error."""
 
-    FINAL = auto()  # asked once: a second try could change nothing
-    AGAIN = auto()  # asked again, while there is time
-    BUSY = auto()  # another invocation is claiming: no failure, and with this guard no time to wait for it
+    FINAL = auto()  # called once, because a retry cannot change it
+    AGAIN = auto()  # retried while there is time
+    BUSY = auto()  # another invocation is claiming: no failure, and no time for a retry with this guard
 
 
-# PostgREST's codes and SQLSTATEs, with the HTTP status they come with.
+# Codes of PostgREST and SQLSTATEs, with their HTTP status.
 CODES: dict[str, tuple[int, Handling]] = {
     "42501": (403, Handling.FINAL),  # no right: a key of the wrong role
     "42703": (400, Handling.FINAL),  # no such column
@@ -68,7 +70,7 @@ CODES: dict[str, tuple[int, Handling]] = {
 
 
 def refusal(code: str) -> Script:
-    """Return the script of an error as PostgREST tells it, with a member's data in every text of it."""
+    """Return the script of an error of PostgREST with a member's data in every text."""
     status, _ = CODES[code]
     leak = f"Failing row contains ({MARK}@example.com, {ENVIRONMENT['BOOKING_WEBHOOK_SECRET']})."
     body = json.dumps({"code": code, "message": leak, "details": leak, "hint": leak}).encode()
@@ -79,17 +81,17 @@ def refusal(code: str) -> Script:
 
 @dataclass(slots=True)
 class HostileCase:
-    """One way of being hostile, to one invocation: in the answer to its claim, or to its settling of a booking."""
+    """One hostile response to one invocation, either to its claim or to the settling of its row."""
 
     name: str
     claim: Script | None = None
     settle: Script | None = None
     code: str | None = None
-    asked: list[tuple[str, Any]] = field(default_factory=list)  # functions, and what they were given
+    calls: list[tuple[str, Any]] = field(default_factory=list)  # functions and their arguments
 
-    def reply(self, function: str, given: Any) -> Script:
-        """Return how a call is answered."""
-        self.asked.append((function, given))
+    def reply(self, function: str, arguments: Any) -> Script:
+        """Return the response to a call."""
+        self.calls.append((function, arguments))
         if function == _CLAIM:
             first = self.count(_CLAIM) == 1
             return self.claim or says(ok(json.dumps(_claim(rows=first)).encode(), "Content-Type: application/json"))
@@ -103,20 +105,20 @@ class HostileCase:
         return says(ok(finished if function == _FINISH else b"true", "Content-Type: application/json"))
 
     @property
-    def was_met(self) -> bool:
-        """Say whether it has come to where it is hostile: a storm beside it may have left no time to send anything."""
+    def was_reached(self) -> bool:
+        """Return whether the hostile call was made: endless responses to others may have left no time for it."""
         return self.count(_COMPLETE if self.settle else _CLAIM) > 0
 
-    def anew(self) -> HostileCase:
-        """Return the same case, of which nothing was asked yet."""
-        return replace(self, asked=[])
+    def fresh(self) -> HostileCase:
+        """Return the same case without calls."""
+        return replace(self, calls=[])
 
     def count(self, function: str) -> int:
-        return sum(name == function for name, _ in self.asked)
+        return sum(name == function for name, _ in self.calls)
 
 
 def _claim(*, rows: bool) -> dict[str, Any]:
-    """Return a claim's answer as the real function gives it, with one row or none."""
+    """Return the response of the real function to a claim, with one row or none."""
     now = datetime.now(UTC)
     venue = {"id": str(uuid4()), "name": "Box", "provider": "webhook", "host": None, "provider_box_id": None}
     row = {
@@ -150,7 +152,7 @@ CASES = [
 
 @dataclass(slots=True)
 class HostileDatabase:
-    """Is hostile to each invocation in the way whose turn it is."""
+    """Assigns the next case to each new invocation."""
 
     waiting: deque[HostileCase] = field(default_factory=deque)
     by_instance: dict[str, HostileCase] = field(default_factory=dict)
@@ -163,7 +165,7 @@ class HostileDatabase:
 
 @asynccontextmanager
 async def served(hostile: HostileDatabase) -> AsyncIterator[str]:
-    """Answer for it on this machine, for as long as the block lasts."""
+    """Serve its responses on this machine until the end of the block."""
 
     async def script(peer: Peer) -> None:
         number = 0
@@ -180,7 +182,7 @@ async def served(hostile: HostileDatabase) -> AsyncIterator[str]:
 
 
 def _handled(case: HostileCase, status: int, log: list[dict[str, Any]]) -> Iterator[str]:
-    """Say what of an error was not handled as it must be."""
+    """Return how an error was handled wrongly."""
     handling = CODES[case.code][1] if case.code else Handling.AGAIN
     busy = handling is Handling.BUSY and case.claim is not None
     if status != (200 if busy else 500):
@@ -189,48 +191,48 @@ def _handled(case: HostileCase, status: int, log: list[dict[str, Any]]) -> Itera
         yield f"{case.name}: the code is not in the log"
     tries = case.count(_CLAIM if case.claim else _COMPLETE)
     if case.code and case.claim and (handling is Handling.AGAIN) != (tries > 1):
-        yield f"{case.name}: asked {tries} times"
-    notes = [given["p_sent"] for name, given in case.asked if name == _FINISH and case.settle]
+        yield f"{case.name}: called {tries} times"
+    notes = [given["p_sent"] for name, given in case.calls if name == _FINISH and case.settle]
     if any([note["verdict"] for note in sent] != ["unsure"] for sent in notes):
-        yield f"{case.name}: what was sent is given back"
+        yield f"{case.name}: a row that was sent is released"
 
 
-def _went_through(
-    function: Function, watch: Watch, hostile: HostileDatabase, cases: list[HostileCase]
-) -> Iterator[str]:
-    """Trigger once a case, several at a time; say what went wrong."""
+def _run_cases(function: Function, watch: Watch, hostile: HostileDatabase, cases: list[HostileCase]) -> Iterator[str]:
+    """Invoke the function once per case, several at a time; return what is wrong."""
 
     def trigger(_: HostileCase) -> tuple[str, int, float]:
         started = time.monotonic()
         answer = function.trigger()
-        watch.log.append(f"answered: {answer.text}")
+        watch.log.append(f"response: {answer.text}")
         return answer.json()["instance_id"], answer.status_code, time.monotonic() - started
 
     hostile.waiting.extend(cases)
     with ThreadPoolExecutor(_AT_ONCE) as callers:
-        answered = list(callers.map(trigger, cases))
+        responses = list(callers.map(trigger, cases))
     lines = [json.loads(line) for line in watch.log if line.startswith("{")]
-    for instance, status, took in answered:
+    for instance, status, took in responses:
         case = hostile.by_instance[instance]
-        if case.was_met:
+        if case.was_reached:
             yield from _handled(case, status, [line for line in lines if line.get("instance_id") == instance])
         if took > IN_TIME:
-            yield f"{case.name}: answered after {took:.1f} s"
+            yield f"{case.name}: response after {took:.1f} s"
 
 
-def _every_case(function: Function, watch: Watch, hostile: HostileDatabase, cases: list[HostileCase]) -> Iterator[str]:
-    """Go through the cases, and again through those that the storms of others have kept from being met."""
+def _run_all_cases(
+    function: Function, watch: Watch, hostile: HostileDatabase, cases: list[HostileCase]
+) -> Iterator[str]:
+    """Run all cases, and again those that were not reached because of endless responses to others."""
     for _ in range(_ROUNDS):
-        yield from _went_through(function, watch, hostile, cases)
-        cases = [case.anew() for case in cases if not case.was_met]
-    yield from (f"{case.name}: was never met" for case in cases)
+        yield from _run_cases(function, watch, hostile, cases)
+        cases = [case.fresh() for case in cases if not case.was_reached]
+    yield from (f"{case.name}: was never reached" for case in cases)
 
 
 def hostilities(cases: Iterable[HostileCase]) -> Iterator[Result]:
-    """Go through the cases against one real process, under watch."""
-    cases, hostile, canaries = [case.anew() for case in cases], HostileDatabase(), Canaries(ENVIRONMENT)
-    Random(6).shuffle(cases)  # noqa: S311 - so that answers without end do not all come at once ...
-    cases.sort(key=lambda case: case.code is None)  # ... and no storm is beside those whose tries are counted
+    """Run the cases against one watched process."""
+    cases, hostile, canaries = [case.fresh() for case in cases], HostileDatabase(), Canaries(ENVIRONMENT)
+    Random(6).shuffle(cases)  # noqa: S311 - spreads the endless responses
+    cases.sort(key=lambda case: case.code is None)  # endless responses would disturb the count of tries
     with watching() as watch, start_blocking_portal() as portal:
         database = portal.wrap_async_context_manager(served(hostile))
         venue = portal.wrap_async_context_manager(peers.serve(answers(_BOOKED)))
@@ -239,16 +241,16 @@ def hostilities(cases: Iterable[HostileCase]) -> Iterator[Result]:
             guard = {"EXECUTION_TIMEOUT_SECONDS": f"{GUARD}", "LEASE_SECONDS": f"{GUARD + 20}"}
             with watch.function(ENVIRONMENT | urls | guard) as function:
                 memory = Memory(function.ready().process.pid) if Memory.can_be_measured() else None
-                found = list(_every_case(function, watch, hostile, cases))
+                found = list(_run_all_cases(function, watch, hostile, cases))
                 grown = memory.grown() if memory else 0
             found += [f"memory grew by {grown / MEBIBYTE:.0f} MiB"] if grown > MEMORY else []
         others = {address for address in watch.connections() if address[1] not in set(ports(urls.values()))}
         found += [f"the function has connected to {host}:{port}" for host, port in others]
-        canaries.search("the log and the answers", watch.log)
+        canaries.search("the log and the responses", watch.log)
     shown = exceptions.of_database(case.claim for case in cases if case.claim)
     canaries.search("the database client's exceptions", shown)
     codes = sum(case.code is not None for case in cases)
-    yield Result(f"hostile answers of a database, {codes} of them error codes{Memory.note()}", len(cases), found)
+    yield Result(f"hostile responses of a database, {codes} of them error codes{Memory.note()}", len(cases), found)
     yield canaries.result()
 
 

@@ -1,4 +1,4 @@
-"""Hosts that lead astray: refused where they are read, or never called."""
+"""Checks that misleading hosts are refused or never called."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ HOSTS = [
     "127.0.0.1:9",
     "localhost",
     "[::1]",
-    "0.0.0.0",  # noqa: S104 - a host that somebody may write, not one that we bind
+    "0.0.0.0",  # noqa: S104 - a misleading value, not an address to bind
     "169.254.169.254",
     "metadata.google.internal",
     "10.0.0.1",
@@ -52,19 +52,19 @@ HOSTS = [
 
 
 def _refused(host: str) -> Iterator[str]:
-    """Complain if the settings take the host for a public endpoint."""
+    """Complain if the settings accept a host that is not public."""
     public = {"SUPABASE_URL": "https://project.supabase.co", "BOOKING_WEBHOOK_URL": f"https://{host}/book"}
     try:
         Settings.from_environment(ENVIRONMENT | public)
     except SettingsError:
         return
-    if not host.endswith((".example", ".com", ".net", ":8443")):  # a public name, which may be anybody's
-        yield f"the settings take {host!r}"
+    if not host.endswith((".example", ".com", ".net", ":8443")):  # a public name is accepted
+        yield f"the settings accept {host!r}"
 
 
-def _venues(on: HostileScenario, provider: str) -> Iterator[tuple[str, UUID]]:
-    """Add a venue for every host that the database takes, and somebody who wishes for a class there."""
-    connection = on.where.stack.connection
+def _venues(scenario: HostileScenario, provider: str) -> Iterator[tuple[str, UUID]]:
+    """Add a venue and a prebooking for every host that the database accepts."""
+    connection = scenario.harness.stack.connection
     for host in HOSTS:
         try:
             venue = add_venue(connection, host=host, provider=provider)
@@ -73,23 +73,25 @@ def _venues(on: HostileScenario, provider: str) -> Iterator[tuple[str, UUID]]:
         email = f"{MARK}@example.com"
         data = {"class_id": "1", "day": "20300111"}
         row = add_prebooking(connection, venue, user_email=email, booking_data=data)
-        on.venue.replies[row] = BOOKED["foreign cookies"]
+        scenario.venue.replies[row] = BOOKED["foreign cookies"]
         if provider == "aimharder":
-            sealed = on.seal.seal({"token": MARK, "cookies": {}, "fingerprint": "f"}, venue_id=venue, member=email)
-            add_session(connection, venue, email, sealed=sealed, refreshed_at=on.where.stack.twin.now())
+            sealed = scenario.seal.seal(
+                {"token": MARK, "cookies": {}, "fingerprint": "f"}, venue_id=venue, member=email
+            )
+            add_session(connection, venue, email, sealed=sealed, refreshed_at=scenario.harness.stack.twin.now())
         yield host, row
 
 
-def _ends(provider: str, end: tuple[str, str | None]) -> Iterator[str]:
-    """Let everybody be booked, and complain if a row ends otherwise, or anybody else was called or looked up."""
-    with run(AIMHARDER_TWIN_URL="") as on:
-        rows = list(_venues(on, provider))
-        yield from on.answered(provider)
+def _unexpected_results(provider: str, expected: tuple[str, str | None]) -> Iterator[str]:
+    """Run the function; complain if a row has another result, or another host was called or looked up."""
+    with run(AIMHARDER_TWIN_URL="") as scenario:
+        rows = list(_venues(scenario, provider))
+        yield from scenario.invoke(provider)
         for host, row_id in rows:
-            row = prebooking(on.where.stack.connection, row_id)
-            if (row["status"], row["outcome"]) != end:
+            row = prebooking(scenario.harness.stack.connection, row_id)
+            if (row["status"], row["outcome"]) != expected:
                 yield f"{provider} at {host!r}: {row['status']} {row['outcome']}"
-        yield from on.where.foreign_connections()
+        yield from scenario.harness.foreign_connections()
 
 
 def _run(_: Share) -> Iterator[Result]:
@@ -98,10 +100,10 @@ def _run(_: Share) -> Iterator[Result]:
         len(HOSTS),
         [wrong for host in HOSTS for wrong in _refused(host)],
     )
-    found = list(_ends("webhook", ("completed", "booked")))
+    found = list(_unexpected_results("webhook", ("completed", "booked")))
     yield Result("hosts of venues behind the endpoint, never called", len(HOSTS), found)
-    # The operator has mistyped a host: that is no fault of the member's, whose row waits for the right one.
-    found = list(_ends("aimharder", ("pending", None)))
+    # A mistyped host of a box is the operator's fault, so the rows stay pending until it is corrected.
+    found = list(_unexpected_results("aimharder", ("pending", None)))
     yield Result("hosts of boxes, never called or looked up", len(HOSTS), found)
 
 

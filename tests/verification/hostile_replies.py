@@ -1,4 +1,4 @@
-"""What a hostile server may answer, as scripts: broken, endless, slow, too much, misleading."""
+"""Responses of a hostile server, as scripts: broken, endless, slow, too large or misleading."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def after_a_request(text: bytes, then: Callable[[Peer], None] = Peer.close) -> S
     return script
 
 
-# Not to be read as an answer.
+# No valid response.
 
 BROKEN = {
     "no answer": b"",
@@ -49,7 +49,7 @@ BROKEN = {
 }
 
 
-# Never comes to an end.
+# Never ends.
 
 
 async def dripping_headers(peer: Peer) -> None:
@@ -89,7 +89,7 @@ async def stalls_in_the_body(peer: Peer) -> None:
 SLOW = [dripping_headers, dripping_body, dripping_chunks, storm_of_continues, storm_of_hints, stalls_in_the_body]
 
 
-# Too much.
+# Too large.
 
 
 async def endless_body(peer: Peer) -> None:
@@ -132,11 +132,11 @@ async def bomb_in_capitals(peer: Peer) -> None:
 TOO_MUCH = [endless_body, endless_body_without_a_length, endless_header, endless_headers, bomb, bomb_in_capitals]
 
 
-# Reads like an answer, and is none: a status of success with a body that says nothing clear.
+# A valid response, mostly with a status of success, whose body is no clear result.
 
 
 def ok(body: bytes, *headers: str, status: str = "200 OK") -> bytes:
-    """Return an answer that is well formed."""
+    """Return a well-formed response."""
     lines = [f"HTTP/1.1 {status}", *headers, f"Content-Length: {len(body)}", "", ""]
     return "\r\n".join(lines).encode() + body
 
@@ -151,7 +151,7 @@ UNCLEAR = {
     "null": ok(b"null"),
     "a state that is a number": ok(b'{"state": 1}'),
     "a state that is a list": ok(b'{"state": ["booked"]}'),
-    "a state nobody knows": ok(b'{"state": "canary"}'),
+    "an unknown state": ok(b'{"state": "canary"}'),
     "a state in capitals": ok(b'{"state": "BOOKED"}'),
     "half of an object": ok(b'{"state": "booked"'),
     "two objects": ok(b'{"state": "booked"} {"state": "booked"}'),
@@ -169,7 +169,7 @@ UNCLEAR = {
     "accepted, for later": ok(b'{"state": "booked"}', status="202 Accepted"),
 }
 
-# A clear answer, and something with it that must lead nowhere.
+# A clear result, with something besides that must have no effect.
 
 _BOOKED = json.dumps({"state": "booked"}).encode()
 
@@ -186,7 +186,7 @@ CLEAR = {
         "Refresh: 0; url=http://127.0.0.1:9/",
         "Link: <//127.0.0.1:9/>; rel=preload",
     ),
-    "bytes after the answer": ok(_BOOKED) + ok(b'{"state": "canary"}', status="409 Conflict"),
+    "bytes after the response": ok(_BOOKED) + ok(b'{"state": "canary"}', status="409 Conflict"),
     "a number that is none": ok(b'{"state": "booked", "booking_id": "<script>canary</script>"}'),
     "a number in invalid UTF-8": ok(b'{"state": "booked", "booking_id": "\xff\xfe\xc0\x80"}'),
     "a number that is a list": ok(b'{"state": "booked", "booking_id": ["canary"]}'),
@@ -214,7 +214,7 @@ _CLEAR_AT_AIMHARDER = {
 
 
 def says(text: bytes) -> Script:
-    """Return the script that says this once, and leaves the connection open."""
+    """Return a script that sends this once and leaves the connection open."""
 
     async def script(peer: Peer) -> None:
         await peer.say(text)

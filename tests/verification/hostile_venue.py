@@ -1,4 +1,4 @@
-"""A hostile venue: every answer of it at once, and every host that leads astray, to one real process under watch."""
+"""Checks one watched process against all responses of a hostile venue at once."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ from tests.support.calls import prebooking
 from tests.support.factories import add_prebooking, add_session, add_venue
 from tests.support.peers import Peer, Script, Server
 from tests.verification.canaries import MARK
-from tests.verification.harness import GUARD, PATIENCE, Harness, harness, ports
+from tests.verification.harness import GUARD, PATIENCE, Harness, new_harness, ports
 from tests.verification.hostile_replies import AT_AIMHARDER, BOOKED, CLEAR_AT_AIMHARDER, MEBIBYTE, UNSURE, ok, says
 from tests.verification.part import Part, Result, Share
 from tests.verification.watch import Memory
 
-_VENUES = 8  # side by side, so that a storm of one answer keeps few others waiting
+_VENUES = 8  # venues, so that an endless response delays few other rows
 MEMORY = 32 * MEBIBYTE
-IN_TIME = GUARD + 3.0  # seconds: the guard, a second for the last writes, and two for a machine full of storms
+IN_TIME = GUARD + 3.0  # seconds: the guard, a second for the last writes, and two because the machine is busy
 
 
 @dataclass(slots=True)
 class HostileVenue:
-    """Says to each call about a prebooking what is laid down for it, and notes who called."""
+    """Responds to each call about a prebooking as planned, and records the calls."""
 
     server: Server
     replies: dict[UUID, Script]
 
     @staticmethod
     def key(row: UUID) -> str:
-        """Return the cookie of a row's member, by which a box that is not told of rows knows who calls."""
+        """Return the cookie of a row's member, because calls to a box contain no prebooking id."""
         return f"{MARK}-{row.hex}"
 
     def is_about(self, row: UUID, request: bytes) -> bool:
@@ -53,7 +53,7 @@ class HostileVenue:
 
 @asynccontextmanager
 async def hostile_venue() -> AsyncIterator[HostileVenue]:
-    """Run one, for as long as the block lasts."""
+    """Run a hostile venue until the end of the block."""
     venue = HostileVenue(Server(), {})
 
     async def script(peer: Peer) -> None:
@@ -62,8 +62,8 @@ async def hostile_venue() -> AsyncIterator[HostileVenue]:
             number += 1
             await peer.request(number)
             request = peers.requests(bytes(peer.received))[number - 1]
-            told = (reply for row, reply in venue.replies.items() if venue.is_about(row, request))
-            await next(told, says(ok(b"")))(peer)  # whoever asks for nobody warms a connection
+            planned = (reply for row, reply in venue.replies.items() if venue.is_about(row, request))
+            await next(planned, says(ok(b"")))(peer)
 
     async with peers.serve(script) as server:
         venue.server = server
@@ -72,9 +72,9 @@ async def hostile_venue() -> AsyncIterator[HostileVenue]:
 
 @dataclass(slots=True)
 class HostileScenario:
-    """One row for every reply of the hostile venue, and what becomes of them."""
+    """A harness with a hostile venue, and one row per response of it."""
 
-    where: Harness
+    harness: Harness
     function: Function
     venue: HostileVenue
     boxes: list[UUID]
@@ -82,11 +82,11 @@ class HostileScenario:
     rows: dict[str, UUID] = field(default_factory=dict)
 
     def add_prebooking(self, name: str, script: Script, *, aimharder: bool = False) -> None:
-        """Let a member wish for a class whose venue says this to every call; what it says has the given name."""
-        connection, row, number = self.where.stack.connection, uuid4(), len(self.rows) % _VENUES
+        """Add a prebooking whose calls all get this response; ``name`` is the name of the response."""
+        connection, row, number = self.harness.stack.connection, uuid4(), len(self.rows) % _VENUES
         self.rows[name] = row
         email = f"{MARK}-{row}@example.com"
-        venue = self.boxes[number] if aimharder else self.where.places[-1 - number].venue
+        venue = self.boxes[number] if aimharder else self.harness.venues[-1 - number].id
         if aimharder:
             session = Session(f"{MARK}-token", {"amhrdrauth": self.venue.key(row)}, "f" * 50)
             sealed = self.seal.seal(session.as_json(), venue_id=venue, member=email)
@@ -95,33 +95,33 @@ class HostileScenario:
         prebooking = {"class_id": f"{len(self.rows)}", "day": "20300111"}
         add_prebooking(connection, venue, id=row, user_email=email, booking_data=prebooking)
 
-    def answered(self, trigger: str) -> Iterator[str]:
-        """Trigger once; complain if the answer is late, a failure, or has cost too much memory."""
+    def invoke(self, name: str) -> Iterator[str]:
+        """Invoke the function; complain if its response is late or an error, or if it took too much memory."""
         memory = Memory(self.function.process.pid) if Memory.can_be_measured() else None
         started = time.monotonic()
-        answer = self.where.trigger(self.function).result(PATIENCE)
+        answer = self.harness.trigger(self.function).result(PATIENCE)
         took, grown = time.monotonic() - started, memory.grown() if memory else 0
         if took > IN_TIME or answer.status_code != 200:
-            yield f"{trigger}: HTTP {answer.status_code} after {took:.1f} s"
+            yield f"{name}: HTTP {answer.status_code} after {took:.1f} s"
         if grown > MEMORY:
-            yield f"{trigger}: memory grew by {grown / MEBIBYTE:.0f} MiB"
+            yield f"{name}: memory grew by {grown / MEBIBYTE:.0f} MiB"
 
-    def all_called(self) -> Iterator[str]:
-        """Trigger until every row was sent: a storm of one answer may keep others waiting until the next run."""
+    def call_all(self) -> Iterator[str]:
+        """Invoke until every row was sent, because an endless response can delay other rows to the next run."""
         for number in range(3):
             if any(not self.venue.calls(row) for row in self.rows.values()):
-                yield from self.answered(f"the calls, run {number + 1}")
+                yield from self.invoke(f"the calls, run {number + 1}")
 
-    def settled_or_in_doubt(self) -> Iterator[str]:
-        """Complain of a row that was sent more than once, or is more certain than its answer."""
+    def check_certainty(self) -> Iterator[str]:
+        """Complain if a row was sent more than once, or has another result than its response allows."""
         for name, row_id in self.rows.items():
             row, sent = self.row(name), self.venue.calls(row_id)
             end = (row["status"], row["outcome"], sent)
             if end != (("completed", "booked", 1) if name in _CLEAR else ("pending", None, 1)):
                 yield f"{name}: {row['status']} {row['outcome']}, sent {sent} times"
 
-    def all_have_a_reason(self) -> Iterator[str]:
-        """Complain of a row without an end, or without a reason that a member can read."""
+    def check_reasons(self) -> Iterator[str]:
+        """Complain if a row is not terminal, or has no error message for its member."""
         for name in self.rows:
             row = self.row(name)
             reason = row["status"] == "completed" or (row["outcome"] == "unknown" and row["error_message"])
@@ -129,7 +129,7 @@ class HostileScenario:
                 yield f"{name}: {row['status']} {row['outcome']} {row['error_message']}"
 
     def foreign_cookies(self) -> Iterator[str]:
-        """Complain if anybody's call brought a cookie that the venue has set."""
+        """Complain if a call contained a cookie that the venue has set."""
         lines = (
             line for request in self.venue.server.requests() for line in request.split(b"\r\n\r\n")[0].split(b"\r\n")
         )
@@ -138,42 +138,42 @@ class HostileScenario:
         )
 
     def row(self, name: str) -> dict[str, Any]:
-        return prebooking(self.where.stack.connection, self.rows[name])
+        return prebooking(self.harness.stack.connection, self.rows[name])
 
     def end_leases(self) -> None:
-        """Let the leases be over; production waits 30 s."""
+        """End all leases, which last 30 s in production."""
         self._change("claimed_until = clock_timestamp(), turn_until = clock_timestamp()", "claimed_by is not null")
 
     def begin_classes(self) -> None:
-        """Let time pass. The trigger that refuses another expiry of a row in doubt is no obstacle to that."""
-        with self.where.stack.connection.transaction():
-            self.where.stack.connection.execute("set local session_replication_role = replica")
+        """Let all rows expire, without the trigger that protects the expiry of a row in doubt."""
+        with self.harness.stack.connection.transaction():
+            self.harness.stack.connection.execute("set local session_replication_role = replica")
             self._change("expires_at = clock_timestamp()", "true")
 
     def _change(self, what: str, where: str) -> None:
-        statement = f"update prebookings set {what} where status = 'pending' and {where}"  # noqa: S608 - our own words
-        self.where.stack.connection.execute(statement.encode())
+        statement = f"update prebookings set {what} where status = 'pending' and {where}"  # noqa: S608 - our own text
+        self.harness.stack.connection.execute(statement.encode())
 
 
 @contextmanager
 def run(**environment: str) -> Iterator[HostileScenario]:
-    """Set the stage for a hostile venue, which stands for the endpoint and for AimHarder."""
-    with harness(_VENUES) as where, start_blocking_portal() as portal:
+    """Start a harness in which a hostile venue replaces the webhook and AimHarder."""
+    with new_harness(_VENUES) as harness, start_blocking_portal() as portal:
         venue = portal.wrap_async_context_manager(hostile_venue())
         boxes = [
-            add_venue(where.stack.connection, provider="aimharder", host=f"b{n}.aimharder.es") for n in range(_VENUES)
+            add_venue(harness.stack.connection, provider="aimharder", host=f"b{n}.aimharder.es") for n in range(_VENUES)
         ]
-        seal = Seal.of(Settings.from_environment(where.stack.environment))
+        seal = Seal.of(Settings.from_environment(harness.stack.environment))
         with venue as hostile:
             urls = {"BOOKING_WEBHOOK_URL": f"{hostile.server.url}/book", "AIMHARDER_TWIN_URL": hostile.server.url}
-            where.allowed |= set(ports(urls.values()))
-            with where.function(**(urls | environment)) as function:
-                yield HostileScenario(where, function.ready(), hostile, boxes, seal)
+            harness.allowed |= set(ports(urls.values()))
+            with harness.function(**(urls | environment)) as function:
+                yield HostileScenario(harness, function.ready(), hostile, boxes, seal)
 
 
 @dataclass(frozen=True, slots=True)
 class HostileBooking:
-    """A row whose venue says the same, by whatever script, to every call."""
+    """A row whose calls all get the same response."""
 
     name: str
     script: Script
@@ -186,20 +186,20 @@ _CLEAR = {*BOOKED, *(f"a box: {name}" for name in CLEAR_AT_AIMHARDER)}
 
 
 def replies(of: str, prebookings: list[HostileBooking]) -> Iterator[Result]:
-    """Get all of these answers at once; ask, and get them again; and come to an end when the classes begin."""
-    with run() as on:
+    """Get all of these responses in a run, again when the bookings are confirmed, and again at the expiry."""
+    with run() as scenario:
         for prebooking in prebookings:
-            on.add_prebooking(prebooking.name, prebooking.script, aimharder=prebooking.aimharder)
-        found = [*on.all_called(), *on.settled_or_in_doubt()]
-        on.end_leases()
-        found += [*on.answered("the questions"), *on.settled_or_in_doubt()]
-        on.end_leases()
-        on.begin_classes()
-        found += [*on.answered("the end"), *on.all_have_a_reason()]
-        found += [*on.foreign_cookies(), *on.where.foreign_connections()]
-        on.where.search_for_canaries()
-    yield Result(f"hostile answers of {of} (time, memory, hosts, reasons){Memory.note()}", len(prebookings), found)
-    yield on.where.canaries.result()
+            scenario.add_prebooking(prebooking.name, prebooking.script, aimharder=prebooking.aimharder)
+        found = [*scenario.call_all(), *scenario.check_certainty()]
+        scenario.end_leases()
+        found += [*scenario.invoke("the confirmations"), *scenario.check_certainty()]
+        scenario.end_leases()
+        scenario.begin_classes()
+        found += [*scenario.invoke("the expiry"), *scenario.check_reasons()]
+        found += [*scenario.foreign_cookies(), *scenario.harness.foreign_connections()]
+        scenario.harness.search_for_canaries()
+    yield Result(f"hostile responses of {of} (time, memory, hosts, reasons){Memory.note()}", len(prebookings), found)
+    yield scenario.harness.canaries.result()
 
 
 def _run(share: Share) -> Iterator[Result]:

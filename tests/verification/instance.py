@@ -1,7 +1,7 @@
-"""Instances of the function that stop where they stand: on one virtual loop, each with clocks and a fate of its own.
+"""Instances of the function on one virtual loop, each with its own clocks, that can be frozen and killed at any step.
 
-Whatever an instance does runs in a context that names it, tasks and timers included. While it is halted nothing of it
-runs: no callback, no ``finally``. A frozen one goes on later, a killed one never does.
+All tasks and timers of an instance run in a context that names it. While the instance is halted, none of its callbacks
+and no ``finally`` run. A frozen instance resumes later, a killed one never does.
 """
 
 from __future__ import annotations
@@ -23,71 +23,71 @@ _CURRENT: ContextVar[Instance | None] = ContextVar("instance", default=None)
 
 
 class Instance(VirtualClock):
-    """One instance, and its clocks: the wall clock may be wrong, and either may stand still while it is frozen."""
+    """One instance and its clocks: the wall clock may be wrong, and a freeze may stop one of the clocks."""
 
     def __init__(self, name: str = "", *, skew: float = 0.0) -> None:
         super().__init__(wall_skew=timedelta(seconds=skew))
         self.name = name
         self.halted = self.killed = False
         self.behind = 0.0  # seconds that its monotonic clock has lost
-        self.waiting = list[asyncio.Handle]()  # what would have run while it was halted
+        self.waiting = list[asyncio.Handle]()  # callbacks that became due while it was halted
 
     def now(self) -> datetime:
         return self.epoch + timedelta(seconds=_loop().true_time()) + self.wall_skew
 
     def start(self, coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        """Run something as this instance."""
+        """Run a coroutine as this instance."""
         context = Context()
         context.run(_CURRENT.set, self)
         return _loop().create_task(coroutine, name=self.name, context=context)
 
     def kill(self) -> None:
-        """Let nothing of it run any more."""
+        """Stop the instance for good."""
         self.halted = self.killed = True
 
     def halt(self, seconds: float, *, wall_stopped: bool = False, monotonic_stopped: bool = False) -> None:
-        """Let nothing of it run for so long; a clock may stand still with it."""
+        """Freeze the instance for this many seconds, and one of its clocks with it."""
         if self.halted:
             return
         self.halted = True
 
-        def thaw() -> None:
+        def resume() -> None:
             self.wall_skew -= timedelta(seconds=seconds * wall_stopped)
             self.behind += seconds * monotonic_stopped
             if not self.killed:
                 self.resume()
 
-        _loop().call_at(_loop().true_time() + seconds, thaw, context=Context())
+        _loop().call_at(_loop().true_time() + seconds, resume, context=Context())
 
     def resume(self) -> None:
-        """Run what has waited, in its order."""
+        """Run the waiting callbacks in order."""
         self.halted = False
         waiting, self.waiting = self.waiting, []
         _loop()._ready.extend(waiting)
 
 
 def current() -> Instance:
-    """Return the instance whose code this is."""
+    """Return the instance that runs this code."""
     instance = _CURRENT.get()
-    assert instance is not None, "this is no instance's code"
+    assert instance is not None, "no instance runs this code"
     return instance
 
 
 def in_simulation(coroutine: Coroutine[Any, Any, T], *, name: str | None = None) -> asyncio.Task[T]:
-    """Run something that no instance's end stops: what has left an instance, or never was in one."""
+    """Run a coroutine of the simulation, which goes on if the instance that started it is halted."""
     return asyncio.get_running_loop().create_task(coroutine, name=name, context=Context())
 
 
-MOST_CALLBACKS = 200_000  # at one instant; a world of hundreds of rows needs a few thousand
-_INSTANT = 0.001  # seconds that are one instant: a timer that is set again and again may let a rounding error pass
+MOST_CALLBACKS = 200_000  # at one instant; a simulation of hundreds of rows needs a few thousand
+_INSTANT = 0.001  # seconds that count as one instant: a timer that is set again may advance by a rounding error
 
 
 class LivelockError(RuntimeError):
-    """Callbacks follow each other without end, and no time passes."""
+    """Callbacks run without end while no time passes."""
 
 
 class InstanceLoop(VirtualTimeLoop):
-    """The virtual loop on which instances live. Its ``time`` is the caller's monotonic clock."""
+    """The virtual loop on which instances run. Its ``time`` is the calling instance's monotonic clock."""
 
     _ready: Any
     _callbacks, _counted_from = 0, 0.0
@@ -105,7 +105,7 @@ class InstanceLoop(VirtualTimeLoop):
         super()._set(instant)
 
     def true_time(self) -> float:
-        """Return the seconds that have passed in the world."""
+        """Return the seconds of simulation time that have passed."""
         return self._now
 
     def time(self) -> float:
@@ -120,7 +120,7 @@ class InstanceLoop(VirtualTimeLoop):
         return timer
 
     def set_timer(self, timer: _InstanceTimer) -> None:
-        """Put the timer among those that are to come."""
+        """Schedule the timer."""
         timer._scheduled = True
         heapq.heappush(self._scheduled, timer)
 
@@ -143,7 +143,7 @@ class _InstanceHandle(asyncio.Handle):
 
 
 class _InstanceTimer(_Timer):
-    """A timer by its instance's monotonic clock: what that clock loses puts it off."""
+    """A timer on its instance's monotonic clock, delayed by the seconds that the clock loses."""
 
     _context: Context
     _when: float
@@ -157,7 +157,7 @@ class _InstanceTimer(_Timer):
         if self._instance is None:
             return self._due
         instant = self._due + self._instance.behind
-        while instant - self._instance.behind < self._due:  # rounded: its clock would say that it is not time yet
+        while instant - self._instance.behind < self._due:  # rounding error: the timer would run too early on its clock
             instant = math.nextafter(instant, math.inf)
         return instant
 
@@ -180,6 +180,6 @@ def _loop() -> InstanceLoop:
 
 
 def run_instances(scenario: Coroutine[Any, Any, T]) -> T:
-    """Play a story; whatever is left at its end, of killed instances too, is cancelled."""
+    """Run a scenario, and cancel all tasks that are left at its end, those of killed instances too."""
     with asyncio.Runner(loop_factory=InstanceLoop) as runner:
         return runner.run(scenario)

@@ -1,4 +1,4 @@
-"""What members and their app do to prebookings from outside: they cancel, book by hand and edit."""
+"""Changes of prebookings that do not come from the function: members and their app cancel, book and edit."""
 
 from __future__ import annotations
 
@@ -30,21 +30,21 @@ where id = %s and status = 'pending' returning id
 
 
 def cancel(sim: Simulation, row: UUID, *, directly: bool = False) -> None:
-    """Let a member cancel, through the function or by writing to the table."""
+    """Cancel a prebooking with the database function, or by writing to the table."""
     sim.set_database_clock()
     query, arguments = (_CANCEL, [row]) if directly else (_ASK_TO_CANCEL, [row, sim.prebookings[row].member])
     try:
         with sim.connection.transaction():
             (answer,) = sim.connection.execute(query, arguments).fetchone() or ("settled",)
-    except psycopg.Error as exc:  # a trigger has refused it
+    except psycopg.Error as exc:  # refused by a trigger
         answer = exc.sqlstate
-    sim.note(f"{str(row)[:8]} is to be cancelled: {answer}")
+    sim.note(f"{str(row)[:8]} cancel: {answer}")
     if answer == "cancelled":
         sim.cancelled.setdefault(row, sim.now())
 
 
 def book_by_hand(sim: Simulation, row: UUID) -> None:
-    """Let a member book in the venue's own app, if there is a place."""
+    """Book the member of a row directly at the venue, if there is a place."""
     prebooking = sim.prebookings[row]
     if sim.twin.next_place(prebooking.class_id) is State.BOOKED:
         about = (prebooking.member, prebooking.class_id, sim.system.address(prebooking.venue))
@@ -54,24 +54,24 @@ def book_by_hand(sim: Simulation, row: UUID) -> None:
 
 
 def move_opening(sim: Simulation, row: UUID, seconds: float) -> None:
-    """Let somebody write a later opening into a row that was not called yet, if the database takes it."""
+    """Write a later opening into a row that was not called yet, if the database accepts it."""
     sim.set_database_clock()
     try:
         with sim.connection.transaction():
             moved = sim.connection.execute(_MOVE, [timedelta(seconds=seconds), row]).fetchone()
     except psycopg.Error as exc:
-        sim.note(f"{str(row)[:8]} does not get another opening: {exc.sqlstate}")
+        sim.note(f"{str(row)[:8]} other opening refused: {exc.sqlstate}")
         return
     if moved:
-        sim.keep_wish(replace(sim.prebookings[row], available_at=moved[0], made=sim.now()))
+        sim.record_version(replace(sim.prebookings[row], available_at=moved[0], made=sim.now()))
         sim.moved.add(row)
         sim.note(f"{str(row)[:8]} opens {seconds:.0f} s later")
 
 
 def edit(sim: Simulation, row: UUID, *, new_class: bool, new_member: bool) -> None:
-    """Let an app write another class or another member into a pending row, if the database takes it."""
+    """Write another class or another member into a pending row, if the database accepts it."""
     old = sim.prebookings[row]
-    if (old.member, old.class_id) in sim.booked_by_hand:  # at some venues its place stands in the new one's way
+    if (old.member, old.class_id) in sim.booked_by_hand:  # at some venues its place prevents the new booking
         return
     sim.set_database_clock()
     data: dict[str, Any] = {"class_id": old.class_id}
@@ -86,9 +86,9 @@ def edit(sim: Simulation, row: UUID, *, new_class: bool, new_member: bool) -> No
             taken = sim.connection.execute(_EDIT, [new.member, Jsonb(data), row]).fetchone()
     except psycopg.Error as exc:
         sim.edits[False] += exc.sqlstate == "PT409"
-        sim.note(f"{str(row)[:8]} does not become another prebooking: {exc.sqlstate}")
+        sim.note(f"{str(row)[:8]} edit refused: {exc.sqlstate}")
         return
     if taken:
-        sim.keep_wish(new)
+        sim.record_version(new)
         sim.edits[True] += 1
-        sim.note(f"{str(row)[:8]} is {new.class_id} for {new.member} from now on")
+        sim.note(f"{str(row)[:8]} is {new.class_id} for {new.member} now")

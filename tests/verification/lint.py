@@ -1,4 +1,4 @@
-"""What the lint of the database finds, that each of its checks can find something, and what strangers can touch."""
+"""Lints the database: its checks, a planted fault per check, and what unprivileged roles may do."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.database import Connection, Database
 from tests.verification.linter import CHECKS, LintCheck
 from tests.verification.part import Part, Result, Share
 
-STRANGERS = ["anon", "authenticated"]
+UNPRIVILEGED = ["anon", "authenticated"]
 
 _TABLES = """
 select oid::regclass::text from pg_class
@@ -27,12 +27,12 @@ select format(case prokind when 'p' then 'call %s(%s)' else 'select %s(%s)' end,
        proname::text, coalesce(proargnames, '{}')
 from pg_proc where pronamespace = 'public'::regnamespace order by 1
 """
-_WAYS = ["select * from {}", "insert into {} default values", "delete from {}", "truncate {}", "lock table {}"]
+_STATEMENTS = ["select * from {}", "insert into {} default values", "delete from {}", "truncate {}", "lock table {}"]
 
 
 @contextmanager
 def migrated_database() -> Iterator[Database]:
-    """Give a database with the migrations in it, on a server of its own."""
+    """Create a database with all migrations, on its own server."""
     with LocalPostgres() as server:
         apply_migrations(server.create_database("linted"))
         with closing(Database(server, "linted")) as database:
@@ -40,7 +40,7 @@ def migrated_database() -> Iterator[Database]:
 
 
 def findings(connection: Connection, check: LintCheck) -> list[str]:
-    """Return what the check finds, a line each."""
+    """Return what the check finds, one line per finding."""
     rows = connection.execute(check.query).fetchall()
     if check.within:
         rows = [(f"{name}: {finding}",) for name, text in rows for finding in check.within(text)]
@@ -48,7 +48,7 @@ def findings(connection: Connection, check: LintCheck) -> list[str]:
 
 
 def finds_its_fault(database: Database, check: LintCheck) -> bool:
-    """Return whether the check finds the fault that is planted for it; leave nothing behind."""
+    """Return whether the check finds the fault that is planted for it, and roll back the fault."""
     connection = database.superuser()  # some faults are changes of the catalog itself
     with connection.transaction(force_rollback=True):
         before = findings(connection, check)
@@ -56,32 +56,32 @@ def finds_its_fault(database: Database, check: LintCheck) -> bool:
         return len(findings(connection, check)) > len(before)
 
 
-def attempts(database: Database) -> list[str]:
-    """Return every statement by which a stranger could touch a table or call a function."""
+def statements(database: Database) -> list[str]:
+    """Return every statement with which a role could use a table or call a function."""
     tables = [table for (table,) in database.connection.execute(_TABLES).fetchall()]
     calls = [call for call, *_ in database.connection.execute(_FUNCTIONS).fetchall()]
-    return [way.format(table) for table in tables for way in _WAYS] + calls
+    return [statement.format(table) for table in tables for statement in _STATEMENTS] + calls
 
 
-def got_through(database: Database, role: str, statements: Iterable[str]) -> list[str]:
-    """Return what the role was not refused for want of a privilege."""
-    connection, through = database.connect(role), list[str]()
-    for statement in statements:
+def allowed_statements(database: Database, role: str, tried: Iterable[str]) -> list[str]:
+    """Return the statements that were not refused because the role has no privilege."""
+    connection, allowed = database.connect(role), list[str]()
+    for statement in tried:
         try:
             with connection.transaction(force_rollback=True):
                 connection.execute(statement.encode())
         except psycopg.errors.InsufficientPrivilege:
             continue
         except psycopg.Error as exc:
-            through.append(f"{role}, {statement}: refused only with {exc.sqlstate}")
+            allowed.append(f"{role}, {statement}: refused only with {exc.sqlstate}")
         else:
-            through.append(f"{role}, {statement}")
-    return through
+            allowed.append(f"{role}, {statement}")
+    return allowed
 
 
-def got_through_over_http(database: Database) -> tuple[int, list[str]]:
-    """Call every function with keys for browsers and with none; return how many calls, and which were not refused."""
-    keys, through, calls = Keys(), list[str](), 0
+def allowed_calls(database: Database) -> tuple[int, list[str]]:
+    """Call every function with public keys and with none; return the number of calls, and those not refused."""
+    keys, allowed, calls = Keys(), list[str](), 0
     tokens = {"publishable": keys.publishable, "anon": keys.sign(role="anon"), "none": "", "user": _user(keys)}
     connection = psycopg.connect(database.dsn_of("authenticator"), autocommit=True)
     with closing(connection):
@@ -90,26 +90,26 @@ def got_through_over_http(database: Database) -> tuple[int, list[str]]:
             for kind, token in tokens.items():
                 calls += 1
                 answer = rest.call(connection, keys=keys, function=name, headers={"apikey": token}, body=body)
-                if answer.status not in (401, 403, 404):  # 404: a trigger's function is not served at all
-                    through.append(f"{name} with the key {kind}: HTTP {answer.status}")
-    return calls, through
+                if answer.status not in (401, 403, 404):  # 404: a trigger function is not served
+                    allowed.append(f"{name} with the key {kind}: HTTP {answer.status}")
+    return calls, allowed
 
 
 def _user(keys: Keys) -> str:
-    return keys.sign(role="authenticated", sub="somebody")
+    return keys.sign(role="authenticated", sub="a-user")
 
 
 def _run(share: Share) -> Iterator[Result]:
     with migrated_database() as database:
         connection = database.connection
         found = [finding for check in CHECKS for finding in findings(connection, check)]
-        yield Result("checks of Supabase's linter, and ours", len(CHECKS), found)
-        blind = [check.name for check in CHECKS if not finds_its_fault(database, check)]
-        yield Result("faults planted in the schema, and found", len(CHECKS), blind)
-        ways = attempts(database)
-        through = [one for role in STRANGERS for one in got_through(database, role, ways)]
-        yield Result("statements as anon and authenticated", len(ways) * len(STRANGERS), through)
-        yield Result("calls with keys for browsers", *got_through_over_http(database))
+        yield Result("checks of Supabase's linter and of ours", len(CHECKS), found)
+        missed = [check.name for check in CHECKS if not finds_its_fault(database, check)]
+        yield Result("faults planted in the schema, and found", len(CHECKS), missed)
+        every_statement = statements(database)
+        allowed = [one for role in UNPRIVILEGED for one in allowed_statements(database, role, every_statement)]
+        yield Result("statements as anon and authenticated", len(every_statement) * len(UNPRIVILEGED), allowed)
+        yield Result("calls with public keys", *allowed_calls(database))
 
 
 PART = Part("the database lint", _run)

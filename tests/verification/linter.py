@@ -1,7 +1,7 @@
-"""The database lint: what Supabase's linter looks for, as catalog queries of our own, each with a fault it must find.
+"""The checks of Supabase's linter as catalog queries, each with a fault that it must find.
 
-Left out are the checks that need a server's statistics or its history (unused indexes, bloat, outdated extensions) and
-those about parts of Supabase that are not used here (storage, queues, sign-in settings). The numbers are Supabase's.
+The numbers are Supabase's. Left out are checks that need statistics (unused indexes, bloat, outdated extensions) and
+checks of parts of Supabase that are not used (storage, queues, sign-in settings).
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from tests.verification.safeupdate import unguarded
 
 @dataclass(frozen=True, slots=True)
 class LintCheck:
-    """A question to the catalog, whose rows are findings; and a change of the schema after which there is one.
+    """A query whose rows are findings, and a change of the schema after which there is one.
 
-    With ``within``, a row is a name and a text, and what that function returns of the text are the findings.
+    With ``within``, each row is a name and a text, and the findings are what that function returns for the text.
     """
 
     name: str
@@ -51,11 +51,11 @@ CHECKS = [
         where v.relnamespace = 'public'::regnamespace and v.relkind in ('v', 'm')
           and (has_table_privilege('anon', v.oid, 'select') or has_table_privilege('authenticated', v.oid, 'select'))
         """,
-        f"{_AUTH} create view public.planted as select email from auth.users;"  # noqa: S608 - nobody's input
+        f"{_AUTH} create view public.planted as select email from auth.users;"  # noqa: S608 - no input
         "grant select on public.planted to anon",
     ),
     LintCheck(
-        "0003 policies that ask who it is for every row",
+        "0003 policies that ask for the user in every row",
         r"""
         select tablename || '.' || policyname from pg_policies, concat_ws(' ', qual, with_check) as _(text)
         where schemaname = 'public' and text ~* '(auth\.\w+|current_setting)\('
@@ -73,7 +73,7 @@ CHECKS = [
         "create table public.planted (id int)",
     ),
     LintCheck(
-        "0006 several policies for the same thing",
+        "0006 several policies for the same command",
         """
         select tablename || ' ' || cmd from pg_policies where schemaname = 'public' and permissive = 'PERMISSIVE'
         group by tablename, roles, cmd having count(*) > 1
@@ -84,7 +84,7 @@ CHECKS = [
         """,
     ),
     LintCheck(
-        "0007 policies that do not hold",
+        "0007 policies on tables without row security",
         """
         select distinct c.oid::regclass::text from pg_policy p join pg_class c on c.oid = p.polrelid
         where c.relnamespace = 'public'::regnamespace and not c.relrowsecurity
@@ -111,7 +111,7 @@ CHECKS = [
         "create index planted on public.prebooking_runs (opened_at)",
     ),
     LintCheck(
-        "0010 views with their owner's rights",
+        "0010 views with the rights of their owner",
         """
         select oid::regclass::text from pg_class where relkind = 'v' and relnamespace = 'public'::regnamespace
           and not coalesce(reloptions::text ~* 'security_invoker=(true|on|yes|1)', false)
@@ -119,7 +119,7 @@ CHECKS = [
         "create view public.planted as select id from public.venues",
     ),
     LintCheck(
-        "0011 functions that look where their caller says",
+        "0011 functions with the search path of their caller",
         """
         select oid::regprocedure::text from pg_proc where pronamespace = 'public'::regnamespace
           and not exists (select from unnest(proconfig) as _(setting) where setting like 'search_path=%')
@@ -140,7 +140,7 @@ CHECKS = [
         "update pg_extension set extnamespace = 'public'::regnamespace",
     ),
     LintCheck(
-        "0015 policies that trust what users say of themselves",
+        "0015 policies that trust what users can change",
         """
         select tablename || '.' || policyname from pg_policies
         where schemaname = 'public' and concat_ws(' ', qual, with_check) ~ 'user_metadata'
@@ -148,7 +148,7 @@ CHECKS = [
         "create policy planted on public.venues using (name = current_setting('jwt')::json ->> 'user_metadata')",
     ),
     LintCheck(
-        "0016 materialized views for everybody",
+        "0016 materialized views for anon or authenticated",
         """
         select oid::regclass::text from pg_class where relkind = 'm' and relnamespace = 'public'::regnamespace
           and (has_table_privilege('anon', oid, 'select') or has_table_privilege('authenticated', oid, 'select'))
@@ -165,7 +165,7 @@ CHECKS = [
         """,
     ),
     LintCheck(
-        "0018 columns of types that no upgrade survives",
+        "0018 columns of types that prevent an upgrade",
         """
         select attrelid::regclass || '.' || attname from pg_attribute a join pg_class c on c.oid = a.attrelid
         where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p') and atttypid in (
@@ -175,7 +175,7 @@ CHECKS = [
         "create table public.planted (id int primary key, what regproc)",
     ),
     LintCheck(
-        "0021 foreign keys to what is only unique in auth",
+        "0021 foreign keys to unique columns of auth",
         """
         select conname::text from pg_constraint c join pg_class t on t.oid = c.confrelid
         join pg_index i on i.indexrelid = c.conindid
@@ -185,7 +185,7 @@ CHECKS = [
         f"{_AUTH} create table public.planted (email text primary key references auth.users (email))",
     ),
     LintCheck(
-        "0023 columns with secrets for everybody",
+        "0023 secret columns for anon or authenticated",
         """
         select attrelid::regclass || '.' || attname from pg_attribute a join pg_class c on c.oid = a.attrelid
         where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p', 'v', 'm', 'f') and attnum > 0
@@ -196,7 +196,7 @@ CHECKS = [
         "grant select (user_email) on public.prebookings to authenticated",
     ),
     LintCheck(
-        "0024 policies that say yes to everybody",
+        "0024 policies that allow everything",
         r"""
         select tablename || '.' || policyname from pg_policies where schemaname = 'public' and permissive = 'PERMISSIVE'
           and roles && array['public', 'anon', 'authenticated']::name[]
@@ -205,7 +205,7 @@ CHECKS = [
         "create policy planted on public.venues to anon using (true)",
     ),
     LintCheck(
-        "0026, 0027 tables and views that anon or authenticated may touch",
+        "0026, 0027 tables and views that anon or authenticated may use",
         """
         select distinct c.oid::regclass || ' ' || role || ' ' || privilege
         from pg_class c, unnest(array['anon', 'authenticated']) as _(role),
@@ -217,7 +217,7 @@ CHECKS = [
         "grant update (name) on public.venues to anon",
     ),
     LintCheck(
-        "0028, 0029 functions that anon, authenticated or everybody may call",
+        "0028, 0029 functions that anon or authenticated may call",
         """
         select oid::regprocedure || ' ' || role from pg_proc, unnest(array['anon', 'authenticated']) as _(role)
         where pronamespace = 'public'::regnamespace and has_function_privilege(role, oid, 'execute')
@@ -225,12 +225,12 @@ CHECKS = [
         "create function public.planted() returns int language sql set search_path = '' as 'select 1'",
     ),
     LintCheck(
-        "functions with their owner's rights, whoever may call them",
+        "functions with the rights of their owner",
         "select oid::regprocedure::text from pg_proc where pronamespace = 'public'::regnamespace and prosecdef",
         "alter function public.prebooking_lock() security definer",
     ),
     LintCheck(
-        "row security that its owner goes round",
+        "row security that does not apply to the owner",
         """
         select oid::regclass::text from pg_class where relkind in ('r', 'p') and relnamespace = 'public'::regnamespace
           and not relforcerowsecurity
@@ -238,7 +238,7 @@ CHECKS = [
         "alter table public.venues no force row level security",
     ),
     LintCheck(
-        "sequences for everybody",
+        "sequences for anon or authenticated",
         """
         select oid::regclass::text from pg_class where relkind = 'S' and relnamespace = 'public'::regnamespace
           and (has_sequence_privilege('anon', oid, 'usage, select, update')
@@ -247,12 +247,12 @@ CHECKS = [
         "create sequence public.planted; grant usage on sequence public.planted to anon",
     ),
     LintCheck(
-        "indexes that do not hold",
+        "invalid indexes",
         "select indexrelid::regclass::text from pg_index where not indisvalid",
         "update pg_index set indisvalid = false where indexrelid = 'public.prebookings_due'::regclass",
     ),
     LintCheck(
-        "tables that nobody cleans",
+        "tables without autovacuum",
         """
         select oid::regclass::text from pg_class where relnamespace = 'public'::regnamespace
           and reloptions::text ~* 'autovacuum_enabled=(false|off)'
@@ -260,7 +260,7 @@ CHECKS = [
         "alter table public.prebookings set (autovacuum_enabled = off)",
     ),
     LintCheck(
-        "roles that may make things in public",
+        "roles that may create objects in public",
         """
         select role from unnest(array['anon', 'authenticated', 'service_role']) as _(role)
         where has_schema_privilege(role, 'public', 'create')

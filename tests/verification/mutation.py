@@ -1,7 +1,7 @@
 """Removes a guard: replaces a rule of the function, edits a function of the database, or drops a trigger or constraint.
 
-An edit names a text that must occur exactly once in the source of a database function. So a guard that is rewritten
-takes its edit with it, or the battery fails.
+An edit quotes a text that must occur exactly once in the source of a database function. So a change of a guard makes
+its edit fail until the edit is changed too.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from tests.verification.sim_database import SimDatabase
 
 
 class Edit(Protocol):
-    """One change that takes a guard away."""
+    """One change that removes a guard."""
 
     def applied(self, sim_database: SimDatabase) -> Any:
-        """Return a context in which it is done."""
+        """Return a context in which the edit is applied."""
 
 
 def _edited(source: str, old: str, new: str, where: str) -> str:
     if source.count(old) != 1:
-        raise AssertionError(f"{where} has {source.count(old)} times what should be there once, to be edited: {old}")
+        raise AssertionError(f"{where}: the text to edit occurs {source.count(old)} times, not once: {old}")
     return source.replace(old, new)
 
 
@@ -44,7 +44,7 @@ class Replaced:
 
     @contextmanager
     def applied(self, sim_database: SimDatabase) -> Iterator[None]:
-        """Replace the rule while the block lasts, wherever it was imported."""
+        """Replace the rule's code until the end of the block, so that every reference to it is affected."""
         module, _, path = self.where.partition(":")
         rule: Any = reduce(getattr, path.split("."), importlib.import_module(module))
         assert list(signature(self.by).parameters) == list(signature(rule).parameters), self.where
@@ -58,7 +58,7 @@ class Replaced:
 
 @dataclass(frozen=True, slots=True)
 class InSql:
-    """An edit of one of the database's functions, whose text is in the migrations."""
+    """An edit of a function of the database, whose source is in the migrations."""
 
     function: str
     old: str
@@ -66,7 +66,7 @@ class InSql:
 
     @contextmanager
     def applied(self, sim_database: SimDatabase) -> Iterator[None]:
-        """Do it in a database that is thrown away afterwards."""
+        """Replace the function in a database that is removed afterwards."""
         text = "".join(path.read_text() for path in sorted(MIGRATIONS.glob("*.sql")))
         found = re.search(rf"create function public\.{self.function}\(.*?\nend \$\$;", text, re.DOTALL)
         assert found, f"no migration creates {self.function}"
@@ -78,14 +78,14 @@ class InSql:
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """A trigger or a constraint of the prebookings taken away, in a database that is thrown away afterwards."""
+    """A trigger or a constraint of the prebookings that is dropped, in a database that is removed afterwards."""
 
     name: str
     kind: Literal["trigger", "constraint"] = "trigger"
 
     @contextmanager
     def applied(self, sim_database: SimDatabase) -> Iterator[None]:
-        """Drop it; that it is there is the database's to say."""
+        """Drop it; the database raises an error if it does not exist."""
         drop = f"alter table public.prebookings drop constraint {self.name}"
         if self.kind == "trigger":
             drop = f"drop trigger {self.name} on public.prebookings"
@@ -95,7 +95,7 @@ class Dropped:
 
 @contextmanager
 def switched_off(sim_database: SimDatabase, edits: Iterable[Edit]) -> Iterator[None]:
-    """Do all the edits for as long as the block lasts."""
+    """Apply all edits until the end of the block."""
     with ExitStack() as stack:
         for edit in edits:
             stack.enter_context(edit.applied(sim_database))

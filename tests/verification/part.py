@@ -1,4 +1,4 @@
-"""What a part of the battery is: it is given a share of the work, and says what it has looked at and what it found.
+"""The interface of a part of the verification: it runs a share of its checks, and returns results.
 
 A part is a module with a ``PART``; ``parts.py`` lists them. ``make prove`` runs every part at full size, its shares
 side by side in processes; ``make test`` runs a sample of each, in the part's own test file.
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How much is to be done. ``sample``: as much as fits into a few seconds; else everything, with so many seeds."""
+    """How much is checked: a ``sample`` that takes seconds, or everything, with this many seeds."""
 
     seeds: int = 1000
     first: int = 0  # the first seed
@@ -34,44 +34,51 @@ class Share:
     index: int = 0
     of: int = 1
 
-    def mine(self, items: Iterable[T]) -> Iterator[T]:
-        """Return what falls to this share; items are dealt out one by one, so that all shares take equally long."""
+    def select(self, items: Iterable[T]) -> Iterator[T]:
+        """Return this share's items, every ``of``-th of them, so that all shares take equally long."""
         return islice(items, self.index, None, self.of)
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One line of the table: of what how many were looked at, what was violated, and how to see it again.
+    """One line of the table.
 
-    Results of one part with the same ``what``, from different shares, become one line: counts and violations are added.
-    A line whose count is 0 proves nothing and is itself a violation.
+    Results with the same ``what`` from different shares of a part are added up. A count of 0 is itself a violation.
+
+    Attributes:
+        what: was checked.
+        count: of checks.
+        violations: one sentence each.
+        replay: a command that shows the first violation again.
+        notes: lines that are printed below the table.
+
     """
 
     what: str
     count: int
-    violations: list[str] = field(default_factory=list)  # a sentence each
-    replay: str = ""  # a command that shows the first violation again
-    notes: list[str] = field(default_factory=list)  # what else there is to say, a line each, printed below the table
+    violations: list[str] = field(default_factory=list)
+    replay: str = ""
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A part of the battery. ``run`` does one share; it is a module's function, because other processes run it."""
+    """A part of the verification. ``run`` is a function of a module, because other processes run it."""
 
     name: str
     run: Callable[[Share], Iterable[Result]]
-    shares: int = 1  # into how many pieces the work is cut
+    shares: int = 1  # number of shares of the work
 
 
 def sample(part: Part) -> list[Result]:
-    """Run a part's sample here and now, for ``make test``."""
+    """Run a part's sample in this process, for ``make test``."""
     return list(part.run(Share(SAMPLE)))
 
 
-def faults(results: Iterable[Result]) -> list[str]:
-    """Return every violation, and every line that looked at nothing."""
+def failures(results: Iterable[Result]) -> list[str]:
+    """Return every violation, and every line without a check."""
     found = list[str]()
     for result in results:
         found += [f"{result.what}: {violation}" for violation in result.violations]
-        found += [] if result.count else [f"{result.what}: nothing was looked at"]
+        found += [] if result.count else [f"{result.what}: nothing was checked"]
     return found

@@ -1,4 +1,4 @@
-"""All parts of the battery, in the order of the table."""
+"""All parts of the verification, in the order of the table."""
 
 from __future__ import annotations
 

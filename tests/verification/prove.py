@@ -1,8 +1,8 @@
-"""Runs every part of the battery at full size, on all cores, and prints one table: ``make prove``.
+"""Runs every part of the verification at full size, on all cores, and prints one table: ``make prove``.
 
-``SEEDS=3000`` plays so many seeds of the simulation, from ``FIRST=20000`` on, ``SEED=17`` one of them, with a timeline.
-``PART=guards`` runs the parts whose names begin so. The exit status is 0 only if nothing was violated, 2 if a variable
-cannot be read.
+``SEEDS=3000 FIRST=20000`` runs the 3,000 seeds of the simulation from 20,000 on. ``SEED=17`` runs one and prints its
+timeline. ``PART=guards`` runs the parts whose names begin with "guards". The exit status is 1 if anything is violated,
+and 2 if a variable is invalid.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from rich.console import Console
 from rich.table import Table
 
-from tests.verification.part import Part, Result, Share, Size, faults
+from tests.verification.part import Part, Result, Share, Size, failures
 from tests.verification.parts import PARTS
 from tests.verification.seeds import replay
 
 _SHOWN = 20  # violations that are printed in full
-_LONGEST = 1800.0  # seconds that one share of a part may take; then its process shows where it is, and ends
+_LONGEST = 1800.0  # seconds that one share of a part may take; then its process prints a traceback and exits
 
 
 def _chosen() -> list[Part]:
     prefix = os.environ.get("PART", "")
     chosen = [part for part in PARTS if part.name.startswith(prefix)]
     if not chosen:
-        raise ValueError(f"PART={prefix} is no part: use {', '.join(part.name for part in PARTS)}.")
+        raise ValueError(f"PART={prefix} is not a part: use {', '.join(part.name for part in PARTS)}.")
     return chosen
 
 
@@ -48,7 +48,7 @@ def _run(number: int, share: Share) -> list[Result]:
 
 
 def _results(size: Size) -> Iterator[tuple[Part, int, list[Result], float]]:
-    """Run every share of every chosen part, and yield what each has found, as it ends."""
+    """Run every share of every chosen part, and yield the results of each as it ends."""
     started = time.monotonic()
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(
@@ -59,7 +59,7 @@ def _results(size: Size) -> Iterator[tuple[Part, int, list[Result], float]]:
     ) as processes:
         futures = {
             processes.submit(_run, PARTS.index(part), Share(size, index, part.shares)): (part, index)
-            for part in sorted(_chosen(), key=lambda part: part.shares)  # what cannot be cut takes longest
+            for part in sorted(_chosen(), key=lambda part: part.shares)  # a part with one share takes longest
             for index in range(part.shares)
         }
         try:
@@ -67,13 +67,13 @@ def _results(size: Size) -> Iterator[tuple[Part, int, list[Result], float]]:
                 part, index = futures[future]
                 yield part, index, future.result(), time.monotonic() - started
         finally:
-            if not all(future.done() for future in futures):  # Ctrl-C, or the output cannot be written to
+            if not all(future.done() for future in futures):  # Ctrl-C, or the output is closed
                 for process in multiprocessing.active_children():
                     process.kill()
 
 
 def _collected(console: Console, size: Size) -> dict[str, dict[str, Result]]:
-    """Return the lines of the table: by part, by what was looked at."""
+    """Return the lines of the table by part and by what was checked."""
     shares: dict[str, dict[int, list[Result]]] = {part.name: {} for part in _chosen()}
     for part, index, results, seconds in _results(size):
         shares[part.name][index] = results
@@ -97,7 +97,7 @@ def _merged(shares: dict[int, list[Result]]) -> dict[str, Result]:
 
 
 def _table(lines: dict[str, dict[str, Result]]) -> Table:
-    table = Table("what", "how many", "violations", "see it again", title="The proof")
+    table = Table("what", "how many", "violations", "repeat it", title="Verification")
     table.columns[1].justify = table.columns[2].justify = "right"
     for part, results in lines.items():
         table.add_section()
@@ -110,22 +110,22 @@ def _table(lines: dict[str, dict[str, Result]]) -> Table:
 
 
 def _number(variable: str) -> int | None:
-    """Return a variable's number, None if it is not set; raises ValueError with a sentence for the user."""
+    """Return a variable's number, or None if it is not set; raise ValueError with a message for the user."""
     text = os.environ.get(variable, "")
     if text and not (text.isascii() and text.isdecimal()):
-        raise ValueError(f"{variable}={text} is no number: use, for example, {variable}=17.")
+        raise ValueError(f"{variable}={text} is not a number: use, for example, {variable}=17.")
     return int(text) if text else None
 
 
 def _size() -> Size:
     seeds, first = _number("SEEDS"), _number("FIRST")
     if seeds == 0:
-        raise ValueError("SEEDS=0 plays nothing: use, for example, SEEDS=60.")
+        raise ValueError("SEEDS=0 runs nothing: use, for example, SEEDS=60.")
     return Size(seeds=Size().seeds if seeds is None else seeds, first=first or 0)
 
 
 def main() -> int:
-    """Run the battery, print the table, and return 1 if anything was violated."""
+    """Run the verification, print the table, and return the exit status."""
     console, started = Console(width=None if sys.stdout.isatty() else 120), time.monotonic()
     try:
         seed, size, _ = _number("SEED"), _size(), _chosen()
@@ -138,7 +138,7 @@ def main() -> int:
     console.print(_table(lines))
     for note in (note for results in lines.values() for result in results.values() for note in result.notes):
         console.print(f"  {note}", markup=False, highlight=False)
-    found = [fault for results in lines.values() for fault in faults(results.values())]
+    found = [fault for results in lines.values() for fault in failures(results.values())]
     for fault in found[:_SHOWN]:
         console.print(fault, markup=False)
     console.print(f"{len(found)} violations, {time.monotonic() - started:.0f} s")

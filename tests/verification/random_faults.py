@@ -1,4 +1,4 @@
-"""Everything that can go wrong, by dice: until an instant, and then no more."""
+"""A fault plan that is drawn at random, and that injects no fault after a given second."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ ACTS_WITHIN = (
     GUARD + 15.0
 )  # seconds from an invocation's start: a venue that acts later may book twice (docs/guarantees.md)
 
-_UNCLEAR = (200, 202, 302, 408, 500, 502, 503)  # with a body that says nothing, so 200 too
-# Unclear answers: the venue may act on the call all the same. A box has more of them than an endpoint.
+_UNCLEAR = (200, 202, 302, 408, 500, 502, 503)  # with a body that is no clear response, so 200 too
+# Unclear responses: the venue may act on the call nevertheless. A box has more of them than an endpoint.
 _OF_ANY_VENUE: tuple[AnswerKind | TwinReply, ...] = (
     DROP,
     HANG,
@@ -37,21 +37,21 @@ _ERRORS = ((503, "PGRST001"), (500, "57014"), (500, "55P03"), (504, "PGRST003"),
 
 @dataclass(frozen=True, slots=True)
 class FaultRates:
-    """How often what goes wrong, as probabilities."""
+    """The probabilities of the faults."""
 
     database: float = 0.0  # of a call
     venue: float = 0.0  # of a call
-    blocking: float = 0.0  # of a call: costs a pause of five minutes
+    blocking: float = 0.0  # of a call: pauses the venue for five minutes
     unreachable: float = 0.0  # of a connection
-    blocks_one: float = 0.0  # of a story: one row is blocked whenever it is called, and no other
-    outage: float = 0.0  # of a story: for a minute or two no venue can be reached
-    refusing: float = 0.0  # of a call: a clear no that comes out of nowhere
+    blocks_one: float = 0.0  # of a scenario: every call for one row is blocked
+    outage: float = 0.0  # of a scenario: all connections are refused for up to two minutes
+    refusing: float = 0.0  # of a call: a clear refusal without a reason
     killed: float = 0.0  # of an instance
     frozen: float = 0.0  # of an instance
 
     @classmethod
     def of(cls, dice: random.Random) -> FaultRates:
-        """Draw one: most things go well most of the time, or hardly anything is ever tried."""
+        """Draw rates that are mostly low, so that most runs get far enough to be tested."""
         return cls(
             database=dice.choice([0.0, 0.05, 0.2, 0.5]),
             venue=dice.choice([0.0, 0.1, 0.3, 0.7]),
@@ -66,55 +66,57 @@ class FaultRates:
 
 
 class RandomFaults(FaultPlan):
-    """Faults by dice until ``ends``, in seconds of the world's time; until ``quiet_from`` one can still be felt."""
+    """Random faults until ``ends``, in seconds of simulation time. Their effects last until ``quiet_from``."""
 
     def __init__(self, dice: random.Random, rates: FaultRates, *, ends: float, kind: SystemKind) -> None:
-        self._dice, self._weather, self._ends, self._refusal = dice, rates, ends, kind.refusal
+        self._dice, self._rates, self._ends, self._refusal = dice, rates, ends, kind.refusal
         self._unclear: tuple[AnswerKind | TwinReply, ...] = _OF_ANY_VENUE + (_OF_A_BOX if kind.is_box else ())
         self._blocks_one, self._blocked_row = dice.random() < rates.blocks_one, ""
         begins = dice.uniform(0, ends) if dice.random() < rates.outage else ends
         self._outage = (begins, begins + dice.uniform(20, 120))
-        self.clock_steps: Sequence[tuple[float, float]] = ()  # of the database's clock: when, and by how much
+        self.clock_steps: Sequence[tuple[float, float]] = ()  # of the database's clock: second and size
         self.quiet_from = ends
         self.venue_can_tell = True
         self.now: Callable[[], float] = lambda: 0.0
-        self._blows: dict[Instance, tuple[int, Literal["kill", "halt"]]] = {}
+        self._injections: dict[Instance, tuple[int, Literal["kill", "halt"]]] = {}
         self._steps: dict[Instance, int] = {}
         self._acts_later: float | None = None
         self.started: dict[Instance, float] = {}
 
     def enter(self, instance: Instance) -> None:
-        """Let an instance begin; at which of its steps it is struck, if at all, is decided now."""
+        """Register an instance, and draw whether and at which of its steps it is killed or frozen."""
         self.started[instance] = self.now()
         step = self._dice.randint(1, self._dice.choice([4, 12, 40]))
-        if self._happens(self._weather.killed):
-            self._blows[instance] = (step, "kill")
-        elif self._happens(self._weather.frozen):
-            self._blows[instance] = (step, "halt")
+        if self._draw(self._rates.killed):
+            self._injections[instance] = (step, "kill")
+        elif self._draw(self._rates.frozen):
+            self._injections[instance] = (step, "halt")
 
     def inject(self, instance: Instance, fault: str) -> None:
-        """Kill an instance, or freeze it, with one of its clocks at most."""
+        """Kill an instance, or freeze it with at most one of its clocks."""
         if fault == "kill":
             instance.kill()
             return
         seconds = self._dice.choice([self._dice.uniform(0.2, 4), 12, 35, 70, 130])
         stopped = self._dice.choice([{}, {"wall_stopped": True}, {"monotonic_stopped": True}])
-        self._felt_for(seconds)
+        self._has_effect_for(seconds)
         instance.halt(seconds, **stopped)
 
     def at_step(self, instance: Instance, step: Step) -> None:
         self._steps[instance] = self._steps.get(instance, 0) + 1
-        at, fault = self._blows.get(instance, (0, "kill"))
+        at, fault = self._injections.get(instance, (0, "kill"))
         if at == self._steps[instance] and self.now() < self._ends:
             self.inject(instance, fault)
 
     def rpc_plan(self, instance: Instance, function: str) -> RpcPlan:
-        if not self._happens(self._weather.database):
+        if not self._draw(self._rates.database):
             return RpcPlan()
-        loss = self._dice.choice(
+        plan = self._dice.choice(
             [
                 RpcPlan(delay_before=self._dice.uniform(0, 1.9)),
-                RpcPlan(delay_before=self._dice.uniform(0, self._dice.choice([12, 60]))),  # given up long before
+                RpcPlan(
+                    delay_before=self._dice.uniform(0, self._dice.choice([12, 60]))
+                ),  # long after the caller gave up
                 RpcPlan(delay_after=self._dice.uniform(0, 4)),
                 RpcPlan(acts=False, ends="broken"),
                 RpcPlan(ends="broken"),
@@ -124,55 +126,55 @@ class RandomFaults(FaultPlan):
                 RpcPlan(error=self._dice.choice(_ERRORS)),
             ]
         )
-        self._felt_for(loss.delay_before + loss.delay_after)
-        return loss
+        self._has_effect_for(plan.delay_before + plan.delay_after)
+        return plan
 
     def call_plan(self, instance: Instance, arrival: Arrival) -> CallPlan:
-        if self._is_the_blocked_one(arrival):
+        if self._is_blocked(arrival):
             return CallPlan(acts=False, answer=TwinReply(403))
-        if self._happens(self._weather.blocking):
-            status = self._dice.choice(_BLOCKING)  # 401 says clearly that nothing was done
-            # If it acts on a call that it blocks, and cannot tell afterwards, nobody can find out: the row is rejected
-            # after three blocks that met no other row.
+        if self._draw(self._rates.blocking):
+            status = self._dice.choice(_BLOCKING)  # 401 means clearly that nothing was done
+            # A venue that acts on a call that it blocks must be able to confirm it later. Otherwise the row is rejected
+            # after three blocked calls if no other row was blocked.
             may_act = status != 401 and self.venue_can_tell
-            return CallPlan(acts=may_act and self._happens(0.5), answer=TwinReply(status))
-        if self._refusal and arrival.books and self._happens(self._weather.refusing):
+            return CallPlan(acts=may_act and self._draw(0.5), answer=TwinReply(status))
+        if self._refusal and arrival.books and self._draw(self._rates.refusing):
             return CallPlan(acts=False, answer=self._refusal)
-        if not self._happens(self._weather.venue):
+        if not self._draw(self._rates.venue):
             return CallPlan()
         self._acts_later = None
-        longest = self._longest(instance)
-        if arrival.books and self._happens(0.3):
-            self._acts_later = self._dice.uniform(0, longest)
-            self._felt_for(self._acts_later)
+        latest = self._latest(instance)
+        if arrival.books and self._draw(0.3):
+            self._acts_later = self._dice.uniform(0, latest)
+            self._has_effect_for(self._acts_later)
             return CallPlan(acts=False, answer=self._dice.choice(self._unclear))
         delay = self._dice.choice([0.0, self._dice.uniform(0, 3), self._dice.uniform(0, 25)])
-        acts = self._happens(0.6)
+        acts = self._draw(0.6)
         answers: list[AnswerKind | TwinReply] = [DROP, HANG, TwinReply(self._dice.choice(_UNCLEAR), body=b"<html>")]
         answer = self._dice.choice([*answers, ANSWER] if acts else answers)
-        plan = CallPlan(min(delay, longest), acts, self._dice.choice([0.0, self._dice.uniform(0, 6)]), answer)
-        self._felt_for(plan.delay_before + plan.delay_after)
+        plan = CallPlan(min(delay, latest), acts, self._dice.choice([0.0, self._dice.uniform(0, 6)]), answer)
+        self._has_effect_for(plan.delay_before + plan.delay_after)
         return plan
 
     def acts_later(self, instance: Instance, arrival: Arrival) -> float | None:
         seconds, self._acts_later = self._acts_later, None
         return seconds
 
-    def _longest(self, instance: Instance) -> float:
-        """Return within how many seconds a venue must have acted on a call.
+    def _latest(self, instance: Instance) -> float:
+        """Return the seconds within which a venue must act on a call.
 
-        A lease is as much shorter as the database's clock is set forward meanwhile, and so is the venue's time.
+        A step forward of the database's clock shortens the lease, and therefore the venue's time.
         """
         started = self.started[instance]
         acts_within = ACTS_WITHIN - forward_within(self.clock_steps, started)
         return max(0.0, started + acts_within - self.now() - 0.001)
 
     def clock_set(self, by: float) -> None:
-        """Note that the database's clock was set: what is leased or put off lasts longer if it was set back."""
-        self._felt_for(max(0.0, -by))
+        """Note a step of the database's clock: leases and pauses last longer if it was set back."""
+        self._has_effect_for(max(0.0, -by))
 
-    def _is_the_blocked_one(self, arrival: Arrival) -> bool:
-        """Return whether this is a call of the one row that is blocked: the first that is called."""
+    def _is_blocked(self, arrival: Arrival) -> bool:
+        """Return whether this is a call for the blocked row, which is the first that is called."""
         if not (self._blocks_one and arrival.books and arrival.method == "POST" and self.now() < self._ends):
             return False
         row = arrival.prebooking_id or arrival.member
@@ -183,13 +185,13 @@ class RandomFaults(FaultPlan):
         begins, ends = self._outage
         if begins <= self.now() < min(ends, self._ends):
             return True
-        return self._happens(self._weather.unreachable)
+        return self._draw(self._rates.unreachable)
 
     def travel_time(self, what: Literal["database", "connect", "venue"]) -> float:
         return self._dice.choice([0.001, 0.01, 0.04, self._dice.uniform(0.001, 0.15)])
 
-    def _happens(self, probability: float) -> bool:
+    def _draw(self, probability: float) -> bool:
         return self.now() < self._ends and self._dice.random() < probability
 
-    def _felt_for(self, seconds: float) -> None:
+    def _has_effect_for(self, seconds: float) -> None:
         self.quiet_from = max(self.quiet_from, self.now() + seconds)

@@ -1,4 +1,4 @@
-"""Raw requests to the function, byte by byte, and the exact answer that each must get."""
+"""Raw requests to the function, byte by byte, and the exact response that each must get."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from tests.support.world import ENVIRONMENT
 
 HYPHEN = "/api/cron/prebooking-scheduler"
 SECRET = ENVIRONMENT["CRON_SECRET"]
-_PATIENCE = 20.0  # seconds; nothing here takes a tenth of one
+_TIMEOUT = 20.0  # seconds; a response takes less than a tenth of one
 
 
 @dataclass(frozen=True, slots=True)
 class RawAnswer:
-    """What comes back: status, headers by their names in lower case, body."""
+    """A response: status, headers by their names in lower case, and body."""
 
     status: int
     headers: dict[str, str]
@@ -27,14 +27,14 @@ class RawAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What must come back: this status, exactly this body, and these headers among others."""
+    """The expected response: this status, exactly this body, and these headers among others."""
 
     status: int
     body: bytes
     headers: tuple[tuple[str, str], ...] = ()
 
     def complaint(self, answer: RawAnswer) -> str | None:
-        """Say what is not as it must be."""
+        """Return how the response differs, or None."""
         if (answer.status, answer.body) != (self.status, self.body):
             return f"HTTP {answer.status} {answer.body[:100]!r} instead of {self.status} {self.body!r}"
         wrong = [
@@ -57,7 +57,7 @@ NOT_CONFIGURED = b'{"success":false,"error":"server_not_configured"}'
 
 @dataclass(frozen=True, slots=True)
 class Raw:
-    """One request as it goes over the wire (text is latin-1), and what must come back."""
+    """One request as it is sent (text is latin-1), and the expected response."""
 
     request: str  # the first line without its version
     headers: tuple[str, ...]
@@ -70,24 +70,26 @@ class Raw:
         return f"{self.request} {', '.join(self.headers)} {self.body[:20]!r}"[:150]
 
 
-def _everything(connection: socket.socket) -> bytes:
-    """Read to the end, or until the connection breaks off: whoever is sent what he does not read hangs up so."""
-    said = b""
+def _receive_all(connection: socket.socket) -> bytes:
+    """Read to the end, or until a reset, with which a server closes a connection that has unread bytes."""
+    received = b""
     with suppress(ConnectionResetError):
         while part := connection.recv(65_536):
-            said += part
-    return said
+            received += part
+    return received
 
 
 def send(function: Function, request: str, *headers: str, body: bytes = b"", version: str = "HTTP/1.1") -> RawAnswer:
-    """Send the bytes as they stand, and read the answer to its end."""
+    """Send the bytes unchanged, and read the whole response."""
     lines = [f"{request} {version}", "Host: app.example", "Connection: close", *headers, "", ""]
     address = urlsplit(function.address)
-    with socket.create_connection((str(address.hostname), address.port or 0), timeout=_PATIENCE) as connection:
+    with socket.create_connection((str(address.hostname), address.port or 0), timeout=_TIMEOUT) as connection:
         connection.sendall("\r\n".join(lines).encode("latin-1") + body)
-        head, _, said = _everything(connection).partition(b"\r\n\r\n")
+        head, _, content = _receive_all(connection).partition(b"\r\n\r\n")
     status, *fields = head.decode("latin-1").split("\r\n")
-    return RawAnswer(int(status.split(" ")[1]), {k.lower(): v for k, _, v in (f.partition(": ") for f in fields)}, said)
+    return RawAnswer(
+        int(status.split(" ")[1]), {k.lower(): v for k, _, v in (f.partition(": ") for f in fields)}, content
+    )
 
 
 _WRONG: list[list[str]] = [
@@ -157,7 +159,7 @@ _PATHS = [
     "/.git/config",
 ]
 
-# Bodies that are announced and never come, that never end, or that are no JSON: nobody looks at them.
+# Bodies that are announced and never sent, that never end, or that are not JSON: the function reads none of them.
 _BODIES: list[tuple[tuple[str, ...], bytes]] = [
     (("Content-Length: 0",), b""),
     (("Content-Length: 2", "Content-Type: application/json"), b"{}"),

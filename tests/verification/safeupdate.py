@@ -1,7 +1,7 @@
-"""What Supabase's ``safeupdate`` refuses, found in the text of a function: UPDATE and DELETE without WHERE.
+"""Finds UPDATE and DELETE without WHERE in the source of a function, which Supabase's ``safeupdate`` refuses.
 
-``safeupdate`` is loaded for every call that comes through the REST API, and looks into the functions that are called.
-It is in no package registry, so their text is read here. Strings are read as well: they may be SQL that is executed.
+``safeupdate`` is loaded for every call through the REST API and also checks inside functions. No package registry has
+it, so the sources are parsed here. Strings are parsed too, because they may be executed as SQL.
 """
 
 from __future__ import annotations
@@ -32,28 +32,28 @@ class _Token:
 
 
 def unguarded(body: str) -> list[str]:
-    """Return the first words of every UPDATE and DELETE in a function's body that has no WHERE of its own."""
+    """Return the first words of every UPDATE and DELETE in a function's body that has no WHERE clause."""
     tokens = list(_tokens(body))
     words = [token.text.lower() if token.kind in {"name", "other"} else "''" for token in tokens]
     found = [
-        " ".join(words[place : place + 5])
-        for place in range(len(words))
-        if _changes_rows(words, place) and not _has_where(words[place + 1 :])
+        " ".join(words[position : position + 5])
+        for position in range(len(words))
+        if _changes_rows(words, position) and not _has_where(words[position + 1 :])
     ]
     return found + [statement for token in tokens for statement in unguarded(_executable(token))]
 
 
-def _changes_rows(words: list[str], place: int) -> bool:
-    """Return whether an UPDATE or DELETE of its own begins here; ``on conflict do update`` is none."""
-    if words[place] == "delete":
-        return words[place + 1 : place + 2] == ["from"]
-    if words[place] != "update" or words[place - 1 : place] == ["do"]:
+def _changes_rows(words: list[str], position: int) -> bool:
+    """Return whether an UPDATE or DELETE statement begins here; ``on conflict do update`` is none."""
+    if words[position] == "delete":
+        return words[position + 1 : position + 2] == ["from"]
+    if words[position] != "update" or words[position - 1 : position] == ["do"]:
         return False
-    return bool(_UPDATED_TABLE.match(" ".join(words[place : place + 12]) + " "))
+    return bool(_UPDATED_TABLE.match(" ".join(words[position : position + 12]) + " "))
 
 
 def _has_where(words: list[str]) -> bool:
-    """Return whether WHERE comes before the end of the statement whose words these are, outside of parentheses."""
+    """Return whether these words contain WHERE before the end of the statement, outside of parentheses."""
     depth = 0
     for word in words:
         depth += (word in {"(", "["}) - (word in {")", "]"})
@@ -65,17 +65,17 @@ def _has_where(words: list[str]) -> bool:
 
 
 def _executable(token: _Token) -> str:
-    """Return what a string says, because it may be executed; nothing of any other token."""
+    """Return the content of a string, which may be executed; an empty text for any other token."""
     return token.text if token.kind in {"string", "dollar"} else ""
 
 
 def _tokens(text: str) -> Iterator[_Token]:
-    place = 0
-    while match := _TOKEN.search(text, place):
-        place = match.end()
+    position = 0
+    while match := _TOKEN.search(text, position):
+        position = match.end()
         kind = match.lastgroup or ""
         if match["comment"] == "/*":
-            place = _end_of_comment(text, place)
+            position = _end_of_comment(text, position)
         elif match["string"]:
             yield _Token("string", match["string"].lstrip("eE")[1:-1].replace("''", "'"))
         elif match["dollar"]:
@@ -84,10 +84,10 @@ def _tokens(text: str) -> Iterator[_Token]:
             yield _Token(kind, match[0])
 
 
-def _end_of_comment(text: str, place: int) -> int:
-    """Return where a comment ends that begins before this place; comments can contain comments."""
+def _end_of_comment(text: str, position: int) -> int:
+    """Return where the comment ends that begins before this position; comments can be nested."""
     depth = 1
-    for edge in _COMMENT_EDGE.finditer(text, place):
+    for edge in _COMMENT_EDGE.finditer(text, position):
         depth += 1 if edge[0] == "/*" else -1
         if depth == 0:
             return edge.end()

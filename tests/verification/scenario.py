@@ -57,7 +57,7 @@ class Scenario:
             return sim.run(self._run(sim))
 
     async def _run(self, sim: Simulation) -> list[str]:
-        rows = sim.opening(self.members, **self.opening)
+        rows = sim.add_opening(self.members, **self.opening)
         events: list[tuple[float, Callable[[], object]]] = [
             *((at, partial(interfere, sim, rows)) for at, interfere in self.interference.items()),
             *((at, partial(sim.invoke, LEAD_SECONDS=str(self.lead))) for at in self.triggers),
@@ -78,7 +78,7 @@ def join(members: int, *, at: float, **opening: Any) -> dict[float, Interference
     """Return the interference that more members prebook at the opening's venue."""
 
     def interfere(sim: Simulation, rows: list[UUID]) -> None:
-        sim.opening(members, venue=sim.prebookings[rows[0]].venue, made=at, **opening)
+        sim.add_opening(members, venue=sim.prebookings[rows[0]].venue, made=at, **opening)
 
     return {at: interfere}
 

@@ -1,4 +1,4 @@
-"""One seed: minutes of a world in which instances overlap, die and freeze, and nothing can be relied on; then peace."""
+"""Random scenarios, each from a seed: minutes of overlapping instances with faults, then minutes without."""
 
 from __future__ import annotations
 
@@ -29,33 +29,33 @@ from tests.verification.systems import KINDS, OTHER_KEY
 from tests.verification.trace import Trace
 
 _PAUSE = "update public.venues set paused_until = %s where id = %s"
-_LEFT = "select count(*) from public.prebookings where status = 'pending'"
+_PENDING = "select count(*) from public.prebookings where status = 'pending'"
 _CLAIMED = "select id from public.prebookings where claimed_by is not null"
-_SHORTEST = 3 * 60.0  # seconds of a story
-ENDS = "a world comes to its end"
-_LONGEST = 20 * 60.0  # seconds; nothing takes so long unless it is stuck
+_SHORTEST = 3 * 60.0  # seconds of a scenario
+ENDS = "the simulation ends"
+_LONGEST = 20 * 60.0  # seconds; a scenario that takes longer is stuck
 
 
 @dataclass(slots=True)
 class SeedResult:
-    """What became of a seed: what each invariant says against it, and how much there was to look at."""
+    """The result of a seed: the violations of each invariant, and how many cases each was checked on."""
 
     seed: int
     violations: dict[str, list[str]]
-    looked_at: Counter[str]
+    checked: Counter[str]
     counts: Counter[str]
     timeline: list[str] = field(default_factory=list)
 
 
 class RandomScenario:
-    """A seed's events, drawn beforehand, and the world in which they happen."""
+    """The events of a seed, which are drawn beforehand, and the simulation in which they happen."""
 
     def __init__(self, sim_database: SimDatabase, seed: int) -> None:
-        self._dice = dice = random.Random(seed)  # noqa: S311 - made to be played again
-        self.ends = dice.uniform(60, 360)  # seconds; from then on nothing goes wrong any more
+        self._dice = dice = random.Random(seed)  # noqa: S311 - repeatable on purpose
+        self.ends = dice.uniform(60, 360)  # seconds; no fault is injected afterwards
         self._kind = kind = KINDS[seed % len(KINDS)]
-        storm_dice = random.Random(seed + 1)  # noqa: S311 - as above
-        self.random_faults = RandomFaults(storm_dice, FaultRates.of(dice), ends=self.ends, kind=kind)
+        fault_dice = random.Random(seed + 1)  # noqa: S311 - as above
+        self.random_faults = RandomFaults(fault_dice, FaultRates.of(dice), ends=self.ends, kind=kind)
         behind = dice.choice([dice.uniform(-2.5, 2.5), dice.uniform(-2.5, 2.5), dice.uniform(-30, -3)])
         skews = {"database_skew": dice.uniform(-2.5, 2.5), "venue_skew": behind}
         self.sim = Simulation(sim_database, seed=seed, kind=kind, faults=self.random_faults, **skews)
@@ -68,23 +68,22 @@ class RandomScenario:
         self._venues = [self.sim.add_venue() for _ in range(dice.randint(1, 3))]
         self._openings = list[float]()
         self._events: list[tuple[float, int, Callable[[], Any]]] = []
-        self._invite()
-        self._trigger()
-        self._meddle()
+        self._schedule_openings()
+        self._schedule_triggers()
+        self._schedule_interference()
 
-    # what happens
+    # the events
 
     def _at(self, instant: float, event: Callable[[], Any]) -> None:
         self._events.append((instant, len(self._events), event))
 
-    def _invite(self) -> None:
-        """Openings: some at once, some later, with members who asked long ago and some who ask late."""
+    def _schedule_openings(self) -> None:
+        """Schedule openings: some now, some later, with prebookings added long before and some added late."""
         dice = self._dice
         for _ in range(dice.randint(1, 4)):
             members = dice.choice([1, 2, 3, 5, 8, 12, dice.randint(13, 50)])
-            members = (
-                dice.randint(201, 240) if dice.random() < 0.01 else members
-            )  # more than a venue's rows of one claim
+            if dice.random() < 0.01:  # more rows of a venue than one claim takes
+                members = dice.randint(201, 240)
             at = dice.choice([dice.uniform(-3, 0), 0.0, 60.0, dice.uniform(0, self.ends + 20)])
             venue = dice.choice(self._venues)
             offer = self.sim.offer(venue, at=at, capacity=dice.choice([1000, 1000, 3]), waiting=dice.choice([0, 0, 2]))
@@ -99,20 +98,20 @@ class RandomScenario:
 
     def _add(self, members: int, **how: Any) -> None:
         if how["at"] + how["lasts"] > how.get("made", 0.0):
-            self.sim.opening(members, **how)
+            self.sim.add_opening(members, **how)
 
-    def _trigger(self) -> None:
-        """The cron, every minute, and up to ten more invocations that overlap."""
+    def _schedule_triggers(self) -> None:
+        """Schedule the cron every minute, and up to nine invocations that overlap."""
         dice = self._dice
         for minute in range(int(_LONGEST // 60)):
             if minute * 60 > self.ends - 60 or dice.random() < 0.9:
                 self._at(minute * 60 + dice.uniform(0, 2), self._invoke)
         around = dice.choice(self._openings)
         for _ in range(dice.randint(0, 9)):
-            self._at(max(0.0, around + dice.uniform(-5, dice.choice([1, 10, 60]))), self._invoke_beside)
+            self._at(max(0.0, around + dice.uniform(-5, dice.choice([1, 10, 60]))), self._invoke_besides)
 
-    def _invoke_beside(self) -> None:
-        """Invoke besides the cron, perhaps in another deployment, which has another key."""
+    def _invoke_besides(self) -> None:
+        """Invoke besides the cron, possibly in another deployment with another key."""
         is_other = self._has_other_deployment and self._dice.random() < 0.5
         self._invoke(**({"SESSION_ENCRYPTION_KEY": OTHER_KEY} if is_other else {}))
 
@@ -128,8 +127,8 @@ class RandomScenario:
         self.random_faults.enter(instance)
         self.sim.keep(instance)
 
-    def _meddle(self) -> None:
-        """Members cancel, venues are paused, and what strikes at an instant and not at a step."""
+    def _schedule_interference(self) -> None:
+        """Schedule cancellations, pauses, bookings by hand, and faults at an instant instead of at a step."""
         dice = self._dice
         for _ in range(dice.choice([0, 0, 1, 3, 6])):
             self._at(dice.uniform(0, self.ends), self._cancel_one)
@@ -139,17 +138,17 @@ class RandomScenario:
             seconds = dice.uniform(5, 90)
             self._at(dice.uniform(0, self.ends), lambda: self._pause(dice.choice(self._venues), seconds))
         for _ in range(dice.choice([0, 0, 2, 5])):
-            self._at(dice.uniform(0, self.ends), self._strike_one)
+            self._at(dice.uniform(0, self.ends), self._inject_one)
 
         for _ in range(dice.choice([0, 0, 1, 4])):
             self._at(dice.uniform(0, self.ends), self._step_a_clock)
-        # Where a member has one place in a class, whoever books it.
+        # Only at venues that give a member one place in a class.
         for _ in range(dice.choice([0, 0, 1, 4]) if self._kind.protection is Protection.DUPLICATES else 0):
             self._at(dice.uniform(0, self.ends), lambda: interference.book_by_hand(self.sim, self._one()))
         self._set_clock_and_edit()
 
     def _set_clock_and_edit(self) -> None:
-        """The database's clock is set, and an app edits prebookings, most often while they are being booked."""
+        """Schedule steps of the database's clock, and edits of prebookings, mostly while they are being booked."""
         dice = self._dice
         self.random_faults.clock_steps = draw_steps(dice, self._openings, self.ends)
         for at, by in self.random_faults.clock_steps:
@@ -170,9 +169,6 @@ class RandomScenario:
     def _cancel_one(self) -> None:
         interference.cancel(self.sim, self._one(), directly=self._dice.random() < 0.3)
 
-    def _move_one(self, seconds: float) -> None:
-        interference.move_opening(self.sim, self._one(), seconds)
-
     def _step_a_clock(self) -> None:
         alive = [run.instance for run in self.sim.runs.values() if run.summary is None]
         if alive:
@@ -191,15 +187,15 @@ class RandomScenario:
         self.sim.connection.execute(_PAUSE, [self.sim.database_time(self.sim.now() + seconds), venue])
         self.sim.note(f"venue {str(venue)[:8]} is paused for {seconds:.0f} s")
 
-    def _strike_one(self) -> None:
+    def _inject_one(self) -> None:
         alive = [run.instance for run in self.sim.runs.values() if run.summary is None and not run.instance.halted]
         if alive:
             self.random_faults.inject(self._dice.choice(alive), self._dice.choice(["kill", "halt"]))
 
-    # how it is told
+    # the run
 
-    async def tell(self) -> Trace:
-        """Let everything happen, wait until everybody has an end or should have one, and see what is known then."""
+    async def run(self) -> Trace:
+        """Run all events, until every row is terminal or the time for it is over, and return the trace."""
         for instant, _, event in sorted(self._events, key=lambda each: each[:2]):
             await asyncio.sleep(max(0.0, instant - self.sim.now()))
             if instant > max(self.ends, _SHORTEST) and self._is_over():
@@ -211,27 +207,27 @@ class RandomScenario:
     def _is_over(self) -> bool:
         if self.sim.runs and any(run.summary is None and not run.instance.killed for run in self.sim.runs.values()):
             return False
-        (left,) = self.sim.connection.execute(_LEFT).fetchone() or (0,)
+        (left,) = self.sim.connection.execute(_PENDING).fetchone() or (0,)
         return left == 0
 
 
 def run(sim_database: SimDatabase, seed: int, *, traced: bool = False) -> SeedResult:
-    """Play one seed and judge it. A world that does not come to its end is a violation too."""
+    """Run one seed and check it. A simulation that does not end is a violation too."""
     try:
-        return _played(sim_database, seed, traced=traced)
-    except Exception as exc:  # noqa: BLE001 - whatever it is, the seed has to be named
+        return _run_seed(sim_database, seed, traced=traced)
+    except Exception as exc:  # noqa: BLE001 - any exception is reported with the seed
         violations: dict[str, list[str]] = {name: [] for name in INVARIANTS}
         return SeedResult(seed, violations | {ENDS: [f"{type(exc).__name__}: {exc}"]}, Counter(), Counter(seeds=1))
 
 
-def _played(sim_database: SimDatabase, seed: int, *, traced: bool) -> SeedResult:
+def _run_seed(sim_database: SimDatabase, seed: int, *, traced: bool) -> SeedResult:
     with sim_database.scenario():
         scenario = RandomScenario(sim_database, seed)
         sim = scenario.sim
         sim.timeline = [] if traced else None
 
-        async def told() -> SeedResult:
-            case = await scenario.tell()
+        async def run_and_check() -> SeedResult:
+            trace = await scenario.run()
             counts = Counter(
                 seeds=1,
                 minutes=round(sim.now() / 60),
@@ -245,34 +241,34 @@ def _played(sim_database: SimDatabase, seed: int, *, traced: bool) -> SeedResult
                 not_edited=sim.edits[False],
                 clock_steps=sim.database_clock.steps,
             )
-            looked_at = Counter({name: count(case) for name, (_, count) in INVARIANTS.items()} | {ENDS: 1})
-            return SeedResult(seed, check(case) | {ENDS: []}, looked_at, counts, sim.timeline or [])
+            checked = Counter({name: count(trace) for name, (_, count) in INVARIANTS.items()} | {ENDS: 1})
+            return SeedResult(seed, check(trace) | {ENDS: []}, checked, counts, sim.timeline or [])
 
-        return sim.run(told())
+        return sim.run(run_and_check())
 
 
 def _run(share: Share) -> Iterable[Result]:
     with new_sim_database() as sim_database:
         first = share.size.first
-        played = [run(sim_database, seed) for seed in share.mine(range(first, first + share.size.seeds))]
-    totals = sum((each.counts for each in played), Counter[str]())
+        results = [run(sim_database, seed) for seed in share.select(range(first, first + share.size.seeds))]
+    totals = sum((each.counts for each in results), Counter[str]())
     for name, what in _TOTALS.items():
         yield Result(what, totals[name])
     for name in (*INVARIANTS, ENDS):
-        broken = [each for each in played if each.violations[name]]
+        broken = [each for each in results if each.violations[name]]
         violations = [f"seed {each.seed}: {violation}" for each in broken for violation in each.violations[name][:3]]
         again = f"make prove SEED={broken[0].seed}" if broken else ""
-        yield Result(name, sum(each.looked_at[name] for each in played), violations, again)
+        yield Result(name, sum(each.checked[name] for each in results), violations, again)
 
 
 _TOTALS = {
-    "seeds": "worlds, each from a seed",
+    "seeds": "simulations, each from a seed",
     "minutes": "simulated minutes",
     "invocations": "invocations",
     "killed": "of them killed",
-    "database": "calls of the database's functions",
-    "venue": "calls of the venue",
-    "by_hand": "places that members booked by hand",
+    "database": "calls of database functions",
+    "venue": "calls to venues",
+    "by_hand": "places booked by hand",
     "moved": "openings that were edited",
     "edited": "classes and members that were edited",
     "not_edited": "edits that were refused, because the row was being booked",
@@ -283,13 +279,13 @@ PART = Part("simulation", _run, shares=8)
 
 
 def replay(seed: int) -> int:
-    """Print the timeline of a seed and what is wrong with it."""
+    """Print the timeline and the violations of a seed."""
     console = Console(width=int(os.environ.get("COLUMNS", "160")))
     with new_sim_database() as sim_database:
-        played = run(sim_database, seed, traced=True)
-    for line in played.timeline:
+        result = run(sim_database, seed, traced=True)
+    for line in result.timeline:
         console.print(line, markup=False, highlight=False, no_wrap=True, overflow="ellipsis")
-    wrong = [f"{name}: {violation}" for name, found in played.violations.items() for violation in found]
-    for line in wrong or ["nothing is violated"]:
+    wrong = [f"{name}: {violation}" for name, found in result.violations.items() for violation in found]
+    for line in wrong or ["no violation"]:
         console.print(line, markup=False)
     return 1 if wrong else 0

@@ -1,7 +1,7 @@
-"""The database of a proof: one real Postgres a process, one database, and after each story everything is undone.
+"""A real Postgres for the simulation, with a clock that can be set and a history of the rows.
 
-A story is one transaction that is rolled back; its calls are savepoints in it. So a story costs its statements and no
-more, and the clock and the history of the rows are part of what is undone.
+A scenario is one transaction that is rolled back, with the clock and the history, and its calls are savepoints. So a
+scenario costs only its statements.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from psycopg.types.json import Jsonb
 from prebooking.local import rest
 from prebooking.local.postgres import LocalPostgres, apply_migrations
 
-_TEMPLATE = "proof"
+_TEMPLATE = "simulation"
 _numbers = itertools.count(1)
 
 _AS_SERVICE = """
@@ -56,10 +56,10 @@ create trigger testing_note after update on public.prebookings for each row exec
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One update of a prebooking, as the database saw it."""
+    """One update of a prebooking, noted by a trigger."""
 
     at: datetime
-    seconds: float | None  # of the world's time; None: it was not one of the function's calls
+    seconds: float | None  # of simulation time; None: not one of the function's calls
     id: UUID
     was: str
     status: str
@@ -74,10 +74,10 @@ class Change:
 
 
 class SimDatabase:
-    """A database to play stories in, one after the other."""
+    """A database in which scenarios run one after the other."""
 
     def __init__(self, postgres: LocalPostgres) -> None:
-        self.name = f"proof_{next(_numbers)}"
+        self.name = f"simulation_{next(_numbers)}"
         self._postgres = postgres
         self._replaced: dict[str, str] = {}
         self._queries: dict[tuple[str, ...], sql.Composed] = {}
@@ -86,20 +86,26 @@ class SimDatabase:
 
     @contextmanager
     def scenario(self) -> Iterator[psycopg.Connection[Any]]:
-        """Undo at the end of the block whatever happened in it."""
+        """Roll back at the end of the block."""
         with self.connection.transaction(force_rollback=True):
             yield self.connection
 
     def set_clock(self, instant: datetime) -> None:
-        """Let the database's clock stand at an instant."""
+        """Stop the database's clock at an instant."""
         self.connection.execute("select set_config('testing.now', %s, false)", [instant.isoformat()])
 
     def call(self, function: str, arguments: dict[str, Any], *, at: datetime, seconds: float) -> rest.RestReply:
-        """Call a function at an instant as the service role does, and return what Supabase would answer.
+        """Call a function as the service role, and return the response of Supabase.
 
-        The history notes ``seconds``, the world's time, beside the database's, which may be set.
+        It does what ``prebooking.local.rest`` does, but queries the catalog only once per function, because a scenario
+        makes fifty calls.
 
-        What ``prebooking.local.rest`` does, without asking the catalog each time: a story makes fifty such calls.
+        Args:
+            function: its name.
+            arguments: by name.
+            at: what the database's clock shows.
+            seconds: simulation time, which the history notes besides.
+
         """
         try:
             with self.connection.transaction():
@@ -120,21 +126,21 @@ class SimDatabase:
         return self._queries[key]
 
     def history(self) -> list[Change]:
-        """Return every change of a prebooking in this story, in their order."""
+        """Return every change of a prebooking in this scenario, in order."""
         columns = ", ".join(Change.__dataclass_fields__)
         query = f"select {columns} from testing.history order by number".encode()  # noqa: S608 - our own names
         return self.connection.cursor(row_factory=class_row(Change)).execute(query).fetchall()
 
     def connect(self) -> psycopg.Connection[Any]:
-        """Return one more connection, outside the story."""
+        """Return one more connection, outside the scenario's transaction."""
         return psycopg.connect(self._postgres.dsn(self.name), autocommit=True)
 
     def source(self, function: str) -> str | None:
-        """Return what a function has been replaced by, if it has."""
+        """Return the source that has replaced a function, if there is one."""
         return self._replaced.get(function)
 
     def replace(self, function: str, source: str) -> None:
-        """Replace a function for as long as this database lives."""
+        """Replace a function until the database is removed."""
         self.connection.execute(source.encode())
         self._replaced[function] = source
 
@@ -146,7 +152,7 @@ class SimDatabase:
 
 @cache
 def _postgres() -> LocalPostgres:
-    """Return this process's server; it ends with the process."""
+    """Return the server of this process, which is stopped with the process."""
     postgres = LocalPostgres().start()
     dsn = postgres.create_database(_TEMPLATE)
     apply_migrations(dsn)
@@ -157,7 +163,7 @@ def _postgres() -> LocalPostgres:
 
 @contextmanager
 def new_sim_database() -> Iterator[SimDatabase]:
-    """Hand out a database of its own, for as long as the block lasts."""
+    """Create a database, and remove it at the end of the block."""
     sim_database = SimDatabase(_postgres())
     try:
         yield sim_database

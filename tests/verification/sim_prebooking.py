@@ -1,4 +1,4 @@
-"""What a world is about: wishes, and the runs that are to fulfil them."""
+"""The prebookings and the runs of a simulation, as it created them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.verification.instance import Instance
 
 @dataclass(slots=True)
 class SimRun:
-    """One invocation: by whom, from when on (seconds of the world's time), and what it answered, if it did."""
+    """One invocation of an instance: the second at which it started, and its summary if it returned one."""
 
     instance: Instance
     started: float
@@ -23,10 +23,7 @@ class SimRun:
 
 @dataclass(frozen=True, slots=True)
 class SimPrebooking:
-    """A prebooking as it was made or edited.
-
-    Its instants are on the database's clock, but for two in seconds of the world's time.
-    """
+    """A prebooking as it was added or last edited. Its instants are on the database's clock."""
 
     id: UUID
     venue: UUID
@@ -34,9 +31,9 @@ class SimPrebooking:
     available_at: datetime
     expires_at: datetime
     created_at: datetime
-    made: float
-    logged_in: float
-    member: str  # everybody has one wish
+    made: float  # second of the simulation
+    logged_in: float  # second of the simulation
+    member: str  # each member has one prebooking
 
     @property
     def order(self) -> tuple[datetime, datetime, UUID]:
@@ -44,7 +41,7 @@ class SimPrebooking:
 
 
 class WatchedLog(Log):
-    """Notes what the code itself calls unexpected."""
+    """Notes the exceptions that the code logs as unexpected."""
 
     def __init__(self, notes: list[str], **bound: Any) -> None:
         super().__init__(**bound)

@@ -1,4 +1,4 @@
-"""One world: a database, a venue system, its members, and as many instances of the real function as a story wants."""
+"""Simulates a database, a venue system and its members, and runs instances of the real function against them."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ values (%s, %s, %s, %s, %s, %s, %s)
 
 
 class Simulation:
-    """A world whose ids come from a seed, so that it can be played again."""
+    """A simulation whose ids come from a seed, so that it can be repeated."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class Simulation:
         database_skew: float = 0.0,
         venue_skew: float = 0.0,
     ) -> None:
-        self.dice = random.Random(seed)  # noqa: S311 - made to be played again
+        self.dice = random.Random(seed)  # noqa: S311 - repeatable on purpose
         self.sim_database, self.connection = sim_database, sim_database.connection
         self.database_clock = DatabaseClock(database_skew)
         self.twin = VenueTwin(
@@ -63,62 +63,62 @@ class Simulation:
         )
         self.kind, self.system = kind, kind.system(self.twin)
         faults = faults or FaultPlan()
-        self.database_wire = SimDatabaseTransport(self._carry_out, faults, self.note)
+        self.database_wire = SimDatabaseTransport(self._execute, faults, self.note)
         self.venue_wire = SimVenueTransport(self.twin, faults, self.note, self._row_of)
         self.prebookings: dict[UUID, SimPrebooking] = {}
         self._by_member: dict[str, UUID] = {}
-        self.versions: dict[UUID, list[tuple[float, SimPrebooking]]] = {}  # of each row: since when it was what
+        self.versions: dict[UUID, list[tuple[float, SimPrebooking]]] = {}  # per row: from which second on it was what
         self.runs: dict[UUID, SimRun] = {}
         self.keepers = list[Instance]()
-        self.cancelled: dict[UUID, float] = {}  # prebookings that a member has cancelled, and when
-        self.booked_by_hand = set[tuple[str, str]]()  # members and classes
-        self.moved = set[UUID]()  # prebookings whose opening somebody has changed
-        self.numbers = itertools.count(1)  # of members whom an edit names
-        self.edits = Counter[bool]()  # of the class or the member of a prebooking: taken, refused
+        self.cancelled: dict[UUID, float] = {}  # prebookings that were cancelled, and at which second
+        self.booked_by_hand = set[tuple[str, str]]()  # (member, class) that a member has booked directly at the venue
+        self.moved = set[UUID]()  # prebookings whose opening was changed
+        self.numbers = itertools.count(1)  # of members that an edit adds
+        self.edits = Counter[bool]()  # of a class or a member, by whether the database accepted the edit
         self.longest_lease = 30.0  # seconds
         self.timeline: list[str] | None = None
-        self.unexpected = list[str]()  # exceptions that nobody foresaw
+        self.unexpected = list[str]()  # exceptions that the code logs as unexpected
         self._tasks = list[asyncio.Task[None]]()
 
     # time
 
     def now(self) -> float:
-        """Return the seconds of the world's time that have passed."""
+        """Return the seconds of simulation time that have passed."""
         loop = asyncio.get_running_loop()
         assert isinstance(loop, InstanceLoop)
         return loop.true_time()
 
     def database_time(self, seconds: float) -> datetime:
-        """Return what the database's clock says so many seconds into the story."""
+        """Return what the database's clock shows at this second of the simulation."""
         return self.database_clock.read(seconds)
 
     def step_database_clock(self, by: float) -> None:
-        """Set the database's clock forward or back by so many seconds."""
+        """Set the database's clock forward or back by this many seconds."""
         self.database_clock.set(self.now(), by)
-        self.note(f"the database's clock is set by {by:+.3f} s, and says {self.database_time(self.now())}")
+        self.note(f"the database's clock is set by {by:+.3f} s, and shows {self.database_time(self.now())}")
 
     def set_database_clock(self) -> None:
-        """Let the database's clock say what it says now."""
+        """Set the clock of the real database to the simulated one."""
         self.sim_database.set_clock(self.database_time(self.now()))
 
     def note(self, what: str) -> None:
-        """Write a line of the timeline, if anybody wants one."""
+        """Add a line to the timeline, if there is one."""
         if self.timeline is not None:
             self.timeline.append(f"{self.now():9.3f}  {what}")
 
     # members and venues
 
     def add_venue(self) -> UUID:
-        """Add a venue of this world's system."""
+        """Add a venue of this simulation's venue system."""
         venue = self._uuid()
         self.system.add_venue(self.connection, venue)
         return venue
 
     def offer(self, venue: UUID, *, at: float = 0.0, capacity: int = 1000, waiting: int = 0) -> dict[str, Any]:
-        """Offer a class that opens at an instant of the database's clock; return what a prebooking of it says."""
+        """Offer a class that opens at this second of the database's clock; return the booking data for it."""
         return self.system.offer(venue, EPOCH + timedelta(seconds=at), capacity, waiting)
 
-    def opening(
+    def add_opening(
         self,
         members: int,
         *,
@@ -130,7 +130,19 @@ class Simulation:
         session_age: float = 0.0,
         **how: Any,
     ) -> list[UUID]:
-        """Let members, who logged in so long ago, wait for a class that opens at an instant of the database's clock."""
+        """Add prebookings of new members for one class.
+
+        Args:
+            members: how many.
+            venue: a new one, if it is None.
+            offer: the booking data of an existing class; a new class with the arguments ``how``, if it is None.
+            at: second of the database's clock at which the class opens.
+            lasts: seconds from the opening to the expiry.
+            made: second at which the prebookings are added.
+            session_age: seconds since the members logged in.
+            **how: arguments of ``offer``.
+
+        """
         venue, opens = venue or self.add_venue(), EPOCH + timedelta(seconds=at)
         offer = offer or self.offer(venue, at=at, **how)
         prebookings = [
@@ -142,54 +154,54 @@ class Simulation:
             self.connection.execute(_PREBOOKING, [*about, opens, prebooking.expires_at, prebooking.created_at])
         return [prebooking.id for prebooking in prebookings]
 
-    def _prebooking(  # noqa: PLR0917 - what a wish is
+    def _prebooking(  # noqa: PLR0917 - the fields of a prebooking
         self, venue: UUID, class_id: str, opens: datetime, lasts: float, made: float, session_age: float
     ) -> SimPrebooking:
         created = EPOCH + timedelta(seconds=self.dice.uniform(-3600, 0) if made <= 0 else made)
         expires = opens + timedelta(seconds=lasts)
         row = self._uuid()
         login = self.now() - session_age
-        return self.keep_wish(
+        return self.record_version(
             SimPrebooking(row, venue, class_id, opens, expires, created, made, login, f"{row}@example.com")
         )
 
-    def keep_wish(self, prebooking: SimPrebooking) -> SimPrebooking:
-        """Keep what a row is from now on."""
+    def record_version(self, prebooking: SimPrebooking) -> SimPrebooking:
+        """Record what a row is from now on."""
         self.prebookings[prebooking.id] = prebooking
         self._by_member[prebooking.member] = prebooking.id
         self.versions.setdefault(prebooking.id, []).append((self.now(), prebooking))
         return prebooking
 
     def _row_of(self, arrival: Arrival) -> str:
-        """Return whose prebooking a call is about: some venues are told its id, some only its member."""
-        row = self._by_member.get(arrival.member)  # none: a connection that is opened before anybody calls
+        """Return the id of the prebooking that a call is for: from the call if it contains one, else by member."""
+        row = self._by_member.get(arrival.member)  # none: a request that is not about a member
         return arrival.prebooking_id or (str(row) if row else "")
 
     def _uuid(self) -> UUID:
         return UUID(int=self.dice.getrandbits(128), version=4)
 
     async def wait_for_arrivals(self) -> None:
-        """Return when everything that is under way has arrived."""
+        """Wait until every request that is under way has arrived."""
         await self.venue_wire.drain()
         await self.database_wire.drain()
 
     # instances
 
     def run(self, scenario: Coroutine[Any, Any, T]) -> T:
-        """Play a story to its end, and let everything that is under way arrive."""
+        """Run the scenario, and wait until every request that is under way has arrived."""
 
-        async def all_of_it() -> T:
+        async def run_and_end() -> T:
             try:
-                told = await scenario
+                result = await scenario
                 await self.wait_for_arrivals()
-                return told
+                return result
             finally:
                 await self._end()
 
-        return run_instances(all_of_it())
+        return run_instances(run_and_end())
 
     async def _end(self) -> None:
-        """Let whoever was stopped run into the end of the world, where nothing can be reached, and end."""
+        """Resume every stopped instance without a network, so that its task ends."""
         self.database_wire.over = self.venue_wire.over = True
         self.timeline = None
         for instance in (*(run.instance for run in self.runs.values()), *self.keepers):
@@ -198,7 +210,7 @@ class Simulation:
             await asyncio.wait(self._tasks)
 
     def invoke(self, instance: Instance | None = None, **environment: str) -> asyncio.Task[None]:
-        """Let an instance be the function, once."""
+        """Run the scheduler once in an instance."""
         instance = instance or Instance(f"i{len(self.runs)}")
         run = SimRun(instance, self.now())
         instance_id = self._uuid()
@@ -221,12 +233,12 @@ class Simulation:
             instance_id=instance_id,
             log=WatchedLog(self.unexpected, instance_id=instance_id),
         )
-        self.note(f"{clock.name}: answers {run.summary.message}, {run.summary.details} {run.summary.outcomes}")
+        self.note(f"{clock.name}: responds {run.summary.message}, {run.summary.details} {run.summary.outcomes}")
 
     def keep(self, instance: Instance) -> asyncio.Task[None]:
-        """Let an instance be the function that keeps members logged in, once."""
+        """Run the session keeper once in an instance."""
         self.keepers.append(instance)
-        self.note(f"{instance.name}: starts to keep members logged in")
+        self.note(f"{instance.name}: starts as session keeper")
         task = instance.start(self._keep(instance, self._uuid(), Settings.from_environment(_ENVIRONMENT)))
         self._tasks.append(task)
         return task
@@ -241,8 +253,8 @@ class Simulation:
             instance_id=instance_id,
             log=WatchedLog(self.unexpected, instance_id=instance_id),
         )
-        self.note(f"{clock.name}: answers {kept.details}")
+        self.note(f"{clock.name}: responds {kept.details}")
 
-    def _carry_out(self, function: str, body: bytes) -> rest.RestReply:
+    def _execute(self, function: str, body: bytes) -> rest.RestReply:
         now = self.now()
         return self.sim_database.call(function, json.loads(body), at=self.database_time(now), seconds=now)

@@ -1,8 +1,8 @@
-"""Every step of a run, one after the other: killed there, frozen there, and the answer of every call lost.
+"""Injects a fault at every step of a run: kills, freezes and lost responses.
 
-The steps are those of a clean run, counted: an instance asks the database and hears it, connects to the venue, sends
-and hears it. Killed: nothing of it runs any more. Frozen: for 12, 70 and 130 s, with either clock standing still or
-none. Lost: the call was carried out, and its answer breaks off or never comes. Then a trigger comes every minute.
+The steps are those of a run without faults: connects, and requests and responses of the database and the venue. An
+instance is killed, or frozen for 12, 70 or 130 s with one of its clocks or none stopped. A lost response belongs to a
+call that was executed; it breaks off or never arrives. Then the function is invoked every minute.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ FAULTS: Mapping[str, Fault] = {"killed": Instance.kill} | {
     for seconds in (12, 70, 130)
     for how, wall, mono in (
         ("", False, False),
-        (", the wall clock standing still", True, False),
-        (", the monotonic clock standing still", False, True),
+        (", the wall clock stopped", True, False),
+        (", the monotonic clock stopped", False, True),
     )
 }
-_MINUTES = 3  # of triggers after the run, and one more of silence: by then everything has its end, and who froze thaws
-_RUN = 10.0  # seconds after which the struck run is over or stands still
+_MINUTES = 3  # of triggers after the run, and one more without: then every row is terminal and every instance resumed
+_RUN = 10.0  # seconds after which the faulty run is over or halted
 
 
-class StoppedAt(FaultPlan):
-    """Strikes the first instance at one of its steps, and counts them."""
+class FaultAt(FaultPlan):
+    """Injects a fault at one step of the first instance, and records its steps."""
 
     def __init__(self, at: int = -1, fault: Fault | None = None) -> None:
         self._at, self._fault = at, fault
@@ -50,7 +50,7 @@ class StoppedAt(FaultPlan):
 
 
 class LostAt(FaultPlan):
-    """Loses the answer of one of the first instance's calls, and counts them."""
+    """Loses the response to one call of the first instance, and counts its calls."""
 
     def __init__(self, at: int = -1, *, silent: bool = False) -> None:
         self._at, self._silent = at, silent
@@ -69,20 +69,20 @@ class LostAt(FaultPlan):
 
 @dataclass(frozen=True, slots=True)
 class StepScenario:
-    """What is tried, at a kind of venue."""
+    """A kind of venue and the faults that are tried there."""
 
     kind: SystemKind
     faults: FaultPlan
     name: str
 
 
-async def _tell(sim: Simulation) -> Trace:
-    """Two openings at one venue, one of them scarce, and a member in doubt; then a trigger every minute."""
+async def _run_with_triggers(sim: Simulation) -> Trace:
+    """Run a scenario: openings at one venue, one with few places and one with a row in doubt, and triggers."""
     venue = sim.add_venue()
-    sim.opening(3, venue=venue, at=-30, capacity=2)
-    [doubtful] = sim.opening(1, venue=venue, at=-60)
-    sim.connection.execute("update public.prebookings set maybe_sent = true where id = %s", [doubtful])
-    sim.opening(2, venue=venue, at=1.5)
+    sim.add_opening(3, venue=venue, at=-30, capacity=2)
+    [in_doubt] = sim.add_opening(1, venue=venue, at=-60)
+    sim.connection.execute("update public.prebookings set maybe_sent = true where id = %s", [in_doubt])
+    sim.add_opening(2, venue=venue, at=1.5)
     sim.invoke(LEAD_SECONDS="3")
     for _ in range(_MINUTES):
         await asyncio.sleep(60)
@@ -92,36 +92,40 @@ async def _tell(sim: Simulation) -> Trace:
 
 
 def run(sim_database: SimDatabase, scenario: StepScenario) -> list[str]:
-    """Play a scene and return what is wrong at its end."""
+    """Run a scenario and return the violations."""
     with sim_database.scenario():
         sim = Simulation(sim_database, kind=scenario.kind, faults=scenario.faults)
 
-        async def told() -> dict[str, list[str]]:
-            return check(await _tell(sim))
+        async def run_and_check() -> dict[str, list[str]]:
+            return check(await _run_with_triggers(sim))
 
-        return [f"{scenario.name}: {name}: {wrong}" for name, found in sim.run(told()).items() for wrong in found]
+        return [
+            f"{scenario.name}: {name}: {wrong}" for name, found in sim.run(run_and_check()).items() for wrong in found
+        ]
 
 
-def _struck(sim_database: SimDatabase, kinds: Iterable[SystemKind], faults: Iterable[str]) -> Iterator[StepScenario]:
+def _fault_scenarios(
+    sim_database: SimDatabase, kinds: Iterable[SystemKind], faults: Iterable[str]
+) -> Iterator[StepScenario]:
     for kind in kinds:
-        run(sim_database, StepScenario(kind, clean := StoppedAt(), "clean"))
+        run(sim_database, StepScenario(kind, clean := FaultAt(), "clean"))
         for fault in faults:
             for at, step in enumerate(clean.steps):
-                yield StepScenario(kind, StoppedAt(at, FAULTS[fault]), f"{kind.name}, {fault} at step {at} ({step})")
+                yield StepScenario(kind, FaultAt(at, FAULTS[fault]), f"{kind.name}, {fault} at step {at} ({step})")
 
 
 def _steps(sim_database: SimDatabase, kind: SystemKind) -> int:
-    run(sim_database, StepScenario(kind, clean := StoppedAt(), "clean"))
+    run(sim_database, StepScenario(kind, clean := FaultAt(), "clean"))
     return len(clean.steps)
 
 
-def _lost(sim_database: SimDatabase, kinds: Iterable[SystemKind]) -> Iterator[StepScenario]:
+def _loss_scenarios(sim_database: SimDatabase, kinds: Iterable[SystemKind]) -> Iterator[StepScenario]:
     for kind in kinds:
         run(sim_database, StepScenario(kind, clean := LostAt(), "clean"))
         for silent in (False, True):
             for at in range(clean.calls):
-                how = "never comes" if silent else "breaks off"
-                yield StepScenario(kind, LostAt(at, silent=silent), f"{kind.name}, the answer of call {at} {how}")
+                how = "never arrives" if silent else "breaks off"
+                yield StepScenario(kind, LostAt(at, silent=silent), f"{kind.name}, the response to call {at} {how}")
 
 
 def _run(share: Share) -> Iterable[Result]:
@@ -132,16 +136,20 @@ def _run(share: Share) -> Iterable[Result]:
                 "steps of a clean run, of all kinds of venues", sum(_steps(sim_database, kind) for kind in kinds)
             )
         for fault in ["killed"] if share.size.sample else FAULTS:
-            yield _played(
-                sim_database, f"{fault.split(',')[0]}, at every step", share.mine(_struck(sim_database, kinds, [fault]))
+            yield _result(
+                sim_database,
+                f"{fault.split(',')[0]}, at every step",
+                share.select(_fault_scenarios(sim_database, kinds, [fault])),
             )
-        yield _played(sim_database, "the answer lost, of every call", share.mine(_lost(sim_database, kinds)))
+        yield _result(
+            sim_database, "the response lost, of every call", share.select(_loss_scenarios(sim_database, kinds))
+        )
 
 
-def _played(sim_database: SimDatabase, what: str, scenarios: Iterable[StepScenario]) -> Result:
-    played = [run(sim_database, scenario) for scenario in scenarios]
-    wrong = [violation for found in played for violation in found]
-    return Result(what, len(played), wrong, "make prove PART=steps" if wrong else "")
+def _result(sim_database: SimDatabase, what: str, scenarios: Iterable[StepScenario]) -> Result:
+    violations = [run(sim_database, scenario) for scenario in scenarios]
+    wrong = [each for found in violations for each in found]
+    return Result(what, len(violations), wrong, "make prove PART=steps" if wrong else "")
 
 
 PART = Part("steps", _run, shares=8)

@@ -1,4 +1,4 @@
-"""The venue systems of a world: how a venue of each stands in the database, and what its members bring along."""
+"""The venue systems of a simulation: how venues, classes and sessions of each are created."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Connection = psycopg.Connection[Any]
 _KEY = bytes(range(32))
 _SEAL = Seal(_KEY)
 SESSION_KEY = base64.b64encode(_KEY).decode()
-OTHER_KEY = base64.b64encode(bytes(range(1, 33))).decode()  # of another deployment, which can open no login
+OTHER_KEY = base64.b64encode(bytes(range(1, 33))).decode()  # of another deployment, which can decrypt no session
 
 _VENUE = """
 insert into public.venues (id, name, provider, timezone, idempotent, host, provider_box_id)
@@ -38,30 +38,30 @@ _KEPT = f"{_STORED} and expired_at is null"
 
 
 class SimSystem(Protocol):
-    """One venue system of a world."""
+    """One venue system of a simulation."""
 
     def add_venue(self, connection: Connection, venue: UUID) -> None:
         """Add a venue that can be booked."""
 
     def offer(self, venue: UUID, opens_at: datetime, capacity: int, waiting: int) -> dict[str, Any]:
-        """Offer a class, and return what a prebooking of it says."""
+        """Offer a class, and return the booking data of a prebooking for it."""
 
     def join(self, connection: Connection, venue: UUID, member: str, *, old: timedelta) -> None:
-        """Make somebody a member, who has logged in so long ago."""
+        """Add a member whose session is this old."""
 
     def can_ask(self, connection: Connection, venue: UUID, member: str) -> bool:
-        """Say whether the member's bookings can still be read."""
+        """Return whether the member's bookings can be read."""
 
     def address(self, venue: UUID) -> str:
-        """Return how the venue's ledger names it."""
+        """Return the name of the venue in the ledger."""
 
     def can_log_in(self, connection: Connection, venue: UUID, member: str) -> bool:
-        """Return whether the member's stored login is of use: alive, or good for a refresh."""
+        """Return whether the member's stored session is valid or can be refreshed."""
 
 
 @dataclass(frozen=True, slots=True)
 class SystemKind:
-    """A kind of venue: a system, and how it guards itself against the same booking twice."""
+    """A kind of venue: a venue system, and how it treats a second call for the same booking."""
 
     name: str
     protection: Protection
@@ -69,7 +69,7 @@ class SystemKind:
 
     @property
     def refusal(self) -> TwinReply | None:
-        """Return a clear no; not of a venue that promises one answer a key, which would break its word by it."""
+        """Return a clear refusal, or None for an idempotent venue, which may not change its response to a key."""
         if self.protection is Protection.IDEMPOTENT:
             return None
         return VERDICTS["no_credit"] if self.is_box else TwinReply(422, body=b'{"state": "no_credit"}')
@@ -90,7 +90,7 @@ KINDS = (
 
 
 class WebhookSystem:
-    """The operator's own endpoint."""
+    """Venues behind the operator's webhook."""
 
     def __init__(self, twin: VenueTwin) -> None:
         self._twin, self._numbers = twin, itertools.count(1)
@@ -105,7 +105,7 @@ class WebhookSystem:
         return {"class_id": name}
 
     def join(self, connection: Connection, venue: UUID, member: str, *, old: timedelta) -> None:
-        """Nobody has to log in."""
+        """Do nothing: there are no sessions."""
 
     def can_ask(self, connection: Connection, venue: UUID, member: str) -> bool:
         return self._twin.can_tell or self._twin.protection is Protection.IDEMPOTENT
@@ -118,7 +118,7 @@ class WebhookSystem:
 
 
 class BoxSystem:
-    """Boxes at AimHarder, whose members have logged in."""
+    """AimHarder boxes, whose members have logged in."""
 
     def __init__(self, twin: VenueTwin) -> None:
         self._twin, self._numbers = twin, itertools.count(2001)

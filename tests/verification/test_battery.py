@@ -1,4 +1,4 @@
-"""A sample of each part of the battery; ``make prove`` runs all of it."""
+"""A sample of each part of the verification, all of which ``make prove`` runs."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from tests.verification import guards, prove, seeds, steps
 from tests.verification.guards_of_python import replaced, too_early_is_final
 from tests.verification.instance import LivelockError, run_instances
 from tests.verification.mutation import InSql, Replaced, switched_off
-from tests.verification.part import Part, Result, Share, Size, faults, sample
+from tests.verification.part import Part, Result, Share, Size, failures, sample
 from tests.verification.seeds import run
 from tests.verification.sim_database import new_sim_database
 
 
 @pytest.mark.parametrize("part", [seeds.PART, steps.PART, guards.PART], ids=lambda part: part.name)
 def test_a_sample_of_the_part_finds_nothing_wrong(part: Part) -> None:
-    assert faults(sample(part)) == []
+    assert failures(sample(part)) == []
 
 
-def test_a_line_that_has_looked_at_nothing_is_a_fault() -> None:
-    assert faults([Result("nothing", 0)]) == ["nothing: nothing was looked at"]
+def test_a_line_without_a_check_is_a_failure() -> None:
+    assert failures([Result("nothing", 0)]) == ["nothing: nothing was checked"]
 
 
-def test_a_seed_is_the_same_story_every_time() -> None:
+def test_a_seed_is_the_same_scenario_every_time() -> None:
     with new_sim_database() as sim_database:
         first, again = (run(sim_database, 9, traced=True).timeline for _ in range(2))
     assert first == again
 
 
-def test_an_edit_whose_text_is_not_there_is_an_error() -> None:
-    edit = InSql("finish_run_v1", "what nobody wrote", "")
+def test_an_edit_whose_text_is_missing_is_an_error() -> None:
+    edit = InSql("finish_run_v1", "no such text", "")
     with (
         new_sim_database() as sim_database,
-        pytest.raises(AssertionError, match="has 0 times"),
+        pytest.raises(AssertionError, match="occurs 0 times"),
         switched_off(sim_database, [edit]),
     ):
         pass
@@ -49,9 +49,9 @@ def gives_up_in_doubt(self: Any) -> Outcome | None:
 
 @pytest.mark.parametrize("edit", [gives_up_in_doubt, too_early_is_final], ids=["in doubt", "too early"])
 def test_a_scheduler_that_gives_up_violates_an_invariant_within_a_few_seeds(edit: Replaced) -> None:
-    """I11: it books nobody twice and is never wrong about what the venue has, but people get no place."""
+    """I11: no member is booked twice and every row agrees with the ledger, but rows fail that could be booked."""
     with new_sim_database() as sim_database, switched_off(sim_database, [edit]):
-        first = next(played for seed in range(20) if any((played := run(sim_database, seed)).violations.values()))
+        first = next(result for seed in range(20) if any((result := run(sim_database, seed)).violations.values()))
     assert first.violations["I11 booked, if it was possible"] != []
 
 
@@ -65,20 +65,20 @@ def test_a_replacement_has_the_parameters_of_its_rule() -> None:
         pass
 
 
-def test_a_livelock_is_an_error_and_no_hang() -> None:
+def test_a_livelock_raises_an_error_instead_of_hanging() -> None:
     async def livelock() -> None:
-        while True:  # noqa: ASYNC110 - it is what is tested
+        while True:  # noqa: ASYNC110 - this is under test
             await asyncio.sleep(0)
 
     with pytest.raises(LivelockError, match="callbacks at 0"):
         run_instances(livelock())
 
 
-def test_a_world_that_comes_to_no_end_is_a_violation_of_its_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_simulation_that_does_not_end_is_a_violation_of_its_seed(monkeypatch: pytest.MonkeyPatch) -> None:
     async def fails(_: object) -> None:
         raise LivelockError("more than enough callbacks")
 
-    monkeypatch.setattr(seeds.RandomScenario, "tell", fails)
+    monkeypatch.setattr(seeds.RandomScenario, "run", fails)
     [*_, ends] = seeds.PART.run(Share(Size(seeds=1, first=20_000)))
     assert (ends.violations, ends.replay) == (
         ["seed 20000: LivelockError: more than enough callbacks"],
@@ -89,14 +89,14 @@ def test_a_world_that_comes_to_no_end_is_a_violation_of_its_seed(monkeypatch: py
 @pytest.mark.parametrize(
     ("variable", "value", "sentence"),
     [
-        ("SEED", "abc", "SEED=abc is no number: use, for example, SEED=17.\n"),
-        ("SEEDS", "-1", "SEEDS=-1 is no number: use, for example, SEEDS=17.\n"),
-        ("SEEDS", "0", "SEEDS=0 plays nothing: use, for example, SEEDS=60.\n"),
-        ("FIRST", "²", "FIRST=² is no number: use, for example, FIRST=17.\n"),
-        ("PART", "guardz", "PART=guardz is no part: use simulation,"),
+        ("SEED", "abc", "SEED=abc is not a number: use, for example, SEED=17.\n"),
+        ("SEEDS", "-1", "SEEDS=-1 is not a number: use, for example, SEEDS=17.\n"),
+        ("SEEDS", "0", "SEEDS=0 runs nothing: use, for example, SEEDS=60.\n"),
+        ("FIRST", "²", "FIRST=² is not a number: use, for example, FIRST=17.\n"),
+        ("PART", "guardz", "PART=guardz is not a part: use simulation,"),
     ],
 )
-def test_a_variable_that_cannot_be_read_costs_one_sentence(
+def test_an_invalid_variable_is_reported_in_one_sentence(
     variable: str, value: str, sentence: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv(variable, value)

@@ -1,4 +1,4 @@
-"""Faults of the plan do something: a core without the guard against one is noticed."""
+"""Faults have an effect: a scheduler without the guard against one violates an invariant."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.verification.caps import CROWDS, Crowd, run
+from tests.verification.caps import CAP_SCENARIOS, CapScenario, run
 from tests.verification.guards import GUARDS, verdict
 from tests.verification.guards_of_sql import CLAIM
 from tests.verification.mutation import InSql, switched_off
@@ -16,12 +16,12 @@ from tests.verification.sim_database import new_sim_database
 @pytest.mark.parametrize(
     ("name", "invariant"),
     [
-        ("what is being booked cannot be made into another prebooking", "I12"),
-        ("a clock that was set back is believed", "I10"),
-        ("an answer from before the clock was set changes nothing", "I10"),
+        ("a row that is being booked cannot become another prebooking", "I12"),
+        ("a step back of the clock is accepted", "I10"),
+        ("a response from before a step of the clock is ignored", "I10"),
     ],
 )
-def test_a_fault_that_the_core_is_not_guarded_against_violates_an_invariant(name: str, invariant: str) -> None:
+def test_a_fault_without_its_guard_violates_an_invariant(name: str, invariant: str) -> None:
     [guard] = [guard for guard in GUARDS if guard.name == name]
     wrong, without = verdict(guard)
     assert (wrong, invariant in without) == ([], True)
@@ -36,15 +36,15 @@ _NO_CAP_OF_EXPIRED_ROWS = InSql(CLAIM, "limit 5000 for no key", "limit 100000 fo
 
 
 @pytest.mark.parametrize(
-    ("crowd", "edit", "complaint"),
+    ("scenario", "edit", "complaint"),
     [
-        (CROWDS["due"], _NO_CAP_OF_ROWS, "a claim takes 660 rows at once"),
-        # The same scenario with fewer rows, because it is the checker that is tested.
-        (replace(CROWDS["expired"], cap=50, rows=60), _NO_CAP_OF_EXPIRED_ROWS, "a claim takes 60 rows at once"),
+        (CAP_SCENARIOS["due"], _NO_CAP_OF_ROWS, "a claim takes 660 rows at once"),
+        # Fewer rows, because the checker is under test.
+        (replace(CAP_SCENARIOS["expired"], cap=50, rows=60), _NO_CAP_OF_EXPIRED_ROWS, "a claim takes 60 rows at once"),
     ],
     ids=["due", "expired"],
 )
-def test_a_claim_without_its_cap_is_noticed(crowd: Crowd, edit: InSql, complaint: str) -> None:
+def test_a_claim_without_its_cap_is_noticed(scenario: CapScenario, edit: InSql, complaint: str) -> None:
     with new_sim_database() as sim_database, switched_off(sim_database, [edit]):
-        _, wrong = run(sim_database, crowd)
+        _, wrong = run(sim_database, scenario)
     assert complaint in wrong

@@ -1,4 +1,4 @@
-"""Instances stop where they stand, alone; a frozen one goes on by its own clocks, a killed one never does."""
+"""Only a halted instance stops; a frozen one resumes by its own clocks, a killed one never does."""
 
 from __future__ import annotations
 
@@ -20,33 +20,33 @@ async def _tick(ticks: list[float], seconds: float = 1.0) -> None:
         ticks.append(-1.0)
 
 
-def test_a_killed_instance_runs_nothing_any_more_and_no_finally() -> None:
+def test_a_killed_instance_runs_no_callback_and_no_finally() -> None:
     async def scenario() -> tuple[list[float], list[float]]:
         one, other, ticks, others = Instance("one"), Instance("other"), list[float](), list[float]()
         tasks = [one.start(_tick(ticks)), other.start(_tick(others))]
         await asyncio.sleep(2.5)
         one.kill()
         await asyncio.sleep(2)
-        told = (list(ticks), list(others))
+        result = (list(ticks), list(others))
         one.resume()
         for task in tasks:
             task.cancel()
-        return told
+        return result
 
     assert run_instances(scenario()) == ([1, 2], [1, 2, 3, 4])
 
 
 @pytest.mark.parametrize("stopped", [{}, {"wall_stopped": True}, {"monotonic_stopped": True}])
-def test_a_frozen_instance_goes_on_by_its_own_clocks(stopped: dict[str, bool]) -> None:
+def test_a_frozen_instance_resumes_by_its_own_clocks(stopped: dict[str, bool]) -> None:
     async def scenario() -> tuple[list[float], float, float]:
         one, ticks = Instance("one"), list[float]()
         task = one.start(_tick(ticks))
         await asyncio.sleep(1.5)
         one.halt(10, **stopped)
         await asyncio.sleep(11.2)
-        told = (list(ticks), (one.now() - EPOCH).total_seconds(), one.behind)
+        result = (list(ticks), (one.now() - EPOCH).total_seconds(), one.behind)
         task.cancel()
-        return told
+        return result
 
     ticks, wall, behind = run_instances(scenario())
     assert wall == pytest.approx(2.7 if stopped.get("wall_stopped") else 12.7)
@@ -54,7 +54,7 @@ def test_a_frozen_instance_goes_on_by_its_own_clocks(stopped: dict[str, bool]) -
     assert ticks == ([1, 2] if stopped.get("monotonic_stopped") else [1, 11.5, 12.5])
 
 
-def test_what_has_left_an_instance_goes_on_when_it_is_killed() -> None:
+def test_a_request_arrives_after_its_instance_is_killed() -> None:
     async def scenario() -> list[str]:
         arrived = list[str]()
 

@@ -1,4 +1,4 @@
-"""The database lint: nothing is found, each check can find something, and strangers are refused everything."""
+"""The database lint finds nothing, each check can find something, and unprivileged roles may do nothing."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import pytest
 
 from tests.support.database import Database
 from tests.verification.lint import (
-    STRANGERS,
-    attempts,
+    UNPRIVILEGED,
+    allowed_calls,
+    allowed_statements,
     findings,
     finds_its_fault,
-    got_through,
-    got_through_over_http,
+    statements,
 )
 from tests.verification.linter import CHECKS, LintCheck
 
@@ -20,26 +20,28 @@ from tests.verification.linter import CHECKS, LintCheck
 def test_nothing_is_found_until_a_fault_is_planted(project: Database, check: LintCheck) -> None:
     assert findings(project.connection, check) == []
     assert finds_its_fault(project, check)
-    assert findings(project.connection, check) == [], "and nothing of it is left"
+    assert findings(project.connection, check) == [], "the planted fault is rolled back"
 
 
-@pytest.mark.parametrize("role", STRANGERS)
-def test_strangers_are_refused_every_table_and_every_function(project: Database, role: str) -> None:
-    ways = attempts(project)
-    assert len(ways) >= 4 * 5 + 10
-    assert got_through(project, role, ways) == []
+@pytest.mark.parametrize("role", UNPRIVILEGED)
+def test_unprivileged_roles_are_refused_every_table_and_function(project: Database, role: str) -> None:
+    every_statement = statements(project)
+    assert len(every_statement) >= 4 * 5 + 10
+    assert allowed_statements(project, role, every_statement) == []
 
 
-def test_a_stranger_who_was_granted_something_is_seen(database: Database) -> None:
+def test_a_grant_to_an_unprivileged_role_is_found(database: Database) -> None:
     database.connection.execute("grant select on public.venues to anon")
     database.connection.execute("grant execute on function public.prebooking_clock to authenticated")
-    ways = attempts(database)
-    assert got_through(database, "anon", ways) == ["anon, select * from venues"]
-    assert got_through(database, "authenticated", ways) == ["authenticated, select prebooking_clock()"]
+    every_statement = statements(database)
+    assert allowed_statements(database, "anon", every_statement) == ["anon, select * from venues"]
+    assert allowed_statements(database, "authenticated", every_statement) == [
+        "authenticated, select prebooking_clock()"
+    ]
 
 
 def test_keys_for_browsers_call_no_function_over_http(database: Database) -> None:
-    calls, through = got_through_over_http(database)
+    calls, through = allowed_calls(database)
     assert (calls >= 40, through) == (True, [])
     database.connection.execute("grant execute on function public.prebooking_clock to anon")
-    assert len(got_through_over_http(database)[1]) == 3
+    assert len(allowed_calls(database)[1]) == 3

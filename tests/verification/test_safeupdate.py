@@ -1,4 +1,4 @@
-"""UPDATE and DELETE without WHERE are found wherever they are in a function, and nothing else is."""
+"""UPDATE and DELETE without WHERE are found in every part of a function, and nothing else is."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from tests.verification.safeupdate import unguarded
         r"execute E'delete from t -- \' where '",
     ],
 )
-def test_a_change_of_every_row_is_found(body: str) -> None:
+def test_a_statement_without_where_is_found(body: str) -> None:
     assert len(unguarded(body)) == 1
 
 
@@ -63,5 +63,5 @@ def test_a_change_of_every_row_is_found(body: str) -> None:
         "return $block$ do $$ begin delete from t where a; end $$ $block$",
     ],
 )
-def test_nothing_else_is_found(body: str) -> None:
+def test_no_other_statement_is_found(body: str) -> None:
     assert unguarded(body) == []

@@ -1,4 +1,4 @@
-"""What is known of a world after its story: the rows, their history, the venue's ledger, and what left when."""
+"""What a simulation leaves: the rows, their history, the venue's ledger, and the calls that were sent."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.verification.sim_prebooking import SimPrebooking
 from tests.verification.simulation import Simulation
 from tests.verification.transports import ClockAnswer, SentRequest
 
-_FRESH = 20 * 60 - 5.0  # seconds from which on a session is refreshed first; clocks differ by up to 5 s
+_FRESH = 20 * 60 - 5.0  # seconds: an older session is refreshed before a call; clocks differ by up to 5 s
 
 _ROWS = f"""
 select row.*, error_message, settled_at, settled_by, retry_after
@@ -41,20 +41,20 @@ class RowState(PrebookingRow):
 
 @dataclass(slots=True)
 class RecordedClaim:
-    """One claim that took rows, and what stood in its way."""
+    """One claim that took rows, and the rows that other claims held then."""
 
     at: datetime
-    seconds: float  # of the world's time
+    seconds: float  # of simulation time
     by: UUID
     took: set[UUID] = field(default_factory=set)
     held: dict[UUID, UUID] = field(default_factory=dict)  # rows in another's lease
-    turns: dict[UUID, UUID] = field(default_factory=dict)  # rows whose holder has its turn
-    cut_turns: set[UUID] = field(default_factory=set)  # rows whose holder's turn is over only because the clock was set
-    held_back: set[UUID] = field(default_factory=set)  # rows that may have been sent, or could not get on before
+    turns: dict[UUID, UUID] = field(default_factory=dict)  # rows whose holder has the turn
+    cut_turns: set[UUID] = field(default_factory=set)  # rows whose holder's turn was ended by a step of the clock
+    held_back: set[UUID] = field(default_factory=set)  # rows that may have been sent, or were put off before
 
 
 class Trace:
-    """A world that has come to its end. ``quiet_from``: seconds into the story from which on nothing went wrong."""
+    """A simulation that has ended. No fault has an effect after ``quiet_from`` seconds."""
 
     def __init__(self, sim: Simulation, *, quiet_from: float = 0.0) -> None:
         self.sim, self.quiet_from = sim, quiet_from
@@ -68,18 +68,18 @@ class Trace:
 
     @cached_property
     def claims(self) -> list[RecordedClaim]:
-        """Return the claims that took rows, in their order."""
+        """Return the claims that took rows, in order."""
         return list(_claims(self.history))
 
     @cached_property
     def posts(self) -> list[tuple[UUID, UUID, SentRequest]]:
-        """Return the booking calls as they left: the invocation, the row, the call."""
+        """Return the booking calls in the order in which they were sent: the invocation, the row, the call."""
         names = {id(run.instance): instance_id for instance_id, run in self.sim.runs.items()}
         return [(names[id(s.instance)], UUID(s.row), s) for s in self.sim.venue_wire.sent if s.books]
 
     @cached_property
     def first_calls(self) -> list[tuple[UUID, UUID, SentRequest]]:
-        """Return each invocation's first call of each row: those that stand in its line."""
+        """Return each invocation's first call for each row, which its queue orders."""
         seen, firsts = set[tuple[UUID, UUID]](), []
         for by, row, sent in self.posts:
             if (by, row) not in seen:
@@ -89,7 +89,7 @@ class Trace:
 
     @cached_property
     def cut_openings(self) -> set[tuple[UUID, datetime]]:
-        """Return the openings that an invocation started on when only a step of the clock had ended another's turn."""
+        """Return the openings that were claimed after a step of the clock had ended another invocation's turn."""
         return {
             self.opening(row)
             for claim in self.claims
@@ -130,32 +130,32 @@ class Trace:
         return self.sim.prebookings[row]
 
     def prebooking_at(self, row: UUID, seconds: float) -> SimPrebooking:
-        """Return what the row was at a second of the world's time."""
+        """Return the prebooking as it was at this second of the simulation."""
         return next(prebooking for since, prebooking in reversed(self.sim.versions[row]) if since <= seconds)
 
     def since(self, row: UUID) -> float:
-        """Return since when the row is what it is, in seconds of the world's time."""
+        """Return the second of the simulation at which the row was added or last edited."""
         return self.sim.versions[row][-1][0]
 
     def must_log_in(self, row: UUID, seconds: float) -> bool:
-        """Say whether the row's member may have to be logged in anew before a call, for which nobody waits."""
+        """Return whether the row's session may have to be refreshed before a call; such a row is queued later."""
         age = seconds - self.prebooking(row).logged_in
         return age > _FRESH - self.sim.database_clock.spread.total_seconds()
 
     def opening(self, row: UUID) -> tuple[UUID, datetime]:
-        """Return whom a row competes with: a venue and an instant."""
+        """Return the opening that a row waits for: a venue and an instant."""
         return (self.prebooking(row).venue, self.prebooking(row).available_at)
 
     def left_at(self, sent: SentRequest) -> datetime:
-        """Return when a call left, on the database's clock."""
+        """Return when a call was sent, by the database's clock."""
         return self.sim.database_time(sent.at)
 
     def known_clock(self, sent: SentRequest) -> tuple[datetime, datetime]:
-        """Return the earliest and the latest instant that the invocation could take the database's clock to show.
+        """Return the earliest and the latest instant at which the invocation could believe a call to be sent.
 
-        Unless the clock was set between the invocation's first answer and the call, both are what it showed. If it was,
-        the clock counts as it was at any instant between the two; but an answer contradicts the ones before it as
-        soon as they differ by more than that answer took. From the one asked for last on, it is only that much.
+        They are equal unless the database's clock was set between the invocation's first response and the call. Then
+        every offset of the clock in between is possible, but the response that was requested last rules out those that
+        differ from it by more than that request took.
         """
         clock = self.sim.database_clock
         answers = [answer for answer in self.clock_answers[sent.instance] if answer.received <= sent.at]
@@ -169,14 +169,14 @@ class Trace:
 
     @cached_property
     def clock_answers(self) -> dict[Instance, list[ClockAnswer]]:
-        """Return each instance's answers with the database's clock, in the order in which they were received."""
+        """Return each instance's responses with the database's clock, in the order in which they were received."""
         answers: dict[Instance, list[ClockAnswer]] = {}
         for answer in self.sim.database_wire.clock_answers:
             answers.setdefault(answer.instance, []).append(answer)
         return answers
 
     def due_by(self, row: UUID, within: float) -> datetime:
-        """Return by when a row must have its end: so long after it could have had it, outside pauses."""
+        """Return when a row must be terminal: ``within`` seconds after nothing prevents it, pauses not counted."""
         prebooking = self.prebooking(row)
         if not self.sim.system.can_ask(self.sim.connection, prebooking.venue, prebooking.member):
             return max(self.sim.database_time(self.quiet_from), prebooking.expires_at) + timedelta(seconds=within)
@@ -188,14 +188,14 @@ class Trace:
         return in_time + self._others_first(row) + self._asked_again()
 
     def _asked_again(self) -> timedelta:
-        """Return how long a box's list that is behind keeps a row in doubt: a lease, and until the next tick."""
+        """Return how long a box whose page is out of date keeps a row in doubt: a lease, and until the next trigger."""
         sim = self.sim
         return timedelta(seconds=90 if sim.kind.is_box and sim.twin.page.behind else 0)
 
     def _others_first(self, row: UUID) -> timedelta:
-        """Return for how long others of its venue may come first: rows that stand behind are taken ten at a time.
+        """Return for how long other rows of the venue may be called first.
 
-        Ten per minute if it was held back, forty per minute if it is only in doubt: a run then takes ten after ten.
+        A run claims ten rows per minute of those that were held back, and forty of those that are only in doubt.
         """
         venue = self.prebooking(row).venue
         changes, others = self.changes[row], self.rows_of_venues[venue]
@@ -206,9 +206,11 @@ class Trace:
 
 
 def _claims(history: list[Change]) -> Iterator[RecordedClaim]:
-    """Go through the history, and stop at every claim to see who else holds what."""
+    """Return every claim in the history, with the rows that others held then."""
     state: dict[UUID, Change] = {}
-    turns: dict[UUID, tuple[float, datetime | None]] = {}  # of each claimed row: its turn's end by time that passes
+    turns: dict[
+        UUID, tuple[float, datetime | None]
+    ] = {}  # per claimed row: its turn's end in simulation time and in the database
     for (at, seconds, by), changes in groupby(history, key=_claim_of):
         group = list(changes)
         if by is not None:

@@ -1,4 +1,4 @@
-"""The wires between instances and the world. What has left an instance arrives, whatever becomes of the instance."""
+"""Carries requests to the database and the venue; what was sent arrives even if its instance is killed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.verification.instance import Instance, current, in_simulation
 
 @dataclass(frozen=True, slots=True)
 class SentRequest:
-    """A call whose first byte has left for the venue, at an instant in seconds of the world's time."""
+    """A call to the venue, at the second of simulation time at which its first byte was sent."""
 
     at: float
     instance: Instance
@@ -35,9 +35,9 @@ class SentRequest:
 
 @dataclass(frozen=True, slots=True)
 class ClockAnswer:
-    """An answer with the database's clock, as an instance has received it; in seconds of the world's time.
+    """A response that contains the database's clock, in seconds of simulation time.
 
-    ``asked_for`` is how long the instance's clocks say at most that the question was under way.
+    ``asked_for`` is the longest time that the request took by the clocks of the instance.
     """
 
     instance: Instance
@@ -48,24 +48,24 @@ class ClockAnswer:
 
 
 _SENT: ContextVar[tuple[SentRequest, TwinCall]] = ContextVar("sent")
-_WITH_CLOCK = {"claim_due_prebookings_v1", "prebooking_clock"}  # their answers say what time it is
+_WITH_CLOCK = {"claim_due_prebookings_v1", "prebooking_clock"}  # their responses contain the clock
 
 
 class SimDatabaseTransport(httpx.AsyncBaseTransport):
-    """Carries RPCs to the real SQL; no virtual time passes while a statement runs."""
+    """Executes RPCs as real SQL; no virtual time passes while a statement runs."""
 
     def __init__(
-        self, carry_out: Callable[[str, bytes], rest.RestReply], faults: FaultPlan, note: Callable[[str], None]
+        self, execute: Callable[[str, bytes], rest.RestReply], faults: FaultPlan, note: Callable[[str], None]
     ) -> None:
-        self._carry_out, self._faults, self._note = carry_out, faults, note
+        self._execute, self._faults, self._note = execute, faults, note
         self._under_way = set[asyncio.Task[tuple[rest.RestReply, float]]]()
-        self._asked: dict[tuple[object, str], tuple[float, datetime]] = {}  # by a task, since its last answer
+        self._asked: dict[tuple[object, str], tuple[float, datetime]] = {}  # by task, since its last response
         self.over = False
         self.calls = 0
         self.clock_answers = list[ClockAnswer]()
 
     async def drain(self) -> None:
-        """Return when every call that is under way has been carried out."""
+        """Wait until every call that is under way has been executed."""
         while self._under_way:
             await asyncio.gather(*self._under_way)
             await asyncio.sleep(0)  # since Python 3.13 gather does not yield if all are done, so none was discarded
@@ -75,9 +75,7 @@ class SimDatabaseTransport(httpx.AsyncBaseTransport):
         await self._step(instance, "database request", request)
         self._asked.setdefault((asyncio.current_task(), function), (_now(), instance.now()))
         loss = self._faults.rpc_plan(instance, function)
-        call = in_simulation(
-            self._travel(instance.name, function, request.content, loss), name=f"{function} on its way"
-        )
+        call = in_simulation(self._travel(instance.name, function, request.content, loss), name=f"{function} under way")
         self._under_way.add(call)
         call.add_done_callback(self._under_way.discard, context=Context())
         await asyncio.wait([call])
@@ -99,17 +97,17 @@ class SimDatabaseTransport(httpx.AsyncBaseTransport):
 
     async def _step(self, instance: Instance, step: Any, request: httpx.Request) -> None:
         if self.over:
-            raise httpx.ConnectError("the story is over", request=request)
+            raise httpx.ConnectError("the simulation is over", request=request)
         self._faults.at_step(instance, step)
         if instance.halted:
-            await asyncio.sleep(0)  # the last that it does
+            await asyncio.sleep(0)  # a halted instance does not get past this line
 
     async def _travel(self, name: str, function: str, body: bytes, loss: RpcPlan) -> tuple[rest.RestReply, float]:
         await asyncio.sleep(self._faults.travel_time("database") + loss.delay_before)
         read = _now()
         reply = rest.RestReply(503, b"{}")
         if loss.acts and not self.over:
-            reply = self._carry_out(function, body)
+            reply = self._execute(function, body)
             self.calls += 1
         if loss.error:
             reply = _refusal(*loss.error)
@@ -126,7 +124,7 @@ def _refusal(status: int, code: str) -> rest.RestReply:
 
 
 class SimVenueTransport(TwinTransport):
-    """Carries calls to the venue twin, and notes when whose first byte has left."""
+    """Carries calls to the venue twin, and notes when each call's first byte was sent."""
 
     def __init__(
         self, twin: VenueTwin, faults: FaultPlan, note: Callable[[str], None], row_of: Callable[[Arrival], str]
@@ -165,23 +163,23 @@ class SimVenueTransport(TwinTransport):
 
     async def _step(self, instance: Instance, step: Any, request: httpx.Request) -> None:
         if self.over:
-            raise httpx.ConnectError("the story is over", request=request)
+            raise httpx.ConnectError("the simulation is over", request=request)
         self._faults.at_step(instance, step)
         if instance.halted:
             await asyncio.sleep(0)
 
     def _send(self, request: httpx.Request, body: bytes) -> asyncio.Task[TwinReply | AnswerKind]:
-        instance, arrival = current(), self._heard(request, body)
+        instance, arrival = current(), self._parse(request, body)
         books = arrival.books and arrival.method == "POST"
         sent = SentRequest(_now(), instance, self._row_of(arrival), books, arrival.member, arrival.class_id)
         self.sent.append(sent)
-        self._note(f"{instance.name}: {request.method} {request.url.path} {sent.row[:8]} leaves")
-        task = in_simulation(self._travel_of(sent, request, body), name="a call at the venue")
+        self._note(f"{instance.name}: {request.method} {request.url.path} {sent.row[:8]} is sent")
+        task = in_simulation(self._travel_of(sent, request, body), name="a call to the venue")
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard, context=Context())
         return task
 
-    def _heard(self, request: httpx.Request, body: bytes) -> Arrival:
+    def _parse(self, request: httpx.Request, body: bytes) -> Arrival:
         call = self._call(request, body)
         return aimharder.parse(self.twin, call) if aimharder.is_meant(call) else webhook.parse(call)
 
@@ -204,7 +202,7 @@ class SimVenueTransport(TwinTransport):
             f"venue: {arrival.method} {arrival.path} {sent.row[:8]} arrives {plan if plan != CallPlan() else ''}"
         )
         if not plan.acts and (seconds := self._faults.acts_later(sent.instance, arrival)) is not None:
-            task = in_simulation(self._act_later(seconds, sent, call, arrival), name="a venue that acts after all")
+            task = in_simulation(self._act_later(seconds, sent, call, arrival), name="a venue that acts late")
             self._under_way.add(task)
             task.add_done_callback(self._under_way.discard, context=Context())
         return plan
@@ -213,7 +211,7 @@ class SimVenueTransport(TwinTransport):
         await asyncio.sleep(seconds)
         reply = aimharder.answer if aimharder.is_meant(call) else webhook.answer
         said = reply(self.twin, call, arrival)
-        self._note(f"venue: acts on {sent.row[:8]} after all: {said.status} {said.body.decode()[:80]}")
+        self._note(f"venue: acts on {sent.row[:8]} late: {said.status} {said.body.decode()[:80]}")
         return said
 
 

@@ -1,4 +1,4 @@
-"""Processes under watch: whom they connect to, what they log at its loudest, how much memory they take."""
+"""Watches processes: the addresses they connect to, their log at DEBUG, and their memory."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ _AUDIT_HOOK = Path(__file__).parent / "audit_hook"
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """What is seen of processes that run in its environment: ``log`` has their lines."""
+    """What processes in its environment do: ``log`` has their lines, ``notes`` their connections."""
 
     notes: Path
     log: list[str] = field(default_factory=list)
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a process needs in its environment to be watched."""
+        """Return the variables that a watched process needs."""
         return {"PYTHONPATH": str(_AUDIT_HOOK), "CONNECTIONS_NOTED_IN": str(self.notes)}
 
     def function(self, environment: Mapping[str, str]) -> Function:
-        """Return the function in a process that is watched, to be entered."""
+        """Return the function in a watched process, as a context manager."""
         return Function({**environment, **self.environment}, log=self.log.append)
 
     def connections(self) -> list[tuple[str, int]]:
-        """Return every address a process has connected to or looked up, in order."""
+        """Return every address that a process has connected to or looked up, in order."""
         lines = self.notes.read_text().splitlines() if self.notes.exists() else []
         return [_address(about) for _, about in map(json.loads, lines)]
 
@@ -44,31 +44,31 @@ def _address(about: Any) -> tuple[str, int]:
 
 @contextmanager
 def watching() -> Iterator[Watch]:
-    """Watch, in a folder that is gone at the end."""
+    """Watch processes; remove the notes at the end of the block."""
     with tempfile.TemporaryDirectory(prefix="watch-") as folder:
         yield Watch(Path(folder) / "connections")
 
 
 class Memory:
-    """A process's memory, in bytes, as the system counts it; Linux only."""
+    """The memory of a process in bytes, on Linux."""
 
     def __init__(self, pid: int) -> None:
         self._process = Path(f"/proc/{pid}")
-        (self._process / "clear_refs").write_text("5")  # the peak begins anew
+        (self._process / "clear_refs").write_text("5")  # resets the peak
         self.before = self._read("VmRSS")
 
     @classmethod
     def note(cls) -> str:
-        """Return what a line of the table has to add where nothing is measured."""
+        """Return a note for the table if memory cannot be measured."""
         return "" if cls.can_be_measured() else "; memory not measured on this system"
 
     @staticmethod
     def can_be_measured() -> bool:
-        """Say whether this system tells."""
+        """Return whether this system has the files of ``/proc``."""
         return Path("/proc/self/clear_refs").exists()
 
     def grown(self) -> int:
-        """Return by how much it was more at its peak than at the beginning."""
+        """Return the peak minus the memory at the beginning."""
         return self._read("VmHWM") - self.before
 
     def _read(self, name: str) -> int:

@@ -1,7 +1,7 @@
-"""Loaded by Python before anything else in a process that is watched.
+"""Python imports this module first in a watched process.
 
-Every logger is made as loud as it gets, and whatever the process connects to or looks up is noted in a file, by the
-interpreter itself: no library can go round it.
+It sets all loggers to DEBUG. With an audit hook, which no library can avoid, it notes in a file every address that the
+process connects to or looks up.
 """
 
 from __future__ import annotations
