@@ -127,19 +127,19 @@ language plpgsql stable security invoker set search_path = '' as $$
 declare
   v_posts int := 0;
   v_room  int := 0;
-  v_forty int;
+  v_batch int;
 begin
-  for v_forty in
-    select heads.forty from (
-      select distinct on (venue_id) available_at, created_at, id, least(count(*) over (partition by venue_id), 40) as forty
-      from public.prebookings where id = any (p_ids) order by venue_id, available_at, created_at, id) heads
-    order by heads.available_at, heads.created_at, heads.id
+  for v_batch in
+    select first_rows.batch from (
+      select distinct on (venue_id) available_at, created_at, id, least(count(*) over (partition by venue_id), 40) as batch
+      from public.prebookings where id = any (p_ids) order by venue_id, available_at, created_at, id) first_rows
+    order by first_rows.available_at, first_rows.created_at, first_rows.id
   loop
-    if v_forty > v_room then
+    if v_batch > v_room then
       v_posts := v_posts + 1;
       v_room := 500;
     end if;
-    v_room := v_room - v_forty;
+    v_room := v_room - v_batch;
   end loop;
   return v_posts;
 end $$;
