@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -20,19 +19,12 @@ from prebooking.errors import StoreError, StoreUnavailable
 from prebooking.http import isolated_client
 from prebooking.model import Kind, Outcome, Prebooking, SealedSession, Venue
 from tests.support.doubles import EPOCH
+from tests.support.rows import claimed_row, claimed_venue
 
 pytestmark = pytest.mark.anyio
 
 KEY, ANA = bytes(32), "ana@example.com"
-VENUE = Venue(
-    id=UUID(int=1),
-    name="Box",
-    provider="aimharder",
-    host="mybox.aimharder.com",
-    provider_box_id="7",
-    timezone="Europe/Madrid",
-    idempotent=False,
-)
+VENUE = claimed_venue(id=UUID(int=1), provider="aimharder", host="mybox.aimharder.com", provider_box_id="7")
 SESSION = Session("token", {"amhrdrauth": "cookie"}, "f" * 50)
 LOST = StoreUnavailable("a function", "lost")
 ANA_SAYS = {"data": [{"id": 1, "name": "ana"}]}
@@ -67,10 +59,8 @@ def sealed(*, version: int = 1, seal: Seal | None = None) -> SealedSession:
 
 
 def row(*, session: SealedSession | None, **about: Any) -> Prebooking:
-    data = {"class_id": "7", "day": "20300107"}
-    opens = {"available_at": EPOCH, "expires_at": EPOCH + timedelta(hours=1), "created_at": EPOCH}
-    known: dict[str, Any] = {"id": UUID(int=2), "venue": VENUE, "user_email": ANA, "booking_data": data, **opens}
-    return Prebooking.model_validate(known | {"maybe_sent": False, "early_runs": 0, "session": session} | about)
+    known: dict[str, Any] = {"venue": VENUE, "booking_data": {"class_id": "7", "day": "20300107"}}
+    return claimed_row(**known | {"session": session} | about)
 
 
 def booker(*replies: Any, store: ScriptedStore | None = None, venue: Venue = VENUE) -> AimHarderBooker:

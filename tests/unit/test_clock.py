@@ -7,14 +7,13 @@ from collections.abc import Callable
 from contextvars import Context
 from datetime import datetime, timedelta
 from typing import TypeVarTuple, Unpack
-from uuid import uuid4
 
 import pytest
 
 from prebooking.clock import Clock, DatabaseTime, Deadline, Reading
-from prebooking.model import Prebooking, Venue
 from prebooking.run.rules import may_leave
 from tests.support.doubles import EPOCH, VirtualClock, VirtualTimeLoop, run_virtual
+from tests.support.rows import claimed_row
 
 Ts = TypeVarTuple("Ts")
 
@@ -105,6 +104,12 @@ def reading(at: float, asked: float, received: float) -> tuple[datetime, Reading
     return instants[0], Reading(instants[1], asked), Reading(instants[2], received)
 
 
+def bounds(time: DatabaseTime, step: float = 0) -> tuple[float, float]:
+    """Return both bounds in seconds after the epoch, less a step of the database's clock."""
+    least, most = ((bound - EPOCH).total_seconds() - step for bound in (time.at_least(), time.at_most()))
+    return round(least, 6), round(most, 6)
+
+
 def test_the_best_reading_counts_for_each_bound() -> None:
     async def tighten() -> tuple[float, float]:
         clock = VirtualClock()
@@ -112,8 +117,7 @@ def test_the_best_reading_counts_for_each_bound() -> None:
         time = DatabaseTime(clock, *reading(0.1, 0.0, 0.3))
         time.tighten(*reading(0.5, 0.49, 0.9))  # the fastest request
         time.tighten(*reading(0.7, 0.2, 0.72))  # the fastest answer
-        bounds = time.at_least(), time.at_most()
-        return tuple(round((bound - EPOCH).total_seconds(), 6) for bound in bounds)  # type: ignore[return-value]
+        return bounds(time)
 
     assert run_virtual(tighten()) == (0.98, 1.01)
 
@@ -130,26 +134,11 @@ def test_the_best_reading_counts_for_each_bound() -> None:
 def test_a_call_needs_both_bounds_between_opening_and_class(opens: float, ends: float, *, leaves: bool) -> None:
     async def leave() -> bool:
         time = DatabaseTime(VirtualClock(), *reading(0.7, -0.2, 0.0))
-        return may_leave(row(opens=opens, ends=ends), time)
+        begin, end = (EPOCH + timedelta(seconds=seconds) for seconds in (opens, ends))
+        row = claimed_row(available_at=begin, expires_at=end)
+        return may_leave(row, time)
 
     assert run_virtual(leave()) is leaves
-
-
-def row(*, opens: float, ends: float) -> Prebooking:
-    """Return a row that can be called between two instants, in seconds after the epoch."""
-    venue = Venue(
-        id=uuid4(), name="v", provider="webhook", host=None, provider_box_id=None, timezone="UTC", idempotent=False
-    )
-    return Prebooking(
-        id=uuid4(),
-        venue=venue,
-        user_email="member@example.com",
-        booking_data={},
-        available_at=EPOCH + timedelta(seconds=opens),
-        expires_at=EPOCH + timedelta(seconds=ends),
-        created_at=EPOCH,
-        maybe_sent=False,
-    )
 
 
 def test_a_freeze_widens_the_upper_bound_of_every_reading() -> None:
@@ -170,8 +159,7 @@ def test_only_the_newest_reading_counts_after_a_clock_change(step: float) -> Non
         await asyncio.sleep(1)
         time = DatabaseTime(clock, *reading(0.01, 0.0, 0.02))
         time.tighten(*reading(1 + step, 0.99, 1.0))
-        bounds = time.at_least(), time.at_most()
-        return tuple(round((bound - EPOCH).total_seconds() - step, 6) for bound in bounds)  # type: ignore[return-value]
+        return bounds(time, step)
 
     assert run_virtual(set_it()) == (1.0, 1.01)
 
@@ -184,8 +172,7 @@ def test_a_delayed_answer_from_before_a_clock_change_is_ignored(step: float) -> 
         time = DatabaseTime(clock, *reading(0.01, 0.0, 0.02))
         time.tighten(*reading(1 + step, 0.99, 1.0))
         time.tighten(*reading(0.51, 0.5, 2.0))
-        bounds = time.at_least(), time.at_most()
-        return tuple(round((bound - EPOCH).total_seconds() - step, 6) for bound in bounds)  # type: ignore[return-value]
+        return bounds(time, step)
 
     assert run_virtual(set_it()) == (2.0, 2.01)
 

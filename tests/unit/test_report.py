@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 
-from prebooking.model import Attempt, Kind, Outcome, Prebooking, RowResult, Venue
+from prebooking.model import Attempt, Kind, Outcome, RowResult
 from prebooking.run.report import NoClaim, Report
-
-OPENS = datetime(2030, 1, 7, 6, 0, tzinfo=UTC)
-VENUE = Venue(
-    id=uuid4(), name="v", provider="webhook", host=None, provider_box_id=None, timezone="UTC", idempotent=False
-)
+from tests.support.doubles import EPOCH
+from tests.support.rows import claimed_row
 
 
 def report(*results: RowResult, **more: Any) -> Report:
@@ -23,7 +20,7 @@ def report(*results: RowResult, **more: Any) -> Report:
 
 
 def answer(report: Report) -> dict[str, object]:
-    return report.summary(now=OPENS, execution_time=0.5).as_json()
+    return report.summary(now=EPOCH, execution_time=0.5).as_json()
 
 
 def result(kind: Kind | None, *, settled: bool | None = None, calls: int = 1) -> RowResult:
@@ -31,18 +28,8 @@ def result(kind: Kind | None, *, settled: bool | None = None, calls: int = 1) ->
 
 
 def attempt(late: float) -> Attempt:
-    row = Prebooking(
-        id=uuid4(),
-        venue=VENUE,
-        user_email="canary@example.com",
-        booking_data={},
-        available_at=OPENS,
-        expires_at=OPENS + timedelta(hours=1),
-        created_at=OPENS,
-        maybe_sent=False,
-    )
-    attempt = Attempt.of(row)
-    attempt.fired_at, attempt.calls = OPENS + timedelta(milliseconds=late), 1
+    attempt = Attempt.of(claimed_row(user_email="canary@example.com"))
+    attempt.fired_at, attempt.calls = EPOCH + timedelta(milliseconds=late), 1
     attempt.outcome, attempt.settled = Outcome(Kind.BOOKED), True
     return attempt
 
@@ -120,7 +107,7 @@ def test_unsent_rows_that_could_not_be_released_are_unsure() -> None:
 
 def test_the_lateness_of_a_row_made_after_its_opening_counts_from_then() -> None:
     late = attempt(605_000)
-    late.row = late.row.model_copy(update={"created_at": OPENS + timedelta(minutes=10)})
+    late.row = late.row.model_copy(update={"created_at": EPOCH + timedelta(minutes=10)})
     assert answer(report(late))["lateness_ms"] == {"p50": 5000, "p95": 5000, "max": 5000}
 
 

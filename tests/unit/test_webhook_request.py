@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from datetime import UTC, datetime
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -15,30 +15,17 @@ import pytest
 from prebooking.bookers.webhook.booker import WebhookBooker
 from prebooking.errors import BadBookingData
 from prebooking.http import isolated_client
-from prebooking.model import Kind, Outcome, Prebooking, Venue
-from tests.support.doubles import at_once
+from prebooking.model import Kind, Outcome, Prebooking
+from tests.support.doubles import EPOCH, at_once
+from tests.support.rows import claimed_row, claimed_venue
 
 pytestmark = pytest.mark.anyio
 
-VENUE = Venue(
-    id=UUID(int=7),
-    name="Box Ñandú",
-    provider="webhook",
-    host=None,
-    provider_box_id=None,
-    timezone="Europe/Madrid",
-    idempotent=False,
-)
-OPENS = datetime(2030, 1, 7, 6, tzinfo=UTC)
-ROW = Prebooking(
+ROW = claimed_row(
     id=UUID(int=1),
-    venue=VENUE,
-    user_email="ana@example.com",
+    venue=claimed_venue(id=UUID(int=7), name="Box Ñandú"),
     booking_data={"class_id": "4711"},
-    available_at=OPENS,
-    expires_at=OPENS.replace(day=8),
-    created_at=OPENS.replace(day=1),
-    maybe_sent=False,
+    expires_at=EPOCH + timedelta(days=1),
 )
 
 

@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
-from uuid import uuid4
 
 import pytest
 
 from prebooking.bookers.aimharder import booker
 from prebooking.errors import BadBookingData
-from prebooking.model import Prebooking, Venue
 from tests.support.calls import prebooking
 from tests.support.database import Connection
-from tests.support.factories import add_prebooking, add_venue, noon
+from tests.support.factories import add_prebooking, add_venue
+from tests.support.rows import claimed_row
 
 GOOD: dict[str, Any] = {"class_id": "4711", "day": "20300111"}
 FORM = {"id": "4711", "day": "20300111", "insist": "0", "familyId": ""}
-
-
-def row_of(data: dict[str, Any]) -> Prebooking:
-    about = {"name": "Box", "provider": "aimharder", "host": "box.aimharder.com", "provider_box_id": "1"}
-    venue = Venue(id=uuid4(), timezone="UTC", idempotent=False, **about)
-    instants = {"available_at": noon(), "expires_at": noon() + timedelta(hours=1), "created_at": noon()}
-    known = {"id": uuid4(), "venue": venue, "user_email": "ana@example.com", "maybe_sent": False, "booking_data": data}
-    return Prebooking.model_validate(instants | known | {"early_runs": 0})
 
 
 @pytest.mark.parametrize(
@@ -75,7 +65,7 @@ def test_the_database_warns_exactly_when_the_booker_cannot_read_the_data(
     if form is None:
         assert warning.startswith("bad_data: ")
         with pytest.raises(BadBookingData):
-            booker._booking_form(row_of(GOOD | written))
+            booker._booking_form(claimed_row(booking_data=GOOD | written))
     else:
         assert warning is None
-        assert booker._booking_form(row_of(GOOD | written)) == FORM | form
+        assert booker._booking_form(claimed_row(booking_data=GOOD | written)) == FORM | form

@@ -13,12 +13,14 @@ from tests.support.calls import claim, claimed, complete, fail, finish, prebooki
 from tests.support.database import At, Connection
 from tests.support.factories import add_prebooking, add_venue, noon
 
+pytestmark = pytest.mark.usefixtures("at")
+
 _HELD_BACK: list[dict[str, Any]] = [{"maybe_sent": True}, {"retry_after": noon(-1)}, {"blocks": 1}]
 
 
 @pytest.mark.parametrize("held_back", _HELD_BACK)
 def test_a_held_back_row_takes_no_slot_of_a_fresh_row(
-    owner: Connection, service: Connection, at: At, held_back: dict[str, Any]
+    owner: Connection, service: Connection, held_back: dict[str, Any]
 ) -> None:
     venue = add_venue(owner)
     older = [add_prebooking(owner, venue, available_at=noon(-60), **held_back) for _ in range(4)]
@@ -39,7 +41,7 @@ def test_a_row_of_a_killed_run_is_queued_behind_fresh_rows(owner: Connection, se
 
 @pytest.mark.parametrize("held_back", _HELD_BACK)
 def test_at_most_ten_held_back_rows_of_a_venue_are_claimed(
-    owner: Connection, service: Connection, at: At, held_back: dict[str, Any]
+    owner: Connection, service: Connection, held_back: dict[str, Any]
 ) -> None:
     venue, me = add_venue(owner), uuid4()
     rows = [add_prebooking(owner, venue, available_at=noon(-60), **held_back) for _ in range(23)]
@@ -50,7 +52,7 @@ def test_at_most_ten_held_back_rows_of_a_venue_are_claimed(
     assert claimed(service, me) == rows[4:14], "what is settled makes room"
 
 
-def test_held_back_rows_are_claimed_longest_wait_first(owner: Connection, service: Connection, at: At) -> None:
+def test_held_back_rows_are_claimed_longest_wait_first(owner: Connection, service: Connection) -> None:
     venue = add_venue(owner)
     hopeless = [
         add_prebooking(owner, venue, available_at=noon(-60), maybe_sent=True, setbacks=1, retry_after=noon(-1))
@@ -64,7 +66,7 @@ def test_held_back_rows_are_claimed_longest_wait_first(owner: Connection, servic
     assert set(claimed(service, uuid4())) == {*never_asked, *waiting, *hopeless[:3]}
 
 
-def test_many_rows_in_doubt_do_not_delay_fresh_rows(owner: Connection, service: Connection, at: At) -> None:
+def test_many_rows_in_doubt_do_not_delay_fresh_rows(owner: Connection, service: Connection) -> None:
     venue = add_venue(owner)
     for _ in range(121):
         add_prebooking(owner, venue, available_at=noon(-60), maybe_sent=True)
@@ -73,7 +75,7 @@ def test_many_rows_in_doubt_do_not_delay_fresh_rows(owner: Connection, service: 
     assert [UUID(row["id"]) for row in answer["rows"]] == fresh
 
 
-def test_a_hundred_held_back_rows_are_claimed_over_all_venues(owner: Connection, service: Connection, at: At) -> None:
+def test_a_hundred_held_back_rows_are_claimed_over_all_venues(owner: Connection, service: Connection) -> None:
     crowded = [add_venue(owner) for _ in range(12)]
     for venue in crowded:
         for _ in range(10):
@@ -86,7 +88,7 @@ def test_a_hundred_held_back_rows_are_claimed_over_all_venues(owner: Connection,
     assert prebooking(owner, one)["claimed_by"] is not None
 
 
-def test_rows_of_a_troubled_venue_are_queued_behind_others(owner: Connection, service: Connection, at: At) -> None:
+def test_rows_of_a_troubled_venue_are_queued_behind_others(owner: Connection, service: Connection) -> None:
     troubled, healthy = add_venue(owner, troubled_since=noon(-900), paused_until=noon(-1)), add_venue(owner)
     theirs = [add_prebooking(owner, troubled, available_at=noon(-60)) for _ in range(13)]
     ours = [add_prebooking(owner, healthy, available_at=noon(0)) for _ in range(3)]
@@ -96,7 +98,7 @@ def test_rows_of_a_troubled_venue_are_queued_behind_others(owner: Connection, se
     assert claimed(service, me) == theirs[:10]
 
 
-def test_troubled_venues_take_no_slots_of_a_healthy_venue(owner: Connection, service: Connection, at: At) -> None:
+def test_troubled_venues_take_no_slots_of_a_healthy_venue(owner: Connection, service: Connection) -> None:
     for _ in range(13):
         box = add_venue(owner, troubled_since=noon(-60))
         for _ in range(40):
@@ -108,7 +110,7 @@ def test_troubled_venues_take_no_slots_of_a_healthy_venue(owner: Connection, ser
     assert len(answer["rows"]) == 40 + 100
 
 
-def test_a_held_back_row_waits_for_fresh_rows_of_its_opening(owner: Connection, service: Connection, at: At) -> None:
+def test_a_held_back_row_waits_for_fresh_rows_of_its_opening(owner: Connection, service: Connection) -> None:
     first, second = add_venue(owner), add_venue(owner)
     for _ in range(3):
         add_prebooking(owner, first, available_at=noon(-2))
@@ -146,7 +148,7 @@ def test_a_row_without_progress_is_not_written_while_it_waits(owner: Connection,
     assert owner.execute("select xmin, ctid from public.prebookings").fetchall() == before
 
 
-def test_a_back_off_longer_than_possible_is_ignored(owner: Connection, service: Connection, at: At) -> None:
+def test_a_back_off_longer_than_possible_is_ignored(owner: Connection, service: Connection) -> None:
     venue = add_venue(owner)
     ahead = add_prebooking(owner, venue, retry_after=noon(3600), setbacks=1)
     add_prebooking(owner, venue, retry_after=noon(900), setbacks=4)
@@ -155,7 +157,7 @@ def test_a_back_off_longer_than_possible_is_ignored(owner: Connection, service: 
 
 @pytest.mark.parametrize("seconds", [300.001, 3600, 86_400 * 365])
 def test_a_lease_or_turn_longer_than_possible_is_ignored(
-    owner: Connection, service: Connection, at: At, seconds: float
+    owner: Connection, service: Connection, seconds: float
 ) -> None:
     venue, opening = add_venue(owner), noon(-1)
     ahead = {"claimed_by": uuid4(), "claimed_until": noon(seconds), "turn_until": noon(seconds)}
@@ -165,14 +167,14 @@ def test_a_lease_or_turn_longer_than_possible_is_ignored(
     assert {(UUID(taken["id"]), taken["maybe_sent"]) for taken in answer["rows"]} == {(row, True), (behind, False)}
 
 
-def test_a_row_with_an_impossible_lease_still_expires(owner: Connection, service: Connection, at: At) -> None:
+def test_a_row_with_an_impossible_lease_still_expires(owner: Connection, service: Connection) -> None:
     ahead = {"claimed_by": uuid4(), "claimed_until": noon(3600), "turn_until": noon(3600)}
     row = add_prebooking(owner, add_venue(owner), available_at=noon(-10), expires_at=noon(0), **ahead)
     claim(service, uuid4())
     assert prebooking(owner, row)["outcome"] == "unknown"
 
 
-def test_the_longest_possible_lease_is_respected(owner: Connection, service: Connection, at: At) -> None:
+def test_the_longest_possible_lease_is_respected(owner: Connection, service: Connection) -> None:
     add_prebooking(owner, add_venue(owner))
     claim(service, uuid4(), lease_ms=300_000)
     assert claimed(service, uuid4()) == []
@@ -197,7 +199,7 @@ def test_a_row_that_alone_is_blocked_is_claimed_last(owner: Connection, service:
 
 
 @pytest.mark.parametrize("settle", [complete, fail])
-def test_a_clear_answer_ends_a_venue_s_trouble(owner: Connection, service: Connection, at: At, settle: Any) -> None:
+def test_a_clear_answer_ends_a_venue_s_trouble(owner: Connection, service: Connection, settle: Any) -> None:
     venue, me = add_venue(owner, troubled_since=noon(-60)), uuid4()
     row = add_prebooking(owner, venue)
     claim(service, me)
@@ -205,7 +207,7 @@ def test_a_clear_answer_ends_a_venue_s_trouble(owner: Connection, service: Conne
     assert _venue(owner) == (None, noon(0))
 
 
-def test_a_row_settled_without_an_answer_ends_no_trouble(owner: Connection, service: Connection, at: At) -> None:
+def test_a_row_settled_without_an_answer_ends_no_trouble(owner: Connection, service: Connection) -> None:
     venue, me = add_venue(owner, troubled_since=noon(-60)), uuid4()
     row = add_prebooking(owner, venue)
     claim(service, me)
@@ -233,7 +235,7 @@ def test_trouble_begins_with_the_first_block(owner: Connection, service: Connect
 
 @pytest.mark.parametrize(("pause", "until"), [(60, 60), (300, 300), (-5, 0), (10**9, 3600)])
 def test_a_blocked_venue_is_paused_as_long_as_requested(
-    owner: Connection, service: Connection, at: At, pause: int, until: float
+    owner: Connection, service: Connection, pause: int, until: float
 ) -> None:
     release(service, uuid4(), [], blocked_venue=add_venue(owner), pause=pause)
     assert owner.execute("select paused_until from public.venues").fetchall() == [(noon(until),)]
@@ -243,7 +245,7 @@ def _venue(owner: Connection) -> Any:
     return owner.execute("select troubled_since, answered_at from public.venues").fetchone()
 
 
-def test_due_rows_are_claimed_before_rows_within_the_lead(owner: Connection, service: Connection, at: At) -> None:
+def test_due_rows_are_claimed_before_rows_within_the_lead(owner: Connection, service: Connection) -> None:
     soon, late = add_venue(owner), add_venue(owner)
     for _ in range(3):
         add_prebooking(owner, soon, available_at=noon(2), created_at=noon(-9999))
@@ -253,7 +255,7 @@ def test_due_rows_are_claimed_before_rows_within_the_lead(owner: Connection, ser
 
 @pytest.mark.parametrize(("answered", "alone"), [(None, False), (noon(-60), False), (noon(-10), True)])
 def test_a_blocked_row_is_alone_if_the_venue_answered_others(
-    owner: Connection, service: Connection, at: At, answered: datetime | None, *, alone: bool
+    owner: Connection, service: Connection, answered: datetime | None, *, alone: bool
 ) -> None:
     add_prebooking(owner, add_venue(owner, answered_at=answered), blocks=1, blocked_at=noon(-30))
     assert [row["alone"] for row in claim(service, uuid4())["rows"]] == [alone]

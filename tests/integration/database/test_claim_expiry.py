@@ -10,6 +10,8 @@ from tests.support.calls import claim, claimed, prebooking, release, run
 from tests.support.database import At, Connection
 from tests.support.factories import add_prebooking, add_venue, noon
 
+pytestmark = pytest.mark.usefixtures("at")
+
 
 def test_an_unclaimed_row_ends_as_expired(owner: Connection, service: Connection, at: At) -> None:
     row = add_prebooking(owner, add_venue(owner), expires_at=noon(10))

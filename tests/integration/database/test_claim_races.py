@@ -58,12 +58,11 @@ def test_a_claim_after_the_end_of_its_run_takes_nothing(database: Database, owne
 
 
 def test_a_locked_row_is_skipped_and_counted(
-    database: Database, owner: Connection, service: Connection, at: At
+    editor: Connection, owner: Connection, service: Connection, at: At
 ) -> None:
     venue, opening, me = add_venue(owner), noon(0), uuid4()
     before, edited, behind = (add_prebooking(owner, venue, available_at=opening) for _ in range(3))
     elsewhere = add_prebooking(owner, add_venue(owner), available_at=opening)
-    editor = database.connect()
     with editor.transaction():
         editor.execute("update public.prebookings set user_email = 'new@example.com' where id = %s", [edited])
         answer = claim(service, me)
@@ -74,10 +73,9 @@ def test_a_locked_row_is_skipped_and_counted(
     assert answer["locked"] == 0
 
 
-def test_many_locked_rows_are_skipped(database: Database, owner: Connection, service: Connection, at: At) -> None:
+def test_many_locked_rows_are_skipped(editor: Connection, owner: Connection, service: Connection, at: At) -> None:
     venue = add_venue(owner)
     rows = [add_prebooking(owner, venue, available_at=noon(0)) for _ in range(25)]
-    editor = database.connect()
     with editor.transaction():
         editor.execute("select from public.prebookings where id = any(%s) for update", [rows[:12]])
         answer = claim(service, uuid4(), fire_within_ms=250, stagger_ms=50)  # six slots
@@ -86,12 +84,11 @@ def test_many_locked_rows_are_skipped(database: Database, owner: Connection, ser
 
 
 def test_a_locked_row_makes_no_room_for_part_of_an_opening(
-    database: Database, owner: Connection, service: Connection, at: At
+    editor: Connection, owner: Connection, service: Connection, at: At
 ) -> None:
     first, second = add_venue(owner), add_venue(owner)
     locked, free = (add_prebooking(owner, first, available_at=noon(-2)) for _ in range(2))
     whole = [add_prebooking(owner, second, available_at=noon(-1)) for _ in range(4)]
-    editor = database.connect()
     with editor.transaction():
         editor.execute("select from public.prebookings where id = %s for update", [locked])
         assert claimed(service, uuid4(), limit=3) == [free]
@@ -100,14 +97,13 @@ def test_a_locked_row_makes_no_room_for_part_of_an_opening(
 
 @pytest.mark.parametrize("held", ["prebooking_heartbeat", "prebooking_runs", "venues", "member_sessions"])
 def test_a_claim_does_not_wait_for_locks_of_other_tables(
-    database: Database, owner: Connection, service: Connection, at: At, held: str
+    editor: Connection, owner: Connection, service: Connection, at: At, held: str
 ) -> None:
     row = add_prebooking(owner, add_venue(owner))
     owner.execute(
         "insert into public.prebooking_runs (instance_id, opened_at) values (gen_random_uuid(), %s)", [noon(-1e7)]
     )
     claim(service, uuid4(), limit=0)
-    editor = database.connect()
     with editor.transaction():
         editor.execute(f"select from public.{held} for update")
         editor.execute("update public.prebooking_heartbeat set sessions_at = now() where only_one")
@@ -144,10 +140,9 @@ def test_a_row_cancelled_during_a_claim_is_not_claimed(
 
 
 def test_a_claim_does_not_wait_for_a_locked_expired_row(
-    database: Database, owner: Connection, service: Connection, at: At
+    editor: Connection, owner: Connection, service: Connection, at: At
 ) -> None:
     row = add_prebooking(owner, add_venue(owner), expires_at=noon(10))
-    editor = database.connect()
     at(10)
     with editor.transaction():
         editor.execute("update public.prebookings set user_email = 'new@example.com' where id = %s", [row])

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from uuid import uuid4
 
+import pytest
+
 from tests.support.calls import claim, claimed, complete, finish
 from tests.support.database import At, Connection
 from tests.support.factories import add_prebooking, add_venue, noon
 
+pytestmark = pytest.mark.usefixtures("at")
 
-def test_an_opening_has_one_run_at_a_time(owner: Connection, service: Connection, at: At) -> None:
+
+def test_an_opening_has_one_run_at_a_time(owner: Connection, service: Connection) -> None:
     venue, opening = add_venue(owner), noon(0)
     add_prebooking(owner, venue, available_at=opening)
     claim(service, uuid4())
@@ -17,7 +21,7 @@ def test_an_opening_has_one_run_at_a_time(owner: Connection, service: Connection
     assert claimed(service, uuid4()) == []
 
 
-def test_another_opening_of_the_same_venue_is_free(owner: Connection, service: Connection, at: At) -> None:
+def test_another_opening_of_the_same_venue_is_free(owner: Connection, service: Connection) -> None:
     venue, opening = add_venue(owner), noon(0)
     add_prebooking(owner, venue, available_at=opening)
     claim(service, uuid4())
@@ -25,7 +29,7 @@ def test_another_opening_of_the_same_venue_is_free(owner: Connection, service: C
     assert claimed(service, uuid4()) == [other]
 
 
-def test_the_same_instant_at_another_venue_is_free(owner: Connection, service: Connection, at: At) -> None:
+def test_the_same_instant_at_another_venue_is_free(owner: Connection, service: Connection) -> None:
     opening = noon(0)
     add_prebooking(owner, add_venue(owner), available_at=opening)
     claim(service, uuid4())
@@ -33,7 +37,7 @@ def test_the_same_instant_at_another_venue_is_free(owner: Connection, service: C
     assert claimed(service, uuid4()) == [other]
 
 
-def test_the_holder_of_the_turn_may_take_more_of_its_opening(owner: Connection, service: Connection, at: At) -> None:
+def test_the_holder_of_the_turn_may_take_more_of_its_opening(owner: Connection, service: Connection) -> None:
     venue, opening, me = add_venue(owner), noon(0), uuid4()
     first = add_prebooking(owner, venue, available_at=opening)
     claim(service, me)
@@ -61,7 +65,7 @@ def test_the_rows_of_a_killed_run_wait_for_its_lease(owner: Connection, service:
     assert claimed(service, uuid4()) == [row]
 
 
-def test_an_opening_is_free_when_its_last_held_row_is_settled(owner: Connection, service: Connection, at: At) -> None:
+def test_an_opening_is_free_when_its_last_held_row_is_settled(owner: Connection, service: Connection) -> None:
     venue, opening, me = add_venue(owner), noon(0), uuid4()
     first, second, third = (add_prebooking(owner, venue, available_at=opening) for _ in range(3))
     assert claimed(service, me, fire_within_ms=50) == [first, second]
@@ -71,7 +75,7 @@ def test_an_opening_is_free_when_its_last_held_row_is_settled(owner: Connection,
     assert claimed(service, uuid4()) == [third]
 
 
-def test_the_end_of_a_run_ends_its_turn_before_its_leases(owner: Connection, service: Connection, at: At) -> None:
+def test_the_end_of_a_run_ends_its_turn_before_its_leases(owner: Connection, service: Connection) -> None:
     venue, opening, me = add_venue(owner), noon(0), uuid4()
     sent = add_prebooking(owner, venue, available_at=opening)
     claim(service, me)

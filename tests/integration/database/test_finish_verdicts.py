@@ -10,8 +10,10 @@ import pytest
 
 from prebooking.model import Verdict
 from tests.support.calls import cancel, claim, claimed, finish, prebooking, release, run, try_to_finish
-from tests.support.database import At, Connection, Database
+from tests.support.database import At, Connection
 from tests.support.factories import add_prebooking, add_venue, noon
+
+pytestmark = pytest.mark.usefixtures("at")
 
 
 def _end(owner: Connection, service: Connection, verdict: str | None, **row: Any) -> dict[str, Any]:
@@ -24,7 +26,7 @@ def _end(owner: Connection, service: Connection, verdict: str | None, **row: Any
 
 @pytest.mark.parametrize("verdict", [Verdict.UNSURE, Verdict.BLOCKED, "a word of a later version", None])
 def test_a_row_whose_call_may_have_arrived_stays_leased(
-    owner: Connection, service: Connection, at: At, verdict: str | None
+    owner: Connection, service: Connection, verdict: str | None
 ) -> None:
     stored = _end(owner, service, verdict)
     assert (stored["claimed_until"], stored["turn_until"]) == (noon(30), noon(0))
@@ -43,7 +45,7 @@ def test_a_row_whose_call_may_have_arrived_stays_leased(
     ],
 )
 def test_a_row_without_a_pending_call_is_released(
-    owner: Connection, service: Connection, at: At, verdict: str, retry_after: datetime | None
+    owner: Connection, service: Connection, verdict: str, retry_after: datetime | None
 ) -> None:
     stored = _end(owner, service, verdict, maybe_sent=True)
     assert (stored["claimed_by"], stored["retry_after"]) == (None, retry_after)
@@ -53,7 +55,7 @@ def test_a_row_without_a_pending_call_is_released(
     assert (stored["attempts"], stored["unclear"]) == (2, 1)
 
 
-def test_a_row_confirmed_as_not_booked_is_fresh_again(owner: Connection, service: Connection, at: At) -> None:
+def test_a_row_confirmed_as_not_booked_is_fresh_again(owner: Connection, service: Connection) -> None:
     stored = _end(owner, service, Verdict.NOT_BOOKED, maybe_sent=True, setbacks=3, user_email="ana@example.com")
     assert (stored["setbacks"], stored["fresh"]) == (0, True)
     other = uuid4()
@@ -84,7 +86,7 @@ def test_the_outcome_if_not_booked_is_kept_for_the_confirmation(owner: Connectio
     assert (taken["if_not_booked"], taken["unclear"], taken["attempts"]) == ("full", 1, 1)
 
 
-def test_repeated_totals_count_once(owner: Connection, service: Connection, at: At) -> None:
+def test_repeated_totals_count_once(owner: Connection, service: Connection) -> None:
     row, me = add_prebooking(owner, add_venue(owner), attempts=3, unclear=2), uuid4()
     claim(service, me)
     finish(service, me, [{"id": row, "attempts": 4, "unclear": 3, "verdict": "unsure"}])
@@ -94,14 +96,13 @@ def test_repeated_totals_count_once(owner: Connection, service: Connection, at: 
 
 @pytest.mark.parametrize("verdict", list(Verdict))
 def test_the_end_of_a_run_skips_a_locked_row_and_is_repeated(
-    database: Database, owner: Connection, service: Connection, at: At, verdict: str
+    editor: Connection, owner: Connection, service: Connection, verdict: str
 ) -> None:
     """An open transaction on a claimed row delays no other row, and repeated results count once."""
     venue, me = add_venue(owner), uuid4()
     locked, free, unsent = (add_prebooking(owner, venue, available_at=noon(-1)) for _ in range(3))
     claim(service, me)
     said = [{"id": row, "attempts": 1, "unclear": 1, "verdict": verdict} for row in (locked, free)]
-    editor = database.connect()
     stays = int(verdict in {Verdict.UNSURE, Verdict.BLOCKED, Verdict.BLOCKED_ALONE})
     with editor.transaction():
         editor.execute("select from public.prebookings where id = %s for update", [locked])
@@ -131,14 +132,11 @@ def test_blocks_count_once_per_run_until_the_venue_blocks_all(owner: Connection,
     assert counted == [(1, noon(61)), (2, noon(61)), (3, noon(61)), (1, noon(241))]
 
 
-def test_a_release_skips_a_locked_row_and_venue(
-    database: Database, owner: Connection, service: Connection, at: At
-) -> None:
+def test_a_release_skips_a_locked_row_and_venue(editor: Connection, owner: Connection, service: Connection) -> None:
     venue, me = add_venue(owner), uuid4()
     locked, free = (add_prebooking(owner, venue) for _ in range(2))
     claim(service, me)
     owner.execute("alter function public.release_prebookings_v1 set lock_timeout = '20ms'")
-    editor = database.connect()
     with editor.transaction():
         editor.execute("select from public.prebookings where id = %s for update", [locked])
         editor.execute("select from public.venues for update")
@@ -146,13 +144,10 @@ def test_a_release_skips_a_locked_row_and_venue(
     assert prebooking(owner, free)["claimed_by"] is None
 
 
-def test_settling_does_not_wait_for_a_locked_venue(
-    database: Database, owner: Connection, service: Connection, at: At
-) -> None:
+def test_settling_does_not_wait_for_a_locked_venue(editor: Connection, owner: Connection, service: Connection) -> None:
     venue, me = add_venue(owner), uuid4()
     row = add_prebooking(owner, venue)
     claim(service, me)
-    editor = database.connect()
     with editor.transaction():
         editor.execute("select from public.venues for update")
         service.execute("set statement_timeout = '1s'")
@@ -163,20 +158,19 @@ def test_settling_does_not_wait_for_a_locked_venue(
 
 
 def test_claims_since_does_not_wait_for_the_claim_lock(
-    database: Database, owner: Connection, service: Connection, at: At
+    editor: Connection, owner: Connection, service: Connection, at: At
 ) -> None:
     ask = "select public.claims_since_v1()"
     assert service.execute(ask).fetchone() == ({"now": noon(0).isoformat(), "last_claim_at": None},)
     claim(service, uuid4())
-    holder = database.connect()
-    with holder.transaction():
-        holder.execute("select public.prebooking_lock()")
+    with editor.transaction():
+        editor.execute("select public.prebooking_lock()")
         at(90)
         said = {"now": noon(90).isoformat(), "last_claim_at": noon(0).isoformat()}
         assert service.execute(ask).fetchone() == (said,)
 
 
-def test_an_unsent_held_back_row_stays_held_back(owner: Connection, service: Connection, at: At) -> None:
+def test_an_unsent_held_back_row_stays_held_back(owner: Connection, service: Connection) -> None:
     row, me = add_prebooking(owner, add_venue(owner), retry_after=noon(-1), setbacks=1), uuid4()
     assert claimed(service, me) == [row]
     finish(service, me, [])

@@ -15,7 +15,7 @@ from tests.support.factories import add_prebooking, add_venue, noon
 from tests.support.operators import deadline
 from tests.support.questions import preview
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("at")]
 
 
 async def preview_of(store: OperatorStore, **overrides: Any) -> Preview:
@@ -61,7 +61,7 @@ async def test_a_preview_equals_the_claim_and_changes_nothing(
     assert prebooking(owner, gone)["outcome"] == "expired"
 
 
-async def test_a_preview_counts_what_a_claim_would_end(owner: Connection, at: At, store: OperatorStore) -> None:
+async def test_a_preview_counts_what_a_claim_would_end(owner: Connection, store: OperatorStore) -> None:
     venue = add_venue(owner)
     row = add_prebooking(owner, venue, available_at=noon(-7200), expires_at=noon(-3600))
     preview = await preview_of(store)
@@ -69,13 +69,13 @@ async def test_a_preview_counts_what_a_claim_would_end(owner: Connection, at: At
     assert prebooking(owner, row)["status"] == "pending"
 
 
-async def test_a_preview_includes_rows_within_the_lead(owner: Connection, at: At, store: OperatorStore) -> None:
+async def test_a_preview_includes_rows_within_the_lead(owner: Connection, store: OperatorStore) -> None:
     add_prebooking(owner, add_venue(owner), available_at=noon(3))
     assert (await preview_of(store)).rows == []
     assert len((await preview_of(store, lead=5)).rows) == 1
 
 
-def test_a_preview_contains_no_session(owner: Connection, at: At) -> None:
+def test_a_preview_contains_no_session(owner: Connection) -> None:
     venue = add_venue(owner)
     add_prebooking(owner, venue, user_email="ana@example.com")
     save_session(owner, venue, "ana@example.com", "sealed", None)

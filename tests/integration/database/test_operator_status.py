@@ -14,17 +14,17 @@ from tests.support.database import At, Connection
 from tests.support.factories import add_prebooking, add_venue, noon
 from tests.support.operators import deadline
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("at")]
 
 
-async def test_an_empty_database_has_a_status_without_figures(at: At, store: OperatorStore) -> None:
+async def test_an_empty_database_has_a_status_without_figures(store: OperatorStore) -> None:
     status = await store.status(until=deadline())
     assert (status.now, status.last_tick_at, status.open_runs, status.next_openings) == (noon(), None, [], [])
     assert set(status.rows.model_dump().values()) == {0}
     assert (status.day.success.completed, status.day.execution_ms.p50, status.day.lateness_ms.max) == (0, None, None)
 
 
-async def test_rows_are_counted_per_state(owner: Connection, at: At, store: OperatorStore) -> None:
+async def test_rows_are_counted_per_state(owner: Connection, store: OperatorStore) -> None:
     open_venue, stopped = add_venue(owner), add_venue(owner, enabled=False)
     paused = add_venue(owner, paused_until=noon(60))
     long_ago: dict[str, datetime] = {"available_at": noon(-200), "created_at": noon(-200)}
@@ -48,7 +48,7 @@ async def test_rows_are_counted_per_state(owner: Connection, at: At, store: Oper
     ],
 )
 async def test_a_row_is_overdue_from_the_end_of_its_wait(
-    owner: Connection, at: At, store: OperatorStore, row: dict[str, Any], venue: dict[str, Any], *, is_overdue: bool
+    owner: Connection, store: OperatorStore, row: dict[str, Any], venue: dict[str, Any], *, is_overdue: bool
 ) -> None:
     long_ago = {"available_at": noon(-2000), "created_at": noon(-2000)}
     add_prebooking(owner, add_venue(owner, **venue), maybe_sent=True, setbacks=1, **long_ago, **row)
@@ -57,7 +57,7 @@ async def test_a_row_is_overdue_from_the_end_of_its_wait(
     assert status.overdue == ({"webhook": 1} if is_overdue else {})
 
 
-async def test_the_next_openings_have_pending_counts(owner: Connection, at: At, store: OperatorStore) -> None:
+async def test_the_next_openings_have_pending_counts(owner: Connection, store: OperatorStore) -> None:
     venue = add_venue(owner, name="Box Centro")
     for opens in (60, 60, 30):
         add_prebooking(owner, venue, available_at=noon(opens))
@@ -74,7 +74,7 @@ async def test_open_runs_and_the_last_tick_are_reported(owner: Connection, at: A
     assert (status.day.execution_ms.runs, status.day.execution_ms.cut_off) == (1, 1)
 
 
-async def test_calls_count_when_sent_and_outcomes_when_settled(owner: Connection, at: At, store: OperatorStore) -> None:
+async def test_calls_count_when_sent_and_outcomes_when_settled(owner: Connection, store: OperatorStore) -> None:
     venue, opens, day = add_venue(owner), noon(-600), 86400
     waits = {"available_at": opens, "created_at": noon(-3 * day), "maybe_sent": True}
     add_prebooking(owner, venue, **waits, fired_at=noon(-599))
@@ -86,7 +86,7 @@ async def test_calls_count_when_sent_and_outcomes_when_settled(owner: Connection
     assert [call.fired_at for call in status.recent] == [called, noon(-599)]
 
 
-async def test_the_five_figures_cover_only_their_window(owner: Connection, at: At, store: OperatorStore) -> None:
+async def test_the_five_figures_cover_only_their_window(owner: Connection, store: OperatorStore) -> None:
     venue, opens = add_venue(owner), noon(-600)
     # In queue order: 100, 50 (overtook) and 200 ms late, one added after the opening, one from an older opening.
     for place, (late_ms, outcome) in enumerate([(100, "booked"), (50, "full"), (200, "booked"), (300_000, "booked")]):

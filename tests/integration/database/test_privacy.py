@@ -9,10 +9,12 @@ import psycopg
 import pytest
 
 from tests.support.calls import claim
-from tests.support.database import At, Connection, Database
+from tests.support.database import Connection, Database
 from tests.support.factories import add_prebooking, add_session, add_venue, noon
 from tests.support.questions import ask
 from tests.support.races import result_after_commit
+
+pytestmark = pytest.mark.usefixtures("at")
 
 ANA = "ana@example.com"
 DAY = 86_400
@@ -24,7 +26,7 @@ def ended(owner: Connection, venue: UUID, *, seconds_ago: float, **overrides: An
     return add_prebooking(owner, venue, user_email=ANA, **row | {"expires_at": noon(DAY)} | overrides)
 
 
-def test_settled_rows_are_deleted_by_a_claim_after_400_days(owner: Connection, service: Connection, at: At) -> None:
+def test_settled_rows_are_deleted_by_a_claim_after_400_days(owner: Connection, service: Connection) -> None:
     venue = add_venue(owner)
     young = ended(owner, venue, seconds_ago=400 * DAY - 1)
     ended(owner, venue, seconds_ago=400 * DAY + 1)
@@ -34,21 +36,20 @@ def test_settled_rows_are_deleted_by_a_claim_after_400_days(owner: Connection, s
 
 
 def test_a_claim_deletes_a_hundred_old_rows_and_skips_locked_ones(
-    database: Database, owner: Connection, service: Connection, at: At
+    editor: Connection, owner: Connection, service: Connection
 ) -> None:
     venue = add_venue(owner)
     for number in range(102):
         ended(owner, venue, seconds_ago=500 * DAY + number)
-    other = database.connect()
-    with other.transaction():
-        other.execute("select from public.prebookings order by settled_at limit 1 for update")
+    with editor.transaction():
+        editor.execute("select from public.prebookings order by settled_at limit 1 for update")
         claim(service, uuid4())
         assert owner.execute("select count(*) from public.prebookings").fetchone() == (2,)
     claim(service, uuid4())
     assert owner.execute("select count(*) from public.prebookings").fetchone() == (0,)
 
 
-def test_pending_and_recent_rows_cannot_be_deleted(owner: Connection, service: Connection, at: At) -> None:
+def test_pending_and_recent_rows_cannot_be_deleted(owner: Connection, service: Connection) -> None:
     venue = add_venue(owner)
     rows = [ended(owner, venue, seconds_ago=400 * DAY - 1), add_prebooking(owner, venue)]
     for row in rows:
@@ -84,7 +85,7 @@ _ANONYMOUS = "user_email = 'forgotten', booking_id = null, warning = null, booki
         "id = gen_random_uuid()",
     ],
 )
-def test_a_settled_row_can_only_be_anonymised(owner: Connection, at: At, more: str) -> None:
+def test_a_settled_row_can_only_be_anonymised(owner: Connection, more: str) -> None:
     ended(owner, add_venue(owner), seconds_ago=60, booking_data={"note": "for Ana"})
     named = more.split(" =", maxsplit=1)[0]
     rest = ", ".join(part for part in _ANONYMOUS.split(", ") if not part.startswith(named))
@@ -97,7 +98,7 @@ def test_a_settled_row_can_only_be_anonymised(owner: Connection, at: At, more: s
     assert owner.execute("select user_email, booking_data from public.prebookings").fetchall() == [("forgotten", {})]
 
 
-def test_forgetting_a_member_keeps_the_rows_of_others(owner: Connection, service: Connection, at: At) -> None:
+def test_forgetting_a_member_keeps_the_rows_of_others(owner: Connection, service: Connection) -> None:
     venue = add_venue(owner)
     mine = add_prebooking(owner, venue, user_email="ana@example.org", available_at=noon(60))
     add_session(owner, venue, "ana@example.org")
@@ -117,7 +118,6 @@ def test_forgetting_a_member_keeps_the_rows_of_others(owner: Connection, service
         ({"class_id": "4711", "day": "20261123", "family_id": "Ana's"}, {"class_id": "4711", "day": "20261123"}),
     ],
 )
-@pytest.mark.usefixtures("at")
 def test_an_anonymised_row_has_no_warning(
     owner: Connection, service: Connection, data: dict[str, Any], left: dict[str, Any]
 ) -> None:
@@ -127,15 +127,13 @@ def test_an_anonymised_row_has_no_warning(
     assert owner.execute("select booking_data, warning from public.prebookings").fetchall() == [(left, None)]
 
 
-def test_a_member_with_a_row_in_doubt_is_forgotten_later(owner: Connection, service: Connection, at: At) -> None:
+def test_a_member_with_a_row_in_doubt_is_forgotten_later(owner: Connection, service: Connection) -> None:
     add_prebooking(owner, add_venue(owner), user_email=ANA, maybe_sent=True)
     answer = ask(service, "forget_member_v1", ANA)
     assert (answer["cancelled"], answer["being_booked"]) == (0, 1)
 
 
-def test_forgetting_a_member_twice_finds_nothing_the_second_time(
-    owner: Connection, service: Connection, at: At
-) -> None:
+def test_forgetting_a_member_twice_finds_nothing_the_second_time(owner: Connection, service: Connection) -> None:
     ended(owner, add_venue(owner), seconds_ago=60)
     assert ask(service, "forget_member_v1", ANA.upper())["anonymised"] == 1
     assert ask(service, "forget_member_v1", ANA)["anonymised"] == 0
@@ -143,7 +141,7 @@ def test_forgetting_a_member_twice_finds_nothing_the_second_time(
 
 
 def test_a_venue_with_a_concurrent_new_prebooking_is_not_removed(
-    database: Database, owner: Connection, service: Connection, at: At
+    database: Database, owner: Connection, service: Connection
 ) -> None:
     venue, adding = add_venue(owner), database.connect()
     with adding.transaction():

@@ -11,6 +11,8 @@ from tests.support.calls import claim, claim_sessions, lease, prebooking, save_s
 from tests.support.database import At, Connection, Database
 from tests.support.factories import add_prebooking, add_session, add_venue, noon
 
+pytestmark = pytest.mark.usefixtures("at")
+
 MEMBER = "ana@example.com"
 DAY = 86_400
 OURS, THEIRS = "0123456789abcdef", "fedcba9876543210"  # ids of keys
@@ -31,19 +33,19 @@ def leased(service: Connection, me: UUID | None = None, **arguments: Any) -> lis
     return [one["user_email"] for one in claim_sessions(service, me or uuid4(), **arguments)]
 
 
-def test_a_stored_login_is_returned_with_the_claim(owner: Connection, service: Connection, venue: UUID, at: At) -> None:
+def test_a_stored_login_is_returned_with_the_claim(owner: Connection, service: Connection, venue: UUID) -> None:
     assert save_session(service, venue, "Ana@Example.com", "sealed 1", None) == 1
     prebook(owner, venue, opens=-1, user_email="ANA@example.com")
     [row] = claim(service, uuid4())["rows"]
     assert row["session"] == {"sealed": "sealed 1", "version": 1, "refreshed_at": noon(0).isoformat()}
 
 
-def test_a_new_login_replaces_any_other_and_can_be_repeated(service: Connection, venue: UUID, at: At) -> None:
+def test_a_new_login_replaces_any_other_and_can_be_repeated(service: Connection, venue: UUID) -> None:
     save_session(service, venue, MEMBER, "sealed 1", None)
     assert [save_session(service, venue, MEMBER, "sealed 2", None) for _ in range(2)] == [2, 2]
 
 
-def test_a_refresh_replaces_only_the_version_it_read(service: Connection, venue: UUID, at: At) -> None:
+def test_a_refresh_replaces_only_the_version_it_read(service: Connection, venue: UUID) -> None:
     save_session(service, venue, MEMBER, "sealed 1", None)
     assert [save_session(service, venue, MEMBER, "sealed 2", 1) for _ in range(2)] == [2, 2], "repeated"
     assert save_session(service, venue, MEMBER, "another 2", 1) is None, "another refresh was first"
@@ -51,7 +53,7 @@ def test_a_refresh_replaces_only_the_version_it_read(service: Connection, venue:
 
 
 def test_a_session_that_is_over_warns_its_rows_and_books_no_more(
-    owner: Connection, service: Connection, venue: UUID, at: At
+    owner: Connection, service: Connection, venue: UUID
 ) -> None:
     save_session(service, venue, MEMBER, "sealed", None)
     mine, due, soon = prebook(owner, venue), prebook(owner, venue, opens=-1), prebook(owner, venue, opens=59)
@@ -72,7 +74,7 @@ def test_the_first_report_that_a_login_is_over_sets_the_time(service: Connection
     assert listed == (noon(0).isoformat(),)
 
 
-def test_a_new_login_removes_the_warning(owner: Connection, service: Connection, venue: UUID, at: At) -> None:
+def test_a_new_login_removes_the_warning(owner: Connection, service: Connection, venue: UUID) -> None:
     save_session(service, venue, MEMBER, "sealed", None)
     row = prebook(owner, venue)
     warn(service, venue, MEMBER, 1)
@@ -81,9 +83,7 @@ def test_a_new_login_removes_the_warning(owner: Connection, service: Connection,
     assert lease(service, uuid4(), venue, MEMBER, 2) == {"state": "leased"}
 
 
-def test_a_warning_about_an_old_version_changes_nothing(
-    owner: Connection, service: Connection, venue: UUID, at: At
-) -> None:
+def test_a_warning_about_an_old_version_changes_nothing(owner: Connection, service: Connection, venue: UUID) -> None:
     save_session(service, venue, MEMBER, "sealed", None)
     save_session(service, venue, MEMBER, "sealed 2", 1)
     row = prebook(owner, venue)
@@ -92,9 +92,7 @@ def test_a_warning_about_an_old_version_changes_nothing(
     assert lease(service, uuid4(), venue, MEMBER, 2) == {"state": "leased"}
 
 
-def test_a_temporary_warning_does_not_end_the_session(
-    owner: Connection, service: Connection, venue: UUID, at: At
-) -> None:
+def test_a_temporary_warning_does_not_end_the_session(owner: Connection, service: Connection, venue: UUID) -> None:
     save_session(service, venue, MEMBER, "sealed", None)
     row = prebook(owner, venue)
     assert warn(service, venue, MEMBER, 1, over=False, warning="not refreshed")
@@ -114,14 +112,14 @@ def test_a_session_is_leased_to_one_run_at_a_time(service: Connection, venue: UU
     assert lease(service, me, venue, MEMBER, 2) == {"state": "leased"}, "the refresh has ended the lease"
 
 
-def test_a_lease_of_an_old_version_returns_the_new_session(service: Connection, venue: UUID, at: At) -> None:
+def test_a_lease_of_an_old_version_returns_the_new_session(service: Connection, venue: UUID) -> None:
     save_session(service, venue, MEMBER, "sealed", None)
     save_session(service, venue, MEMBER, "sealed 2", 1)
     answer = lease(service, uuid4(), venue, MEMBER, 1)
     assert (answer["state"], answer["session"]["sealed"], answer["session"]["version"]) == ("newer", "sealed 2", 2)
 
 
-def test_a_missing_or_ended_session_is_not_leased(service: Connection, venue: UUID, at: At) -> None:
+def test_a_missing_or_ended_session_is_not_leased(service: Connection, venue: UUID) -> None:
     assert lease(service, uuid4(), venue, MEMBER, 1) == {"state": "gone"}
     save_session(service, venue, MEMBER, "sealed", None)
     warn(service, venue, MEMBER, 1)
@@ -140,7 +138,6 @@ def test_a_missing_or_ended_session_is_not_leased(service: Connection, venue: UU
         (-61, 481, [MEMBER]),  # due, and not booked yet
     ],
 )
-@pytest.mark.usefixtures("at")
 def test_old_sessions_with_an_opening_within_a_day_are_refreshed(
     owner: Connection, service: Connection, venue: UUID, *, opens: float, age: float, refreshed: list[str]
 ) -> None:
@@ -151,7 +148,7 @@ def test_old_sessions_with_an_opening_within_a_day_are_refreshed(
 
 @pytest.mark.parametrize("why_not", ["expired", "leased", "settled", "paused", "disabled", "provider"])
 def test_a_session_that_needs_no_refresh_is_not_leased(
-    owner: Connection, service: Connection, venue: UUID, at: At, why_not: str
+    owner: Connection, service: Connection, venue: UUID, why_not: str
 ) -> None:
     add_session(owner, venue, MEMBER, refreshed_at=noon(-900))
     prebook(owner, venue)
@@ -185,7 +182,7 @@ def test_sessions_are_leased_in_the_order_of_their_openings(
 
 
 def test_a_warning_neither_waits_nor_blocks(
-    database: Database, owner: Connection, service: Connection, venue: UUID, at: At
+    database: Database, owner: Connection, service: Connection, venue: UUID
 ) -> None:
     save_session(service, venue, MEMBER, "sealed", None)
     edited, due = prebook(owner, venue), prebook(owner, venue, opens=-1)
@@ -198,13 +195,10 @@ def test_a_warning_neither_waits_nor_blocks(
         assert [row["id"] for row in claim(database.connect("service_role"), uuid4())["rows"]] == [str(due)]
 
 
-def test_a_locked_login_is_not_leased(
-    database: Database, owner: Connection, service: Connection, venue: UUID, at: At
-) -> None:
+def test_a_locked_login_is_not_leased(editor: Connection, owner: Connection, service: Connection, venue: UUID) -> None:
     for member in (MEMBER, "ben@example.com"):
         prebook(owner, venue, user_email=member)
         add_session(owner, venue, member, refreshed_at=noon(-900))
-    editor = database.connect()
     with editor.transaction():
         editor.execute("select from public.member_sessions where user_email = %s for update", [MEMBER])
         assert leased(service) == ["ben@example.com"]
@@ -213,7 +207,7 @@ def test_a_locked_login_is_not_leased(
 # keys
 
 
-def test_a_login_has_the_id_of_its_key(owner: Connection, service: Connection, venue: UUID, at: At) -> None:
+def test_a_login_has_the_id_of_its_key(owner: Connection, service: Connection, venue: UUID) -> None:
     def key_ids() -> Any:
         return owner.execute("select key_id from public.member_sessions").fetchall()
 
@@ -225,7 +219,7 @@ def test_a_login_has_the_id_of_its_key(owner: Connection, service: Connection, v
     assert key_ids() == [(None,)], "an older caller passes no id"
 
 
-def test_the_key_ids_of_all_logins_are_listed(service: Connection, venue: UUID, at: At) -> None:
+def test_the_key_ids_of_all_logins_are_listed(service: Connection, venue: UUID) -> None:
     def key_ids() -> Any:
         return service.execute("select public.session_key_ids_v1()").fetchone()
 
@@ -246,7 +240,6 @@ def test_the_key_ids_of_all_logins_are_listed(service: Connection, venue: UUID, 
         (THEIRS, [], []),
     ],
 )
-@pytest.mark.usefixtures("at")
 def test_a_login_is_leased_to_a_deployment_that_can_open_it(
     owner: Connection,
     service: Connection,
@@ -261,9 +254,7 @@ def test_a_login_is_leased_to_a_deployment_that_can_open_it(
     assert leased(service, keys=keys) == refreshed
 
 
-def test_a_session_lease_longer_than_possible_is_ignored(
-    owner: Connection, service: Connection, venue: UUID, at: At
-) -> None:
+def test_a_session_lease_longer_than_possible_is_ignored(owner: Connection, service: Connection, venue: UUID) -> None:
     prebook(owner, venue)
     add_session(owner, venue, MEMBER, refreshed_at=noon(-900), leased_by=uuid4(), leased_until=noon(3600))
     assert leased(service) == [MEMBER]
@@ -286,7 +277,6 @@ def test_a_session_lease_longer_than_possible_is_ignored(
     ],
     ids=str,
 )
-@pytest.mark.usefixtures("at")
 def test_a_member_without_a_login_is_warned_hours_before(
     owner: Connection, service: Connection, venue: UUID, *, login: dict[str, Any] | None, warning: str | None
 ) -> None:
@@ -300,7 +290,7 @@ def test_a_member_without_a_login_is_warned_hours_before(
 
 @pytest.mark.parametrize("why_not", ["too far ahead", "opens now", "held", "ended", "webhook"])
 def test_a_row_that_needs_no_login_now_is_not_warned_about(
-    owner: Connection, service: Connection, venue: UUID, at: At, why_not: str
+    owner: Connection, service: Connection, venue: UUID, why_not: str
 ) -> None:
     held: dict[str, Any] = {"claimed_by": uuid4(), "claimed_until": noon(30), "turn_until": noon(8)}
     row = {
@@ -314,9 +304,7 @@ def test_a_row_that_needs_no_login_now_is_not_warned_about(
     assert prebooking(owner, row)["warning"] is None
 
 
-def test_a_stored_login_removes_the_warnings_about_logins(
-    owner: Connection, service: Connection, venue: UUID, at: At
-) -> None:
+def test_a_stored_login_removes_the_warnings_about_logins(owner: Connection, service: Connection, venue: UUID) -> None:
     rows = [
         prebook(owner, venue),
         prebook(owner, venue, warning="other_key: x"),
@@ -328,7 +316,7 @@ def test_a_stored_login_removes_the_warnings_about_logins(
 
 
 def test_a_login_warning_does_not_replace_one_about_bad_data(
-    owner: Connection, service: Connection, venue: UUID, at: At
+    owner: Connection, service: Connection, venue: UUID
 ) -> None:
     row = prebook(owner, venue, booking_data={"class_id": "4711", "day": "soon"})
     bad = prebooking(owner, row)["warning"]
@@ -340,7 +328,6 @@ def test_a_login_warning_does_not_replace_one_about_bad_data(
 
 
 @pytest.mark.parametrize("day", ["20300111", "soon"], ids=["no login", "bad data"])
-@pytest.mark.usefixtures("at")
 def test_an_existing_warning_is_not_written_again(
     owner: Connection, service: Connection, venue: UUID, day: str
 ) -> None:
@@ -352,16 +339,14 @@ def test_an_existing_warning_is_not_written_again(
     assert owner.execute("select xmin, warning from public.prebookings").fetchall() == before
 
 
-def test_a_login_removes_the_warning_of_an_overdue_row(
-    owner: Connection, service: Connection, venue: UUID, at: At
-) -> None:
+def test_a_login_removes_the_warning_of_an_overdue_row(owner: Connection, service: Connection, venue: UUID) -> None:
     row = prebook(owner, venue, opens=-600, warning="no_login: the venue has opened")
     save_session(service, venue, MEMBER, "sealed", None)
     assert prebooking(owner, row)["warning"] is None
 
 
 def test_a_new_login_ends_the_back_off_of_rows_that_waited_for_it(
-    owner: Connection, service: Connection, venue: UUID, at: At
+    owner: Connection, service: Connection, venue: UUID
 ) -> None:
     waiting: dict[str, Any] = {"opens": -600, "retry_after": noon(900), "setbacks": 4}
     mine, theirs = prebook(owner, venue, **waiting), prebook(owner, venue, user_email="ben@example.com", **waiting)
@@ -375,12 +360,11 @@ def test_a_new_login_ends_the_back_off_of_rows_that_waited_for_it(
 
 
 def test_a_new_login_does_not_wait_for_locked_rows(
-    database: Database, owner: Connection, service: Connection, venue: UUID, at: At
+    editor: Connection, owner: Connection, service: Connection, venue: UUID
 ) -> None:
     edited = prebook(owner, venue, opens=-600, retry_after=noon(900), setbacks=4)
     prebook(owner, venue)
     before = owner.execute("select xmin, id from public.prebookings").fetchall()
-    editor = database.connect()
     with editor.transaction():
         editor.execute("select from public.prebookings where id = %s for update", [edited])
         assert save_session(service, venue, MEMBER, "sealed", None) == 1
@@ -388,10 +372,9 @@ def test_a_new_login_does_not_wait_for_locked_rows(
 
 
 def test_a_warning_about_logins_skips_locked_rows(
-    database: Database, owner: Connection, service: Connection, venue: UUID, at: At
+    editor: Connection, owner: Connection, service: Connection, venue: UUID
 ) -> None:
     edited, other = prebook(owner, venue), prebook(owner, venue)
-    editor = database.connect()
     with editor.transaction():
         editor.execute("select from public.prebookings where id = %s for update", [edited])
         assert warn_about_logins(service, [OURS]) == 2
