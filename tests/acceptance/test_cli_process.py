@@ -15,6 +15,7 @@ import pytest
 
 from prebooking.local.stack import Stack
 from tests.support.factories import add_prebooking, add_venue
+from tests.support.programs import closed_pipe, run_python
 
 COMMAND = str(Path(sys.executable).parent / "prebooking")
 # The parent of the test run may ignore SIGINT, and child processes inherit that.
@@ -27,16 +28,7 @@ HEEDS_CTRL_C = (
 
 def run(*words: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     keep = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-    return subprocess.run(
-        [COMMAND, *words],
-        cwd=folder,
-        env=keep | environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        stdin=subprocess.DEVNULL,
-    )
+    return run_python(COMMAND, *words, folder=folder, environment=keep | environment)
 
 
 def database(stack: Stack) -> dict[str, str]:
@@ -92,19 +84,8 @@ def test_a_closed_pipe_causes_no_traceback(stack: Stack, tmp_path: Path) -> None
     venue = add_venue(stack.connection)
     for _ in range(200):
         add_prebooking(stack.connection, venue)
-    read, write = os.pipe()
-    os.close(read)
-    said = subprocess.run(
-        [COMMAND, "list", "--json"],
-        cwd=tmp_path,
-        env=database(stack) | {"PATH": os.environ["PATH"]},
-        stdout=write,
-        stderr=subprocess.PIPE,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    os.close(write)
+    with closed_pipe() as closed:
+        said = run_python(COMMAND, "list", "--json", folder=tmp_path, stdout=closed, environment=database(stack))
     assert "Traceback" not in said.stderr
     assert said.returncode == 141, "as a program that SIGPIPE ends"
 
@@ -130,17 +111,21 @@ def test_ctrl_c_ends_a_waiting_command_with_130_and_no_traceback(tmp_path: Path)
 
 @pytest.mark.parametrize("module", ["prebooking.cli.app", "typer", "httpx", "prebooking.cli.venues"])
 def test_ctrl_c_during_the_imports_exits_with_130_without_output(module: str) -> None:
-    interrupted = (
-        "import sys, importlib.abc, signal\n"
-        "class CtrlC(importlib.abc.MetaPathFinder):\n"
-        "    def find_spec(self, name, path=None, target=None):\n"
-        f"        if name == {module!r}:\n"
-        "            signal.raise_signal(signal.SIGINT)\n"
-        "sys.meta_path.insert(0, CtrlC())\n"
-    )
-    words = [sys.executable, "-c", f"{interrupted}{HEEDS_CTRL_C}", "list"]
-    said = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    interrupted = at_import(f"name == {module!r}", "signal.raise_signal(signal.SIGINT)")
+    said = run_python("-c", f"{interrupted}{HEEDS_CTRL_C}", "list")
     assert (said.returncode, said.stdout, said.stderr) == (130, "", "")
+
+
+def at_import(condition: str, statement: str) -> str:
+    """Return a program that runs a statement at the import of some modules."""
+    return (
+        "import sys, importlib.abc, signal\n"
+        "class Finder(importlib.abc.MetaPathFinder):\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        f"        if {condition}:\n"
+        f"            {statement}\n"
+        "sys.meta_path.insert(0, Finder())\n"
+    )
 
 
 def at_a_terminal(stack: Stack, folder: Path, typed: bytes) -> tuple[int, str]:
@@ -197,16 +182,9 @@ def test_ctrl_c_at_the_password_prompt_exits_at_once(stack: Stack, tmp_path: Pat
 
 def without_the_extra(program: str) -> subprocess.CompletedProcess[str]:
     """Run a program without the packages of the cli extra."""
-    finder = (
-        "import sys, importlib.abc\n"
-        "class Nowhere(importlib.abc.MetaPathFinder):\n"
-        "    def find_spec(self, name, path=None, target=None):\n"
-        "        if name.split('.')[0] in {'typer', 'click', 'rich', 'dotenv', 'tzdata', 'shellingham'}:\n"
-        "            raise ModuleNotFoundError(name, name=name)\n"
-        "sys.meta_path.insert(0, Nowhere())\n"
-    )
-    words = [sys.executable, "-c", finder + program]
-    return subprocess.run(words, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False)
+    extra = {"typer", "click", "rich", "dotenv", "tzdata", "shellingham"}
+    missing = at_import(f"name.split('.')[0] in {extra}", "raise ModuleNotFoundError(name, name=name)")
+    return run_python("-c", missing + program)
 
 
 @pytest.mark.parametrize("function", ["prebooking_scheduler", "session_keeper"])

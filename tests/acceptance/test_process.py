@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from prebooking.local.stack import Stack
 from prebooking.local.venue.twin import CallPlan
+from tests.support.programs import ROOT, run_python
 from tests.support.stacks import ends, opening
-
-ROOT = Path(__file__).parents[2]
 
 # What is loaded beside the first claim, where there is a key for sessions, and what that is the first to load.
 FOR_SESSIONS = {
@@ -80,8 +77,9 @@ asyncio.run(main())
 def loaded(statement: str) -> set[str]:
     """Return the modules of ours that a statement loads, with an empty environment."""
     program = f"import sys; sys.path.insert(0, '.'); {statement}; print(*sys.modules)"
-    run = subprocess.run([sys.executable, "-c", program], cwd=ROOT, env={}, check=True, capture_output=True, timeout=60)
-    return {name for name in run.stdout.decode().split() if name.startswith("prebooking")}
+    run = run_python("-c", program, environment={})
+    assert run.returncode == 0, run.stderr
+    return {name for name in run.stdout.split() if name.startswith("prebooking")}
 
 
 @pytest.mark.parametrize(
@@ -113,15 +111,8 @@ def test_invocations_leave_no_task_and_no_socket(stack: Stack) -> None:
     rows = opening(stack, 8)
     stack.twin.script(rows[3], CallPlan(delay_after=60))
     environment = {**stack.environment, "EXECUTION_TIMEOUT_SECONDS": "3", "PYTHONPATH": str(ROOT)}
-    run = subprocess.run(
-        [sys.executable, "-W", "error", "-c", PROGRAM],
-        cwd=ROOT,
-        env=environment,
-        check=True,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    run = run_python("-W", "error", "-c", PROGRAM, environment=environment)
+    assert run.returncode == 0, run.stderr
     seen = json.loads(run.stdout.splitlines()[-1])
     assert seen["statuses"] == [200] * 3
     assert seen["summaries"][0]["details"]["unsure"] == 1, "one call is cut off at the guard"

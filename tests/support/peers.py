@@ -182,6 +182,7 @@ def answers(text: bytes) -> Script:
 
 
 Reply = httpx.Response | Exception | float | None  # a float: a good answer after so many seconds; None: never any
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 GOOD = httpx.Response(200, json={"a": 1})
 
 

@@ -1,41 +1,35 @@
-"""A call on real sockets to servers that misbehave: in time, in little memory, and sure of what it is not sure of."""
+"""Calls on real sockets to servers that misbehave: they end in time, in little memory, and with the right outcome."""
 
 from __future__ import annotations
 
 import gzip
 import time
-import tracemalloc
 import zlib
 
 import httpx
 import pytest
 
 from prebooking.bookers import Gate
-from prebooking.bookers.call import HEADERS, REPLY_LIMIT, Reply, call
+from prebooking.bookers.call import REPLY_LIMIT, Reply, call
 from prebooking.bookers.webhook.booker import classify
 from prebooking.http import isolated_client
 from prebooking.model import Kind, Outcome
+from tests.support.allocations import at_most_allocated
+from tests.support.bookers import post
 from tests.support.doubles import at_once
-from tests.support.peers import Peer, Script, answers, serve, silence, unused_port
+from tests.support.peers import OK, Peer, Script, answers, serve, silence, unused_port
 from tests.verification.hostile_replies import BROKEN, MEBIBYTE, SLOW, TOO_MUCH, after_a_request, storm_of_continues
 
 pytestmark = pytest.mark.anyio
 
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
-
-
-async def post(client: httpx.AsyncClient, url: str, *, timeout: float = 20) -> Outcome:  # noqa: ASYNC109 - as call's
-    request = client.build_request("POST", url, content=b"{}", headers=HEADERS)
-    return await call(client, request, classify, timeout=timeout, gate=at_once)
-
 
 async def outcome_of(script: Script, *, timeout: float = 20) -> Outcome:  # noqa: ASYNC109 - as call's
-    """Call a server that plays the script, and see it left alone afterwards."""
+    """Call a server that runs the script; require one request and a closed connection."""
     async with serve(script) as server:
         async with isolated_client() as client:
             outcome = await post(client, server.url, timeout=timeout)
         await server.left()
-        assert len(server.requests()) == 1, "sent once, never again by itself"
+        assert len(server.requests()) == 1, "a call is sent once"
     return outcome
 
 
@@ -43,7 +37,7 @@ async def test_a_clear_answer_is_its_outcome() -> None:
     assert await outcome_of(answers(OK)) == Outcome(Kind.BOOKED)
 
 
-# Nothing has left: it may be sent again.
+# Nothing was sent: the call may be tried again.
 
 
 async def test_a_refused_connection_sends_nothing() -> None:
@@ -75,7 +69,7 @@ async def test_a_server_with_a_hanging_tls_handshake_gets_nothing() -> None:
     assert outcome == Outcome(Kind.NOT_SENT, detail="ConnectTimeout")
 
 
-# Something may have left: only the venue can say what came of it.
+# Something may have been sent: only the venue can tell the result.
 
 
 @pytest.mark.parametrize("text", BROKEN.values(), ids=BROKEN.keys())
@@ -119,20 +113,14 @@ async def test_an_answer_without_end_is_unsure_at_the_timeout(script: Script) ->
     assert 0.3 <= took < 2
 
 
-# What is too much is not read.
+# Answers that are too long are not read.
 
 
 @pytest.mark.parametrize("script", [*TOO_MUCH, storm_of_continues])
 async def test_a_huge_answer_is_unsure_and_costs_little_memory(script: Script) -> None:
-    await outcome_of(answers(OK))  # what the libraries keep for themselves does not count
-    tracemalloc.start()
-    try:
-        outcome = await outcome_of(script, timeout=0.5)
-        _, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert outcome.kind is Kind.UNSURE
-    assert peak < 32 * MEBIBYTE
+    await outcome_of(answers(OK))  # the caches of the libraries do not count
+    with at_most_allocated(32 * MEBIBYTE):
+        assert (await outcome_of(script, timeout=0.5)).kind is Kind.UNSURE
 
 
 @pytest.mark.parametrize(("length", "read"), [(REPLY_LIMIT, True), (REPLY_LIMIT + 1, False)])
@@ -151,7 +139,7 @@ async def test_a_body_is_read_up_to_the_limit(*, length: int, read: bool) -> Non
     assert replies == [Reply(200, b"x" * length if read else None)]
 
 
-# A coding that was not asked for is undone; a name that is no coding changes nothing.
+# Content codings that were not asked for are undone; unknown names of codings are ignored.
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,11 @@
-"""The first byte of a call leaves when its gate opens and not before, and what is left alone stays alone."""
+"""A call sends its first byte when its gate opens, and keeps nothing of an answer for the next call."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
@@ -14,21 +14,17 @@ import trustme
 
 from prebooking.bookers import STALE_CONNECTION, Gate
 from prebooking.bookers import call as call_module
-from prebooking.bookers.call import HEADERS, call
-from prebooking.bookers.webhook.booker import classify
 from prebooking.errors import SendRefused
 from prebooking.http import isolated_client, tls_context
 from prebooking.model import Kind, Outcome
-from tests.support.doubles import at_once
-from tests.support.peers import Peer, Server, answers, requests, serve, silence
+from tests.support.bookers import post
+from tests.support.peers import OK, Peer, Server, answers, requests, serve, silence
 
 pytestmark = pytest.mark.anyio
 
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
-
 
 class WaitingGate:
-    """A gate that stays closed until it is opened. ``reached``: a call has come to it; ``sent``: one has passed it."""
+    """A gate that stays closed until it is opened. ``reached``: a call waits in it; ``sent``: calls that passed it."""
 
     def __init__(self) -> None:
         self.reached, self.opened = asyncio.Event(), asyncio.Event()
@@ -49,25 +45,14 @@ async def client(anyio_backend: str) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
-async def post(
-    client: httpx.AsyncClient,
-    url: str,
-    gate: Gate = at_once,
-    *,
-    timeout: float = 20,  # noqa: ASYNC109 - as call's
-) -> Outcome:
-    request = client.build_request("POST", url, content=b"{}", headers=HEADERS)
-    return await call(client, request, classify, timeout=timeout, gate=gate)
-
-
 async def everything_arrives() -> None:
-    """Let the loop go round until what was sent on this machine has been read."""
+    """Let the event loop run until the bytes that were sent on this machine have been read."""
     for _ in range(20):
         await asyncio.sleep(0)
 
 
 async def waits_in(gate: WaitingGate, server: Server, call: asyncio.Task[Any]) -> None:
-    """Return when a call waits in the gate with its connection open; by then nothing has arrived."""
+    """Return when a call waits in the gate with an open connection; nothing has arrived by then."""
     await asyncio.wait_for(gate.reached.wait(), 20)
     await server.connected()
     await everything_arrives()
@@ -86,27 +71,28 @@ async def test_while_the_gate_is_closed_the_connection_is_open_and_nothing_is_se
         assert len(server.requests()) == 1
 
 
-async def test_a_gate_that_raises_sends_nothing(client: httpx.AsyncClient) -> None:
-    def refuse() -> None:
-        raise SendRefused("too late")
+def refuse() -> None:
+    raise SendRefused("too late")
 
+
+def must_not_be_called() -> None:
+    raise AssertionError("nothing is sent")
+
+
+async def go_wrong() -> None:
+    raise LookupError("in the gate")
+
+
+@pytest.mark.parametrize(
+    ("gate", "error", "message"),
+    [(Gate(refuse), SendRefused, "too late"), (Gate(must_not_be_called, go_wrong), LookupError, "in the gate")],
+)
+async def test_a_gate_that_raises_sends_nothing(
+    client: httpx.AsyncClient, gate: Gate, error: type[Exception], message: str
+) -> None:
     async with serve(silence) as server:
-        with pytest.raises(SendRefused, match="too late"):
-            await post(client, server.url, Gate(refuse))
-        await server.left()
-        assert server.received == [b""]
-
-
-async def test_a_gate_that_goes_wrong_sends_nothing(client: httpx.AsyncClient) -> None:
-    async def go_wrong() -> None:
-        raise LookupError
-
-    def no_mark() -> None:
-        raise AssertionError("nothing leaves")
-
-    async with serve(silence) as server:
-        with pytest.raises(LookupError):
-            await post(client, server.url, Gate(no_mark, go_wrong))
+        with pytest.raises(error, match=message):
+            await post(client, server.url, gate)
         await server.left()
         assert server.received == [b""]
 
@@ -155,7 +141,7 @@ async def test_calls_are_sent_in_the_order_of_their_gates(client: httpx.AsyncCli
     assert {call.result().kind for call in calls} == {Kind.BOOKED}
 
 
-# What a server says does not go beyond its answer.
+# An answer has no effect on other calls.
 
 
 async def test_a_redirect_is_not_followed(client: httpx.AsyncClient) -> None:
@@ -215,12 +201,12 @@ async def test_a_cookie_is_not_sent_with_the_next_call(client: httpx.AsyncClient
 async def test_bytes_after_an_answer_are_not_the_next_answer(client: httpx.AsyncClient) -> None:
     async with serve(answers(OK + b"HTTP/1.1 409 Conflict\r\nContent-Length: 0\r\n\r\n")) as server:
         assert [(await post(client, server.url)).kind for _ in range(3)] == [Kind.BOOKED] * 3
-        assert len(server.peers) == 3, "the connection is thrown away with what was said"
+        assert len(server.peers) == 3, "the connection is closed with the bytes on it"
 
 
 async def test_a_connection_with_a_too_long_answer_is_closed_at_once(client: httpx.AsyncClient) -> None:
     async with serve(answers(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n" + b"x" * 99_999)) as server:
-        async with asyncio.timeout(10):  # the last byte never comes: it is not waited for
+        async with asyncio.timeout(10):  # the last byte never comes
             assert (await post(client, server.url)).kind is Kind.UNSURE
         await server.left()
 
@@ -235,7 +221,7 @@ async def test_every_call_has_its_own_connection_which_is_closed_after_its_answe
             assert [len(requests(received)) for received in server.received] == [1] * calls
 
 
-# Between its opening and its slot a connection may be lost. Then nothing is sent on it.
+# Nothing is sent on a connection that was lost before its slot.
 
 
 async def close(peer: Peer) -> None:
@@ -250,7 +236,7 @@ async def time_out(peer: Peer) -> None:
     await peer.say(b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n")
 
 
-@contextlib.asynccontextmanager
+@asynccontextmanager
 async def held_call(server: Server, url: str) -> AsyncIterator[tuple[WaitingGate, asyncio.Task[Outcome]]]:
     """Make a call whose connection is open and that waits for its slot."""
     held = WaitingGate()
@@ -260,13 +246,23 @@ async def held_call(server: Server, url: str) -> AsyncIterator[tuple[WaitingGate
         yield held, calling
 
 
+@asynccontextmanager
+async def silent_server(*, secure: bool) -> AsyncIterator[tuple[Server, str]]:
+    """Yield a server that never answers, and its address."""
+    async with serve(silence, tls=certificate("localhost") if secure else None) as server:
+        yield server, secured(server.url) if secure else server.url
+
+
+def secured(url: str) -> str:
+    return url.replace("http://127.0.0.1", "https://localhost")
+
+
 @pytest.mark.parametrize("ends", [close, reset, time_out])
 @pytest.mark.parametrize("secure", [False, True])
 async def test_nothing_is_sent_on_a_connection_that_the_server_closed(
     ends: Callable[[Peer], Awaitable[None]], *, secure: bool
 ) -> None:
-    async with serve(silence, tls=certificate("localhost") if secure else None) as server:
-        url = server.url.replace("http://127.0.0.1", "https://localhost") if secure else server.url
+    async with silent_server(secure=secure) as (server, url):
         async with held_call(server, url) as (held, calling):
             await ends(server.peers[0])
             await everything_arrives()
@@ -279,7 +275,7 @@ async def test_nothing_is_sent_on_a_connection_that_the_server_closed(
 async def test_tls_session_tickets_do_not_make_a_connection_stale() -> None:
     """TLS 1.3 servers send tickets after the handshake: a socket that can be read is not one that was closed."""
     async with serve(answers(OK), tls=certificate("localhost")) as server:
-        async with held_call(server, server.url.replace("http://127.0.0.1", "https://localhost")) as (held, calling):
+        async with held_call(server, secured(server.url)) as (held, calling):
             held.opened.set()
             assert await calling == Outcome(Kind.BOOKED)
         assert (held.sent, len(server.requests()), len(server.peers)) == (1, 1, 1)
@@ -299,7 +295,7 @@ async def test_nothing_is_sent_on_a_connection_that_is_too_old(
 
 async def test_a_certificate_of_another_host_is_refused_and_nothing_is_sent() -> None:
     async with serve(answers(OK), tls=certificate("elsewhere.example")) as server, isolated_client() as client:
-        outcome = await post(client, server.url.replace("http://127.0.0.1", "https://localhost"))
+        outcome = await post(client, secured(server.url))
         assert (outcome.kind, server.requests()) == (Kind.NOT_SENT, [])
 
 
@@ -317,8 +313,7 @@ async def test_nothing_is_sent_on_a_connection_that_breaks_at_its_slot(
 ) -> None:
     """The break is not read yet when the call looks at its connection, which it watches no further by its age."""
     monkeypatch.setattr(call_module, "NEW", 0.0)
-    async with serve(silence, tls=certificate("localhost") if secure else None) as server:
-        url = server.url.replace("http://127.0.0.1", "https://localhost") if secure else server.url
+    async with silent_server(secure=secure) as (server, url):
         async with held_call(server, url) as (held, calling):
             server.peers[0].reset()
             held.opened.set()

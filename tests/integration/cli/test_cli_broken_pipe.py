@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +10,7 @@ import pytest
 from prebooking.cli.runner import BROKEN_PIPE
 from tests.support.breakages import make_healthy
 from tests.support.postgrest import IMITATION
+from tests.support.programs import closed_pipe, run_python
 from tests.support.terminal import Terminal
 
 COMMANDS = [
@@ -35,18 +34,8 @@ def terminal_rest() -> str:
 
 def into_a_closed_pipe(*words: str) -> subprocess.CompletedProcess[str]:
     """Run a command with its output connected to a closed pipe."""
-    reads, writes = os.pipe()
-    os.close(reads)
-    with os.fdopen(writes, "w") as closed:
-        return subprocess.run(
-            [sys.executable, "-m", "prebooking.cli", *words],
-            env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])},
-            stdout=closed,
-            stderr=subprocess.PIPE,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+    with closed_pipe() as closed:
+        return run_python("-m", "prebooking.cli", *words, folder=Path.cwd(), stdout=closed)
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
@@ -61,10 +50,7 @@ def test_a_help_text_with_a_closed_pipe_ends_quietly(terminal: Terminal) -> None
 
 
 def test_an_error_with_a_closed_pipe_ends_quietly(terminal: Terminal) -> None:
-    reads, writes = os.pipe()
-    os.close(reads)
-    with os.fdopen(writes, "w") as closed:
-        command = [sys.executable, "-m", "prebooking.cli", "cancel", "zzz"]
-        env = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])}
-        said = subprocess.run(command, env=env, stdout=closed, stderr=closed, timeout=60, check=False)
+    with closed_pipe() as closed:
+        command = ["-m", "prebooking.cli", "cancel", "zzz"]
+        said = run_python(*command, folder=Path.cwd(), stdout=closed, stderr=closed)
     assert said.returncode in (1, BROKEN_PIPE)

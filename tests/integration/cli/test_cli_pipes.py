@@ -5,8 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import os
-import subprocess
-import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,6 +12,7 @@ import pytest
 
 from tests.support.factories import add_prebooking, add_venue
 from tests.support.postgrest import IMITATION
+from tests.support.programs import run_python
 from tests.support.terminal import ANA, Terminal
 
 ADA = "ada.lovelace.of.the.analytical.engine@example.com"
@@ -88,15 +87,7 @@ def test_json_is_ascii_for_every_name(terminal: Terminal) -> None:
 )
 def test_a_full_disk_is_one_error_message(terminal: Terminal, words: list[str]) -> None:
     with Path("/dev/full").open("w") as full:
-        said = subprocess.run(
-            [sys.executable, "-m", "prebooking.cli", *words],
-            env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])},
-            stdout=full,
-            stderr=subprocess.PIPE,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        said = run_python("-m", "prebooking.cli", *words, folder=Path.cwd(), stdout=full)
     assert said.stderr == "Error: Standard output cannot be written to: No space left on device.\n"
     assert said.returncode == 1
 

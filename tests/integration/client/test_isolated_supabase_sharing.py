@@ -5,12 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
-import subprocess
-import sys
 import types
 from collections.abc import Iterator
 from enum import Enum
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -25,6 +22,7 @@ from prebooking.errors import StoreRefused, StoreUnavailable
 from prebooking.http import tls_context
 from prebooking.settings import Settings
 from tests.support.peers import GOOD, ScriptedTransport, answers, serve, silence
+from tests.support.programs import run_python
 from tests.support.world import ENVIRONMENT
 
 pytestmark = pytest.mark.anyio
@@ -233,14 +231,6 @@ print(json.dumps([at_import, len(loads), asyncio.run(main()), len(loads)]))
 
 def test_certificates_are_loaded_once_per_process_at_its_start() -> None:
     environment = ENVIRONMENT | {"SUPABASE_URL": "https://127.0.0.1:9"}
-    done = subprocess.run(
-        [sys.executable, "-c", _COUNT_LOADS, json.dumps(environment)],
-        cwd=Path(__file__).parents[3],
-        env={},
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=30,
-    )
+    done = run_python("-c", _COUNT_LOADS, json.dumps(environment), environment={})
     assert json.loads(done.stdout) == [1, 1, ["ConnectError"] * 5, 1]
     assert isinstance(tls_context(), ssl.SSLContext)
