@@ -282,7 +282,7 @@ async def test_a_day_without_classes_is_an_empty_list(shape: object) -> None:
     ],
     ids=str,
 )
-async def test_a_class_can_be_closed_or_cancelled(
+async def test_a_class_is_closed_or_cancelled(
     line: dict[str, Any], *, closed: bool, cancelled: bool, place: Kind
 ) -> None:
     listed = said({"bookings": [{"id": 7, **line}]})
@@ -348,9 +348,7 @@ async def test_only_an_empty_mark_means_no_place(marked: dict[str, Any], place: 
         ({"bookState": [1]}, None),
     ],
 )
-def test_a_key_counts_before_a_number_and_unknown_answers_are_unsure(
-    said: dict[str, Any], outcome: Outcome | None
-) -> None:
+def test_a_key_counts_before_a_number_or_the_answer_is_unsure(said: dict[str, Any], outcome: Outcome | None) -> None:
     assert classify(Reply(200, json.dumps(said).encode())) == (outcome or UNREADABLE)
 
 

@@ -97,7 +97,7 @@ def test_without_a_clock_change_72_hours_equal_3_days(zone: str) -> None:
         ("Australia/Sydney", "2026-10-04", ("02:00", "02:30", "03:00"), ("16:00", "16:30", "16:00")),
     ],
 )
-def test_a_skipped_local_time_moves_forward_by_the_gap(
+def test_a_skipped_time_moves_forward_by_the_gap(
     zone: str, day: str, gap: tuple[str, ...], utc: tuple[str, ...]
 ) -> None:
     found = [instant(datetime.fromisoformat(f"{day}T{clock}"), ZoneInfo(zone)) for clock in gap]

@@ -79,9 +79,7 @@ def test_a_place_can_be_cancelled_by_its_member(carried: Any) -> None:
         ("aimharder.com.venue.test", "/", 401),
     ],
 )
-def test_each_host_has_its_pages_and_all_others_are_the_webhook(
-    carried: Any, host: str, path: str, status: int
-) -> None:
+def test_each_host_has_its_pages_and_others_are_the_webhook(carried: Any, host: str, path: str, status: int) -> None:
     async def scenario(client: httpx.AsyncClient) -> httpx.Response:
         return await client.get(path, headers={"Host": host})
 

@@ -140,9 +140,7 @@ def test_a_disabled_or_paused_venue_is_not_rung_for(owner: Connection, bell: Bel
     assert bell.posts() == []
 
 
-def test_settled_held_expired_and_doubtful_rows_are_not_rung_for(
-    owner: Connection, service: Connection, bell: Bell
-) -> None:
+def test_held_settled_and_doubtful_rows_are_not_rung_for(owner: Connection, service: Connection, bell: Bell) -> None:
     venue = add_venue(owner)
     add_prebooking(owner, venue, available_at=noon(-60))
     settled = add_prebooking(owner, venue, available_at=noon(-50))

@@ -231,9 +231,7 @@ def test_a_login_with_another_key_is_rung_for_once(owner: Connection, bell: Bell
         "update public.prebooking_bell set lead = lead",
     ],
 )
-def test_a_lock_on_the_bell_s_row_stops_no_ring(
-    database: Database, owner: Connection, bell: Bell, statement: str
-) -> None:
+def test_a_locked_bell_still_rings(database: Database, owner: Connection, bell: Bell, statement: str) -> None:
     """K2: an operator has an uncommitted statement in the SQL editor."""
     add_rows(owner, 1, 1, opens=30)
     owner.execute("set lock_timeout = '500ms'")

@@ -108,9 +108,7 @@ def test_a_rolled_back_request_is_not_sent(database: Database, owner: Connection
     assert app.calls.empty()
 
 
-def test_all_invocations_of_an_opening_are_called_concurrently(
-    database: Database, owner: Connection, app: App, url: str
-) -> None:
+def test_invocations_are_called_concurrently(database: Database, owner: Connection, app: App, url: str) -> None:
     app.answers.clear()  # no call is answered before all have arrived
     bell = Bell.switched_on(owner, url, sends=False)
     add_rows(owner, 50, 40, opens=30)
@@ -146,9 +144,7 @@ def test_a_failed_run_is_recorded_and_stops_no_other(database: Database) -> None
     assert noted == [("failed: 22012",), ("succeeded",)]
 
 
-def test_the_tower_rings_in_real_time_and_stops_at_once(
-    database: Database, owner: Connection, app: App, url: str
-) -> None:
+def test_the_tower_rings_and_stops_in_real_time(database: Database, owner: Connection, app: App, url: str) -> None:
     row = add_prebooking(owner, add_venue(owner))
     with run_bell(database.dsn, url=url, secret=SECRET):
         assert app.calls.get(timeout=_PATIENCE) == (_PATH, f"Bearer {SECRET}")

@@ -64,9 +64,7 @@ def test_there_are_as_many_requests_as_the_openings_need(
     assert owner.execute(_UNCLAIMED_BATCHES, [min(rows, 40)]).fetchone() == (0,)
 
 
-def test_five_thousand_rows_at_250_venues_are_sent_in_two_seconds(
-    owner: Connection, service: Connection, bell: Bell
-) -> None:
+def test_five_thousand_rows_are_sent_in_two_seconds(owner: Connection, service: Connection, bell: Bell) -> None:
     add_rows(owner, 250, 20, opens=_OPENS)
     bell.minute()
     set_clock(owner, noon(_OPENS - LEAD + _WARM))

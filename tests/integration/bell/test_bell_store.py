@@ -48,7 +48,7 @@ async def test_the_bell_is_switched_off_and_on(owner: Connection, store: BellSto
 @pytest.mark.parametrize(
     ("url", "extensions", "code"), [(URL, False, CANNOT), (URL, True, NOT_SCHEDULED), ("http://x", True, NO_ADDRESS)]
 )
-async def test_a_refusal_has_a_code(
+async def test_refusals_have_codes(
     owner: Connection, store: BellStore, url: str, code: str, *, extensions: bool
 ) -> None:
     if extensions:

@@ -51,7 +51,7 @@ def test_each_missing_extension_is_reported_with_the_cure(owner: Connection) -> 
         ),
     ],
 )
-def test_one_missing_requirement_is_reported_with_the_cure(
+def test_a_missing_requirement_is_reported_with_the_cure(
     owner: Connection, bell: Bell, without: str, cure: str
 ) -> None:
     owner.execute(without.encode())

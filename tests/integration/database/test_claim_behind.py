@@ -19,7 +19,7 @@ _HELD_BACK: list[dict[str, Any]] = [{"maybe_sent": True}, {"retry_after": noon(-
 
 
 @pytest.mark.parametrize("held_back", _HELD_BACK)
-def test_a_held_back_row_takes_no_slot_of_a_fresh_row(
+def test_a_held_back_row_waits_for_fresh_rows(
     owner: Connection, service: Connection, held_back: dict[str, Any]
 ) -> None:
     venue = add_venue(owner)
@@ -121,9 +121,7 @@ def test_a_held_back_row_waits_for_fresh_rows_of_its_opening(owner: Connection, 
 
 
 @pytest.mark.parametrize("verdict", ["logged_out", "not_ready", "cannot_tell", "missing"])
-def test_a_row_without_progress_waits_1_2_5_then_15_minutes(
-    owner: Connection, service: Connection, at: At, verdict: str
-) -> None:
+def test_a_held_back_row_waits_1_2_5_15_minutes(owner: Connection, service: Connection, at: At, verdict: str) -> None:
     row, now = add_prebooking(owner, add_venue(owner), available_at=noon(0), maybe_sent=True), 0.0
     for wait in (60, 120, 300, 900, 900):
         me = uuid4()
@@ -156,9 +154,7 @@ def test_a_back_off_longer_than_possible_is_ignored(owner: Connection, service: 
 
 
 @pytest.mark.parametrize("seconds", [300.001, 3600, 86_400 * 365])
-def test_a_lease_or_turn_longer_than_possible_is_ignored(
-    owner: Connection, service: Connection, seconds: float
-) -> None:
+def test_an_impossibly_long_lease_or_turn_is_ignored(owner: Connection, service: Connection, seconds: float) -> None:
     venue, opening = add_venue(owner), noon(-1)
     ahead = {"claimed_by": uuid4(), "claimed_until": noon(seconds), "turn_until": noon(seconds)}
     row = add_prebooking(owner, venue, available_at=opening, **ahead)
@@ -234,7 +230,7 @@ def test_trouble_begins_with_the_first_block(owner: Connection, service: Connect
 
 
 @pytest.mark.parametrize(("pause", "until"), [(60, 60), (300, 300), (-5, 0), (10**9, 3600)])
-def test_a_blocked_venue_is_paused_as_long_as_requested(
+def test_a_blocked_venue_is_paused_as_requested(
     owner: Connection, service: Connection, pause: int, until: float
 ) -> None:
     release(service, uuid4(), [], blocked_venue=add_venue(owner), pause=pause)

@@ -21,9 +21,7 @@ def box(owner: Connection, at: At) -> UUID:
 
 
 @pytest.mark.parametrize("keys", [[OURS], [], None])
-def test_a_row_without_a_login_is_not_claimed(
-    owner: Connection, service: Connection, box: UUID, keys: list[str] | None
-) -> None:
+def test_a_row_without_login_is_left(owner: Connection, service: Connection, box: UUID, keys: list[str] | None) -> None:
     row = add_prebooking(owner, box, user_email="Ana@example.com")
     answer = claim(service, uuid4(), keys=keys)
     assert (answer["rows"], answer["no_login"]) == ([], 1)
@@ -59,7 +57,7 @@ def test_a_login_with_a_known_key_is_claimed_with_its_row(
 
 
 @pytest.mark.parametrize("key_id", [OURS, THEIRS, None])
-def test_an_ended_login_is_claimed_as_over(
+def test_an_ended_login_is_returned_as_over(
     owner: Connection, service: Connection, box: UUID, key_id: str | None
 ) -> None:
     row = add_prebooking(owner, box, user_email=MEMBER)
@@ -70,9 +68,7 @@ def test_an_ended_login_is_claimed_as_over(
     assert (taken["id"], taken["session_over"], taken["session"]) == (str(row), True, None)
 
 
-def test_a_new_login_lets_its_row_be_claimed_without_a_warning(
-    owner: Connection, service: Connection, box: UUID
-) -> None:
+def test_a_new_login_lets_its_row_be_claimed_unwarned(owner: Connection, service: Connection, box: UUID) -> None:
     row = add_prebooking(owner, box, user_email=MEMBER)
     claim(service, uuid4())
     add_session(owner, box, MEMBER)
@@ -124,9 +120,7 @@ def test_a_warning_is_written_once(owner: Connection, service: Connection, box: 
     assert owner.execute("select xmin, ctid from public.prebookings").fetchall() == before
 
 
-def test_a_claim_does_not_wait_to_warn_a_locked_row(
-    owner: Connection, service: Connection, box: UUID, database: Any
-) -> None:
+def test_a_locked_row_is_not_warned_about(owner: Connection, service: Connection, box: UUID, database: Any) -> None:
     row = add_prebooking(owner, box)
     editor = database.connect()
     with editor.transaction():

@@ -123,9 +123,7 @@ grant select on public.venues to service_role;
 """
 
 
-def test_a_row_cancelled_during_a_claim_is_not_claimed(
-    database: Database, owner: Connection, service: Connection, at: At
-) -> None:
+def test_a_row_cancelled_meanwhile_is_left(database: Database, owner: Connection, service: Connection, at: At) -> None:
     venue, gate = add_venue(owner), database.connect()
     before, cancelled, behind = (add_prebooking(owner, venue, available_at=noon(0), user_email=f"{n}@x") for n in "abc")
     owner.execute(_WAIT_AT_VENUES)
@@ -139,9 +137,7 @@ def test_a_row_cancelled_during_a_claim_is_not_claimed(
     assert taken["locked"] == 0
 
 
-def test_a_claim_does_not_wait_for_a_locked_expired_row(
-    editor: Connection, owner: Connection, service: Connection, at: At
-) -> None:
+def test_a_locked_expired_row_is_skipped(editor: Connection, owner: Connection, service: Connection, at: At) -> None:
     row = add_prebooking(owner, add_venue(owner), expires_at=noon(10))
     at(10)
     with editor.transaction():

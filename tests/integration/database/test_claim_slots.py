@@ -60,9 +60,7 @@ def test_rows_already_held_take_the_first_slots(owner: Connection, service: Conn
 
 
 @pytest.mark.parametrize("fire_within_ms", [-1, -5000])
-def test_nothing_is_claimed_without_time_for_a_call(
-    owner: Connection, service: Connection, fire_within_ms: int
-) -> None:
+def test_nothing_is_claimed_without_time_to_call(owner: Connection, service: Connection, fire_within_ms: int) -> None:
     add_prebooking(owner, add_venue(owner))
     assert claimed(service, uuid4(), fire_within_ms=fire_within_ms) == []
 

@@ -25,9 +25,7 @@ def _end(owner: Connection, service: Connection, verdict: str | None, **row: Any
 
 
 @pytest.mark.parametrize("verdict", [Verdict.UNSURE, Verdict.BLOCKED, "a word of a later version", None])
-def test_a_row_whose_call_may_have_arrived_stays_leased(
-    owner: Connection, service: Connection, verdict: str | None
-) -> None:
+def test_a_row_that_may_have_arrived_stays_leased(owner: Connection, service: Connection, verdict: str | None) -> None:
     stored = _end(owner, service, verdict)
     assert (stored["claimed_until"], stored["turn_until"]) == (noon(30), noon(0))
     assert (stored["retry_after"], stored["setbacks"]) == (None, 0)
@@ -157,7 +155,7 @@ def test_settling_does_not_wait_for_a_locked_venue(editor: Connection, owner: Co
         assert done == (True,)
 
 
-def test_claims_since_does_not_wait_for_the_claim_lock(
+def test_claims_since_does_not_wait_for_a_claim(
     editor: Connection, owner: Connection, service: Connection, at: At
 ) -> None:
     ask = "select public.claims_since_v1()"

@@ -54,9 +54,7 @@ def test_sql_and_python_agree_around_every_clock_change(owner: Connection, zone:
         ("UTC", "2026-10-25 02:30", "2026-10-25 02:30"),
     ],
 )
-def test_a_repeated_time_is_the_first_and_a_skipped_time_is_shifted(
-    owner: Connection, zone: str, local: str, utc: str
-) -> None:
+def test_a_repeated_time_is_the_first_a_skipped_one_shifts(owner: Connection, zone: str, local: str, utc: str) -> None:
     [found] = by_the_database(owner, [datetime.fromisoformat(local)], zone)
     assert found == datetime.fromisoformat(f"{utc}+00:00")
 

@@ -65,7 +65,7 @@ async def test_adding_a_venue_twice_returns_the_same_result(store: OperatorStore
         (box("Box Norte"), "box_taken"),
     ],
 )
-async def test_a_taken_name_or_box_is_refused_with_the_existing_venue(
+async def test_a_taken_name_or_box_returns_the_existing_venue(
     store: OperatorStore, second: Venue, verdict: str
 ) -> None:
     first = box()
@@ -102,9 +102,7 @@ async def test_enabling_a_venue_ends_its_pause(owner: Connection, at: At, store:
     assert (await store.venues(until=deadline()))[0].paused_until is None
 
 
-async def test_enabling_a_venue_resets_trouble_and_overdue_rows(
-    owner: Connection, at: At, store: OperatorStore
-) -> None:
+async def test_enabling_a_venue_resets_trouble_and_overdue(owner: Connection, at: At, store: OperatorStore) -> None:
     venue = add_venue(owner, troubled_since=noon(-600), enabled=False)
     add_prebooking(owner, venue, available_at=noon(-500))
     await store.enable_venue(venue, enabled=True, until=deadline())
@@ -209,9 +207,7 @@ async def test_a_second_class_at_one_hour_needs_anyway(
     assert (await ask_for(store, there, booking_data={"class_id": "3"})).verdict == "added"
 
 
-async def test_a_member_has_at_most_five_prebookings_per_opening(
-    owner: Connection, at: At, store: OperatorStore
-) -> None:
+async def test_a_member_has_at_most_five_rows_per_opening(owner: Connection, at: At, store: OperatorStore) -> None:
     venue = add_venue(owner)
     for number in range(5):
         at_another_hour = noon(7200 + number)
@@ -225,9 +221,7 @@ async def test_a_member_has_at_most_five_prebookings_per_opening(
     assert (await ask_for(store, venue, **sixth, user_email="ben@example.com")).verdict == "added"
 
 
-async def test_a_lookalike_address_reaches_no_data_of_the_member(
-    owner: Connection, at: At, store: OperatorStore
-) -> None:
+async def test_a_lookalike_address_reaches_no_data(owner: Connection, at: At, store: OperatorStore) -> None:
     venue, kelvin = add_venue(owner), "\u212aim@example.com"
     add_session(owner, venue, "kim@example.com")
     await ask_for(store, venue, user_email="Kim@example.com")
@@ -289,9 +283,7 @@ async def test_a_list_warns_of_an_expired_login(
     assert (said or "") in (mine.warning or "")
 
 
-async def test_a_list_has_pending_and_recent_rows_ordered_by_class(
-    owner: Connection, at: At, store: OperatorStore
-) -> None:
+async def test_a_list_has_pending_and_recent_rows_by_class(owner: Connection, at: At, store: OperatorStore) -> None:
     venue = add_venue(owner, name="Box Centro")
     mine: dict[str, Any] = {"user_email": "Ana@example.com"}
     ended = {"status": "failed", "outcome": "full", "error_message": "The class was full."}

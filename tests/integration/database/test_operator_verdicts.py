@@ -54,7 +54,7 @@ def test_an_empty_edit_changes_nothing(owner: Connection, service: Connection) -
 
 @pytest.mark.parametrize(("begins", "verdict"), [(noon(0), "begun"), (noon(1), "added")])
 @pytest.mark.usefixtures("at")
-def test_a_class_that_begins_now_has_begun(
+def test_a_class_that_begins_now_is_begun(
     owner: Connection, service: Connection, begins: datetime, verdict: str
 ) -> None:
     added = add_prebooking_by_command(service, add_venue(owner), available_at=noon(-60), expires_at=begins)

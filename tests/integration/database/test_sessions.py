@@ -52,9 +52,7 @@ def test_a_refresh_replaces_only_the_version_it_read(service: Connection, venue:
     assert save_session(service, venue, "ben@example.com", "sealed", 1) is None, "nothing to refresh"
 
 
-def test_a_session_that_is_over_warns_its_rows_and_books_no_more(
-    owner: Connection, service: Connection, venue: UUID
-) -> None:
+def test_a_session_that_is_over_warns_and_books_no_more(owner: Connection, service: Connection, venue: UUID) -> None:
     save_session(service, venue, MEMBER, "sealed", None)
     mine, due, soon = prebook(owner, venue), prebook(owner, venue, opens=-1), prebook(owner, venue, opens=59)
     others = prebook(owner, venue, user_email="ben@example.com")
@@ -147,9 +145,7 @@ def test_old_sessions_with_an_opening_within_a_day_are_refreshed(
 
 
 @pytest.mark.parametrize("why_not", ["expired", "leased", "settled", "paused", "disabled", "provider"])
-def test_a_session_that_needs_no_refresh_is_not_leased(
-    owner: Connection, service: Connection, venue: UUID, why_not: str
-) -> None:
+def test_some_sessions_need_no_refresh(owner: Connection, service: Connection, venue: UUID, why_not: str) -> None:
     add_session(owner, venue, MEMBER, refreshed_at=noon(-900))
     prebook(owner, venue)
     owner.execute(
@@ -165,9 +161,7 @@ def test_a_session_that_needs_no_refresh_is_not_leased(
     assert leased(service, providers=["webhook"] if why_not == "provider" else ["aimharder"]) == []
 
 
-def test_sessions_are_leased_in_the_order_of_their_openings(
-    owner: Connection, service: Connection, venue: UUID, at: At
-) -> None:
+def test_sessions_are_leased_in_opening_order(owner: Connection, service: Connection, venue: UUID, at: At) -> None:
     service.execute("set enable_nestloop = off")  # so that the plan gives no order by chance
     members = ["cleo@example.com", "ana@example.com", "ben@example.com"]
     for opens, member in reversed([*enumerate(members)]):
@@ -181,7 +175,7 @@ def test_sessions_are_leased_in_the_order_of_their_openings(
     assert leased(service) == members, "the leases have expired"
 
 
-def test_a_warning_neither_waits_nor_blocks(
+def test_a_warning_does_not_wait_or_block(
     database: Database, owner: Connection, service: Connection, venue: UUID
 ) -> None:
     save_session(service, venue, MEMBER, "sealed", None)
@@ -315,9 +309,7 @@ def test_a_stored_login_removes_the_warnings_about_logins(owner: Connection, ser
     assert [prebooking(owner, row)["warning"] for row in rows] == [None, None, "another"]
 
 
-def test_a_login_warning_does_not_replace_one_about_bad_data(
-    owner: Connection, service: Connection, venue: UUID
-) -> None:
+def test_a_login_warning_keeps_one_about_bad_data(owner: Connection, service: Connection, venue: UUID) -> None:
     row = prebook(owner, venue, booking_data={"class_id": "4711", "day": "soon"})
     bad = prebooking(owner, row)["warning"]
     assert bad.startswith("bad_data: ")
@@ -328,9 +320,7 @@ def test_a_login_warning_does_not_replace_one_about_bad_data(
 
 
 @pytest.mark.parametrize("day", ["20300111", "soon"], ids=["no login", "bad data"])
-def test_an_existing_warning_is_not_written_again(
-    owner: Connection, service: Connection, venue: UUID, day: str
-) -> None:
+def test_a_warning_is_not_written_twice(owner: Connection, service: Connection, venue: UUID, day: str) -> None:
     """Each write makes a row version that vacuum has to remove, and a claim skips a row that is being written."""
     prebook(owner, venue, booking_data={"class_id": "4711", "day": day})
     warn_about_logins(service, [OURS])
@@ -345,9 +335,7 @@ def test_a_login_removes_the_warning_of_an_overdue_row(owner: Connection, servic
     assert prebooking(owner, row)["warning"] is None
 
 
-def test_a_new_login_ends_the_back_off_of_rows_that_waited_for_it(
-    owner: Connection, service: Connection, venue: UUID
-) -> None:
+def test_a_new_login_ends_the_back_off_of_its_rows(owner: Connection, service: Connection, venue: UUID) -> None:
     waiting: dict[str, Any] = {"opens": -600, "retry_after": noon(900), "setbacks": 4}
     mine, theirs = prebook(owner, venue, **waiting), prebook(owner, venue, user_email="ben@example.com", **waiting)
     in_doubt, early = (
@@ -359,9 +347,7 @@ def test_a_new_login_ends_the_back_off_of_rows_that_waited_for_it(
     assert [(row["retry_after"], row["setbacks"]) for row in rows] == [(None, 0), *[(noon(900), 4)] * 3]
 
 
-def test_a_new_login_does_not_wait_for_locked_rows(
-    editor: Connection, owner: Connection, service: Connection, venue: UUID
-) -> None:
+def test_a_new_login_skips_locked_rows(editor: Connection, owner: Connection, service: Connection, venue: UUID) -> None:
     edited = prebook(owner, venue, opens=-600, retry_after=noon(900), setbacks=4)
     prebook(owner, venue)
     before = owner.execute("select xmin, id from public.prebookings").fetchall()
@@ -371,7 +357,7 @@ def test_a_new_login_does_not_wait_for_locked_rows(
     assert owner.execute("select xmin, id from public.prebookings").fetchall() == before
 
 
-def test_a_warning_about_logins_skips_locked_rows(
+def test_login_warnings_skip_locked_rows(
     editor: Connection, owner: Connection, service: Connection, venue: UUID
 ) -> None:
     edited, other = prebook(owner, venue), prebook(owner, venue)

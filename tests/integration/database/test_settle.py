@@ -56,9 +56,7 @@ def test_a_settled_row_has_no_claim(owner: Connection, service: Connection, sett
     assert (stored["claimed_by"], stored["claimed_until"], stored["turn_until"]) == (None, None, None)
 
 
-def test_settling_twice_by_the_same_claim_succeeds_and_counts_once(
-    owner: Connection, service: Connection, settle: Any
-) -> None:
+def test_settling_twice_succeeds_and_counts_once(owner: Connection, service: Connection, settle: Any) -> None:
     row, me = _held(owner, service)
     assert settle(service, row, me)
     first = prebooking(owner, row)
@@ -66,9 +64,7 @@ def test_settling_twice_by_the_same_claim_succeeds_and_counts_once(
     assert prebooking(owner, row) == first
 
 
-def test_a_row_that_another_claim_settled_is_not_settled_again(
-    owner: Connection, service: Connection, settle: Any
-) -> None:
+def test_a_row_of_another_claim_is_not_settled_again(owner: Connection, service: Connection, settle: Any) -> None:
     row, me = _held(owner, service)
     settle(service, row, me)
     first = prebooking(owner, row)
@@ -76,9 +72,7 @@ def test_a_row_that_another_claim_settled_is_not_settled_again(
     assert prebooking(owner, row) == first
 
 
-def test_a_row_that_another_claim_took_over_is_not_settled(
-    owner: Connection, service: Connection, at: At, settle: Any
-) -> None:
+def test_a_row_that_was_taken_over_is_not_settled(owner: Connection, service: Connection, at: At, settle: Any) -> None:
     row, me = _held(owner, service)
     at(30)
     claim(service, uuid4())
@@ -105,7 +99,7 @@ def test_a_row_that_does_not_exist_is_not_settled(service: Connection, settle: A
 
 
 @pytest.mark.parametrize(("first", "second"), [(complete, fail), (fail, complete)])
-def test_a_settled_row_is_not_settled_the_other_way(
+def test_a_completed_row_cannot_fail_and_vice_versa(
     owner: Connection, service: Connection, first: Any, second: Any
 ) -> None:
     row, me = _held(owner, service)
@@ -152,9 +146,7 @@ def test_settling_adds_the_calls_that_were_sent(owner: Connection, service: Conn
     assert prebooking(owner, row)["attempts"] == 5
 
 
-def test_settling_stores_the_lateness_of_the_first_call(
-    owner: Connection, service: Connection, at: At, settle: Any
-) -> None:
+def test_the_lateness_of_the_first_call_is_stored(owner: Connection, service: Connection, at: At, settle: Any) -> None:
     row, me = add_prebooking(owner, add_venue(owner), available_at=noon()), uuid4()
     claim(service, me)
     settle(service, row, me, fired_at=noon(0.0426))
@@ -162,9 +154,7 @@ def test_settling_stores_the_lateness_of_the_first_call(
     assert (stored["fired_at"], stored["lateness_ms"]) == (noon(0.0426), 43)
 
 
-def test_the_lateness_of_a_row_added_after_its_opening_counts_from_then(
-    owner: Connection, service: Connection, at: At
-) -> None:
+def test_lateness_counts_from_a_later_creation(owner: Connection, service: Connection, at: At) -> None:
     row, me = add_prebooking(owner, add_venue(owner), available_at=noon(-600), created_at=noon(-2)), uuid4()
     claim(service, me)
     complete(service, row, me, fired_at=noon(0.1))

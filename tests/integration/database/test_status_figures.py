@@ -21,9 +21,7 @@ def called(owner: Connection, venue: UUID, *, late: float, **about: Any) -> None
     add_prebooking(owner, venue, **row | about)
 
 
-def test_only_neighbours_in_the_queue_of_one_opening_can_overtake(
-    owner: Connection, service: Connection, at: At
-) -> None:
+def test_only_neighbours_in_a_queue_can_overtake(owner: Connection, service: Connection, at: At) -> None:
     asked = {place: {"created_at": OPENS - timedelta(seconds=60 - place)} for place in range(4)}
     centro, norte = add_venue(owner), add_venue(owner)
     called(owner, centro, late=3, **asked[0])
@@ -52,9 +50,7 @@ def test_the_status_has_five_openings_and_twenty_claims(owner: Connection, servi
     assert status["claim_ms"] == {"p50": 0, "max": 0, "runs": 20}
 
 
-def test_only_the_holder_of_the_claim_lock_is_reported(
-    database: Database, owner: Connection, service: Connection
-) -> None:
+def test_the_holder_of_the_claim_lock_is_shown(database: Database, owner: Connection, service: Connection) -> None:
     holder, waiter, other = (database.connect() for _ in range(3))
     holder_pid = holder.info.backend_pid
     with other.transaction(), holder.transaction():

@@ -301,9 +301,7 @@ def test_readable_data_has_no_warning(owner: Connection, box: UUID, data: dict[s
 
 
 @pytest.mark.parametrize(("what", "data"), _UNREADABLE)
-def test_unreadable_data_has_a_warning_when_it_is_written(
-    owner: Connection, box: UUID, what: str, data: dict[str, Any]
-) -> None:
+def test_unreadable_data_is_warned_about(owner: Connection, box: UUID, what: str, data: dict[str, Any]) -> None:
     row = add_prebooking(owner, box, booking_data=_GOOD | data)
     assert (prebooking(owner, row)["warning"] or "").startswith(f"bad_data: {what} is n")
     owner.execute("update public.prebookings set booking_data = %s where id = %s", [Jsonb(_GOOD), row])

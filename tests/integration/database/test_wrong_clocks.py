@@ -33,9 +33,7 @@ def _set_clock_in_a_run(world: World, step: timedelta, *, lead: str = "1") -> Su
 
 @pytest.mark.parametrize("ahead", [0.0, 1.0], ids=["while it fires", "while it holds"])
 @pytest.mark.parametrize("hours", [1, -1, 24 * 365])
-def test_a_clock_change_during_a_run_leaves_no_unsent_row_in_doubt(
-    database: Database, *, ahead: float, hours: int
-) -> None:
+def test_a_clock_change_in_a_run_leaves_no_unsent_row_in_doubt(database: Database, *, ahead: float, hours: int) -> None:
     """The venue cannot confirm, so that a row in doubt would end as ``unknown``."""
     world = World(database)
     world.twin.can_tell = False

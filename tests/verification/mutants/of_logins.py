@@ -122,12 +122,12 @@ OF_KEPT_LOGINS = [
         (
             "public.prebooking_clock() + interval '1 minute' or warning",
             "public.prebooking_clock() or warning",
-            "sessions::a_session_that_is_over_warns_its_rows_and_books_no_more",
+            "sessions::a_session_that_is_over_warns_and_books_no_more",
         ),
         (
             "\n      and warning is distinct from p_warning\n",
             "\n",
-            "sessions::a_new_login_does_not_wait_for_locked_rows",
+            "sessions::a_new_login_skips_locked_rows",
         ),
         (
             "version + 1, refreshed_at = t, leased_by = null, leased_until = null\n    where",
@@ -137,24 +137,24 @@ OF_KEPT_LOGINS = [
         (
             "retry_after = null, setbacks = 0",
             "retry_after = null",
-            "sessions::a_new_login_ends_the_back_off_of_rows_that_waited_for_it",
+            "sessions::a_new_login_ends_the_back_off_of_its_rows",
         ),
         (
             "and retry_after > t and not",
             "and not",
-            "sessions::a_new_login_does_not_wait_for_locked_rows",
+            "sessions::a_new_login_skips_locked_rows",
         ),
         (
             "early_since is null\n      for no key update skip locked",
             "early_since is null\n      for no key update",
-            "sessions::a_new_login_does_not_wait_for_locked_rows",
+            "sessions::a_new_login_skips_locked_rows",
         ),
         (
             " and w.warning is distinct from w.old and case",
             " and case",
-            "sessions::an_existing_warning_is_not_written_again",
+            "sessions::a_warning_is_not_written_twice",
         ),
-        ("coalesce(w.old, '') !~ '^bad_data:'", "true", "sessions::an_existing_warning_is_not_written_again"),
+        ("coalesce(w.old, '') !~ '^bad_data:'", "true", "sessions::a_warning_is_not_written_twice"),
         (
             "case when p_over then coalesce(expired_at, t) else",
             "case when p_over then t else",
@@ -163,7 +163,7 @@ OF_KEPT_LOGINS = [
         (
             "order by w.opens, s.venue_id, s.user_email limit",
             "limit",
-            "sessions::sessions_are_leased_in_the_order_of_their_openings",
+            "sessions::sessions_are_leased_in_opening_order",
         ),
         (
             "    for no key update of s skip locked),",
@@ -173,12 +173,12 @@ OF_KEPT_LOGINS = [
         (
             "set leased_by = p_instance, leased_until = t + interval '30 seconds'\n    from free",
             "set leased_by = p_instance, leased_until = t + interval '299 seconds'\n    from free",
-            "sessions::sessions_are_leased_in_the_order_of_their_openings",
+            "sessions::sessions_are_leased_in_opening_order",
         ),
         (
             "order by l.opens, l.venue_id, l.user_email), '[]')",
             "), '[]')",
-            "sessions::sessions_are_leased_in_the_order_of_their_openings",
+            "sessions::sessions_are_leased_in_opening_order",
         ),
     ),
     Mutant(

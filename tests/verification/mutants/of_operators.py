@@ -50,12 +50,12 @@ OF_OPERATORS = [
         (
             "(partition by venue_id, available_at order by",
             "(partition by available_at order by",
-            "status_figures::only_neighbours_in_the_queue_of_one_opening_can_overtake",
+            "status_figures::only_neighbours_in_a_queue_can_overtake",
         ),
         (
             "(partition by venue_id, available_at order by",
             "(partition by venue_id order by",
-            "status_figures::only_neighbours_in_the_queue_of_one_opening_can_overtake",
+            "status_figures::only_neighbours_in_a_queue_can_overtake",
         ),
         (
             "order by created_at, id) as overtook",
@@ -65,17 +65,17 @@ OF_OPERATORS = [
         (
             " and l.objid = 1 and",
             " and",
-            "status_figures::only_the_holder_of_the_claim_lock_is_reported",
+            "status_figures::the_holder_of_the_claim_lock_is_shown",
         ),
         (
             " and l.objsubid = 2 and l.granted",
             " and l.granted",
-            "status_figures::only_the_holder_of_the_claim_lock_is_reported",
+            "status_figures::the_holder_of_the_claim_lock_is_shown",
         ),
         (
             " and l.objsubid = 2 and l.granted",
             " and l.objsubid = 2",
-            "status_figures::only_the_holder_of_the_claim_lock_is_reported",
+            "status_figures::the_holder_of_the_claim_lock_is_shown",
         ),
         (
             "desc limit 20) c",

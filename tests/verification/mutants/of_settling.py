@@ -58,7 +58,7 @@ OF_SETTLING = mutants(
     (
         "(array[1, 2, 5, 15])",
         "(array[1, 2, 5, 5])",
-        "claim_behind::a_row_without_progress_waits_1_2_5_then_15_minutes",
+        "claim_behind::a_held_back_row_waits_1_2_5_15_minutes",
     ),
     ("then t + interval '55 seconds'", "then t", "finish"),
     (
@@ -162,7 +162,7 @@ OF_LOGINS = mutants(
     (
         "and retry_after > t and not maybe_sent and early_since is null",
         "and retry_after > t and early_since is null",
-        "sessions::a_new_login_ends_the_back_off_of_rows_that_waited_for_it",
+        "sessions::a_new_login_ends_the_back_off_of_its_rows",
     ),
 )
 
@@ -171,7 +171,7 @@ OF_THE_BELL = mutants(
     (
         "where p.status = 'pending' and p.fresh and p.venue_id = v.id and p.available_at <= p_now",
         "where p.status = 'pending' and p.venue_id = v.id and p.available_at <= p_now",
-        "bell::settled_held_expired_and_doubtful_rows_are_not_rung_for",
+        "bell::held_settled_and_doubtful_rows_are_not_rung_for",
     ),
     ("not r.claimed and r.rings <= 5 and", "not r.claimed and r.rings <= 6 and", "bell_again"),
     ("not r.claimed and r.rings <= 5", "r.rings <= 5", "bell_again"),

@@ -43,7 +43,7 @@ OF_TABLES = mutants(
     (
         "(claimed_by is null and not maybe_sent and retry_after",
         "(claimed_by is null and retry_after",
-        "claim_behind::a_held_back_row_takes_no_slot_of_a_fresh_row",
+        "claim_behind::a_held_back_row_waits_for_fresh_rows",
     ),
     ("and retry_after is null and blocks = 0)", "and blocks = 0)", "claim_behind"),
     (" and value < timestamptz '2200-01-01 00:00:00+00'", "", "rules"),
@@ -51,7 +51,7 @@ OF_TABLES = mutants(
     (
         "fired_at - greatest(available_at, created_at)",
         "fired_at - available_at",
-        "settle::the_lateness_of_a_row_added_after_its_opening_counts_from_then",
+        "settle::lateness_counts_from_a_later_creation",
     ),
     (
         "\n    or (old.warning like 'bad\\_data: %' and new.warning is distinct from old.warning))",
@@ -117,7 +117,7 @@ OF_THE_CLAIM = mutants(
     (
         "claimed_by <> p_instance and turn_until > t and turn_until <= v_longest",
         "claimed_by <> p_instance and turn_until > t",
-        "claim_behind::a_lease_or_turn_longer_than_possible_is_ignored",
+        "claim_behind::an_impossibly_long_lease_or_turn_is_ignored",
     ),
     (
         "claimed_by is not null and claimed_by <> p_instance and turn_until",

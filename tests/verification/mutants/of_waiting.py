@@ -67,7 +67,7 @@ OF_WAITING: list[Mutant] = [
         (
             "            question.cancel()\n",
             "            pass\n",
-            "wrong_clocks::a_clock_change_during_a_run_leaves_no_unsent_row_in_doubt",
+            "wrong_clocks::a_clock_change_in_a_run_leaves_no_unsent_row_in_doubt",
         ),
         (
             "        if not self._holds_rows:\n",
