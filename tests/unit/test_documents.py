@@ -155,7 +155,7 @@ def test_a_document_describes_only_the_present(name: str) -> None:
 
 SHORTER = ", ".join(numbers.setbacks()[:-1])
 LONGEST = numbers.setbacks()[-1]
-EARLY = f"{EARLY_RETRIES} in a run, once a minute for {numbers.minutes(EARLY_TIME)}"
+EARLY = f"{EARLY_RETRIES} calls per run, once a minute for {numbers.minutes(EARLY_TIME)}"
 RETENTION = numbers.in_sql(r"settled_at < p_now - interval '(\d+) days'")
 DATA = numbers.in_sql(r"octet_length\(booking_data::text\) <= (\d+)\)")
 BOUND = numbers.LEASE + 60 + MAX_DURATION + 5  # a tick is a minute, and 5 s are the proof's patience
@@ -166,12 +166,12 @@ BOUND = numbers.LEASE + 60 + MAX_DURATION + 5  # a tick is a minute, and 5 s are
     [
         ("README", f"ends within {BOUND:g} s once faults stop"),
         ("guarantees", f"ends within {BOUND:g} s once faults stop** (lease {numbers.LEASE:g} s + tick 60 s + run"),
-        ("guarantees", f"could not get on ({SHORTER}, then every {LONGEST} minutes)"),
-        ("guarantees", f"At most {numbers.in_sql(numbers.FIVE)} live prebookings per member and opening"),
+        ("guarantees", f"made no progress ({SHORTER}, then every {LONGEST} minutes)"),
+        ("guarantees", f"At most {numbers.in_sql(numbers.FIVE)} pending prebookings per member and opening"),
         ("guarantees", f"more than {LONGEST_VENUE_DELAY:g} s after the guard"),
         (
             "guarantees",
-            f"lease ({numbers.LEASE:g} s); those behind them only for its turn ({numbers.GUARD:g} s)",
+            f"lease ({numbers.LEASE:g} s); the rows behind them wait only for the turn ({numbers.GUARD:g} s)",
         ),
         ("guarantees", f"`id`), {numbers.STAGGER_MS} ms apart"),
         ("README", f"one queue per venue, {numbers.STAGGER_MS} ms from call to call"),
@@ -179,14 +179,14 @@ BOUND = numbers.LEASE + 60 + MAX_DURATION + 5  # a tick is a minute, and 5 s are
         ("webhook", f"again after {SHORTER} and then every {LONGEST} minutes"),
         ("webhook", f"the last one starts {LAST_START:g} s before it"),
         ("webhook", f"up to {int(DATA) // 1024} KiB"),
-        ("bell", f"the opening minus **{numbers.bell_lead()} s**"),
+        ("bell", f"**{numbers.bell_lead()} s** before an opening"),
         ("bell", f"`LEAD_SECONDS={numbers.bell_lead()}`"),
         (
             "aimharder",
-            f'after "too early" at most {EARLY}',
+            f'after "too early": at most {EARLY}',
         ),
-        ("aimharder", f"at most {AimHarderBooker.most_calls:g} for a prebooking over all runs"),
-        ("aimharder", f"left alone for {numbers.minutes(timedelta(seconds=BLOCKED_PAUSE))}"),
+        ("aimharder", f"After {AimHarderBooker.most_calls:g} calls without a clear answer over all runs"),
+        ("aimharder", f"not called for {numbers.minutes(timedelta(seconds=BLOCKED_PAUSE))}"),
         ("operate", f"deleted {RETENTION} days after its end"),
         ("operate", f"stops everything at a venue within {numbers.GUARD:g} s"),
     ],
