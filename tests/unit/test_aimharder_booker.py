@@ -34,23 +34,23 @@ class ScriptedStore(SessionStore):
     """Returns the scripted result of each database call."""
 
     def __init__(self, *, lease: Any = "leased", save: Any = 2, warn: Any = True) -> None:
-        self.says = {"lease": lease, "save": save, "warn": warn}
+        self.results = {"lease": lease, "save": save, "warn": warn}
 
-    def _said(self, what: str) -> Any:
-        said = next(self.says[what]) if isinstance(self.says[what], Iterator) else self.says[what]
-        if isinstance(said, StoreError):
-            raise said
-        return said
+    def _result(self, what: str) -> Any:
+        result = next(self.results[what]) if isinstance(self.results[what], Iterator) else self.results[what]
+        if isinstance(result, StoreError):
+            raise result
+        return result
 
     async def lease(self, *_: object, **__: object) -> SessionLease:
-        state = self._said("lease")
+        state = self._result("lease")
         return SessionLease(state, sealed(version=3) if state == "newer" else None)
 
     async def save(self, *_: object, **__: object) -> int | None:
-        return self._said("save")  # type: ignore[no-any-return]
+        return self._result("save")  # type: ignore[no-any-return]
 
     async def warn(self, *_: object, **__: object) -> bool:
-        return self._said("warn")  # type: ignore[no-any-return]
+        return self._result("warn")  # type: ignore[no-any-return]
 
 
 def sealed(*, version: int = 1, seal: Seal | None = None) -> SealedSession:
@@ -67,9 +67,9 @@ def booker(*replies: Any, store: ScriptedStore | None = None, venue: Venue = VEN
     left = list(replies)
 
     def answer(_request: httpx.Request) -> httpx.Response:
-        said = left.pop(0)
-        status = said if isinstance(said, int) else 200
-        return httpx.Response(status, stream=httpx.ByteStream(json.dumps(said).encode()))
+        result = left.pop(0)
+        status = result if isinstance(result, int) else 200
+        return httpx.Response(status, stream=httpx.ByteStream(json.dumps(result).encode()))
 
     client = isolated_client(transport=httpx.MockTransport(answer))
     return AimHarderBooker(client, venue=venue, seal=Seal(KEY), sessions=store or ScriptedStore(), clock=Clock())

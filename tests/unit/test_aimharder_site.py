@@ -39,8 +39,16 @@ def site_that_answers(*replies: httpx.Response, asked: list[httpx.Request] | Non
     return AimHarderSite(client, host=BOX, box_id=str(BOX_ID))
 
 
-def said(value: Any, status: int = 200, **headers: str) -> httpx.Response:
+def json_answer(value: Any, status: int = 200, **headers: str) -> httpx.Response:
     return httpx.Response(status, content=json.dumps(value).encode(), headers=headers)
+
+
+async def classes_in(bookings: Any, session: Session | None = None) -> list[Any]:
+    """Return the classes that are read from a day's list."""
+    site = site_that_answers(json_answer({"bookings": bookings}))
+    classes = await site.classes(session, date(2030, 1, 11), timeout=5)
+    assert isinstance(classes, list)
+    return classes
 
 
 def box(client: httpx.AsyncClient) -> AimHarderSite:
@@ -112,11 +120,11 @@ def test_a_wrong_password_and_a_lock_have_different_messages() -> None:
         (httpx.Response(200, text="<html>log in</html>"), "cannot be read"),
         (httpx.Response(302, headers={"location": "https://evil.example"}), "cannot be read"),
         (httpx.Response(500), "cannot be read"),
-        (said({"data": None}), "cannot be read"),
-        (said({"data": {"auth": {"authOK": False}}}), "refused the login"),
-        (said({"data": {"auth": {"authOK": True}}}), "refused the login"),
-        (said({"data": {"auth": {"authOK": "yes", "refreshToken": "t"}}}), "refused the login"),
-        (said({"data": {"auth": {"authOK": True, "refreshToken": 7}}}), "refused the login"),
+        (json_answer({"data": None}), "cannot be read"),
+        (json_answer({"data": {"auth": {"authOK": False}}}), "refused the login"),
+        (json_answer({"data": {"auth": {"authOK": True}}}), "refused the login"),
+        (json_answer({"data": {"auth": {"authOK": "yes", "refreshToken": "t"}}}), "refused the login"),
+        (json_answer({"data": {"auth": {"authOK": True, "refreshToken": 7}}}), "refused the login"),
     ],
 )
 async def test_a_failed_login_has_one_message(reply: httpx.Response, sentence: str) -> None:
@@ -136,7 +144,9 @@ def logged_in(*cookies: str) -> httpx.Response:
 async def test_a_login_is_two_requests_and_keeps_only_session_cookies() -> None:
     asked: list[httpx.Request] = []
     reply = logged_in("amhrdrauth=abc; Domain=.aimharder.com; Secure", "evil=1", "PHPSESSID=a b", "AWSALB=\x01")
-    login = await site_that_answers(reply, said(ANA), asked=asked).login("Ana@example.com", "password", timeout=5)
+    login = await site_that_answers(reply, json_answer(ANA), asked=asked).login(
+        "Ana@example.com", "password", timeout=5
+    )
     assert (dict(login.session.cookies), login.boxes) == ({"amhrdrauth": "abc", "PHPSESSID": "a b"}, [])
     assert [str(request.url) for request in asked] == [
         "https://login.aimharder.com/api/login",
@@ -148,7 +158,7 @@ async def test_a_login_is_two_requests_and_keeps_only_session_cookies() -> None:
 
 @pytest.mark.parametrize("attributes", ["; Path=/; Secure; SameSite=None; Partitioned", "; Priority=High", ";a=b;;=;"])
 async def test_a_session_cookie_is_kept_with_any_attributes(attributes: str) -> None:
-    site = site_that_answers(logged_in(f"amhrdrauth=abc{attributes}"), said(ANA))
+    site = site_that_answers(logged_in(f"amhrdrauth=abc{attributes}"), json_answer(ANA))
     login = await site.login("ana@example.com", "password", timeout=5)
     assert login.session.cookies == {"amhrdrauth": "abc"}
 
@@ -166,12 +176,12 @@ async def test_a_login_without_the_session_s_cookie_is_refused(cookies: list[str
 @pytest.mark.parametrize(
     ("answer", "sentence"),
     [
-        (said({"data": []}), "names nobody"),
-        (said({"data": [{}]}), "names nobody"),
-        (said({"data": [{"id": 0, "name": ""}]}), "names nobody"),
-        (said({"data": {"0": None}}), "names nobody"),
-        (said({"data": {"logged": False}}), "names nobody"),
-        (said({"logout": 1}), "names nobody"),
+        (json_answer({"data": []}), "names nobody"),
+        (json_answer({"data": [{}]}), "names nobody"),
+        (json_answer({"data": [{"id": 0, "name": ""}]}), "names nobody"),
+        (json_answer({"data": {"0": None}}), "names nobody"),
+        (json_answer({"data": {"logged": False}}), "names nobody"),
+        (json_answer({"logout": 1}), "names nobody"),
         (httpx.Response(403), "blocks this address"),
         (httpx.Response(503), "no clear answer"),
         (httpx.Response(200, text="<html>"), "no clear answer"),
@@ -184,7 +194,7 @@ async def test_a_login_without_a_member_is_refused(answer: httpx.Response, sente
 
 @pytest.mark.parametrize("data", [[{"id": 7}], {"id": 7}, {"0": {"name": "ana"}}, {"1": {"id": "7"}}], ids=str)
 async def test_a_member_is_read_from_every_shape_of_the_answer(data: object) -> None:
-    assert await site_that_answers(said({"data": data})).whoami(SESSION, timeout=5) is None
+    assert await site_that_answers(json_answer({"data": data})).whoami(SESSION, timeout=5) is None
 
 
 async def test_a_session_with_long_parts_fits_into_the_database() -> None:
@@ -219,15 +229,15 @@ async def test_a_refresh_without_a_session_cookie_keeps_the_old_one(sent: str) -
 @pytest.mark.parametrize(
     ("reply", "kind"),
     [
-        (said({"logout": 1}), Kind.SESSION_EXPIRED),
+        (json_answer({"logout": 1}), Kind.SESSION_EXPIRED),
         (httpx.Response(403), Kind.BLOCKED),
         (httpx.Response(429), Kind.BLOCKED),
         (httpx.Response(500), Kind.CANNOT_TELL),
         (httpx.Response(302, headers={"location": "https://evil.example"}), Kind.CANNOT_TELL),
         (httpx.Response(200, text="<html>"), Kind.CANNOT_TELL),
-        (said([]), Kind.CANNOT_TELL),
-        (said({}), Kind.CANNOT_TELL),
-        (said({"newToken": None, "bookings": {}, "data": 0}, status=201), Kind.CANNOT_TELL),
+        (json_answer([]), Kind.CANNOT_TELL),
+        (json_answer({}), Kind.CANNOT_TELL),
+        (json_answer({"newToken": None, "bookings": {}, "data": 0}, status=201), Kind.CANNOT_TELL),
     ],
 )
 async def test_an_answer_without_the_expected_content_has_a_kind(reply: httpx.Response, kind: Kind) -> None:
@@ -240,14 +250,13 @@ async def test_an_answer_without_the_expected_content_has_a_kind(reply: httpx.Re
 
 @pytest.mark.parametrize("answer", [[], None, {}, 0, "", {"boxes": [7]}, {"id": 7}])
 async def test_a_whoami_without_a_member_is_an_expired_session(answer: object) -> None:
-    site = site_that_answers(said({"data": answer, "logout": int(answer == {"id": 7})}))
+    site = site_that_answers(json_answer({"data": answer, "logout": int(answer == {"id": 7})}))
     assert await site.whoami(SESSION, timeout=5) == Outcome(Kind.SESSION_EXPIRED)
 
 
 async def test_an_incomplete_class_is_read_as_far_as_possible() -> None:
     odd = [1, None, {}, {"id": 7, "time": "25:99", "limit": "many", "ocupation": -1, "idres": [], "bookState": ""}]
-    classes = await site_that_answers(said({"bookings": odd})).classes(None, date(2030, 1, 11), timeout=5)
-    assert isinstance(classes, list)
+    classes = await classes_in(odd)
     assert [(one.class_id, one.starts, one.taken, one.places, one.place) for one in classes] == [
         ("", None, None, None, Kind.CANNOT_TELL),
         ("7", None, None, None, Kind.NOT_BOOKED),
@@ -258,14 +267,13 @@ async def test_an_incomplete_class_is_read_as_far_as_possible() -> None:
     "shape", [[{"id": 7}], {"0": {"id": 7}}, {"3": {"id": 7}, "9": None}, [None, {"id": 7}]], ids=str
 )
 async def test_a_list_of_classes_is_read_in_every_shape_of_php(shape: object) -> None:
-    classes = await site_that_answers(said({"bookings": shape})).classes(None, date(2030, 1, 11), timeout=5)
-    assert isinstance(classes, list)
+    classes = await classes_in(shape)
     assert [one.class_id for one in classes] == ["7"]
 
 
 @pytest.mark.parametrize("shape", [None, {}, []], ids=str)
 async def test_a_day_without_classes_is_an_empty_list(shape: object) -> None:
-    assert await site_that_answers(said({"bookings": shape})).classes(None, date(2030, 1, 11), timeout=5) == []
+    assert await classes_in(shape) == []
 
 
 @pytest.mark.parametrize(
@@ -285,16 +293,13 @@ async def test_a_day_without_classes_is_an_empty_list(shape: object) -> None:
 async def test_a_class_is_closed_or_cancelled(
     line: dict[str, Any], *, closed: bool, cancelled: bool, place: Kind
 ) -> None:
-    listed = said({"bookings": [{"id": 7, **line}]})
-    classes = await site_that_answers(listed).classes(SESSION, date(2030, 1, 11), timeout=5)
-    assert isinstance(classes, list)
+    classes = await classes_in([{"id": 7, **line}], SESSION)
     assert [(one.closed, one.cancelled, one.place) for one in classes] == [(closed, cancelled, place)]
 
 
 async def test_a_class_keeps_its_hours_as_written() -> None:
     lines = [{"id": "7 ", "className": "WOD &amp; more ", "time": "6:00 pm - 7:00 pm"}, {"id": 8, "time": "soon"}]
-    classes = await site_that_answers(said({"bookings": lines})).classes(None, date(2030, 1, 11), timeout=5)
-    assert isinstance(classes, list)
+    classes = await classes_in(lines)
     assert [(one.class_id, one.name, one.starts, one.hours) for one in classes] == [
         ("7", "WOD & more", time(18), "6:00 pm - 7:00 pm"),
         ("8", "", None, "soon"),
@@ -316,14 +321,12 @@ async def test_a_class_keeps_its_hours_as_written() -> None:
     ],
 )
 async def test_only_an_empty_mark_means_no_place(marked: dict[str, Any], place: Kind) -> None:
-    listed = said({"bookings": [{"id": 7, **marked}]})
-    classes = await site_that_answers(listed).classes(SESSION, date(2030, 1, 11), timeout=5)
-    assert isinstance(classes, list)
+    classes = await classes_in([{"id": 7, **marked}], SESSION)
     assert [one.place for one in classes] == [place]
 
 
 @pytest.mark.parametrize(
-    ("said", "outcome"),
+    ("body", "outcome"),
     [
         ({"bookState": 1, "id": 7}, Outcome(Kind.BOOKED, "7")),
         ({"bookState": "1", "id": "b 7"}, Outcome(Kind.BOOKED)),
@@ -348,8 +351,8 @@ async def test_only_an_empty_mark_means_no_place(marked: dict[str, Any], place: 
         ({"bookState": [1]}, None),
     ],
 )
-def test_a_key_counts_before_a_number_or_the_answer_is_unsure(said: dict[str, Any], outcome: Outcome | None) -> None:
-    assert classify(Reply(200, json.dumps(said).encode())) == (outcome or UNREADABLE)
+def test_a_key_counts_before_a_number_or_the_answer_is_unsure(body: dict[str, Any], outcome: Outcome | None) -> None:
+    assert classify(Reply(200, json.dumps(body).encode())) == (outcome or UNREADABLE)
 
 
 @pytest.mark.parametrize("status", [200, 202, 302, 400, 404])
@@ -360,7 +363,7 @@ def test_an_unreadable_answer_is_unsure(status: int, body: bytes) -> None:
 
 
 def test_a_disputed_answer_is_a_refusal_only_after_a_confirmation() -> None:
-    waiting, same_hour = (Reply(200, VERDICTS[said].body) for said in ("waiting_list_offered", "same_hour"))
+    waiting, same_hour = (Reply(200, VERDICTS[name].body) for name in ("waiting_list_offered", "same_hour"))
     assert classify(waiting) == Outcome(Kind.UNSURE, if_booked=Kind.BOOKED, if_not_booked=Kind.FULL)
     assert classify(same_hour).if_not_booked is Kind.CONFLICT_SAME_HOUR
 
@@ -411,8 +414,5 @@ def test_a_session_is_not_in_its_repr() -> None:
 
 
 async def test_the_number_of_classes_of_a_day_is_limited() -> None:
-    classes = await site_that_answers(said({"bookings": [{"id": 1}] * (CLASSES + 1)})).classes(
-        None, date(2030, 1, 11), timeout=5
-    )
-    assert isinstance(classes, list)
+    classes = await classes_in([{"id": 1}] * (CLASSES + 1))
     assert len(classes) == CLASSES

@@ -147,7 +147,7 @@ async def _raises(exc: BaseException) -> None:
 
 
 @pytest.mark.parametrize(
-    ("exc", "code", "said"),
+    ("exc", "code", "printed"),
     [
         (BadInput("That is no day."), 2, "Error: That is no day.\n"),
         (CommandFailed("No.\x1b[2J"), 1, "Error: No.�[2J\n"),
@@ -157,13 +157,13 @@ async def _raises(exc: BaseException) -> None:
     ],
 )
 def test_a_failed_command_has_an_exit_code_and_no_traceback(
-    capsys: pytest.CaptureFixture[str], exc: Exception, code: int, said: str | None
+    capsys: pytest.CaptureFixture[str], exc: Exception, code: int, printed: str | None
 ) -> None:
     with pytest.raises(typer.Exit) as ended:
         run_command(_raises(exc))
     captured = capsys.readouterr()
     assert (ended.value.exit_code, captured.out) == (code, "")
-    assert said is None or captured.err == said
+    assert printed is None or captured.err == printed
     assert "secret@example.com" not in captured.err
     assert "Traceback" not in captured.err
 

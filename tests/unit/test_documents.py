@@ -149,8 +149,8 @@ def test_editors_and_the_formatter_agree() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_document_describes_only_the_present(name: str) -> None:
-    said = re.findall(r"TODO|used to be|no longer|formerly|previously", (ROOT / name).read_text())
-    assert said == []
+    found = re.findall(r"TODO|used to be|no longer|formerly|previously", (ROOT / name).read_text())
+    assert found == []
 
 
 SHORTER = ", ".join(numbers.setbacks()[:-1])

@@ -56,16 +56,16 @@ def attempt(late: float) -> Attempt:
     ],
 )
 def test_every_row_has_one_status_and_its_outcome(given: RowResult, status: str, outcome: str | None) -> None:
-    said = answer(report(given))
+    body = answer(report(given))
     none = dict.fromkeys(["completed", "failed", "released", "unsure", "lost"], 0)
-    assert said["details"] == {"total": 1, **none, status: 1}
-    assert said["outcomes"] == ({outcome: 1} if outcome else {})
+    assert body["details"] == {"total": 1, **none, status: 1}
+    assert body["outcomes"] == ({outcome: 1} if outcome else {})
 
 
 def test_rows_ended_by_the_database_are_failed_and_named() -> None:
-    said = answer(report(expired=2, unknown=1))
-    assert said["details"] == {"total": 3, "completed": 0, "failed": 3, "released": 0, "unsure": 0, "lost": 0}
-    assert said["outcomes"] == {"expired": 2, "unknown": 1}
+    body = answer(report(expired=2, unknown=1))
+    assert body["details"] == {"total": 3, "completed": 0, "failed": 3, "released": 0, "unsure": 0, "lost": 0}
+    assert body["outcomes"] == {"expired": 2, "unknown": 1}
 
 
 BUSY = {"no_claim": NoClaim.BUSY}

@@ -20,11 +20,11 @@ from tests.support.venues import on_virtual_time
 TwinScenario = Callable[[httpx.AsyncClient], Coroutine[Any, Any, Any]]
 
 
-def asks(who: str = "ana", **said: Any) -> TwinScenario:
+def asks(who: str = "ana", **result: Any) -> TwinScenario:
     """Return a scenario in which a member logs in and books a class."""
 
     async def scenario(client: httpx.AsyncClient) -> httpx.Response:
-        return await (await Browser.of(client, who)).book(**said)
+        return await (await Browser.of(client, who)).book(**result)
 
     return scenario
 
@@ -34,15 +34,15 @@ def test_members_get_places_then_the_waiting_list_then_nothing(carried: Any) -> 
         wishes = [("ana", "0"), ("ben", "1"), ("cleo", "0"), ("cleo", "1"), ("dan", "1")]
         return [(await asks(who, insist=insist)(client)).json() for who, insist in wishes]
 
-    said = carried(twin := gym(), scenario)
-    assert [answer["bookState"] for answer in said] == [1, 1, 0, 0, -1]
+    result = carried(twin := gym(), scenario)
+    assert [answer["bookState"] for answer in result] == [1, 1, 0, 0, -1]
     acts = twin.ledger.bookings()
     assert [(act.member, act.state) for act in acts] == [
         (email("ana"), State.BOOKED),
         (email("ben"), State.BOOKED),
         (email("cleo"), State.WAITLISTED),
     ]
-    assert [answer.get("id") for answer in said] == [
+    assert [answer.get("id") for answer in result] == [
         acts[0].booking_id,
         acts[1].booking_id,
         None,
@@ -61,12 +61,12 @@ def test_a_class_opens_at_its_own_instant() -> None:
         await asyncio.sleep(0.001)
         return [early["bookState"], early["errorMssgLang"], (await browser.book(EVENING)).json()["bookState"]]
 
-    said = on_virtual_time(gym(now=VirtualClock().now), scenario)
-    assert said == [-12, "ERROR_ANTELACION_CLIENTE", 1]
+    result = on_virtual_time(gym(now=VirtualClock().now), scenario)
+    assert result == [-12, "ERROR_ANTELACION_CLIENTE", 1]
 
 
 @pytest.mark.parametrize(
-    ("protection", "then", "said", "places"),
+    ("protection", "then", "result", "places"),
     [
         (Protection.NONE, WOD, 1, 2),
         (Protection.IDEMPOTENT, WOD, 1, 2),  # no key is sent
@@ -77,7 +77,7 @@ def test_a_class_opens_at_its_own_instant() -> None:
     ],
 )
 def test_a_second_class_at_an_hour_meets_the_venues_protection(
-    carried: Any, protection: Protection, then: str, said: int | str, places: int
+    carried: Any, protection: Protection, then: str, result: int | str, places: int
 ) -> None:
     twin = gym(protection=protection)
     twin.open_class(EVENING, opens_at=EPOCH, capacity=9, day=DAY, time="19:30")
@@ -88,7 +88,7 @@ def test_a_second_class_at_an_hour_meets_the_venues_protection(
         return (await browser.book(then)).json()
 
     answer = carried(twin, scenario)
-    assert answer.get("errorMssgLang", answer["bookState"]) == said
+    assert answer.get("errorMssgLang", answer["bookState"]) == result
     assert len(twin.ledger.bookings()) == places
     assert len(twin.ledger.double_bookings()) == int(places == 2 and then == WOD)
     assert len(twin.ledger.bookings_of_member("Ana@Example.com", then, venue=BOX)) == (
@@ -113,8 +113,8 @@ def test_the_same_hour_of_another_day_or_box_is_another_hour(carried: Any, where
     assert [len(twin.ledger.bookings_of_member(email("ana"), "3001", venue=venue)) for venue in (there, "x")] == [1, 0]
 
 
-@pytest.mark.parametrize(("protection", "said"), [(Protection.CAPACITY_FIRST, -1), (Protection.DUPLICATES, -12)])
-def test_a_full_class_can_be_full_for_its_members_too(carried: Any, protection: Protection, said: int) -> None:
+@pytest.mark.parametrize(("protection", "result"), [(Protection.CAPACITY_FIRST, -1), (Protection.DUPLICATES, -12)])
+def test_a_full_class_can_be_full_for_its_members_too(carried: Any, protection: Protection, result: int) -> None:
     twin = gym(protection=protection)
     twin.open_class(WOD, opens_at=EPOCH, capacity=1, day=DAY)
 
@@ -122,7 +122,7 @@ def test_a_full_class_can_be_full_for_its_members_too(carried: Any, protection: 
         browser = await Browser.of(client, "ana")
         return [(await browser.book()).json()["bookState"] for _ in range(2)]
 
-    assert carried(twin, scenario) == [1, said]
+    assert carried(twin, scenario) == [1, result]
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_a_booking_without_the_headers_of_the_page_gets_a_page(carried: Any, how
 
 
 @pytest.mark.parametrize(
-    "said",
+    "result",
     [
         {"class_id": "9999"},
         {"class_id": ""},
@@ -156,12 +156,12 @@ def test_a_booking_without_the_headers_of_the_page_gets_a_page(carried: Any, how
         {"class_id": "3001"},
     ],
 )
-def test_a_booking_of_an_unknown_class_is_an_error_without_a_state(carried: Any, said: dict[str, str]) -> None:
+def test_a_booking_of_an_unknown_class_is_an_error_without_a_state(carried: Any, result: dict[str, str]) -> None:
     twin = gym()
     twin.open_class("3001", opens_at=EPOCH, capacity=9, day=DAY, box="another.aimharder.com")
     twin.open_class("wod", opens_at=EPOCH, capacity=9, day=DAY)
 
-    answer = carried(twin, asks(**said))
+    answer = carried(twin, asks(**result))
 
     assert answer.json() == {"errorMssg": "La clase no existe"}
     assert twin.ledger.bookings() == []

@@ -21,16 +21,16 @@ def test_the_schedule_shows_the_day_and_the_member_s_places(carried: Any) -> Non
 
     async def scenario(client: httpx.AsyncClient) -> list[Any]:
         browsers = [await Browser.of(client, who) for who in ("ana", "ben", "cleo")]
-        said = [(await browser.book(insist="1")).json() for browser in browsers]
-        return [said, [await browser.classes() for browser in browsers], await Browser(client).classes()]
+        booked = [(await browser.book(insist="1")).json() for browser in browsers]
+        return [booked, [await browser.classes() for browser in browsers], await Browser(client).classes()]
 
-    said, seen, unproved = carried(twin, scenario)
+    booked, seen, unproved = carried(twin, scenario)
     assert list(seen[0]) == [int(WOD), int(OPEN_BOX), int(EVENING)]
     lines = [classes[int(WOD)] for classes in seen]
     assert [(line["bookState"], line["idres"]) for line in lines] == [
-        (1, int(said[0]["id"])),
-        (1, int(said[1]["id"])),
-        (0, int(said[2]["id"])),
+        (1, int(booked[0]["id"])),
+        (1, int(booked[1]["id"])),
+        (0, int(booked[2]["id"])),
     ]
     evening = {"bookState": None, "idres": None, "className": "WOD", "time": "19:30 - 20:30", "timeid": "1930_60"}
     assert seen[0][int(EVENING)].items() >= evening.items()

@@ -16,7 +16,7 @@ from tests.support.venues import book, on_virtual_time, venue
 
 
 class Watched(Ledger):
-    """A ledger that says when there is something new in it."""
+    """A ledger with events for its first call and its first act."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -22,8 +22,8 @@ RIGHT = {"username": email("ana"), "password": PASSWORD, "fingerprint": FINGERPR
 
 def auth(answer: httpx.Response) -> dict[str, Any]:
     assert answer.status_code == 200
-    said: dict[str, Any] = answer.json()["data"]["auth"]
-    return said
+    data: dict[str, Any] = answer.json()["data"]["auth"]
+    return data
 
 
 async def is_alive(browser: Browser) -> bool:
@@ -41,12 +41,12 @@ def test_a_login_is_known_to_whoami_and_lists_the_boxes(carried: Any) -> None:
         return await browser.log_in("ana"), await browser.whoami()
 
     answer, people = carried(gym(), scenario)
-    said = answer.json()["data"]
+    data = answer.json()["data"]
     assert auth(answer)["authOK"] is True
-    assert said["userData"]["roles"] == [
+    assert data["userData"]["roles"] == [
         {"role": "client", "boid": BOX_ID, "centre_url": "mybox.aimharder.com", "gym": "The Box"}
     ]
-    assert people == [said["userData"]]
+    assert people == [data["userData"]]
     lines = answer.headers.get_list("set-cookie")
     assert [line.partition("=")[0] for line in lines] == [SESSION_COOKIE, *OTHER_COOKIES]
     assert all("Domain=.aimharder.com;" in line for line in lines)
@@ -72,8 +72,8 @@ def test_five_wrong_passwords_lock_the_account_for_a_while() -> None:
         answers.append(await browser.log_in("ana"))
         return [auth(answer).get("error") for answer in answers]
 
-    said = on_virtual_time(gym(now=VirtualClock().now), scenario)
-    assert said == [*["WRONG_CREDENTIALS"] * 5, "TOO_MANY_ATTEMPTS", None, None]
+    data = on_virtual_time(gym(now=VirtualClock().now), scenario)
+    assert data == [*["WRONG_CREDENTIALS"] * 5, "TOO_MANY_ATTEMPTS", None, None]
 
 
 @pytest.mark.parametrize(
@@ -124,11 +124,11 @@ def test_a_refresh_replaces_the_session_and_the_token(carried: Any) -> None:
     assert carried(gym(), scenario) == [True, {"logout": 1}, False]
 
 
-@pytest.mark.parametrize("said", [{"token": "made up"}, {"fingerprint": "f" * 50}])
-def test_a_refresh_needs_its_token_and_the_fingerprint_of_its_login(carried: Any, said: dict[str, str]) -> None:
+@pytest.mark.parametrize("data", [{"token": "made up"}, {"fingerprint": "f" * 50}])
+def test_a_refresh_needs_its_token_and_the_fingerprint_of_its_login(carried: Any, data: dict[str, str]) -> None:
     async def scenario(client: httpx.AsyncClient) -> list[Any]:
         browser = await Browser.of(client, "ana")
-        answer = await browser.refresh(**said)
+        answer = await browser.refresh(**data)
         return [answer.json(), answer.headers.get_list("set-cookie"), await is_alive(browser)]
 
     assert carried(gym(), scenario) == [{"logout": 1}, [], True]

@@ -43,7 +43,7 @@ def test_every_verdict_can_be_had_without_an_act(carried: Any, name: str) -> Non
 
     assert (answer.status_code, answer.content) == (VERDICTS[name].status, VERDICTS[name].body)
     if name in STATES:
-        said = json.loads(answer.content)
-        assert (said["bookState"], said.get("errorMssgLang")) == STATES[name]
+        body = json.loads(answer.content)
+        assert (body["bookState"], body.get("errorMssgLang")) == STATES[name]
     assert twin.ledger.bookings() == []
     assert set(STATES) <= set(VERDICTS)

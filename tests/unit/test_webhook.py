@@ -39,9 +39,9 @@ def kind_of(status: int) -> Kind:
     return Kind.REJECTED if 400 <= status < 500 and status != 408 else Kind.UNSURE
 
 
-def reply(status: int, said: Any = None) -> Reply:
+def reply(status: int, body: Any = None) -> Reply:
     """Return an answer with JSON in it, or without a body."""
-    return Reply(status, b"" if said is None else json.dumps(said).encode())
+    return Reply(status, b"" if body is None else json.dumps(body).encode())
 
 
 # Bodies that are no JSON object. None: longer than we read, or compressed.
@@ -166,8 +166,8 @@ def test_a_conflict_can_have_a_booking_id() -> None:
     ids=repr,
 )
 def test_a_booking_id_must_be_short_and_plain(value: Any, number: str | None) -> None:
-    said = {"state": "booked", "booking_id": value}
-    assert classify(reply(200, said)) == classify_state(reply(200, said)) == Outcome(Kind.BOOKED, number)
+    body = {"state": "booked", "booking_id": value}
+    assert classify(reply(200, body)) == classify_state(reply(200, body)) == Outcome(Kind.BOOKED, number)
 
 
 @pytest.mark.parametrize("state", [Kind.BOOKED, Kind.WAITLISTED, Kind.NOT_BOOKED])
@@ -199,6 +199,6 @@ def test_a_confirmation_with_another_state_cannot_tell(state: Any) -> None:
 
 @pytest.mark.parametrize("status", [200, 409, 410, 422, 500])
 def test_an_outcome_contains_no_text_of_the_answer(status: int) -> None:
-    said = {"state": "canary", "message": "canary", "error": "canary", "booking_id": "can ary"}
-    assert "canary" not in repr(classify(reply(status, said)))
-    assert "canary" not in classify(reply(status, said)).sentence
+    body = {"state": "canary", "message": "canary", "error": "canary", "booking_id": "can ary"}
+    assert "canary" not in repr(classify(reply(status, body)))
+    assert "canary" not in classify(reply(status, body)).sentence

@@ -58,8 +58,8 @@ def test_a_missing_requirement_is_reported_with_the_cure(
     with pytest.raises(psycopg.errors.RaiseException) as refused:
         bell.on()
     assert cure in str(refused.value)
-    (said,) = bell.status()["missing"]
-    assert cure in said
+    (missing,) = bell.status()["missing"]
+    assert cure in missing
     assert not bell.status()["on"]
 
 

@@ -186,7 +186,7 @@ def test_a_row_that_alone_is_blocked_is_claimed_last(owner: Connection, service:
     at(300)
     second = uuid4()
     answer = claim(service, second, limit=3)
-    assert {UUID(row["id"]) for row in answer["rows"]} == set(others), "after the pause the others come first"
+    assert {UUID(row["id"]) for row in answer["rows"]} == set(others), "the others are first after the pause"
     complete(service, others[0], second, answered_at=noon(301))
     finish(service, second)
     at(310)

@@ -103,7 +103,7 @@ def test_the_first_of_two_openings_is_met_exactly(database: Database) -> None:
 
 @pytest.mark.parametrize("in_doubt", [False, True])
 def test_nothing_is_claimed_while_claimed_rows_wait_for_slots(database: Database, *, in_doubt: bool) -> None:
-    """Each claim takes the lock of all claims: a run that cannot send more yet asks for no more."""
+    """Each claim takes the lock of all claims, so a run that cannot send more yet does not claim."""
     world = World(database)
     rows = world.opening(10 if in_doubt else 30, maybe_sent=in_doubt)
     claims = noted_claims(world)
@@ -199,7 +199,7 @@ def test_a_run_that_could_not_end_frees_its_opening_at_its_guard(database: Datab
 
 
 def test_no_more_rows_are_held_than_the_stagger_allows(database: Database) -> None:
-    """The others are left to runs that come later."""
+    """The other rows are left to later runs."""
     world = World(database)
     world.opening(30)
     summary = world.run(world.invoke(STAGGER_MS="500"))

@@ -137,10 +137,10 @@ def test_results_of_settled_or_foreign_rows_are_ignored(owner: Connection, servi
 def test_finishing_twice_returns_the_same_and_changes_nothing(owner: Connection, service: Connection) -> None:
     row, me = add_prebooking(owner, add_venue(owner)), uuid4()
     claim(service, me)
-    said = [{"id": row, "attempts": 1, "verdict": "too_early"}]
-    assert finish(service, me, said, {"message": "first"}) == 1
+    results = [{"id": row, "attempts": 1, "verdict": "too_early"}]
+    assert finish(service, me, results, {"message": "first"}) == 1
     before = prebooking(owner, row)
-    assert finish(service, me, said, {"message": "second"}) == 1
+    assert finish(service, me, results, {"message": "second"}) == 1
     assert prebooking(owner, row) == before
     assert run(owner, me)["summary"] == {"message": "first"}
 

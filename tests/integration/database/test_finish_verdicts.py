@@ -17,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("at")
 
 
 def _end(owner: Connection, service: Connection, verdict: str | None, **row: Any) -> dict[str, Any]:
-    """End a run that held one row, and return the row as it stands."""
+    """End a run that held one row, and return the stored row."""
     row_id, me = add_prebooking(owner, add_venue(owner), available_at=noon(-1), **row), uuid4()
     claim(service, me)
     finish(service, me, [{"id": row_id, "attempts": 2, "unclear": 1, "verdict": verdict}])
@@ -70,8 +70,11 @@ def test_the_first_too_early_and_missing_results_are_kept(owner: Connection, ser
         at(seconds)
         me = uuid4()
         assert claimed(service, me) == [early, gone]
-        said = [{"id": early, "attempts": 1, "verdict": "too_early"}, {"id": gone, "attempts": 0, "verdict": "missing"}]
-        finish(service, me, said)
+        results = [
+            {"id": early, "attempts": 1, "verdict": "too_early"},
+            {"id": gone, "attempts": 0, "verdict": "missing"},
+        ]
+        finish(service, me, results)
     assert prebooking(owner, early)["early_since"] == prebooking(owner, gone)["missing_since"] == noon(0)
 
 
@@ -100,15 +103,15 @@ def test_the_end_of_a_run_skips_a_locked_row_and_is_repeated(
     venue, me = add_venue(owner), uuid4()
     locked, free, unsent = (add_prebooking(owner, venue, available_at=noon(-1)) for _ in range(3))
     claim(service, me)
-    said = [{"id": row, "attempts": 1, "unclear": 1, "verdict": verdict} for row in (locked, free)]
+    results = [{"id": row, "attempts": 1, "unclear": 1, "verdict": verdict} for row in (locked, free)]
     stays = int(verdict in {Verdict.UNSURE, Verdict.BLOCKED, Verdict.BLOCKED_ALONE})
     with editor.transaction():
         editor.execute("select from public.prebookings where id = %s for update", [locked])
-        assert try_to_finish(service, me, said) == {"released": 2 - stays, "locked": 1}
+        assert try_to_finish(service, me, results) == {"released": 2 - stays, "locked": 1}
         assert (prebooking(owner, unsent)["claimed_by"], run(owner, me)["closed_at"]) == (None, None)
         assert claim(service, uuid4(), limit=0)["rows"] == [], "the lock of all claims is free"
     before = prebooking(owner, free)
-    assert try_to_finish(service, me, said) == {"released": 3 - 2 * stays, "locked": 0}
+    assert try_to_finish(service, me, results) == {"released": 3 - 2 * stays, "locked": 0}
     assert prebooking(owner, free) == before
     assert run(owner, me)["closed_at"] == noon(0)
     stored = prebooking(owner, locked)
@@ -164,8 +167,8 @@ def test_claims_since_does_not_wait_for_a_claim(
     with editor.transaction():
         editor.execute("select public.prebooking_lock()")
         at(90)
-        said = {"now": noon(90).isoformat(), "last_claim_at": noon(0).isoformat()}
-        assert service.execute(ask).fetchone() == (said,)
+        results = {"now": noon(90).isoformat(), "last_claim_at": noon(0).isoformat()}
+        assert service.execute(ask).fetchone() == (results,)
 
 
 def test_an_unsent_held_back_row_stays_held_back(owner: Connection, service: Connection) -> None:

@@ -260,7 +260,7 @@ async def test_due_rows_left_to_others_are_counted_per_reason(owner: Connection,
 
 
 @pytest.mark.parametrize(
-    ("login", "said"),
+    ("login", "message"),
     [
         (None, "nobody has logged in"),
         ({"refreshed_at": noon(-1801)}, "log in again"),
@@ -269,7 +269,7 @@ async def test_due_rows_left_to_others_are_counted_per_reason(owner: Connection,
     ],
 )
 async def test_a_list_warns_of_an_expired_login(
-    owner: Connection, at: At, store: OperatorStore, login: dict[str, Any] | None, said: str | None
+    owner: Connection, at: At, store: OperatorStore, login: dict[str, Any] | None, message: str | None
 ) -> None:
     venue = add_venue(owner, provider="aimharder", host="box.aimharder.com")
     if login:
@@ -278,9 +278,9 @@ async def test_a_list_warns_of_an_expired_login(
     await ask_for(store, add_venue(owner), user_email="ben@example.com")
     theirs, mine = await store.prebookings(None, settled_days=7, limit=10, until=deadline())
     assert theirs.warning is None, "no login books there"
-    assert (mine.warning is None) == (said is None)
-    assert not said or (mine.warning or "").startswith("session_expired")
-    assert (said or "") in (mine.warning or "")
+    assert (mine.warning is None) == (message is None)
+    assert not message or (mine.warning or "").startswith("session_expired")
+    assert (message or "") in (mine.warning or "")
 
 
 async def test_a_list_has_pending_and_recent_rows_by_class(owner: Connection, at: At, store: OperatorStore) -> None:

@@ -87,9 +87,9 @@ def test_the_strongest_of_several_conflicts_is_reported(
         "another day, booked": BOOKED | {"booking_data": WOD, "expires_at": noon(7 * 86_400)},
     }
     ids = {one: add_prebooking(owner, venue, **{"expires_at": noon(7200)} | rows[one]) for one in there[::order]}
-    said = add_prebooking_by_command(service, venue, anyway=False)
-    assert said["verdict"] == (answer or "added").partition(",")[0].replace(" ", "_")
-    assert answer is None or said["id"] == str(ids[answer])
+    added = add_prebooking_by_command(service, venue, anyway=False)
+    assert added["verdict"] == (answer or "added").partition(",")[0].replace(" ", "_")
+    assert answer is None or added["id"] == str(ids[answer])
 
 
 def test_a_claimed_row_is_not_counted_as_left_to_others(owner: Connection, service: Connection, at: At) -> None:

@@ -66,6 +66,6 @@ def test_a_difference_is_seen_in_every_kind_of_object(postgres: LocalPostgres) -
 
 
 def objects(dsn: str) -> dict[str, list[str]]:
-    """Return what the catalog says of every object, sorted."""
+    """Return the catalog's entry of every object, sorted."""
     with psycopg.connect(dsn) as connection:
         return {kind: sorted(text for (text,) in connection.execute(query.encode())) for kind, query in CATALOG.items()}

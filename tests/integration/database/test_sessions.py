@@ -278,8 +278,8 @@ def test_a_member_without_a_login_is_warned_hours_before(
     if login is not None:
         add_session(owner, venue, MEMBER, **login)
     assert warn_about_logins(service, [OURS]) == int(warning is not None)
-    said = prebooking(owner, row)["warning"]
-    assert said is None if warning is None else said.startswith(warning)
+    written = prebooking(owner, row)["warning"]
+    assert written is None if warning is None else written.startswith(warning)
 
 
 @pytest.mark.parametrize("why_not", ["too far ahead", "opens now", "held", "ended", "webhook"])

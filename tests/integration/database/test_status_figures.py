@@ -59,7 +59,7 @@ def test_the_holder_of_the_claim_lock_is_shown(database: Database, owner: Connec
         holder.execute("select pg_advisory_xact_lock(7301, 1)")
         with at_the_same_time(lambda: waiter.execute("select pg_advisory_xact_lock(7301, 1)")) as waiting:
             wait_until_blocked(owner, waiter, by=holder)
-            said = ask(service, "prebooking_locks")
+            locks = ask(service, "prebooking_locks")
             holder.execute("commit; begin")
             waiting.result()
-    assert said["claims_pid"] == holder_pid
+    assert locks["claims_pid"] == holder_pid
