@@ -114,8 +114,8 @@ def _platform_deadline() -> datetime | None:
     except ImportError:
         return None
     try:
-        deadline = get_deadline()
-        return deadline.astimezone(UTC) if isinstance(deadline, datetime) else None
+        deadline: datetime = get_deadline()
+        return deadline.astimezone(UTC)
     except Exception:  # noqa: BLE001 - any failure of the platform's code means: no deadline
         return None
 

@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 
 from tests.support.calls import claim, finish
-from tests.support.database import At, Connection
+from tests.support.database import At, Connection, Database
 from tests.support.factories import add_prebooking, add_venue, noon
 
 _DAY = 86_400.0
@@ -70,3 +70,17 @@ def test_the_heartbeat_and_the_bell_stay_one_row_on_one_page(
 
 def _runs(owner: Connection) -> Any:
     return owner.execute("select count(*) from public.prebooking_runs").fetchall()[0][0]
+
+
+def test_an_old_run_that_somebody_has_locked_holds_up_no_claim(
+    database: Database, owner: Connection, service: Connection, at: At
+) -> None:
+    insert = "insert into public.prebooking_runs (instance_id, opened_at) values (gen_random_uuid(), %s)"
+    for age in (31, 32):
+        owner.execute(insert, [noon(-age * _DAY)])
+    with database.connect() as other, other.transaction():
+        other.execute("select from public.prebooking_runs where opened_at = %s for update", [noon(-31 * _DAY)])
+        claim(service, uuid4())
+    assert _runs(owner) == 1
+    claim(service, uuid4())
+    assert _runs(owner) == 0

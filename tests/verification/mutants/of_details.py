@@ -1,0 +1,207 @@
+"""More mutants of the database's functions, of the function's endpoint, and of what they count and leave out."""
+
+from __future__ import annotations
+
+from tests.verification.mutants.mutant import Mutant, mutants
+from tests.verification.mutants.of_the_claim import MIGRATIONS
+
+_FIRST_AND_LARGEST = "finish_values::the_first_call_and_the_largest_counts_are_kept"
+_MISSING = "finish_values::a_class_is_missing_until_it_was_seen"
+_LOGINS = "status_windows::logins_are_needed_for_classes_that_open_within_a_day_and_have_not_begun"
+_TROUBLED = "status_windows::a_troubled_venue_is_listed_while_a_prebooking_waits_there_that_opens_within_a_day"
+_LOCKED_ROWS = "status_locks::only_rows_that_may_be_claimed_within_the_hour_are_reported_as_locked"
+_CLAIMS = "status_windows::the_duration_of_claims_is_that_of_runs_that_claimed_within_a_day"
+_RECENT = "status_windows::the_recent_calls_are_the_last_sixty_of_those_asked_for_before_the_opening"
+_UNCLAIMED = "bell_state::a_due_row_is_unclaimed_if_no_invocation_claimed_it_within_a_second_of_its_ring"
+
+OF_SETTLEMENTS = mutants(
+    MIGRATIONS + "000004_settle.sql",
+    ("unclear = greatest(p.unclear, s.unclear)", "unclear = coalesce(s.unclear, p.unclear)", _FIRST_AND_LARGEST),
+    ("greatest(p.attempts, s.attempts)", "coalesce(s.attempts, p.attempts)", _FIRST_AND_LARGEST),
+    (
+        "fired_at = coalesce(p.fired_at, s.fired_at)",
+        "fired_at = coalesce(s.fired_at, p.fired_at)",
+        _FIRST_AND_LARGEST,
+    ),
+    ("coalesce(s.if_not_booked, p.if_not_booked)", "s.if_not_booked", _FIRST_AND_LARGEST),
+    (
+        "when s.verdict in ('unsent', 'not_ready', 'cannot_tell') then p.missing_since end",
+        "when s.verdict in ('unsent', 'cannot_tell') then p.missing_since end",
+        _MISSING,
+    ),
+    (
+        "when s.verdict in ('unsent', 'not_ready', 'cannot_tell') then p.missing_since end",
+        "else p.missing_since end",
+        _MISSING,
+    ),
+    (
+        "case when s.verdict = 'blocked' then t else p.blocked_at end",
+        "t",
+        "finish_values::a_row_is_blocked_since_all_were_blocked_last",
+    ),
+    (
+        "('too_early', 'logged_out') as is_answer",
+        "('too_early') as is_answer",
+        "finish_values::a_clear_answer_without_an_end_ends_a_venue_s_trouble",
+    ),
+    (
+        "v.verdict in ('too_early', 'logged_out') as is_answer",
+        "true as is_answer",
+        "finish_values::a_clear_answer_without_an_end_ends_a_venue_s_trouble",
+    ),
+    (
+        "greatest(answered_at, p_at)",
+        "p_at",
+        "finish_values::an_answer_while_the_clock_is_behind_moves_no_venue_back",
+    ),
+    (
+        "least(greatest(coalesce(p_pause_seconds, 300), 0), 3600)",
+        "greatest(coalesce(p_pause_seconds, 300), 0)",
+        "finish_values::a_venue_is_paused_for_an_hour_at_most",
+    ),
+    (
+        "released = r.released + excluded.released",
+        "released = excluded.released",
+        "finish_values::an_end_that_is_asked_for_again_counts_all_rows_that_went_back",
+    ),
+    (
+        "from public.prebookings where id = p_id and lower(user_email) = public.prebooking_member(p_user_email);",
+        "from public.prebookings where id = p_id;",
+        "finish_values::the_state_of_another_member_s_prebooking_is_not_told",
+    ),
+)
+
+OF_CLAIMED_ROWS = [
+    Mutant(
+        MIGRATIONS + "000003_claim.sql",
+        "limit v_behind) row",
+        "limit v_per_venue) row",
+        tests=("claim_behind",),
+        unseen="of these rows at most ten are taken, in the same order: the limit saves sorting the others",
+    ),
+    *mutants(
+        MIGRATIONS + "000003_claim.sql",
+        (
+            "s.sealed is not null and s.expired_at is null then",
+            "s.sealed is not null then",
+            "claim_logins",
+        ),
+        (
+            "order by opened_at limit 100 for update skip locked",
+            "order by opened_at limit 100 for update",
+            "upkeep::an_old_run_that_somebody_has_locked_holds_up_no_claim",
+        ),
+        ("claimed = r.claimed + excluded.claimed", "claimed = excluded.claimed", "claim"),
+        ("order by p.retry_after nulls first, p.available_at", "order by p.available_at", "claim_behind"),
+        ("case when w.is_troubled then h.n else h.behind end", "h.behind", "claim_behind"),
+        (
+            "greatest(v_limit - coalesce(sum(n), 0), 0)",
+            "greatest(v_limit - 0 * coalesce(sum(n), 0), 0)",
+            "claim",
+            "claim_slots",
+        ),
+        (
+            "'alone', p.blocks > 0 and coalesce",
+            "'alone', coalesce",
+            "claim_behind::a_row_whose_blocks_do_not_count_any_more_is_not_alone",
+        ),
+    ),
+]
+
+OF_THE_STATUS = mutants(
+    MIGRATIONS + "000009_status.sql",
+    (
+        "    and l.database = (select oid from pg_catalog.pg_database where datname = current_database())\n",
+        "",
+        "status_locks::the_claim_lock_of_another_database_of_the_server_is_not_reported",
+    ),
+    (
+        " and l.granted and l.pid <> pg_backend_pid()",
+        " and l.granted",
+        "status_locks::the_locks_of_the_transaction_that_asks_are_not_reported",
+    ),
+    (
+        " and l.granted and l.pid <> pg_backend_pid()",
+        " and l.pid <> pg_backend_pid()",
+        "status_locks::only_the_holder_of_a_row_lock_is_reported",
+    ),
+    ("    and p.status = 'pending' and p.available_at <= public", "    and p.available_at <= public", _LOCKED_ROWS),
+    (" and p.available_at <= public.prebooking_clock() + interval '1 hour')", ")", _LOCKED_ROWS),
+    ("for n in 1 .. 10 loop", "for n in 1 .. 9 loop", "status_locks::a_lock_is_reported_once_it_was_seen_for_a_second"),
+    (
+        " and (closed_at is not null or opened_at < public.prebooking_clock() - interval '60 seconds')",
+        "",
+        "status_windows::a_run_is_cut_off_if_it_has_no_end_after_a_minute",
+    ),
+    ("where opened_at > t - interval '1 day' and claim_ms", "where claim_ms", _CLAIMS),
+    (" and claim_ms is not null", "", _CLAIMS),
+    ("where v.enabled and v.troubled_since", "where v.troubled_since", _TROUBLED),
+    ("p.status = 'pending' and p.available_at <= t + interval '1 day')),", "p.status = 'pending')),", _TROUBLED),
+    ("interval '105 seconds'", "interval '95 seconds'", "status_windows::a_row_is_overdue_after_105_seconds"),
+    (
+        "'stopped', count(*) filter (where is_due and stopped)",
+        "'stopped', count(*) filter (where stopped)",
+        "status_windows::a_row_that_is_not_due_is_not_stopped_by_its_venue",
+    ),
+    (" and p.available_at <= t + interval '1 day' and p.expires_at > t", " and p.expires_at > t", _LOGINS),
+    ("interval '1 day' and p.expires_at > t", "interval '1 day'", _LOGINS),
+    ("count(s.sealed) filter (where s.expired_at is null)", "count(s.sealed)", _LOGINS),
+    (" filter (where s.sealed is null)", "", _LOGINS),
+    ("order by fired_at desc limit 60) l", "order by fired_at desc limit 61) l", _RECENT),
+    (" and created_at < available_at order by fired_at desc", " order by fired_at desc", _RECENT),
+)
+
+OF_RINGS = [
+    *mutants(
+        MIGRATIONS + "000007_bell.sql",
+        ("(p.expires_at > p_now) is true", "true", "bell"),
+        ("(v.provider <> 'aimharder' or exists (", "(true or exists (", "bell_again"),
+        ("where v.enabled and (v.paused_until", "where (v.paused_until", "bell"),
+        (" and (v.paused_until is null or v.paused_until <= p_now)\n$$", "\n$$", "bell"),
+        ("h.last_tick_at >= r.rung_at and due.provider", "due.provider", "bell_again"),
+        (" and due.provider <> all (h.providers)", "", "bell_again"),
+        ("  where queue_head is distinct from v_head\n    and only_one", "  where only_one", "bell_faults"),
+        ("where jobid = p_job or command like", "where command like", "bell_minute"),
+        ("public.prebooking_bell_forget(v_job, t - interval '1 day')", "null", "bell_minute"),
+    ),
+    *mutants(
+        MIGRATIONS + "000008_bell_state.sql",
+        ("      when d.status <> 'failed' then 'lost'\n", "", "bell_faults"),
+        ("      when d.message like '%statement timeout%' then 'cut'\n", "", "bell_faults"),
+        ("where jobid = bell.job_id and", "where", "bell_faults"),
+        (
+            "desc nulls last, a.timed_out, a.id",
+            "desc nulls last, a.id",
+            "bell_state::a_request_that_was_not_sent_is_reported_before_one_that_was_answered_slowly",
+        ),
+        (" and r.rung_at <= t - interval '1 second')", ")", _UNCLAIMED),
+        ("where not r.claimed and r.rung_at <= t -", "where r.rung_at <= t -", _UNCLAIMED),
+        (
+            "and has_table_privilege('anon', c.oid, 'select')",
+            "",
+            "bell_state::a_queue_is_not_open_to_those_who_may_only_see_its_schema",
+        ),
+        ("    update public.prebooking_bell set job_id = null where only_one;\n", "", "bell_switch"),
+    ),
+]
+
+OF_THE_ENDPOINT = mutants(
+    "prebooking/function/endpoint.py",
+    ("min(seconds, left))", "seconds)", "acceptance/endpoint_run"),
+    (".total_seconds() - BUFFER if", ".total_seconds() if", "acceptance/endpoint_run"),
+    ("return deadline.astimezone(UTC)", "return deadline", "acceptance/endpoint_run"),
+    ("_answer(200 if answer.success else 500", "_answer(200", "acceptance/endpoint", "acceptance/endpoint_run"),
+    ('{name, name.replace("_", "-")}', "{name}", "acceptance/endpoint"),
+    ('{"Cache-Control": "no-store", **(headers or {})}', "headers", "acceptance/endpoint"),
+    (', {"WWW-Authenticate": "Bearer"})', ")", "acceptance/endpoint"),
+    (", redirect_slashes=False", "", "acceptance/endpoint"),
+    ('if re.fullmatch(r"[\\w:-]{1,100}", name, re.ASCII) else None', "or None", "acceptance/endpoint"),
+)
+
+OF_DETAILS: list[Mutant] = [
+    *OF_SETTLEMENTS,
+    *OF_CLAIMED_ROWS,
+    *OF_THE_STATUS,
+    *OF_RINGS,
+    *OF_THE_ENDPOINT,
+]
