@@ -46,17 +46,17 @@ class DatabaseClock:
         return self._offsets[first : max(first + 1, bisect_right(self._since, until))]
 
 
-def draw_steps(dice: random.Random, openings: Sequence[float], ends: float) -> list[tuple[float, float]]:
+def draw_steps(rng: random.Random, openings: Sequence[float], ends: float) -> list[tuple[float, float]]:
     """Draw steps of the clock, as (second, size): small corrections, and failovers to another host.
 
     Half of them are near an opening, while rows are held or called. The sum of the steps forward within one lease is
     limited to ``MOST_FORWARD``.
     """
     steps = list[tuple[float, float]]()
-    for _ in range(dice.choice([0, 0, 1, 1, 2, 4])):
-        at = dice.choice([dice.uniform(0, ends), dice.choice(openings) + dice.uniform(-5, 5)])
-        size = dice.choice([dice.uniform(0.2, 1.5), dice.uniform(1.5, 6), dice.uniform(6, MOST_BACK)])
-        by = size * dice.choice([1, -1])
+    for _ in range(rng.choice([0, 0, 1, 1, 2, 4])):
+        at = rng.choice([rng.uniform(0, ends), rng.choice(openings) + rng.uniform(-5, 5)])
+        size = rng.choice([rng.uniform(0.2, 1.5), rng.uniform(1.5, 6), rng.uniform(6, MOST_BACK)])
+        by = size * rng.choice([1, -1])
         forward = sum(max(0.0, other) for when, other in steps if abs(when - at) < _LEASE)
         offset = sum(other for _, other in steps)
         if 0 < at < ends and forward + by <= MOST_FORWARD and abs(offset + by) <= _FARTHEST:

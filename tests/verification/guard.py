@@ -17,3 +17,8 @@ class Guard:
     scenario: Callable[[SimDatabase], list[str]]
     off: tuple[Edit, ...]
     first: tuple[Edit, ...] = ()
+
+
+def guard(name: str, scenario: Callable[[SimDatabase], list[str]], *off: Edit, first: tuple[Edit, ...] = ()) -> Guard:
+    """Return the guard that these edits remove."""
+    return Guard(name, scenario, off, first)

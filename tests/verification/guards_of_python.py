@@ -10,7 +10,7 @@ from prebooking.clock import Clock, DatabaseReading, DatabaseTime, Deadline, Rea
 from prebooking.model import FAILED, Kind, Outcome, Prebooking, Verdict
 from prebooking.run.evidence import _AFTER_A_CALL
 from tests.verification import scenarios
-from tests.verification.guard import Guard
+from tests.verification.guard import guard
 from tests.verification.mutation import Replaced
 
 ELAPSED, MAY_LEAVE = "prebooking.clock:Reading.elapsed", "prebooking.run.rules:may_leave"
@@ -147,84 +147,64 @@ async def _login_never_checked(self: Any, session: Any, *, timeout: float) -> Ou
 
 
 GUARDS_OF_PYTHON = (
-    Guard(
-        "the venue is asked before anything is sent again",
-        scenarios.a_holder_dies_after_sending,
-        (_never_in_doubt,),
-    ),
-    Guard("an unclear response leaves the row leased", scenarios.a_call_is_cut_off, (_unclear_is_released,)),
-    Guard("settling waits for the stagger", scenarios.a_member_joins_right_after_a_call, (_settled_at_once,)),
-    Guard(
-        "a refusal in doubt is confirmed",
-        scenarios.a_class_is_full_because_of_the_first_call,
-        (_refusals_are_clear,),
-    ),
-    Guard("a missing response is no failure", scenarios.a_venue_acts_after_its_gateway_gave_up, (_unsure_is_refused,)),
-    Guard(
+    guard("the venue is asked before anything is sent again", scenarios.a_holder_dies_after_sending, _never_in_doubt),
+    guard("an unclear response leaves the row leased", scenarios.a_call_is_cut_off, _unclear_is_released),
+    guard("settling waits for the stagger", scenarios.a_member_joins_right_after_a_call, _settled_at_once),
+    guard("a refusal in doubt is confirmed", scenarios.a_class_is_full_because_of_the_first_call, _refusals_are_clear),
+    guard("a missing response is no failure", scenarios.a_venue_acts_after_its_gateway_gave_up, _unsure_is_refused),
+    guard(
         "a second refusal does not decide about the first call",
         scenarios.a_second_call_is_too_early_and_the_first_is_acted_on,
-        (_every_answer_tells,),
+        _every_answer_tells,
     ),
-    Guard("a page is no booking", scenarios.a_page_in_place_of_a_response, (_every_success_is_a_booking,)),
-    Guard(
-        "a broken call may have been sent",
-        scenarios.a_connection_breaks_after_the_venue_has_acted,
-        (_never_sent,),
-    ),
-    Guard("the clocks are checked right before the first byte", scenarios.frozen, (_may_always_start,)),
-    Guard("the wall clock is checked", scenarios.frozen_with_its_monotonic_clock, (_by_the_monotonic_clock,)),
-    Guard(
+    guard("a page is no booking", scenarios.a_page_in_place_of_a_response, _every_success_is_a_booking),
+    guard("a broken call may have been sent", scenarios.a_connection_breaks_after_the_venue_has_acted, _never_sent),
+    guard("the clocks are checked right before the first byte", scenarios.frozen, _may_always_start),
+    guard("the wall clock is checked", scenarios.frozen_with_its_monotonic_clock, _by_the_monotonic_clock),
+    guard(
         "the monotonic clock is checked",
         scenarios.frozen_with_its_wall_clock,
-        (_by_the_wall_clock,),
+        _by_the_wall_clock,
         first=(_by_the_lower_bound,),
     ),
-    Guard(
+    guard(
         "clocks that contradict each other send nothing",
         scenarios.frozen_with_its_wall_clock,
-        (_by_the_lower_bound,),
+        _by_the_lower_bound,
         first=(_by_the_wall_clock,),
     ),
-    Guard(
-        "nothing is sent after the expiry",
-        scenarios.a_class_begins_while_its_row_is_queued,
-        (_also_after_expiry,),
-    ),
-    Guard("a row is held until its opening: its slot", scenarios.a_trigger_is_early, (_opened_at_once,)),
-    Guard(
+    guard("nothing is sent after the expiry", scenarios.a_class_begins_while_its_row_is_queued, _also_after_expiry),
+    guard("a row is held until its opening: its slot", scenarios.a_trigger_is_early, _opened_at_once),
+    guard(
         "a row is held until its opening: its first byte",
         scenarios.a_trigger_is_early_and_a_second_follows,
-        (_also_before_opening,),
+        _also_before_opening,
         first=(_opened_at_once,),
     ),
-    Guard(
+    guard(
         "the database's time is known as a lower bound",
         scenarios.a_trigger_is_early_and_a_second_follows,
-        (_since_the_question,),
+        _since_the_question,
         first=(_monotonic_since_the_question,),
     ),
-    Guard(
-        "a step back of the clock is accepted",
-        scenarios.the_clock_is_set_back_during_a_hold,
-        (_first_reading_counts,),
-    ),
-    Guard(
+    guard("a step back of the clock is accepted", scenarios.the_clock_is_set_back_during_a_hold, _first_reading_counts),
+    guard(
         "a response from before a step of the clock is ignored",
         scenarios.an_answer_from_before_the_step_is_late,
-        (_last_answer_counts,),
+        _last_answer_counts,
     ),
-    Guard("a stagger lies between two calls", scenarios.several_members_wait, (_no_stagger,)),
-    Guard("a call waits for the one before it", scenarios.the_first_connection_is_slow, (_nothing_ahead,)),
-    Guard("too early is not final", scenarios.a_venue_whose_clock_is_behind, (too_early_is_final,)),
-    Guard(
+    guard("a stagger lies between two calls", scenarios.several_members_wait, _no_stagger),
+    guard("a call waits for the one before it", scenarios.the_first_connection_is_slow, _nothing_ahead),
+    guard("too early is not final", scenarios.a_venue_whose_clock_is_behind, too_early_is_final),
+    guard(
         "a missing login does not fail a row in doubt",
         scenarios.a_member_is_logged_out_while_in_doubt,
-        (_every_login_refusal_is_final,),
+        _every_login_refusal_is_final,
     ),
-    Guard(
+    guard(
         "the page of an expired session is no confirmation",
         scenarios.a_session_expires_while_its_row_is_in_doubt,
-        (_no_mark_is_no_place,),
+        _no_mark_is_no_place,
         first=(_login_never_checked,),
     ),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.verification import scenarios, scenarios_of_locks
-from tests.verification.guard import Guard
+from tests.verification.guard import guard
 from tests.verification.mutation import Dropped, InSql
 
 CLAIM, FINISH, CANCEL = "claim_due_prebookings_v1", "finish_run_v1", "cancel_prebooking_v1"
@@ -15,145 +15,126 @@ _LEASE_OVER = "(p.claimed_until is null or p.claimed_until <= t or p.claimed_unt
 _TURN = "claimed_by is not null and claimed_by <> p_instance and turn_until > t and turn_until <= v_longest)"
 
 GUARDS_OF_SQL = (
-    Guard(
+    guard(
         "a live claim is respected",
         scenarios.two_triggers_overlap,
-        (
-            InSql(CLAIM, "and p.fresh and", "and"),
-            InSql(CLAIM, _TURN, "false)"),
-            InSql(CLAIM, f"and {_LEASE_OVER}\n      for no key", "for no key"),
-        ),
+        InSql(CLAIM, "and p.fresh and", "and"),
+        InSql(CLAIM, _TURN, "false)"),
+        InSql(CLAIM, f"and {_LEASE_OVER}\n      for no key", "for no key"),
     ),
-    Guard(
-        "one invocation per opening: the turn",
-        scenarios.a_member_joins_during_a_turn,
-        (InSql(CLAIM, _TURN, "false)"),),
+    guard(
+        "one invocation per opening: the turn", scenarios.a_member_joins_during_a_turn, InSql(CLAIM, _TURN, "false)")
     ),
-    Guard(
+    guard(
         "the turn is not as long as the lease",
         scenarios.a_member_joins_behind_a_dead_holder,
-        (InSql(CLAIM, _TURN, _TURN.replace("turn_until", "claimed_until")),),
+        InSql(CLAIM, _TURN, _TURN.replace("turn_until", "claimed_until")),
     ),
-    Guard(
+    guard(
         "the lease is longer than the turn",
         scenarios.a_venue_acts_late,
-        (InSql(CLAIM, "claimed_until = t + v_lease,", "claimed_until = t + v_turn,"),),
+        InSql(CLAIM, "claimed_until = t + v_lease,", "claimed_until = t + v_turn,"),
     ),
-    Guard(
+    guard(
         "a row that is taken over is in doubt",
         scenarios.a_holder_dies_after_sending,
-        (InSql(CLAIM, "set maybe_sent = p.maybe_sent or p.claimed_by is not null,", "set maybe_sent = p.maybe_sent,"),),
+        InSql(CLAIM, "set maybe_sent = p.maybe_sent or p.claimed_by is not null,", "set maybe_sent = p.maybe_sent,"),
     ),
-    Guard(
+    guard(
         "a row with an expired lease is taken over",
         scenarios.a_call_is_cut_off_and_no_fault_follows,
-        (
-            InSql(
-                CLAIM,
-                f"and {_LEASE_OVER}\n          and (p.retry",
-                "and p.claimed_until is null\n          and (p.retry",
-            ),
+        InSql(
+            CLAIM, f"and {_LEASE_OVER}\n          and (p.retry", "and p.claimed_until is null\n          and (p.retry"
         ),
     ),
-    Guard(
+    guard(
         "a repeated claim returns the rows that are held already",
         scenarios.the_response_to_a_claim_is_lost,
-        (
-            InSql(
-                CLAIM,
-                "p.claimed_by = p_instance and p.claimed_until > t and p.claimed_until <= v_longest);\nend",
-                "p.claimed_until = t + v_lease);\nend",
-            ),
+        InSql(
+            CLAIM,
+            "p.claimed_by = p_instance and p.claimed_until > t and p.claimed_until <= v_longest);\nend",
+            "p.claimed_until = t + v_lease);\nend",
         ),
     ),
-    Guard(
+    guard(
         "a closed run claims nothing",
         scenarios.a_claim_arrives_after_its_run_is_closed,
-        (InSql(CLAIM, "where instance_id = p_instance and closed_at is not null) then", "where false) then"),),
+        InSql(CLAIM, "where instance_id = p_instance and closed_at is not null) then", "where false) then"),
     ),
-    Guard(
+    guard(
         "claims run one after the other: the lock",
         scenarios_of_locks.two_claims_overlap,
-        (InSql(CLAIM, "perform public.prebooking_lock();", ""),),
+        InSql(CLAIM, "perform public.prebooking_lock();", ""),
     ),
-    Guard(
+    guard(
         "a locked row is skipped",
         scenarios_of_locks.a_row_is_edited_during_a_claim,
-        (InSql(CLAIM, "skip locked),\n    taken", "),\n    taken"),),
+        InSql(CLAIM, "skip locked),\n    taken", "),\n    taken"),
     ),
-    Guard(
+    guard(
         "the expiry respects a live claim",
         scenarios.a_class_begins_while_its_response_is_under_way,
-        (
-            InSql(
-                CLAIM,
-                "and (claimed_until is null or claimed_until <= t or claimed_until > v_longest)\n    order",
-                "order",
-            ),
+        InSql(
+            CLAIM, "and (claimed_until is null or claimed_until <= t or claimed_until > v_longest)\n    order", "order"
         ),
     ),
-    Guard(
+    guard(
         "a row that expires in doubt is unknown",
         scenarios.a_class_begins_before_its_booking_is_confirmed,
-        (
-            InSql(
-                CLAIM,
-                "outcome = case when p.maybe_sent or p.claimed_by is not null then",
-                "outcome = case when false then",
-            ),
+        InSql(
+            CLAIM, "outcome = case when p.maybe_sent or p.claimed_by is not null then", "outcome = case when false then"
         ),
     ),
-    Guard(
+    guard(
         "settling is fenced by the claim",
         scenarios.a_failure_is_written_while_the_next_run_holds_the_row,
-        (InSql(COMPLETE, _MINE, _UNFENCED), InSql(FAIL, _MINE, _UNFENCED)),
+        InSql(COMPLETE, _MINE, _UNFENCED),
+        InSql(FAIL, _MINE, _UNFENCED),
     ),
-    Guard(
+    guard(
         "a terminal row cannot be written",
         scenarios.a_failure_is_written_after_the_row_is_terminal,
-        (Dropped("prebookings_terminal"),),
+        Dropped("prebookings_terminal"),
         first=(InSql(COMPLETE, _MINE, "where p.id = p_id"), InSql(FAIL, _MINE, "where p.id = p_id")),
     ),
-    Guard(
+    guard(
         "no row is terminal without an outcome",
         scenarios.two_triggers_overlap,
-        (Dropped("outcome_fits_status", "constraint"),),
+        Dropped("outcome_fits_status", "constraint"),
         first=(InSql(COMPLETE, "status = 'completed', outcome = p_outcome,", "status = 'completed', outcome = null,"),),
     ),
-    Guard(
+    guard(
         "only rows that were surely not sent are released",
         scenarios.a_call_is_cut_off,
-        (
-            InSql(FINISH, "case when s.stays then p.claimed_by end", "null"),
-            InSql(FINISH, "case when s.stays then p.claimed_until end", "null"),
-            InSql(FINISH, "case when s.stays then least(p.turn_until, t) end", "null"),
-        ),
+        InSql(FINISH, "case when s.stays then p.claimed_by end", "null"),
+        InSql(FINISH, "case when s.stays then p.claimed_until end", "null"),
+        InSql(FINISH, "case when s.stays then least(p.turn_until, t) end", "null"),
     ),
-    Guard(
+    guard(
         "a release never ends a doubt",
         scenarios.a_venue_cannot_tell,
-        (InSql(FINISH, "p.maybe_sent and s.verdict <> 'not_booked'", "false"),),
+        InSql(FINISH, "p.maybe_sent and s.verdict <> 'not_booked'", "false"),
     ),
-    Guard(
+    guard(
         "a row in doubt cannot be cancelled by writing",
         scenarios.cancelled_by_writing_while_in_doubt,
-        (Dropped("prebookings_being_booked"),),
+        Dropped("prebookings_being_booked"),
     ),
-    Guard(
+    guard(
         "a row that is being booked cannot become another prebooking",
         scenarios.rows_are_edited_while_they_are_held,
-        (Dropped("prebookings_being_booked"),),
+        Dropped("prebookings_being_booked"),
     ),
-    Guard(
+    guard(
         "a row in doubt cannot be cancelled by the function",
         scenarios.cancelled_by_function_while_in_doubt,
-        (InSql(CANCEL, " and claimed_by is null and not maybe_sent", ""),),
+        InSql(CANCEL, " and claimed_by is null and not maybe_sent", ""),
         first=(Dropped("prebookings_being_booked"),),
     ),
-    Guard(
+    guard(
         "a login is refreshed by one instance at a time",
         scenarios.two_instances_refresh_one_session,
-        (InSql("lease_session_v1", " or leased_by = p_instance);", " or true);"),),
+        InSql("lease_session_v1", " or leased_by = p_instance);", " or true);"),
         first=(
             InSql(
                 "claim_sessions_v1",

@@ -49,87 +49,48 @@ BROKEN = {
 }
 
 
-# Never ends.
+_OK = b"HTTP/1.1 200 OK\r\n"
 
 
-async def dripping_headers(peer: Peer) -> None:
-    await peer.request()
-    await peer.say(b"HTTP/1.1 200 OK\r\n")
-    await peer.drip(b"X-Wait: a moment\r\n")
+def never_ends(head: bytes, *, drip: bytes = b"", pour: bytes = b"") -> Script:
+    """Return a script that sends a head, and then the same bytes slowly (drip) or quickly (pour) or none."""
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.say(head)
+        if drip:
+            await peer.drip(drip)
+        elif pour:
+            await peer.pour(pour)
+        else:
+            await peer.ended.wait()
+
+    return script
 
 
-async def dripping_body(peer: Peer) -> None:
-    await peer.request()
-    await peer.say(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
-    await peer.drip(b"{}")
+endless_continues = never_ends(b"", pour=b"HTTP/1.1 100 Continue\r\n\r\n" * 100)
 
+SLOW: dict[str, Script] = {
+    "dripping headers": never_ends(_OK, drip=b"X-Wait: a moment\r\n"),
+    "dripping body": never_ends(_OK + b"Content-Length: 1000000\r\n\r\n", drip=b"{}"),
+    "dripping chunks": never_ends(_OK + b"Transfer-Encoding: chunked\r\n\r\n", drip=b"1\r\n \r\n"),
+    "endless continues": endless_continues,
+    "endless hints": never_ends(b"", pour=b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>\r\n\r\n" * 100),
+    "stalls in the body": never_ends(_OK + b"Content-Length: 2\r\n\r\n{"),
+}
 
-async def dripping_chunks(peer: Peer) -> None:
-    await peer.request()
-    await peer.say(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
-    await peer.drip(b"1\r\n \r\n")
+_BOMB_HEAD = b"content-encoding: GZIP\r\nContent-Encoding: gzip\r\nConnection: close\r\n\r\n"
 
-
-async def storm_of_continues(peer: Peer) -> None:
-    await peer.request()
-    await peer.pour(b"HTTP/1.1 100 Continue\r\n\r\n" * 100)
-
-
-async def storm_of_hints(peer: Peer) -> None:
-    await peer.request()
-    await peer.pour(b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>\r\n\r\n" * 100)
-
-
-async def stalls_in_the_body(peer: Peer) -> None:
-    await peer.request()
-    await peer.say(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{")
-    await peer.ended.wait()
-
-
-SLOW = [dripping_headers, dripping_body, dripping_chunks, storm_of_continues, storm_of_hints, stalls_in_the_body]
-
-
-# Too large.
-
-
-async def endless_body(peer: Peer) -> None:
-    await peer.request()
-    await peer.say(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
-    await peer.pour(b"8000\r\n" + b"x" * 0x8000 + b"\r\n")
-
-
-async def endless_body_without_a_length(peer: Peer) -> None:
-    await peer.request()
-    await peer.say(b"HTTP/1.1 200 OK\r\n\r\n")
-    await peer.pour(b"x" * 65_536)
-
-
-async def endless_header(peer: Peer) -> None:
-    await peer.request()
-    await peer.say(b"HTTP/1.1 200 OK\r\nX: ")
-    await peer.pour(b"x" * 65_536)
-
-
-async def endless_headers(peer: Peer) -> None:
-    await peer.request()
-    await peer.say(b"HTTP/1.1 200 OK\r\n")
-    await peer.pour(b"X-Header: value\r\n" * 1000)
-
-
-async def bomb(peer: Peer) -> None:
-    await peer.request()
-    await peer.say(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip, gzip\r\n")
-    await peer.say(f"Content-Length: {len(BOMB)}\r\n\r\n".encode() + BOMB)
-
-
-async def bomb_in_capitals(peer: Peer) -> None:
-    await peer.request()
-    await peer.say(b"HTTP/1.1 200 OK\r\ncontent-encoding: GZIP\r\nContent-Encoding: gzip\r\nConnection: close\r\n\r\n")
-    await peer.say(BOMB)
-    peer.close()
-
-
-TOO_MUCH = [endless_body, endless_body_without_a_length, endless_header, endless_headers, bomb, bomb_in_capitals]
+TOO_MUCH: dict[str, Script] = {
+    "endless body": never_ends(_OK + b"Transfer-Encoding: chunked\r\n\r\n", pour=b"8000\r\n" + b"x" * 0x8000 + b"\r\n"),
+    "endless body without a length": never_ends(_OK + b"\r\n", pour=b"x" * 65_536),
+    "endless header": never_ends(_OK + b"X: ", pour=b"x" * 65_536),
+    "endless headers": never_ends(_OK, pour=b"X-Header: value\r\n" * 1000),
+    "bomb": after_a_request(
+        _OK + b"Content-Encoding: gzip, gzip\r\nContent-Length: %d\r\n\r\n" % len(BOMB) + BOMB, lambda _: None
+    ),
+    "bomb in capitals": after_a_request(_OK + _BOMB_HEAD + BOMB),
+}
 
 
 # A valid response, mostly with a status of success, whose body is no clear result.
@@ -232,7 +193,8 @@ UNSURE: dict[str, Script] = (
             b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{}", Peer.reset
         ),
     }
-    | {script.__name__.replace("_", " "): script for script in [*SLOW, *TOO_MUCH]}
+    | SLOW
+    | TOO_MUCH
 )
 BOOKED: dict[str, Script] = {name: says(text) for name, text in CLEAR.items()}
 CLEAR_AT_AIMHARDER: dict[str, Script] = {name: says(text) for name, text in _CLEAR_AT_AIMHARDER.items()}

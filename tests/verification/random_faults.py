@@ -50,30 +50,30 @@ class FaultRates:
     frozen: float = 0.0  # of an instance
 
     @classmethod
-    def of(cls, dice: random.Random) -> FaultRates:
+    def of(cls, rng: random.Random) -> FaultRates:
         """Draw rates that are mostly low, so that most runs get far enough to be tested."""
         return cls(
-            database=dice.choice([0.0, 0.05, 0.2, 0.5]),
-            venue=dice.choice([0.0, 0.1, 0.3, 0.7]),
-            blocking=dice.choice([0.0, 0.0, 0.02]),
-            unreachable=dice.choice([0.0, 0.0, 0.1, 0.4]),
+            database=rng.choice([0.0, 0.05, 0.2, 0.5]),
+            venue=rng.choice([0.0, 0.1, 0.3, 0.7]),
+            blocking=rng.choice([0.0, 0.0, 0.02]),
+            unreachable=rng.choice([0.0, 0.0, 0.1, 0.4]),
             blocks_one=0.15,
             outage=0.15,
-            refusing=dice.choice([0.0, 0.0, 0.03]),
-            killed=dice.choice([0.0, 0.2, 0.5]),
-            frozen=dice.choice([0.0, 0.2, 0.5]),
+            refusing=rng.choice([0.0, 0.0, 0.03]),
+            killed=rng.choice([0.0, 0.2, 0.5]),
+            frozen=rng.choice([0.0, 0.2, 0.5]),
         )
 
 
 class RandomFaults(FaultPlan):
     """Random faults until ``ends``, in seconds of simulation time. Their effects last until ``quiet_from``."""
 
-    def __init__(self, dice: random.Random, rates: FaultRates, *, ends: float, kind: SystemKind) -> None:
-        self._dice, self._rates, self._ends, self._refusal = dice, rates, ends, kind.refusal
+    def __init__(self, rng: random.Random, rates: FaultRates, *, ends: float, kind: SystemKind) -> None:
+        self._rng, self._rates, self._ends, self._refusal = rng, rates, ends, kind.refusal
         self._unclear: tuple[AnswerKind | TwinReply, ...] = _OF_ANY_VENUE + (_OF_A_BOX if kind.is_box else ())
-        self._blocks_one, self._blocked_row = dice.random() < rates.blocks_one, ""
-        begins = dice.uniform(0, ends) if dice.random() < rates.outage else ends
-        self._outage = (begins, begins + dice.uniform(20, 120))
+        self._blocks_one, self._blocked_row = rng.random() < rates.blocks_one, ""
+        begins = rng.uniform(0, ends) if rng.random() < rates.outage else ends
+        self._outage = (begins, begins + rng.uniform(20, 120))
         self.clock_steps: Sequence[tuple[float, float]] = ()  # of the database's clock: second and size
         self.quiet_from = ends
         self.venue_can_tell = True
@@ -86,7 +86,7 @@ class RandomFaults(FaultPlan):
     def enter(self, instance: Instance) -> None:
         """Register an instance, and draw whether and at which of its steps it is killed or frozen."""
         self.started[instance] = self.now()
-        step = self._dice.randint(1, self._dice.choice([4, 12, 40]))
+        step = self._rng.randint(1, self._rng.choice([4, 12, 40]))
         if self._draw(self._rates.killed):
             self._injections[instance] = (step, "kill")
         elif self._draw(self._rates.frozen):
@@ -97,8 +97,8 @@ class RandomFaults(FaultPlan):
         if fault == "kill":
             instance.kill()
             return
-        seconds = self._dice.choice([self._dice.uniform(0.2, 4), 12, 35, 70, 130])
-        stopped = self._dice.choice([{}, {"wall_stopped": True}, {"monotonic_stopped": True}])
+        seconds = self._rng.choice([self._rng.uniform(0.2, 4), 12, 35, 70, 130])
+        stopped = self._rng.choice([{}, {"wall_stopped": True}, {"monotonic_stopped": True}])
         self._has_effect_for(seconds)
         instance.halt(seconds, **stopped)
 
@@ -111,19 +111,17 @@ class RandomFaults(FaultPlan):
     def rpc_plan(self, instance: Instance, function: str) -> RpcPlan:
         if not self._draw(self._rates.database):
             return RpcPlan()
-        plan = self._dice.choice(
+        plan = self._rng.choice(
             [
-                RpcPlan(delay_before=self._dice.uniform(0, 1.9)),
-                RpcPlan(
-                    delay_before=self._dice.uniform(0, self._dice.choice([12, 60]))
-                ),  # long after the caller gave up
-                RpcPlan(delay_after=self._dice.uniform(0, 4)),
+                RpcPlan(delay_before=self._rng.uniform(0, 1.9)),
+                RpcPlan(delay_before=self._rng.uniform(0, self._rng.choice([12, 60]))),  # long after the caller gave up
+                RpcPlan(delay_after=self._rng.uniform(0, 4)),
                 RpcPlan(acts=False, ends="broken"),
                 RpcPlan(ends="broken"),
                 RpcPlan(acts=False, ends="silent"),
                 RpcPlan(ends="silent"),
-                RpcPlan(acts=False, error=self._dice.choice(_ERRORS)),
-                RpcPlan(error=self._dice.choice(_ERRORS)),
+                RpcPlan(acts=False, error=self._rng.choice(_ERRORS)),
+                RpcPlan(error=self._rng.choice(_ERRORS)),
             ]
         )
         self._has_effect_for(plan.delay_before + plan.delay_after)
@@ -133,7 +131,7 @@ class RandomFaults(FaultPlan):
         if self._is_blocked(arrival):
             return CallPlan(acts=False, answer=TwinReply(403))
         if self._draw(self._rates.blocking):
-            status = self._dice.choice(_BLOCKING)  # 401 means clearly that nothing was done
+            status = self._rng.choice(_BLOCKING)  # 401 means clearly that nothing was done
             # A venue that acts on a call that it blocks must be able to confirm it later. Otherwise the row is rejected
             # after three blocked calls if no other row was blocked.
             may_act = status != 401 and self.venue_can_tell
@@ -145,14 +143,14 @@ class RandomFaults(FaultPlan):
         self._acts_later = None
         latest = self._latest(instance)
         if arrival.books and self._draw(0.3):
-            self._acts_later = self._dice.uniform(0, latest)
+            self._acts_later = self._rng.uniform(0, latest)
             self._has_effect_for(self._acts_later)
-            return CallPlan(acts=False, answer=self._dice.choice(self._unclear))
-        delay = self._dice.choice([0.0, self._dice.uniform(0, 3), self._dice.uniform(0, 25)])
+            return CallPlan(acts=False, answer=self._rng.choice(self._unclear))
+        delay = self._rng.choice([0.0, self._rng.uniform(0, 3), self._rng.uniform(0, 25)])
         acts = self._draw(0.6)
-        answers: list[AnswerKind | TwinReply] = [DROP, HANG, TwinReply(self._dice.choice(_UNCLEAR), body=b"<html>")]
-        answer = self._dice.choice([*answers, ANSWER] if acts else answers)
-        plan = CallPlan(min(delay, latest), acts, self._dice.choice([0.0, self._dice.uniform(0, 6)]), answer)
+        answers: list[AnswerKind | TwinReply] = [DROP, HANG, TwinReply(self._rng.choice(_UNCLEAR), body=b"<html>")]
+        answer = self._rng.choice([*answers, ANSWER] if acts else answers)
+        plan = CallPlan(min(delay, latest), acts, self._rng.choice([0.0, self._rng.uniform(0, 6)]), answer)
         self._has_effect_for(plan.delay_before + plan.delay_after)
         return plan
 
@@ -188,10 +186,10 @@ class RandomFaults(FaultPlan):
         return self._draw(self._rates.unreachable)
 
     def travel_time(self, what: Literal["database", "connect", "venue"]) -> float:
-        return self._dice.choice([0.001, 0.01, 0.04, self._dice.uniform(0.001, 0.15)])
+        return self._rng.choice([0.001, 0.01, 0.04, self._rng.uniform(0.001, 0.15)])
 
     def _draw(self, probability: float) -> bool:
-        return self.now() < self._ends and self._dice.random() < probability
+        return self.now() < self._ends and self._rng.random() < probability
 
     def _has_effect_for(self, seconds: float) -> None:
         self.quiet_from = max(self.quiet_from, self.now() + seconds)

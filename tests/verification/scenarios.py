@@ -173,10 +173,7 @@ a_page_in_place_of_a_response = Scenario(
     1, (0, 40), faults={"bookings": {"i0": [CallPlan(acts=False, answer=TwinReply(200, body=b"<html>"))]}}
 )
 
-_CANNOT_TELL = {
-    "bookings": FIRST_CALL_UNANSWERED,
-    "questions": {"i1": [CallPlan(acts=False, answer=TwinReply(500))]},
-}
+_CANNOT_TELL = {"bookings": FIRST_CALL_UNANSWERED, "questions": {"i1": [CallPlan(acts=False, answer=TwinReply(500))]}}
 a_venue_cannot_tell = Scenario(1, (0, 40, 60, 105), faults=_CANNOT_TELL)  # the row is held back for a minute
 
 # The first run's next claim is slow, so that another run claims the row that was added.

@@ -51,21 +51,21 @@ class RandomScenario:
     """The events of a seed, which are drawn beforehand, and the simulation in which they happen."""
 
     def __init__(self, sim_database: SimDatabase, seed: int) -> None:
-        self._dice = dice = random.Random(seed)  # noqa: S311 - repeatable on purpose
-        self.ends = dice.uniform(60, 360)  # seconds; no fault is injected afterwards
+        self._rng = rng = random.Random(seed)  # noqa: S311 - repeatable on purpose
+        self.ends = rng.uniform(60, 360)  # seconds; no fault is injected afterwards
         self._kind = kind = KINDS[seed % len(KINDS)]
-        fault_dice = random.Random(seed + 1)  # noqa: S311 - as above
-        self.random_faults = RandomFaults(fault_dice, FaultRates.of(dice), ends=self.ends, kind=kind)
-        behind = dice.choice([dice.uniform(-2.5, 2.5), dice.uniform(-2.5, 2.5), dice.uniform(-30, -3)])
-        skews = {"database_skew": dice.uniform(-2.5, 2.5), "venue_skew": behind}
+        fault_rng = random.Random(seed + 1)  # noqa: S311 - as above
+        self.random_faults = RandomFaults(fault_rng, FaultRates.of(rng), ends=self.ends, kind=kind)
+        behind = rng.choice([rng.uniform(-2.5, 2.5), rng.uniform(-2.5, 2.5), rng.uniform(-30, -3)])
+        skews = {"database_skew": rng.uniform(-2.5, 2.5), "venue_skew": behind}
         self.sim = Simulation(sim_database, seed=seed, kind=kind, faults=self.random_faults, **skews)
         self.random_faults.now = self.sim.now
-        self.sim.twin.page = Page.at_random(dice)
-        self.sim.twin.can_tell = self.random_faults.venue_can_tell = kind.is_box or dice.random() < 0.85
-        self._leads = dice.choice([["0"], ["3"], ["5"], ["0", "3", "5"]])
-        self._staggers, self._leases = dice.choice([["50"], ["50", "80"]]), dice.choice([["30"], ["30", "40"]])
-        self._has_other_deployment = dice.random() < 0.2
-        self._venues = [self.sim.add_venue() for _ in range(dice.randint(1, 3))]
+        self.sim.twin.page = Page.at_random(rng)
+        self.sim.twin.can_tell = self.random_faults.venue_can_tell = kind.is_box or rng.random() < 0.85
+        self._leads = rng.choice([["0"], ["3"], ["5"], ["0", "3", "5"]])
+        self._staggers, self._leases = rng.choice([["50"], ["50", "80"]]), rng.choice([["30"], ["30", "40"]])
+        self._has_other_deployment = rng.random() < 0.2
+        self._venues = [self.sim.add_venue() for _ in range(rng.randint(1, 3))]
         self._openings = list[float]()
         self._events: list[tuple[float, int, Callable[[], Any]]] = []
         self._schedule_openings()
@@ -79,22 +79,22 @@ class RandomScenario:
 
     def _schedule_openings(self) -> None:
         """Schedule openings: some now, some later, with prebookings added long before and some added late."""
-        dice = self._dice
-        for _ in range(dice.randint(1, 4)):
-            members = dice.choice([1, 2, 3, 5, 8, 12, dice.randint(13, 50)])
-            if dice.random() < 0.01:  # more rows of a venue than one claim takes
-                members = dice.randint(201, 240)
-            at = dice.choice([dice.uniform(-3, 0), 0.0, 60.0, dice.uniform(0, self.ends + 20)])
-            venue = dice.choice(self._venues)
-            offer = self.sim.offer(venue, at=at, capacity=dice.choice([1000, 1000, 3]), waiting=dice.choice([0, 0, 2]))
-            lasts = dice.choice([86_400.0, 86_400.0, dice.uniform(20, 400)])
-            age = dice.choice([0.0, 0.0, 900.0, 1300.0, 1900.0])  # seconds since the members logged in
+        rng = self._rng
+        for _ in range(rng.randint(1, 4)):
+            members = rng.choice([1, 2, 3, 5, 8, 12, rng.randint(13, 50)])
+            if rng.random() < 0.01:  # more rows of a venue than one claim takes
+                members = rng.randint(201, 240)
+            at = rng.choice([rng.uniform(-3, 0), 0.0, 60.0, rng.uniform(0, self.ends + 20)])
+            venue = rng.choice(self._venues)
+            offer = self.sim.offer(venue, at=at, capacity=rng.choice([1000, 1000, 3]), waiting=rng.choice([0, 0, 2]))
+            lasts = rng.choice([86_400.0, 86_400.0, rng.uniform(20, 400)])
+            age = rng.choice([0.0, 0.0, 900.0, 1300.0, 1900.0])  # seconds since the members logged in
             add = partial(self._add, venue=venue, offer=offer, at=at, lasts=lasts, session_age=age)
             self._at(0.0, partial(add, members))
             self._openings.append(at)
-            for _ in range(dice.choice([0, 0, 1, 4])):
-                late = max(0.01, at + dice.choice([dice.uniform(-1, 30), dice.uniform(0, 6)]))
-                self._at(late, partial(add, dice.randint(1, 3), made=late))
+            for _ in range(rng.choice([0, 0, 1, 4])):
+                late = max(0.01, at + rng.choice([rng.uniform(-1, 30), rng.uniform(0, 6)]))
+                self._at(late, partial(add, rng.randint(1, 3), made=late))
 
     def _add(self, members: int, **how: Any) -> None:
         if how["at"] + how["lasts"] > how.get("made", 0.0):
@@ -102,77 +102,76 @@ class RandomScenario:
 
     def _schedule_triggers(self) -> None:
         """Schedule the cron every minute, and up to nine invocations that overlap."""
-        dice = self._dice
+        rng = self._rng
         for minute in range(int(_LONGEST // 60)):
-            if minute * 60 > self.ends - 60 or dice.random() < 0.9:
-                self._at(minute * 60 + dice.uniform(0, 2), self._invoke)
-        around = dice.choice(self._openings)
-        for _ in range(dice.randint(0, 9)):
-            self._at(max(0.0, around + dice.uniform(-5, dice.choice([1, 10, 60]))), self._invoke_besides)
+            if minute * 60 > self.ends - 60 or rng.random() < 0.9:
+                self._at(minute * 60 + rng.uniform(0, 2), self._invoke)
+        around = rng.choice(self._openings)
+        for _ in range(rng.randint(0, 9)):
+            self._at(max(0.0, around + rng.uniform(-5, rng.choice([1, 10, 60]))), self._invoke_besides)
 
     def _invoke_besides(self) -> None:
         """Invoke besides the cron, possibly in another deployment with another key."""
-        is_other = self._has_other_deployment and self._dice.random() < 0.5
+        is_other = self._has_other_deployment and self._rng.random() < 0.5
         self._invoke(**({"SESSION_ENCRYPTION_KEY": OTHER_KEY} if is_other else {}))
 
     def _invoke(self, **environment: str) -> None:
-        instance = Instance(f"i{len(self.sim.runs)}", skew=self._dice.uniform(-2.5, 2.5))
+        instance = Instance(f"i{len(self.sim.runs)}", skew=self._rng.uniform(-2.5, 2.5))
         self.random_faults.enter(instance)
-        dice = self._dice
-        settings = {"LEAD_SECONDS": dice.choice(self._leads), "STAGGER_MS": dice.choice(self._staggers)}
-        self.sim.invoke(instance, **settings, LEASE_SECONDS=dice.choice(self._leases), **environment)
+        rng = self._rng
+        settings = {"LEAD_SECONDS": rng.choice(self._leads), "STAGGER_MS": rng.choice(self._staggers)}
+        self.sim.invoke(instance, **settings, LEASE_SECONDS=rng.choice(self._leases), **environment)
 
     def _keep(self) -> None:
-        instance = Instance(f"k{len(self.sim.keepers)}", skew=self._dice.uniform(-2.5, 2.5))
+        instance = Instance(f"k{len(self.sim.keepers)}", skew=self._rng.uniform(-2.5, 2.5))
         self.random_faults.enter(instance)
         self.sim.keep(instance)
 
     def _schedule_interference(self) -> None:
         """Schedule cancellations, pauses, bookings by hand, and faults at an instant instead of at a step."""
-        dice = self._dice
-        for _ in range(dice.choice([0, 0, 1, 3, 6])):
-            self._at(dice.uniform(0, self.ends), self._cancel_one)
-        for _ in range(dice.choice([0, 1, 3]) if self._kind.is_box else 0):
-            self._at(dice.choice([0.0, 60.0, dice.uniform(0, self.ends)]), self._keep)
-        if dice.random() < 0.2:
-            seconds = dice.uniform(5, 90)
-            self._at(dice.uniform(0, self.ends), lambda: self._pause(dice.choice(self._venues), seconds))
-        for _ in range(dice.choice([0, 0, 2, 5])):
-            self._at(dice.uniform(0, self.ends), self._inject_one)
+        rng = self._rng
+        for _ in range(rng.choice([0, 0, 1, 3, 6])):
+            self._at(rng.uniform(0, self.ends), self._cancel_one)
+        for _ in range(rng.choice([0, 1, 3]) if self._kind.is_box else 0):
+            self._at(rng.choice([0.0, 60.0, rng.uniform(0, self.ends)]), self._keep)
+        if rng.random() < 0.2:
+            seconds = rng.uniform(5, 90)
+            self._at(rng.uniform(0, self.ends), lambda: self._pause(rng.choice(self._venues), seconds))
+        for _ in range(rng.choice([0, 0, 2, 5])):
+            self._at(rng.uniform(0, self.ends), self._inject_one)
 
-        for _ in range(dice.choice([0, 0, 1, 4])):
-            self._at(dice.uniform(0, self.ends), self._step_a_clock)
+        for _ in range(rng.choice([0, 0, 1, 4])):
+            self._at(rng.uniform(0, self.ends), self._step_a_clock)
         # Only at venues that give a member one place in a class.
-        for _ in range(dice.choice([0, 0, 1, 4]) if self._kind.protection is Protection.DUPLICATES else 0):
-            self._at(dice.uniform(0, self.ends), lambda: interference.book_by_hand(self.sim, self._one()))
+        for _ in range(rng.choice([0, 0, 1, 4]) if self._kind.protection is Protection.DUPLICATES else 0):
+            self._at(rng.uniform(0, self.ends), lambda: interference.book_by_hand(self.sim, self._one()))
         self._set_clock_and_edit()
 
     def _set_clock_and_edit(self) -> None:
         """Schedule steps of the database's clock, and edits of prebookings, mostly while they are being booked."""
-        dice = self._dice
-        self.random_faults.clock_steps = draw_steps(dice, self._openings, self.ends)
+        rng = self._rng
+        self.random_faults.clock_steps = draw_steps(rng, self._openings, self.ends)
         for at, by in self.random_faults.clock_steps:
             self._at(at, partial(self._step_the_database, by))
-        for _ in range(dice.choice([0, 0, 1, 4])):
-            at = dice.choice([dice.uniform(0, self.ends), dice.choice(self._openings) + dice.uniform(-3, 40)])
-            new_class, new_member = dice.choice([(True, False), (False, True), (True, True)])
+        for _ in range(rng.choice([0, 0, 1, 4])):
+            at = rng.choice([rng.uniform(0, self.ends), rng.choice(self._openings) + rng.uniform(-3, 40)])
+            new_class, new_member = rng.choice([(True, False), (False, True), (True, True)])
             self._at(min(max(at, 0.01), self.ends), partial(self._edit_one, new_class=new_class, new_member=new_member))
-        for _ in range(dice.choice([0, 0, 1, 4])):
+        for _ in range(rng.choice([0, 0, 1, 4])):
             self._at(
-                dice.uniform(0, self.ends),
-                lambda: interference.move_opening(self.sim, self._one(), dice.uniform(1, 70)),
+                rng.uniform(0, self.ends), lambda: interference.move_opening(self.sim, self._one(), rng.uniform(1, 70))
             )
 
     def _one(self) -> UUID:
-        return self._dice.choice(sorted(self.sim.prebookings))
+        return self._rng.choice(sorted(self.sim.prebookings))
 
     def _cancel_one(self) -> None:
-        interference.cancel(self.sim, self._one(), directly=self._dice.random() < 0.3)
+        interference.cancel(self.sim, self._one(), directly=self._rng.random() < 0.3)
 
     def _step_a_clock(self) -> None:
         alive = [run.instance for run in self.sim.runs.values() if run.summary is None]
         if alive:
-            self._dice.choice(alive).wall_skew += timedelta(seconds=self._dice.uniform(-40, 40))
+            self._rng.choice(alive).wall_skew += timedelta(seconds=self._rng.uniform(-40, 40))
 
     def _step_the_database(self, by: float) -> None:
         self.sim.step_database_clock(by)
@@ -180,7 +179,7 @@ class RandomScenario:
 
     def _edit_one(self, **what: bool) -> None:
         claimed = sorted(row for (row,) in self.sim.connection.execute(_CLAIMED).fetchall())
-        row = self._dice.choice(claimed) if claimed and self._dice.random() < 0.5 else self._one()
+        row = self._rng.choice(claimed) if claimed and self._rng.random() < 0.5 else self._one()
         interference.edit(self.sim, row, **what)
 
     def _pause(self, venue: UUID, seconds: float) -> None:
@@ -190,7 +189,7 @@ class RandomScenario:
     def _inject_one(self) -> None:
         alive = [run.instance for run in self.sim.runs.values() if run.summary is None and not run.instance.halted]
         if alive:
-            self.random_faults.inject(self._dice.choice(alive), self._dice.choice(["kill", "halt"]))
+            self.random_faults.inject(self._rng.choice(alive), self._rng.choice(["kill", "halt"]))
 
     # the run
 

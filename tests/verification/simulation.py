@@ -52,7 +52,7 @@ class Simulation:
         database_skew: float = 0.0,
         venue_skew: float = 0.0,
     ) -> None:
-        self.dice = random.Random(seed)  # noqa: S311 - repeatable on purpose
+        self.rng = random.Random(seed)  # noqa: S311 - repeatable on purpose
         self.sim_database, self.connection = sim_database, sim_database.connection
         self.database_clock = DatabaseClock(database_skew)
         self.twin = VenueTwin(
@@ -157,7 +157,7 @@ class Simulation:
     def _prebooking(  # noqa: PLR0917 - the fields of a prebooking
         self, venue: UUID, class_id: str, opens: datetime, lasts: float, made: float, session_age: float
     ) -> SimPrebooking:
-        created = EPOCH + timedelta(seconds=self.dice.uniform(-3600, 0) if made <= 0 else made)
+        created = EPOCH + timedelta(seconds=self.rng.uniform(-3600, 0) if made <= 0 else made)
         expires = opens + timedelta(seconds=lasts)
         row = self._uuid()
         login = self.now() - session_age
@@ -178,7 +178,7 @@ class Simulation:
         return arrival.prebooking_id or (str(row) if row else "")
 
     def _uuid(self) -> UUID:
-        return UUID(int=self.dice.getrandbits(128), version=4)
+        return UUID(int=self.rng.getrandbits(128), version=4)
 
     async def wait_for_arrivals(self) -> None:
         """Wait until every request that is under way has arrived."""

@@ -28,9 +28,7 @@ def test_a_fault_without_its_guard_violates_an_invariant(name: str, invariant: s
 
 
 _NO_CAP_OF_ROWS = InSql(
-    CLAIM,
-    "select greatest(v_limit - coalesce(sum(n), 0), 0) as room",
-    "select 100000 + coalesce(sum(n), 0) as room",
+    CLAIM, "select greatest(v_limit - coalesce(sum(n), 0), 0) as room", "select 100000 + coalesce(sum(n), 0) as room"
 )
 _NO_CAP_OF_EXPIRED_ROWS = InSql(CLAIM, "limit 5000 for no key", "limit 100000 for no key")
 

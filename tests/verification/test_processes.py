@@ -24,9 +24,7 @@ def test_the_bound_is_that_of_i2_with_a_shorter_lease_and_tick() -> None:
     assert LEASE >= GUARD + 4 + 1, "a shorter lease could end before a late venue acts"
 
 
-def test_a_completed_row_without_a_place_and_a_pending_row_are_reported(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_completed_row_without_a_place_and_a_pending_row_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "BOUND", 0.0)
     with new_harness() as harness, harness.function() as function:
         completed = {"status": "completed", "outcome": "booked", "settled_at": datetime.now(UTC)}

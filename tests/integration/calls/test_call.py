@@ -18,7 +18,7 @@ from tests.support.allocations import at_most_allocated
 from tests.support.bookers import post
 from tests.support.doubles import at_once
 from tests.support.peers import OK, Peer, Script, answers, serve, silence, unused_port
-from tests.verification.hostile_replies import BROKEN, MEBIBYTE, SLOW, TOO_MUCH, after_a_request, storm_of_continues
+from tests.verification.hostile_replies import BROKEN, MEBIBYTE, SLOW, TOO_MUCH, after_a_request, endless_continues
 
 pytestmark = pytest.mark.anyio
 
@@ -103,7 +103,7 @@ async def test_an_answer_that_raises_in_its_reader_is_unsure() -> None:
     assert outcome == Outcome(Kind.UNSURE, detail="RecursionError")
 
 
-@pytest.mark.parametrize("script", [silence, *SLOW])
+@pytest.mark.parametrize("script", [silence, *SLOW.values()], ids=["silence", *SLOW])
 async def test_an_answer_without_end_is_unsure_at_the_timeout(script: Script) -> None:
     async with serve(script) as server, isolated_client() as client:
         started = time.monotonic()
@@ -116,7 +116,7 @@ async def test_an_answer_without_end_is_unsure_at_the_timeout(script: Script) ->
 # Answers that are too long are not read.
 
 
-@pytest.mark.parametrize("script", [*TOO_MUCH, storm_of_continues])
+@pytest.mark.parametrize("script", [*TOO_MUCH.values(), endless_continues], ids=[*TOO_MUCH, "endless continues"])
 async def test_a_huge_answer_is_unsure_and_costs_little_memory(script: Script) -> None:
     await outcome_of(answers(OK))  # the caches of the libraries do not count
     with at_most_allocated(32 * MEBIBYTE):

@@ -20,10 +20,7 @@ from tests.support.peers import Script, answers, serve
 from tests.support.world import ENVIRONMENT
 from tests.verification.hostile_replies import (
     MEBIBYTE,
-    bomb,
-    bomb_in_capitals,
-    endless_body,
-    endless_body_without_a_length,
+    TOO_MUCH,
     ok,
 )
 
@@ -55,17 +52,17 @@ async def test_a_compressed_answer_that_was_not_asked_for_is_read(coding: str, b
 
 
 @pytest.mark.parametrize(
-    ("script", "error", "memory"),
+    ("name", "error", "memory"),
     [
-        (bomb, "DecodingError", 48 * MEBIBYTE),
-        (bomb_in_capitals, "DecodingError", 48 * MEBIBYTE),
-        (endless_body, "AnswerTooLong", 32 * MEBIBYTE),
-        (endless_body_without_a_length, "AnswerTooLong", 32 * MEBIBYTE),
+        ("bomb", "DecodingError", 48 * MEBIBYTE),
+        ("bomb in capitals", "DecodingError", 48 * MEBIBYTE),
+        ("endless body", "AnswerTooLong", 32 * MEBIBYTE),
+        ("endless body without a length", "AnswerTooLong", 32 * MEBIBYTE),
     ],
 )
-async def test_a_huge_answer_is_read_and_unpacked_up_to_the_limit(script: Script, error: str, memory: int) -> None:
+async def test_a_huge_answer_is_read_and_unpacked_up_to_the_limit(name: str, error: str, memory: int) -> None:
     with at_most_allocated(memory), pytest.raises(StoreUnavailable, match=error):
-        await ask(script)
+        await ask(TOO_MUCH[name])
 
 
 async def test_an_answer_of_exactly_the_limit_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
