@@ -116,11 +116,26 @@ def rest_implementation(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def shared_database(
-    postgres: LocalPostgres, called_functions: CalledFunctions | None, rest_implementation: str
+    request: pytest.FixtureRequest,
+    postgres: LocalPostgres,
+    called_functions: CalledFunctions | None,
+    rest_implementation: str,
 ) -> Iterator[Database]:
-    """A migrated database for all tests of a file, one per REST API: PostgREST takes 0.3 s to start."""
+    """A migrated database for all tests of a file, one per REST API, with the file's ``FUNCTIONS``.
+
+    They are there before the REST API starts, because PostgREST reads the schema once.
+    """
     with _copies(postgres, called_functions) as copy:
-        yield copy(_TEMPLATE)
+        database = copy(_TEMPLATE)
+        database.connection.execute(request.module.FUNCTIONS)
+        yield database
+
+
+@pytest.fixture(scope="module")
+async def shared_rest(shared_database: Database, rest_implementation: str, anyio_backend: str) -> AsyncIterator[Rest]:
+    """Supabase's REST address of the file's database, and its keys. PostgREST takes 0.3 s to start."""
+    async with open_rest(shared_database, rest_implementation) as rest:
+        yield rest
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Scripts for the other side of a wire: servers that speak byte by byte, a transport that answers without a socket."""
+"""Scripted servers that send byte by byte, and a scripted transport without sockets."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from contextlib import asynccontextmanager, suppress
 import httpx
 
 _CHUNK = 65_536
-_PATIENCE = 20  # seconds after which what should have happened has not
+_PATIENCE = 20  # seconds
 
 
 class Peer:
-    """The server's end of one connection. ``received`` grows as bytes arrive; ``ended`` is set when no more can."""
+    """The server's end of one connection. ``received`` grows; ``ended`` is set when no more bytes can arrive."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.received = bytearray()
@@ -46,7 +46,7 @@ class Peer:
             await self.say(text)
 
     def reset(self) -> None:
-        """Break the connection off: the other side gets an error, not an end."""
+        """Reset the connection: the client gets an error, not the end of the stream."""
         raw = self._writer.get_extra_info("socket")
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._writer.transport.abort()
@@ -55,7 +55,7 @@ class Peer:
         self._writer.close()
 
     def abort(self) -> None:
-        """Close at once, whatever is still to be sent."""
+        """Close at once, without sending what is buffered."""
         self._writer.transport.abort()
 
     async def listen(self) -> None:
@@ -75,7 +75,7 @@ Script = Callable[[Peer], Awaitable[None]]
 
 
 class Server:
-    """Where it listens, and all who have connected."""
+    """A listening server and its connections."""
 
     def __init__(self) -> None:
         self.peers: list[Peer] = []
@@ -88,11 +88,11 @@ class Server:
 
     @property
     def received(self) -> list[bytes]:
-        """What each connection has brought so far."""
+        """The bytes that each connection has received so far."""
         return [bytes(peer.received) for peer in self.peers]
 
     def requests(self) -> list[bytes]:
-        """Every whole request, of all connections."""
+        """Return the whole requests of all connections."""
         return [request for received in self.received for request in requests(received)]
 
     async def connected(self, number: int = 1) -> None:
@@ -100,7 +100,7 @@ class Server:
             await self._connected.wait_for(lambda: len(self.peers) >= number)
 
     async def left(self) -> None:
-        """Wait until everybody who has connected is gone."""
+        """Wait until every connection has ended."""
         for peer in self.peers:
             await asyncio.wait_for(peer.ended.wait(), _PATIENCE)
 
@@ -111,7 +111,7 @@ class Server:
 
 
 def requests(received: bytes) -> list[bytes]:
-    """Cut what has arrived into whole requests."""
+    """Split bytes into whole requests."""
     whole, rest = list[bytes](), received
     while (end := rest.find(b"\r\n\r\n") + 4) > 3:
         lines = rest[:end].lower().split(b"\r\n")
@@ -125,10 +125,10 @@ def requests(received: bytes) -> list[bytes]:
 
 @asynccontextmanager
 async def serve(script: Script, *, tls: ssl.SSLContext | None = None) -> AsyncIterator[Server]:
-    """Play the script with each connection; what it leaves open is closed at the end of the block."""
+    """Run the script on each connection; connections that it leaves open are closed at the end of the block."""
     server, tasks = Server(), set[asyncio.Task[None]]()
 
-    async def play(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         peer = Peer(reader, writer)
         await server.add(peer)
         listening = asyncio.create_task(peer.listen())
@@ -138,7 +138,7 @@ async def serve(script: Script, *, tls: ssl.SSLContext | None = None) -> AsyncIt
         await listening
 
     def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.create_task(play(reader, writer))
+        task = asyncio.create_task(handle(reader, writer))
         tasks.add(task)
         task.add_done_callback(lambda _: writer.close())
 
@@ -156,7 +156,7 @@ async def serve(script: Script, *, tls: ssl.SSLContext | None = None) -> AsyncIt
 
 
 def unused_port() -> int:
-    """Return a port of this machine at which nobody listens."""
+    """Return a free port of this machine."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port: int = taken.getsockname()[1]
@@ -164,12 +164,12 @@ def unused_port() -> int:
 
 
 async def silence(peer: Peer) -> None:
-    """Never say anything."""
+    """Send nothing."""
     await peer.ended.wait()
 
 
 def answers(text: bytes) -> Script:
-    """Return the script of a server that says the same after each request, and leaves the connection open."""
+    """Return a script that sends the same bytes after each request, and leaves the connection open."""
 
     async def script(peer: Peer) -> None:
         number = 0
@@ -181,25 +181,29 @@ def answers(text: bytes) -> Script:
     return script
 
 
-Reply = httpx.Response | Exception | float | None  # a float: a good answer after so many seconds; None: never any
+Reply = httpx.Response | Exception | float | None  # a float: GOOD after that many seconds; None: no answer
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 GOOD = httpx.Response(200, json={"a": 1})
 
 
 class ScriptedTransport(httpx.AsyncBaseTransport):
-    """Plays one reply after the other, the last again and again, and notes when it was asked what."""
+    """Returns one reply per request, the last one repeatedly; records the requests and their times."""
 
     def __init__(self, *replies: Reply) -> None:
         self.replies = list(replies)
         self.asked_at: list[float] = []
         self.requests: list[httpx.Request] = []
+        self.ended_at = 0.0  # when the last call without an answer was cut off
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         self.asked_at.append(round(asyncio.get_running_loop().time(), 6))
         self.requests.append(request)
         reply = self.replies[min(len(self.asked_at), len(self.replies)) - 1]
         if reply is None:
-            await asyncio.Event().wait()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                self.ended_at = asyncio.get_running_loop().time()
         if isinstance(reply, float):
             await asyncio.sleep(reply)
             reply = GOOD

@@ -1,4 +1,4 @@
-"""The database's client against scripted answers: what is asked again, when, how often, and what an error shows."""
+"""The database's client with scripted answers: what is tried again, when and how often, and what an error contains."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ SETTINGS = Settings.from_environment(ENVIRONMENT)
 def ask(script: ScriptedTransport, *, seconds: float = 60, read: Callable[[Any], T] = lambda value: value) -> Answer[T]:
     """Call a function with this many seconds left, on a virtual clock."""
 
-    async def story() -> Answer[T]:
+    async def steps() -> Answer[T]:
         clock = VirtualClock()
         until = Deadline(clock, Reading.of(clock), seconds)
         async with create_isolated_supabase(SETTINGS, uuid4(), clock=clock, transport=script) as database:
             return await database.call("a_function_v1", {"p": 1}, read, until=until)
 
-    return run_virtual(story())
+    return run_virtual(steps())
 
 
 def failure(script: ScriptedTransport, **how: Any) -> StoreError:
@@ -74,7 +74,7 @@ def test_every_try_sends_the_same_request() -> None:
     assert len({(request.method, str(request.url), request.content) for request in script.requests}) == 1
 
 
-BROKEN = [
+TRANSPORT_ERRORS = [
     httpx.ConnectError,
     httpx.ConnectTimeout,
     httpx.ReadTimeout,
@@ -93,16 +93,16 @@ BROKEN = [
 ]
 
 
-@pytest.mark.parametrize("broken", BROKEN)
-def test_every_transport_error_is_tried_again(broken: type[Exception]) -> None:
-    script = ScriptedTransport(broken("canary"))
+@pytest.mark.parametrize("error", TRANSPORT_ERRORS)
+def test_every_transport_error_is_tried_again(error: type[Exception]) -> None:
+    script = ScriptedTransport(error("canary"))
     failed = failure(script)
     assert isinstance(failed, StoreUnavailable)
-    assert failed.code == broken.__name__
+    assert failed.code == error.__name__
     assert len(script.asked_at) == 3
 
 
-# What the database answers, by its SQLSTATE or PostgREST's code.
+# Errors, by their SQLSTATE or PostgREST code.
 
 FINAL: dict[str, list[str]] = {
     "bad input": ["22P02", "22003", "22023"],
@@ -142,7 +142,7 @@ def test_a_transient_error_is_tried_again(code: str | None) -> None:
     assert (failed.code, len(script.asked_at)) == (code or "500", 3)
 
 
-SAID_WITHOUT_A_CODE = [
+BODIES_WITHOUT_A_CODE = [
     "",
     "<html>no</html>",
     "{",
@@ -157,7 +157,7 @@ SAID_WITHOUT_A_CODE = [
 
 
 @pytest.mark.parametrize("status", [301, 308, 307, 400, 401, 402, 403, 404, 405, 406, 409, 413, 431, 451, 540])
-@pytest.mark.parametrize("body", SAID_WITHOUT_A_CODE)
+@pytest.mark.parametrize("body", BODIES_WITHOUT_A_CODE)
 def test_a_refusal_of_the_gateway_is_final_with_any_body(status: int, body: str) -> None:
     script = ScriptedTransport(httpx.Response(status, text=body, headers={"location": "https://other.example/"}))
     assert isinstance(failed := failure(script), StoreRefused)
@@ -179,14 +179,10 @@ def test_a_redirect_is_not_followed_because_of_the_key() -> None:
 
 
 @pytest.mark.parametrize("status", [401, 503])
-def test_an_unreadable_refusal_still_has_its_status(status: int) -> None:
-    script = ScriptedTransport(httpx.Response(status, content=b"", headers={"content-encoding": "br"}))
+@pytest.mark.parametrize(("content", "coding"), [(b"", {"content-encoding": "br"}), (b"[" * 100_000, {})])
+def test_an_unreadable_refusal_still_has_its_status(status: int, content: bytes, coding: dict[str, str]) -> None:
+    script = ScriptedTransport(httpx.Response(status, content=content, headers=coding))
     assert failure(script).code == str(status)
-
-
-@pytest.mark.parametrize("status", [401, 503])
-def test_a_refusal_that_is_nested_too_deeply_still_has_its_status(status: int) -> None:
-    assert failure(ScriptedTransport(httpx.Response(status, content=b"[" * 100_000))).code == str(status)
 
 
 def _count(value: Any) -> int:
@@ -226,7 +222,7 @@ def test_the_error_names_why_the_connection_failed(cause: Exception, code: str) 
     assert (failed.code, "canary" in shown(failed)) == (code, False)
 
 
-# While another invocation holds the lock.
+# The lock of all claims.
 
 
 def test_a_held_lock_is_tried_again() -> None:
@@ -243,7 +239,7 @@ def test_a_held_lock_is_not_tried_again_without_time() -> None:
     assert script.asked_at == [0]
 
 
-# As long as there is time, and no longer.
+# Deadlines.
 
 
 @pytest.mark.parametrize(
@@ -268,21 +264,11 @@ def test_an_answer_just_in_time_counts() -> None:
 
 @pytest.mark.parametrize("seconds", [0.5, 1.9, 2.05, 3.0])
 def test_a_hanging_try_is_cut_at_the_deadline(seconds: float) -> None:
-    async def story() -> float:
-        clock = VirtualClock()
-        until = Deadline(clock, Reading.of(clock), seconds)
-        async with create_isolated_supabase(
-            SETTINGS, uuid4(), clock=clock, transport=ScriptedTransport(None)
-        ) as database:
-            with pytest.raises(StoreUnavailable):
-                await database.call("a_function_v1", {}, _count, until=until)
-        return clock.monotonic()
-
-    ended = run_virtual(story())
-    assert ended == pytest.approx(min(seconds, 2.0) if seconds <= 2.1 else seconds)
+    assert isinstance(failure(script := ScriptedTransport(None), seconds=seconds), StoreUnavailable)
+    assert script.ended_at == pytest.approx(min(seconds, 2.0) if seconds <= 2.1 else seconds)
 
 
-# What an error shows.
+# Contents of errors.
 
 
 def shown(exc: BaseException) -> str:

@@ -1,4 +1,4 @@
-"""An invocation's client is its own: what it sends, what it leaves, and the one thing that it shares with another."""
+"""Each invocation has its own database client: what it sends and closes, and the only object that two share."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import ssl
 import types
 from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager
 from enum import Enum
 from typing import Any
 from uuid import uuid4
@@ -17,7 +18,7 @@ import yarl
 from pydantic import SecretStr
 
 from prebooking.clock import Clock, Deadline, Reading
-from prebooking.database.client import create_isolated_supabase
+from prebooking.database.client import IsolatedSupabase, create_isolated_supabase
 from prebooking.errors import StoreRefused, StoreUnavailable
 from prebooking.http import tls_context
 from prebooking.settings import Settings
@@ -36,6 +37,14 @@ def settings(url: str = "https://project.supabase.co") -> Settings:
     return Settings.from_environment(ENVIRONMENT | {"SUPABASE_URL": url, "BOOKING_WEBHOOK_URL": endpoint})
 
 
+def open_client(url: str) -> AbstractAsyncContextManager[IsolatedSupabase]:
+    return create_isolated_supabase(settings(url), uuid4(), clock=CLOCK)
+
+
+async def ask(database: IsolatedSupabase, *, seconds: float = 20) -> None:
+    await database.call("a_function_v1", {}, dict, until=deadline(seconds))
+
+
 def deadline(seconds: float = 20) -> Deadline:
     return Deadline(CLOCK, Reading.of(CLOCK), seconds)
 
@@ -44,6 +53,8 @@ def json_answer(status: str, text: str, more: str = "") -> bytes:
     head = f"HTTP/1.1 {status}\r\n{more}Content-Type: application/json\r\nContent-Length: {len(text)}"
     return f"{head}\r\n\r\n{text}".encode()
 
+
+EMPTY = json_answer("200 OK", "{}")
 
 # What is sent.
 
@@ -61,70 +72,65 @@ async def test_a_call_is_one_post_to_the_function_with_the_key_and_the_instance(
 
 
 async def test_only_the_calls_are_sent_on_one_connection() -> None:
-    async with serve(answers(json_answer("200 OK", "{}"))) as server:
-        async with create_isolated_supabase(settings(server.url), uuid4(), clock=CLOCK) as database:
+    async with serve(answers(EMPTY)) as server:
+        async with open_client(server.url) as database:
             for _ in range(3):
-                await database.call("a_function_v1", {}, dict, until=deadline())
+                await ask(database)
         assert [request.split(b"\r\n")[0] for request in server.requests()] == [
             b"POST /rest/v1/rpc/a_function_v1 HTTP/1.1"
         ] * 3
-        assert len(server.peers) == 1, "one connection does for calls that follow each other"
+        assert len(server.peers) == 1, "successive calls share a connection"
 
 
 async def test_a_cookie_of_the_gateway_is_not_sent_back() -> None:
     unavailable = json_answer("503 Service Unavailable", "{}", "Set-Cookie: __cf_bm=1; Path=/\r\n")
     async with serve(answers(unavailable)) as server:
-        async with create_isolated_supabase(settings(server.url), uuid4(), clock=CLOCK) as database:
+        async with open_client(server.url) as database:
             with pytest.raises(StoreUnavailable):
-                await database.call("a_function_v1", {}, dict, until=deadline())
+                await ask(database)
         assert len(server.requests()) == 3
         assert not any(b"cookie" in request.lower() for request in server.requests())
 
 
 async def test_a_redirect_is_not_followed_and_the_key_goes_nowhere_else() -> None:
-    async with serve(answers(json_answer("200 OK", "{}"))) as other:
+    async with serve(answers(EMPTY)) as other:
         moved = json_answer("307 Temporary Redirect", "", f"Location: {other.url}/\r\n")
         async with (
             serve(answers(moved)) as server,
-            create_isolated_supabase(settings(server.url), uuid4(), clock=CLOCK) as database,
+            open_client(server.url) as database,
         ):
             with pytest.raises(StoreRefused, match="307"):
-                await database.call("a_function_v1", {}, dict, until=deadline())
+                await ask(database)
         assert other.peers == []
 
 
-# What is left: nothing.
+# Nothing stays open.
 
 
 async def test_no_connection_stays_open() -> None:
-    async with serve(answers(json_answer("200 OK", "{}"))) as server:
-        async with create_isolated_supabase(settings(server.url), uuid4(), clock=CLOCK) as database:
-            calls = (database.call("a_function_v1", {}, dict, until=deadline()) for _ in range(5))
-            await asyncio.gather(*calls)
+    async with serve(answers(EMPTY)) as server:
+        async with open_client(server.url) as database:
+            await asyncio.gather(*(ask(database) for _ in range(5)))
             assert not any(peer.ended.is_set() for peer in server.peers)
         await server.left()
 
 
-async def goes_wrong(url: str) -> None:
-    async with create_isolated_supabase(settings(url), uuid4(), clock=CLOCK) as database:
-        await database.call("a_function_v1", {}, dict, until=deadline())
+async def raise_after_a_call(url: str) -> None:
+    async with open_client(url) as database:
+        await ask(database)
         raise LookupError
 
 
 async def test_no_connection_stays_open_after_an_exception() -> None:
-    async with serve(answers(json_answer("200 OK", "{}"))) as server:
+    async with serve(answers(EMPTY)) as server:
         with pytest.raises(LookupError):
-            await goes_wrong(server.url)
+            await raise_after_a_call(server.url)
         await server.left()
 
 
 async def test_no_connection_stays_open_after_a_cancelled_call() -> None:
-    async def calls(url: str) -> None:
-        async with create_isolated_supabase(settings(url), uuid4(), clock=CLOCK) as database:
-            await database.call("a_function_v1", {}, dict, until=deadline())
-
     async with serve(silence) as server:
-        task = asyncio.create_task(calls(server.url))
+        task = asyncio.create_task(raise_after_a_call(server.url))
         await server.connected()
         await server.peers[0].request()
         task.cancel()
@@ -134,11 +140,11 @@ async def test_no_connection_stays_open_after_a_cancelled_call() -> None:
 
 
 async def test_a_call_after_its_deadline_sends_nothing_on_an_open_connection() -> None:
-    async with serve(answers(json_answer("200 OK", "{}"))) as server:
-        async with create_isolated_supabase(settings(server.url), uuid4(), clock=CLOCK) as database:
-            await database.call("a_function_v1", {}, dict, until=deadline())
+    async with serve(answers(EMPTY)) as server:
+        async with open_client(server.url) as database:
+            await ask(database)
             with pytest.raises(StoreUnavailable):
-                await database.call("a_function_v1", {}, dict, until=deadline(0))
+                await ask(database, seconds=0)
         await server.left()
         assert len(server.requests()) == 1
 
@@ -186,7 +192,7 @@ async def test_two_clients_share_one_tls_context_and_nothing_else_mutable() -> N
         other.client.rpc("a_function_v1", {})
         mine, theirs = mutable_parts(one), mutable_parts(other)
     shared = [mine[key] for key in mine.keys() & theirs.keys()]
-    assert any(isinstance(part, httpx.AsyncClient) for part in mine.values()), "the walk has come to the client"
+    assert any(isinstance(part, httpx.AsyncClient) for part in mine.values()), "the walk has reached the client"
     assert [type(part).__name__ for part in shared if part is not tls_context()] == []
     assert shared == [tls_context()]
 
@@ -209,7 +215,7 @@ from prebooking.clock import Clock, Deadline, Reading
 from prebooking.errors import StoreError
 from prebooking.http import isolated_client
 from prebooking.settings import Settings
-from prebooking.database.client import create_isolated_supabase
+from prebooking.database.client import IsolatedSupabase, create_isolated_supabase
 
 at_import = len(loads)
 settings = Settings.from_environment(json.loads(sys.argv[1]))

@@ -1,4 +1,4 @@
-"""What Supabase's RPC answers: the real PostgREST and its imitation are held to the same answers."""
+"""Responses of Supabase's RPC: the real PostgREST and its imitation give the same."""
 
 from __future__ import annotations
 
@@ -12,14 +12,13 @@ import pytest
 
 from tests.support.database import Database, Rest
 from tests.support.factories import add_prebooking, add_venue
-from tests.support.postgrest import open_rest
 from tests.support.races import wait_until_somebody_is_blocked
 
 Ask = Callable[..., Coroutine[Any, Any, httpx.Response]]
 
 pytestmark = pytest.mark.anyio
 
-_FUNCTIONS = b"""
+FUNCTIONS = b"""
 create function say_nothing() returns void language sql as '';
 create function say_null() returns text language sql as 'select null::text';
 create function say_text() returns text language sql as $$ select 'h\xc3\xa9 "there"'::text $$;
@@ -48,25 +47,22 @@ declare n int; begin execute format('select count(*) from %I', what) into n; ret
 """
 
 
-@pytest.fixture(scope="module")
-def database(shared_database: Database) -> Database:
-    """The functions above are there before the REST API starts, because PostgREST reads the schema once."""
-    shared_database.connection.execute(_FUNCTIONS)
-    return shared_database
-
-
-@pytest.fixture(scope="module")
-async def rest(database: Database, rest_implementation: str, anyio_backend: str) -> AsyncIterator[Rest]:
-    async with open_rest(database, rest_implementation) as rest:
-        yield rest
+def error(code: str, message: str, details: str | None = None, hint: str | None = None) -> dict[str, str | None]:
+    """Return the body of an error."""
+    return {"code": code, "message": message, "details": details, "hint": hint}
 
 
 @pytest.fixture
-async def ask(rest: Rest) -> AsyncIterator[Ask]:
-    async with httpx.AsyncClient(base_url=f"{rest.url}/rest/v1") as client:
+async def ask(shared_rest: Rest) -> AsyncIterator[Ask]:
+    async with httpx.AsyncClient(base_url=f"{shared_rest.url}/rest/v1") as client:
 
         async def _ask(
-            function: str, arguments: Any = None, *, key: str = rest.service_key, method: str = "POST", **more: Any
+            function: str,
+            arguments: Any = None,
+            *,
+            key: str = shared_rest.service_key,
+            method: str = "POST",
+            **more: Any,
         ) -> httpx.Response:
             headers = {"apikey": key, "Authorization": f"Bearer {key}"}
             return await client.request(method, f"/rpc/{function}", json=arguments, headers=headers, **more)
@@ -110,8 +106,8 @@ async def test_void_is_204_without_a_body(ask: Ask) -> None:
     assert (reply.status_code, reply.content) == (204, b"")
 
 
-async def test_a_claim_is_one_value(ask: Ask, database: Database) -> None:
-    row = add_prebooking(database.connection, add_venue(database.connection))
+async def test_a_claim_is_one_value(ask: Ask, shared_database: Database) -> None:
+    row = add_prebooking(shared_database.connection, add_venue(shared_database.connection))
     limits = {"p_limit": 10, "p_fire_within_ms": 5000, "p_stagger_ms": 50, "p_lead_ms": 0}
     leases = {"p_lease_ms": 30_000, "p_turn_ms": 8000}
     reply = await ask(
@@ -176,14 +172,13 @@ async def test_a_value_of_the_wrong_kind_is_refused(
 )  # fmt: skip
 async def test_the_sqlstate_of_an_error_decides_the_status(ask: Ask, code: str, status: int) -> None:
     reply = await ask("refuse", {"code": code})
-    said = {"code": code, "message": "refused", "details": "some detail", "hint": "some hint"}
-    assert (reply.status_code, reply.json()) == (status, said)
+    assert (reply.status_code, reply.json()) == (status, error(code, "refused", "some detail", "some hint"))
 
 
-async def test_a_violated_check_has_the_row_in_its_details(ask: Ask, database: Database) -> None:
-    venue, me = add_venue(database.connection), uuid4()
+async def test_a_violated_check_has_the_row_in_its_details(ask: Ask, shared_database: Database) -> None:
+    venue, me = add_venue(shared_database.connection), uuid4()
     lease = {"claimed_by": me, "claimed_until": "2100-01-01", "turn_until": "2100-01-01"}
-    row = add_prebooking(database.connection, venue, user_email="secret@example.com", **lease)
+    row = add_prebooking(shared_database.connection, venue, user_email="secret@example.com", **lease)
     arguments = {"p_id": str(row), "p_instance": str(me), "p_outcome": "full", "p_attempts": 1}
     absent = dict.fromkeys(("p_booking_id", "p_fired_at", "p_answered_at"))
     reply = await ask("complete_prebooking_v1", arguments | absent)
@@ -191,10 +186,10 @@ async def test_a_violated_check_has_the_row_in_its_details(ask: Ask, database: D
     assert "secret@example.com" in reply.json()["details"]
 
 
-async def test_a_missing_privilege_is_401_for_anon_and_403_for_a_member(ask: Ask, rest: Rest) -> None:
+async def test_a_missing_privilege_is_401_for_anon_and_403_for_a_member(ask: Ask, shared_rest: Rest) -> None:
     cancel = ("cancel_prebooking_v1", {"p_id": str(uuid4()), "p_user_email": "me@example.com"})
-    visitor = await ask(*cancel, key=rest.anon_key)
-    member = await ask(*cancel, key=rest.keys.sign(role="authenticated"))
+    visitor = await ask(*cancel, key=shared_rest.anon_key)
+    member = await ask(*cancel, key=shared_rest.keys.sign(role="authenticated"))
     for reply in (visitor, member):
         assert (reply.json()["code"], reply.json()["details"]) == ("42501", None)
         assert reply.json()["message"] == "permission denied for function cancel_prebooking_v1"
@@ -204,13 +199,7 @@ async def test_a_missing_privilege_is_401_for_anon_and_403_for_a_member(ask: Ask
 
 async def test_a_cancelled_statement_is_an_error_with_its_sqlstate(ask: Ask) -> None:
     reply = await ask("be_cut")
-    said = {
-        "code": "57014",
-        "message": "canceling statement due to user request",
-        "details": None,
-        "hint": None,
-    }
-    assert (reply.status_code, reply.json()) == (500, said)
+    assert (reply.status_code, reply.json()) == (500, error("57014", "canceling statement due to user request"))
 
 
 async def test_a_violated_check_is_named(ask: Ask) -> None:
@@ -241,43 +230,36 @@ async def test_a_get_can_read_but_not_write(ask: Ask) -> None:
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
 async def test_other_methods_are_refused(ask: Ask, method: str) -> None:
     reply = await ask("add", {"a": 1}, method=method)
-    assert reply.status_code == 405
-    assert reply.json() == {
-        "code": "PGRST101",
-        "message": f"Cannot use the {method} method on RPC",
-        "details": None,
-        "hint": None,
-    }
+    assert (reply.status_code, reply.json()) == (405, error("PGRST101", f"Cannot use the {method} method on RPC"))
 
 
-async def test_a_body_without_json_is_refused(rest: Rest) -> None:
+async def test_a_body_without_json_is_refused(shared_rest: Rest) -> None:
     async with httpx.AsyncClient() as client:
-        headers = {"Authorization": f"Bearer {rest.service_key}", "content-type": "application/json"}
-        reply = await client.post(f"{rest.url}/rest/v1/rpc/add", content=b"{bad", headers=headers)
-    said = {"code": "PGRST102", "message": "Empty or invalid json", "details": None, "hint": None}
-    assert (reply.status_code, reply.json()) == (400, said)
+        headers = {"Authorization": f"Bearer {shared_rest.service_key}", "content-type": "application/json"}
+        reply = await client.post(f"{shared_rest.url}/rest/v1/rpc/add", content=b"{bad", headers=headers)
+    assert (reply.status_code, reply.json()) == (400, error("PGRST102", "Empty or invalid json"))
 
 
 @pytest.mark.parametrize("path", ["/rest/v1/rpc/a/b", "/rest/v1/venues/x", "/rest/v1/nothing"])
-async def test_another_path_is_not_found(rest: Rest, path: str) -> None:
+async def test_another_path_is_not_found(shared_rest: Rest, path: str) -> None:
     async with httpx.AsyncClient() as client:
-        reply = await client.post(f"{rest.url}{path}", json={}, headers={"apikey": rest.service_key})
+        reply = await client.post(f"{shared_rest.url}{path}", json={}, headers={"apikey": shared_rest.service_key})
     assert reply.status_code == 404
 
 
-async def test_each_call_is_a_transaction_of_its_own(ask: Ask, database: Database) -> None:
+async def test_each_call_is_a_transaction_of_its_own(ask: Ask, shared_database: Database) -> None:
     await ask("write", {"value": 1})
     await ask("write", {"value": "many"})
-    assert database.connection.execute("select value from written where value <> 7").fetchall() == [(1,)]
+    assert shared_database.connection.execute("select value from written where value <> 7").fetchall() == [(1,)]
 
 
-async def test_a_cancelled_request_does_not_undo_its_call(ask: Ask, database: Database) -> None:
-    lock, look = database.connect(), database.connection
+async def test_a_cancelled_request_does_not_undo_its_call(ask: Ask, shared_database: Database) -> None:
+    lock, look = shared_database.connect(), shared_database.connection
     lock.execute("select pg_advisory_lock(7)")
     calling = asyncio.create_task(ask("wait_and_write", {"value": 7}))
     await asyncio.to_thread(wait_until_somebody_is_blocked, look, by=lock)
     calling.cancel()
     await asyncio.gather(calling, return_exceptions=True)
     lock.execute("select pg_advisory_unlock(7)")
-    lock.execute("select pg_advisory_lock(7)")  # behind the call, which has it to the end of its transaction
+    lock.execute("select pg_advisory_lock(7)")  # waits for the call, whose transaction has the lock
     assert look.execute("select value from written where value = 7").fetchall() == [(7,)]

@@ -90,13 +90,13 @@ async def test_every_final_outcome_can_be_written_twice(database: Database, stor
     row = add_prebooking(database.connection, add_venue(database.connection))
     [claimed] = (await claim(store)).rows
     at = claimed.available_at + timedelta(milliseconds=123)
-    ending = RowResult(row, calls=2, fired_at=at, answered_at=at + timedelta(seconds=1))
+    result = RowResult(row, calls=2, fired_at=at, answered_at=at + timedelta(seconds=1))
     outcome = Outcome(kind, "b-1" if kind in COMPLETED else None)
-    assert await store.settle(ending, outcome, until=deadline())
-    assert await store.settle(ending, outcome, until=deadline())
-    stands = prebooking(database.connection, row)
-    assert (stands["outcome"], stands["attempts"], stands["lateness_ms"]) == (kind, 2, 123)
-    assert (stands["booking_id"], stands["error_message"]) == (
+    assert await store.settle(result, outcome, until=deadline())
+    assert await store.settle(result, outcome, until=deadline())
+    found = prebooking(database.connection, row)
+    assert (found["outcome"], found["attempts"], found["lateness_ms"]) == (kind, 2, 123)
+    assert (found["booking_id"], found["error_message"]) == (
         ("b-1", None) if kind in COMPLETED else (None, outcome.sentence)
     )
 
@@ -151,7 +151,7 @@ async def test_finish_run_releases_unsent_rows_and_keeps_unsure_ones(
     assert [row["early_since"] is None for row in rows] == [True, True, False]
     assert run(database.connection, store.instance_id)["summary"] == {"message": "done"}
     again = await store.finish_run([], {}, until=deadline())
-    assert again == Finished(released=2, locked=0), "asked again it answers the same"
+    assert again == Finished(released=2, locked=0), "a repeated call returns the same"
 
 
 async def test_expired_rows_are_counted_in_the_claim(database: Database, store: PrebookingStore) -> None:
@@ -215,15 +215,15 @@ async def test_a_violated_check_is_an_error_without_the_row(database: Database, 
     assert caught.value.__cause__ is None
 
 
-class _Lets(Clock):
-    """Does something whenever somebody sleeps: what the test wants to happen meanwhile."""
+class _ActingClock(Clock):
+    """A clock whose sleeps run one action each."""
 
-    def __init__(self, *what: Callable[[], object]) -> None:
-        self._what = list(what)
+    def __init__(self, *actions: Callable[[], object]) -> None:
+        self._actions = list(actions)
 
     async def sleep(self, seconds: float) -> None:
-        if self._what:
-            self._what.pop(0)()
+        if self._actions:
+            self._actions.pop(0)()
         await super().sleep(min(seconds, 0.001))
 
 
@@ -236,7 +236,7 @@ async def test_finish_run_is_repeated_for_locked_rows(database: Database, store:
     editor.execute("begin")
     editor.execute("select from public.prebookings where id = %s for update", [rows[0]])
     nothing = [lambda: None] * (tries - 1)
-    store._clock = _Lets(*nothing, lambda: editor.execute("commit"))
+    store._clock = _ActingClock(*nothing, lambda: editor.execute("commit"))
     assert await store.finish_run([], {}, until=deadline()) == Finished(released=3, locked=0)
     assert [prebooking(database.connection, row)["claimed_by"] for row in rows] == [None] * 3
 
@@ -251,7 +251,7 @@ async def test_finish_run_returns_the_rows_that_stay_locked(
     editor = database.connect()
     with editor.transaction():
         editor.execute("select from public.prebookings where id = %s for update", [rows[0]])
-        store._clock = _Lets()
+        store._clock = _ActingClock()
         assert await store.finish_run([], {}, until=deadline(seconds)) == Finished(released=2, locked=1)
 
 

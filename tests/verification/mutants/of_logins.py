@@ -238,7 +238,7 @@ OF_READERS = [
         (
             "ValueError, RecursionError):\n        return None",
             "ValueError):\n        return None",
-            "isolated_supabase::a_refusal_that_is_nested_too_deeply_still_has_its_status",
+            "isolated_supabase::an_unreadable_refusal_still_has_its_status",
         ),
     ),
     Mutant(
