@@ -225,7 +225,7 @@ language plpgsql volatile security invoker set search_path = '' as $$
 declare
   v_head bigint := (public.prebooking_bell_queue()).head;
 begin
-  update public.prebooking_bell set queue_head = v_head, queue_head_at = case when v_head is not null then p_now end
+  update public.prebooking_bell set queue_head = v_head, queue_head_at = p_now
   where queue_head is distinct from v_head
     and only_one in (select b.only_one from public.prebooking_bell b for no key update skip locked);
 end $$;

@@ -20,8 +20,7 @@ returns jsonb language sql volatile security invoker set search_path = '' as $$
   fired as (
     select lateness_ms, created_at < available_at as was_ahead,
            fired_at < lag(fired_at) over (partition by venue_id, available_at order by created_at, id) as overtook
-    from recent where fired_at >= p_since),
-  ended as (select status, outcome from recent where status in ('completed', 'failed'))
+    from recent where fired_at >= p_since)
   select jsonb_build_object(
     'execution_ms', (select jsonb_build_object('runs', count(*), 'cut_off', count(*) - count(closed_at),
       'p50', percentile_disc(0.5) within group (order by ms), 'p95', percentile_disc(0.95) within group (order by ms),
@@ -29,7 +28,7 @@ returns jsonb language sql volatile security invoker set search_path = '' as $$
     'success', (select jsonb_build_object('completed', count(*) filter (where status = 'completed'),
       'failed', count(*) filter (where status = 'failed'),
       'reasons', (select coalesce(jsonb_object_agg(f.outcome, f.n), '{}')
-        from (select outcome, count(*) as n from ended where status = 'failed' group by outcome) f)) from ended),
+        from (select outcome, count(*) as n from recent where status = 'failed' group by outcome) f)) from recent),
     'connection_errors', (select coalesce(sum(errors), 0) from runs),
     'order', (select jsonb_build_object('pairs', count(overtook), 'overtaken', count(*) filter (where overtook)) from fired),
     'lateness_ms', (select jsonb_build_object('calls', count(*),
