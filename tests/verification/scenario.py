@@ -28,13 +28,13 @@ class Scenario:
     """One opening, its triggers, and the faults. Calling it returns the violations.
 
     Attributes:
-        members: that wait for the opening.
+        members: number of rows that wait for the opening.
         triggers: seconds at which the function is invoked, with ``lead`` seconds of lead.
-        opening: further arguments of ``Simulation.opening``.
+        opening: further arguments of ``Simulation.add_opening``.
         faults: arguments of ``ScriptedFaults``.
-        interference: by seconds, what happens besides to the simulation and the opening's rows.
+        interference: by second, a function of the simulation and the rows of the opening.
         expected: given the simulation and the row that was added last, returns what is wrong with it.
-        quiet_from: seconds after which no fault has an effect; the end, if it is None.
+        quiet_from: the second after which no fault has an effect; the end of the scenario, if it is None.
 
     """
 
@@ -99,7 +99,7 @@ def is_sent_by(seconds: float) -> Callable[[Simulation, UUID], list[str]]:
     """Expect a booking call for the row by this second of the simulation."""
 
     def expected(sim: Simulation, row: UUID) -> list[str]:
-        sent = any(call.books and call.row == str(row) and call.at <= seconds for call in sim.venue_wire.sent)
+        sent = any(call.books and call.row == str(row) and call.at <= seconds for call in sim.venue_transport.sent)
         return [] if sent else [f"no call for a due row within {seconds} s"]
 
     return expected

@@ -7,7 +7,7 @@ import itertools
 import json
 import random
 from collections import Counter
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID
@@ -63,8 +63,8 @@ class Simulation:
         )
         self.kind, self.system = kind, kind.system(self.twin)
         faults = faults or FaultPlan()
-        self.database_wire = SimDatabaseTransport(self._execute, faults, self.note)
-        self.venue_wire = SimVenueTransport(self.twin, faults, self.note, self._row_of)
+        self.database_transport = SimDatabaseTransport(self._execute, faults, self.note)
+        self.venue_transport = SimVenueTransport(self.twin, faults, self.note, self._row_of)
         self.prebookings: dict[UUID, SimPrebooking] = {}
         self._by_member: dict[str, UUID] = {}
         self.versions: dict[UUID, list[tuple[float, SimPrebooking]]] = {}  # per row: from which second on it was what
@@ -182,8 +182,8 @@ class Simulation:
 
     async def wait_for_arrivals(self) -> None:
         """Wait until every request that is under way has arrived."""
-        await self.venue_wire.drain()
-        await self.database_wire.drain()
+        await self.venue_transport.drain()
+        await self.database_transport.drain()
 
     # instances
 
@@ -202,7 +202,7 @@ class Simulation:
 
     async def _end(self) -> None:
         """Resume every stopped instance without a network, so that its task ends."""
-        self.database_wire.over = self.venue_wire.over = True
+        self.database_transport.over = self.venue_transport.over = True
         self.timeline = None
         for instance in (*(run.instance for run in self.runs.values()), *self.keepers):
             instance.resume()
@@ -224,15 +224,7 @@ class Simulation:
 
     async def _run(self, run: SimRun, instance_id: UUID, settings: Settings) -> None:
         clock = run.instance
-        run.summary = await call_function(
-            run_once,
-            settings,
-            clock,
-            self.database_wire,
-            self.venue_wire,
-            instance_id=instance_id,
-            log=WatchedLog(self.unexpected, instance_id=instance_id),
-        )
+        run.summary = await self._call(run_once, clock, instance_id, settings)
         self.note(f"{clock.name}: responds {run.summary.message}, {run.summary.details} {run.summary.outcomes}")
 
     def keep(self, instance: Instance) -> asyncio.Task[None]:
@@ -244,16 +236,13 @@ class Simulation:
         return task
 
     async def _keep(self, clock: Instance, instance_id: UUID, settings: Settings) -> None:
-        kept = await call_function(
-            keep_sessions,
-            settings,
-            clock,
-            self.database_wire,
-            self.venue_wire,
-            instance_id=instance_id,
-            log=WatchedLog(self.unexpected, instance_id=instance_id),
-        )
+        kept = await self._call(keep_sessions, clock, instance_id, settings)
         self.note(f"{clock.name}: responds {kept.details}")
+
+    async def _call(self, function: Callable[..., Awaitable[T]], clock: Instance, by: UUID, settings: Settings) -> T:
+        log = WatchedLog(self.unexpected, instance_id=by)
+        transports = (self.database_transport, self.venue_transport)
+        return await call_function(function, settings, clock, *transports, instance_id=by, log=log)
 
     def _execute(self, function: str, body: bytes) -> rest.RestReply:
         now = self.now()

@@ -75,7 +75,7 @@ class Trace:
     def posts(self) -> list[tuple[UUID, UUID, SentRequest]]:
         """Return the booking calls in the order in which they were sent: the invocation, the row, the call."""
         names = {id(run.instance): instance_id for instance_id, run in self.sim.runs.items()}
-        return [(names[id(s.instance)], UUID(s.row), s) for s in self.sim.venue_wire.sent if s.books]
+        return [(names[id(s.instance)], UUID(s.row), s) for s in self.sim.venue_transport.sent if s.books]
 
     @cached_property
     def first_calls(self) -> list[tuple[UUID, UUID, SentRequest]]:
@@ -171,7 +171,7 @@ class Trace:
     def clock_answers(self) -> dict[Instance, list[ClockAnswer]]:
         """Return each instance's responses with the database's clock, in the order in which they were received."""
         answers: dict[Instance, list[ClockAnswer]] = {}
-        for answer in self.sim.database_wire.clock_answers:
+        for answer in self.sim.database_transport.clock_answers:
             answers.setdefault(answer.instance, []).append(answer)
         return answers
 
