@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time as clocks
+from collections.abc import Callable
 from datetime import date, time
 from typing import Any
 
@@ -34,46 +35,31 @@ NAMES = ("amhrdrauth", "PHPSESSID")
 # times
 
 
+AT_18_00 = [
+    *("18:00 - 19:00", "6:00 pm - 7:00 pm", "6:00 PM", "6:00 - 7:00 pm", "6 p.m. to 7 p.m.", "6pm"),
+    *("18.00 - 19.00", "18h - 19h", "18:00h", "18:00 hs.", "de 18:00 a 19:00", "a las 18:00", "kl. 18.00–19.00"),  # noqa: RUF001 - as they are typed
+    *("18:00\u00a0—\u00a019:00", "18:00&nbsp;-&nbsp;19:00", "１８：００", "18:00:00", "1800 - 1900", "18 - 19"),  # noqa: RUF001 - as they are typed
+    "18:00 - ",
+]
+AT_18_30 = ["18,30", "18h30", "18 h 30 à 19 h 30", "18 Uhr 30 bis 19 Uhr 30", 1830]
+AT_7_00 = ["7:00 - 7:00 pm", "7:00a - 8:00a", "  07:00\t"]
+
+
 @pytest.mark.parametrize(
     ("label", "begins"),
     [
-        ("18:00 - 19:00", time(18)),
-        ("6:00 pm - 7:00 pm", time(18)),
-        ("6:00 PM", time(18)),
-        ("6:00 - 7:00 pm", time(18)),
+        *((label, time(18)) for label in AT_18_00),
+        *((label, time(18, 30)) for label in AT_18_30),
+        *((label, time(7)) for label in AT_7_00),
         ("11:00 - 1:00 pm", time(11)),
         ("11:30 am - 13:00", time(11, 30)),
         ("12:30 - 1:30 am", time(0, 30)),
-        ("7:00 - 7:00 pm", time(7)),
         ("12:00 am - 1:00 am", time(0)),
         ("12:00 pm - 1:00 pm", time(12)),
         ("10:00 pm - 12:00 am", time(22)),
-        ("6 p.m. to 7 p.m.", time(18)),
         ("6 a. m.", time(6)),
-        ("7:00a - 8:00a", time(7)),
-        ("6pm", time(18)),
-        ("18.00 - 19.00", time(18)),
-        ("18,30", time(18, 30)),
-        ("18h30", time(18, 30)),
-        ("18 h 30 à 19 h 30", time(18, 30)),
-        ("18h - 19h", time(18)),
-        ("18:00h", time(18)),
-        ("18:00 hs.", time(18)),
-        ("de 18:00 a 19:00", time(18)),
-        ("a las 18:00", time(18)),
-        ("18 Uhr 30 bis 19 Uhr 30", time(18, 30)),
-        ("kl. 18.00–19.00", time(18)),  # noqa: RUF001 - an en dash, as it is typed
-        ("18:00\u00a0—\u00a019:00", time(18)),
-        ("18:00&nbsp;-&nbsp;19:00", time(18)),
-        ("１８：００", time(18)),  # noqa: RUF001 - full width
-        ("18:00:00", time(18)),
-        ("1800 - 1900", time(18)),
-        (1830, time(18, 30)),
         ("7 - 8 pm", time(19)),
-        ("18 - 19", time(18)),
         ("23:00 - 24:00", time(23)),
-        ("  07:00\t", time(7)),
-        ("18:00 - ", time(18)),
     ],
     ids=repr,
 )
@@ -181,30 +167,22 @@ def test_a_count_is_never_below_zero(written: object, count: int | None) -> None
 
 
 @pytest.mark.parametrize(
-    ("written", "off"),
-    [(0, True), ("0", True), (False, True), (1, False), ("1", False), (None, False), ("", False), (True, False)],
-    ids=repr,
+    ("reader", "written", "result"),
+    [
+        *((is_off, written, True) for written in (0, "0", False)),
+        *((is_off, written, False) for written in (1, "1", None, "", True)),
+        *((is_on, written, True) for written in (1, "1", True)),
+        *((is_on, written, False) for written in (0, "yes", None, False)),
+        *((is_set, written, True) for written in (77, "77", "x")),
+        *((is_set, written, False) for written in (None, 0, "0", "")),
+        (is_set, [], False),
+    ],
+    ids=lambda value: getattr(value, "__name__", repr(value)),
 )
-def test_only_a_clear_flag_is_off(written: object, *, off: bool) -> None:
-    assert is_off(written) is off
-
-
-@pytest.mark.parametrize(
-    ("written", "on"),
-    [(1, True), ("1", True), (True, True), (0, False), ("yes", False), (None, False), (False, False)],
-    ids=repr,
-)
-def test_only_a_clear_flag_is_on(written: object, *, on: bool) -> None:
-    assert is_on(written) is on
-
-
-@pytest.mark.parametrize(
-    ("written", "there"),
-    [(77, True), ("77", True), ("x", True), (None, False), (0, False), ("0", False), ("", False), ([], False)],
-    ids=repr,
-)
-def test_a_reference_names_something_or_nothing(written: object, *, there: bool) -> None:
-    assert is_set(written) is there
+def test_only_a_clear_flag_or_reference_is_read(
+    reader: Callable[[object], bool], written: object, *, result: bool
+) -> None:
+    assert reader(written) is result
 
 
 @pytest.mark.parametrize(

@@ -13,25 +13,16 @@ from tests.support.database import At, Connection
 from tests.support.factories import add_prebooking, add_session, add_venue, noon
 
 
-def test_only_due_rows_are_claimed(owner: Connection, service: Connection, at: At) -> None:
+@pytest.mark.parametrize(
+    ("lead_ms", "last"), [(0, 0), (3000, 3), (3_600_000, 30)], ids=["no lead", "a lead", "at most thirty seconds"]
+)
+def test_only_rows_within_the_lead_are_claimed(
+    owner: Connection, service: Connection, at: At, lead_ms: int, last: float
+) -> None:
     venue = add_venue(owner)
-    due = add_prebooking(owner, venue, available_at=noon(0))
-    add_prebooking(owner, venue, available_at=noon(0) + timedelta(microseconds=1))
-    assert claimed(service, uuid4()) == [due]
-
-
-def test_only_rows_within_the_lead_are_claimed(owner: Connection, service: Connection, at: At) -> None:
-    venue = add_venue(owner)
-    within = add_prebooking(owner, venue, available_at=noon(3))
-    add_prebooking(owner, venue, available_at=noon(3.001))
-    assert claimed(service, uuid4(), lead_ms=3000) == [within]
-
-
-def test_a_lead_is_limited_to_thirty_seconds(owner: Connection, service: Connection, at: At) -> None:
-    venue = add_venue(owner)
-    within = add_prebooking(owner, venue, available_at=noon(30))
-    add_prebooking(owner, venue, available_at=noon(30.001))
-    assert claimed(service, uuid4(), lead_ms=3_600_000, fire_within_ms=60_000) == [within]
+    within = add_prebooking(owner, venue, available_at=noon(last))
+    add_prebooking(owner, venue, available_at=noon(last) + timedelta(microseconds=1))
+    assert claimed(service, uuid4(), lead_ms=lead_ms, fire_within_ms=60_000) == [within]
 
 
 def test_rows_are_ordered_by_opening_creation_and_id(owner: Connection, service: Connection, at: At) -> None:

@@ -21,19 +21,14 @@ def test_an_opening_has_one_run_at_a_time(owner: Connection, service: Connection
     assert claimed(service, uuid4()) == []
 
 
-def test_another_opening_of_the_same_venue_is_free(owner: Connection, service: Connection) -> None:
-    venue, opening = add_venue(owner), noon(0)
-    add_prebooking(owner, venue, available_at=opening)
+@pytest.mark.parametrize(("same_venue", "seconds"), [(True, -1), (False, 0)], ids=["another opening", "another venue"])
+def test_another_opening_or_venue_is_free(
+    owner: Connection, service: Connection, *, same_venue: bool, seconds: float
+) -> None:
+    venue = add_venue(owner)
+    add_prebooking(owner, venue, available_at=noon(0))
     claim(service, uuid4())
-    other = add_prebooking(owner, venue, available_at=noon(-1))
-    assert claimed(service, uuid4()) == [other]
-
-
-def test_the_same_instant_at_another_venue_is_free(owner: Connection, service: Connection) -> None:
-    opening = noon(0)
-    add_prebooking(owner, add_venue(owner), available_at=opening)
-    claim(service, uuid4())
-    other = add_prebooking(owner, add_venue(owner), available_at=opening)
+    other = add_prebooking(owner, venue if same_venue else add_venue(owner), available_at=noon(seconds))
     assert claimed(service, uuid4()) == [other]
 
 

@@ -27,25 +27,21 @@ def _held(owner: Connection, service: Connection) -> tuple[UUID, UUID]:
     return row, me
 
 
-def _result(stored: dict[str, Any]) -> tuple[Any, ...]:
-    return (stored["status"], stored["outcome"], stored["booking_id"], stored["error_message"])
-
-
-def test_a_claimed_row_is_completed(owner: Connection, service: Connection, at: At) -> None:
+@pytest.mark.parametrize(
+    ("function", "outcome", "more", "result"),
+    [
+        (complete, "waitlisted", {"booking_id": "b1"}, ("completed", "waitlisted", "b1", None)),
+        (fail, "no_credit", {"message": "No credit left."}, ("failed", "no_credit", None, "No credit left.")),
+    ],
+)
+def test_a_claimed_row_is_completed_or_failed(
+    owner: Connection, service: Connection, at: At, *, function: Any, outcome: str, more: dict[str, str], result: Any
+) -> None:
     row, me = _held(owner, service)
     at(1)
-    assert complete(service, row, me, "waitlisted", booking_id="b1", answered_at=noon(0.9))
+    assert function(service, row, me, outcome, answered_at=noon(0.9), **more)
     stored = prebooking(owner, row)
-    assert _result(stored) == ("completed", "waitlisted", "b1", None)
-    assert (stored["settled_at"], stored["settled_by"], stored["answered_at"]) == (noon(1), me, noon(0.9))
-
-
-def test_a_claimed_row_is_failed(owner: Connection, service: Connection, at: At) -> None:
-    row, me = _held(owner, service)
-    at(1)
-    assert fail(service, row, me, "no_credit", message="No credit left.", answered_at=noon(0.9))
-    stored = prebooking(owner, row)
-    assert _result(stored) == ("failed", "no_credit", None, "No credit left.")
+    assert (stored["status"], stored["outcome"], stored["booking_id"], stored["error_message"]) == result
     assert (stored["settled_at"], stored["settled_by"], stored["answered_at"]) == (noon(1), me, noon(0.9))
 
 

@@ -18,7 +18,7 @@ class Mutant:
         before: occurs exactly once in the file; otherwise the list is out of date.
         after: what it is replaced with.
         tests: as ``claim`` (tests/integration/database/test_claim.py), ``unit/clock`` (tests/unit/test_clock.py) or
-            ``claim::only_due_rows_are_claimed`` (one test).
+            ``claim::only_rows_within_the_lead_are_claimed`` (one test).
         unseen: why nobody can observe the change. Such a mutant has to survive its tests.
 
     """

@@ -165,7 +165,7 @@ OF_THE_CLAIM = mutants(
     (
         "greatest(coalesce(p_lead_ms, 0), 0), 30000)",
         "greatest(coalesce(p_lead_ms, 0), 0), 300000)",
-        "claim::a_lead_is_limited_to_thirty_seconds",
+        "claim::only_rows_within_the_lead_are_claimed",
     ),
     (
         "least(greatest(coalesce(p_turn_ms, 8000), 0) * ms, v_lease)",
