@@ -1,4 +1,4 @@
-"""One stack for the tests of a file: each makes rows of its own."""
+"""One stack for the tests of a file; each test adds its own rows."""
 
 from __future__ import annotations
 

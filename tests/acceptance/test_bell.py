@@ -1,4 +1,4 @@
-"""The bell and a function in a process of its own, by the real clock and without a cron."""
+"""The bell and a function in a separate process, on the real clock and without a cron."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from prebooking.local.stack import Stack
 from tests.support.stacks import ends, opening
 
 _LEAD = 3.0  # seconds
-_PATIENCE = 20.0  # seconds; nobody waits so long unless something is broken
+_PATIENCE = 20.0  # seconds
 _PROMISED = 2000  # milliseconds: the first forty of a venue
 
 

@@ -1,4 +1,4 @@
-"""The demo, judged as a shell judges it, and its own judgement, judged by what it must complain of."""
+"""The demo as a process, and its checker with contradictions that it must report."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ OPENS = datetime(2026, 10, 24, 6, tzinfo=UTC)
 
 
 def test_the_demo_runs_and_finds_that_ledger_and_database_agree(tmp_path: Path) -> None:
-    """Where the project, the current folder and the folder for temporary files have a space in their paths."""
+    """With spaces in the paths of the project and of the temporary folder."""
     here, temporary = tmp_path / "my projects" / "the demo", tmp_path / "for a while"
     for folder in ("prebooking", "api", "supabase"):
         shutil.copytree(ROOT / folder, here / folder)

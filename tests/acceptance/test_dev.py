@@ -1,4 +1,4 @@
-"""``make dev``, used as its user does: by pasting what it prints, and by ending it."""
+"""``make dev``: pasting the commands that it prints, and ending it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Start = Callable[..., "Dev"]
 
 
 class Dev:
-    """The program, and what it has printed so far."""
+    """The running program and its output so far."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.process, self.printed = process, list[str]()
@@ -46,12 +46,12 @@ class Dev:
         pytest.fail(f"it ended before it said {text!r}:\n" + "\n".join(self.printed))
 
     def line(self, text: str, *, of: str = "") -> str:
-        """Return the one line to paste that has the text in it, and begins so."""
+        """Return the only printed line that contains the text and starts like this."""
         (found,) = [line for line in self.printed if text in line and line.startswith(of)]
         return found
 
     def processes(self) -> list[int]:
-        """Return it and everything that runs below it, as descriptors that tell of their ends."""
+        """Return pidfds of the program and all its descendants."""
         mine, parents = [self.process.pid], dict(_parents())
         for pid in mine:
             mine += [child for child, parent in parents.items() if parent == pid]
@@ -60,7 +60,7 @@ class Dev:
 
 @pytest.fixture
 def start() -> Iterator[Start]:
-    """Starts the program; it is killed with the test, and when it hangs."""
+    """Return a function that starts the program; it is killed at the end of the test, or when it hangs."""
     with contextlib.ExitStack() as ends:
 
         def start(*, every: str) -> Dev:
@@ -85,7 +85,7 @@ def test_the_printed_commands_work_and_ctrl_c_stops_everything(start: Start) -> 
     assert ["ada@example.com", "rowing", "completed", "booked"] in [line[:4] for line in seen]
     assert ["ben@example.com", "spinning", "pending"] in [line[:3] for line in seen]
     settings = dev.line("export ")
-    for words, told in [
+    for words, expected in [
         ("venue add", "Added Forge"),
         ("login", "is logged in at Forge"),
         ("classes", "Sprint"),
@@ -93,10 +93,10 @@ def test_the_printed_commands_work_and_ctrl_c_stops_everything(start: Start) -> 
         ("list", "waiting"),
         ("run --dry-run", "A run would claim"),
     ]:
-        assert told in paste(f"{settings}; {dev.line(f'prebooking {words}')}")
-    for words, told in [("status", "Last tick"), ("doctor", "settings: complete")]:
-        post(dev.line("/prebooking_scheduler", of="curl"))  # or else it says that the trigger is dead, here after 90 s
-        assert told in paste(f"{settings}; {dev.line(f'prebooking {words}')}")
+        assert expected in paste(f"{settings}; {dev.line(f'prebooking {words}')}")
+    for words, expected in [("status", "Last tick"), ("doctor", "settings: complete")]:
+        post(dev.line("/prebooking_scheduler", of="curl"))  # otherwise the trigger is reported as dead after 90 s
+        assert expected in paste(f"{settings}; {dev.line(f'prebooking {words}')}")
     assert "prebooking" in paste(f"{settings}; prebooking run")
     assert json.loads(post(dev.line("session_keeper")))["message"] == "Refreshed 0 sessions"
     for box in ("Forge", "Granite"):
@@ -112,7 +112,9 @@ def test_the_printed_commands_work_and_ctrl_c_stops_everything(start: Start) -> 
         httpx.get(dev.line("  URL ").split()[1], trust_env=False)
 
 
-@pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="only Linux can wait for the end of somebody else's process")
+@pytest.mark.skipif(
+    not hasattr(os, "pidfd_open"), reason="only Linux can wait for the end of another program's process"
+)
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT])
 def test_the_ticker_books_and_no_process_survives(start: Start, end: signal.Signals) -> None:
     dev = start(every="1")
@@ -132,7 +134,7 @@ def days(number: int) -> list[str]:
 
 
 def paste(line: str) -> str:
-    """Do what a shell does with the line."""
+    """Run the line in a shell; return its output."""
     done = subprocess.run(
         ["/bin/sh", "-c", line], capture_output=True, text=True, check=True, timeout=PATIENCE, cwd="/"
     )
@@ -140,12 +142,12 @@ def paste(line: str) -> str:
 
 
 def paste_words(line: str) -> list[str]:
-    """Return the words a shell sees in the line, without its options' dashes."""
+    """Return the words of a command line, without its options."""
     return [word for word in shlex.split(line) if not word.startswith("-")]
 
 
 def post(line: str) -> str:
-    """Do what the curl line says, also where there is no curl."""
+    """Send the request of a curl command, also without curl."""
     if shutil.which("curl"):
         return paste(line)
     _, method, header, url = paste_words(line)

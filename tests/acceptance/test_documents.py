@@ -1,4 +1,4 @@
-"""The documents' SQL runs as it stands there: from an old table of one's own to a prebooking that is due."""
+"""The SQL in the documents runs: adding rows, migrating an old table, reading results."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ insert into prebookings (user_email, booking_data, status) values ('ben@example.
 
 
 def blocks(document: str, heading: str) -> list[str]:
-    """Return the SQL under a heading of a document, as it is written."""
+    """Return the SQL blocks under a heading of a document."""
     text = (ROOT / "docs" / f"{document}.md").read_text()
     section = text.split(f"\n## {heading}\n")[1].split("\n## ")[0]
     found = re.findall(r"^ *```sql\n(.*?)```", section, re.DOTALL | re.MULTILINE)
@@ -69,7 +69,7 @@ def test_the_documented_query_returns_only_ended_prebookings(database: Database)
 
 
 def test_migrations_are_pushed_to_the_project_and_not_to_a_local_database() -> None:
-    """Version 3 of the supabase command pushes to a local database unless it is told otherwise."""
+    """Version 3 of the supabase command pushes to a local database without --linked."""
     pushes = [push for path in DOCUMENTS for push in re.findall(r"supabase db push.*", path.read_text())]
     assert len(pushes) > 3
     assert all(push.startswith("supabase db push --linked") for push in pushes)
@@ -85,5 +85,5 @@ def test_no_extension_is_created_in_the_exposed_schema() -> None:
     creates = [
         line for path in DOCUMENTS for line in path.read_text().splitlines() if line.startswith("create extension")
     ]
-    homes = {"pg_cron": "", "pg_net": " with schema extensions"}  # pg_cron's own control file says pg_catalog
+    homes = {"pg_cron": "", "pg_net": " with schema extensions"}  # pg_cron's control file sets pg_catalog
     assert creates == [f"create extension if not exists {name}{home};" for name, home in homes.items()]

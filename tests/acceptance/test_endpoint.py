@@ -1,4 +1,4 @@
-"""What a caller gets: raw requests to the function on a socket, judged by status, headers and body."""
+"""Responses to raw requests on a socket: status, headers and body."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ def watch() -> Iterator[Watch]:
 
 
 @pytest.fixture(scope="module")
-def nobody() -> int:
-    """The port where the database should be: nobody listens."""
+def unused() -> int:
+    """The port of a database that is not there."""
     return unused_port()
 
 
 @pytest.fixture(scope="module")
-def function(watch: Watch, nobody: int) -> Iterator[Function]:
-    settings = {"CRON_SECRET_PREVIOUS": PREVIOUS, "SUPABASE_URL": f"http://127.0.0.1:{nobody}"}
+def function(watch: Watch, unused: int) -> Iterator[Function]:
+    settings = {"CRON_SECRET_PREVIOUS": PREVIOUS, "SUPABASE_URL": f"http://127.0.0.1:{unused}"}
     with watch.function(ENVIRONMENT | settings) as function:
         yield function.ready()
 
@@ -54,12 +54,12 @@ def test_every_request_gets_its_exact_response_and_opens_no_connection(
     assert watch.connections() == before
 
 
-def test_the_watch_notices_a_connection(function: Function, watch: Watch, nobody: int) -> None:
+def test_the_watch_notices_a_connection(function: Function, watch: Watch, unused: int) -> None:
     assert "a connection to" not in "".join(
-        outbound_violations(Watch(watch.notes.with_name("other")), function, nobody)
+        outbound_violations(Watch(watch.notes.with_name("other")), function, unused)
     )
-    assert ("127.0.0.1", nobody) in watch.connections()
-    assert f"a connection to 127.0.0.1:{nobody}" in outbound_violations(watch, function, nobody)
+    assert ("127.0.0.1", unused) in watch.connections()
+    assert f"a connection to 127.0.0.1:{unused}" in outbound_violations(watch, function, unused)
 
 
 def test_an_unexpected_response_is_reported(function: Function) -> None:
@@ -93,9 +93,9 @@ def test_both_secrets_are_accepted_and_an_unreachable_database_is_500(
 def test_a_bad_configuration_refuses_requests_and_logs_the_variable_without_its_value() -> None:
     canaries = Canaries(ENVIRONMENT)
     with watching() as watch:
-        told = observed_configurations(watch)
+        observed = observed_configurations(watch)
         assert watch.connections() == []
-    for (name, value), one in zip(BAD, told, strict=True):
+    for (name, value), one in zip(BAD, observed, strict=True):
         assert list(configuration_violations(name, value, one)) == []
         canaries.search(name, one.log)
     assert canaries.hits == []
@@ -104,14 +104,14 @@ def test_a_bad_configuration_refuses_requests_and_logs_the_variable_without_its_
 def test_a_configuration_that_leaks_or_is_not_named_is_reported() -> None:
     closed, named = [500, NOT_CONFIGURED.decode()], '{"problems": {"CRON_SECRET": "is too short"}}'
     assert list(configuration_violations("CRON_SECRET", "canary", Observed([closed], [named]))) == []
-    for told in (
+    for wrong in (
         Observed([], []),
         Observed([[401, ""]], [named]),
         Observed([closed], []),
         Observed([closed], ['{"problems": {"LEASE_SECONDS": "is too short"}}']),
         Observed([closed], [named, "canary"]),
     ):
-        assert list(configuration_violations("CRON_SECRET", "canary", told)) != []
+        assert list(configuration_violations("CRON_SECRET", "canary", wrong)) != []
 
 
 def test_a_separate_process_without_configuration_refuses_requests() -> None:
@@ -124,10 +124,10 @@ def test_a_separate_process_without_configuration_refuses_requests() -> None:
 
 
 def test_every_log_line_is_json_with_the_instance_and_the_request_id(
-    nobody: int,
+    unused: int,
 ) -> None:
     log: list[str] = []
-    with Function(ENVIRONMENT | {"SUPABASE_URL": f"http://127.0.0.1:{nobody}"}, log=log.append) as function:
+    with Function(ENVIRONMENT | {"SUPABASE_URL": f"http://127.0.0.1:{unused}"}, log=log.append) as function:
         send(function, f"POST {PATH}", "x-vercel-id: cdg1::iad1::abc12-1795481612577-677841b5eb4a")
         send(function, f"POST {PATH}", "x-vercel-id: canary@example.com")
         httpx.get(function.address, trust_env=False)

@@ -1,4 +1,4 @@
-"""The function at work: what it answers and logs, and what the platform's own deadline changes."""
+"""The scheduler's function: its responses and logs, and the platform's own deadline."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from prebooking.settings import BUFFER, Settings
 from tests.support.calls import prebooking
 from tests.support.database import Database, Rest
 from tests.support.factories import add_prebooking, add_venue
+from tests.support.functions import BEARER, client_of, logged, set_environment
 from tests.support.peers import Server, answers, serve
 from tests.support.world import ENVIRONMENT
 
 pytestmark = pytest.mark.anyio
 
 PATH, HYPHENS = "/api/cron/prebooking_scheduler", "/api/cron/prebooking-scheduler"
-BEARER = {"authorization": f"Bearer {ENVIRONMENT['CRON_SECRET']}"}
 BOOKED = b'HTTP/1.1 201 Created\r\nContent-Length: 20\r\n\r\n{"booking_id":"b-1"}'
 
 
@@ -43,27 +43,17 @@ async def venue(anyio_backend: str) -> AsyncIterator[Server]:
 
 @pytest.fixture
 def environment(rest: Rest, venue: Server, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    urls = {"SUPABASE_URL": rest.url, "BOOKING_WEBHOOK_URL": f"{venue.url}/book"}
-    environment = ENVIRONMENT | urls | {"SUPABASE_SERVICE_ROLE_KEY": rest.service_key}
-    for name in Settings.model_fields:
-        monkeypatch.delenv(name.upper(), raising=False)
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    return environment
+    return set_environment(monkeypatch, rest, BOOKING_WEBHOOK_URL=f"{venue.url}/book")
 
 
 @pytest.fixture
 async def function(environment: dict[str, str]) -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="https://function.example") as client:
+    async with client_of(app) as client:
         yield client
 
 
-def logged(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-
-
 def is_ours(task: asyncio.Task[Any]) -> bool:
-    """Return whether a task belongs to the function, and not to one of the servers that the test runs beside it."""
+    """Return whether a task belongs to the function, not to a server of the test."""
     return "/tests/" not in repr(task) and "aiohttp" not in repr(task)
 
 
@@ -74,11 +64,11 @@ async def test_a_run_with_nothing_due_returns_an_empty_summary(
 ) -> None:
     answer = await function.request(method, path, headers=BEARER)
     assert (answer.status_code, answer.headers["cache-control"]) == (200, "no-store")
-    said = answer.json()
-    UUID(said.pop("instance_id"))
-    assert abs(datetime.now(UTC) - datetime.fromisoformat(said.pop("timestamp"))) < timedelta(minutes=1)
-    assert 0 <= said.pop("execution_time_ms") < 8000
-    assert said == {
+    body = answer.json()
+    UUID(body.pop("instance_id"))
+    assert abs(datetime.now(UTC) - datetime.fromisoformat(body.pop("timestamp"))) < timedelta(minutes=1)
+    assert 0 <= body.pop("execution_time_ms") < 8000
+    assert body == {
         "success": True,
         "message": "No prebookings ready",
         "timed_out": False,
@@ -94,8 +84,8 @@ async def test_a_due_row_is_booked_and_nothing_stays_open(
 ) -> None:
     row = add_prebooking(database.connection, add_venue(database.connection))
     before = asyncio.all_tasks()
-    said = (await function.post(PATH, headers=BEARER)).json()
-    assert (said["message"], said["outcomes"]) == ("Processed 1 prebooking", {"booked": 1})
+    body = (await function.post(PATH, headers=BEARER)).json()
+    assert (body["message"], body["outcomes"]) == ("Processed 1 prebooking", {"booked": 1})
     assert prebooking(database.connection, row)["booking_id"] == "b-1"
     await venue.left()
     assert len(venue.requests()) == 1
@@ -143,7 +133,7 @@ async def test_an_invalid_request_id_is_not_logged(
 
 @pytest.fixture
 def platform(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]], None]:
-    """Returns what sets the function that the platform offers for its deadline."""
+    """Return a function that replaces the platform's ``get_deadline``."""
 
     def offer(get_deadline: Callable[[], object]) -> None:
         runtime = types.ModuleType("vercel_runtime")
@@ -153,23 +143,27 @@ def platform(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]]
     return offer
 
 
-@pytest.mark.parametrize("deadline", [None, 1_900_000_000.0, float("nan"), "soon", datetime.max.replace(tzinfo=UTC)])
-async def test_a_missing_platform_deadline_does_not_change_the_guard(
-    database: Database, function: httpx.AsyncClient, platform: Callable[..., None], deadline: object
+def fail() -> None:
+    raise LookupError
+
+
+@pytest.mark.parametrize(
+    "get_deadline",
+    [
+        lambda: None,
+        lambda: 1_900_000_000.0,
+        lambda: float("nan"),
+        lambda: "soon",
+        lambda: datetime.max.replace(tzinfo=UTC),
+        fail,
+    ],
+    ids=["none", "far", "nan", "text", "latest", "raises"],
+)
+async def test_an_unusable_platform_deadline_does_not_change_the_guard(
+    database: Database, function: httpx.AsyncClient, platform: Callable[..., None], get_deadline: Callable[[], object]
 ) -> None:
     add_prebooking(database.connection, add_venue(database.connection))
-    platform(lambda: deadline)
-    assert (await function.post(PATH, headers=BEARER)).json()["details"]["completed"] == 1
-
-
-async def test_a_failing_platform_deadline_does_not_change_the_guard(
-    database: Database, function: httpx.AsyncClient, platform: Callable[..., None]
-) -> None:
-    def fail() -> None:
-        raise LookupError
-
-    add_prebooking(database.connection, add_venue(database.connection))
-    platform(fail)
+    platform(get_deadline)
     assert (await function.post(PATH, headers=BEARER)).json()["details"]["completed"] == 1
 
 
@@ -221,14 +215,14 @@ async def test_an_unexpected_error_is_500_with_a_summary_and_without_its_text(
 async def test_certificates_that_cannot_be_loaded_are_a_configuration_error(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, content: str | None
 ) -> None:
-    """The function starts all the same: the variable is named in its log, at the first request."""
+    """The function starts, and logs the name of the variable at the first request."""
     path = tmp_path / "authorities"
     if content:
         path.write_text(content)
     monkeypatch.setenv(name, str(path))
     tls_context.cache_clear()
     app = cron_app("anew", prebooking_scheduler.run, prebooking_scheduler.failed)
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="https://function.example") as client:
+    async with client_of(app) as client:
         answer = await client.post("/api/cron/anew", headers=BEARER)
     assert (answer.status_code, answer.json()["error"]) == (500, "server_not_configured")
     [logged_problem] = logged(capsys)

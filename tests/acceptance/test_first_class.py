@@ -1,4 +1,4 @@
-"""The four commands of docs/aimharder.md, as they stand there: from an empty database to a booked class."""
+"""The four commands in docs/aimharder.md: from an empty database to a booked class."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MADRID = ZoneInfo("Europe/Madrid")
 
 
 def four_commands(day: str) -> list[list[str]]:
-    """Return the document's commands, for another day than the one it names."""
+    """Return the document's commands with another day."""
     section = AIMHARDER.read_text().split("\n## Four commands\n")[1].split("\n## ")[0]
     [block] = re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
     commands = [shlex.split(re.sub(r"\d{4}-\d\d-\d\d", day, line)) for line in block.splitlines()]

@@ -1,4 +1,4 @@
-"""What invocations leave behind in their process: nothing, and what they load: nothing that was not there before."""
+"""Invocations leave nothing behind in their process, and load no further modules."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from prebooking.local.venue.twin import CallPlan
 from tests.support.programs import ROOT, run_python
 from tests.support.stacks import ends, opening
 
-# What is loaded beside the first claim, where there is a key for sessions, and what that is the first to load.
+# Modules that are loaded beside the first claim if there is a key for sessions.
 FOR_SESSIONS = {
     "prebooking.foreign",
     "prebooking.database.sessions",
@@ -27,7 +27,7 @@ FOR_SESSIONS = {
     "pydantic._internal._dataclasses",
 }
 
-# Calls the function in its own process, without a server: what is loaded, opened and left is the function's alone.
+# Calls the function in its own process, without a server: all modules, sockets and tasks are the function's.
 PROGRAM = """
 import asyncio, gc, json, os, ssl, sys, threading
 
@@ -106,7 +106,9 @@ def test_importing_a_function_keeps_garbage_collection_enabled(function: str) ->
     loaded(f"import api.cron.{function}, gc; assert gc.isenabled() and gc.get_freeze_count()")
 
 
-@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts sockets in /proc, which this system has not")
+@pytest.mark.skipif(
+    not Path("/proc/self/fd").exists(), reason="counts sockets in /proc, which this system does not have"
+)
 def test_invocations_leave_no_task_and_no_socket(stack: Stack) -> None:
     rows = opening(stack, 8)
     stack.twin.script(rows[3], CallPlan(delay_after=60))

@@ -1,4 +1,4 @@
-"""The function that keeps logins alive, as the cron calls it: the same door, and an answer of its own."""
+"""The function that keeps logins alive: the same authorization as the scheduler, and its own response."""
 
 from __future__ import annotations
 
@@ -9,25 +9,19 @@ import httpx
 import pytest
 
 from api.cron.session_keeper import app
-from prebooking.settings import Settings
 from tests.support.boxes import KEYS
 from tests.support.database import Rest
-from tests.support.world import ENVIRONMENT
+from tests.support.functions import BEARER, client_of, logged, set_environment
 
 pytestmark = pytest.mark.anyio
 
 PATHS = ["/api/cron/session_keeper", "/api/cron/session-keeper"]
-BEARER = {"Authorization": f"Bearer {ENVIRONMENT['CRON_SECRET']}"}
 
 
 @pytest.fixture
 async def function(rest: Rest, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[httpx.AsyncClient]:
-    for name in Settings.model_fields:
-        monkeypatch.delenv(name.upper(), raising=False)
-    there = {"SUPABASE_URL": rest.url, "SUPABASE_SERVICE_ROLE_KEY": rest.service_key}
-    for name, value in (ENVIRONMENT | KEYS | there).items():
-        monkeypatch.setenv(name, value)
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="https://function.example") as client:
+    set_environment(monkeypatch, rest, **KEYS)
+    async with client_of(app) as client:
         yield client
 
 
@@ -35,11 +29,11 @@ async def function(rest: Rest, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
 @pytest.mark.parametrize("path", PATHS)
 async def test_an_authorized_request_returns_the_summary(function: httpx.AsyncClient, path: str, method: str) -> None:
     answer = await function.request(method, path, headers=BEARER)
-    said = answer.json()
+    body = answer.json()
     assert (answer.status_code, answer.headers["cache-control"]) == (200, "no-store")
-    assert (said["success"], said["message"], said["timed_out"]) == (True, "Refreshed 0 sessions", False)
-    assert said["details"] == {"refreshed": 0, "expired": 0, "failed": 0}
-    assert 0 <= said["execution_time_ms"] < 8_000
+    assert (body["success"], body["message"], body["timed_out"]) == (True, "Refreshed 0 sessions", False)
+    assert body["details"] == {"refreshed": 0, "expired": 0, "failed": 0}
+    assert 0 <= body["execution_time_ms"] < 8_000
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -75,6 +69,6 @@ async def test_an_unexpected_error_is_500_without_its_text(
     monkeypatch.setattr("prebooking.bookers.aimharder.keeper.create_isolated_supabase", fail)
     answer = await function.post(PATHS[0], headers=BEARER)
     assert (answer.status_code, answer.json()["success"]) == (500, False)
-    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    lines = logged(capsys)
     assert [line["event"] for line in lines] == ["unexpected", "answered"]
     assert "canary" not in answer.text + json.dumps(lines)

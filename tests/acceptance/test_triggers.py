@@ -1,4 +1,4 @@
-"""The function in processes of its own, on real sockets and a real Postgres: overlapped, counted, killed."""
+"""The function in separate processes, with real sockets and a real Postgres: overlapping, counted, killed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def function(stack: Stack) -> Iterator[Function]:
 
 
 def calls(stack: Stack, rows: list[UUID]) -> list[UUID]:
-    """Return whose booking calls arrived, in order."""
+    """Return the rows of the booking calls that arrived, in order."""
     return [UUID(a.prebooking_id) for a in stack.ledger.arrivals() if UUID(a.prebooking_id) in rows]
 
 
@@ -58,7 +58,7 @@ def test_an_instance_killed_during_calls_loses_and_doubles_no_place(stack: Stack
     for row in rows[:3]:
         stack.twin.script(row, CallPlan(delay_after=30))
     with stack.function() as doomed, ThreadPoolExecutor(1) as caller:
-        answer = caller.submit(doomed.ready().trigger)  # the last row may or may not leave before the kill
+        answer = caller.submit(doomed.ready().trigger)  # the last row may be sent before the kill
         assert stack.ledger.wait_for(lambda: len(calls(stack, rows)) == 3, seconds=20)
         doomed.kill()
         assert answer.exception() is not None
@@ -79,7 +79,7 @@ def test_an_instance_killed_during_calls_loses_and_doubles_no_place(stack: Stack
 
 @dataclass
 class Connections:
-    """What a venue sees: connections made in all, open now, and open at once at the most."""
+    """The connections of a venue: opened in total, open now, and the largest number open at once."""
 
     made: int = 0
     open: int = 0
@@ -88,7 +88,7 @@ class Connections:
 
 @asynccontextmanager
 async def counting(address: str, connections: Connections) -> AsyncIterator[str]:
-    """Stand between the function and the venue, and count the connections that the function makes."""
+    """Proxy the venue, and count the connections that the function opens."""
     target = urlsplit(address)
 
     async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -111,7 +111,7 @@ async def counting(address: str, connections: Connections) -> AsyncIterator[str]
 
 
 def test_each_call_has_its_own_connection_and_the_order_is_kept(stack: Stack) -> None:
-    """A connection kept for later may be closed by the venue, or hold a worker for which others wait."""
+    """A kept connection may be closed by the venue, or occupy a worker that others need."""
     connections = Connections()
     rows = opening(stack, 40)
     for row in rows:

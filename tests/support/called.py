@@ -27,7 +27,7 @@ _OTHERS = """
 select count(*) from pg_stat_activity
 where datname = current_database() and backend_type = 'client backend' and pid <> pg_backend_pid()
 """
-_PATIENCE = 5.0  # seconds in which a closed connection has to be gone; it reports its calls before that
+_PATIENCE = 5.0  # seconds; a closed connection reports its calls when it ends
 
 
 class CalledFunctions:
@@ -43,7 +43,7 @@ class CalledFunctions:
             self.there |= _read(connection, _ALL)
 
     def note(self, dsn: str) -> None:
-        """Note what was called in a database that nobody uses any more."""
+        """Note the functions that were called in a database without connections."""
         with psycopg.connect(dsn, autocommit=True) as connection:
             end = time.monotonic() + _PATIENCE
             while connection.execute(_OTHERS).fetchone() != (0,) and time.monotonic() < end:

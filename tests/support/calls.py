@@ -1,4 +1,4 @@
-"""The database's functions, called as the scheduler calls them, but on a connection that the test holds in its hand."""
+"""The database's functions, called as the scheduler calls them, on a connection of the test."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def claim(
     turn_ms: int | None = 8000,
     keys: Sequence[str] | None = None,
 ) -> dict[str, Any]:
-    """Claim as an invocation; the answer as it comes, ids and instants as text."""
+    """Claim as an invocation; return the answer with ids and instants as text."""
     arguments = [instance, list(providers), limit, fire_within_ms, stagger_ms, lead_ms, lease_ms, turn_ms]
     arguments.append(None if keys is None else list(keys))
     query = "select public.claim_due_prebookings_v1(%s, %s, %s, %s, %s, %s, %s, %s, p_keys => %s)"
@@ -35,7 +35,7 @@ def claim(
 
 
 def claimed(connection: Connection, instance: UUID, **arguments: Any) -> list[UUID]:
-    """Claim, and return only which rows the invocation holds, in their order."""
+    """Claim, and return the rows that the invocation holds, in order."""
     return [UUID(row["id"]) for row in claim(connection, instance, **arguments)["rows"]]
 
 
@@ -79,7 +79,7 @@ def release(
 def finish(
     connection: Connection, instance: UUID, sent: Sequence[dict[str, Any]] = (), summary: dict[str, Any] | None = None
 ) -> int:
-    """End a run, and return how many rows went back; nothing may be locked."""
+    """End a run, and return the number of released rows; no row may be locked."""
     answer = try_to_finish(connection, instance, sent, summary)
     assert answer["locked"] == 0
     return answer["released"]
@@ -88,7 +88,7 @@ def finish(
 def try_to_finish(
     connection: Connection, instance: UUID, sent: Sequence[dict[str, Any]] = (), summary: dict[str, Any] | None = None
 ) -> dict[str, int]:
-    """End a run, as far as that is possible."""
+    """End a run, and return the numbers of released and locked rows."""
     arguments = [instance, Jsonb([{**row, "id": str(row["id"])} for row in sent]), Jsonb(summary or {})]
     answer: dict[str, int] = _value(connection, "select public.finish_run_v1(%s, %s, %s)", arguments)
     return answer
@@ -141,12 +141,12 @@ def warn_about_logins(connection: Connection, keys: Sequence[str], providers: Se
 
 
 def prebooking(connection: Connection, row: UUID) -> dict[str, Any]:
-    """Return a row as it stands."""
+    """Return all columns of a row."""
     return _row(connection, "select * from public.prebookings where id = %s", row)
 
 
 def run(connection: Connection, instance: UUID) -> dict[str, Any]:
-    """Return what is recorded of an invocation."""
+    """Return the record of an invocation."""
     return _row(connection, "select * from public.prebooking_runs where instance_id = %s", instance)
 
 

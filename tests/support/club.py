@@ -1,4 +1,4 @@
-"""A third venue system, made for the tests: what its package has, and the ledger of what it was told."""
+"""A third venue system, made for the tests: its package and its ledger."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from prebooking.systems import VenueSystem
 TOKEN = "the-token-of-the-club"
 CLUB = VenueSystem(name="club", title="The Club", module=__name__, variables=("CLUB_TOKEN",), page="https://{host}/")
 
-# What a deployment's migration says, besides the entry in Python.
+# The migration of a deployment with this system.
 IN_SQL = """
 create or replace function public.prebooking_systems() returns jsonb language sql immutable set search_path = '' as $$
   select jsonb_build_object(

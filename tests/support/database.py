@@ -1,4 +1,4 @@
-"""What the fixtures hand out: a database of the test's own, and the address of Supabase's RPC in front of it."""
+"""What fixtures return: a test's own database, and the address of its REST API."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Database:
         return connection
 
     def superuser(self) -> Connection:
-        """Return one more connection, closed with the test, of the only role that may do everything."""
+        """Return one more connection of the superuser, closed with the test."""
         return self.connect(SUPERUSER)
 
     def close(self) -> None:
@@ -68,7 +68,7 @@ class Database:
 
 @dataclass(frozen=True, slots=True)
 class Rest:
-    """A running REST layer: ``url`` and ``service_key`` are what supabase-py's client wants."""
+    """A running REST API: its address and keys."""
 
     url: str
     service_key: str
@@ -77,7 +77,7 @@ class Rest:
 
 
 def set_clock(connection: Connection, instant: datetime | None) -> None:
-    """Make it this instant in the owner's database, for every connection, until it is set again; None: real time."""
+    """Stop the database's clock at this instant, for every connection; None: real time."""
     if connection.execute("select to_regclass('testing.clock')").fetchone() == (None,):
         connection.execute(_CLOCK)
     connection.execute("update testing.clock set instant = %s", [instant])

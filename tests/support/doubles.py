@@ -1,4 +1,4 @@
-"""Stand-ins: an event loop and clocks whose time passes only when nothing else is left to do."""
+"""A virtual event loop and clocks: time passes only when no callback is ready."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 EPOCH = datetime(2030, 1, 7, 6, 0, tzinfo=UTC)
-at_once = Gate(lambda: None)  # lets the first byte go
-_END = 7 * 86_400.0  # virtual seconds: a loop that still ticks then waits for nothing
+at_once = Gate(lambda: None)  # opens at once
+_END = 7 * 86_400.0  # virtual seconds; a loop that runs longer never ends
 
 
 class DeadlockError(AssertionError):
-    """Everybody waits, and nothing will ever happen."""
+    """All tasks wait, and no timer is left."""
 
 
 class TasksLeftError(AssertionError):
-    """The coroutine has returned, and tasks that it started are not done."""
+    """The coroutine has returned before the tasks that it started."""
 
 
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
@@ -49,7 +49,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         return self._now
 
     def advance(self, seconds: float) -> None:
-        """Let time pass in which nothing runs: this process was frozen, or kept busy."""
+        """Advance the clock while nothing runs, as if the process was frozen or busy."""
         self._set(self._now + seconds)
 
     def call_at(
@@ -59,7 +59,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         *args: *Ts,
         context: Context | None = None,
     ) -> asyncio.TimerHandle:
-        """Do as asyncio does, with timers that know their order."""
+        """Like asyncio's, with timers that are ordered by their creation."""
         timer = _Timer(when, callback, args, self, context)
         timer._scheduled = True
         heapq.heappush(self._scheduled, timer)
@@ -73,11 +73,11 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
 
     def _set(self, instant: float) -> None:
         self._now = instant
-        self._clock_resolution = math.ulp(instant)  # asyncio runs timers early by up to this: not at all
+        self._clock_resolution = math.ulp(instant)  # asyncio runs timers early by up to this
 
 
 class _Timer(asyncio.TimerHandle):
-    """asyncio's, where timers of one instant come in any order, with an order."""
+    """asyncio's timer; timers of one instant run in the order of their creation."""
 
     _scheduled: bool
     _count = itertools.count()
@@ -92,7 +92,7 @@ class _Timer(asyncio.TimerHandle):
 
 
 class _Selector(selectors.DefaultSelector):
-    """Never waits: it says how long it would have."""
+    """Never waits: passes the time that it would wait to ``idle``."""
 
     def __init__(self, idle: Callable[[float | None], None]) -> None:
         super().__init__()
@@ -124,7 +124,7 @@ def _described(tasks: set[asyncio.Task[Any]]) -> str:
 
 
 class VirtualClock(Clock):
-    """The clocks of one machine in a virtual world; both can be made to say something else than the loop's time.
+    """The clocks of one machine in a virtual world; both can differ from the loop's time.
 
     ``wall_skew`` is how far the wall clock is ahead. ``freeze`` stops the machine, and any of its clocks with it.
     """
@@ -150,7 +150,7 @@ class VirtualClock(Clock):
                 timer.cancel()
 
     def freeze(self, seconds: float, *, wall_stopped: bool = False, monotonic_stopped: bool = False) -> None:
-        """Let so long pass while nothing runs, here or on the rest of the loop."""
+        """Let this time pass while nothing runs on the loop."""
         _loop().advance(seconds)
         self.wall_skew -= timedelta(seconds=seconds * wall_stopped)
         self._monotonic_lost += seconds * monotonic_stopped

@@ -1,4 +1,4 @@
-"""Rows that are ordinary until a test says what is special about them."""
+"""Rows with default values, which a test overrides."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _numbers = itertools.count(1)
 
 
 def noon(seconds: float = 0) -> datetime:
-    """Return an instant, in seconds after the noon at which the tests' clocks are stopped."""
+    """Return an instant, in seconds after the noon of the tests."""
     return datetime(2026, 11, 23, 12, tzinfo=UTC) + timedelta(seconds=seconds)
 
 
@@ -28,25 +28,25 @@ def add_venue(connection: Connection, **overrides: Any) -> UUID:
 
 
 def add_prebooking(connection: Connection, venue: UUID, **overrides: Any) -> UUID:
-    """Add a member's wish that has been due for a second on the database's clock, unless ``available_at`` says else.
+    """Add a prebooking that became due one second ago on the database's clock, unless ``available_at`` is given.
 
-    It was asked for a day before its opening, and each one a millisecond after the one before.
+    It was created a day before its opening, and each one a millisecond after the previous one.
     """
     number = next(_numbers)
     data = {"class_id": number, "day": "20261123"}
-    wish = {"venue_id": venue, "user_email": f"member{number}@example.com", "booking_data": data}
+    row = {"venue_id": venue, "user_email": f"member{number}@example.com", "booking_data": data}
     if "available_at" not in overrides:
-        (wish["available_at"],) = connection.execute(
+        (row["available_at"],) = connection.execute(
             "select public.prebooking_clock() - interval '1 second'"
         ).fetchone() or (None,)
-    wish |= overrides
-    if isinstance(wish["available_at"], datetime):
-        wish.setdefault("created_at", wish["available_at"] - timedelta(days=1) + timedelta(milliseconds=number))
-    return _insert_with_id(connection, "prebookings", wish)
+    row |= overrides
+    if isinstance(row["available_at"], datetime):
+        row.setdefault("created_at", row["available_at"] - timedelta(days=1) + timedelta(milliseconds=number))
+    return _insert_with_id(connection, "prebookings", row)
 
 
 def add_session(connection: Connection, venue: UUID, member: str, **overrides: Any) -> None:
-    """Add a member's login at a venue; what is sealed in it is nothing that opens, unless ``sealed`` says else."""
+    """Add a member's login at a venue. Its default sealed session cannot be opened."""
     session = {"venue_id": venue, "user_email": member, "sealed": "sealed", "refreshed_at": noon()}
     _insert(connection, "member_sessions", session | overrides)
 

@@ -17,7 +17,7 @@ Flood = Callable[[World, list[UUID], ExitStack], None]
 
 
 def in_doubt(world: World, venues: list[UUID], _until: ExitStack) -> None:
-    """The venue cannot say what became of calls that were cut off."""
+    """The venue cannot tell the results of calls that were cut off."""
     world.twin.can_tell = False
     for venue in venues:
         world.opening(MEMBERS, venue=venue, at=-60, maybe_sent=True)

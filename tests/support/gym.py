@@ -39,7 +39,7 @@ def email(who: str) -> str:
 
 
 class Browser:
-    """One member's: it keeps the session and the token, and says all that the real one says."""
+    """A member's browser: keeps the session and the token, and sends the fields of the real one."""
 
     def __init__(self, client: httpx.AsyncClient, *, host: str = BOX, fingerprint: str = FINGERPRINT) -> None:
         self.client, self.host, self.fingerprint = client, host, fingerprint
@@ -48,7 +48,7 @@ class Browser:
 
     @classmethod
     async def of(cls, client: httpx.AsyncClient, who: str, **how: Any) -> Browser:
-        """Return a browser in which somebody has logged in."""
+        """Return a browser with a member's login."""
         browser = cls(client, **how)
         answer = await browser.log_in(who)
         assert answer.json()["data"]["auth"]["authOK"]

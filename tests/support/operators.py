@@ -1,4 +1,4 @@
-"""Opens an OperatorStore for a test."""
+"""Opens a test's OperatorStore."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """One of many processes that claim and settle as fast as they can: ``python -m tests.support.racer DSN``.
 
-Says "ready", waits for a line, and ends when nothing is pending any more. Every fifth invocation dies: it settles half
-of what it holds and is not heard of again, so that others take its rows over when its short lease is over.
+Prints "ready", waits for a line, and ends when no row is pending. Every fifth invocation dies: it settles half of its
+rows, and other invocations take over the rest when its short lease ends.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _TURN_MS = 300
 
 
 def main(dsn: str) -> None:
-    """Race until nothing is left."""
+    """Claim and settle until no row is pending."""
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute("set role service_role")
         sys.stdout.write("ready\n")

@@ -102,7 +102,7 @@ class Terminal:
         self.succeeds("login", "box centro", "--member", ANA, stdin=f"{PASSWORD}\n")
 
     def offer(self, number: str = "1001", *, day: date, at: str = "19:30", name: str = "WOD", places: int = 10) -> None:
-        """Add a class to the box; its booking opens four days before, as the rule of the box says."""
+        """Add a class to the box; its booking opens four days before, by the rule of the box."""
         begins = datetime.fromisoformat(f"{day}T{at}").replace(tzinfo=MADRID)
         opens = begins - timedelta(days=4)
         self.twin.open_class(number, opens_at=opens, capacity=places, name=name, day=f"{day:%Y%m%d}", time=at, box=HOST)

@@ -48,10 +48,10 @@ ENVIRONMENT = {
 
 
 class WorldTransport(httpx.AsyncBaseTransport):
-    """Carries RPCs to the real SQL. Virtual time stands still while a statement runs, and is the database's time.
+    """Carries RPCs to the real SQL. A statement takes no virtual time, and the database's clock is the virtual one.
 
-    ``loses`` says of a function, by its name, how a call of it ends: "" as it should, "before" or "after" it was
-    carried out with a broken connection, "hangs" without any answer.
+    ``loses`` gets a function's name before each call and returns how the call ends: "" with its answer, "before" or
+    "after" for a connection that breaks before or after the statement, "hangs" for no answer.
     """
 
     def __init__(self, database: Database, *, there: float = 0.005, back: float = 0.005) -> None:

@@ -37,8 +37,8 @@ def test_a_third_venue_system_is_booked_like_the_others(a_third_system: Database
     world = World(a_third_system)
     venue = add_venue(world.connection, provider="club", host="the.club.example")
     members = [f"member{number}@example.com" for number in range(3)]
-    wish = {"booking_data": {"class_id": "squash"}, "available_at": EPOCH}
-    rows = [add_prebooking(world.connection, venue, user_email=member, **wish) for member in members]
+    values = {"booking_data": {"class_id": "squash"}, "available_at": EPOCH}
+    rows = [add_prebooking(world.connection, venue, user_email=member, **values) for member in members]
     rows += world.opening(1)
     summary = world.run(world.invoke(CLUB_TOKEN=TOKEN))
     assert (summary.success, summary.outcomes) == (True, {"booked": 4})
