@@ -1,4 +1,4 @@
-"""What it costs, as ratios measured in one run: machines differ, and the same machine differs from minute to minute."""
+"""``make bench``: prints the costs as ratios measured in one run, because the speed of machines varies."""
 
 from __future__ import annotations
 

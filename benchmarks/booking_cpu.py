@@ -1,4 +1,4 @@
-"""The CPU of a booking, from claim to settle: against its two requests alone, made by the same libraries."""
+"""The CPU time of a booking, from claim to settle, beside that of its two requests alone."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def figures(stack: Stack) -> Iterator[tuple[str, str, str]]:
 
 
 def booked(stack: Stack, app: CalledApp) -> float:
-    """Return the seconds of CPU that a booking adds to a run."""
+    """Return the seconds of CPU time that one booking adds to a run."""
     idle = app.call()
     opening(stack, MEMBERS)
     return (app.call() - idle) / MEMBERS

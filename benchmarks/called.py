@@ -1,7 +1,7 @@
-"""An app in a process of its own, called as the cron does, without a server in between.
+"""An app in its own process, called like by the cron, but without an HTTP server.
 
-Run as a program this module is that process: it imports the app named as its argument, calls it once for each line it
-is sent, and says the answer's status and the seconds of CPU that it has used since it was started.
+As a program, this module is that process: it imports the app that its argument names, and calls it once per line of its
+standard input. It prints the status of the answer, and the seconds of CPU time since the start of the process.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from typing import Any, Self
 
 OURS, SMALLEST, NAIVE = "api.cron.prebooking_scheduler", "benchmarks.smallest_app", "benchmarks.naive_app"
 PATH = "/api/cron/prebooking_scheduler"
-# Bytecode is written and read; and what a machine says of its certificates would change what a client costs.
+# Bytecode is written and read. Certificate variables are removed, because they change the cost of a client.
 _UNSET = ("PYTHONDONTWRITEBYTECODE", "SSL_CERT_FILE", "SSL_CERT_DIR")
 
 
 class CalledApp:
-    """An app's process. ``cpu`` is what it had used at its last answer, in seconds."""
+    """An app's process. ``cpu`` is its CPU time at its last answer, in seconds."""
 
     def __init__(self, module: str, environment: Mapping[str, str]) -> None:
         self.cpu = 0.0
@@ -46,13 +46,13 @@ class CalledApp:
         self._process.communicate()  # it ends with its input
 
     def call(self) -> float:
-        """Call it once, and return the seconds of CPU that took; with the first call, everything since its start."""
+        """Call it once, and return the CPU time in seconds; for the first call, the time since the start."""
         assert self._process.stdin
         assert self._process.stdout
         self._process.stdin.write("\n")
         self._process.stdin.flush()
         for line in self._process.stdout:
-            if line.startswith("answered "):  # the others are its log
+            if line.startswith("answered "):  # other lines are its log
                 status, cpu = line.split()[1:]
                 assert status == "200", line
                 before, self.cpu = self.cpu, float(cpu)
@@ -61,7 +61,7 @@ class CalledApp:
 
 
 async def answered(app: Any) -> int:
-    """Return the status of the answer to one POST of the cron's."""
+    """Send one POST like the cron, and return the status of the answer."""
     bearer = f"Bearer {os.environ['CRON_SECRET']}".encode()
     scope = {
         "type": "http",
@@ -88,7 +88,7 @@ async def answered(app: Any) -> int:
 
 
 def main() -> None:
-    # httpx imports its command line where click is: here, for the tools of development, but not as deployed.
+    # httpx imports its command line if click is installed, as it is here for development, but not in production.
     sys.modules["click"] = None  # type: ignore[assignment]
     app = import_module(sys.argv[1]).app
     with asyncio.Runner() as runner:

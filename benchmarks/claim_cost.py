@@ -1,4 +1,4 @@
-"""What a claim costs in the database beside a thousand, a hundred thousand and a million settled prebookings."""
+"""The duration of a claim beside a thousand, a hundred thousand and a million settled prebookings."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def figures() -> Iterator[tuple[str, str, str]]:
 
 
 def table(postgres: LocalPostgres, settled: int) -> psycopg.Connection[Any]:
-    """Return a connection to a database with so many settled prebookings, and some that are due."""
+    """Return a connection to a database with this number of settled prebookings, and some due ones."""
     postgres.create_database(name := f"settled_{settled}")
     apply_migrations(postgres.dsn(name))
     connection = psycopg.connect(postgres.dsn(name), autocommit=True)
@@ -51,7 +51,7 @@ def table(postgres: LocalPostgres, settled: int) -> psycopg.Connection[Any]:
 
 
 def claim(connection: psycopg.Connection[Any]) -> float:
-    """Return the seconds that a claim takes; it is taken back."""
+    """Return the seconds of a claim, which is rolled back."""
     with connection.transaction(force_rollback=True):
         connection.execute("set local role service_role")
         start = time.perf_counter()

@@ -1,4 +1,4 @@
-"""The CPU of a whole warm request to the database: our isolated client against supabase's default one, turn by turn."""
+"""The CPU time of a warm request to the database: our isolated client beside supabase's default client."""
 
 from __future__ import annotations
 

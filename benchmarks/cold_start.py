@@ -1,4 +1,4 @@
-"""The first answer of a new instance, from spawn on: the function against the smallest app that can do one RPC."""
+"""The time to the first answer of a new instance: the function beside the smallest app with one RPC."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def figures(stack: Stack) -> Iterator[tuple[str, str, str]]:
 
 
 def spawned(module: str, environment: dict[str, str]) -> tuple[float, float]:
-    """Return the seconds of CPU and of the wall clock from spawn to first answer."""
+    """Return the CPU time and the elapsed time from the start to the first answer, in seconds."""
     start = time.perf_counter()
     with CalledApp(module, environment) as app:
         return app.call(), time.perf_counter() - start

@@ -1,4 +1,4 @@
-"""Two triggers at the same time: how many bookings are sent twice."""
+"""Two triggers at the same time: the number of bookings that are sent twice."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ OPENINGS, MEMBERS = 5, 20
 
 
 def figures(stack: Stack) -> Iterator[tuple[str, str, str]]:
-    wishes = OPENINGS * MEMBERS
+    prebookings = OPENINGS * MEMBERS
     for name, doubles in (("ours", ours(stack)), ("a plain cron job", theirs(stack))):
-        yield f"double bookings under two overlapping triggers, {name}", f"{doubles}", f"of {wishes} prebookings"
+        yield f"double bookings under two overlapping triggers, {name}", f"{doubles}", f"of {prebookings} prebookings"
 
 
 def ours(stack: Stack) -> int:
-    """Return how many places were given to somebody who had one; the venue has no protection of its own."""
+    """Return the number of double bookings at a venue without protection."""
     before = len(stack.ledger.double_bookings())
     with stack.function() as function, ThreadPoolExecutor(2) as cron:
         function.ready()
@@ -35,7 +35,7 @@ def ours(stack: Stack) -> int:
 
 
 def theirs(stack: Stack) -> int:
-    """Return how many requests came beyond one for each wish."""
+    """Return the number of requests beyond one per prebooking."""
     beyond = 0
     with venue_socket() as (venue, url):
         for number in range(OPENINGS):
@@ -49,5 +49,5 @@ def theirs(stack: Stack) -> int:
 
 async def _twice(task: Task) -> None:
     with psycopg.connect(task.dsn, autocommit=True) as connection:
-        plain_cron.add_wishes(connection, task)
+        plain_cron.add_prebookings(connection, task)
     await asyncio.gather(plain_cron.invocation(task), plain_cron.invocation(task))

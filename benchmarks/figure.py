@@ -1,4 +1,4 @@
-"""The figure in docs/measured.md: how late the first request of an opening arrives, a line a system."""
+"""The figure in docs/measured.md: the lateness of the first request of an opening, one line per system."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LEAST = 0.5  # ms: an axis of powers of ten has no zero
 
 
 def draw(late: Mapping[str, Sequence[float]], *, title: str, path: Path) -> None:
-    """Write ``path`` as PNG and as SVG: every opening a dot, in ms, and the middle one as a bar."""
+    """Write ``path`` as PNG and as SVG: a dot per opening, in ms, and a bar for the median."""
     mpl.rcParams |= {"svg.hashsalt": "prebooking", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
     figure = Figure(figsize=(8, 0.34 * len(late) + 1.1), layout="constrained")
     axes = figure.subplots()

@@ -1,4 +1,4 @@
-"""From the cron's request to the first booking byte at the venue, over a network that takes its time, TLS and all."""
+"""The time from the cron's request to the first booking byte at the venue, over a slow network with TLS."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def figures(stack: Stack) -> Iterator[tuple[str, str, str]]:
 
 
 def network_floor(to_database: float, to_venue: float) -> float:
-    """Return what no design can beat: TCP, TLS 1.3 and the claim beside TCP and TLS to the venue, then half a trip."""
+    """Return the least possible time: TCP, TLS 1.3 and the claim, beside TCP and TLS to the venue, then half a trip."""
     return max(3 * to_database, 2 * to_venue) + to_venue / 2
 
 
@@ -57,7 +57,7 @@ def first_byte(stack: Stack, app: CalledApp) -> float:
 
 @contextmanager
 def far(stack: Stack, to_database: float, to_venue: float) -> Iterator[dict[str, str]]:
-    """Put the database and the venue far away; the value is the environment of a function that sees them so."""
+    """Add latency and TLS to the database and the venue; the value is the environment of a function behind it."""
     authority, tls = trustme.CA(), ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     authority.issue_cert("localhost").configure_cert(tls)
     with start_blocking_portal() as portal, tempfile.NamedTemporaryFile(suffix=".pem") as pem, ExitStack() as ends:

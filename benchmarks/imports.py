@@ -1,4 +1,4 @@
-"""What importing the function costs, in a fresh process each time, against the two libraries it cannot do without."""
+"""The CPU time of importing the function, in a new process each time, beside that of its two main libraries."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from statistics import median
 
 TURNS = 9
-# httpx imports its command line wherever click happens to be: here, for the tools of development, but not as deployed.
+# httpx imports its command line if click is installed, as it is here for the development tools, but not in production.
 AS_DEPLOYED = "import sys; sys.modules['click'] = None; "
 OURS, THEIRS = "import api.cron.prebooking_scheduler", "import fastapi, supabase"
 
@@ -26,7 +26,7 @@ def figures() -> Iterator[tuple[str, str, str]]:
 
 
 def cpu(statement: str) -> float:
-    """Return the seconds of CPU that a statement takes in a fresh interpreter, with its start-up taken off."""
+    """Return the CPU time of a statement in a new interpreter, without the start of the interpreter."""
     program = f"import time; before = time.process_time(); {statement}; print(time.process_time() - before)"
     return float(python("-c", AS_DEPLOYED + program).stdout)
 

@@ -1,6 +1,6 @@
-"""How late requests reach the venue after their opening: ours, of a plain cron job, of what people use today.
+"""The lateness of requests at the venue after their opening: ours, a plain cron job's, and other schedulers'.
 
-``python -m benchmarks.lateness --rounds 1`` is a look, three minutes; figures to quote take twenty rounds, an hour.
+``python -m benchmarks.lateness --rounds 1`` takes three minutes; figures to quote need twenty rounds, in an hour.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ REQUESTS = (1, 10, 40)
 OURS = "us, with the bell"
 LEAD = 3.0  # seconds: the bell's, and the function's with it
 FIGURE = Path(__file__).with_name("lateness")  # .png and .svg
-READY = 4.0  # seconds from a system's start to the opening: all have written down by then what they are to do
+READY = 4.0  # seconds from a system's start to the opening, in which it schedules its requests
 PATIENCE = 12.0  # seconds after the opening: a poll every 5 s, and forty calls one after the other
 
 PEERS = {
@@ -43,20 +43,20 @@ PEERS = {
 }
 
 _numbers = itertools.count(1)
-_WISHES = """
+_PREBOOKINGS = """
 with v as (insert into venues (name, provider, timezone) values ('bench ' || %(opens)s, 'webhook', 'UTC') returning id)
 insert into prebookings (venue_id, user_email, booking_data, available_at)
 select v.id, 'member' || n || '@example.com', jsonb_build_object('class_id', n::text), to_timestamp(%(opens)s)
 from v, generate_series(1, %(requests)s) n
 """
 
-# Starts at once what has to send so many requests at a Unix time, and is left when they have arrived, or never will.
+# A context manager that starts a system, which sends this number of requests at a Unix time.
 System = Callable[[float, int], AbstractContextManager[None]]
 
 
 @dataclass(slots=True)
 class Measured:
-    """What reached the venue, in ms after the opening."""
+    """The arrivals at the venue, in ms after the opening."""
 
     first: list[float] = field(default_factory=list)
     every: list[float] = field(default_factory=list)
@@ -76,7 +76,7 @@ def main() -> None:
 
 
 def measure(rounds: int, numbers: Sequence[int]) -> dict[tuple[str, int], Measured]:
-    """Measure every system for every number, turn by turn."""
+    """Measure every system with every number of requests, one after the other."""
     with venue_socket() as (venue, url), systems(url) as everybody:
         results = {(name, requests): Measured() for requests in numbers for name in everybody}
         for _, (name, requests) in itertools.product(range(rounds), list(results)):
@@ -86,7 +86,7 @@ def measure(rounds: int, numbers: Sequence[int]) -> dict[tuple[str, int], Measur
 
 @contextmanager
 def systems(url: str) -> Iterator[dict[str, System]]:
-    """Start what is ours, and yield everybody by name. Ours have a Postgres each; peers share the second."""
+    """Start our functions, and yield all systems by name. Ours have a Postgres each; the others share the second."""
     with ExitStack() as open_:
         enter = open_.enter_context
         rung, called = enter(local_stack()), enter(local_stack())
@@ -107,7 +107,7 @@ def systems(url: str) -> Iterator[dict[str, System]]:
 
 
 def figures(rounds: int) -> Iterator[tuple[str, str, str]]:
-    """Yield a line a system and number: how much later than ours the first request came. Draw the figure of it."""
+    """Yield the lateness of the first request, relative to ours, per system and number; also draw the figure."""
     results = measure(rounds, REQUESTS)
     _draw(results, FIGURE)
     for (name, requests), measured in results.items():
@@ -115,7 +115,7 @@ def figures(rounds: int) -> Iterator[tuple[str, str, str]]:
         yield (
             f"{requests} due at one instant, {name}",
             f"{first[0] / spread(results[OURS, requests].first)[0]:.1f}",
-            f"first {_told(first)}; all {_told(every)} ms"
+            f"first {_format(first)}; all {_format(every)} ms"
             + (f"; {measured.missing} missing" if measured.missing else ""),
         )
 
@@ -127,12 +127,12 @@ def _draw(results: dict[tuple[str, int], Measured], path: Path) -> None:
     draw(late, title=f"The first of {shown} requests due at one instant", path=path)
 
 
-def _told(figures: Sequence[float]) -> str:
+def _format(figures: Sequence[float]) -> str:
     return " / ".join(f"{value:.1f}" for value in figures)
 
 
 def table(results: dict[tuple[str, int], Measured]) -> Table:
-    """Return a line a system and number: its first request, and all of them."""
+    """Return a table with a line per system and number of requests: the first request, and all of them."""
     shown = Table("at once", "system", "first p50", "p99", "max", "all p50", "p99", "max", "missing", title=_TITLE)
     for (name, requests), measured in results.items():
         figures = [f"{value:.1f}" for late in (measured.first, measured.every) for value in spread(late)]
@@ -144,7 +144,7 @@ _TITLE = "ms from the opening to the first byte at the venue's socket"
 
 
 def spread(values: Sequence[float]) -> list[float]:
-    """Return p50, p99 and the largest, by nearest rank; not a number if there are none."""
+    """Return p50, p99 and the maximum, by nearest rank; NaN without values."""
     line = sorted(values)
     return [line[math.ceil(len(line) * share) - 1] if line else math.nan for share in (0.5, 0.99, 1)]
 
@@ -166,13 +166,13 @@ def _function(stack: Stack, url: str, lead: float) -> Function:
 
 @contextmanager
 def _rung(stack: Stack, opens: float, requests: int) -> Iterator[None]:
-    stack.connection.execute(_WISHES, {"opens": opens, "requests": requests})
+    stack.connection.execute(_PREBOOKINGS, {"opens": opens, "requests": requests})
     yield
 
 
 @contextmanager
 def _called(stack: Stack, function: Function, opens: float, requests: int) -> Iterator[None]:
-    stack.connection.execute(_WISHES, {"opens": opens, "requests": requests})
+    stack.connection.execute(_PREBOOKINGS, {"opens": opens, "requests": requests})
     cron = threading.Timer(opens - time.time(), function.trigger)
     cron.start()
     yield

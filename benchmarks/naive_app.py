@@ -1,4 +1,4 @@
-"""The function as one would write it first: the libraries' default clients, made when needed, one by one."""
+"""A naive version of the function: the libraries' default clients, created when needed, one after the other."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A network in which everything is far away: so many seconds there and back, and TLS at the other end."""
+"""A simulated network with a round-trip time, and TLS at the other end."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ CHUNK = 65_536
 
 @asynccontextmanager
 async def far_away(port: int, *, round_trip: float, tls: ssl.SSLContext) -> AsyncIterator[int]:
-    """Serve what is at a port of this machine behind TLS, so many seconds away; the value is the port to connect to."""
+    """Serve a local port behind TLS, with a round-trip time in seconds; the value is the port to connect to."""
     async with AsyncExitStack() as ends:
         behind_tls = await ends.enter_async_context(_passed_on(port, round_trip=0.0, tls=tls))
         yield await ends.enter_async_context(_passed_on(behind_tls, round_trip=round_trip, tls=None))
@@ -41,7 +41,7 @@ async def _passed_on(port: int, *, round_trip: float, tls: ssl.SSLContext | None
 
 
 async def _pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter, *, after: float, takes: float) -> None:
-    """Carry bytes from one end to the other; each takes its time, and none overtakes another."""
+    """Copy bytes from one end to the other with the latency, in their order."""
     loop = asyncio.get_running_loop()
     try:
         while chunk := await source.read(CHUNK):

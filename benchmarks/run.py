@@ -1,4 +1,4 @@
-"""One run of the function in a process of its own, seen from the venue's socket."""
+"""One run of the function in its own process, measured at the venue's socket."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from prebooking.local.function import Function
 from prebooking.local.stack import Stack
 
 STAGGER = 0.05
-ANSWER = 0.04  # seconds the venue takes
+ANSWER = 0.04  # seconds: the venue's time to answer
 
 
 def figures(stack: Stack) -> Iterator[tuple[str, str, str]]:
@@ -48,7 +48,7 @@ def spread(stack: Stack, function: Function, members: int) -> float:
 
 
 def crowd(stack: Stack, function: Function, *, venues: int, members: int) -> float:
-    """Return the seconds between the first and the last first call of many venues' lines, side by side."""
+    """Return the seconds between the first and the last first call of many venues, which are called in parallel."""
     before = len(stack.ledger.first_calls())
     for _ in range(venues):
         opening(stack, members)
@@ -59,7 +59,7 @@ def crowd(stack: Stack, function: Function, *, venues: int, members: int) -> flo
 
 
 def first_call(stack: Stack, function: Function) -> tuple[float, float]:
-    """Return the seconds of a request with nothing due, and those from a request to its first call's arrival."""
+    """Return the seconds of a request with nothing due, and from a request to the arrival of its first call."""
     start = time.perf_counter()
     function.trigger()
     idle = time.perf_counter() - start

@@ -1,4 +1,4 @@
-"""The smallest app that does what our function cannot do without: FastAPI, supabase, a client of its own, one RPC."""
+"""The smallest app with the necessary parts of our function: FastAPI, supabase, its own client, one RPC."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The one venue of the comparison: notes when the first byte of each POST arrives, and answers "booked" a little later.
+"""The venue of the comparison: records the arrival of the first byte of each POST, and answers "booked" after a delay.
 
-Raw sockets in a thread of their own: no framework's parsing is measured.
+It uses raw sockets in its own thread, so that the parsing of a framework is not measured.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from contextlib import contextmanager
 
 from anyio.from_thread import start_blocking_portal
 
-ANSWER = 0.04  # seconds a venue takes
+ANSWER = 0.04  # seconds: the venue's time to answer
 _BODY = b'{"state": "booked"}'
 _REPLY = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (len(_BODY), _BODY)
 
 
 class VenueSocket:
-    """Where every system sends its requests. ``arrivals`` are Unix times, POSTs only: a GET warms a connection."""
+    """The venue for all systems. ``arrivals`` are the Unix times of POSTs; a GET only opens a connection."""
 
     def __init__(self) -> None:
         self.arrivals: list[float] = []
@@ -32,7 +32,7 @@ class VenueSocket:
             self._news.notify_all()
 
     def wait_for(self, requests: int, *, until: float) -> bool:
-        """Return when so many have arrived, or at a Unix time."""
+        """Wait until this number of requests has arrived, or until a Unix time; return whether they have."""
         with self._news:
             return self._news.wait_for(lambda: len(self.arrivals) >= requests, max(0.0, until - time.time()))
 
@@ -60,7 +60,7 @@ class _Connection(asyncio.Protocol):
 
 @contextmanager
 def venue_socket() -> Iterator[tuple[VenueSocket, str]]:
-    """Serve one, and yield it with its address."""
+    """Serve a venue, and yield it with its address."""
     venue = VenueSocket()
 
     async def listen() -> asyncio.Server:

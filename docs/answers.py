@@ -23,7 +23,7 @@ _MEANINGS = {
     Kind.ALREADY_BOOKED: "this prebooking was booked before",
     Kind.TOO_EARLY: f"too early: called again at most {EARLY_RETRIES} times, {EARLY_PAUSE * 1000:g} ms apart, then once"
     f" a minute for {minutes(EARLY_TIME)}; then it ends `too_early`",
-    Kind.BLOCKED: "your endpoint's fault or load, never the member's: the venue is left alone for"
+    Kind.BLOCKED: "a fault of your endpoint, or its load: the venue is not called for"
     f" {minutes(timedelta(seconds=BLOCKED_PAUSE))}",
     Kind.REJECTED: 'refused; a body like `{"state": "full"}` says why: ',
     Kind.UNSURE: "unclear: you are asked, see below",
@@ -31,7 +31,7 @@ _MEANINGS = {
 
 
 def table() -> str:
-    """Return what a call's answer means, by its status."""
+    """Return the table of the meanings of a call's answer, by its status."""
     statuses = _statuses()
     statuses[Kind.UNSURE].append("no answer")
     named = markdown.code(kind for kind in Kind if kind in FAILED - {Kind.REJECTED} and _kind(REFUSED, kind) is kind)
@@ -47,7 +47,7 @@ def _kind(status: int, state: Kind | None = None) -> Kind:
 
 
 def _statuses() -> dict[Kind, list[str]]:
-    """Return the statuses of each meaning; what most of a hundred mean is "other 4xx", or "5xx" if all of them do."""
+    """Return the statuses of each meaning. The most common meaning is "other 4xx", or "5xx" if it is the only one."""
     found = defaultdict[Kind, list[str]](list)
     for hundred in (2, 3, 4, 5):
         kinds = {status: _kind(status) for status in range(100 * hundred, 100 * hundred + 100)}

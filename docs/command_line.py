@@ -39,7 +39,7 @@ def _commands(group: TyperGroup, path: str) -> Iterator[tuple[str, str]]:
 
 
 def exit_codes() -> str:
-    """Return what the command line ends with."""
+    """Return the table of exit codes."""
     return table(("exit code", "meaning"), [(str(number), meaning) for number, meaning in _EXIT_CODES.items()])
 
 

@@ -1,6 +1,6 @@
-"""The parts of the documents that are made from the code, and where they stand.
+"""The parts of the documents that ``make docs`` generates from the code.
 
-A made part of a Markdown file stands between two comments, ``<!-- made by `make docs`: NAME -->`` and ``<!-- end -->``.
+In a Markdown file such a part is between two comments, ``<!-- made by `make docs`: NAME -->`` and ``<!-- end -->``.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _PART = re.compile(r"(<!-- made by `make docs`: ([\w ]+) -->\n).*?(<!-- end -->)
 
 
 def made() -> Iterator[tuple[Path, str]]:
-    """Yield every file with a made part, and its text as it should be."""
+    """Yield every document and the picture, with the text that it should have."""
     yield PICTURE, picture.draw()
     for path in DOCUMENTS:
         text = path.read_text()
@@ -38,17 +38,17 @@ def made() -> Iterator[tuple[Path, str]]:
 
 
 def parts_used() -> list[str]:
-    """Return the names of the parts that the documents have."""
+    """Return the names of the generated parts in the documents."""
     return [part[2] for path in DOCUMENTS for part in _PART.finditer(path.read_text())]
 
 
 def stale() -> list[str]:
-    """Return the files that are not as the code says now."""
+    """Return the names of the files that differ from the code."""
     return [_name(path) for path, text in made() if not path.exists() or path.read_text() != text]
 
 
 def write() -> list[str]:
-    """Write the files that are not as the code says now, and return their names."""
+    """Write the files that differ from the code, and return their names."""
     names = stale()
     for path, text in made():
         if _name(path) in names:

@@ -67,17 +67,17 @@ def _of_a_row() -> list[tuple[str, str]]:
         ('"too early": called again', f"{attempt.EARLY_RETRIES} times in a run, {_s(attempt.EARLY_PAUSE)} apart"),
         ('"too early" in every run: `too_early`', f"after {minutes(rules.EARLY_TIME)}, asked once a minute"),
         (
-            "a row that could not get on (the venue cannot tell, or no login could be made): claimed again",
+            "a row without progress (the venue cannot tell, or there is no working login): claimed again",
             f"after {', '.join(shorter)}, then every {longest} minutes",
         ),
         ("such rows of one claim", f"at most {behind} per venue and {behind_all} in all, behind all others"),
         ("a venue has trouble: its rows are such rows", f"until a clear answer, or {trouble} minutes after its pause"),
         ("AimHarder: calls without a clear answer, over all runs", f"at most {AimHarderBooker.most_calls:g}"),
-        ("the venue's list does not have the class: `class_gone`", f"at two looks {minutes(rules.MISSING_TIME)} apart"),
+        ("the venue's list lacks the class: `class_gone`", f"in two queries {minutes(rules.MISSING_TIME)} apart"),
         ("a row blocked alone, while the venue books others: `rejected`", f"after {attempt.BLOCKS} blocks"),
-        ("a venue blocks us: it is left alone", minutes(timedelta(seconds=venue_context.BLOCKED_PAUSE))),
-        ("a venue cannot be reached: it is left alone", minutes(timedelta(seconds=venue_context.UNREACHABLE_PAUSE))),
-        ("live prebookings of a member at openings within a minute", f"at most {in_sql(FIVE)}"),
+        ("a venue blocks us: it is not called", minutes(timedelta(seconds=venue_context.BLOCKED_PAUSE))),
+        ("a venue cannot be reached: it is not called", minutes(timedelta(seconds=venue_context.UNREACHABLE_PAUSE))),
+        ("pending prebookings of a member at openings within a minute", f"at most {in_sql(FIVE)}"),
     ]
 
 
@@ -89,7 +89,7 @@ def table() -> str:
 def time_line() -> str:
     """Return the ten seconds of an invocation that the bell calls, as a mermaid chart in milliseconds."""
     lead, guard, end = float(bell_lead()), GUARD, settings.MAX_DURATION
-    opening = 0.2 + lead  # the bell's request is under way for a moment
+    opening = 0.2 + lead  # the bell's request takes a moment
     bars = [
         (
             "function",

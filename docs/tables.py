@@ -8,21 +8,21 @@ from prebooking.run.evidence import Evidence, proves
 from prebooking.settings import Settings
 from prebooking.systems import SYSTEMS, Ability
 
-# In the order in which somebody sets them.
+# In the order of the setup.
 _VARIABLES = {
     "CRON_SECRET": "who may call: the bearer token, at least 16 characters",
-    "CRON_SECRET_PREVIOUS": "accepted too, while you rotate",
+    "CRON_SECRET_PREVIOUS": "also accepted, during a rotation",
     "SUPABASE_URL": "the project's address alone: `https://<project>.supabase.co`",
     "SUPABASE_SERVICE_ROLE_KEY": "its secret key (`sb_secret_…` or the older `service_role` JWT); `SUPABASE_SECRET_KEY`"
     " is read as well",
     "BOOKING_WEBHOOK_URL": "for venues booked by [your endpoint](webhook.md): https, a public name",
     "BOOKING_WEBHOOK_SECRET": "the bearer token it is called with, at least 16 characters",
-    "SESSION_ENCRYPTION_KEY": "for venues at AimHarder: 32 bytes in base64 that seal members' logins",
-    "SESSION_ENCRYPTION_KEY_PREVIOUS": "opens what is sealed with it, while you rotate",
-    "AIMHARDER_TWIN_URL": "the local stack's stand-in for AimHarder; refused anywhere else",
+    "SESSION_ENCRYPTION_KEY": "for venues at AimHarder: 32 bytes in base64, which encrypt members' logins",
+    "SESSION_ENCRYPTION_KEY_PREVIOUS": "also decrypts, during a rotation",
+    "AIMHARDER_TWIN_URL": "AimHarder's twin in the local stack; refused anywhere else",
     "EXECUTION_TIMEOUT_SECONDS": "the guard: calls in flight are cut off after it",
     "STAGGER_MS": "from one call of a venue to the next",
-    "LEAD_SECONDS": "how long before an opening a trigger may come and wait for it",
+    "LEAD_SECONDS": "how long before an opening a run claims its rows and holds them",
     "LEASE_SECONDS": "how long a claim lasts; at least the guard + 20",
 }
 _ABILITIES = {
@@ -33,13 +33,13 @@ _ABILITIES = {
 }
 _ENDED_BY = {
     Kind.EXPIRED: "The class began before anything was sent.",
-    Kind.UNKNOWN: "It may have been sent, and nobody could find out before the class began.",
+    Kind.UNKNOWN: "It may have been sent, and the result was still unclear when the class began.",
 }
 _PLACES = {
     Kind.BOOKED: "The member has the place.",
     Kind.ALREADY_BOOKED: "The venue says that the member had it already.",
     Kind.WAITLISTED: "The member is on the waiting list.",
-    Kind.RECONCILED: "A call had no clear answer, and the venue, asked afterwards, has the place.",
+    Kind.RECONCILED: "A call had no clear answer, and a later query found the place.",
 }
 
 

@@ -1,12 +1,12 @@
-"""What people use today to do something at an instant, each as its own documentation shows it.
+"""Other schedulers, each used as its own documentation shows, one module per system.
 
-A module a system, each with ``play(task)``: it prepares, sends ``task.requests`` POSTs to ``task.url`` that are due at
-``task.opens``, and may run on until it is killed. ``how`` is one of three:
+Each module has ``send_all(task)``, which sends ``task.requests`` POSTs to ``task.url`` that are due at ``task.opens``.
+It may run until it is killed. ``how`` is one of three:
 
-- defaults: nothing is set.
-- best: the settings that somebody would find who cares about the instant, and all requests side by side.
-- warm: the same, and the HTTP client has an open connection for every request. No setting of any of these systems does
-  that; it is what their user would have to build, and shows what the scheduler alone costs.
+- defaults: the default settings.
+- best: the best settings for exact times, and all requests in parallel.
+- warm: the same, and the HTTP client has an open connection per request. No system has such a setting; its
+  user would have to write it. It shows the cost of the scheduler alone.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import httpx
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What a system is to do. ``dsn`` is an empty database of its own, ``opens`` a Unix time."""
+    """The task of a system. ``dsn`` is its own empty database, ``opens`` a Unix time."""
 
     dsn: str
     url: str
@@ -30,17 +30,17 @@ class Task:
 
     @property
     def best(self) -> bool:
-        """Whether the system is set for the instant."""
+        """Return whether the system has its best settings."""
         return self.how != "defaults"
 
     @property
     def instant(self) -> datetime:
-        """When it is due."""
+        """Return the instant of the opening."""
         return datetime.fromtimestamp(self.opens, UTC)
 
 
 async def client_for(task: Task) -> httpx.AsyncClient:
-    """Return the HTTP client, as httpx makes it, or with its connections open."""
+    """Return the HTTP client, with default settings or with open connections."""
     if task.how != "warm":
         return httpx.AsyncClient(trust_env=False)
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=60)

@@ -1,7 +1,7 @@
-"""A plain cron job at second 0: select what is due, fire, mark, one row after the other.
+"""A plain cron job at second 0: select due rows, send their calls, mark them, one row after the other.
 
-A warm process that talks to Postgres directly: the design alone is measured, without a cold start and Supabase's REST.
-Staggered, the calls leave 50 ms apart, and overlap.
+It is a warm process that uses Postgres directly, so that only the design is measured, without a cold start and
+Supabase's REST API. In the staggered version the calls start 50 ms apart, and overlap.
 """
 
 from __future__ import annotations
@@ -17,22 +17,24 @@ from benchmarks.peers import Task
 
 STAGGER = 0.05
 
-_TABLE = "create table wishes (id int primary key, opens timestamptz not null, status text not null default 'pending')"
-_SELECT = "select id from wishes where status = 'pending' and opens <= now() order by id"
-_MARK = "update wishes set status = 'completed' where id = %s"
+_TABLE = (
+    "create table prebookings (id int primary key, opens timestamptz not null, status text not null default 'pending')"
+)
+_SELECT = "select id from prebookings where status = 'pending' and opens <= now() order by id"
+_MARK = "update prebookings set status = 'completed' where id = %s"
 
 
-async def play(task: Task) -> None:
+async def send_all(task: Task) -> None:
     with psycopg.connect(task.dsn, autocommit=True) as connection:
-        add_wishes(connection, task)
+        add_prebookings(connection, task)
     await asyncio.sleep(task.opens - time.time())
     await invocation(task)
 
 
-def add_wishes(connection: psycopg.Connection[Any], task: Task) -> None:
+def add_prebookings(connection: psycopg.Connection[Any], task: Task) -> None:
     connection.execute(_TABLE)
     for number in range(task.requests):
-        connection.execute("insert into wishes values (%s, %s)", [number, task.instant])
+        connection.execute("insert into prebookings values (%s, %s)", [number, task.instant])
 
 
 async def invocation(task: Task) -> None:

@@ -1,4 +1,4 @@
-"""APScheduler 3: always on, in memory. At its best one entry an opening sends all."""
+"""APScheduler 3: a running process, with jobs in memory. With the best settings one job per opening sends all calls."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from benchmarks.peers import Task, client_for
 
 
-async def play(task: Task) -> None:
+async def send_all(task: Task) -> None:
     client = await client_for(task)
 
     async def book(number: int) -> None:

@@ -1,4 +1,4 @@
-"""PgQueuer on asyncpg: rows with ``execute_after``; it sleeps to the next. At its best it takes all in one batch."""
+"""PgQueuer on asyncpg: rows with ``execute_after``. With the best settings it takes all rows in one batch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from psycopg.conninfo import conninfo_to_dict
 from benchmarks.peers import Task, client_for
 
 
-async def play(task: Task) -> None:
+async def send_all(task: Task) -> None:
     client = await client_for(task)
 
     async def book(row: Job) -> None:

@@ -1,4 +1,4 @@
-"""Procrastinate: rows with ``schedule_at``, polled for. At its best it polls every 0.1 s, and runs all side by side."""
+"""Procrastinate: rows with ``schedule_at``. With the best settings it polls every 0.1 s, and runs jobs in parallel."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from procrastinate import App, PsycopgConnector
 from benchmarks.peers import Task, client_for
 
 
-async def play(task: Task) -> None:
+async def send_all(task: Task) -> None:
     client = await client_for(task)
 
     async def book(number: int) -> None:
