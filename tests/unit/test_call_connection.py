@@ -1,4 +1,4 @@
-"""How long a connection is watched, how old it may get, and how much of an answer is read; on a virtual clock."""
+"""The connection of a call on a virtual clock: its age, its end by the server, and the length of an answer."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ NEVER = 1e6  # seconds
 class ScriptedConnection(httpcore.AsyncNetworkStream):
     """A connection that the server closes some seconds after accepting it, unless a request has arrived by then.
 
-    ``answer`` is what the server says to a request, in chunks; then it hangs. ``sent`` and ``is_closed`` are our side.
+    ``answer`` has the chunks that the server sends after a request; then it hangs. ``sent`` and ``is_closed`` are of
+    our side.
     """
 
     def __init__(self, answer: Iterable[bytes], closes_after: float) -> None:
@@ -47,7 +48,7 @@ class ScriptedConnection(httpcore.AsyncNetworkStream):
 
 
 class ScriptedNetwork(httpcore.AsyncNetworkBackend):
-    """Every connection is the scripted one."""
+    """A network whose every connection is the scripted one."""
 
     def __init__(self, connection: ScriptedConnection) -> None:
         self._connection = connection
@@ -57,7 +58,7 @@ class ScriptedNetwork(httpcore.AsyncNetworkBackend):
 
 
 class NetworkTransport(httpx.AsyncHTTPTransport):
-    """httpx's transport on a network of one's own."""
+    """httpx's transport on a scripted network."""
 
     def __init__(self, network: httpcore.AsyncNetworkBackend) -> None:
         super().__init__(verify=False)
@@ -65,7 +66,7 @@ class NetworkTransport(httpx.AsyncHTTPTransport):
 
 
 def called(*answer: bytes, closes_after: float = NEVER, slot_after: float = 0.0) -> tuple[Outcome, bytes, bool]:
-    """Make one call whose slot comes some seconds after it has connected.
+    """Make one call whose slot begins some seconds after it has connected.
 
     Return its outcome, what was sent, and whether the connection is closed when the call ends.
     """
@@ -83,37 +84,37 @@ def called(*answer: bytes, closes_after: float = NEVER, slot_after: float = 0.0)
     return run_virtual(post())
 
 
-def said(body: bytes) -> list[bytes]:
-    """Return an answer in a head and the chunks of its body."""
+def chunked_answer(body: bytes) -> list[bytes]:
+    """Return the head of an answer and the chunks of its body."""
     head = b"HTTP/1.1 201 Made\r\nContent-Length: %d\r\n\r\n" % len(body)
     return [head, *(body[start : start + 1024] for start in range(0, len(body), 1024))]
 
 
-def test_a_call_at_once_leaves_on_a_connection_that_stays_open() -> None:
-    outcome, sent, is_closed = called(*said(b"{}"))
+def test_an_immediate_call_uses_a_connection_that_stays_open() -> None:
+    outcome, sent, is_closed = called(*chunked_answer(b"{}"))
     assert (outcome, bool(sent), is_closed) == (Outcome(Kind.BOOKED), True, True)
 
 
-def test_a_call_at_once_sees_that_the_server_closes_a_millisecond_after_accepting() -> None:
+def test_an_immediate_call_notices_that_the_server_closes() -> None:
     assert called(closes_after=0.001) == (STALE_CONNECTION, b"", True)
 
 
 @pytest.mark.parametrize("slot_after", [0.95, 1.05])
-def test_a_connection_may_be_a_second_old_when_its_slot_comes(slot_after: float) -> None:
-    """Some servers close a connection on which nothing was said for two seconds."""
-    outcome, sent, is_closed = called(*said(b"{}"), slot_after=slot_after)
+def test_a_connection_can_wait_a_second_for_its_slot(slot_after: float) -> None:
+    """Some servers close a connection that was idle for two seconds."""
+    outcome, sent, is_closed = called(*chunked_answer(b"{}"), slot_after=slot_after)
     expected = Outcome(Kind.BOOKED) if slot_after < 1 else STALE_CONNECTION
     assert (outcome, bool(sent), is_closed) == (expected, slot_after < 1, True)
 
 
 @pytest.mark.parametrize(("length", "kind"), [(65_536, Kind.BOOKED), (65_537, Kind.UNSURE)])
-def test_an_answer_of_64_kibibytes_is_read_and_no_longer_one(length: int, kind: Kind) -> None:
-    outcome, _, is_closed = called(*said(b"{}".ljust(length)))
+def test_at_most_64_kibibytes_of_an_answer_are_read(length: int, kind: Kind) -> None:
+    outcome, _, is_closed = called(*chunked_answer(b"{}".ljust(length)))
     assert (outcome.kind, is_closed) == (kind, True)
 
 
-def test_no_more_of_an_answer_is_waited_for_than_is_read_and_its_connection_is_closed_at_once() -> None:
-    """The server announces a megabyte, says a byte more than is read, and hangs."""
+def test_a_longer_answer_is_not_waited_for_and_closes_the_connection() -> None:
+    """The server announces a megabyte, sends a byte more than is read, and hangs."""
     head = b"HTTP/1.1 201 Made\r\nContent-Length: 1048576\r\n\r\n"
     outcome, _, is_closed = called(head, b"x" * 65_537)
     assert (outcome, is_closed) == (Outcome(Kind.UNSURE, detail="unreadable"), True)

@@ -249,7 +249,7 @@ class CountingClock(Clock):
 
 
 @pytest.mark.parametrize("seconds", [0.0005, 0.001, 0.05, 0.19, 0.21, 1.0, 8.0])
-def test_the_real_clock_wakes_within_a_tenth_of_a_millisecond_although_timers_are_late(seconds: float) -> None:
+def test_the_real_clock_wakes_in_time_despite_late_timers(seconds: float) -> None:
     async def wake() -> tuple[float, int]:
         clock = CountingClock()
         instant = asyncio.get_running_loop().time() + seconds

@@ -1,4 +1,4 @@
-"""Slots without calls: when the queue wakes and when it ends, on a virtual clock."""
+"""A queue of slots without calls, on a virtual clock."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.support.doubles import VirtualClock, run_virtual
 
 
 class PatientClock(VirtualClock):
-    """Fails once it was looked at a thousand times: somebody looks without letting time pass."""
+    """Fails after a thousand readings, because its reader then loops without letting time pass."""
 
     looks = 0
 
@@ -20,7 +20,7 @@ class PatientClock(VirtualClock):
         return super().monotonic()
 
 
-def test_an_end_that_is_closer_than_the_clock_can_count_is_reached() -> None:
+def test_an_end_within_the_clock_s_precision_is_reached() -> None:
     """8.2 - 0.2 is a little less than 8, and so little is left that 8.2 plus it is 8.2."""
 
     async def grant() -> float:

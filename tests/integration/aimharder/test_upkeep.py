@@ -72,7 +72,7 @@ def _runs(owner: Connection) -> Any:
     return owner.execute("select count(*) from public.prebooking_runs").fetchall()[0][0]
 
 
-def test_an_old_run_that_somebody_has_locked_holds_up_no_claim(
+def test_a_locked_old_run_does_not_delay_a_claim(
     database: Database, owner: Connection, service: Connection, at: At
 ) -> None:
     insert = "insert into public.prebooking_runs (instance_id, opened_at) values (gen_random_uuid(), %s)"

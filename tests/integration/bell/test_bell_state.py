@@ -1,4 +1,4 @@
-"""What the state of the bell counts, and what it leaves out."""
+"""The limits of the values in the bell's state."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def bell(owner: Connection) -> Bell:
 
 
 @pytest.mark.parametrize(("rung_at", "claimed", "unclaimed"), [(-1.0, False, 1), (-0.9, False, 0), (-1.0, True, 0)])
-def test_a_due_row_is_unclaimed_if_no_invocation_claimed_it_within_a_second_of_its_ring(
+def test_a_due_row_is_unclaimed_a_second_after_its_ring(
     owner: Connection, bell: Bell, *, rung_at: float, claimed: bool, unclaimed: int
 ) -> None:
     row = add_prebooking(owner, add_venue(owner), available_at=noon(-5))
@@ -24,7 +24,7 @@ def test_a_due_row_is_unclaimed_if_no_invocation_claimed_it_within_a_second_of_i
     assert bell.status()["unclaimed"] == unclaimed
 
 
-def test_a_queue_is_not_open_to_those_who_may_only_see_its_schema(owner: Connection, bell: Bell) -> None:
+def test_a_queue_needs_more_than_a_visible_schema_to_be_open(owner: Connection, bell: Bell) -> None:
     owner.execute("grant usage on schema net to anon")
     assert bell.status()["queue_open"] is False
     owner.execute("grant select on net.http_request_queue to anon")
@@ -32,9 +32,7 @@ def test_a_queue_is_not_open_to_those_who_may_only_see_its_schema(owner: Connect
 
 
 @pytest.mark.parametrize("unsent", [1, 2])
-def test_a_request_that_was_not_sent_is_reported_before_one_that_was_answered_slowly(
-    owner: Connection, bell: Bell, unsent: int
-) -> None:
+def test_an_unsent_request_is_reported_before_a_slow_one(owner: Connection, bell: Bell, unsent: int) -> None:
     owner.execute("update public.prebooking_bell set request_ids = '{1, 2}'")
     insert = "insert into net._http_response (id, timed_out, error_msg) values (%s, %s, %s)"
     owner.execute(insert, [unsent, False, "Could not resolve host"])

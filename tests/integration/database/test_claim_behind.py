@@ -257,7 +257,7 @@ def test_a_blocked_row_is_alone_if_the_venue_answered_others(
     assert [row["alone"] for row in claim(service, uuid4())["rows"]] == [alone]
 
 
-def test_a_row_whose_blocks_do_not_count_any_more_is_not_alone(owner: Connection, service: Connection, at: At) -> None:
+def test_a_row_without_current_blocks_is_not_alone(owner: Connection, service: Connection, at: At) -> None:
     """Its last holder died: calls may have been made that nobody has noted."""
     venue = add_venue(owner, answered_at=noon(-30))
     add_prebooking(owner, venue, blocks=0, blocked_at=noon(-60))

@@ -1,4 +1,4 @@
-"""What is kept of a row when a run ends: the first call and the largest counts, and nothing for another member."""
+"""The values that the end of a run stores in a row, a venue and its answer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.factories import add_prebooking, add_venue, noon
 
 
 @pytest.mark.parametrize(
-    ("column", "before", "said", "after"),
+    ("column", "before", "sent", "after"),
     [
         ("unclear", 3, 1, 3),
         ("unclear", 3, 4, 4),
@@ -25,17 +25,17 @@ from tests.support.factories import add_prebooking, add_venue, noon
     ],
 )
 def test_the_first_call_and_the_largest_counts_are_kept(
-    owner: Connection, service: Connection, at: At, *, column: str, before: Any, said: Any, after: Any
+    owner: Connection, service: Connection, at: At, *, column: str, before: Any, sent: Any, after: Any
 ) -> None:
     row, me = add_prebooking(owner, add_venue(owner), maybe_sent=True, **{column: before}), uuid4()
     claim(service, me)
-    known = {"id": row, "attempts": 0, "unclear": 0, "verdict": "cannot_tell"} | {column: said}
-    finish(service, me, [{**known, column: said.isoformat() if column == "fired_at" else said}])
+    known = {"id": row, "attempts": 0, "unclear": 0, "verdict": "cannot_tell"} | {column: sent}
+    finish(service, me, [{**known, column: sent.isoformat() if column == "fired_at" else sent}])
     assert prebooking(owner, row)[column] == after
 
 
 @pytest.mark.parametrize("verdict", ["blocked_alone", "cannot_tell", "unsure"])
-def test_a_row_is_blocked_since_all_were_blocked_last(
+def test_blocks_count_since_all_rows_were_blocked_last(
     owner: Connection, service: Connection, at: At, verdict: str
 ) -> None:
     row, me = add_prebooking(owner, add_venue(owner), blocks=1, blocked_at=noon(-60)), uuid4()
@@ -48,7 +48,7 @@ def test_a_row_is_blocked_since_all_were_blocked_last(
     ("verdict", "missing_since"),
     [("not_ready", noon(-60)), ("cannot_tell", noon(-60)), ("missing", noon(-60)), ("too_early", None)],
 )
-def test_a_class_is_missing_until_it_was_seen(
+def test_a_class_is_missing_until_it_is_seen(
     owner: Connection, service: Connection, at: At, *, verdict: str, missing_since: Any
 ) -> None:
     row, me = add_prebooking(owner, add_venue(owner), missing_since=noon(-60)), uuid4()
@@ -58,7 +58,7 @@ def test_a_class_is_missing_until_it_was_seen(
 
 
 @pytest.mark.parametrize(("verdict", "answers"), [("too_early", 1), ("logged_out", 1), ("not_ready", 0), ("unsure", 0)])
-def test_a_clear_answer_without_an_end_ends_a_venue_s_trouble(
+def test_a_clear_answer_of_a_pending_row_ends_a_venue_s_trouble(
     owner: Connection, service: Connection, at: At, verdict: str, answers: int
 ) -> None:
     venue = add_venue(owner, troubled_since=noon(-60))
@@ -69,9 +69,7 @@ def test_a_clear_answer_without_an_end_ends_a_venue_s_trouble(
     assert owner.execute(query, [noon()]).fetchone() == (answers,)
 
 
-def test_an_answer_while_the_clock_is_behind_moves_no_venue_back(
-    owner: Connection, service: Connection, at: At
-) -> None:
+def test_an_answer_by_a_slow_clock_does_not_replace_a_later_one(owner: Connection, service: Connection, at: At) -> None:
     venue = add_venue(owner, troubled_since=noon(-60), answered_at=noon(60))
     row, me = add_prebooking(owner, venue), uuid4()
     claim(service, me)
@@ -88,7 +86,7 @@ def test_a_venue_is_paused_for_an_hour_at_most(
     assert owner.execute("select paused_until from public.venues").fetchone() == (noon(until),)
 
 
-def test_an_end_that_is_asked_for_again_counts_all_rows_that_went_back(
+def test_a_repeated_end_counts_all_released_rows(
     database: Database, owner: Connection, service: Connection, at: At
 ) -> None:
     venue, me = add_venue(owner), uuid4()
@@ -101,7 +99,7 @@ def test_an_end_that_is_asked_for_again_counts_all_rows_that_went_back(
     assert try_to_finish(service, me) == {"released": 3, "locked": 0}
 
 
-def test_the_state_of_another_member_s_prebooking_is_not_told(owner: Connection, service: Connection, at: At) -> None:
+def test_the_state_of_another_member_s_row_is_hidden(owner: Connection, service: Connection, at: At) -> None:
     row = add_prebooking(owner, add_venue(owner), user_email="ana@example.com")
     claim(service, uuid4())
     assert cancel(service, row, "ana@example.com") == "being_booked"

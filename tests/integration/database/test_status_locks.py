@@ -1,4 +1,4 @@
-"""Which locks the status reports: those that others hold, here, for longer than a second, on rows that open soon."""
+"""The status reports locks of other transactions of this database, held for a second, on rows that open soon."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support.questions import ask
 from tests.support.races import at_the_same_time, wait_until_blocked
 
 _TOUCH = "update public.prebookings set warning = 'touched' where id = %s"
-# The lock holders, as seen so many times; afterwards there are none.
+# The lock holders in the first readings; later readings find none.
 _HELD_FOR = b"""
 create sequence testing.looks;
 grant usage on sequence testing.looks to service_role;
@@ -22,16 +22,14 @@ as $$ select case when nextval('testing.looks') <= %d then '{claims:4711}'::text
 """
 
 
-def test_the_claim_lock_of_another_database_of_the_server_is_not_reported(
-    database: Database, service: Connection
-) -> None:
+def test_the_claim_lock_of_another_database_is_not_reported(database: Database, service: Connection) -> None:
     elsewhere = make_conninfo(database.dsn, dbname="postgres")
     with psycopg.connect(elsewhere) as other:
         other.execute("select pg_advisory_xact_lock(7301, 1)")
         assert ask(service, "prebooking_locks")["claims_pid"] is None
 
 
-def test_the_locks_of_the_transaction_that_asks_are_not_reported(owner: Connection, service: Connection) -> None:
+def test_locks_of_the_own_transaction_are_not_reported(owner: Connection, service: Connection) -> None:
     row = add_prebooking(owner, add_venue(owner))
     with service.transaction():
         service.execute(_TOUCH, [row])
@@ -60,7 +58,7 @@ def test_only_the_holder_of_a_row_lock_is_reported(database: Database, owner: Co
     ],
     ids=["opens within the hour", "opens later", "has ended"],
 )
-def test_only_rows_that_may_be_claimed_within_the_hour_are_reported_as_locked(
+def test_only_locked_rows_of_the_next_hour_are_reported(
     database: Database, owner: Connection, service: Connection, at: At, *, about: dict[str, object], rows: int
 ) -> None:
     row = add_prebooking(owner, add_venue(owner), **about)
@@ -71,9 +69,9 @@ def test_only_rows_that_may_be_claimed_within_the_hour_are_reported_as_locked(
 
 
 @pytest.mark.parametrize(("looks", "claims_pid"), [(10, None), (11, 4711)])
-def test_a_lock_is_reported_once_it_was_seen_for_a_second(
+def test_a_lock_is_reported_after_a_second(
     owner: Connection, service: Connection, at: At, looks: int, claims_pid: int | None
 ) -> None:
-    """The first look, and ten more, a tenth of a second apart."""
+    """The locks are read once, and then ten times, a tenth of a second apart."""
     owner.execute(_HELD_FOR % looks)
     assert ask(service, "prebooking_locks")["claims_pid"] == claims_pid

@@ -1,4 +1,4 @@
-"""What the status counts, and what is too old, too late or too far ahead for it."""
+"""The time windows of the status: its figures leave out older and later rows."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _RUN = "insert into public.prebooking_runs (instance_id, opened_at, claim_ms) va
 
 
 @pytest.mark.parametrize(("age", "cut_off"), [(59, 0), (61, 1)])
-def test_a_run_is_cut_off_if_it_has_no_end_after_a_minute(
+def test_a_run_without_an_end_is_cut_off_after_a_minute(
     owner: Connection, service: Connection, at: At, age: float, cut_off: int
 ) -> None:
     owner.execute(_RUN, [uuid4(), noon(-age), 5])
@@ -26,7 +26,7 @@ def test_a_run_is_cut_off_if_it_has_no_end_after_a_minute(
 
 
 @pytest.mark.parametrize(("age", "claim_ms", "runs"), [(1, 7, 1), (DAY + 1, 7, 0), (1, None, 0)])
-def test_the_duration_of_claims_is_that_of_runs_that_claimed_within_a_day(
+def test_claim_durations_are_of_runs_within_a_day(
     owner: Connection, service: Connection, at: At, *, age: float, claim_ms: int | None, runs: int
 ) -> None:
     owner.execute(_RUN, [uuid4(), noon(-age), claim_ms])
@@ -36,7 +36,7 @@ def test_the_duration_of_claims_is_that_of_runs_that_claimed_within_a_day(
 @pytest.mark.parametrize(
     ("enabled", "opens", "is_listed"), [(True, DAY, True), (False, DAY, False), (True, DAY + 1, False)]
 )
-def test_a_troubled_venue_is_listed_while_a_prebooking_waits_there_that_opens_within_a_day(
+def test_a_troubled_venue_is_listed_with_an_opening_within_a_day(
     owner: Connection, service: Connection, at: At, *, enabled: bool, opens: float, is_listed: bool
 ) -> None:
     venue = add_venue(owner, enabled=enabled, troubled_since=noon(-60))
@@ -69,7 +69,7 @@ def test_a_row_that_is_not_due_is_not_stopped_by_its_venue(owner: Connection, se
     ],
     ids=["has one", "has ended", "has none", "later", "later and has none", "the class has begun"],
 )
-def test_logins_are_needed_for_classes_that_open_within_a_day_and_have_not_begun(
+def test_logins_are_needed_for_openings_within_a_day(
     owner: Connection,
     service: Connection,
     at: At,
@@ -87,9 +87,7 @@ def test_logins_are_needed_for_classes_that_open_within_a_day_and_have_not_begun
     assert (watch["logins"], len(watch["no_login"])) == (logins, missing)
 
 
-def test_the_recent_calls_are_the_last_sixty_of_those_asked_for_before_the_opening(
-    owner: Connection, service: Connection, at: At
-) -> None:
+def test_the_last_sixty_calls_of_early_rows_are_recent(owner: Connection, service: Connection, at: At) -> None:
     venue, opens = add_venue(owner), noon(-600)
     called = {"status": "failed", "outcome": "full", "available_at": opens, "settled_at": noon(-1)}
     for second in range(61):

@@ -62,7 +62,7 @@ def test_a_summary_counts_rows_as_released_only_if_written(database: Database) -
     assert (summary.details["released"], summary.details["unsure"], summary.success) == (0, unsent, False)
 
 
-def test_a_forward_step_of_the_database_s_clock_is_acted_on_as_soon_as_a_question_learns_of_it(
+def test_a_forward_step_of_the_database_s_clock_is_followed(
     database: Database,
 ) -> None:
     """The clock is two seconds slow when the run claims, and is set right a second later."""

@@ -33,7 +33,7 @@ OF_CALLS = mutants(
     (
         "NEW = 0.002",
         "NEW = 0.0",
-        "unit/call_connection::a_call_at_once_sees_that_the_server_closes_a_millisecond_after_accepting",
+        "unit/call_connection::an_immediate_call_notices_that_the_server_closes",
     ),
     (
         "for _ in range(3):",
@@ -43,17 +43,17 @@ OF_CALLS = mutants(
     (
         "FRESH = 1.0",
         "FRESH = 3.0",
-        "unit/call_connection::a_connection_may_be_a_second_old_when_its_slot_comes",
+        "unit/call_connection::a_connection_can_wait_a_second_for_its_slot",
     ),
     (
         "REPLY_LIMIT = 65_536",
         "REPLY_LIMIT = 65_537",
-        "unit/call_connection::an_answer_of_64_kibibytes_is_read_and_no_longer_one",
+        "unit/call_connection::at_most_64_kibibytes_of_an_answer_are_read",
     ),
     (
         "        if len(body) > limit:\n            return None\n",
         "",
-        "unit/call_connection::no_more_of_an_answer_is_waited_for_than_is_read_and_its_connection_is_closed_at_once",
+        "unit/call_connection::a_longer_answer_is_not_waited_for_and_closes_the_connection",
     ),
 )
 

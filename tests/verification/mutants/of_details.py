@@ -6,13 +6,13 @@ from tests.verification.mutants.mutant import Mutant, mutants
 from tests.verification.mutants.of_the_claim import MIGRATIONS
 
 _FIRST_AND_LARGEST = "finish_values::the_first_call_and_the_largest_counts_are_kept"
-_MISSING = "finish_values::a_class_is_missing_until_it_was_seen"
-_LOGINS = "status_windows::logins_are_needed_for_classes_that_open_within_a_day_and_have_not_begun"
-_TROUBLED = "status_windows::a_troubled_venue_is_listed_while_a_prebooking_waits_there_that_opens_within_a_day"
-_LOCKED_ROWS = "status_locks::only_rows_that_may_be_claimed_within_the_hour_are_reported_as_locked"
-_CLAIMS = "status_windows::the_duration_of_claims_is_that_of_runs_that_claimed_within_a_day"
-_RECENT = "status_windows::the_recent_calls_are_the_last_sixty_of_those_asked_for_before_the_opening"
-_UNCLAIMED = "bell_state::a_due_row_is_unclaimed_if_no_invocation_claimed_it_within_a_second_of_its_ring"
+_MISSING = "finish_values::a_class_is_missing_until_it_is_seen"
+_LOGINS = "status_windows::logins_are_needed_for_openings_within_a_day"
+_TROUBLED = "status_windows::a_troubled_venue_is_listed_with_an_opening_within_a_day"
+_LOCKED_ROWS = "status_locks::only_locked_rows_of_the_next_hour_are_reported"
+_CLAIMS = "status_windows::claim_durations_are_of_runs_within_a_day"
+_RECENT = "status_windows::the_last_sixty_calls_of_early_rows_are_recent"
+_UNCLAIMED = "bell_state::a_due_row_is_unclaimed_a_second_after_its_ring"
 
 OF_SETTLEMENTS = mutants(
     MIGRATIONS + "000004_settle.sql",
@@ -37,22 +37,22 @@ OF_SETTLEMENTS = mutants(
     (
         "case when s.verdict = 'blocked' then t else p.blocked_at end",
         "t",
-        "finish_values::a_row_is_blocked_since_all_were_blocked_last",
+        "finish_values::blocks_count_since_all_rows_were_blocked_last",
     ),
     (
         "('too_early', 'logged_out') as is_answer",
         "('too_early') as is_answer",
-        "finish_values::a_clear_answer_without_an_end_ends_a_venue_s_trouble",
+        "finish_values::a_clear_answer_of_a_pending_row_ends_a_venue_s_trouble",
     ),
     (
         "v.verdict in ('too_early', 'logged_out') as is_answer",
         "true as is_answer",
-        "finish_values::a_clear_answer_without_an_end_ends_a_venue_s_trouble",
+        "finish_values::a_clear_answer_of_a_pending_row_ends_a_venue_s_trouble",
     ),
     (
         "greatest(answered_at, p_at)",
         "p_at",
-        "finish_values::an_answer_while_the_clock_is_behind_moves_no_venue_back",
+        "finish_values::an_answer_by_a_slow_clock_does_not_replace_a_later_one",
     ),
     (
         "least(greatest(coalesce(p_pause_seconds, 300), 0), 3600)",
@@ -62,12 +62,12 @@ OF_SETTLEMENTS = mutants(
     (
         "released = r.released + excluded.released",
         "released = excluded.released",
-        "finish_values::an_end_that_is_asked_for_again_counts_all_rows_that_went_back",
+        "finish_values::a_repeated_end_counts_all_released_rows",
     ),
     (
         "from public.prebookings where id = p_id and lower(user_email) = public.prebooking_member(p_user_email);",
         "from public.prebookings where id = p_id;",
-        "finish_values::the_state_of_another_member_s_prebooking_is_not_told",
+        "finish_values::the_state_of_another_member_s_row_is_hidden",
     ),
 )
 
@@ -89,7 +89,7 @@ OF_CLAIMED_ROWS = [
         (
             "order by opened_at limit 100 for update skip locked",
             "order by opened_at limit 100 for update",
-            "upkeep::an_old_run_that_somebody_has_locked_holds_up_no_claim",
+            "upkeep::a_locked_old_run_does_not_delay_a_claim",
         ),
         ("claimed = r.claimed + excluded.claimed", "claimed = excluded.claimed", "claim"),
         ("order by p.retry_after nulls first, p.available_at", "order by p.available_at", "claim_behind"),
@@ -103,7 +103,7 @@ OF_CLAIMED_ROWS = [
         (
             "'alone', p.blocks > 0 and coalesce",
             "'alone', coalesce",
-            "claim_behind::a_row_whose_blocks_do_not_count_any_more_is_not_alone",
+            "claim_behind::a_row_without_current_blocks_is_not_alone",
         ),
     ),
 ]
@@ -113,12 +113,12 @@ OF_THE_STATUS = mutants(
     (
         "    and l.database = (select oid from pg_catalog.pg_database where datname = current_database())\n",
         "",
-        "status_locks::the_claim_lock_of_another_database_of_the_server_is_not_reported",
+        "status_locks::the_claim_lock_of_another_database_is_not_reported",
     ),
     (
         " and l.granted and l.pid <> pg_backend_pid()",
         " and l.granted",
-        "status_locks::the_locks_of_the_transaction_that_asks_are_not_reported",
+        "status_locks::locks_of_the_own_transaction_are_not_reported",
     ),
     (
         " and l.granted and l.pid <> pg_backend_pid()",
@@ -127,11 +127,11 @@ OF_THE_STATUS = mutants(
     ),
     ("    and p.status = 'pending' and p.available_at <= public", "    and p.available_at <= public", _LOCKED_ROWS),
     (" and p.available_at <= public.prebooking_clock() + interval '1 hour')", ")", _LOCKED_ROWS),
-    ("for n in 1 .. 10 loop", "for n in 1 .. 9 loop", "status_locks::a_lock_is_reported_once_it_was_seen_for_a_second"),
+    ("for n in 1 .. 10 loop", "for n in 1 .. 9 loop", "status_locks::a_lock_is_reported_after_a_second"),
     (
         " and (closed_at is not null or opened_at < public.prebooking_clock() - interval '60 seconds')",
         "",
-        "status_windows::a_run_is_cut_off_if_it_has_no_end_after_a_minute",
+        "status_windows::a_run_without_an_end_is_cut_off_after_a_minute",
     ),
     ("where opened_at > t - interval '1 day' and claim_ms", "where claim_ms", _CLAIMS),
     (" and claim_ms is not null", "", _CLAIMS),
@@ -172,14 +172,14 @@ OF_RINGS = [
         (
             "desc nulls last, a.timed_out, a.id",
             "desc nulls last, a.id",
-            "bell_state::a_request_that_was_not_sent_is_reported_before_one_that_was_answered_slowly",
+            "bell_state::an_unsent_request_is_reported_before_a_slow_one",
         ),
         (" and r.rung_at <= t - interval '1 second')", ")", _UNCLAIMED),
         ("where not r.claimed and r.rung_at <= t -", "where r.rung_at <= t -", _UNCLAIMED),
         (
             "and has_table_privilege('anon', c.oid, 'select')",
             "",
-            "bell_state::a_queue_is_not_open_to_those_who_may_only_see_its_schema",
+            "bell_state::a_queue_needs_more_than_a_visible_schema_to_be_open",
         ),
         ("    update public.prebooking_bell set job_id = null where only_one;\n", "", "bell_switch"),
     ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.verification.mutants.mutant import Mutant, mutants
 
-_LATE_TIMERS = "unit/clock::the_real_clock_wakes_within_a_tenth_of_a_millisecond_although_timers_are_late"
+_LATE_TIMERS = "unit/clock::the_real_clock_wakes_in_time_despite_late_timers"
 
 OF_WAITING: list[Mutant] = [
     *mutants(
@@ -203,7 +203,7 @@ OF_WAITING: list[Mutant] = [
         (
             "        time.on_tightened(self._changed.set)\n",
             "",
-            "wrong_clocks::a_forward_step_of_the_database_s_clock_is_acted_on_as_soon_as_a_question_learns_of_it",
+            "wrong_clocks::a_forward_step_of_the_database_s_clock_is_followed",
         ),
         (
             "max(seconds, 0.001)",
@@ -213,7 +213,7 @@ OF_WAITING: list[Mutant] = [
         (
             "max(seconds, 0.001)",
             "seconds",
-            "unit/slots::an_end_that_is_closer_than_the_clock_can_count_is_reached",
+            "unit/slots::an_end_within_the_clock_s_precision_is_reached",
         ),
         (
             "call_later(self._queue.stagger / 10, self.end)",
