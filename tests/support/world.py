@@ -206,6 +206,17 @@ class World:
             other.execute(f"alter function public.{function} set lock_timeout = '10ms'".encode())
         return other
 
+    def record_connections(self, seconds: float) -> list[float]:
+        """Let each connection to the venue take this long; return a list of the instants at which they are opened."""
+        opened_at = list[float]()
+
+        def connect(_: object) -> float:
+            opened_at.append(asyncio.get_running_loop().time())
+            return seconds
+
+        self.venue_wire.connect = connect
+        return opened_at
+
     def called(self) -> list[UUID]:
         """Return the rows in the order in which their first calls arrived at the venue."""
         return [UUID(arrival.prebooking_id) for arrival in self.twin.ledger.first_calls()]

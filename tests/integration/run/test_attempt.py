@@ -7,30 +7,13 @@ from datetime import timedelta
 
 import pytest
 
-from prebooking.bookers import STALE_CONNECTION, Gate
+from prebooking.bookers import STALE_CONNECTION
 from prebooking.local.venue.twin import CallPlan, TwinReply
-from prebooking.model import Kind, Outcome, Prebooking
-from tests.support.bookers import ScriptedBooker
+from prebooking.model import Kind, Outcome
+from tests.support.bookers import ScriptedBooker, hang
 from tests.support.doubles import EPOCH
 from tests.support.factories import add_venue
 from tests.support.world import BOOKED, CLAIM, FINISH, World, gaps
-
-
-class Script(ScriptedBooker):
-    """Returns one answer per call, each after its delay in seconds; the last one is repeated."""
-
-    def __init__(self, *answers: tuple[float, Outcome]) -> None:
-        super().__init__()
-        self.answers = list(answers)
-
-    async def book(self, row: Prebooking, *, timeout: float, gate: Gate) -> Outcome:  # noqa: ARG002, ASYNC109 - see Booker
-        seconds, answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-        if answer.kind is not Kind.NOT_SENT:
-            await gate.wait()
-            gate.mark_sent()
-            self.calls.append(row)
-        await asyncio.sleep(seconds)
-        return answer
 
 
 def test_a_running_call_is_not_released_when_another_row_is_blocked(world: World) -> None:
@@ -111,28 +94,23 @@ def test_rows_with_setbacks_are_sent_before_held_rows(world: World) -> None:
 def test_a_row_records_when_it_was_sent_and_answered(world: World) -> None:
     [row] = world.opening(1)
     world.run(world.invoke())
-    stands = world.row(row)
-    assert stands["answered_at"] - stands["fired_at"] == timedelta(milliseconds=40), "20 ms there and 20 ms back"
+    found = world.row(row)
+    assert found["answered_at"] - found["fired_at"] == timedelta(milliseconds=40), "20 ms there and 20 ms back"
 
 
 def test_a_retry_that_was_not_sent_keeps_the_clear_answer(world: World) -> None:
     [row] = world.opening(1)
-    world.use(Script((0, Outcome(Kind.TOO_EARLY)), (0, Outcome(Kind.NOT_SENT))))
+    world.use(ScriptedBooker([Outcome(Kind.TOO_EARLY), Outcome(Kind.NOT_SENT)]))
     summary = world.run(world.invoke())
-    stands = world.row(row)
-    assert (stands["claimed_by"], stands["maybe_sent"], stands["early_since"] is not None) == (None, False, True)
+    found = world.row(row)
+    assert (found["claimed_by"], found["maybe_sent"], found["early_since"] is not None) == (None, False, True)
     assert summary.outcomes == {"too_early": 1}
 
 
 def test_a_row_cut_off_during_its_login_renewal_is_released(world: World) -> None:
     [row] = world.opening(1)
 
-    class Renewing(Script):
-        async def prepare(self, *_: object, **__: object) -> Outcome | None:
-            await asyncio.Event().wait()
-            return None
-
-    world.use(Renewing((0, Outcome(Kind.SESSION_EXPIRED))))
+    world.use(ScriptedBooker(Outcome(Kind.SESSION_EXPIRED), on_prepare=hang))
     world.run(world.invoke())
     assert (world.row(row)["claimed_by"], world.row(row)["maybe_sent"]) == (None, False)
 
@@ -147,7 +125,7 @@ def test_a_row_cut_off_during_its_login_renewal_is_released(world: World) -> Non
 )
 def test_clear_answers_are_followed_up_in_any_order(world: World, answers: tuple[Kind, ...]) -> None:
     [row] = world.opening(1)
-    world.use(Script(*((0.0, Outcome(kind)) for kind in answers)))
+    world.use(ScriptedBooker([Outcome(kind) for kind in answers]))
     world.run(world.invoke())
     assert world.ends([row]) == [BOOKED]
 
@@ -162,10 +140,10 @@ def test_clear_answers_are_followed_up_in_any_order(world: World, answers: tuple
 )
 def test_a_renewed_login_that_is_refused_again_releases_the_row(world: World, answers: tuple[Kind, ...]) -> None:
     [row] = world.opening(1)
-    booker = world.use(Script(*((0.0, Outcome(kind)) for kind in answers)))
+    booker = world.use(ScriptedBooker([Outcome(kind) for kind in answers]))
     world.run(world.invoke())
-    stands = world.row(row)
-    assert (stands["status"], stands["claimed_by"], stands["maybe_sent"]) == ("pending", None, False)
+    found = world.row(row)
+    assert (found["status"], found["claimed_by"], found["maybe_sent"]) == ("pending", None, False)
     assert len(booker.calls) == len(answers)
 
 
@@ -180,7 +158,7 @@ def test_a_venue_that_blocks_a_login_is_paused(world: World) -> None:
 
 def test_a_stale_connection_is_replaced_at_once(world: World) -> None:
     [row] = world.opening(1)
-    world.use(Script(*[(0.0, STALE_CONNECTION)] * 3, (0.0, Outcome(Kind.BOOKED))))
+    world.use(ScriptedBooker([*[STALE_CONNECTION] * 3, Outcome(Kind.BOOKED)]))
     summary = world.run(world.invoke())
     assert world.ends([row]) == [BOOKED]
     assert summary.lateness_ms["max"] is not None
@@ -200,15 +178,7 @@ def test_the_stagger_also_holds_between_two_invocations(world: World) -> None:
     """I6 between invocations: the first run releases its row and does not settle it."""
     world.wire.there = world.wire.back = 0.001
     venue = add_venue(world.connection)
-    sent: list[float] = []
-
-    class LoggedOut(ScriptedBooker):
-        async def book(self, row: Prebooking, *, timeout: float, gate: Gate) -> Outcome:  # noqa: ASYNC109 - see Booker
-            outcome = await super().book(row, timeout=timeout, gate=gate)
-            sent.append(asyncio.get_running_loop().time())
-            return outcome
-
-    world.use(LoggedOut(answer=Outcome(Kind.SESSION_EXPIRED), login=Outcome(Kind.CANNOT_TELL)))
+    booker = world.use(ScriptedBooker(Outcome(Kind.SESSION_EXPIRED), login=Outcome(Kind.CANNOT_TELL)))
     world.opening(1, venue=venue)
 
     async def chase() -> None:
@@ -219,8 +189,8 @@ def test_the_stagger_also_holds_between_two_invocations(world: World) -> None:
             await world.invoke()
 
     world.run(chase())
-    assert len(sent) >= 2
-    assert min(gaps(sent)) >= 0.05 - 1e-9
+    assert len(booker.called_at) >= 2
+    assert min(gaps(booker.called_at)) >= 0.05 - 1e-9
 
 
 def test_a_delayed_claim_leases_nothing_to_a_closed_run(world: World) -> None:

@@ -1,4 +1,4 @@
-"""How a row ends, or does not, when its run is cut off, its venue refuses it, or an earlier call of it is in doubt."""
+"""The result of a row that is cut off, refused, or in doubt because of an earlier call."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from prebooking.bookers import Gate
 from prebooking.errors import BadBookingData
 from prebooking.model import Kind, Outcome, Prebooking
-from tests.support.bookers import ScriptedBooker
+from tests.support.bookers import ScriptedBooker, hang, raises
 from tests.support.boxes import Gym
 from tests.support.database import Database
 from tests.support.doubles import EPOCH
@@ -21,17 +21,17 @@ from tests.support.world import BOOKED, PENDING, World
 
 @pytest.mark.parametrize("clear", [Kind.TOO_EARLY, Kind.SESSION_EXPIRED])
 def test_a_second_call_that_is_cut_off_leaves_the_row_in_doubt(world: World, clear: Kind) -> None:
-    """I1: given back with the clear answer to the first call, the row would be sent again while the second acts."""
+    """I1: released with the clear answer to its first call, the row would be sent again while the second one acts."""
     [row] = world.opening(1)
 
-    class Hangs(ScriptedBooker):
+    class HangingSecondCall(ScriptedBooker):
         async def book(self, row: Prebooking, *, timeout: float, gate: Gate) -> Outcome:  # noqa: ASYNC109 - see Booker
-            await super().book(row, timeout=timeout, gate=gate)
+            answer = await super().book(row, timeout=timeout, gate=gate)
             if len(self.calls) == 2:
-                await asyncio.Event().wait()
-            return Outcome(clear)
+                await hang(row)
+            return answer
 
-    world.use(Hangs())
+    world.use(HangingSecondCall(Outcome(clear)))
     summary = world.run(world.invoke())
     assert summary.details["unsure"] == 1
     assert world.row(row)["attempts"] == 2
@@ -91,29 +91,22 @@ def test_an_idempotent_venue_gets_a_row_in_doubt_again_without_a_question(world:
 
 def test_a_connection_that_fails_slowly_is_not_tried_again_in_the_run(world: World) -> None:
     world.opening(1)
-    tries = []
+    tries = list[Prebooking]()
 
-    class OutOfReach(ScriptedBooker):
-        async def book(self, row: Prebooking, *, timeout: float, gate: Gate) -> Outcome:  # noqa: ARG002, ASYNC109 - see Booker
-            tries.append(row.id)
-            await asyncio.sleep(2.6)
-            return Outcome(Kind.NOT_SENT)
+    async def connect_slowly(row: Prebooking) -> None:
+        tries.append(row)
+        await asyncio.sleep(2.6)
 
-    world.use(OutOfReach())
+    world.use(ScriptedBooker(Outcome(Kind.NOT_SENT), on_book=connect_slowly))
     world.run(world.invoke())
     assert len(tries) == 1
 
 
 def test_an_unsendable_row_fails_only_if_it_was_never_sent(world: World) -> None:
-    """I4: such a row has failed only if it was never sent."""
+    """I4."""
     venue = add_venue(world.connection, idempotent=True)
     rows = [*world.opening(1, venue=venue, maybe_sent=True), *world.opening(1, venue=venue)]
-
-    class Unbuildable(ScriptedBooker):
-        async def book(self, row: Prebooking, *, timeout: float, gate: Gate) -> Outcome:  # noqa: ARG002, ASYNC109 - see Booker
-            raise BadBookingData("It is no request.")
-
-    world.use(Unbuildable())
+    world.use(ScriptedBooker(on_book=raises(BadBookingData("It is no request."))))
     world.run(world.invoke())
     assert world.ends(rows) == [PENDING, ("failed", "bad_data")]
 

@@ -165,17 +165,13 @@ def test_a_call_that_ignores_cancellation_is_not_sent_after_a_failed_run(world: 
     """I1: the row was released long before the last start, and another run may call it."""
     [row] = world.opening(1)
 
-    class Slow(ScriptedBooker):
-        async def book(self, row: Prebooking, *, timeout: float, gate: Gate) -> Outcome:  # noqa: ASYNC109 - see Booker
-            await go_on(seconds=1)
-            return await super().book(row, timeout=timeout, gate=gate)
+    booker = world.use(ScriptedBooker(on_book=lambda _: go_on(seconds=1)))
 
     def breaks(called: str) -> str:
         if called != FINISH and world.wire.calls.count(CLAIM) > 1:
             raise UnexpectedError
         return ""
 
-    booker = world.use(Slow())
     world.wire.loses = breaks
 
     async def steps() -> Summary:

@@ -26,9 +26,9 @@ def test_a_call_cut_off_at_the_guard_keeps_its_lease(world: World, plan: CallPla
     [row] = world.opening(1)
     world.twin.script(row, plan)
     summary = world.run(world.invoke())
-    stands = world.row(row)
-    assert (stands["status"], stands["attempts"], stands["claimed_by"]) == ("pending", 1, summary.instance_id)
-    assert EPOCH < stands["fired_at"] < EPOCH + timedelta(seconds=0.1)
+    found = world.row(row)
+    assert (found["status"], found["attempts"], found["claimed_by"]) == ("pending", 1, summary.instance_id)
+    assert EPOCH < found["fired_at"] < EPOCH + timedelta(seconds=0.1)
     assert summary.timed_out
     assert summary.details["unsure"] == 1
 

@@ -10,7 +10,7 @@ import pytest
 from prebooking.local.venue.twin import HANG, CallPlan
 from prebooking.model import Summary
 from tests.support.calls import run as run_row
-from tests.support.doubles import EPOCH, VirtualClock
+from tests.support.doubles import EPOCH
 from tests.support.world import CLAIM, FINISH, World
 
 
@@ -29,13 +29,7 @@ def test_a_row_that_stays_locked_does_not_keep_the_run_from_ending(world: World)
 
 def test_no_connection_is_opened_after_the_last_start(world: World) -> None:
     rows = world.opening(40)
-    connected: list[float] = []
-
-    def slow(_: object) -> float:
-        connected.append((VirtualClock().now() - EPOCH).total_seconds())
-        return 1.0
-
-    world.venue_wire.connect = slow
+    connected = world.record_connections(1.0)
     summary = world.run(world.invoke())
     assert max(connected) < 6
     unsent = [row for row in rows if world.row(row)["attempts"] == 0]

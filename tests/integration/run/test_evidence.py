@@ -187,12 +187,10 @@ def test_confirmations_of_a_row_become_rarer(world: World) -> None:
     [row] = world.opening(1, maybe_sent=True)
     asked: list[float] = []
 
-    class Asked(ScriptedBooker):
-        async def confirm(self, *_: object, **__: object) -> Outcome:
-            asked.append(asyncio.get_running_loop().time())
-            return Outcome(Kind.CANNOT_TELL)
+    async def record(_: object) -> None:
+        asked.append(asyncio.get_running_loop().time())
 
-    world.use(Asked())
+    world.use(ScriptedBooker(on_confirm=record))
     world.run(minutes(world, 60))
     assert world.ends([row]) == [PENDING]
     waits = gaps(asked)

@@ -18,15 +18,9 @@ from tests.support.doubles import EPOCH, VirtualClock
 from tests.support.world import PENDING, RECONCILED, World, minutes
 
 
-class ScriptedConfirmations(ScriptedBooker):
-    """Returns one result per confirmation; the last one is repeated."""
-
-    def __init__(self, *kinds: Kind) -> None:
-        super().__init__(answer=Outcome(Kind.UNSURE))
-        self.kinds = list(kinds)
-
-    async def confirm(self, row: Prebooking, *, timeout: float) -> Outcome:  # noqa: ARG002, ASYNC109 - see Booker
-        return Outcome(self.kinds.pop(0) if len(self.kinds) > 1 else self.kinds[0])
+def scripted(*kinds: Kind) -> ScriptedBooker:
+    """Return a booker with unclear answers and these results of confirmations."""
+    return ScriptedBooker(Outcome(Kind.UNSURE), [Outcome(kind) for kind in kinds])
 
 
 class Firewall(ScriptedBooker):
@@ -49,7 +43,7 @@ class Firewall(ScriptedBooker):
 def test_a_class_that_was_seen_again_is_not_gone_at_the_next_miss(world: World) -> None:
     """I4: the call that was made when the class was seen may have got the place."""
     [row] = world.opening(1, maybe_sent=True)
-    world.use(ScriptedConfirmations(Kind.MISSING, Kind.NOT_BOOKED, Kind.CANNOT_TELL, Kind.MISSING, Kind.BOOKED))
+    world.use(scripted(Kind.MISSING, Kind.NOT_BOOKED, Kind.CANNOT_TELL, Kind.MISSING, Kind.BOOKED))
     world.run(minutes(world, 10))
     assert world.ends([row]) == [RECONCILED]
 
@@ -68,7 +62,7 @@ def test_an_unrecorded_call_of_a_dead_run_does_not_count_as_blocked(world: World
         set_clock(world.connection, VirtualClock().now())
         assert claimed(world.connection, uuid4()) == [row], "by a run that calls the venue and is killed"
         await asyncio.sleep(60)
-        world.use(ScriptedConfirmations(Kind.CANNOT_TELL))
+        world.use(scripted(Kind.CANNOT_TELL))
         await minutes(world, 30)
 
     world.run(steps())

@@ -50,10 +50,10 @@ def test_a_row_between_two_calls_at_the_guard_is_released(world: World) -> None:
     [row] = world.opening(1)
     world.twin.skew -= world.twin.skew.resolution * 3_600_000_000
     summary = world.run(world.invoke(guard=2.4))  # calls at 0.03 and 0.32; the last start is at 0.4
-    stands = world.row(row)
-    assert (stands["status"], stands["claimed_by"], stands["maybe_sent"]) == ("pending", None, False)
-    assert stands["attempts"] == 2
-    assert stands["early_since"] is not None
+    found = world.row(row)
+    assert (found["status"], found["claimed_by"], found["maybe_sent"]) == ("pending", None, False)
+    assert found["attempts"] == 2
+    assert found["early_since"] is not None
     assert summary.details["released"] == 1
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from prebooking.local.venue.twin import HANG, Arrival, CallPlan, TwinReply
 from prebooking.model import Kind, Outcome, Prebooking
-from tests.support.bookers import ScriptedBooker
+from tests.support.bookers import ScriptedBooker, raises
 from tests.support.doubles import EPOCH
 from tests.support.factories import add_venue
 from tests.support.world import BOOKED, PENDING, RECONCILED, World, gaps
@@ -51,16 +51,11 @@ def test_a_row_confirmed_while_others_wait_keeps_their_stagger(world: World) -> 
 @pytest.mark.parametrize("raised", [RuntimeError("canary"), asyncio.CancelledError("canary")])
 def test_a_row_whose_preparation_raises_gets_a_setback(world: World, raised: BaseException) -> None:
     [row] = world.opening(1)
-
-    class FaultyPreparation(ScriptedBooker):
-        async def prepare(self, *_: object, **__: object) -> Outcome | None:
-            raise raised
-
-    world.use(FaultyPreparation(ready=False))
+    world.use(ScriptedBooker(ready=False, on_prepare=raises(raised)))
     summary = world.run(world.invoke())
-    stands = world.row(row)
-    assert (stands["claimed_by"], stands["maybe_sent"], stands["setbacks"]) == (None, False, 1)
-    assert stands["retry_after"] > EPOCH + timedelta(seconds=30)
+    found = world.row(row)
+    assert (found["claimed_by"], found["maybe_sent"], found["setbacks"]) == (None, False, 1)
+    assert found["retry_after"] > EPOCH + timedelta(seconds=30)
     assert summary.outcomes == {"not_ready": 1}
 
 
@@ -111,12 +106,7 @@ def test_a_row_confirmed_after_its_venue_was_paused_is_released_at_once(world: W
 
 def test_an_exception_after_a_confirmation_keeps_its_result(world: World) -> None:
     [row] = world.opening(1, maybe_sent=True)
-
-    class FaultyCall(ScriptedBooker):
-        async def book(self, *_: object, **__: object) -> Outcome:
-            raise RuntimeError("canary")
-
-    world.use(FaultyCall(found=Outcome(Kind.NOT_BOOKED)))
+    world.use(ScriptedBooker(found=Outcome(Kind.NOT_BOOKED), on_book=raises(RuntimeError("canary"))))
     world.run(world.invoke())
     assert (world.row(row)["claimed_by"], world.row(row)["maybe_sent"]) == (None, False)
 
@@ -124,13 +114,7 @@ def test_an_exception_after_a_confirmation_keeps_its_result(world: World) -> Non
 def test_a_call_connects_shortly_before_its_opening(world: World) -> None:
     """Servers close connections that are idle for a few seconds."""
     world.opening(3, at=3.0)
-    connected: list[float] = []
-
-    def connect(_: object) -> float:
-        connected.append(asyncio.get_running_loop().time())
-        return 0.01
-
-    world.venue_wire.connect = connect
+    connected = world.record_connections(0.01)
     world.run(world.invoke(LEAD_SECONDS="3"))
     assert min(connected) >= 3 - 0.6 - 0.01
 
@@ -138,13 +122,7 @@ def test_a_call_connects_shortly_before_its_opening(world: World) -> None:
 def test_the_next_call_starts_after_the_first_byte_of_the_previous_one(world: World) -> None:
     """Building the next request at the same instant would delay the bytes of the previous one."""
     world.opening(6)
-    connected: list[float] = []
-
-    def connect(_: object) -> float:
-        connected.append(asyncio.get_running_loop().time())
-        return 0.0
-
-    world.venue_wire.connect = connect
+    connected = world.record_connections(0.0)
     world.run(world.invoke())
     left = [at - 0.02 for at in world.sent()]
     assert connected[4] >= left[0] + 0.004, "four may connect at once"
