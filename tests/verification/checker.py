@@ -120,9 +120,11 @@ def _in_queue_order(trace: Trace, claims: dict[tuple[UUID, UUID], RecordedClaim]
         queues.setdefault((by, trace.prebooking(row).venue), []).append(row)
     for (by, _), queue in queues.items():
         for before, after in pairwise(queue):
-            claim, other = claims[by, after], claims[by, before]
-            overtaken = claim is other and trace.prebooking(after).order < trace.prebooking(before).order
-            if overtaken and not _excused(trace, after, claim):
+            claim = claims[by, after]
+            if claim is not claims[by, before] or _excused(trace, after, claim):
+                continue
+            first, second = (trace.prebooking_at(row, claim.seconds) for row in (before, after))  # not as edited later
+            if second.order < first.order:
                 yield f"{before} was sent before {after} by the same invocation"
 
 
