@@ -77,10 +77,10 @@ def main() -> None:
 
 def measure(rounds: int, numbers: Sequence[int]) -> dict[tuple[str, int], Measured]:
     """Measure every system with every number of requests, one after the other."""
-    with venue_socket() as (venue, url), systems(url) as everybody:
-        results = {(name, requests): Measured() for requests in numbers for name in everybody}
+    with venue_socket() as (venue, url), systems(url) as all_systems:
+        results = {(name, requests): Measured() for requests in numbers for name in all_systems}
         for _, (name, requests) in itertools.product(range(rounds), list(results)):
-            _one_opening(venue, everybody[name], requests, results[name, requests])
+            _one_opening(venue, all_systems[name], requests, results[name, requests])
     return results
 
 
@@ -189,9 +189,9 @@ def _peer(postgres: LocalPostgres, url: str, opens: float, requests: int, *, pee
             yield
         finally:
             process.kill()
-            said = process.stderr.read() if process.stderr else b""
-            if b"Traceback" in said:
-                sys.stderr.write(said.decode(errors="replace"))
+            output = process.stderr.read() if process.stderr else b""
+            if b"Traceback" in output:
+                sys.stderr.write(output.decode(errors="replace"))
     postgres.drop_database(name)
 
 

@@ -186,11 +186,13 @@ def fits(value: str) -> bool:
 
 def _deletes(attributes: str) -> bool:
     """Return whether a cookie ends at once; Max-Age counts before Expires."""
-    said = {name.strip().lower(): value.strip() for name, _, value in (a.partition("=") for a in attributes.split(";"))}
-    if re.fullmatch(r"-?\d+", age := said.get("max-age", ""), re.ASCII):
+    pairs = {
+        name.strip().lower(): value.strip() for name, _, value in (a.partition("=") for a in attributes.split(";"))
+    }
+    if re.fullmatch(r"-?\d+", age := pairs.get("max-age", ""), re.ASCII):
         return age.startswith("-") or not age.strip("0")
     # Servers delete a cookie with an end in 1970.
-    return re.search(r"[ -](19\d\d|70)\b", said.get("expires", ""), re.ASCII) is not None
+    return re.search(r"[ -](19\d\d|70)\b", pairs.get("expires", ""), re.ASCII) is not None
 
 
 # hosts

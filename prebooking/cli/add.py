@@ -54,7 +54,7 @@ Data = Annotated[
     ),
 ]
 WaitingList = Annotated[bool, typer.Option("--waiting-list", help="Join the waiting list, if the class is full.")]
-Again = Annotated[bool, typer.Option("--again", help="Book a class again after its place was given back.")]
+Again = Annotated[bool, typer.Option("--again", help="Book a class again after its place was cancelled at the venue.")]
 Anyway = Annotated[
     bool,
     typer.Option("--anyway", help="Also if the member has a class at that hour, or the venue shows it as closed."),

@@ -118,7 +118,7 @@ def _as_json(offer: Offer, now: datetime, waiting: AbstractSet[str]) -> dict[str
         "name": offer.found.name,
         "starts_at": offer.begins.isoformat(),
         "opens_at": offer.opens.isoformat() if offer.opens else None,
-        "is_open": bool(offer.opens and offer.opens <= now < offer.begins and not offer.found.takes_nobody),
+        "is_open": bool(offer.opens and offer.opens <= now < offer.begins and not offer.found.is_unavailable),
         "closed": offer.found.closed,
         "cancelled": offer.found.cancelled,
         "taken": offer.found.taken,

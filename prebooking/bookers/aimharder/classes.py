@@ -39,38 +39,38 @@ class GymClass:
     cancelled: bool = False
 
     @property
-    def takes_nobody(self) -> bool:
+    def is_unavailable(self) -> bool:
         """Return whether it is closed or cancelled."""
         return self.closed or self.cancelled
 
 
-def read_class(said: Mapping[str, Any]) -> GymClass:
+def read_class(entry: Mapping[str, Any]) -> GymClass:
     """Return one class of a day's list; a field that cannot be read is empty or None."""
     return GymClass(
-        class_id=read_id(said.get("id")) or "",
-        name=read_name(said.get("className")),
-        starts=read_time(said.get("time")),
-        taken=read_count(said.get("ocupation")),
-        places=read_count(said.get("limit")),
-        place=_place(said),
-        booking_id=read_id(said.get("idres")),
-        hours=read_name(said.get("time")),
-        closed=is_off(said.get("enabled")),
-        cancelled=is_set(said.get("cancelledId")),
+        class_id=read_id(entry.get("id")) or "",
+        name=read_name(entry.get("className")),
+        starts=read_time(entry.get("time")),
+        taken=read_count(entry.get("ocupation")),
+        places=read_count(entry.get("limit")),
+        place=_place(entry),
+        booking_id=read_id(entry.get("idres")),
+        hours=read_name(entry.get("time")),
+        closed=is_off(entry.get("enabled")),
+        cancelled=is_set(entry.get("cancelledId")),
     )
 
 
-def _is_marked(said: Mapping[str, Any]) -> bool:
-    """Return whether the class says if the member has a place. It does not for a login that is over."""
-    return "bookState" in said
+def _is_marked(entry: Mapping[str, Any]) -> bool:
+    """Return whether the entry contains the member's mark. Without a valid session it does not."""
+    return "bookState" in entry
 
 
-def _place(said: Mapping[str, Any]) -> Kind:
+def _place(entry: Mapping[str, Any]) -> Kind:
     """Return the member's place. A mark together with a ``cancelledId`` is that of a cancelled booking."""
-    if not _is_marked(said):
+    if not _is_marked(entry):
         return Kind.CANNOT_TELL
-    mark = said["bookState"]
-    if mark in (None, "") or is_set(said.get("cancelledId")):
+    mark = entry["bookState"]
+    if mark in (None, "") or is_set(entry.get("cancelledId")):
         return Kind.NOT_BOOKED
     number = read_number(mark)
     return Kind.CANNOT_TELL if number is None else _PLACES.get(number, Kind.CANNOT_TELL)

@@ -30,10 +30,10 @@ async def _doctor(*, as_json: bool) -> None:
     if as_json:
         show_json([_as_json(finding) for finding in findings])
     else:
-        say(*(f"{finding.mark:<4} {finding.name}: {finding.said}" for finding in findings))
+        say(*(f"{finding.mark:<4} {finding.name}: {finding.message}" for finding in findings))
     if not all(finding.ok for finding in findings):
         raise typer.Exit(FAILED)
 
 
 def _as_json(finding: Finding) -> dict[str, Any]:
-    return {"name": finding.name, "ok": finding.ok, "said": finding.said, "way": finding.way}
+    return {"name": finding.name, "ok": finding.ok, "said": finding.message, "way": finding.way}

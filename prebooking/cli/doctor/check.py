@@ -15,7 +15,7 @@ T = TypeVar("T")
 class Fine:
     """A result without a fault."""
 
-    said: str
+    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Finding:
 
     name: str
     ok: bool
-    said: str
+    message: str
     way: str | None = None
 
     @property
@@ -70,7 +70,7 @@ class Check(Generic[T]):
         """Yield the findings for this input."""
         for found in self.look(subject):
             if isinstance(found, Fine):
-                yield Finding(self.name, ok=True, said=found.said)
+                yield Finding(self.name, ok=True, message=found.message)
             else:
-                said = self.ways[found.way].format(**found.words)
-                yield Finding(self.name, ok=found.way in self.warnings, said=said, way=found.way)
+                message = self.ways[found.way].format(**found.words)
+                yield Finding(self.name, ok=found.way in self.warnings, message=message, way=found.way)

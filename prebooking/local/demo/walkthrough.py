@@ -163,8 +163,8 @@ class Demo:
                 time.sleep(0.1 if moving else 1.0)
                 calls = sum(arrival.books for arrival in self.stack.ledger.arrivals())
                 places = len(self.stack.ledger.bookings())
-                said = f"{time.time() - opens:+5.1f} s from the opening; calls: {calls}, places given: {places}"
-                line.update(said) if moving else self.console.print(f"  {said}")
+                progress = f"{time.time() - opens:+5.1f} s from the opening; calls: {calls}, places given: {places}"
+                line.update(progress) if moving else self.console.print(f"  {progress}")
 
     def _wait_until(self, condition: Callable[[], bool], name: str) -> None:
         if not self.stack.ledger.wait_for(condition, seconds=20):
