@@ -44,15 +44,10 @@ def world(database: Database) -> World:
 
 
 @pytest.fixture
-def terminal_rest() -> str:
-    """The REST API behind the terminal. Files that test only input and output replace it by the imitation."""
-    return which_rest()
-
-
-@pytest.fixture
 def terminal(
-    database: Database, terminal_rest: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    request: pytest.FixtureRequest, database: Database, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Iterator[Terminal]:
-    """Somebody at a terminal, before an empty database and an empty venue."""
-    with open_terminal(database, monkeypatch, tmp_path, terminal_rest) as terminal:
+    """A terminal with an empty database and an empty venue, on the REST API that the file's TERMINAL_REST names."""
+    rest = getattr(request.module, "TERMINAL_REST", None) or which_rest()
+    with open_terminal(database, monkeypatch, tmp_path, rest) as terminal:
         yield terminal

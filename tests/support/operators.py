@@ -1,14 +1,15 @@
-"""Opens a test's OperatorStore."""
+"""Opens the database's client for a test."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from uuid import uuid4
+from contextlib import AbstractAsyncContextManager
+from uuid import UUID, uuid4
 
 from pydantic import SecretStr
 
 from prebooking.clock import Clock, Deadline, Reading
-from prebooking.database.client import create_isolated_supabase
+from prebooking.database.client import IsolatedSupabase, create_isolated_supabase
 from prebooking.database.operator import OperatorStore
 from prebooking.settings import Settings
 from tests.support.database import Rest
@@ -17,12 +18,19 @@ from tests.support.world import ENVIRONMENT
 CLOCK = Clock()
 
 
-def deadline() -> Deadline:
-    return Deadline(CLOCK, Reading.of(CLOCK), 10)
+def deadline(seconds: float = 10) -> Deadline:
+    return Deadline(CLOCK, Reading.of(CLOCK), seconds)
+
+
+def open_client(
+    rest: Rest, key: str | None = None, instance: UUID | None = None
+) -> AbstractAsyncContextManager[IsolatedSupabase]:
+    """Open a client of a test's REST API, with the service key or another one."""
+    settings = Settings.from_environment(ENVIRONMENT | {"SUPABASE_URL": rest.url})
+    settings = settings.model_copy(update={"supabase_service_role_key": SecretStr(key or rest.service_key)})
+    return create_isolated_supabase(settings, instance or uuid4(), clock=CLOCK)
 
 
 async def open_operator_store(rest: Rest, key: str | None = None) -> AsyncIterator[OperatorStore]:
-    settings = Settings.from_environment(ENVIRONMENT | {"SUPABASE_URL": rest.url})
-    settings = settings.model_copy(update={"supabase_service_role_key": SecretStr(key or rest.service_key)})
-    async with create_isolated_supabase(settings, uuid4(), clock=CLOCK) as supabase:
+    async with open_client(rest, key) as supabase:
         yield OperatorStore(supabase)

@@ -108,6 +108,11 @@ class Terminal:
         self.twin.open_class(number, opens_at=opens, capacity=places, name=name, day=f"{day:%Y%m%d}", time=at, box=HOST)
 
 
+def now(seconds: float = 0) -> datetime:
+    """Return the instant this many seconds from now."""
+    return datetime.now(UTC) + timedelta(seconds=seconds)
+
+
 def day(ahead: int) -> date:
     """Return the date ``ahead`` days from today in the gym's time zone."""
     return (datetime.now(MADRID) + timedelta(days=ahead)).date()

@@ -85,14 +85,14 @@ async def call_function(
     function: Callable[..., Awaitable[T]],
     settings: Settings,
     clock: Clock,
-    to_database: httpx.AsyncBaseTransport,
-    to_venues: httpx.AsyncBaseTransport,
+    to_database: httpx.AsyncBaseTransport | None = None,
+    to_venues: httpx.AsyncBaseTransport | None = None,
     *,
     guard: float | None = None,
     instance_id: UUID | None = None,
     log: Log | None = None,
 ) -> T:
-    """Call ``run_once`` or ``keep_sessions`` as its endpoint does, with this clock and these transports."""
+    """Call ``run_once`` or ``keep_sessions`` as its endpoint does, with this clock; without transports, on sockets."""
     instance_id = instance_id or uuid4()
     return await function(
         settings,

@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from uuid import uuid4
 
 import pytest
 
 from prebooking.database.bell import CANNOT, NO_ADDRESS, NOT_SCHEDULED, BellStore
-from prebooking.database.client import create_isolated_supabase
 from prebooking.errors import StoreRefused
-from prebooking.settings import Settings
 from tests.support.bells import URL, Bell, add_rows
 from tests.support.database import Connection, Rest
 from tests.support.factories import noon
-from tests.support.operators import CLOCK, deadline
-from tests.support.world import ENVIRONMENT
+from tests.support.operators import deadline, open_client
 
 pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
 async def store(rest: Rest) -> AsyncIterator[BellStore]:
-    key = {"SUPABASE_URL": rest.url, "SUPABASE_SERVICE_ROLE_KEY": rest.service_key}
-    async with create_isolated_supabase(Settings.from_environment(ENVIRONMENT | key), uuid4(), clock=CLOCK) as supabase:
+    async with open_client(rest) as supabase:
         yield BellStore(supabase)
 
 

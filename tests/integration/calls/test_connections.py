@@ -1,24 +1,23 @@
-"""A whole run on real sockets, against endpoints that close early or have one worker; each has its own ledger."""
+"""Whole runs on real sockets, against endpoints that close connections early or have one worker."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
 from datetime import UTC, datetime, timedelta
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 
-from prebooking.clock import Clock, Deadline, Reading
+from prebooking.clock import Clock
 from prebooking.function.invocation import run_once
-from prebooking.log import Log
 from prebooking.model import Summary
 from prebooking.settings import Settings
 from tests.support.calls import prebooking
 from tests.support.database import Database, Rest
 from tests.support.factories import add_prebooking, add_venue
 from tests.support.peers import Peer, Script, serve
-from tests.support.world import ENVIRONMENT
+from tests.support.world import ENVIRONMENT, call_function
 
 pytestmark = pytest.mark.anyio
 
@@ -27,14 +26,14 @@ LONG = 20.0  # seconds
 
 
 class Endpoint:
-    """An endpoint's booking code. ``ledger`` counts the bookings per prebooking."""
+    """A booking endpoint. ``ledger`` counts the bookings per prebooking."""
 
     def __init__(self, *, idle: float = LONG, workers: int = 100) -> None:
         self.ledger = Counter[str]()
         self._idle, self._workers = idle, asyncio.Semaphore(workers)
 
-    async def play(self, peer: Peer) -> None:
-        """Answer the requests of one connection, as long as it is not idle; a worker has one connection at a time."""
+    async def handle(self, peer: Peer) -> None:
+        """Answer the requests of one connection until it is idle; a worker has one connection at a time."""
         async with self._workers:
             number = 0
             while await self._requested(peer, number + 1):
@@ -57,7 +56,7 @@ def _key(received: bytes) -> str:
     return received.lower().rpartition(b"idempotency-key: ")[2].partition(b"\r\n")[0].decode()
 
 
-def wishes(database: Database, *openings: float) -> list[UUID]:
+def add_rows(database: Database, *openings: float) -> list[UUID]:
     """Add a row per opening, in seconds from now, all at one venue."""
     venue, now = add_venue(database.connection), datetime.now(UTC)
     return [
@@ -66,19 +65,12 @@ def wishes(database: Database, *openings: float) -> list[UUID]:
 
 
 async def run(rest: Rest, script: Script, **environment: str) -> Summary:
-    """Be the function, once, with a server as its endpoint."""
+    """Run the scheduler once, with a scripted server as its endpoint."""
     async with serve(script) as server:
         urls = {"SUPABASE_URL": rest.url, "BOOKING_WEBHOOK_URL": server.url}
         key = {"SUPABASE_SERVICE_ROLE_KEY": rest.service_key}
         settings = Settings.from_environment(ENVIRONMENT | urls | key | environment)
-        clock, instance_id = Clock(), uuid4()
-        return await run_once(
-            settings,
-            instance_id=instance_id,
-            guard=Deadline(clock, Reading.of(clock), settings.execution_timeout_seconds),
-            clock=clock,
-            log=Log(instance_id=instance_id),
-        )
+        return await call_function(run_once, settings, Clock())
 
 
 def all_booked_once(database: Database, rows: list[UUID], endpoint: Endpoint) -> bool:
@@ -91,16 +83,16 @@ def all_booked_once(database: Database, rows: list[UUID], endpoint: Endpoint) ->
 async def test_a_trigger_three_seconds_ahead_books_at_a_server_that_closes_idle_connections(
     database: Database, rest: Rest, idle: float
 ) -> None:
-    endpoint, rows = Endpoint(idle=idle), wishes(database, *[2.8] * 5)
-    await run(rest, endpoint.play, LEAD_SECONDS="3")
+    endpoint, rows = Endpoint(idle=idle), add_rows(database, *[2.8] * 5)
+    await run(rest, endpoint.handle, LEAD_SECONDS="3")
     assert all_booked_once(database, rows, endpoint)
     lateness = [prebooking(database.connection, row)["lateness_ms"] for row in rows]
-    assert max(lateness) < 1000, "the connections were not found closed at the opening and made anew"
+    assert max(lateness) < 1000, "no connection was closed and opened again at the opening"
 
 
 async def test_two_openings_are_booked_at_a_server_that_closes_idle_connections(database: Database, rest: Rest) -> None:
-    endpoint, rows = Endpoint(idle=2.0), wishes(database, -0.5, -0.5, 2.2, 2.2, 2.2)
-    await run(rest, endpoint.play, LEAD_SECONDS="3")
+    endpoint, rows = Endpoint(idle=2.0), add_rows(database, -0.5, -0.5, 2.2, 2.2, 2.2)
+    await run(rest, endpoint.handle, LEAD_SECONDS="3")
     assert all_booked_once(database, rows, endpoint)
 
 
@@ -108,18 +100,18 @@ async def test_a_server_that_closes_after_accept_leaves_no_row_in_doubt(database
     async def close(peer: Peer) -> None:
         peer.close()
 
-    rows = wishes(database, 0.8)
+    rows = add_rows(database, 0.8)
     await run(rest, close)
     assert [prebooking(database.connection, row)["attempts"] for row in rows] == [0]
     endpoint = Endpoint()
     database.connection.execute("update public.venues set paused_until = null, troubled_since = null where true")
-    await run(rest, endpoint.play)
+    await run(rest, endpoint.handle)
     assert all_booked_once(database, rows, endpoint)
 
 
 async def test_an_endpoint_with_one_worker_and_keep_alive_books_every_row(database: Database, rest: Rest) -> None:
-    endpoint, rows = Endpoint(workers=1, idle=5), wishes(database, *[-0.5] * 8)
-    await run(rest, endpoint.play)
+    endpoint, rows = Endpoint(workers=1, idle=5), add_rows(database, *[-0.5] * 8)
+    await run(rest, endpoint.handle)
     assert all_booked_once(database, rows, endpoint)
 
 
@@ -127,12 +119,12 @@ async def test_an_endpoint_with_one_worker_and_keep_alive_books_every_row(databa
 async def test_each_call_needs_one_connection_for_every_stagger(
     database: Database, rest: Rest, stagger_ms: int
 ) -> None:
-    """A connection counts from its call's slot: one that waits for longer than a second is made anew at the slot."""
-    endpoint, rows, connections = Endpoint(), wishes(database, *[0.8] * 5), Counter[str]()
+    """A connection is opened shortly before its call's slot; one that is older than a second is replaced."""
+    endpoint, rows, connections = Endpoint(), add_rows(database, *[0.8] * 5), Counter[str]()
 
     async def count(peer: Peer) -> None:
         connections["made"] += 1
-        await endpoint.play(peer)
+        await endpoint.handle(peer)
 
     await run(rest, count, STAGGER_MS=str(stagger_ms))
     assert all_booked_once(database, rows, endpoint)

@@ -13,6 +13,8 @@ from tests.support.postgrest import IMITATION
 from tests.support.programs import closed_pipe, run_python
 from tests.support.terminal import Terminal
 
+TERMINAL_REST = IMITATION  # starts at once; these tests are about input and output
+
 COMMANDS = [
     ["doctor"],
     ["doctor", "--json"],
@@ -24,12 +26,6 @@ COMMANDS = [
     ["run", "--dry-run"],
     ["bell", "status"],
 ]
-
-
-@pytest.fixture
-def terminal_rest() -> str:
-    """Return the REST API that starts at once: these tests are about input and output."""
-    return IMITATION
 
 
 def into_a_closed_pipe(*words: str) -> subprocess.CompletedProcess[str]:

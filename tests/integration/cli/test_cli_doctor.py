@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,22 +13,13 @@ from tests.support import (
     breakages_of_running,  # noqa: F401 - they register breakages
     breakages_of_setup,  # noqa: F401 - they register breakages
 )
-from tests.support.breakages import BREAKAGES, SECRET, HealthySystem, make_healthy
+from tests.support.breakages import BREAKAGES, SECRET, HealthySystem
 from tests.support.breakages_of_venues import book_at, endpoint_answers
-from tests.support.database import Database
 from tests.support.peers import answers
 from tests.support.terminal import ANA, PASSWORD, Terminal
 from tests.verification.hostile_replies import ok
 
 WARNINGS = {(check.name, way) for check in CHECKS for way in check.warnings}
-
-
-@pytest.fixture
-def system(terminal: Terminal, database: Database) -> Iterator[HealthySystem]:
-    """Return a system without faults."""
-    make_healthy(terminal)
-    with ExitStack() as closing:
-        yield HealthySystem(terminal, database, closing)
 
 
 def found(system: HealthySystem) -> list[dict[str, Any]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -10,13 +9,9 @@ import pytest
 
 from tests.support.calls import claimed
 from tests.support.factories import add_prebooking, add_session, add_venue
-from tests.support.terminal import ANA, Terminal
+from tests.support.terminal import ANA, Terminal, now
 
 BEN = "ben@example.com"
-
-
-def now(seconds: float = 0) -> datetime:
-    return datetime.now(UTC) + timedelta(seconds=seconds)
 
 
 def ended(terminal: Terminal, venue: UUID, member: str = ANA, **overrides: Any) -> UUID:

@@ -10,11 +10,7 @@ from tests.support.factories import add_prebooking, add_session, add_venue
 from tests.support.postgrest import IMITATION
 from tests.support.terminal import ANA, Terminal
 
-
-@pytest.fixture
-def terminal_rest() -> str:
-    """Return the REST API that starts at once: these tests are about input and output."""
-    return IMITATION
+TERMINAL_REST = IMITATION  # starts at once; these tests are about input and output
 
 
 def unchecked(terminal: Terminal) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -13,14 +12,10 @@ import pytest
 from prebooking.local.venue.twin import State
 from tests.support.breakages import record_ticks
 from tests.support.factories import add_prebooking, add_venue
-from tests.support.terminal import ANA, Terminal, day
+from tests.support.terminal import ANA, Terminal, day, now
 
 _PATIENCE = 10.0  # seconds
 CRON_SECRET = "0a1b2c3d4e5f60718293a4b5c6d7e8f9"
-
-
-def now(seconds: float = 0) -> datetime:
-    return datetime.now(UTC) + timedelta(seconds=seconds)
 
 
 def add_row(terminal: Terminal, venue: Any, **overrides: Any) -> str:

@@ -15,14 +15,10 @@ from tests.support.postgrest import IMITATION
 from tests.support.programs import run_python
 from tests.support.terminal import ANA, Terminal
 
+TERMINAL_REST = IMITATION  # starts at once; these tests are about input and output
+
 ADA = "ada.lovelace.of.the.analytical.engine@example.com"
 LONG = "Competition Class For Everybody Who Has A Very Long Evening"
-
-
-@pytest.fixture
-def terminal_rest() -> str:
-    """Return the REST API that starts at once: these tests are about input and output."""
-    return IMITATION
 
 
 def two_prebookings(terminal: Terminal) -> None:

@@ -2,33 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
 
 from tests.support import breakages_of_running  # noqa: F401 - registers breakages
-from tests.support.breakages import BREAKAGES, HealthySystem, make_healthy, record_ticks
+from tests.support.breakages import BREAKAGES, HealthySystem, record_ticks
 from tests.support.calls import finish
-from tests.support.database import Database
 from tests.support.factories import add_prebooking, add_venue
-from tests.support.terminal import Terminal
+from tests.support.terminal import Terminal, now
 
 CHECKED = ("trigger", "upkeep", "login", "data", "locks")
-
-
-def now(seconds: float = 0) -> datetime:
-    return datetime.now(UTC) + timedelta(seconds=seconds)
-
-
-@pytest.fixture
-def system(terminal: Terminal, database: Database) -> Iterator[HealthySystem]:
-    """Return a system without faults."""
-    make_healthy(terminal)
-    with ExitStack() as closing:
-        yield HealthySystem(terminal, database, closing)
 
 
 def test_without_a_fault_status_names_no_failure(system: HealthySystem) -> None:

@@ -10,13 +10,9 @@ from prebooking.local.venue.twin import Arrival, CallPlan, TwinReply
 from tests.support.postgrest import IMITATION
 from tests.support.terminal import ANA, HOST, MADRID, PASSWORD, Terminal, day
 
+TERMINAL_REST = IMITATION  # starts at once; these tests are about input and output
+
 # classes
-
-
-@pytest.fixture
-def terminal_rest() -> str:
-    """Return the REST API that starts at once: these tests are about input and output."""
-    return IMITATION
 
 
 def test_classes_are_listed_with_the_member_s_places(terminal: Terminal) -> None:

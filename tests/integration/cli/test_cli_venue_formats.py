@@ -13,15 +13,11 @@ from prebooking.local.venue.verdicts import json_reply
 from tests.support.postgrest import IMITATION
 from tests.support.terminal import ANA, PASSWORD, Terminal, day
 
+TERMINAL_REST = IMITATION  # starts at once; these tests are about input and output
+
 OTHER_KEY = "A" * 43 + "="
 
 # classes
-
-
-@pytest.fixture
-def terminal_rest() -> str:
-    """Return the REST API that starts at once: these tests are about input and output."""
-    return IMITATION
 
 
 @pytest.mark.parametrize("hours", HOURS)

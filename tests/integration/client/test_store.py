@@ -5,35 +5,25 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
-from pydantic import SecretStr
 
-from prebooking.clock import Clock, Deadline, Reading
-from prebooking.database.client import create_isolated_supabase
+from prebooking.clock import Clock
 from prebooking.database.prebookings import Claim, Finished, PrebookingStore
 from prebooking.errors import StoreBusy, StoreRefused, StoreUnavailable
 from prebooking.model import COMPLETED, FAILED, Kind, Outcome, RowResult, Sent, Verdict
-from prebooking.settings import Settings
 from tests.support.calls import prebooking, run
 from tests.support.database import Database, Rest
 from tests.support.factories import add_prebooking, add_session, add_venue
-from tests.support.world import ENVIRONMENT
+from tests.support.operators import CLOCK, deadline, open_client
 
 pytestmark = pytest.mark.anyio
-CLOCK = Clock()
 
 
-def deadline(seconds: float = 10) -> Deadline:
-    return Deadline(CLOCK, Reading.of(CLOCK), seconds)
-
-
-async def store_of(rest: Rest, key: str | None = None, instance: UUID | None = None) -> AsyncIterator[PrebookingStore]:
-    settings = Settings.from_environment(ENVIRONMENT | {"SUPABASE_URL": rest.url})
-    settings = settings.model_copy(update={"supabase_service_role_key": SecretStr(key or rest.service_key)})
-    instance = instance or uuid4()
-    async with create_isolated_supabase(settings, instance, clock=CLOCK) as supabase:
+async def store_of(rest: Rest, key: str | None = None) -> AsyncIterator[PrebookingStore]:
+    instance = uuid4()
+    async with open_client(rest, key, instance) as supabase:
         yield PrebookingStore(supabase, instance_id=instance, clock=CLOCK)
 
 
