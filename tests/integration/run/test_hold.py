@@ -81,21 +81,20 @@ def test_with_one_answer_the_first_byte_is_as_late_as_the_way_back(database: Dat
     assert 0.1 <= late < 0.101
 
 
-@pytest.mark.parametrize("first", [0.02, 0.05, 0.1, 0.5])
-def test_on_a_network_of_20_ms_the_first_byte_is_at_most_12_ms_late(database: Database, first: float) -> None:
-    """The claim's answer may be slow; the queries are as fast as the network."""
-    late = held(Network(database, [(0.01, first), *[(0.01, 0.01)] * QUESTIONS]))
-    assert 0 <= late <= 0.012
+GOOD_ENOUGH: dict[str, list[Ways]] = {
+    "a claim of 20 ms": [(0.01, 0.02), *[(0.01, 0.01)] * QUESTIONS],
+    "a claim of 50 ms": [(0.01, 0.05), *[(0.01, 0.01)] * QUESTIONS],
+    "a claim of 100 ms": [(0.01, 0.1), *[(0.01, 0.01)] * QUESTIONS],
+    "a claim of 500 ms": [(0.01, 0.5), *[(0.01, 0.01)] * QUESTIONS],
+    "jitter": [(0.01, 0.1), (0.02, 0.07), (0.1, 0.04), (0.01, 0.009), (0.01, 0.2), (0.03, 0.05)],
+    "one answer": [(0.01, 0.1), *[(0.01, LOST)] * 4, (0.01, 0.01), *[(0.01, LOST)] * 20],
+}
 
 
-def test_on_a_network_with_jitter_the_best_answer_counts(database: Database) -> None:
-    late = held(Network(database, [(0.01, 0.1), (0.02, 0.07), (0.1, 0.04), (0.01, 0.009), (0.01, 0.2), (0.03, 0.05)]))
-    assert 0 <= late <= 0.012
-
-
-def test_on_a_lossy_network_one_answer_is_enough(database: Database) -> None:
-    late = held(Network(database, [(0.01, 0.1), *[(0.01, LOST)] * 4, (0.01, 0.01), *[(0.01, LOST)] * 20]))
-    assert 0 <= late <= 0.012
+@pytest.mark.parametrize("ways", GOOD_ENOUGH.values(), ids=GOOD_ENOUGH)
+def test_with_one_fast_answer_the_first_byte_is_at_most_12_ms_late(database: Database, ways: list[Ways]) -> None:
+    """The claim's answer may be slow, and most answers may be slow or lost."""
+    assert 0 <= held(Network(database, ways)) <= 0.012
 
 
 def test_without_any_answer_the_first_byte_is_as_late_as_without_queries(database: Database) -> None:

@@ -193,12 +193,12 @@ OF_TIME = [
         (
             "            time.tighten(answer.value, asked, Reading.of(clock))\n",
             "            pass\n",
-            "hold::on_a_network_of_20_ms_the_first_byte_is_at_most_12_ms_late",
+            "hold::with_one_fast_answer_the_first_byte_is_at_most_12_ms_late",
         ),
         (
             "with suppress(StoreError):",
             "with suppress(ValueError):",
-            "hold::on_a_lossy_network_one_answer_is_enough",
+            "hold::with_one_fast_answer_the_first_byte_is_at_most_12_ms_late",
         ),
     ),
     *mutants(
