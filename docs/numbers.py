@@ -67,7 +67,7 @@ def _of_a_row() -> list[tuple[str, str]]:
         ('"too early": called again', f"{attempt.EARLY_RETRIES} times in a run, {_s(attempt.EARLY_PAUSE)} apart"),
         ('"too early" in every run: `too_early`', f"after {minutes(rules.EARLY_TIME)}, asked once a minute"),
         (
-            "a row without progress (the venue cannot tell, or there is no working login): claimed again",
+            "a row without progress (no clear answer to the query, or there is no working login): claimed again",
             f"after {', '.join(shorter)}, then every {longest} minutes",
         ),
         ("such rows of one claim", f"at most {behind} per venue and {behind_all} in all, behind all others"),

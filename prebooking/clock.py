@@ -1,4 +1,4 @@
-"""The machine's clocks, deadlines, and what is known of the database's clock."""
+"""The machine's clocks, deadlines, and bounds for the time on the database's clock."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-_COARSE = 0.2  # seconds before the instant at which the coarse sleep ends: a sleep of 8 s wakes up to 10 ms late
-_FINE = 0.0012  # seconds before the instant from which on we only yield, which is CPU: a timer wakes up to 1.1 ms late
+_COARSE = 0.2  # the first sleep ends this many seconds before the instant: a sleep of 8 s can end 10 ms late
+_FINE = 0.0012  # this many seconds before the instant we start to yield in a busy loop: a timer can fire 1.1 ms late
 
-_LAST_LOOK = 0.03  # seconds before the instant at which a new reading is last looked for: see tighten_while_held
+_LAST_LOOK = 0.03  # the wait for new readings ends this many seconds before the instant
 
-_ROUNDING = 0.00001  # seconds: a datetime counts whole microseconds, and rounding one down must not make anybody early
+_ROUNDING = 0.00001  # seconds added, because datetimes are rounded to microseconds, and no call may be early
 
 
 class Clock:
@@ -25,7 +25,7 @@ class Clock:
         return datetime.now(UTC)
 
     def monotonic(self) -> float:
-        """Return the seconds of the monotonic clock, which is never set. Only differences have a meaning."""
+        """Return the monotonic clock in seconds. It is never adjusted, and only differences are meaningful."""
         return time.monotonic()
 
     async def sleep(self, seconds: float) -> None:
@@ -37,13 +37,13 @@ class Clock:
         for stage in (_COARSE, _FINE):
             if (left := instant - self.monotonic()) > stage:
                 await asyncio.sleep(left - stage)
-        while self.monotonic() < instant:  # noqa: ASYNC110 - an instant is no event that somebody could set
+        while self.monotonic() < instant:  # noqa: ASYNC110 - there is no event to wait for
             await asyncio.sleep(0)
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """Both clocks, read together."""
+    """The wall clock and the monotonic clock, read together."""
 
     wall: datetime
     monotonic: float
@@ -54,10 +54,10 @@ class Reading:
         return cls(clock.now(), clock.monotonic())
 
     def elapsed(self, clock: Clock) -> float:
-        """Return the seconds since this reading, by the clock that shows more.
+        """Return the seconds since this reading: the larger value of the two clocks.
 
-        The monotonic clock stands still while a machine is suspended, the wall clock while a process image is restored
-        with it; only a freeze that stops both cannot be seen.
+        The monotonic clock stops while a machine is suspended. The wall clock can stop when a machine's snapshot is
+        restored. Only a freeze that stops both clocks is not detected.
         """
         return max(clock.monotonic() - self.monotonic, (clock.now() - self.wall).total_seconds())
 
@@ -66,8 +66,8 @@ class Reading:
 class Deadline:
     """A deadline: ``seconds`` after a reading of both clocks.
 
-    ``monotonic_only`` deadlines ignore the wall clock. They are for writes: the database refuses a late write itself,
-    and a wall clock that is set forward must not keep an outcome from being written.
+    ``monotonic_only`` deadlines ignore the wall clock. They are for writes: the database refuses a write if the run no
+    longer holds the row, and a wall clock that is set forward must not prevent the write of an outcome.
     """
 
     clock: Clock
@@ -102,18 +102,18 @@ class Deadline:
 
 @dataclass(frozen=True, slots=True)
 class DatabaseReading:
-    """One answer of the database's clock, which read ``at`` at some instant between ``asked`` and ``received``."""
+    """One reading of the database's clock: it showed ``at`` at some instant between ``asked`` and ``received``."""
 
     at: datetime
     asked: Reading
     received: Reading
 
     def at_least(self, clock: Clock) -> datetime:
-        """Return an instant that the database's clock has certainly reached."""
+        """Return the latest instant that the database's clock has certainly reached."""
         return self.at + timedelta(seconds=clock.monotonic() - self.received.monotonic)
 
     def at_most(self, clock: Clock) -> datetime:
-        """Return an instant that the database's clock has certainly not passed, even if this machine was frozen."""
+        """Return the earliest instant that the database's clock has certainly not passed, also after a freeze."""
         return self.at + timedelta(seconds=self.asked.elapsed(clock))
 
     def monotonic_at(self, instant: datetime) -> float:
@@ -122,9 +122,9 @@ class DatabaseReading:
 
 
 class DatabaseTime:
-    """The database's clock, known between two bounds, because each answer took time to arrive.
+    """A lower and an upper bound of the database's clock. The time that an answer takes is the uncertainty.
 
-    Further readings tighten the bounds: the best of them counts for each bound.
+    Further readings tighten the bounds: each bound is the best one of all readings.
     """
 
     def __init__(self, clock: Clock, at: datetime, asked: Reading, received: Reading) -> None:
@@ -132,12 +132,12 @@ class DatabaseTime:
         self._readings = [DatabaseReading(at, asked, received)]
         self._tightened = asyncio.Event()
         self._listeners: list[Callable[[], None]] = []
-        self._stamped: tuple[float, datetime] | None = None  # the last stamp, and when it was made
+        self._stamped: tuple[float, datetime] | None = None  # monotonic time and value of the last stamp
 
     def tighten(self, at: datetime, asked: Reading, received: Reading) -> None:
-        """Add a reading. If it contradicts the others, the database's clock was set: then only the newest one counts.
+        """Add a reading. If it contradicts the others, the database's clock was set: then only the newest is kept.
 
-        The newest is the one that was asked for last. An answer from before the clock was set may come after it.
+        The newest reading is the one requested last: its answer can arrive before the answer to an earlier request.
         """
         new = DatabaseReading(at, asked, received)
         if self.at_least() <= new.at_most(self.clock) and new.at_least(self.clock) <= self.at_most():
@@ -153,29 +153,29 @@ class DatabaseTime:
         return all(reading.asked.monotonic <= new.asked.monotonic for reading in self._readings)
 
     def on_tightened(self, listener: Callable[[], None]) -> None:
-        """Call the listener after each further reading: what was planned by the old bounds may be due."""
+        """Call the listener after each further reading, because times calculated from the old bounds have changed."""
         self._listeners.append(listener)
 
     def tighten_by(self, other: DatabaseTime) -> None:
-        """Add the readings of another answer."""
+        """Add the readings of another DatabaseTime."""
         for reading in other._readings:
             self.tighten(reading.at, reading.asked, reading.received)
 
     def at_least(self) -> datetime:
-        """Return an instant that the database's clock has certainly reached. Openings before it have come.
+        """Return a lower bound of the database's clock. Openings before it have passed.
 
-        It is also what ages are judged by, because the function's own clock may be wrong by hours.
+        Ages are also calculated from it, because this machine's clock may be wrong by hours.
         """
         return max(reading.at_least(self.clock) for reading in self._readings)
 
     def at_most(self) -> datetime:
-        """Return an instant that the database's clock has certainly not passed. Classes after it have not begun."""
+        """Return an upper bound of the database's clock. Classes that start after it have not begun."""
         return min(reading.at_most(self.clock) for reading in self._readings)
 
     def stamp(self) -> datetime:
-        """Return ``at_most()`` for a record, at least as long after the previous stamp as it really is.
+        """Return ``at_most()`` to be stored. Two stamps are never closer together than on the monotonic clock.
 
-        A reading that tightens the bounds between two calls would otherwise show them closer than they left.
+        Without this, a reading between two calls would make their stored times closer together than the calls were.
         """
         at, now = self.at_most(), self.clock.monotonic()
         if self._stamped is not None:
@@ -189,9 +189,9 @@ class DatabaseTime:
         return min(reading.monotonic_at(instant) for reading in self._readings)
 
     async def sleep_until(self, instant: datetime) -> None:
-        """Return once the database's clock has certainly reached the instant, by every reading until then."""
+        """Wait until the database's clock has certainly reached the instant, using readings made meanwhile."""
         while (left := self.monotonic_at(instant) - self.clock.monotonic()) > 0:
-            if left <= 2 * _LAST_LOOK:  # a wait has to be long enough to end: adding 1e-17 s changes no clock
+            if left <= 2 * _LAST_LOOK:  # a timeout must not be so short that adding it to the clock changes nothing
                 await self.clock.sleep_until(self.monotonic_at(instant))
                 continue
             with suppress(TimeoutError):

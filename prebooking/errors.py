@@ -1,12 +1,12 @@
 """Every exception that this package raises on purpose.
 
 PrebookingError
-├── SettingsError          environment variables are missing or unfit; names each of them, shows no value
+├── SettingsError          environment variables are missing or invalid; names each of them, shows no value
 ├── SendRefused            a call must not be sent any more; nothing was sent
 ├── BadBookingData         a prebooking's booking_data cannot be turned into a request
-├── SealBroken             a stored session cannot be decrypted: another key, another member, or it was changed
+├── SealBroken             a stored session cannot be decrypted: wrong key, wrong member, or changed data
 ├── VenueRefused           a venue refused a login or a request for its classes
-├── BadInput               a command was typed wrongly; the message says what is accepted
+├── BadInput               invalid arguments of a command; the message says what is valid
 ├── CommandFailed          a command cannot be carried out; the message says what to do
 └── StoreError             a database function did not do what was asked
     ├── StoreUnavailable   no usable answer after all tries: unreachable, timed out, overloaded
@@ -22,7 +22,7 @@ class PrebookingError(Exception):
 
 
 class SettingsError(PrebookingError):
-    """Environment variables are missing or unfit; ``problems`` has one message per variable, without its value."""
+    """Environment variables are missing or invalid. ``problems`` has one message per variable, without its value."""
 
     def __init__(self, problems: dict[str, str]) -> None:
         self.problems = problems
@@ -30,7 +30,7 @@ class SettingsError(PrebookingError):
 
 
 class SendRefused(PrebookingError):
-    """A call must not be sent: it is too late, too early, or the process was frozen. Nothing was sent."""
+    """A call must not be sent: too early, too late (also after a freeze), or the venue is stopped. Nothing was sent."""
 
 
 class BadBookingData(PrebookingError):
@@ -38,11 +38,11 @@ class BadBookingData(PrebookingError):
 
 
 class SealBroken(PrebookingError):
-    """A stored session cannot be decrypted: sealed with another key, for another member or venue, or changed since."""
+    """A stored session cannot be decrypted: encrypted with another key, for another member or venue, or changed."""
 
 
 class VenueRefused(PrebookingError):
-    """A venue refused, or its answer cannot be read; the message is ours, and says what to do."""
+    """A venue refused a request, or its answer cannot be parsed. The message is our own and says what to do."""
 
 
 class BadInput(PrebookingError):
@@ -54,7 +54,7 @@ class CommandFailed(PrebookingError):
 
 
 class StoreError(PrebookingError):
-    """A database function did not do what was asked; ``code`` is its error code, or a word for how the call failed."""
+    """A database function did not do what was asked; ``code`` is the error code, or names the kind of failure."""
 
     def __init__(self, function: str, code: str) -> None:
         self.function, self.code = function, code

@@ -1,7 +1,7 @@
 """HTTP clients: each has its own connections, and all share one TLS context.
 
-Loading the authorities' certificates costs 20 to 40 ms of CPU, a client beside a loaded context under a millisecond.
-So only the context is shared: no client uses the pool, cookies or headers of another one.
+Loading the CA certificates takes 20 to 40 ms of CPU; creating a client with a loaded context takes less than 1 ms.
+So only the context is shared. Pools, cookies and headers are not.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ import httpx
 from prebooking.errors import SettingsError
 
 CONNECT_TIME = 2.0  # seconds a connection may take
-KEPT = 30.0  # seconds a connection is kept for the next request: longer than any invocation
+KEPT = 30.0  # seconds for which an idle connection is kept: longer than any invocation
 
 
 @cache
 def tls_context() -> ssl.SSLContext:
-    """Return the process's one TLS context (HTTP/1.1 only: a context carries the protocols it offers).
+    """Return the TLS context of the process. It offers only HTTP/1.1.
 
     Raises:
-        SettingsError: a variable names authorities that cannot be loaded.
+        SettingsError: SSL_CERT_FILE or SSL_CERT_DIR names certificates that cannot be loaded.
 
     """
     try:
         context = httpx.create_ssl_context()
-    except OSError:  # of which SSLError is one
+    except OSError:  # includes SSLError
         name = next((name for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(name)), None)
         if name is None:
             raise
@@ -47,12 +47,12 @@ def isolated_client(
     keep_connections: bool = False,
     transport: httpx.AsyncBaseTransport | None = None,
 ) -> httpx.AsyncClient:
-    """Return a client with a pool of its own that follows no redirect, keeps no cookie and reads no proxy setting.
+    """Return a client with its own pool. It follows no redirects, stores no cookies and ignores proxy settings.
 
-    Every request has a connection of its own, closed after the answer, unless connections are kept: an idle one could
-    be closed by the other side just when it is needed, and it holds up others at a server with one worker.
-    Only connecting has a timeout here, in seconds. The caller times the whole call, because httpx's read timeout
-    restarts with every byte. The pool has no limit: cancelling calls that wait for a connection would kill it.
+    Unless ``keep_connections``, every request uses a new connection: an idle one could be closed by the server when
+    it is used, and blocks other clients at a server with one worker.
+    Only connecting has a timeout here, in seconds. The caller limits the whole call, because httpx's read timeout
+    restarts with every byte. The pool has no limit, because cancelling a call that waits for a connection breaks it.
     """
     return httpx.AsyncClient(
         headers=headers,
@@ -68,26 +68,26 @@ def isolated_client(
 
 
 class RewriteHostTransport(httpx.AsyncHTTPTransport):
-    """Sends every request to one address, such as a stand-in on this machine, whatever host the request names."""
+    """Sends every request to one address, such as a simulated venue here, whatever host the request names."""
 
     def __init__(self, address: str) -> None:
         super().__init__(verify=tls_context(), trust_env=False, limits=_limits(keep_connections=False))
         self._address = httpx.URL(address)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send the request there. Its Host header still names the host it was made for."""
+        """Send the request to the address. Its Host header stays unchanged."""
         there = self._address
         request.url = request.url.copy_with(scheme=there.scheme, host=there.host, port=there.port)
         return await super().handle_async_request(request)
 
 
 def preload_http() -> None:
-    """Import at the start of the process what the first request would import otherwise."""
-    import anyio._backends._asyncio  # noqa: PLC0415 - chosen by name at the first request
+    """Import modules at process start that would otherwise be imported during the first request."""
+    import anyio._backends._asyncio  # noqa: PLC0415 - anyio imports it by name at the first request
     import anyio.streams.tls  # noqa: F401, PLC0415 - as above
     import httpcore._backends.anyio  # noqa: F401, PLC0415 - as above
 
-    with suppress(SettingsError):  # the first request names the variable
+    with suppress(SettingsError):  # the first request reports it
         tls_context()
 
 

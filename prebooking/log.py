@@ -10,7 +10,7 @@ import traceback
 from datetime import UTC, datetime
 from typing import Any
 
-# These libraries log addresses and headers at INFO and DEBUG.
+# These libraries log URLs and headers at INFO and DEBUG.
 _VERBOSE_LIBRARIES = ("httpx", "httpcore", "h2", "hpack")
 _SECRETS = re.compile(
     r"[^\s@<>\"']+@[^\s@<>\"']+"  # e-mail addresses, user:password@host
@@ -22,7 +22,7 @@ _SECRETS = re.compile(
 
 
 def redact(text: str) -> str:
-    """Return at most 300 characters of the text, with anything like an address, key, token or cookie replaced."""
+    """Return the text without anything that looks like an address, key or token, cut to 300 characters."""
     return _SECRETS.sub("[redacted]", text)[:300]
 
 
@@ -39,7 +39,7 @@ class _OneLine(logging.Handler):
 
 
 def set_up() -> None:
-    """Write our events to standard output, and silence libraries that log addresses and headers."""
+    """Write our events to standard output, and disable the logs of libraries that log URLs and headers."""
     for name in _VERBOSE_LIBRARIES:
         logging.getLogger(name).setLevel(logging.WARNING)
     ours = logging.getLogger("prebooking")
@@ -60,7 +60,7 @@ class Log:
         self._write(logging.INFO, event, fields)
 
     def warning(self, event: str, **fields: Any) -> None:
-        """Log an event that an operator should look at, but not at once."""
+        """Log an event that the operator should look at, but that is not urgent."""
         self._write(logging.WARNING, event, fields)
 
     def error(self, event: str, **fields: Any) -> None:

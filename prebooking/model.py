@@ -13,18 +13,18 @@ from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Fiel
 
 
 class Kind(StrEnum):
-    """The outcome of a call, of a row or of a question to the venue. The database has the same strings."""
+    """The outcome of a call, of a row or of a query to the venue. The database uses the same strings."""
 
-    # completed: the venue has it
+    # status completed: the venue has the booking
     BOOKED = "booked"
     ALREADY_BOOKED = "already_booked"
     WAITLISTED = "waitlisted"
-    RECONCILED = "reconciled"  # found at the venue afterwards
-    # failed: the venue does not have it
+    RECONCILED = "reconciled"  # a call had no clear answer; a later query found the booking
+    # status failed: the venue does not have the booking
     FULL = "full"
     NO_CREDIT = "no_credit"
     LIMIT_REACHED = "limit_reached"
-    TOO_EARLY = "too_early"  # final only after it was said for a quarter of an hour: the opening was computed wrong
+    TOO_EARLY = "too_early"  # final only after 15 minutes of this answer: the stored opening is wrong
     PAYMENT_DUE = "payment_due"
     TOO_LATE = "too_late"
     CONFLICT_SAME_HOUR = "conflict_same_hour"
@@ -32,23 +32,23 @@ class Kind(StrEnum):
     SESSION_EXPIRED = "session_expired"
     REJECTED = "rejected"
     BAD_DATA = "bad_data"
-    # failed, by the database alone, once the class has begun
+    # status failed, written only by the database, when the class has begun
     EXPIRED = "expired"
     UNKNOWN = "unknown"
     # never final
     NOT_SENT = "not_sent"
     BLOCKED = "blocked"
-    BLOCKED_ALONE = "blocked_alone"  # the venue blocks this row again, and has booked others meanwhile
+    BLOCKED_ALONE = "blocked_alone"  # a further call was answered "blocked", while the venue accepted other rows
     UNSURE = "unsure"
-    NOT_BOOKED = "not_booked"  # a venue that was asked says no
-    MISSING = "missing"  # the venue's whole list, seen with a living login, does not have the class
-    CANNOT_TELL = "cannot_tell"  # a venue that was asked gave no clear answer
-    NOT_READY = "not_ready"  # the row cannot be called now, for want of a login or through a fault of ours
-    LOGGED_OUT = "logged_out"  # a call was answered "log in again": nothing was booked by it
+    NOT_BOOKED = "not_booked"  # answer to a query: the member does not have the place
+    MISSING = "missing"  # answer to a query with a valid login: the full list of the venue does not contain the class
+    CANNOT_TELL = "cannot_tell"  # a query got no clear answer
+    NOT_READY = "not_ready"  # the row cannot be called now, because it has no login or because of a failure on our side
+    LOGGED_OUT = "logged_out"  # a call was answered "log in again", so it booked nothing
 
 
 COMPLETED = frozenset({Kind.BOOKED, Kind.ALREADY_BOOKED, Kind.WAITLISTED, Kind.RECONCILED})
-# The refusals that an answer of the venue can name: the contract of a booking endpoint lists them.
+# The refusals with a reason that a venue can answer. The contract of a booking endpoint lists them.
 NAMED_REFUSALS = frozenset(
     {
         Kind.FULL,
@@ -63,15 +63,15 @@ NAMED_REFUSALS = frozenset(
 FAILED = NAMED_REFUSALS | {Kind.TOO_EARLY, Kind.SESSION_EXPIRED, Kind.REJECTED, Kind.BAD_DATA}
 ENDED_BY_DATABASE = frozenset({Kind.EXPIRED, Kind.UNKNOWN})
 
-# What a member reads. Our own sentences: a venue's text may hold anything.
+# The messages for members. Texts of venues are never shown, because they may contain anything.
 SENTENCES = {
     Kind.FULL: "The class was full.",
     Kind.NO_CREDIT: "There was no credit left for this class.",
     Kind.LIMIT_REACHED: "The limit of bookings was reached.",
-    Kind.TOO_EARLY: "The venue said for a quarter of an hour that booking is not open yet: check the opening.",
-    Kind.PAYMENT_DUE: "The venue waits for a payment.",
+    Kind.TOO_EARLY: "The venue answered for 15 minutes that booking is not open yet: check the opening.",
+    Kind.PAYMENT_DUE: "The venue requires a payment first.",
     Kind.TOO_LATE: "The venue does not take bookings for this class any more.",
-    Kind.CONFLICT_SAME_HOUR: "Another class at the same hour is booked.",
+    Kind.CONFLICT_SAME_HOUR: "The member already has another class at the same time.",
     Kind.CLASS_GONE: "The class does not exist any more.",
     Kind.SESSION_EXPIRED: "The venue asks the member to log in again.",
     Kind.REJECTED: "The venue refused the booking.",
@@ -79,15 +79,15 @@ SENTENCES = {
 }
 
 
-_DEEPEST = 100  # levels of brackets: how many Python reads and writes depends on its version
+_DEEPEST = 100  # nested brackets in JSON; the limit of Python's json module depends on its version
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The meaning of a venue's answer, or of its absence. ``detail`` is our own text, never the venue's.
+    """The meaning of a venue's answer or of a missing answer. ``detail`` is our own text, never the venue's.
 
-    ``if_booked`` and ``if_not_booked`` are the outcomes of an unsure call once the venue was asked about it. Without
-    ``if_not_booked`` the next run calls again.
+    ``if_booked`` and ``if_not_booked`` are the row's final outcomes if a query after an unsure call finds a booking or
+    finds none. If ``if_not_booked`` is None, a later run calls again.
     """
 
     kind: Kind
@@ -98,24 +98,24 @@ class Outcome:
 
     @property
     def sentence(self) -> str:
-        """Return the sentence for the member."""
+        """Return the message for the member."""
         sentence = SENTENCES.get(self.kind, self.kind.value)
         return f"{sentence} {self.detail}" if self.detail else sentence
 
 
 def _read_json(value: object) -> object:
-    """Read JSON text. Refuses numbers of thousands of digits, and more levels than every Python can read and write."""
+    """Parse JSON text. Refuses numbers of thousands of digits, and nesting too deep for some Python version."""
     try:
         read = json.loads(value) if isinstance(value, str) else value
     except (ValueError, RecursionError):
-        raise ValueError("is no JSON that can be read") from None
+        raise ValueError("is not valid JSON") from None
     if _is_deeper(read, levels=_DEEPEST):
-        raise ValueError(f"has more than {_DEEPEST} levels of brackets")
+        raise ValueError(f"is nested more than {_DEEPEST} levels deep")
     return read
 
 
 def _is_deeper(value: object, *, levels: int) -> bool:
-    """Return whether a JSON value has more than ``levels`` levels of brackets."""
+    """Return whether a JSON value is nested more than ``levels`` levels deep."""
     level = [value]
     for _ in range(levels + 1):
         lists = [
@@ -132,7 +132,7 @@ class _Row(BaseModel):
 
 
 class Venue(_Row):
-    """A place that takes bookings. The stagger and the pauses apply per venue."""
+    """A place where classes are booked. The stagger and the pauses apply per venue."""
 
     id: UUID
     name: str
@@ -161,46 +161,46 @@ class Prebooking(_Row):
     available_at: AwareDatetime
     expires_at: AwareDatetime
     created_at: AwareDatetime
-    maybe_sent: bool  # an earlier claim may have sent it: ask the venue before anything is sent again
-    attempts: int = 0  # booking calls of earlier runs
+    maybe_sent: bool  # an earlier run may have called the venue: query the venue before the next call
+    attempts: int = 0  # number of booking calls in earlier runs
     unclear: int = 0  # of these, calls without a clear answer
-    early_since: AwareDatetime | None = None  # the venue's first "too early"
-    missing_since: AwareDatetime | None = None  # the venue's full list did not have the class
-    setbacks: int = 0  # runs in a row in which the row could not get on
-    if_not_booked: Kind | None = None  # its outcome, if the venue is asked after the lease and says no
-    blocks: int = 0  # calls of this row that were answered "blocked" ...
-    alone: bool = False  # ... while the venue has answered others since
-    session: SealedSession | None = None  # for venues where the member's own login books
-    session_over: bool = False  # the venue has ended the member's login
+    early_since: AwareDatetime | None = None  # time of the venue's first "too early" answer
+    missing_since: AwareDatetime | None = None  # time of the first query whose full list did not contain the class
+    setbacks: int = 0  # runs without progress since the last "not booked" answer
+    if_not_booked: Kind | None = None  # its final outcome if a query after the lease finds no booking
+    blocks: int = 0  # calls of this row that were answered "blocked"
+    alone: bool = False  # the venue has clearly answered other rows since the first of these
+    session: SealedSession | None = None  # for venues that are booked with the member's own login
+    session_over: bool = False  # the venue refused the member's stored login: a new login is needed
 
     @property
     def could_not_get_on(self) -> bool:
-        """Return whether earlier runs were held up with this row. Such rows are called after all others."""
+        """Return whether earlier runs made no progress with this row. Such rows are called after all others."""
         return self.blocks > 0 or self.setbacks > 0
 
     @property
     def order(self) -> tuple[bool, datetime, datetime, UUID]:
-        """Return the sort key: first come, first served, and rows that were held up before after all others."""
+        """Return the sort key: by opening, then by creation; rows without progress after all others."""
         return (self.could_not_get_on, self.available_at, self.created_at, self.id)
 
 
 class Verdict(StrEnum):
-    """What the end of a run notes about a row that is not settled. The database has the same strings."""
+    """What finish_run stores for a row that is not settled. The database uses the same strings."""
 
-    UNSURE = "unsure"  # sent, no clear answer: stays leased, then the venue is asked
-    BLOCKED = "blocked"  # sent, the venue blocks us: stays leased, and is counted
-    BLOCKED_ALONE = "blocked_alone"  # sent, the venue blocks this row and has booked others: the same
+    UNSURE = "unsure"  # sent, no clear answer: stays leased, then a later run queries the venue
+    BLOCKED = "blocked"  # sent, the venue blocks us: stays leased, and the row's count of blocks is set to 1
+    BLOCKED_ALONE = "blocked_alone"  # sent, the venue blocks only this row: the same, but the count grows by 1
     TOO_EARLY = "too_early"
     LOGGED_OUT = "logged_out"
-    NOT_READY = "not_ready"  # nothing sent, because the row could not be prepared
-    CANNOT_TELL = "cannot_tell"  # the venue was asked about an earlier call, and nothing was sent
-    MISSING = "missing"  # the same, because the venue's full list does not have the class
-    NOT_BOOKED = "not_booked"  # asked after the lease, and nothing was sent since
+    NOT_READY = "not_ready"  # not sent: the row could not be prepared
+    CANNOT_TELL = "cannot_tell"  # not sent: a query about an earlier call got no clear answer
+    MISSING = "missing"  # not sent: the venue's full list does not contain the class
+    NOT_BOOKED = "not_booked"  # a query after the lease found no booking, and nothing was sent after it
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What the end of a run notes about one unsettled row. ``attempts`` and ``unclear`` count all runs."""
+    """What finish_run stores for one unsettled row. ``attempts`` and ``unclear`` are totals of all runs."""
 
     id: UUID
     attempts: int
@@ -214,13 +214,13 @@ class Sent:
 class RowResult:
     """The result of one row so far. It changes until the end of the run.
 
-    ``outcome`` is the outcome that is true if the invocation ends now: None while nothing was sent, ``unsure`` as soon
-    as a first byte may have been sent, then the meaning of the answer.
+    ``outcome`` is always correct in case the invocation is cancelled now: None while nothing was sent, ``unsure`` as
+    soon as a first byte may have been sent, then the meaning of the answer.
     """
 
     id: UUID
     outcome: Outcome | None = None
-    settled: bool | None = None  # what the database said: it is so, or the row was no longer ours; None: not written
+    settled: bool | None = None  # True: settled; False: this run no longer held the row; None: not written
     calls: int = 0
     unclear: int = 0
     sent_at: float | None = None  # the last call's first byte, on the monotonic clock
@@ -230,13 +230,13 @@ class RowResult:
 
 @dataclass(slots=True, kw_only=True)
 class Attempt(RowResult):
-    """The result of a row that this invocation can read, with the row."""
+    """The result of a row whose data Python could parse, together with the row."""
 
     row: Prebooking
 
     @classmethod
     def of(cls, row: Prebooking) -> Attempt:
-        """Begin an attempt at the row."""
+        """Create the result of a row on which nothing was done yet."""
         return cls(row.id, row=row)
 
 

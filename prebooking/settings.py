@@ -1,4 +1,4 @@
-"""Settings from environment variables. Every invalid variable is named at once, and no value is ever shown."""
+"""Settings from environment variables. One error names all invalid variables, and never shows a value."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ from prebooking.systems import SYSTEMS
 
 MAX_DURATION = 10.0  # seconds until the platform kills the function: maxDuration in vercel.json
 BUFFER = 2.0  # seconds between the guard and MAX_DURATION: 1 for the last writes, 1 for the answer
-LAST_START = 2.0  # seconds before the guard: no call starts later, because a venue needs time to answer
-LONGEST_VENUE_DELAY = 15.0  # seconds after the guard: the latest time at which a venue acts on a call it received
-CLOCK_SKEW = 5.0  # seconds: largest difference between two clocks
+LAST_START = 2.0  # seconds before the guard after which no call starts, because a venue needs time to answer
+LONGEST_VENUE_DELAY = 15.0  # seconds after the guard until which a venue may still process a call
+CLOCK_SKEW = 5.0  # seconds: the assumed largest difference between two clocks
 
-# A name whose last label is not a number, an IPv4 address, or an IPv6 address in brackets; then an optional port.
+# A host name whose last label begins with a letter, an IPv4 address, or an IPv6 address in brackets; optional port.
 _HOST = re.compile(r"(([\w-]+\.)*[a-z][\w-]*\.?|\d+(\.\d+){3}|\[[\da-f:.]+\])(:\d*)?", re.ASCII)
 _PUBLIC_NAME = re.compile(r"([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+([a-z]{2,}|xn--[a-z0-9-]+)")
 _MISSING = "is missing: set it in the project's environment variables"
@@ -46,7 +46,7 @@ def _secret(value: str) -> str:
     if len(value) < 16:  # noqa: PLR2004 - the message names the number
         raise ValueError("is too short: use at least 16 characters, for instance from `openssl rand -hex 32`")
     if not re.fullmatch(r"[!-~]+", value):
-        raise ValueError("has spaces, newlines or characters outside ASCII: a header cannot carry it")
+        raise ValueError("has spaces, newlines or characters outside ASCII, which are not allowed in a header")
     return value
 
 
@@ -55,14 +55,14 @@ def _web_address(value: str) -> str:
         raise ValueError("has spaces, newlines or characters outside ASCII")
     try:
         parts, port = urlsplit(value), urlsplit(value).port
-    except ValueError:  # its message would show the value
+    except ValueError:  # not chained: its message contains the value
         raise ValueError("is not a web address: its host or its port cannot be read") from None
     if parts.scheme not in ("https", "http") or not parts.hostname:
-        raise ValueError("is not a web address: it begins with https:// and names a host")
+        raise ValueError("is not a web address: write https:// and a host")
     if "@" in parts.netloc or "#" in value:
-        raise ValueError("holds user information or a fragment: leave both out")
+        raise ValueError("contains a user name or a fragment (#): remove it")
     if not _HOST.fullmatch(parts.netloc.lower()):
-        raise ValueError("has a host that is neither a name nor an IP address as it is usually written")
+        raise ValueError("has a host that is neither a host name nor an IP address in the usual notation")
     if port == 0:
         raise ValueError("has no usable port")
     return value
@@ -98,12 +98,12 @@ def _service_key(value: str) -> str:
     if not re.fullmatch(r"[!-~]+", value):
         raise ValueError("has spaces, newlines or characters outside ASCII: copy the key alone")
     if value.startswith("sb_publishable_") or _role(value) not in (None, "service_role"):
-        raise ValueError("is a key for browsers, which sees no rows at all: use the secret (service_role) key")
+        raise ValueError("is a key for browsers, which cannot read any row: use the secret (service_role) key")
     return value
 
 
 def session_key(value: str) -> bytes:
-    """Decode a key for members' sessions to its 32 bytes. Raises ValueError, without the value."""
+    """Decode a session key to its 32 bytes. Raises a ValueError that does not contain the value."""
     try:
         key = base64.b64decode(value.strip(), validate=True)
     except ValueError:
@@ -114,7 +114,7 @@ def session_key(value: str) -> bytes:
 
 
 def key_id(key: bytes) -> str:
-    """Return the name of a key for members' sessions, which does not show it: the start of its SHA-256."""
+    """Return the id of a session key: the first 16 hex digits of its SHA-256."""
     return hashlib.sha256(key).hexdigest()[:16]
 
 
@@ -161,7 +161,7 @@ class DatabaseSettings(BaseModel):
 
     @classmethod
     def _missing(cls, environment: Mapping[str, str]) -> dict[str, str]:  # noqa: ARG003 - Settings overrides it
-        """Return one message per missing variable that no field declares as required."""
+        """Return one message per missing variable that is not a required field."""
         return {}
 
     @field_validator("*", mode="before")
@@ -169,7 +169,7 @@ class DatabaseSettings(BaseModel):
     def _without_quotes(cls, value: object) -> object:
         """Refuse a value in quotes, because the quotes would become part of it."""
         if isinstance(value, str) and len(text := value.strip()) > 1 and _QUOTES.issuperset((text[0], text[-1])):
-            raise ValueError("has quotes round it: set the value without them")
+            raise ValueError("is in quotes: set the value without them")
         return value
 
     @field_validator("supabase_url")
@@ -179,7 +179,7 @@ class DatabaseSettings(BaseModel):
         if parts.path not in ("", "/") or "?" in value:
             raise ValueError("has a path: give the project's address alone, https://<project>.supabase.co")
         if parts.scheme == "http" and not _is_private(parts.hostname or ""):
-            raise ValueError("is http to a public host, which would show the key to everybody on the way: use https")
+            raise ValueError("is http to a public host, which would send the key unencrypted: use https")
         return value.rstrip("/")
 
 
@@ -194,12 +194,12 @@ class AccountSettings(DatabaseSettings):
     @classmethod
     def _only_on_one_machine(cls, value: str, info: ValidationInfo) -> str:
         if not (is_loopback(info.data.get("supabase_url", "")) and is_loopback(value)):
-            raise ValueError("is for the local stack alone, where database and venue are on this machine: remove it")
+            raise ValueError("is only for the local stack, where database and venue are on this machine: remove it")
         return value
 
     @property
     def session_keys(self) -> list[bytes]:
-        """Return the keys that open members' sessions; the first one seals."""
+        """Return the keys that decrypt members' sessions. The first one also encrypts."""
         given = (self.session_encryption_key, self.session_encryption_key_previous)
         return [session_key(key.get_secret_value()) for key in given if key]
 
@@ -241,7 +241,7 @@ class Settings(AccountSettings):
             return value  # the local stack: both the database and the endpoint are on this machine
         parts = urlsplit(value)
         if parts.scheme != "https":
-            raise ValueError("is not https: members' data and the secret would be readable on the way")
+            raise ValueError("is not https: members' data and the secret would be sent unencrypted")
         if not _PUBLIC_NAME.fullmatch(parts.hostname or "") or _is_private(parts.hostname or ""):
             raise ValueError("is an IP address or a private host: give your endpoint's public name")
         return value
@@ -253,7 +253,7 @@ class Settings(AccountSettings):
         if value < least:
             raise ValueError(
                 f"is too short: at least {least:g}, which is EXECUTION_TIMEOUT_SECONDS + {LONGEST_VENUE_DELAY:g} s in"
-                f" which a slow venue may still act + {CLOCK_SKEW:g} s between two clocks",
+                f" which a slow venue may still process a call + {CLOCK_SKEW:g} s clock difference",
             )
         return value
 
@@ -276,7 +276,7 @@ def _certificates(environment: Mapping[str, str]) -> dict[str, str]:
     """Return one message per certificate variable that names a missing file or folder."""
     kinds = {"SSL_CERT_FILE": ("file", os.path.isfile), "SSL_CERT_DIR": ("folder", os.path.isdir)}
     return {
-        name: f"names a {kind} that is not there: correct it, or remove it"
+        name: f"names a {kind} that does not exist: correct it, or remove it"
         for name, (kind, is_there) in kinds.items()
         if (path := environment.get(name)) and not is_there(path)
     }

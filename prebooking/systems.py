@@ -1,6 +1,6 @@
-"""The venue systems there are. A new one is a folder under ``bookers/`` and one entry in ``SYSTEMS``.
+"""The list of venue systems. To add one, add a folder under ``bookers/`` and an entry in ``SYSTEMS``.
 
-An entry is data alone, so that settings, command line and doctor can read it without importing what books.
+An entry contains only data, so that settings, command line and doctor do not import the booker.
 """
 
 from __future__ import annotations
@@ -13,24 +13,24 @@ from enum import Enum, auto
 class Ability(Enum):
     """What a venue system can do besides booking."""
 
-    TIMETABLE = auto()  # a day's classes can be read
-    LOGINS = auto()  # it books with the member's own login
-    GIVE_BACK = auto()  # a booking can be given back
-    IDEMPOTENCY = auto()  # a venue may say that it books once per Idempotency-Key
+    TIMETABLE = auto()  # the classes of a day can be read from the venue
+    LOGINS = auto()  # bookings use the member's own login
+    GIVE_BACK = auto()  # a booking can be cancelled at the venue
+    IDEMPOTENCY = auto()  # a venue can be marked as idempotent: it books once per Idempotency-Key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VenueSystem:
-    """One kind of venues.
+    """One way to book, shared by all venues with this ``provider``.
 
     Attributes:
-        name: as ``venues.provider`` has it.
-        title: as people call it.
-        module: the package that books there; ``bookers.open_system`` says what it has.
-        variables: the environment variables that a deployment needs, all of them, to book there.
-        can: what it can do besides booking.
-        page: the address of a venue's public page, for the doctor; None: it has none.
-        is_small: its package is imported when the process starts, and not beside the first claim.
+        name: the value of ``venues.provider``.
+        title: the name shown to people.
+        module: the package of its booker, which implements ``bookers.adapter.Adapter``.
+        variables: the environment variables that a deployment needs for it (all are required).
+        can: its abilities besides booking.
+        page: the URL of a venue's public page, which the doctor requests; None if there is none.
+        is_small: its package is imported at process start instead of during the first claim.
 
     """
 
@@ -71,23 +71,23 @@ SYSTEMS: dict[str, VenueSystem] = {
 
 
 def can(provider: str, ability: Ability) -> bool:
-    """Return whether a venue of this system can do something besides booking."""
+    """Return whether the system has this ability."""
     system = SYSTEMS.get(provider)
     return system is not None and ability in system.can
 
 
 def able(ability: Ability) -> list[str]:
-    """Return the names of the systems that can do this."""
+    """Return the names of the systems with this ability."""
     return [name for name, system in SYSTEMS.items() if ability in system.can]
 
 
 def set_up(environment: Mapping[str, str]) -> list[str]:
-    """Return the names of the systems that can be booked with what is set."""
+    """Return the names of the systems whose variables are all set."""
     return [name for name, system in SYSTEMS.items() if not system.missing(environment)]
 
 
 def problems(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return one message per variable that is missing, because a system is half set up or none is."""
+    """Return one message per missing variable of a partly configured system, or of the first one if none is."""
     begun = [system for system in SYSTEMS.values() if len(system.missing(environment)) < len(system.variables)]
     systems = begun or list(SYSTEMS.values())[:1]
     others = [system for system in SYSTEMS.values() if system not in systems]

@@ -1,4 +1,4 @@
-"""What the booker of every venue system provides."""
+"""The interface that every venue system's booker implements."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ from prebooking.model import Kind, Outcome, Prebooking, Venue
 
 
 async def no_wait() -> None:
-    """Return at once: the default of ``Gate.wait``."""
+    """Return immediately. The default of ``Gate.wait``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """The last checks of a call before its first byte.
+    """The wait and the last check of a call before its first byte.
 
-    First ``wait`` returns when the call's slot has come. Then the call checks its connection. Only then ``mark_sent``
-    notes that the first byte leaves now, or raises SendRefused if it may not.
+    The call first awaits ``wait``, which returns at the call's slot, and then checks its connection. Then it calls
+    ``mark_sent``, which records that the first byte is sent now, or raises SendRefused if it must not be sent.
     """
 
     mark_sent: Callable[[], None]
     wait: Callable[[], Awaitable[None]] = no_wait
 
 
-# Returned when a call's connection was closed, or had grown old, before its slot came: it may be made again at once.
+# Returned if the connection was closed or became too old before the slot: the call can be repeated at once.
 STALE_CONNECTION = Outcome(Kind.NOT_SENT, detail="stale connection")
 
 
 class Booker(Protocol):
-    """The connection of one invocation with one venue.
+    """Makes one invocation's requests to one venue.
 
     Attributes:
-        most_calls: about one row, over all runs; after them a row in doubt that is not booked is given up.
+        most_calls: calls of one row without a clear answer, in all runs, after which the row is rejected if not booked.
 
     """
 
@@ -44,35 +44,35 @@ class Booker(Protocol):
         """Return whether the row can be booked without ``prepare``."""
         ...
 
-    # A timeout is an argument because it differs from call to call: the time that is left.
+    # The timeout is an argument because each call gets the time that is left in the run.
     async def prepare(self, row: Prebooking, *, timeout: float, renew: bool = False) -> Outcome | None:  # noqa: ASYNC109 - as said above
-        """Obtain what a booking of this row needs, such as a login. Return None if the row can be booked now.
+        """Do what is needed before this row can be booked, such as a login. Return None if it can be booked now.
 
-        Otherwise return the reason: ``session_expired`` or ``bad_data`` if permanent, another kind if it may pass.
-        ``renew`` replaces a login that looks valid, because a call was answered "log in again".
+        Otherwise return the reason: ``session_expired`` or ``bad_data`` if it is permanent, else another kind.
+        ``renew``: replace the login even if it looks valid, because the venue answered "log in again".
         """
         ...
 
     async def book(self, row: Prebooking, *, timeout: float, gate: Gate) -> Outcome:  # noqa: ASYNC109 - as said above
-        """Send exactly one booking call after the gate has opened, and return the meaning of the answer.
+        """Send at most one booking call, after the gate's checks, and return the meaning of the answer.
 
-        Never retries, and never raises because of an answer or its absence. Returns ``not_sent`` if the first byte was
-        not sent, ``unsure`` if it was and no clear answer arrived within ``timeout`` seconds.
+        Never retries, and raises no error for a bad or missing answer. Returns ``not_sent`` if the first byte was not
+        sent, and ``unsure`` if it was sent and no clear answer arrived within ``timeout`` seconds.
 
         Raises:
             BadBookingData: the row cannot be turned into a request.
-            SendRefused: the gate did not open.
+            SendRefused: ``gate.mark_sent`` refused the call. Nothing was sent.
 
         """
         ...
 
     async def confirm(self, row: Prebooking, *, timeout: float) -> Outcome:  # noqa: ASYNC109 - as said above
-        """Ask the venue whether the member has the place: booked, waitlisted, not_booked, or unknown. Books nothing.
+        """Query whether the member has the place: booked, waitlisted, not_booked, missing, cannot_tell. Books nothing.
 
-        May also return ``blocked``, or ``session_expired``: after another ``prepare`` the question can be repeated.
+        Can also return ``blocked`` or ``session_expired``. After the latter, prepare again and repeat the query.
         """
         ...
 
 
-# Opens the booker of a venue for one invocation: a pool of its own, closed at the end.
+# Opens a venue's booker for one invocation, with its own connection pool. Leaving the context closes the pool.
 OpenBooker = Callable[[Venue], AbstractAsyncContextManager[Booker]]

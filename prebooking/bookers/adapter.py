@@ -1,4 +1,4 @@
-"""What the package of a venue system provides, and how an invocation opens its venues."""
+"""The interface of a venue system's package, and how an invocation opens the bookers of its venues."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from prebooking.systems import SYSTEMS
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """What one invocation gives its bookers. ``to_venues`` replaces the network in tests."""
+    """The objects of one invocation that its bookers use. ``to_venues`` replaces the network in tests."""
 
     settings: Settings
     database: IsolatedSupabase
@@ -32,22 +32,22 @@ class Invocation:
 
 
 class Adapter(Protocol):
-    """The package of one venue system. Importing it is cheap; ``load`` imports the booker."""
+    """The package of one venue system. Importing it is fast; ``load`` imports the booker."""
 
     async def load(self) -> None:
-        """Import what ``open_booker`` needs. It runs during the claim, so it yields to the loop between imports."""
+        """Import the modules of the booker. It runs during the claim, so it yields to the loop between imports."""
         ...
 
     def open_booker(self, invocation: Invocation, venue: Venue) -> AbstractAsyncContextManager[Booker]:
-        """Open the booker of a venue for one invocation. Its connections are its own, and closed at the end."""
+        """Open the booker of a venue for one invocation, with its own connections, which are closed at the end."""
         ...
 
     def transport(self, settings: AccountSettings) -> httpx.AsyncBaseTransport | None:
-        """Return the transport to its venues, or None for the network."""
+        """Return the transport for requests to its venues, or None to use the network."""
         ...
 
     def host_problem(self, host: str | None) -> str | None:
-        """Return a sentence if a venue cannot have this host, or None if it can. ``host`` is None if none is given."""
+        """Return an error message if a venue cannot have this host, else None. ``host`` is None if there is none."""
         ...
 
 
@@ -57,7 +57,7 @@ def adapter(name: str) -> Adapter:
 
 
 def preload() -> None:
-    """Import the packages of small systems when the process starts, so that the first request is faster."""
+    """Import the packages of small systems at process start, so that the first request is faster."""
     for system in SYSTEMS.values():
         if system.is_small:
             import_module(system.module)
@@ -65,7 +65,7 @@ def preload() -> None:
 
 @asynccontextmanager
 async def open_systems(names: Iterable[str], invocation: Invocation) -> AsyncIterator[dict[str, OpenBooker]]:
-    """Start loading these venue systems, and return the function that opens a venue of each, by system name."""
+    """Start to load these venue systems. Yield, by system name, the function that opens the booker of a venue."""
     async with AsyncExitStack() as begun:
         opened = dict[str, OpenBooker]()
         for name in names:

@@ -1,4 +1,4 @@
-"""One HTTP call to a venue: a gate before its first byte, one timeout for the whole call, a limit for the answer."""
+"""One HTTP call to a venue: checks before the first byte, one timeout for the whole call, a limit for the answer."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from prebooking.bookers import STALE_CONNECTION, Gate
 from prebooking.content_coding import Undecodable, decoded
 from prebooking.model import Kind, Outcome
 
-REPLY_LIMIT = 65_536  # bytes of an answer that are read; a booking needs a hundred
-FRESH = 1.0  # seconds for which a connection may be open before its first byte; some servers close it after two
-NEW = 0.002  # seconds for which a connection is watched at least; some servers close it right after accepting it
+REPLY_LIMIT = 65_536  # most bytes of an answer that are read; the answer to a booking has about a hundred
+FRESH = 1.0  # longest age in seconds of a connection at its first byte; some servers close an idle one after two
+NEW = 0.002  # shortest age in seconds at the first byte; some servers close a connection right after accepting it
 _LATIN = re.compile(r"charset\s*=\s*[\"']?(iso[-_]?8859|latin|windows-125)", re.IGNORECASE)
 HEADERS = {
     "User-Agent": f"prebooking-scheduler/{__version__}",
@@ -30,14 +30,14 @@ HEADERS = {
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A venue's answer. ``body`` is None if it was too long or could not be decoded."""
+    """A venue's answer. ``body`` is None if the body was too long or could not be decoded."""
 
     status: int
     body: bytes | None
     headers: httpx.Headers = field(default_factory=httpx.Headers, repr=False, compare=False)
 
     def json_object(self) -> dict[str, Any] | None:
-        """Return the body as a JSON object, an empty one if there is no body, or None if it is anything else."""
+        """Return the JSON object in the body, {} if the body is empty, or None if the body is anything else."""
         if self.body is None:
             return None
         try:
@@ -47,7 +47,7 @@ class Reply:
         return value if isinstance(value, dict) else None
 
     def _text(self, body: bytes) -> str:
-        """Return the body as text. Bytes that are no text are replaced, because names can be cut within a character."""
+        """Return the body as text. Invalid bytes are replaced, as servers may truncate names inside a character."""
         try:
             return body.decode(json.detect_encoding(body))
         except UnicodeDecodeError:
@@ -56,20 +56,20 @@ class Reply:
 
 
 class _StaleConnection(Exception):
-    """The connection cannot be used for the first byte any more."""
+    """The connection can no longer be used to send the request."""
 
 
 class _FirstByte:
-    """A call's first byte: its connection, and whether it was sent (``left``)."""
+    """Waits and checks before a call's first byte. ``left``: the first byte may have been sent."""
 
     def __init__(self, gate: Gate) -> None:
         self.left = False
         self._gate = gate
-        self._stream: httpcore.AsyncNetworkStream | None = None  # None: a transport without a network
+        self._stream: httpcore.AsyncNetworkStream | None = None  # None: the transport uses no network (tests)
         self._opened_at = 0.0
 
     async def trace(self, event: str, info: dict[str, Any]) -> None:
-        """Wait for the slot before the first byte. This is httpcore's trace extension, which httpcore awaits there."""
+        """Wait for the slot before the first byte. httpcore awaits this "trace" extension at each event."""
         if event in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
             self._stream, self._opened_at = info["return_value"], asyncio.get_running_loop().time()
         elif event.endswith("send_request_headers.started"):
@@ -81,17 +81,17 @@ class _FirstByte:
         """Wait for the call's slot.
 
         Raises:
-            _StaleConnection: meanwhile the connection was closed, something was said on it, or it has grown old.
+            _StaleConnection: meanwhile the connection was closed, received data, or became older than FRESH.
 
         """
         if self._stream is None:
             return await self._gate.wait()
-        # A read sees what a look at the socket cannot: over TLS 1.3 servers send tickets, which mean nothing.
+        # A readable socket does not prove a close: TLS 1.3 servers send tickets, which a read through TLS ignores.
         said = asyncio.create_task(self._stream.read(1))
         try:
             await self._gate.wait()
             await asyncio.wait([said], timeout=max(0.0, NEW - self._age()))
-            for _ in range(3):  # what has arrived by now is read now
+            for _ in range(3):  # let the event loop deliver data that has already arrived
                 await asyncio.sleep(0)
             if said.done() or self._age() > FRESH:
                 raise _StaleConnection
@@ -113,11 +113,11 @@ async def call(
 ) -> Outcome:
     """Send the request once, and return its outcome in at most ``timeout`` seconds.
 
-    Whether a failure is ``not_sent`` or ``unsure`` is decided by one fact, whether the gate was passed. If the
-    connection did not outlast the wait for the slot, nothing was sent: STALE_CONNECTION.
+    A failure before the gate's checks have passed is ``not_sent``, a failure after that is ``unsure``. If the
+    connection became unusable before the slot, nothing was sent: STALE_CONNECTION.
 
     Raises:
-        SendRefused: the gate did not open.
+        SendRefused: ``gate.mark_sent`` refused the call. Nothing was sent.
 
     """
     first_byte = _FirstByte(gate)
@@ -130,13 +130,13 @@ async def call(
     except (httpx.HTTPError, httpx.StreamError, OSError) as exc:
         return _without_answer(exc, sent=first_byte.left)
     except Exception as exc:
-        if not first_byte.left:  # no fault of the venue's: the gate has refused, or the mistake is ours
+        if not first_byte.left:  # not caused by the venue: SendRefused, or a bug of ours
             raise
-        return _without_answer(exc, sent=True)  # an answer can break any parser
+        return _without_answer(exc, sent=True)  # any answer of the venue may make a parser raise
 
 
 def _without_answer(exc: Exception, *, sent: bool) -> Outcome:
-    """Return the outcome of a call without an answer: once the first byte was sent, the venue may have acted."""
+    """Return the outcome of a call without an answer. If the first byte was sent, the venue may have processed it."""
     return Outcome(Kind.UNSURE if sent else Kind.NOT_SENT, detail=type(exc).__name__)
 
 
@@ -147,11 +147,11 @@ async def ask(
     timeout: float,  # noqa: ASYNC109 - as above
     limit: int = REPLY_LIMIT,
 ) -> Reply | None:
-    """Send a request that books nothing. Return the answer, at most ``limit`` bytes of it, or None without one."""
+    """Send a request that books nothing. Return the answer (body: at most ``limit`` bytes), or None without one."""
     try:
         async with asyncio.timeout(timeout):
             return await _exchange(client, request, limit)
-    except Exception:  # noqa: BLE001 - an answer can break any parser; whatever it was, it is no answer
+    except Exception:  # noqa: BLE001 - any answer may make a parser raise; every failure means: no answer
         return None
 
 

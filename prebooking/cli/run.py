@@ -54,7 +54,7 @@ async def _run(*, as_json: bool) -> None:
             async with open_database(settings) as database:
                 await _show_due_elsewhere(database, settings)
     if not summary.success:
-        raise CommandFailed("The run did not do all of its work: the log above says why.")
+        raise CommandFailed("Part of the run failed: the log above says why.")
 
 
 async def _run_once(settings: Settings) -> Summary:

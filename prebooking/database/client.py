@@ -1,4 +1,4 @@
-"""The database client of one invocation: its own connections and headers, and the retries."""
+"""The database client of one invocation, with its own connections, headers and retries."""
 
 from __future__ import annotations
 
@@ -27,34 +27,34 @@ from supabase import AsyncClient
 
 T = TypeVar("T")
 
-TRY_TIMEOUT = 2.0  # seconds a try may take; nearer to a deadline, what is left
+TRY_TIMEOUT = 2.0  # timeout of one try in seconds, or the time until the deadline if that is shorter
 PAUSES = (0.1, 0.2)  # seconds before the second and the third try
-ANSWER_LIMIT = 16_777_216  # bytes of an answer that are read: 500 rows with the longest data need 15.4 million
-LOCK_WAIT = 1.5  # seconds a function waits for a lock before it answers "busy": lock_timeout in the migrations
+ANSWER_LIMIT = 16_777_216  # most bytes of an answer that are read: 500 rows with the longest data need 15.4 million
+LOCK_WAIT = 1.5  # seconds after which a function that waits for a lock answers "busy": lock_timeout in the migrations
 
-# Words for answers without a code, and for calls without an answer. Any other is the name of httpx's exception.
-UNREADABLE = "unreadable"  # JSON, but not what this version expects
-NO_JSON = "no_json"  # a success that is not the database's: a proxy, a login page
+# StoreError.code for answers without an error code and for calls without an answer. Otherwise httpx's exception name.
+UNREADABLE = "unreadable"  # JSON that this version does not expect
+NO_JSON = "no_json"  # a 2xx answer that is not from the database, but from a proxy or a login page
 UNKNOWN_HOST, CERTIFICATE = "unknown_host", "certificate"
 
 _LOCKED = "55P03"
-_CODE = re.compile(r"[0-9A-Z]{5}|PGRST[0-9A-Z]{3}", re.ASCII)  # an SQLSTATE or PostgREST's; anything else is a text
-# Nothing a second try could change: bad input, wrong role, read-only, missing function, broken rule.
+_CODE = re.compile(r"[0-9A-Z]{5}|PGRST[0-9A-Z]{3}", re.ASCII)  # an SQLSTATE or a PostgREST code; other text is unsafe
+# Errors that a retry cannot fix: bad input, wrong role, read-only, missing function, violated constraint.
 _FINAL = re.compile(r"(22|23|25|42|P0|PT)\w{3}|PGRST[123]\w\w", re.ASCII)
 _MAY_PASS = frozenset({408, 425, 429})
-PROJECT_PAUSED = 540  # Supabase's own: https://supabase.com/docs/guides/platform/http-status-codes
+PROJECT_PAUSED = 540  # Supabase: project paused, https://supabase.com/docs/guides/platform/http-status-codes
 
 
 @dataclass(frozen=True, slots=True)
 class Answer(Generic[T]):
-    """The value that a function returned, and the number of tries. An unanswered try may still be carried out."""
+    """A function's return value, and the number of tries. A try without an answer may still be executed."""
 
     value: T
     tries: int
 
 
 class IsolatedSupabase:
-    """One invocation's Supabase client. It calls database functions by POST, and nothing else."""
+    """One invocation's Supabase client. It only calls database functions, by POST."""
 
     def __init__(self, client: AsyncClient, *, clock: Clock, timeout: float = TRY_TIMEOUT) -> None:
         self.client = client
@@ -63,15 +63,15 @@ class IsolatedSupabase:
     async def call(
         self, function: str, params: dict[str, Any], read: Callable[[Any], T], *, until: Deadline
     ) -> Answer[T]:
-        """Call a database function, and again after 100 ms and 200 ms if there was no usable answer.
+        """Call a database function. Without a usable answer, call it again after 100 ms, and again after 200 ms.
 
-        Every function of ours may be asked twice: each says what must still be true. ``read`` turns the answer into
-        what it means; what it refuses as a ValueError is of another version, and not asked for again.
+        Each function can safely be called twice, as its updates check the current state. ``read`` parses the answer;
+        if it raises a ValueError, the database has another version, and a retry would not help.
 
         Raises:
             StoreUnavailable: no usable answer, or no time left.
             StoreBusy: another invocation holds the lock, or one of its rows.
-            StoreRefused: asking again cannot change the answer.
+            StoreRefused: a retry cannot help.
 
         """
         tries = 0
@@ -107,14 +107,14 @@ class IsolatedSupabase:
             raise StoreUnavailable(function, _word_for(exc)) from None
         try:
             return read(data)
-        except ValueError:  # its text may hold a whole row
-            if isinstance(data, str) or data == []:  # the library's value for what is no JSON, and for no body
+        except ValueError:  # not chained: its text may contain a whole row
+            if isinstance(data, str) or data == []:  # the library's values for no JSON, and for no body
                 raise StoreUnavailable(function, NO_JSON) from None
             raise StoreRefused(function, UNREADABLE) from None
 
 
 class _Refusal(Exception):
-    """An answer that is no success: its HTTP status, and the database's code if the body has one."""
+    """An answer that is not 2xx: its HTTP status, and the database's error code if the body has one."""
 
     def __init__(self, status: int, code: str | None) -> None:
         self.status, self.code = status, code
@@ -122,7 +122,7 @@ class _Refusal(Exception):
 
 
 def _meaning(function: str, refusal: _Refusal) -> StoreError:
-    """Return the error for a refusal. If its body has no code, the HTTP status decides."""
+    """Return the exception for a refusal, from its error code or, if it has none, from its HTTP status."""
     if refusal.code == _LOCKED:
         return StoreBusy(function, _LOCKED)
     final = _FINAL.fullmatch(refusal.code) if refusal.code else _is_final(refusal.status)
@@ -130,12 +130,12 @@ def _meaning(function: str, refusal: _Refusal) -> StoreError:
 
 
 def _is_final(status: int) -> bool:
-    """Return whether a retry cannot help: after a redirect, a refusal or a paused project, not after an overload."""
+    """Return whether a retry cannot help: true for a redirect, refusal or paused project, not for overload."""
     return (status < httpx.codes.INTERNAL_SERVER_ERROR and status not in _MAY_PASS) or status == PROJECT_PAUSED
 
 
 def _word_for(exc: Exception) -> str:
-    """Return a word for a call that ended without an answer."""
+    """Return the ``StoreError.code`` for a call without an answer."""
     cause: BaseException | None = exc
     while cause:
         if isinstance(cause, socket.gaierror):
@@ -151,7 +151,7 @@ class AnswerTooLong(httpx.ReadError):
 
 
 class _Capped(httpx.AsyncByteStream):
-    """An answer's decoded bytes, up to the limit, because the library would read an endless answer."""
+    """The decoded bytes of an answer, up to ANSWER_LIMIT, because the library has no limit of its own."""
 
     def __init__(self, stream: httpx.AsyncByteStream, content_encoding: str) -> None:
         self._stream, self._content_encoding = stream, content_encoding
@@ -173,11 +173,11 @@ class _Capped(httpx.AsyncByteStream):
 
 
 async def _cap(response: httpx.Response) -> None:
-    """Limit the bytes that are read of an answer, and raise _Refusal if it is no success."""
+    """Limit how much of an answer is read, and raise _Refusal if its status is not 2xx."""
     content_encoding = response.headers.pop("content-encoding", "")  # httpx would decode without a limit
     if isinstance(response.stream, httpx.AsyncByteStream):
         response.stream = _Capped(response.stream, content_encoding)
-    if not response.is_success:  # the library would lose the status where the body has no code
+    if not response.is_success:  # the library drops the status if the body has no code
         raise _Refusal(response.status_code, await _code(response))
 
 
@@ -196,15 +196,15 @@ async def create_isolated_supabase(
     instance_id: UUID,
     *,
     clock: Clock,
-    timeout: float = TRY_TIMEOUT,  # noqa: ASYNC109 - of each try, not of this
+    timeout: float = TRY_TIMEOUT,  # noqa: ASYNC109 - the timeout of each try, not of this function
     transport: httpx.AsyncBaseTransport | None = None,
 ) -> AsyncIterator[IsolatedSupabase]:
-    """Open a client for one invocation, and close its connections whatever happens.
+    """Open a client for one invocation. Its connections are always closed at the end.
 
-    It shares no pool, session or mutable state with any other: overlapping invocations live in one process. It neither
-    keeps nor refreshes a session (the key is the identity), follows no redirect (the key would go along), leaves
-    retries to us (the library's own take seven seconds, and only for reads), and reads of an answer, decoded, no more
-    than ANSWER_LIMIT.
+    It shares no pool, session or mutable state with other clients, because invocations can overlap in one process. It
+    stores and refreshes no session (the key identifies it), follows no redirect (that would send the key elsewhere),
+    does not use the library's retries (they take seven seconds and only repeat reads), and reads at most ANSWER_LIMIT
+    decoded bytes of an answer.
     """
     plain = {"Accept-Encoding": "identity"}
     async with isolated_client(

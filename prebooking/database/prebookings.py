@@ -17,37 +17,35 @@ from prebooking.model import COMPLETED, Outcome, Prebooking, RowResult, Sent
 
 Cancellation = Literal["cancelled", "being_booked", "settled", "not_found"]
 
-BLOCKED_PAUSE = 300.0  # seconds for which a venue that blocks us is left alone
+BLOCKED_PAUSE = 300.0  # seconds without calls to a venue that blocks us
 
-_BUSY_PAUSE = 0.1  # seconds before a claim that did not get the lock tries again
-_LOCKED_PAUSE = (
-    0.1  # seconds between the tries of the end of a run to take rows that another transaction has locked ...
-)
+_BUSY_PAUSE = 0.1  # seconds before a claim that did not get the lock is repeated
+_LOCKED_PAUSE = 0.1  # seconds before finish_run is repeated because another transaction has locked some rows ...
 _LOCKED_TRIES = 5  # ... and the number of tries
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The answer of a claim: the rows that this invocation holds, and the database's time."""
+    """The result of a claim: the rows that this invocation holds, and the database's time."""
 
     rows: tuple[Prebooking, ...]
-    unreadable: tuple[UUID, ...]  # held too, never sent, and nothing that can be booked
-    held: int  # all rows held, with unreadable rows that may have been sent: only expiry settles those
-    expired: int  # rows this invocation's claims have ended unsent, because the class has begun
-    unknown: int  # the same, in doubt
-    locked: int  # due rows that were passed over, because another transaction holds them just now
-    no_login: int  # due rows that were left, because this deployment cannot open their member's login
+    unreadable: tuple[UUID, ...]  # also held and never sent, but Python cannot parse them
+    held: int  # all rows held, including unreadable rows in doubt, which only end when they expire
+    expired: int  # unsent rows that this invocation's claims have ended because the class has begun
+    unknown: int  # rows in doubt that they have ended for the same reason
+    locked: int  # due rows that were skipped because another transaction has locked them
+    no_login: int  # due rows that were skipped because this deployment cannot decrypt their member's login
     time: DatabaseTime
     tries: int
 
     @property
     def anything_happened(self) -> bool:
-        """Return whether there is a run to end. A try without an answer counts, because it may still be carried out."""
+        """Return whether finish_run is needed. A try without an answer counts, because it may still be executed."""
         return bool(self.held or self.expired or self.unknown) or self.tries > 1
 
 
 class Finished(BaseModel):
-    """The number of rows that the end of a run released, and of rows that another transaction has locked."""
+    """The number of rows that finish_run released, and that it skipped because they are locked elsewhere."""
 
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
@@ -56,7 +54,7 @@ class Finished(BaseModel):
 
 
 class ClaimsSince(BaseModel):
-    """The time of the last claim, on the database's clock; None if there was none."""
+    """The database's time, and the time of the last claim of any run (None if there was none)."""
 
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
@@ -81,7 +79,7 @@ _cancellation = TypeAdapter[Cancellation](Cancellation).validate_python
 
 
 class PrebookingStore:
-    """The prebookings, for one invocation. Every method raises a StoreError if there is no usable answer."""
+    """The prebookings, for one invocation. Every method can raise a StoreError."""
 
     def __init__(self, database: IsolatedSupabase, *, instance_id: UUID, clock: Clock, by_hand: bool = False) -> None:
         self.instance_id = instance_id
@@ -99,12 +97,12 @@ class PrebookingStore:
         turn: float,
         keys: Iterable[str] | None = None,
     ) -> Claim:
-        """Lease the oldest due rows whose slots are before ``fire_within``. Durations are in seconds.
+        """Lease the oldest due rows that can be called before ``fire_within``. Durations are in seconds.
 
-        ``keys`` are the ids of the keys that open logins here: rows whose login needs another one are left. None: any.
+        ``keys``: ids of this deployment's keys; rows whose login needs another key are skipped. None: no check.
 
-        Asked again it answers with the rows that are still held, and with new ones. While another invocation is
-        claiming it asks again; StoreBusy means that there was no time left for that.
+        A repeated claim returns the rows still held, and new ones. While another invocation holds the lock, the
+        claim is repeated. StoreBusy is raised when there is no time left for that.
         """
         fixed = {"p_providers": list(providers), "p_limit": limit, "p_stagger_ms": _ms(stagger)}
         fixed |= {"p_lead_ms": _ms(lead), "p_lease_ms": _ms(lease), "p_turn_ms": _ms(turn), "p_by_hand": self._by_hand}
@@ -138,7 +136,7 @@ class PrebookingStore:
     async def release(
         self, row_ids: Sequence[UUID], *, blocked_venue: UUID, until: Deadline, pause: float = BLOCKED_PAUSE
     ) -> int:
-        """Release unsent rows and pause their venue for ``pause`` seconds; return how many of the rows were ours."""
+        """Release unsent rows and pause their venue for ``pause`` seconds. Return the number of released rows."""
         params = {
             "p_ids": [str(row_id) for row_id in row_ids],
             "p_blocked_venue": str(blocked_venue),
@@ -147,9 +145,9 @@ class PrebookingStore:
         return (await self._database.call("release_prebookings_v1", self._mine(params), _count, until=until)).value
 
     async def finish_run(self, sent: Iterable[Sent], summary: Mapping[str, Any], *, until: Deadline) -> Finished:
-        """End the run: release every row held, except rows that may have been sent.
+        """End the run: store the verdicts in ``sent``, and release every held row that cannot be at the venue.
 
-        Rows that another transaction has locked are tried again, a few times, while there is time.
+        If another transaction has locked rows, repeat this a few times while there is time.
         """
         params = self._mine({"p_sent": [_sent(row) for row in sent], "p_summary": dict(summary)})
         for _ in range(_LOCKED_TRIES):
@@ -164,7 +162,7 @@ class PrebookingStore:
         return (await self._database.call("claims_since_v1", {}, ClaimsSince.model_validate, until=until)).value
 
     async def cancel(self, row_id: UUID, user_email: str, *, until: Deadline) -> Cancellation:
-        """Cancel a member's prebooking, unless its request may be at the venue already."""
+        """Cancel a member's prebooking, unless its request may already be at the venue."""
         params = {"p_id": str(row_id), "p_user_email": user_email}
         return (await self._database.call("cancel_prebooking_v1", params, _cancellation, until=until)).value
 

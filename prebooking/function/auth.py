@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 
 def is_authorised(authorization: Sequence[str], secrets: Iterable[str]) -> bool:
-    """Return whether there is exactly one ``Authorization`` header, and it is a bearer of one of the secrets.
+    """Return whether there is exactly one ``Authorization`` header, and its bearer token is one of the secrets.
 
     The scheme is case-insensitive (RFC 9110, 11.1). Every secret is compared by its digest, so that the time taken
     reveals neither a secret's length nor a near match.

@@ -21,11 +21,11 @@ from prebooking.settings import BUFFER, Settings
 
 
 class RunAnswer(Protocol):
-    """The result of one run, as the HTTP answer and the log show it."""
+    """The result of one run, for the HTTP answer and the log."""
 
     @property
     def success(self) -> bool:
-        """Return whether the run did its work, whatever the outcome of each prebooking."""
+        """Return whether the run worked without an error of its own. Failed prebookings do not matter."""
         ...
 
     @property
@@ -35,11 +35,11 @@ class RunAnswer(Protocol):
 
     @property
     def details(self) -> dict[str, int]:
-        """Return the counts that the log shows."""
+        """Return the counts for the log."""
         ...
 
     def as_json(self) -> dict[str, object]:
-        """Return the body of the HTTP answer, which holds no personal data."""
+        """Return the body of the HTTP answer, without personal data."""
         ...
 
 
@@ -54,10 +54,10 @@ class Trigger:
     log: log.Log
 
     def guard(self, seconds: float) -> Deadline:
-        """Return the deadline of the run's calls: ``seconds`` after its start, or the platform's if that is earlier.
+        """Return the guard: ``seconds`` after the request, or BUFFER before the platform's deadline if that is earlier.
 
-        The platform's deadline is earlier after a cold start, or when this machine's clock is ahead. Then the time
-        left may be zero or negative.
+        The second is earlier after a cold start, or if this machine's clock is ahead. Then the time left can be zero or
+        negative.
         """
         platform = _platform_deadline()
         left = (platform - self.started.wall).total_seconds() - BUFFER if platform else seconds
@@ -67,7 +67,7 @@ class Trigger:
 def cron_app(
     name: str, run: Callable[[Trigger], Awaitable[RunAnswer]], failed: Callable[[Trigger], RunAnswer]
 ) -> FastAPI:
-    """Return the app at ``/api/cron/<name>``, which runs for authorised requests and answers 200 or 500.
+    """Return the app for ``/api/cron/<name>``. It calls ``run`` for authorised requests, and answers 200 or 500.
 
     ``failed`` returns the answer after an unexpected exception.
     """
@@ -90,7 +90,7 @@ def cron_app(
             return _answer(401, {"success": False, "error": "unauthorized"}, {"WWW-Authenticate": "Bearer"})
         return await _run(Trigger(settings, instance_id, started, clock, events), run, failed)
 
-    # Callers write the path with "_" or "-", and the platform passes on either. Vercel's cron can only GET.
+    # The platform accepts the path with "_" and with "-". Vercel's cron can only send GET.
     for spelling in {name, name.replace("_", "-")}:
         app.add_api_route(f"/api/cron/{spelling}", invoke, methods=["GET", "POST"], response_model=None)
     return app
@@ -101,7 +101,7 @@ async def _run(
 ) -> JSONResponse:
     try:
         answer = await run(trigger)
-    except Exception as exc:  # noqa: BLE001 - the platform would log it without the request id
+    except Exception as exc:  # noqa: BLE001 - log it with the request id, which the platform would not do
         trigger.log.unexpected("unexpected", exc)
         answer = failed(trigger)
     trigger.log.info("answered", success=answer.success, ms=answer.execution_time_ms, **answer.details)
@@ -121,7 +121,7 @@ def _platform_deadline() -> datetime | None:
 
 
 def _request_id(request: Request) -> str | None:
-    """Return the platform's request id, which its own logs show too, or None if it is absent or malformed."""
+    """Return the platform's request id, to find the request in its logs. None if it is absent or malformed."""
     name = request.headers.get("x-vercel-id", "")
     return name if re.fullmatch(r"[\w:-]{1,100}", name, re.ASCII) else None
 

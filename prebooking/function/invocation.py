@@ -1,4 +1,4 @@
-"""One invocation: creates its collaborators and runs it. It shares nothing with other invocations."""
+"""Creates the objects of one invocation and runs it. Invocations share no mutable state."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ async def run_once(
 ) -> Summary:
     """Book the due rows once, and return the summary. The transports replace the network in tests.
 
-    A run ``by_hand`` does not count as a tick of the trigger.
+    ``by_hand``: a person starts the run, so it is not recorded as a call of the trigger.
     """
     async with (
         create_isolated_supabase(settings, instance_id, clock=clock, transport=to_database) as database,

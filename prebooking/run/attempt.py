@@ -21,20 +21,20 @@ from prebooking.run.rules import (
 from prebooking.run.slots import Slot
 from prebooking.run.venue_context import BLOCKED_PAUSE, UNREACHABLE_PAUSE, VenueContext
 
-NOT_SENT_PAUSES = (0.1, 0.2)  # seconds before the second and the third try of a call that could not be sent
-NOT_SENT_TIME = 2.5  # seconds after which no further try begins: the venue accepts no connections
-STALE_CONNECTIONS = 3  # consecutive connections that may be closed before the slot and do not count as a try
+NOT_SENT_PAUSES = (0.1, 0.2)  # seconds before the second and the third try, if the previous one sent nothing
+NOT_SENT_TIME = 2.5  # seconds after the first try from which on no further try starts: the venue accepts no connections
+STALE_CONNECTIONS = 3  # replacements of a connection that was closed before its slot; they do not count as tries
 EARLY_RETRIES = 3  # further calls in a run after the answer "too early"
-EARLY_PAUSE = 0.25  # seconds before each of them
-BLOCKS = 3  # blocked calls of a row until it is rejected, if the venue books other rows meanwhile
-CONFIRM_TIME = 2.0  # seconds that a question to the venue may take
-_REFUSED_ALONE = "It refused this booking every time, and booked others meanwhile."
+EARLY_PAUSE = 0.25  # seconds before each of these calls
+BLOCKS = 3  # calls of a row answered "blocked" after which it is rejected, if the venue books other rows meanwhile
+CONFIRM_TIME = 2.0  # timeout of a query to the venue, in seconds
+_REFUSED_ALONE = "The venue blocked this booking every time, and accepted others meanwhile."
 
 
 class BookingAttempt:
     """Books one row.
 
-    At every await ``attempt.outcome`` is the outcome that is true if the run is cut off there.
+    At every await, ``attempt.outcome`` is already the correct result in case the run is cancelled there.
     """
 
     def __init__(self, attempt: Attempt, venue: VenueContext) -> None:
@@ -42,26 +42,26 @@ class BookingAttempt:
 
     @property
     def is_ready(self) -> bool:
-        """Return whether the row can be called at once, without a preparation or a confirmation."""
+        """Return whether the booking call can be made now, without ``prepare`` or ``confirm`` before it."""
         return not in_doubt(self._row) and self._venue.booker.is_ready(self._row)
 
     async def may_be_called(self, *, delay: float) -> bool:
-        """Prepare and confirm the row after ``delay`` seconds, and return whether the venue is to be called."""
+        """After ``delay`` seconds prepare the row and confirm an earlier call. Return whether to call now."""
         await self._venue.clock.sleep(delay)
         return not self._venue.stopped and await self._prepared() and await self._not_booked_yet()
 
     async def call(self, slot: Slot) -> None:
-        """Call the venue in the row's slot, and follow the answer up."""
+        """Call the venue in the row's slot, and handle the answer."""
         try:
             async with slot:
                 outcome = await self._first_call(slot)
             if outcome.kind is Kind.NOT_SENT:
                 self._attempt.outcome = self._attempt.outcome or outcome
-                self._venue.stop("the venue cannot be reached", outcome, pause=UNREACHABLE_PAUSE)
+                self._venue.stop("venue unreachable", outcome, pause=UNREACHABLE_PAUSE)
                 return
             await self._resolve(await self._follow_up(outcome))
         except SendRefused as exc:
-            self._venue.log.info("not sent", prebooking=self._attempt.id, why=str(exc))
+            self._venue.log.info("call not sent", prebooking=self._attempt.id, why=str(exc))
         except BadBookingData as exc:
             if not self._row.maybe_sent:
                 self._conclude(Outcome(Kind.BAD_DATA, detail=str(exc)), Evidence.ROW)
@@ -69,18 +69,18 @@ class BookingAttempt:
     # before the call
 
     async def _prepared(self) -> bool:
-        """Prepare the row, and return whether the venue can be called or asked about it."""
+        """Prepare the row, and return whether the venue can be called or queried about it."""
         missing = await self._prepare()
         if missing is None:
             return True
         self._venue.log.warning(
-            "not prepared", prebooking=self._attempt.id, outcome=missing.kind, detail=missing.detail
+            "row not prepared", prebooking=self._attempt.id, outcome=missing.kind, detail=missing.detail
         )
         if missing.kind is Kind.BLOCKED:
-            self._venue.stop("the venue blocks a login", missing, pause=BLOCKED_PAUSE)
+            self._venue.stop("login blocked by the venue", missing, pause=BLOCKED_PAUSE)
         if missing.kind is Kind.SESSION_EXPIRED and login_refusal_is_final(self._row):
             self._conclude(missing, Evidence.LOGIN)
-        else:  # our own failure, or a row that was sent before: a missing login proves nothing about that call
+        else:  # our own failure, or a login problem of a row in doubt, which proves nothing about the earlier call
             self._attempt.outcome = Outcome(Kind.CANNOT_TELL if self._row.maybe_sent else Kind.NOT_READY)
         return False
 
@@ -90,9 +90,9 @@ class BookingAttempt:
         return await self._venue.booker.prepare(self._row, timeout=self._venue.guard.remaining(), renew=renew)
 
     async def _not_booked_yet(self) -> bool:
-        """Ask the venue about a call of an earlier run, and return whether the row is to be called again.
+        """Query the venue about a call of an earlier run, settle the row if possible, and return whether to call again.
 
-        The lease of that call is over, so the venue cannot act on it any more: "not booked" is final.
+        The lease of that run has ended, so the venue can no longer act on that call: "not booked" is final.
         """
         if not in_doubt(self._row):
             return True
@@ -111,28 +111,28 @@ class BookingAttempt:
         elif self._was_only_refused():
             self._conclude(Outcome(Kind.REJECTED, detail=_REFUSED_ALONE), Evidence.ANSWER)
         else:
-            self._venue.log.warning("the venue cannot tell", prebooking=self._attempt.id)
+            self._venue.log.warning("no clear answer to the query", prebooking=self._attempt.id)
         return False
 
     def _end_if_not_booked(self) -> Outcome | None:
-        """Return the final outcome of a row that is not booked, or None if it is to be called again."""
+        """Return the final outcome of a row that is not booked, or None if it must be called again."""
         row = self._row
         if row.if_not_booked and proves(Evidence.QUESTION_AFTER_LEASE, row.if_not_booked):
             return Outcome(row.if_not_booked)
         if row.unclear >= self._venue.booker.most_calls:
-            return Outcome(Kind.REJECTED, detail=f"It gave no clear answer to {row.unclear} calls.")
+            return Outcome(Kind.REJECTED, detail=f"The venue gave no clear answer to {row.unclear} calls.")
         if row.blocks >= BLOCKS and self._is_blocked_alone():
             return Outcome(Kind.REJECTED, detail=_REFUSED_ALONE)
         return None
 
     def _was_only_refused(self) -> bool:
-        """Return whether every call was clearly refused, and the venue could not tell whenever it was asked."""
+        """Return whether every call was answered "blocked", and no query got a clear answer."""
         row = self._row
         asked_enough = row.blocks + row.setbacks >= BLOCKS
         return asked_enough and row.attempts == row.blocks and self._is_blocked_alone()
 
     def _ends_without_a_question(self) -> bool:
-        """Return whether every call was clearly refused at an idempotent venue, which is never asked."""
+        """Return whether all calls were answered "blocked" at an idempotent venue, which is never queried."""
         row = self._row
         only_refused = row.attempts + self._attempt.calls == row.blocks + 1
         return row.venue.idempotent and only_refused and row.blocks + 1 >= BLOCKS
@@ -140,7 +140,7 @@ class BookingAttempt:
     # the call
 
     async def _first_call(self, slot: Slot) -> Outcome:
-        """Call in the row's slot, and twice more if nothing could be sent."""
+        """Call in the row's slot. If nothing could be sent, try twice more."""
 
         def mark_sent() -> None:
             self._check_and_mark_sent()
@@ -156,7 +156,7 @@ class BookingAttempt:
         return outcome
 
     async def _call_fresh(self, gate: Gate) -> Outcome:
-        """Call, and call again at once if the connection was closed while the call waited for its slot."""
+        """Call. If the connection was closed before the slot, call again at once on a new one."""
         outcome = await self._call(gate)
         for _ in range(STALE_CONNECTIONS):
             if outcome != STALE_CONNECTION:
@@ -172,7 +172,7 @@ class BookingAttempt:
         return outcome
 
     async def _call_again(self, *, otherwise: Outcome) -> Outcome:
-        """Call again at once, and return the answer, or ``otherwise`` if nothing could be sent."""
+        """Call again without waiting for a slot, and return the answer. Return ``otherwise`` if nothing was sent."""
         try:
             again = await self._call_fresh(Gate(self._check_and_mark_sent))
         except SendRefused:
@@ -180,19 +180,19 @@ class BookingAttempt:
         return otherwise if again.kind is Kind.NOT_SENT else again
 
     def _check_and_mark_sent(self) -> None:
-        """Check the clocks right before the first byte, because the process may have been frozen since the last check.
+        """Check the clocks right before the first byte, because the process may have been frozen, and record the call.
 
         Raises:
-            SendRefused: nothing may be sent any more.
+            SendRefused: the call must not be sent.
 
         """
         venue, attempt = self._venue, self._attempt
         if venue.stopped:
-            raise SendRefused("nothing more is sent to this venue in this run")
+            raise SendRefused("this run has stopped calling this venue")
         if not may_start(venue.last_start):
-            raise SendRefused("there is no time left for an answer")
+            raise SendRefused("too little time is left for an answer")
         if not may_leave(self._row, venue.time):
-            raise SendRefused("it is not between the opening and the class's start")
+            raise SendRefused("the time is not between the opening and the start of the class")
         attempt.calls += 1
         attempt.unclear += 1
         attempt.sent_at, attempt.fired_at = venue.clock.monotonic(), attempt.fired_at or venue.time.stamp()
@@ -203,7 +203,7 @@ class BookingAttempt:
     async def _follow_up(self, outcome: Outcome) -> Outcome:
         """Call again after "too early" and after "log in again", and return the last answer.
 
-        Both answers are clear: the call has booked nothing. A venue's clock may be a little behind.
+        After both answers it is certain that nothing was booked. "Too early" can mean that the venue's clock is behind.
         """
         early_retries, logged_in = 0, False
         while True:
@@ -212,7 +212,7 @@ class BookingAttempt:
                 await self._venue.clock.sleep(EARLY_PAUSE)
             elif outcome.kind is Kind.SESSION_EXPIRED:
                 self._attempt.outcome = outcome = Outcome(Kind.LOGGED_OUT)
-                if logged_in:  # a new login is refused too: not the member's fault
+                if logged_in:  # the venue refuses the new login too, so the old one was not the cause
                     return outcome
                 if missing := await self._prepare(renew=True):
                     return missing if missing.kind in (Kind.SESSION_EXPIRED, Kind.BLOCKED) else outcome
@@ -222,10 +222,10 @@ class BookingAttempt:
             outcome = await self._call_again(otherwise=outcome)
 
     async def _resolve(self, outcome: Outcome) -> None:
-        """Conclude with a clear answer. Otherwise ask the venue, and conclude if the member has the place.
+        """Settle a clear answer. After an unclear one query the venue, and settle if the member has the place.
 
-        A refusal after an earlier call in doubt is not clear either: the class may be full because of our own booking.
-        Only "booked" is final here, because the venue may still act on the call. "Not booked" is final after the lease.
+        A refusal of a row in doubt is not clear either: the class can be full because the earlier call booked it.
+        Now only "booked" is final, as the venue may still process the call. "Not booked" is final after the lease.
         """
         evidence = Evidence.LOGIN if outcome.kind is Kind.SESSION_EXPIRED else Evidence.ANSWER
         if outcome.kind is not Kind.UNSURE and not refused_in_doubt(self._row, outcome):
@@ -252,7 +252,7 @@ class BookingAttempt:
             self._conclude(refusal, evidence)
 
     async def _confirm(self, *, if_booked: Kind = Kind.RECONCILED) -> Outcome:
-        """Ask the venue whether the member has the place."""
+        """Query whether the member has the place. If the venue asks for a login, renew it and query once more."""
         found = await self._question()
         if found.kind is Kind.SESSION_EXPIRED and await self._prepare(renew=True) is None:
             found = await self._question()
@@ -265,7 +265,7 @@ class BookingAttempt:
     # the end
 
     def _conclude(self, outcome: Outcome, evidence: Evidence) -> None:
-        """Settle the outcome if the evidence proves it. Otherwise keep it for the next run."""
+        """Settle the outcome if the evidence proves it, else keep it. Pause a venue that blocks us."""
         attempt = self._attempt
         attempt.outcome = outcome
         attempt.answered_at = self._venue.time.stamp() if attempt.fired_at else None

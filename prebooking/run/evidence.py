@@ -1,6 +1,6 @@
-"""Two tables: which final outcome may be written on what evidence, and what is noted about the other rows.
+"""Two tables: the evidence that each final outcome needs, and the verdicts stored for rows that are not settled.
 
-Only an answer of the venue about this member is final. After a failure of ours the row is released.
+Only the venue's answer about this member is final. After a failure on our side the row is released.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ class Evidence(StrEnum):
     """The evidence for a final outcome."""
 
     ANSWER = "the venue's clear answer to a call, while no earlier call is in doubt"
-    ANSWERS_FOR_LONG = "the same clear answer to every call for a quarter of an hour"
-    QUESTION = "the venue says, when asked, that the member has the place"
-    QUESTION_AFTER_LEASE = "the venue says, when asked after the lease of every call, that the member has no place"
-    LOGIN = "the venue refuses the member's login, and nothing is in doubt"
+    ANSWERS_FOR_LONG = "the same clear answer to every call for 15 minutes"
+    QUESTION = "the venue's answer to a query: the member has the place"
+    QUESTION_AFTER_LEASE = "the venue's answer to a query after the leases of all calls: the member has no place"
+    LOGIN = "the venue refuses the member's login, and no call is in doubt"
     ROW = "the row cannot be turned into a request, and was never sent"
-    EXPIRY = "the class has begun: written by the database alone"
+    EXPIRY = "the class has begun: only the database writes this"
 
 
 _PROVES: dict[Evidence, frozenset[Kind]] = {
@@ -34,11 +34,11 @@ _PROVES: dict[Evidence, frozenset[Kind]] = {
 
 
 def proves(evidence: Evidence, outcome: Kind) -> bool:
-    """Return whether the evidence is enough to end a row with this outcome."""
+    """Return whether a row with this evidence may be settled with this outcome."""
     return outcome in _PROVES[evidence]
 
 
-# What the end of a run notes about a row that was not settled: after a call, and without one.
+# The verdict that finish_run stores for an unsettled row, by its outcome: after a call, and without a call.
 _AFTER_A_CALL = {
     Kind.TOO_EARLY: Verdict.TOO_EARLY,
     Kind.LOGGED_OUT: Verdict.LOGGED_OUT,
@@ -54,7 +54,7 @@ _WITHOUT_A_CALL = {
 
 
 def is_in_doubt(result: RowResult) -> bool:
-    """Return whether a call was made and its outcome is unclear or not written."""
+    """Return whether this run made a call whose result is unclear or could not be written."""
     kind = result.outcome.kind if result.outcome else Kind.UNSURE
     return result.settled is None and result.calls > 0 and kind not in _AFTER_A_CALL
 
@@ -71,12 +71,12 @@ def status_of(result: RowResult) -> str:
 
 
 def verdict_after_call(kind: Kind) -> Verdict:
-    """Return the note about a row with a call of this outcome. Without a clear answer the row stays unsure."""
+    """Return the verdict for an unsettled row after a call with this outcome. It is "unsure" unless listed."""
     return _AFTER_A_CALL.get(kind, Verdict.UNSURE)
 
 
 def sent(result: RowResult) -> Sent | None:
-    """Return what the end of the run notes about an unsettled row. Return None if the row is released unchanged."""
+    """Return what finish_run stores for an unsettled row, or None if the row is released unchanged."""
     kind = result.outcome.kind if result.outcome else Kind.UNSURE
     verdict = verdict_after_call(kind) if result.calls else _WITHOUT_A_CALL.get(kind)
     if verdict is None or not isinstance(result, Attempt):

@@ -1,4 +1,4 @@
-"""Reads the database's clock several times while rows are held, so that calls leave closer to the opening."""
+"""Reads the database's clock several times while rows are held, so that calls are sent closer to the opening."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from prebooking.clock import DatabaseTime, Deadline, Reading
 from prebooking.database.client import IsolatedSupabase
 from prebooking.errors import StoreError
 
-QUESTIONS = 5  # per hold; the quickest of a few answers is near the network's best
-SHORTEST_HOLD = 0.15  # seconds; a shorter hold leaves no time for a further reading
-QUIET = 0.05  # seconds before the opening without a question, because one could delay the first byte
+QUESTIONS = 5  # readings per hold; the fastest of a few answers has almost the lowest latency of the network
+SHORTEST_HOLD = 0.15  # seconds; during a shorter hold there is no time for a reading
+QUIET = 0.05  # seconds before the opening in which no reading starts, because it could delay the first byte
 
 _instant = TypeAdapter(AwareDatetime).validate_python
 
 
 async def tighten_while_held(database: IsolatedSupabase, time: DatabaseTime, opening: datetime) -> None:
-    """Read the database's clock until shortly before the opening, and tighten ``time`` with each answer.
+    """Read the database's clock several times before the opening, and tighten the bounds of ``time`` with each answer.
 
-    Return at the opening at the latest. A question that fails is ignored: the bounds stay as they are.
+    Returns at the opening at the latest. A reading that fails changes nothing.
     """
     clock = time.clock
     shortest = (opening - time.at_most()).total_seconds()
@@ -37,5 +37,5 @@ async def tighten_while_held(database: IsolatedSupabase, time: DatabaseTime, ope
             answer = await database.call("prebooking_clock", {}, _instant, until=until)
             time.tighten(answer.value, asked, Reading.of(clock))
 
-    # Side by side, so that an answer that is lost or late delays no further question.
+    # Concurrently, so that a lost or late answer does not delay the next reading.
     await asyncio.gather(*(ask((shortest - QUIET) * n / QUESTIONS) for n in range(QUESTIONS)))

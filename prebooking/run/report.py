@@ -12,32 +12,32 @@ from prebooking.database.prebookings import Claim
 from prebooking.model import COMPLETED, Attempt, Kind, RowResult, Summary
 from prebooking.run.evidence import is_in_doubt, status_of
 
-ERRORS_SHOWN = 10  # the cron takes an answer over 8 KiB for a failure
+ERRORS_SHOWN = 10  # keeps the answer short: cron-job.org treats an answer over 8 KiB as a failure
 STATUSES = ("completed", "failed", "released", "unsure", "lost")
-_PERCENTILES = (("p50", 50), ("p95", 95), ("max", 100))  # by nearest rank: each is one row's lateness
+_PERCENTILES = (("p50", 50), ("p95", 95), ("max", 100))  # by nearest rank, so each is the lateness of one row
 _HELD_UP = (Kind.CANNOT_TELL, Kind.MISSING, Kind.NOT_READY)
 
 
 class NoClaim(StrEnum):
-    """Why a run could not claim, as its message says it."""
+    """Why a run could not claim. The value is the summary's message."""
 
-    BUSY = "Another run is claiming"
-    NO_TIME = "There was no time left to claim: the function started too late, or its clock is wrong"
+    BUSY = "Another run holds the lock of the claims"
+    NO_TIME = "No time was left to claim: the function started too late, or its clock is wrong"
 
 
-# What the message says when nobody could claim for longer than a tick: it takes a person.
+# The messages when no run has claimed for longer than CLAIMS_MISSED: the operator has to act.
 _NOBODY_CLAIMS = {
-    NoClaim.BUSY: "Nobody can claim: another session holds the lock of all claims. `prebooking doctor` names it",
-    NoClaim.NO_TIME: "Nobody can claim: the function starts too late in every run, or its clock is wrong",
+    NoClaim.BUSY: "No run can claim: a database session holds the lock of the claims. `prebooking doctor` shows which",
+    NoClaim.NO_TIME: "No run can claim: the function starts too late every time, or its clock is wrong",
 }
 
 
 @dataclass(slots=True)
 class Report:
-    """What a run notes for its summary.
+    """The data for the summary of a run, collected during the run.
 
     Attributes:
-        not_given_back: the end of the run could not be written, so unsent rows stay leased.
+        not_given_back: finish_run failed, so unsent rows stay leased.
 
     """
 
@@ -54,11 +54,11 @@ class Report:
 
     @property
     def settled(self) -> int:
-        """Return the number of rows that are settled, or that this run does not hold any more."""
+        """Return the number of rows whose settlement was answered: settled now, or no longer held by this run."""
         return sum(result.settled is not None for result in self.results.values())
 
     def note(self, claim: Claim) -> None:
-        """Note a claim's counts of rows that this run does not hold."""
+        """Store a claim's counts of rows that were ended or skipped."""
         self.expired, self.unknown = claim.expired, claim.unknown
         self.locked, self.no_login = claim.locked, claim.no_login
 
@@ -83,7 +83,7 @@ class Report:
         if self.failed and self.no_claim:
             return _NOBODY_CLAIMS[self.no_claim]
         if self.failed:
-            return "The run did not do all of its work: see the log"
+            return "Part of the run failed: see the log"
         return "; ".join([self._work(total), *self._waiting()])
 
     def _work(self, total: int) -> str:
@@ -92,13 +92,13 @@ class Report:
             return self.no_claim or "No prebookings ready"
         done = total - held_up
         work = f"Processed {done} prebooking{'s' * (done != 1)}"
-        return f"{work}, {held_up} could not get on" if held_up else work
+        return f"{work}, {held_up} without progress" if held_up else work
 
     def _waiting(self) -> list[str]:
-        """Return one sentence per reason why due rows were not claimed."""
+        """Return one phrase per reason for which due rows were skipped."""
         sentences = {
             "locked by another transaction": self.locked,
-            "without a login to open here": self.no_login,
+            "without a login that this deployment can decrypt": self.no_login,
         }
         return [f"{n} due row{'s' * (n != 1)} {why}" for why, n in sentences.items() if n]
 
@@ -112,7 +112,7 @@ class Report:
         return dict(sorted((+kinds).items()))
 
     def _lateness(self) -> dict[str, int | None]:
-        """Return percentiles of the lateness of first calls, in ms after the opening or the row's creation."""
+        """Return percentiles of the lateness of first calls, in ms after the opening (or the creation, if later)."""
         late = sorted(
             round((result.fired_at - max(result.row.available_at, result.row.created_at)).total_seconds() * 1000)
             for result in self.results.values()
@@ -128,7 +128,7 @@ class Report:
 
 
 def _kind(result: RowResult) -> Kind | None:
-    """Return the row's outcome. A clear answer that could not be written is unsure: the next run asks again."""
+    """Return the row's outcome: "unsure" if a clear answer could not be written, as the next run queries again."""
     if result.outcome is None:
         return None
     return Kind.UNSURE if is_in_doubt(result) else result.outcome.kind

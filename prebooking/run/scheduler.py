@@ -20,14 +20,14 @@ from prebooking.run.report import NoClaim, Report
 from prebooking.run.venue_queue import VenueQueue
 from prebooking.settings import LAST_START, Settings
 
-CLAIM_LIMIT = 500  # rows that one invocation holds at once: a small instance can call for that many in time
-CLAIM_TIME = 0.5  # seconds that must be left for another claim, because one that is cut off looks like a failure
+CLAIM_LIMIT = 500  # most rows that one invocation holds at once: a small instance can send that many calls in time
+CLAIM_TIME = 0.5  # seconds that must be left to start another claim: a cancelled claim would count as a failure
 WRITES = 1.0  # seconds after the guard in which the run may still write to the database
-END_OF_RUN = 0.3  # the last seconds of WRITES: they are kept for the end of the run
-LOCKED_PAUSES = (0.1, 0.2, 0.4, 0.8)  # seconds before each further claim while it finds locked rows
-# Seconds: the next claim waits no longer than this beyond the planned slots, and later for a row to be settled.
+END_OF_RUN = 0.3  # the last seconds of WRITES, reserved for finish_run
+LOCKED_PAUSES = (0.1, 0.2, 0.4, 0.8)  # seconds before each repeated claim while the last one skipped locked rows
+# Seconds: the longest wait after the last planned slot, and the interval of the check for newly settled rows.
 DISPATCH_TIME = 0.25
-CLAIMS_MISSED = timedelta(seconds=90)  # without a claim of any run: at least one tick was missed
+CLAIMS_MISSED = timedelta(seconds=90)  # time since the last claim of any run after which a tick was certainly missed
 
 
 class ClaimTerms(TypedDict):
@@ -41,7 +41,7 @@ class ClaimTerms(TypedDict):
 
 
 def claim_terms(settings: Settings) -> ClaimTerms:
-    """Return the parameters of the claims of a run, and of its preview."""
+    """Return the parameters of the claims of a run, and of the preview of a run."""
     return {
         "limit": CLAIM_LIMIT,
         "stagger": settings.stagger_ms / 1000,
@@ -69,27 +69,27 @@ class PrebookingScheduler:
         self._store, self._bookers, self._terms, self._keys = store, bookers, claim_terms(settings), keys
         self._tighten, self._guard, self._clock, self._log = tighten, guard, clock, log
         self._last_start = guard.before(LAST_START)
-        # By the monotonic clock alone: the database itself refuses a write that is too late, and a wall clock that was
-        # set forward must not prevent one.
+        # By the monotonic clock only: the database refuses a write if this run no longer holds the row, and a wall
+        # clock that was set forward must not prevent a write.
         writes = guard.by_monotonic_clock()
         self._outcomes_until, self._end = writes.later(WRITES - END_OF_RUN), writes.later(WRITES)
         self._stagger = self._terms["stagger"]
         self._report = Report(store.instance_id)
         self._queues: dict[UUID, VenueQueue] = {}
         self._time: DatabaseTime | None = None
-        self._questions: set[asyncio.Task[None]] = set()  # readings of the database's clock while rows are held
+        self._questions: set[asyncio.Task[None]] = set()  # tasks that read the database's clock while rows are held
         self._writes: set[asyncio.Task[None]] = set()
-        self._holds_rows = False  # True also if the answer of a claim was lost
+        self._holds_rows = False  # also True if a claim was sent and its answer was lost
 
     async def run(self) -> Summary:
-        """Run the invocation, and return its summary whatever happens."""
+        """Run the invocation, and return its summary, also after an error."""
         try:
             async with asyncio.timeout(self._guard.remaining()):
                 await self._claim_and_fire()
                 await self._all_answered()
         except TimeoutError:
             self._report.timed_out = True
-        except Exception as exc:  # noqa: BLE001 - rows that are held must be settled or released after any error
+        except Exception as exc:  # noqa: BLE001 - after any error the held rows must still be settled or released
             self._report.failed = True
             self._log.unexpected("unexpected", exc)
         await self._cut_calls()
@@ -125,7 +125,7 @@ class PrebookingScheduler:
             self._fault("the claim failed", exc)
 
     async def _claim(self) -> list[Attempt] | None:
-        """Claim, and return the rows that this invocation did not hold before. Return None if no time is left."""
+        """Claim rows, and return those that this run did not hold before. Return None if there is no time left."""
         if self._last_start.remaining() <= (CLAIM_TIME if self._time else 0):
             self._report.no_claim = None if self._time else NoClaim.NO_TIME
             return None
@@ -144,7 +144,7 @@ class PrebookingScheduler:
         return new
 
     def _set_time(self, time: DatabaseTime) -> None:
-        """Keep one DatabaseTime for the whole run. Each later claim is another reading of the database's clock."""
+        """Create the run's DatabaseTime from the first claim, and add the clock reading of each later claim to it."""
         if self._time is None:
             self._time = time
         else:
@@ -165,7 +165,7 @@ class PrebookingScheduler:
             queue.add(attempt for attempt in attempts if attempt.row.venue.id == venue.id)
 
     def _new_queue(self, venue: Venue) -> VenueQueue:
-        assert self._time is not None  # noqa: S101 - rows come with the time
+        assert self._time is not None  # noqa: S101 - every claim's answer contains the database's time
         queue = self._queues[venue.id] = VenueQueue(
             self._bookers[venue.provider],
             venue=venue,
@@ -181,7 +181,7 @@ class PrebookingScheduler:
         return queue
 
     def _hold(self, attempts: list[Attempt]) -> None:
-        """Read the database's clock again while rows are held, so that their calls leave closer to the opening."""
+        """Start to read the database's clock again while rows are held, so that calls are closer to the opening."""
         assert self._time is not None  # noqa: S101 - as above
         now, time = self._time.at_least(), self._time
         openings = [attempt.row.available_at for attempt in attempts if attempt.row.available_at > now]
@@ -189,7 +189,7 @@ class PrebookingScheduler:
             self._questions.add(asyncio.create_task(self._contained(self._tighten(time, min(openings)))))
 
     async def _all_dispatched(self) -> None:
-        """Wait until every row has its slot, but not longer than planned, so that no venue delays the next claim."""
+        """Wait for the slots of all rows, but only for the planned time: no venue must delay the next claim."""
         planned = max(queue.busy_for() for queue in self._queues.values())
         with suppress(TimeoutError):
             async with asyncio.timeout(planned + DISPATCH_TIME):
@@ -197,7 +197,7 @@ class PrebookingScheduler:
                     await queue.dispatched()
 
     async def _more_settled(self, settled: int) -> bool:
-        """Wait until more rows are settled, and return whether any were. Then a claim can take further rows."""
+        """Wait until more rows are settled or no task is left. Return whether more are: then claim again."""
         while under_way := self._under_way():
             await asyncio.wait(under_way, timeout=DISPATCH_TIME)
             if self._report.settled > settled:
@@ -218,7 +218,7 @@ class PrebookingScheduler:
         await asyncio.gather(*(queue.cut() for queue in self._queues.values()))
         self._report.failed |= any(queue.failed for queue in self._queues.values())
 
-    # settle: in tasks outside the guard's timeout, because a write that is cut off is lost
+    # settle: in tasks that the guard's timeout does not cancel, because a cancelled write would be lost
 
     def _settle(self, result: RowResult, outcome: Outcome) -> None:
         self._write(self._settled(result, outcome))
@@ -237,7 +237,7 @@ class PrebookingScheduler:
         self._log.warning("venue paused", venue=venue_id, seconds=pause, released=released)
 
     async def _stagger_over(self, sent_at: float | None) -> None:
-        """Wait for the stagger after a call, because another invocation may call as soon as the opening is free."""
+        """Wait until one stagger after the call: once the row is settled, another invocation may call."""
         if sent_at is not None:
             await self._clock.sleep(max(0.0, sent_at + self._stagger - self._clock.monotonic()))
 
@@ -248,7 +248,7 @@ class PrebookingScheduler:
         try:
             await steps
         except StoreError as exc:
-            self._fault("an outcome could not be written", exc)
+            self._fault("a result was not written", exc)
         except Exception as exc:  # noqa: BLE001 - a write that fails must not stop the others
             self._report.failed = True
             self._log.unexpected("unexpected", exc)
@@ -272,19 +272,19 @@ class PrebookingScheduler:
         except StoreError as exc:
             self._report.not_given_back = True
             if self._report.results or not isinstance(exc, StoreBusy):
-                self._fault("the end of the run could not be written", exc)
+                self._fault("finish_run failed", exc)
 
     async def _check_last_claim(self) -> None:
-        """If this run could not claim, check when the last run could. The run fails if that is too long ago."""
+        """If this run could not claim, read when any run last did. If that is too long ago, this run fails."""
         if self._report.no_claim is None:
             return
         try:
             last = await self._store.claims_since(until=Deadline(self._clock, Reading.of(self._clock), WRITES))
         except StoreError as exc:
-            self._fault("the last claim could not be read", exc)
+            self._fault("reading the time of the last claim failed", exc)
             return
         self._report.failed |= last.last_claim_at is not None and last.now - last.last_claim_at > CLAIMS_MISSED
-        self._log.error("no claim", why=self._report.no_claim, last_claim_at=last.last_claim_at)
+        self._log.error("nothing claimed", why=self._report.no_claim, last_claim_at=last.last_claim_at)
 
     def _fault(self, event: str, exc: StoreError) -> None:
         self._report.failed = True

@@ -12,14 +12,14 @@ from uuid import UUID
 from prebooking.clock import Clock, DatabaseTime, Deadline
 from prebooking.model import Prebooking
 
-CONNECT_EARLY = 0.6  # seconds before its slot at which a call connects, to wait for it at its first byte
-CONNECTING = 4  # calls ahead of a call that may connect or wait for their slots before it connects too
+CONNECT_EARLY = 0.6  # seconds before its slot at which a call connects; it then waits for the slot
+CONNECTING = 4  # most calls of a venue that connect, or are connected and wait for their slots, at the same time
 
 
 class Slot:
-    """The slot of one row's call: granted when the call may connect, over when its first byte was sent.
+    """The slot of one row's call: granted when the call may connect, over shortly after its first byte was sent.
 
-    It is a context manager: a call that gives up inside the block ends its slot, so that the next one may go.
+    It is a context manager: if a call is not sent, leaving the block ends its slot, so that the next call can be sent.
     """
 
     def __init__(self, queue: SlotQueue, row: Prebooking) -> None:
@@ -30,46 +30,47 @@ class Slot:
 
     @property
     def opens_at(self) -> float:
-        """Return the row's opening on the monotonic clock, by the readings so far."""
+        """Return the row's opening on the monotonic clock, calculated from the readings so far."""
         return self._queue.time.monotonic_at(self._row.available_at)
 
     async def __aenter__(self) -> Self:
-        """Return when the call may connect."""
+        """Wait until the call may connect."""
         await self.granted
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """End the slot, also when nothing was sent."""
+        """End the slot, even if nothing was sent."""
         self.end()
 
     async def wait(self) -> None:
-        """Return when the first byte may be sent.
+        """Wait until the first byte may be sent.
 
-        That is not before the opening, after the slots before this one, and one stagger after the last first byte.
-        Slots of later openings are not waited for: what is due goes before what is held.
+        That is after the opening, after all earlier slots, and one stagger after the venue's previous first byte.
+        It does not wait for earlier slots whose opening is still in the future: due calls are sent before held ones.
         """
         await self._opened()
         while (ahead := self._queue.ahead_of(self)) is not None:
             await ahead.over.wait()
         self._queue.turn = self
         await self._staggered()
+        await self._opened()  # again, because the database's clock may have been set back meanwhile
 
     async def _opened(self) -> None:
-        """Return at the row's opening."""
+        """Wait until the row's opening."""
         await self._queue.time.sleep_until(self._row.available_at)
 
     async def _staggered(self) -> None:
-        """Return one stagger after the last first byte of the venue."""
+        """Wait until one stagger after the venue's previous first byte."""
         await self._queue.clock.sleep_until(self._queue.sent_at + self._queue.stagger)
 
     def sent(self) -> None:
-        """Note that the first byte is sent now. The stagger of the next slot begins."""
+        """Record that the first byte is sent now. The stagger of the next slot starts."""
         self._queue.sent_at = self._queue.clock.monotonic()
-        # Not at once: the next request would be built now, and these bytes would leave a millisecond or two later.
+        # Not at once: otherwise the next request would be built first, which would delay these bytes by 1 to 2 ms.
         asyncio.get_running_loop().call_later(self._queue.stagger / 10, self.end)
 
     def end(self) -> None:
-        """End the slot, so that the next one may be used."""
+        """End the slot, so that the next call can be sent."""
         self.over.set()
         if self._queue.turn is self:
             self._queue.turn = None
@@ -80,10 +81,10 @@ class SlotQueue:
     """Decides when each call of one venue may be sent. It makes no call.
 
     Attributes:
-        sent_at: the last first byte, on the monotonic clock.
-        emptied: set while no call waits to be granted a slot.
-        closed: no slot is granted any more.
-        turn: the slot whose first byte leaves next; it keeps its turn until it is over.
+        sent_at: when the venue's most recent first byte was sent, on the monotonic clock.
+        emptied: set while every slot is granted or cancelled.
+        closed: no further slot is granted.
+        turn: the slot whose first byte is sent next, until that slot is over.
 
     """
 
@@ -93,14 +94,14 @@ class SlotQueue:
         self.emptied = asyncio.Event()
         self.emptied.set()
         self._waiting: list[tuple[tuple[bool, datetime, datetime, UUID], Slot]] = []  # a heap
-        self._granted: set[Slot] = set()  # and not over
+        self._granted: set[Slot] = set()  # granted slots that are not over
         self._changed = asyncio.Event()
         time.on_tightened(self._changed.set)
         self.closed = False
         self.turn: Slot | None = None
 
     def join(self, row: Prebooking) -> Slot:
-        """Return a slot at its place in the queue. In a closed queue the task that waits for it is cancelled."""
+        """Add a slot to the queue in the row's order. If the queue is closed, the slot is cancelled."""
         slot = Slot(self, row)
         if self.closed:
             slot.granted.cancel()
@@ -111,12 +112,12 @@ class SlotQueue:
         return slot
 
     def discard(self, slot: Slot) -> None:
-        """Forget a slot that is over."""
+        """Remove a slot that is over."""
         self._granted.discard(slot)
         self._changed.set()
 
     def ahead_of(self, slot: Slot) -> Slot | None:
-        """Return a slot that this one must wait for: the one in its turn, or an earlier one whose opening has come."""
+        """Return a slot to wait for: the one in ``turn``, or the first earlier one whose opening has passed."""
         if self.turn is not None:
             return None if self.turn is slot else self.turn
         now = self.clock.monotonic()
@@ -124,7 +125,7 @@ class SlotQueue:
         return min(ahead, key=lambda other: other.order, default=None)
 
     def close(self) -> None:
-        """Cancel the tasks that wait for a slot. Those that have one are refused at their first byte."""
+        """Cancel the slots that are not granted. Calls with a granted slot are refused before their first byte."""
         self.closed = True
         for _, slot in self._waiting:
             slot.granted.cancel()
@@ -132,11 +133,11 @@ class SlotQueue:
         self.emptied.set()
 
     def busy_for(self) -> float:
-        """Return the seconds that the queued calls take if the venue is quick and their openings have come."""
+        """Return the seconds until all queued calls are sent, if the venue is fast and their openings have passed."""
         return len(self._waiting) * self.stagger
 
     async def grant(self, *, until: Deadline) -> None:
-        """Grant slots in order, until it is too late to start a call."""
+        """Grant slots in order until it is too late to start a call, then close the queue."""
         while not until.passed() and not self.closed:
             self._changed.clear()
             self._grant_ready()
@@ -160,17 +161,17 @@ class SlotQueue:
         return sorted((other for other in self._granted if other.order < slot.order), key=lambda other: other.order)
 
     def _connects_at(self, slot: Slot) -> float:
-        """Return when the slot's call is to connect if every earlier call is sent as soon as possible."""
+        """Return when the slot's call should connect, if every earlier call is sent as early as possible."""
         planned = self.sent_at
         for ahead in self._granted_before(slot):
             planned = max(planned + self.stagger, ahead.opens_at)
         return max(planned + self.stagger, slot.opens_at) - CONNECT_EARLY
 
     async def _change(self, until: Deadline) -> None:
-        """Wait until a slot joins or ends, the first in the queue may connect, an opening moves, or it is too late."""
+        """Wait until a slot is added or ends, the clock is read, the next call may connect, or ``until``."""
         seconds = until.remaining()
         if self._waiting and (early := self._connects_at(self._waiting[0][1]) - self.clock.monotonic()) > 0:
             seconds = min(seconds, early)
         with suppress(TimeoutError):
-            async with asyncio.timeout(max(seconds, 0.001)):  # less could be rounded to nothing, for ever
+            async with asyncio.timeout(max(seconds, 0.001)):  # a smaller timeout could be rounded to 0: a busy loop
                 await self._changed.wait()

@@ -1,4 +1,4 @@
-"""What the attempts at one venue share in one run."""
+"""The data that all rows of one venue share in one run."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class VenueContext:
     """What the attempts at one venue share in one run.
 
     Attributes:
-        settle: writes a final outcome.
-        release: releases the venue's unsent rows and pauses the venue. Its argument is in seconds.
-        stopped: nothing more may be sent.
-        completed: number of rows that calls of this run have booked.
+        settle: starts to write a row's final outcome.
+        release: starts to release the venue's unsent rows and to pause the venue, for the given seconds.
+        stopped: no further booking call may be sent.
+        completed: number of rows booked by calls of this run.
 
     """
 

@@ -1,4 +1,4 @@
-"""One venue's part of a run: its booker and one task per row. An error here affects no other venue."""
+"""The part of a run for one venue: its booker and one task per row. An error here does not affect other venues."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from prebooking.run.attempt import BookingAttempt
 from prebooking.run.slots import SlotQueue
 from prebooking.run.venue_context import VenueContext
 
-CLOSING_TIME = 0.5  # seconds in which cancelled calls must end and the booker must close
+CLOSING_TIME = 0.5  # seconds within which cancelled calls must end and the booker must close
 
 
 class VenueQueue:
     """Books the rows of one venue.
 
     Attributes:
-        slots: when each call may leave.
+        slots: decides when each call may be sent.
         failed: there was an unexpected error at this venue.
         tasks: the tasks of its rows.
 
@@ -49,10 +49,10 @@ class VenueQueue:
         self._clock, self._last_start, self._guard = clock, last_start, guard
         self._settle, self._release, self._log = settle, release, log
         self._attempts: list[Attempt] = []
-        self._new: list[Attempt] = []  # until the booker is open
-        self._context: VenueContext | None = None  # once it is
+        self._new: list[Attempt] = []  # rows added before the booker is open
+        self._context: VenueContext | None = None  # None until the booker is open
         self._booker = AsyncExitStack()
-        self._prepared_at = float("-inf")  # when the last row began to be prepared: these too begin one stagger apart
+        self._prepared_at = float("-inf")  # start of the last preparation: preparations start one stagger apart, too
         self._preparing = 0
         self._all_prepared = asyncio.Event()
         self._all_prepared.set()
@@ -61,30 +61,30 @@ class VenueQueue:
         self._granting = asyncio.create_task(self._contained(self.slots.grant(until=last_start)))
 
     def add(self, attempts: Iterable[Attempt]) -> None:
-        """Enqueue these rows. Rows that need a login or a confirmation join the queue once that is done."""
+        """Add rows. A row that first needs a login or a confirmation gets its slot after that."""
         self._new += attempts
         if self._context:
             self._begin(self._context)
 
     def busy_for(self) -> float:
-        """Return the seconds that the calls in the queue take, if the venue is quick and their opening has come."""
+        """Return the seconds until all rows have been called, if the venue is fast and the openings have passed."""
         return self.slots.busy_for() + (len(self._new) + self._preparing) * self.slots.stagger
 
     async def dispatched(self) -> None:
-        """Return when every row has a slot or is not to be called."""
+        """Wait until every row has a slot, or is known not to be called."""
         await asyncio.wait([self._opening])
         await self._all_prepared.wait()
         await self.slots.emptied.wait()
 
     async def done(self) -> None:
-        """Return when no task is left."""
+        """Wait until all tasks of rows have ended."""
         while self.tasks:
             await asyncio.wait(self.tasks)
 
     async def cut(self) -> None:
-        """Cancel every call, and close the booker. Each row's outcome is in its attempt.
+        """Cancel every call, and close the booker. The result of each row so far is in its Attempt.
 
-        A call that does not end within CLOSING_TIME is not waited for. It can send nothing more.
+        Waits at most CLOSING_TIME for the calls to end. A call that has not ended by then cannot send anything.
         """
         if self._context:
             self._context.stopped = True
@@ -93,7 +93,7 @@ class VenueQueue:
             task.cancel()
         closing = asyncio.create_task(self._contained(self._close()))
         await asyncio.wait([closing], timeout=CLOSING_TIME)
-        if closing.cancel() or closing.cancelled():  # a call or the booker does not end, or has cancelled this
+        if closing.cancel() or closing.cancelled():  # a call or the booker did not end in time, or cancelled this task
             self._fail(TimeoutError())
 
     async def _open(self) -> None:
@@ -136,9 +136,9 @@ class VenueQueue:
         return self._prepare_then_call(booking, row, self._prepared_at - now)
 
     async def _prepare_then_call(self, booking: BookingAttempt, row: Prebooking, delay: float) -> None:
-        """Prepare or confirm the row, then enqueue it. Rows that are ready do not wait for it.
+        """Prepare and confirm the row, then call it in its slot. Ready rows do not wait for this.
 
-        A row that was held up in earlier runs waits until all other rows have their slots.
+        A row without progress in earlier runs waits until the rows in the queue have their slots.
         """
         try:
             if row.could_not_get_on:
@@ -164,13 +164,13 @@ class VenueQueue:
         return task
 
     async def _contained(self, steps: Coroutine[Any, Any, None], attempt: Attempt | None = None) -> None:
-        """Run the steps, and note any error. A row that was sent stays unsure."""
+        """Run the coroutine, and log an error instead of raising it. A row that was sent keeps its outcome."""
         try:
             await steps
         except asyncio.CancelledError as exc:
-            if self.slots.closed:  # nothing is called any more, so tasks are cancelled
+            if self.slots.closed:  # the queue is closed: this is our own cancellation
                 raise
-            self._fail(exc, attempt)  # raised by a booker, not by a cancellation of ours
+            self._fail(exc, attempt)  # raised by a booker: we have not cancelled this task
         except Exception as exc:  # noqa: BLE001 - an error of one row must not stop other rows and venues
             self._fail(exc, attempt)
 

@@ -1,9 +1,9 @@
 -- The tables: venues, prebookings, members' sessions, runs and the heartbeat. Plain SQL, no extension, Postgres 15 and later.
 --
 -- The states of a prebooking are pending -> completed | failed | cancelled. A claim is not a state, but a lease on a pending
--- row. A claim has two ends:
+-- row. A claim has two deadlines:
 --   claimed_until  safety: until then no other invocation may change the row, because its request may still reach the venue
---   turn_until     order: until then the holder may send first calls, so no other invocation starts on the same opening
+--   turn_until     order: until then the holder may send first calls, so no other invocation claims rows of the same opening
 -- The turn is as long as a run's guard (8 s), the lease is longer (30 s). When an invocation dies, the other rows of its
 -- openings wait for the turn, and only the rows that it held wait for the lease.
 
@@ -62,30 +62,30 @@ create table public.prebookings (
   -- Printable ASCII, compared in lower case. This prevents two different addresses that look alike.
   user_email      text not null check (user_email ~ '^[!-~]+$' and length(user_email) <= 320),
   booking_data    jsonb not null check (jsonb_typeof(booking_data) = 'object'),
-  available_at    public.prebooking_instant not null,                       -- the opening
-  expires_at      public.prebooking_instant not null,                       -- the class's start; left out: available_at + 24 h
+  available_at    public.prebooking_instant not null,                       -- when booking opens (the "opening")
+  expires_at      public.prebooking_instant not null,                       -- the start of the class; default: available_at + 24 h
   status          text not null default 'pending' check (status in ('pending', 'completed', 'failed', 'cancelled')),
   outcome         text,
   booking_id      text,
   error_message   text check (length(error_message) <= 300),
-  warning         text check (length(warning) <= 300),                      -- what the member should do before the opening
+  warning         text check (length(warning) <= 300),                      -- a problem for the member to solve before the opening
   attempts        int not null default 0,                                   -- booking calls known to have been sent
   unclear         int not null default 0,                                   -- of these, calls without a clear answer
-  early_since     public.prebooking_instant,                                -- the venue's first "too early"
-  missing_since   public.prebooking_instant,                                -- the venue's full list did not have the class
+  early_since     public.prebooking_instant,                                -- time of the venue's first "too early" answer
+  missing_since   public.prebooking_instant,                                -- time of the first query whose list has no such class
   blocks          int not null default 0,                                   -- calls of this row that were answered "blocked"
-  blocked_at      public.prebooking_instant,                                -- the end of the last run with such a call
-  setbacks        int not null default 0,                                   -- consecutive runs without progress
-  retry_after     public.prebooking_instant,                                -- not claimed before; null: it was not put off
-  if_not_booked   text,                                                     -- its outcome, if the venue has no place for it
+  blocked_at      public.prebooking_instant,                                -- end of the run that last set blocks to 1
+  setbacks        int not null default 0,                                   -- runs without progress since the last "not booked"
+  retry_after     public.prebooking_instant,                                -- not claimed before this; null: no back-off
+  if_not_booked   text,                                                     -- its outcome, if a query finds no booking
   claimed_by      uuid,
   claimed_until   public.prebooking_instant,
   turn_until      public.prebooking_instant,
   maybe_sent      boolean not null default false,                           -- in doubt: query the venue before the next call
-  -- Not held, not in doubt and never put off: such rows are claimed before all others.
+  -- Not held, not in doubt, never blocked and without a back-off: such rows are claimed before all others.
   fresh           boolean not null generated always as
     (claimed_by is null and not maybe_sent and retry_after is null and blocks = 0) stored,
-  settled_by      uuid,                                                     -- the claim that settled it; null: expired or cancelled
+  settled_by      uuid,                                                     -- the run that settled it; null: expired or cancelled
   fired_at        public.prebooking_instant,                                -- the first call's first byte, on this database's clock
   answered_at     public.prebooking_instant,
   settled_at      public.prebooking_instant,
@@ -93,7 +93,7 @@ create table public.prebookings (
   lateness_ms     bigint generated always as ((extract(epoch from fired_at - greatest(available_at, created_at)) * 1000)::bigint) stored,
   created_at      public.prebooking_instant not null default clock_timestamp(),
   constraint opens_before_it_expires check (available_at < expires_at),
-  -- A row is settled exactly when it is terminal: this prevents an end without an instant, and an instant without an end.
+  -- settled_at is set if and only if the row is no longer pending.
   constraint terminal_is_settled check ((status <> 'pending') = (settled_at is not null)),
   -- A settled row has no holder.
   constraint terminal_is_free check (status = 'pending' or claimed_by is null),
@@ -149,8 +149,8 @@ create table public.prebooking_runs (
   opened_at       public.prebooking_instant not null,
   closed_at       public.prebooking_instant,
   claimed         int not null default 0,
-  expired         int not null default 0,                                   -- rows ended unsent, because the class began
-  unknown         int not null default 0,                                   -- rows ended in doubt, because the class began
+  expired         int not null default 0,                                   -- rows ended as 'expired'
+  unknown         int not null default 0,                                   -- rows ended as 'unknown'
   released        int not null default 0,
   claim_ms        int,                                                      -- its slowest claim, without the wait for the lock
   summary         jsonb);

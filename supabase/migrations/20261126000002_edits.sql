@@ -1,6 +1,6 @@
--- Triggers for edits: what an app may change in a prebooking or a venue, and what follows from a change.
+-- Triggers for edits: which changes of a prebooking or a venue are refused, and what else is updated after a change.
 
--- Returns why AimHarder's booker cannot read this booking_data, as a warning for the member; null if it can.
+-- Returns a warning for the member if AimHarder's booker cannot parse this booking_data, else null.
 create function public.prebooking_bad_data(p_booking_data jsonb) returns text
 language plpgsql immutable security invoker set search_path = '' as $$
 declare
@@ -10,7 +10,7 @@ begin
   if public.prebooking_plain_id(p_booking_data -> 'class_id') is not true then
     return 'bad_data: class_id is not the number of a class at AimHarder. Cancel this prebooking and add it again.';
   end if;
-  -- Adds the days to the first of the month, so that a date that does not exist falls into another month.
+  -- The first of the month plus the day - 1 is in another month if the date does not exist.
   if coalesce(jsonb_typeof(p_booking_data -> 'day'), '') not in ('string', 'number')
       or v_day !~ '^[12][0-9]{3}(-?)(0[1-9]|1[0-2])\1(0[1-9]|[12][0-9]|3[01])$'
       or extract(month from make_date(left(v_digits, 4)::int, substr(v_digits, 5, 2)::int, 1) + right(v_digits, 2)::int - 1)
@@ -44,7 +44,7 @@ begin
 end $$;
 create trigger prebookings_fill before insert on public.prebookings
   for each row execute function public.prebookings_fill();
--- Keeps this warning as long as the data does not change, even if another warning is written.
+-- Runs again if the data changes, or if another warning would overwrite this one while the data is still bad.
 create trigger prebookings_reread before update on public.prebookings
   for each row when (new.booking_data is distinct from old.booking_data or new.venue_id <> old.venue_id
     or (old.warning like 'bad\_data: %' and new.warning is distinct from old.warning))
@@ -52,17 +52,17 @@ create trigger prebookings_reread before update on public.prebookings
 
 create function public.prebookings_refuse() returns trigger language plpgsql set search_path = '' as $$
 begin
-  raise exception 'prebooking % is settled, or is being booked', old.id using errcode = 'PT409';
+  raise exception 'prebooking % may already be at the venue: it cannot be changed now', old.id using errcode = 'PT409';
 end $$;
 -- A row that is claimed or in doubt is neither cancelled nor edited, because its request may have reached the venue. This
--- prevents two bookings for one prebooking, and a call at the opening from before the edit.
+-- prevents two bookings for one prebooking, and a call at the old opening after an edit.
 create trigger prebookings_being_booked before update on public.prebookings
   for each row when (old.status = 'pending' and (old.claimed_by is not null or old.maybe_sent) and (new.status = 'cancelled'
     or (new.id, new.venue_id, new.user_email, new.booking_data, new.available_at, new.expires_at)
       is distinct from (old.id, old.venue_id, old.user_email, old.booking_data, old.available_at, old.expires_at)))
   execute function public.prebookings_refuse();
 
--- Nor is its venue edited into another one, because the query about the call would go to the wrong venue.
+-- The provider and host of its venue cannot be changed either: the query about the call would go to the wrong venue.
 create function public.venues_refuse() returns trigger language plpgsql set search_path = '' as $$
 begin
   if exists (
@@ -76,8 +76,8 @@ create trigger venues_being_booked before update of provider, host on public.ven
   for each row when ((new.provider, new.host) is distinct from (old.provider, old.host))
   execute function public.venues_refuse();
 
--- An edit makes a new prebooking, so the notes about earlier calls are reset. This prevents a corrected opening from waiting
--- for the back-off of the wrong one, and from ending at its first "too early".
+-- An edited row is treated as a new prebooking: everything stored about earlier calls is reset. Otherwise a row with a
+-- corrected opening would keep the old back-off, and would fail at its first "too early".
 create function public.prebookings_begin_anew() returns trigger language plpgsql set search_path = '' as $$
 begin
   new.attempts := 0;

@@ -1,11 +1,11 @@
--- The claim: leases due rows to an invocation. The whole argument about concurrency is in this one function.
+-- The claim: leases due rows to an invocation. The comments of this function explain why concurrent claims are safe.
 
--- The only clock that decides what is due. Tests replace it.
+-- The clock that decides what is due; no other clock does. Tests replace this function.
 create function public.prebooking_clock() returns timestamptz
 language sql volatile security invoker set search_path = '' as 'select clock_timestamp()';
 
--- The lock under which all claims and all ends of runs take turns. It is held until the end of the transaction, for a few
--- milliseconds.
+-- The lock of all claims and of all finish_run calls: they run one at a time. It is held until the end of the transaction,
+-- for a few milliseconds.
 create function public.prebooking_lock() returns void
 language sql volatile security invoker set search_path = '' as 'select pg_advisory_xact_lock(7301, 1)';
 
@@ -18,8 +18,8 @@ language sql volatile security invoker set search_path = '' as 'select pg_adviso
 --   p_stagger_ms      the time between two slots of a venue
 --   p_lead_ms         rows that open within this time are taken too, and held until then
 --   p_lease_ms        the duration of the lease: until its end no other invocation changes the rows
---   p_turn_ms         the duration of the turn: until its end no other invocation starts on their openings
---   p_by_hand         a person runs it, so the heartbeat of the trigger is not written
+--   p_turn_ms         the duration of the turn: until its end no other invocation claims rows of their openings
+--   p_by_hand         a person started the run, so the trigger's heartbeat is not updated
 --   p_keys            ids of this deployment's keys for sessions; null: sessions of any key
 --
 -- Returns {"now", "expired", "unknown", "locked", "no_login", "rows": [...]}. It is one value, so that the row limit of the
@@ -35,9 +35,9 @@ language sql volatile security invoker set search_path = '' as 'select pg_adviso
 -- Fresh rows of healthy venues are taken first. After them come rows that made no progress before, and rows of troubled
 -- venues: at most ten per venue and a hundred in all, so that they take no slots from rows that can be booked.
 --
--- The order is lock, then clock, then new statements, because only a snapshot taken after the lock contains what an earlier
--- claim has done. The same logic in one statement would use the snapshot from before its wait, and claim rows twice.
--- After the lock no statement waits: a row that another transaction has locked is skipped, and the rows behind it are taken.
+-- The lock comes first, then the clock, then separate statements: only a snapshot taken after the lock contains the changes
+-- of earlier claims. A single statement would use its snapshot from before the wait, and would claim rows twice.
+-- After the lock no statement waits: rows that another transaction has locked are skipped, and the next rows are taken.
 create function public.claim_due_prebookings_v1(
   p_instance uuid, p_providers text[], p_limit int, p_fire_within_ms int, p_stagger_ms int,
   p_lead_ms int, p_lease_ms int, p_turn_ms int, p_by_hand boolean default false, p_keys text[] default null)
@@ -73,10 +73,10 @@ declare
   n_claimed     int := 0;
 begin
   if p_instance is null then
-    raise exception 'p_instance is missing: every invocation claims under an id of its own' using errcode = '22004';
+    raise exception 'p_instance is missing: every invocation needs its own id' using errcode = '22004';
   end if;
   if current_setting('transaction_isolation') <> 'read committed' then
-    raise exception 'the claim needs read committed: a fixed snapshot would not see what it waited for' using errcode = '25000';
+    raise exception 'the claim needs read committed: a fixed snapshot misses the claims it waited for' using errcode = '25000';
   end if;
   perform public.prebooking_lock();
   t := public.prebooking_clock();
@@ -93,7 +93,7 @@ begin
     insert into public.prebooking_heartbeat (last_tick_at, providers)
       select t, p_providers where not exists (select 1 from public.prebooking_heartbeat) on conflict (only_one) do nothing;
   end if;
-  -- This run is closed: a delayed retry of its claim takes nothing.
+  -- If this run is closed, this is a delayed retry of its claim, which must take nothing.
   if exists (select 1 from public.prebooking_runs where instance_id = p_instance and closed_at is not null) then
     return jsonb_build_object('now', t, 'expired', 0, 'unknown', 0, 'locked', 0, 'no_login', 0, 'rows', '[]'::jsonb);
   end if;
@@ -108,7 +108,7 @@ begin
     set status = 'failed', settled_at = t, claimed_by = null, claimed_until = null, turn_until = null,
         outcome = case when p.maybe_sent or p.claimed_by is not null then 'unknown' else 'expired' end,
         error_message = case when p.maybe_sent or p.claimed_by is not null
-          then 'The request may have reached the venue, and nobody could find out before the class began: look there.'
+          then 'The request may have reached the venue, and no clear answer came before the class began: check at the venue.'
           else 'The class began before this could be booked.' end
     from late where p.id = late.id returning p.outcome)
   select count(*) filter (where outcome = 'expired'), count(*) filter (where outcome = 'unknown')
@@ -117,8 +117,8 @@ begin
   -- Due rows whose session this deployment cannot decrypt get a warning, and are left to a deployment that can.
   with unopened as materialized (
     select p.id, p.warning as old_warning, case when s.venue_id is null
-        then 'no_login: the venue has opened, and there is no login for this member. The member has to log in.'
-        else 'other_key: the venue has opened, and the login was sealed with another key than this deployment has.' end as warning
+        then 'no_login: booking is open, and there is no login for this member. The member has to log in.'
+        else 'other_key: booking is open, and the login was encrypted with a key that this deployment does not have.' end as warning
     from public.venues v cross join lateral (
       select p.id, p.venue_id, lower(p.user_email) as user_email, p.warning from public.prebookings p
       where p.status = 'pending' and p.venue_id = v.id and p.available_at <= t + v_lead and p.expires_at > t
@@ -140,7 +140,7 @@ begin
       for no key update skip locked))
   select count(*) into n_no_login from unopened;
 
-  -- If rows were skipped because they are locked, the next round takes rows behind them.
+  -- If rows were skipped because they are locked, the next round takes the rows after them instead.
   for v_round in 1 .. 3 loop
     with held as materialized (
       -- The rows that this invocation already holds: their slots, and how many of them count against the share of v_behind.
@@ -160,7 +160,7 @@ begin
       select v.id, w.is_troubled, v.provider = any (v_with_logins) as has_logins, coalesce(h.n, 0) as held,
              greatest(v_behind - coalesce(case when w.is_troubled then h.n else h.behind end, 0), 0) as share
       from public.venues v left join held h on h.venue_id = v.id cross join lateral (
-        -- Old trouble does not count: a venue that still cannot be reached would have been paused again.
+        -- Trouble of more than 10 minutes ago does not count: a venue that still fails would have been paused again.
         select v.troubled_since is not null and coalesce(v.paused_until, v.troubled_since) > t - interval '10 minutes' as is_troubled) w
       where v.enabled and (v.paused_until is null or v.paused_until <= t) and v.provider = any (p_providers)),
     due as materialized (
@@ -214,7 +214,7 @@ begin
       from queue q window so_far as (partition by venue_id order by position)),
     batches as (
       -- Batches of forty rows per venue: first the first batch of every venue, then the second ones, so that no venue delays
-      -- another. Within that, venue after venue, so that other invocations find openings without a turn.
+      -- another. Within a batch number, venue by venue, so that whole openings are left for other invocations.
       select s.*, (position - 1) / 40 as batch, row_number() over (
         order by is_behind, (position - 1) / 40, first_opens, first_created, first_id, position) as nth
       from slots s where slot <= t + v_within),
@@ -262,7 +262,7 @@ begin
     order by opened_at limit 100 for update skip locked);
   perform public.prebooking_prune(t);
 
-  -- A first call and a repeated call return the result of the same query.
+  -- A repeated call runs the same query, so it returns the rows of the first call too.
   return (
     select jsonb_build_object(
       'now', public.prebooking_clock(),

@@ -1,8 +1,8 @@
 -- The functions that end a claim (complete, fail, release, finish the run) and cancel an unclaimed prebooking.
 -- Every update states what must still be true (my claim, still pending), and returns whether it was.
 
--- Records a clear answer of the venue: it is healthy, and the time of the answer is stored, at most once per second. If
--- another transaction has locked the venue, nothing is recorded.
+-- Stores that the venue gave a clear answer: troubled_since is cleared, and answered_at is set, at most once per second.
+-- If another transaction has locked the venue, nothing is stored.
 create function public.prebooking_venue_answered(p_venue uuid, p_at timestamptz) returns void
 language sql volatile security invoker set search_path = '' as $$
   update public.venues set troubled_since = null, answered_at = greatest(answered_at, p_at)
@@ -39,7 +39,7 @@ returns boolean language plpgsql volatile security invoker set search_path = '' 
 declare v_venue uuid;
 begin
   if p_outcome in ('unknown', 'expired') then
-    raise exception 'a claim may not fail a row as %: only the passing of expires_at does', p_outcome using errcode = '22023';
+    raise exception 'a row may be failed as % only by the claim function, after expires_at', p_outcome using errcode = '22023';
   end if;
   update public.prebookings p
   set status = 'failed', outcome = p_outcome, error_message = left(p_error_message, 300), attempts = p.attempts + p_attempts,
@@ -73,7 +73,7 @@ begin
         troubled_since = coalesce(troubled_since, t)
     where id = p_blocked_venue;
   exception when lock_not_available then
-    -- Another transaction holds the venue's row for too long: the rows are released without the pause.
+    -- Another transaction has locked the venue: the rows are released without a pause.
     null;
   end;
   return n;
@@ -95,7 +95,7 @@ end $$;
 --   cannot_tell    the venue gave no clear answer to a query about an earlier call: it is released, still in doubt
 --   missing        the same, because the venue's full list does not contain the class
 --   not_booked     the venue's answer to a query after the lease: it is released, and no longer in doubt
--- A row without progress is put off for 1 minute, then for 2, 5 and 15. A row that is not in p_sent is released unchanged.
+-- A row without progress is not claimed for 1, then 2, 5 and 15 minutes. A row that is not in p_sent is released unchanged.
 --
 -- Returns {"released", "locked"}: the number of released rows, and of rows that are still held, because another transaction
 -- has locked them. As long as there are locked rows, the run is not closed, and the caller repeats this; a repeated call
@@ -138,7 +138,7 @@ begin
         turn_until    = case when s.stays then least(p.turn_until, t) end,
         maybe_sent    = p.maybe_sent and s.verdict <> 'not_booked',
         early_since   = case when s.verdict = 'too_early' then least(p.early_since, t) else p.early_since end,
-        -- A row that was called or found exists at the venue, so the count starts again with the next query that misses it.
+        -- After a call or a "not booked" the class exists at the venue, so the time is cleared.
         missing_since = case when s.verdict = 'missing' then least(p.missing_since, t)
                              when s.verdict in ('unsent', 'not_ready', 'cannot_tell') then p.missing_since end,
         -- In a repeated call the attempts are stored already, so the block is not counted twice.

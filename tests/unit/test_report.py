@@ -76,19 +76,22 @@ LOCKED = "1 due row locked by another transaction"
     ("given", "message"),
     [
         (report(), "No prebookings ready"),
-        (report(**BUSY), "Another run is claiming"),
+        (report(**BUSY), "Another run holds the lock of the claims"),
         (report(attempt(0)), "Processed 1 prebooking"),
         (report(attempt(0), attempt(0)), "Processed 2 prebookings"),
-        (report(attempt(0), failed=True), "The run did not do all of its work: see the log"),
+        (report(attempt(0), failed=True), "Part of the run failed: see the log"),
         (
             report(failed=True, **BUSY),
-            "Nobody can claim: another session holds the lock of all claims. `prebooking doctor` names it",
+            "No run can claim: a database session holds the lock of the claims. `prebooking doctor` shows which",
         ),
-        (report(result(Kind.CANNOT_TELL, calls=0)), "Processed 0 prebookings, 1 could not get on"),
-        (report(attempt(0), result(Kind.MISSING, calls=0)), "Processed 1 prebooking, 1 could not get on"),
-        (report(attempt(0), result(Kind.NOT_READY, calls=0)), "Processed 1 prebooking, 1 could not get on"),
+        (report(result(Kind.CANNOT_TELL, calls=0)), "Processed 0 prebookings, 1 without progress"),
+        (report(attempt(0), result(Kind.MISSING, calls=0)), "Processed 1 prebooking, 1 without progress"),
+        (report(attempt(0), result(Kind.NOT_READY, calls=0)), "Processed 1 prebooking, 1 without progress"),
         (report(attempt(0), locked=1), f"Processed 1 prebooking; {LOCKED}"),
-        (report(locked=1, no_login=2), f"No prebookings ready; {LOCKED}; 2 due rows without a login to open here"),
+        (
+            report(locked=1, no_login=2),
+            f"No prebookings ready; {LOCKED}; 2 due rows without a login that this deployment can decrypt",
+        ),
     ],
 )
 def test_the_message_describes_the_run(given: Report, message: str) -> None:

@@ -275,7 +275,7 @@ def test_the_environment_of_the_tests_is_valid() -> None:
     assert Settings.from_environment(LOCAL).supabase_url == LOCAL["SUPABASE_URL"]
 
 
-QUOTED = "has quotes round it: set the value without them"
+QUOTED = "is in quotes: set the value without them"
 
 
 @pytest.mark.parametrize(
@@ -309,7 +309,7 @@ def test_missing_certificates_are_named_with_the_other_problems(tmp_path: Path) 
         "STAGGER_MS",
     }
     assert problems(SSL_CERT_FILE=missing) == {
-        "SSL_CERT_FILE": "names a file that is not there: correct it, or remove it"
+        "SSL_CERT_FILE": "names a file that does not exist: correct it, or remove it"
     }
     assert set(problems(SSL_CERT_FILE=str(tmp_path))) == {"SSL_CERT_FILE"}, "a folder is no file"
 

@@ -174,6 +174,6 @@ async def test_booking_data_is_sent_unchanged(data: dict[str, Any]) -> None:
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
 async def test_a_number_outside_json_is_bad_data_and_is_not_sent(number: float) -> None:
     endpoint = RecordingEndpoint()
-    with pytest.raises(BadBookingData, match="JSON does not have"):
+    with pytest.raises(BadBookingData, match="JSON does not allow"):
         await endpoint.book(having(deep=[{"number": number}]))
     assert endpoint.requests == []

@@ -1,4 +1,4 @@
-"""Venues that the operator's own HTTPS endpoint books: see ``bookers.adapter``."""
+"""The venue system "webhook": bookings at the operator's own HTTPS endpoint. Implements ``bookers.adapter.Adapter``."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from prebooking.settings import AccountSettings
 
 
 def transport(settings: AccountSettings) -> None:
-    """Take the network."""
+    """Return None: use the network."""
 
 
 async def load() -> None:
-    """Do nothing: it is small enough to be imported with this module."""
+    """Do nothing: the booker is small, so it is imported with this module."""
 
 
 @asynccontextmanager
 async def open_booker(invocation: Invocation, venue: Venue) -> AsyncIterator[Booker]:  # noqa: ARG001 - see Adapter
-    """Open the operator's endpoint: the same for every venue."""
+    """Open a booker for the operator's endpoint, which is the same for every venue."""
     settings = invocation.settings
     secret = settings.booking_webhook_secret.get_secret_value() if settings.booking_webhook_secret else ""
     async with isolated_client(transport=invocation.to_venues) as client:
@@ -31,5 +31,5 @@ async def open_booker(invocation: Invocation, venue: Venue) -> AsyncIterator[Boo
 
 
 def host_problem(host: str | None) -> str | None:
-    """Refuse a host: all these venues are booked at one address."""
-    return "A webhook venue is booked at BOOKING_WEBHOOK_URL: it has no host." if host else None
+    """Return an error message if a host is given, because all webhook venues use one address."""
+    return "A webhook venue has no host: it is booked at BOOKING_WEBHOOK_URL." if host else None

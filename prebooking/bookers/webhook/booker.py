@@ -1,4 +1,4 @@
-"""The venue is an HTTPS endpoint of the operator's own, for people whose booking code lives elsewhere."""
+"""Books at the operator's own HTTPS endpoint, which runs the operator's own booking code."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from prebooking.bookers.call import HEADERS, Reply, ask, call
 from prebooking.errors import BadBookingData
 from prebooking.model import NAMED_REFUSALS, Kind, Outcome, Prebooking
 
-# The endpoint's set-up or load, never the member's fault: its secret, its address, its proxy, its limits.
+# Caused by the endpoint's configuration or load, not by the member: a wrong secret, address or proxy, or a limit.
 _BLOCKED = frozenset({401, 403, 404, 405, 407, 421, 426, 429, 431})
 
 
 class WebhookBooker:
     """Books by POSTing the prebooking as JSON, with its id as the idempotency key."""
 
-    most_calls: float = math.inf  # the endpoint is the operator's own
+    most_calls: float = math.inf  # no limit: the endpoint belongs to the operator
 
     def __init__(self, client: httpx.AsyncClient, *, url: str, secret: str) -> None:
-        self._client, self._url = client, httpx.URL(url)  # read once, not for every call
+        self._client, self._url = client, httpx.URL(url)  # parsed once, not for every call
         self._headers = {**HEADERS, "Authorization": f"Bearer {secret}"}
 
     def is_ready(self, row: Prebooking) -> bool:  # noqa: ARG002 - see Booker
@@ -36,13 +36,13 @@ class WebhookBooker:
         return None
 
     async def book(self, row: Prebooking, *, timeout: float, gate: Gate) -> Outcome:  # noqa: ASYNC109 - see Booker
-        """POST the prebooking, once."""
+        """POST the prebooking once."""
         headers = {**self._headers, "Content-Type": "application/json", "Idempotency-Key": str(row.id)}
         request = self._client.build_request("POST", self._url, content=_body(row), headers=headers)
         return await call(self._client, request, classify, timeout=timeout, gate=gate)
 
     async def confirm(self, row: Prebooking, *, timeout: float) -> Outcome:  # noqa: ASYNC109 - see Booker
-        """Ask the endpoint for the state of the prebooking."""
+        """GET the state of the prebooking from the endpoint."""
         url = self._url.copy_merge_params({"prebooking_id": str(row.id)})
         request = self._client.build_request("GET", url, headers=self._headers)
         reply = await ask(self._client, request, timeout=timeout)
@@ -50,7 +50,7 @@ class WebhookBooker:
 
 
 def classify(reply: Reply) -> Outcome:
-    """Return the meaning of the answer to a booking: the status decides, then the ``state`` in the body."""
+    """Return the meaning of the answer to a booking: from the HTTP status, then from ``state`` in the body."""
     said = reply.json_object()
     if reply.status in (200, 201, 204):
         return _placed(said)
@@ -66,7 +66,7 @@ def classify(reply: Reply) -> Outcome:
 
 
 def classify_state(reply: Reply) -> Outcome:
-    """Return the meaning of the answer to a question: 200 with a known ``state`` is clear, 403 and 429 mean blocked."""
+    """Return the meaning of the answer to a query: 200 with a known ``state`` is clear, 403 and 429 mean blocked."""
     said = reply.json_object() or {}
     state = said.get("state")
     if reply.status == httpx.codes.OK and state in (Kind.BOOKED, Kind.WAITLISTED, Kind.NOT_BOOKED):
@@ -77,7 +77,7 @@ def classify_state(reply: Reply) -> Outcome:
 
 
 def _placed(said: dict[str, Any] | None) -> Outcome:
-    """Return the meaning of a success. Without a readable body, such as a page of a proxy, it is unsure."""
+    """Return the meaning of a 2xx answer. If the body is not ours, for example a proxy's page, it is unsure."""
     if said is None or (state := said.get("state", Kind.BOOKED)) not in (Kind.BOOKED, Kind.WAITLISTED):
         return Outcome(Kind.UNSURE, detail="unreadable")
     return Outcome(Kind(state), _booking_id(said))
@@ -87,13 +87,13 @@ def _refused(status: int, said: dict[str, Any]) -> Outcome:
     state = said.get("state")
     if isinstance(state, str) and state in NAMED_REFUSALS:
         return Outcome(Kind(state))
-    if status == httpx.codes.PAYMENT_REQUIRED:  # platforms say so of an endpoint that they have switched off
+    if status == httpx.codes.PAYMENT_REQUIRED:  # hosting platforms answer this for an endpoint that they have disabled
         return Outcome(Kind.BLOCKED, detail=f"HTTP {status}")
     return Outcome(Kind.REJECTED, detail=f"(HTTP {status})")
 
 
 def _booking_id(said: dict[str, Any]) -> str | None:
-    """Return the venue's number for the booking, if it is one: short and plain."""
+    """Return the venue's booking id if it is valid: at most 100 letters, digits, "_", ".", ":" or "-"."""
     value = said.get("booking_id")
     number = isinstance(value, str | int) and not isinstance(value, bool)
     plain = number and re.fullmatch(r"[\w.:-]{1,100}", str(value), re.ASCII)
@@ -113,6 +113,6 @@ def _body(row: Prebooking) -> bytes:
     try:
         return json.dumps(message, allow_nan=False).encode()
     except ValueError:
-        raise BadBookingData("It holds a number that JSON does not have.") from None
+        raise BadBookingData("It contains a number that JSON does not allow.") from None
     except RecursionError:
         raise BadBookingData("It is nested too deeply.") from None

@@ -190,7 +190,7 @@ def test_unsendable_and_unreadable_rows_fail_alone(world: World) -> None:
     world.connection.execute("update prebookings set booking_data = '{\"n\": 1e5000}' where id = %s", [unreadable])
     world.run(world.invoke())
     assert world.ends([unsayable, unreadable]) == [("failed", "bad_data")] * 2
-    assert "a number that JSON does not have" in world.row(unsayable)["error_message"]
+    assert "a number that JSON does not allow" in world.row(unsayable)["error_message"]
     assert world.ends(good) == [BOOKED] * 2
 
 

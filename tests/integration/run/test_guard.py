@@ -143,7 +143,7 @@ def test_a_run_that_cannot_claim_because_another_run_claims_succeeds(world: Worl
     with other.transaction():
         other.execute("select public.prebooking_lock()")
         summary = world.run(world.invoke())
-    assert (summary.success, summary.message) == (True, "Another run is claiming")
+    assert (summary.success, summary.message) == (True, "Another run holds the lock of the claims")
     assert summary.execution_time_ms <= 6100
     assert world.ends([row]) == [PENDING]
 
@@ -186,7 +186,7 @@ def test_a_claim_whose_answer_was_lost_is_released_although_later_tries_were_bus
 
     world.wire.loses = loses
     summary = world.run(world.invoke())
-    assert (summary.success, summary.message) == (True, "Another run is claiming")
+    assert (summary.success, summary.message) == (True, "Another run holds the lock of the claims")
     assert world.held(rows) == [None] * 3
 
 

@@ -168,9 +168,9 @@ def test_a_claim_lock_that_is_held_for_more_than_a_minute_is_an_error(world: Wor
         return answers
 
     first, *_, last = world.run(steps())
-    assert first == (True, "Another run is claiming")
+    assert first == (True, "Another run holds the lock of the claims")
     assert last[0] is False
-    assert "another session holds the lock of all claims" in last[1]
+    assert "a database session holds the lock of the claims" in last[1]
     assert world.ends(rows) == [BOOKED]
 
 

@@ -117,7 +117,7 @@ THE_CALL = mutants(
         "attempt_ends::a_connection_that_fails_slowly_is_not_tried_again_in_the_run",
     ),
     (
-        'self._venue.stop("the venue cannot be reached", outcome, pause=UNREACHABLE_PAUSE)',
+        'self._venue.stop("venue unreachable", outcome, pause=UNREACHABLE_PAUSE)',
         "pass",
         "progress::an_unreachable_venue_is_paused_for_a_minute_and_then_booked",
     ),

@@ -279,8 +279,8 @@ OF_WAITING: list[Mutant] = [
             "claims_of_a_run::nothing_is_claimed_while_claimed_rows_wait_for_slots",
         ),
         (
-            "so tasks are cancelled\n                raise\n",
-            "so tasks are cancelled\n                pass\n",
+            "this is our own cancellation\n                raise\n",
+            "this is our own cancellation\n                pass\n",
             "ends_of_a_run::no_connection_is_opened_after_the_last_start",
         ),
         (
