@@ -28,7 +28,7 @@ EARLY_RETRIES = 3  # further calls in a run after the answer "too early"
 EARLY_PAUSE = 0.25  # seconds before each of these calls
 BLOCKS = 3  # calls of a row answered "blocked" after which it is rejected, if the venue books other rows meanwhile
 CONFIRM_TIME = 2.0  # timeout of a query to the venue, in seconds
-_REFUSED_ALONE = "The venue blocked this booking every time, and accepted others meanwhile."
+_REFUSED_ALONE = "It blocked this booking every time, and accepted others meanwhile."
 
 
 class BookingAttempt:
@@ -120,7 +120,7 @@ class BookingAttempt:
         if row.if_not_booked and proves(Evidence.QUESTION_AFTER_LEASE, row.if_not_booked):
             return Outcome(row.if_not_booked)
         if row.unclear >= self._venue.booker.most_calls:
-            return Outcome(Kind.REJECTED, detail=f"The venue gave no clear answer to {row.unclear} calls.")
+            return Outcome(Kind.REJECTED, detail=f"It gave no clear answer to {row.unclear} calls.")
         if row.blocks >= BLOCKS and self._is_blocked_alone():
             return Outcome(Kind.REJECTED, detail=_REFUSED_ALONE)
         return None

@@ -137,7 +137,7 @@ def test_too_early_is_tried_once_per_minute_and_final_after_15_minutes(world: Wo
 
     world.run(steps())
     assert world.row(row)["outcome"] == "too_early"
-    assert "quarter of an hour" in world.row(row)["error_message"]
+    assert "for 15 minutes" in world.row(row)["error_message"]
 
 
 @pytest.mark.parametrize("late", [2, 6, 13])

@@ -130,7 +130,7 @@ def test_a_row_that_alone_is_blocked_becomes_last_and_is_then_rejected(
 
     world.run(steps())
     assert world.ends(rows[:1]) == [("failed", "rejected")]
-    assert "booked others meanwhile" in world.row(rows[0])["error_message"]
+    assert "accepted others meanwhile" in world.row(rows[0])["error_message"]
 
 
 def test_an_unreachable_venue_is_paused_for_a_minute_and_then_booked(world: World) -> None:
@@ -189,7 +189,7 @@ def test_repeated_runs_without_time_to_claim_are_an_error(world: World) -> None:
     first, *_, last = world.run(steps())
     assert world.ends(rows) == [BOOKED]
     assert first[:2] == (True, True)
-    assert first[2].startswith("There was no time left to claim")
+    assert first[2].startswith("No time was left to claim")
     assert last[0] is False
 
 
