@@ -11,7 +11,7 @@ from docs.numbers import minutes
 from prebooking.bookers.call import Reply
 from prebooking.bookers.webhook.booker import classify
 from prebooking.model import FAILED, Kind
-from prebooking.run.attempt import EARLY_PAUSE, EARLY_RETRIES
+from prebooking.run.attempt import EARLY_PAUSE, MAX_EARLY_RETRIES
 from prebooking.run.rules import EARLY_TIME
 from prebooking.run.venue_context import BLOCKED_PAUSE
 
@@ -21,8 +21,8 @@ _MEANINGS = {
     Kind.BOOKED: 'booked; a JSON body may say `{"state": "waitlisted"}` and give a `"booking_id"` (a body that is not'
     " JSON is unclear)",
     Kind.ALREADY_BOOKED: "this prebooking was booked before",
-    Kind.TOO_EARLY: f"too early: called again at most {EARLY_RETRIES} times, {EARLY_PAUSE * 1000:g} ms apart, then once"
-    f" a minute for {minutes(EARLY_TIME)}; then it ends `too_early`",
+    Kind.TOO_EARLY: f"too early: called again at most {MAX_EARLY_RETRIES} times, {EARLY_PAUSE * 1000:g} ms apart, then"
+    f" once a minute for {minutes(EARLY_TIME)}; then it ends `too_early`",
     Kind.BLOCKED: "a fault of your endpoint, or its load: the venue is not called for"
     f" {minutes(timedelta(seconds=BLOCKED_PAUSE))}",
     Kind.REJECTED: 'refused; a body like `{"state": "full"}` says why: ',

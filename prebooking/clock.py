@@ -156,7 +156,7 @@ class DatabaseTime:
         """Call the listener after each further reading, because times calculated from the old bounds have changed."""
         self._listeners.append(listener)
 
-    def tighten_by(self, other: DatabaseTime) -> None:
+    def merge(self, other: DatabaseTime) -> None:
         """Add the readings of another DatabaseTime."""
         for reading in other._readings:
             self.tighten(reading.at, reading.asked, reading.received)

@@ -174,14 +174,14 @@ class Prebooking(_Row):
     session_over: bool = False  # the venue refused the member's stored login: a new login is needed
 
     @property
-    def could_not_get_on(self) -> bool:
+    def had_no_progress(self) -> bool:
         """Return whether earlier runs made no progress with this row. Such rows are called after all others."""
         return self.blocks > 0 or self.setbacks > 0
 
     @property
     def order(self) -> tuple[bool, datetime, datetime, UUID]:
         """Return the sort key: by opening, then by creation; rows without progress after all others."""
-        return (self.could_not_get_on, self.available_at, self.created_at, self.id)
+        return (self.had_no_progress, self.available_at, self.created_at, self.id)
 
 
 class Verdict(StrEnum):
@@ -199,7 +199,7 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
+class RowNote:
     """What finish_run stores for one unsettled row. ``attempts`` and ``unclear`` are totals of all runs."""
 
     id: UUID

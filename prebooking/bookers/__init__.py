@@ -34,11 +34,11 @@ class Booker(Protocol):
     """Makes one invocation's requests to one venue.
 
     Attributes:
-        most_calls: calls of one row without a clear answer, in all runs, after which the row is rejected if not booked.
+        max_unclear_calls: a row with as many calls without a clear answer, over all runs, is rejected.
 
     """
 
-    most_calls: float
+    max_unclear_calls: float
 
     def is_ready(self, row: Prebooking) -> bool:
         """Return whether the row can be booked without ``prepare``."""

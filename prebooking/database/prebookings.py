@@ -13,7 +13,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, TypeAdapter, Validati
 from prebooking.clock import Clock, DatabaseTime, Deadline, Reading
 from prebooking.database.client import LOCK_WAIT, IsolatedSupabase
 from prebooking.errors import StoreBusy
-from prebooking.model import COMPLETED, Outcome, Prebooking, RowResult, Sent
+from prebooking.model import COMPLETED, Outcome, Prebooking, RowNote, RowResult
 
 Cancellation = Literal["cancelled", "being_booked", "settled", "not_found"]
 
@@ -39,7 +39,7 @@ class Claim:
     tries: int
 
     @property
-    def anything_happened(self) -> bool:
+    def needs_finish(self) -> bool:
         """Return whether finish_run is needed. A try without an answer counts, because it may still be executed."""
         return bool(self.held or self.expired or self.unknown) or self.tries > 1
 
@@ -53,7 +53,7 @@ class Finished(BaseModel):
     locked: int
 
 
-class ClaimsSince(BaseModel):
+class LastClaim(BaseModel):
     """The database's time, and the time of the last claim of any run (None if there was none)."""
 
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
@@ -144,7 +144,7 @@ class PrebookingStore:
         }
         return (await self._database.call("release_prebookings_v1", self._mine(params), _count, until=until)).value
 
-    async def finish_run(self, sent: Iterable[Sent], summary: Mapping[str, Any], *, until: Deadline) -> Finished:
+    async def finish_run(self, sent: Iterable[RowNote], summary: Mapping[str, Any], *, until: Deadline) -> Finished:
         """End the run: store the verdicts in ``sent``, and release every held row that cannot be at the venue.
 
         If another transaction has locked rows, repeat this a few times while there is time.
@@ -157,9 +157,9 @@ class PrebookingStore:
             await self._clock.sleep(_LOCKED_PAUSE)
         return answer.value
 
-    async def claims_since(self, *, until: Deadline) -> ClaimsSince:
+    async def last_claim(self, *, until: Deadline) -> LastClaim:
         """Return the time of the last claim. It needs no lock, so it answers while claims are blocked."""
-        return (await self._database.call("claims_since_v1", {}, ClaimsSince.model_validate, until=until)).value
+        return (await self._database.call("claims_since_v1", {}, LastClaim.model_validate, until=until)).value
 
     async def cancel(self, row_id: UUID, user_email: str, *, until: Deadline) -> Cancellation:
         """Cancel a member's prebooking, unless its request may already be at the venue."""
@@ -188,7 +188,7 @@ def _settlement(result: RowResult, outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def _sent(row: Sent) -> dict[str, Any]:
+def _sent(row: RowNote) -> dict[str, Any]:
     return {
         "id": str(row.id),
         "attempts": row.attempts,

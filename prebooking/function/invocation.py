@@ -13,7 +13,7 @@ from prebooking.database.client import create_isolated_supabase
 from prebooking.database.prebookings import PrebookingStore
 from prebooking.log import Log
 from prebooking.model import Summary
-from prebooking.run.hold import tighten_while_held
+from prebooking.run.hold import read_clock_while_held
 from prebooking.run.scheduler import PrebookingScheduler
 from prebooking.settings import Settings, key_id
 
@@ -44,7 +44,7 @@ async def run_once(
             bookers=bookers,
             settings=settings,
             keys=[key_id(key) for key in settings.session_keys],
-            tighten=partial(tighten_while_held, database),
+            tighten=partial(read_clock_while_held, database),
             guard=guard,
             clock=clock,
             log=log,

@@ -8,14 +8,14 @@ from prebooking.model import COMPLETED, Attempt, Kind, Outcome
 from prebooking.run.evidence import Evidence, proves
 from prebooking.run.rules import (
     blocks_only_this_row,
+    has_time_for_answer,
     in_doubt,
+    is_between_opening_and_expiry,
     login_refusal_is_final,
-    may_leave,
-    may_start,
     refusal_if_not_booked,
     refused_in_doubt,
-    said_too_early_long_enough,
-    tells_of_earlier_call,
+    settles_earlier_call,
+    too_early_is_final,
     was_missing_before,
 )
 from prebooking.run.slots import Slot
@@ -23,12 +23,12 @@ from prebooking.run.venue_context import BLOCKED_PAUSE, UNREACHABLE_PAUSE, Venue
 
 NOT_SENT_PAUSES = (0.1, 0.2)  # seconds before the second and the third try, if the previous one sent nothing
 NOT_SENT_TIME = 2.5  # seconds after the first try from which on no further try starts: the venue accepts no connections
-STALE_CONNECTIONS = 3  # replacements of a connection that was closed before its slot; they do not count as tries
-EARLY_RETRIES = 3  # further calls in a run after the answer "too early"
+MAX_STALE_CONNECTIONS = 3  # replacements of a connection that was closed before its slot; they do not count as tries
+MAX_EARLY_RETRIES = 3  # further calls in a run after the answer "too early"
 EARLY_PAUSE = 0.25  # seconds before each of these calls
-BLOCKS = 3  # calls of a row answered "blocked" after which it is rejected, if the venue books other rows meanwhile
+MAX_BLOCKS = 3  # calls of a row answered "blocked" after which it is rejected, if the venue books other rows meanwhile
 CONFIRM_TIME = 2.0  # timeout of a query to the venue, in seconds
-_REFUSED_ALONE = "It blocked this booking every time, and accepted others meanwhile."
+_ROW_BLOCKED = "It blocked this booking every time, and accepted others meanwhile."
 
 
 class BookingAttempt:
@@ -45,16 +45,16 @@ class BookingAttempt:
         """Return whether the booking call can be made now, without ``prepare`` or ``confirm`` before it."""
         return not in_doubt(self._row) and self._venue.booker.is_ready(self._row)
 
-    async def may_be_called(self, *, delay: float) -> bool:
+    async def prepare_and_confirm(self, *, delay: float) -> bool:
         """After ``delay`` seconds prepare the row and confirm an earlier call. Return whether to call now."""
         await self._venue.clock.sleep(delay)
-        return not self._venue.stopped and await self._prepared() and await self._not_booked_yet()
+        return not self._venue.stopped and await self._try_to_prepare() and await self._must_call_after_query()
 
     async def call(self, slot: Slot) -> None:
         """Call the venue in the row's slot, and handle the answer."""
         try:
             async with slot:
-                outcome = await self._first_call(slot)
+                outcome = await self._call_in_slot(slot)
             if outcome.kind is Kind.NOT_SENT:
                 self._attempt.outcome = self._attempt.outcome or outcome
                 self._venue.stop("venue unreachable", outcome, pause=UNREACHABLE_PAUSE)
@@ -68,7 +68,7 @@ class BookingAttempt:
 
     # before the call
 
-    async def _prepared(self) -> bool:
+    async def _try_to_prepare(self) -> bool:
         """Prepare the row, and return whether the venue can be called or queried about it."""
         missing = await self._prepare()
         if missing is None:
@@ -89,7 +89,7 @@ class BookingAttempt:
             return None
         return await self._venue.booker.prepare(self._row, timeout=self._venue.guard.remaining(), renew=renew)
 
-    async def _not_booked_yet(self) -> bool:
+    async def _must_call_after_query(self) -> bool:
         """Query the venue about a call of an earlier run, settle the row if possible, and return whether to call again.
 
         The lease of that run has ended, so the venue can no longer act on that call: "not booked" is final.
@@ -108,8 +108,8 @@ class BookingAttempt:
             self._conclude(Outcome(Kind.CLASS_GONE), Evidence.QUESTION_AFTER_LEASE)
         elif found.kind is Kind.BLOCKED and not self._is_blocked_alone():
             self._venue.stop("the venue blocks a question", found, pause=BLOCKED_PAUSE)
-        elif self._was_only_refused():
-            self._conclude(Outcome(Kind.REJECTED, detail=_REFUSED_ALONE), Evidence.ANSWER)
+        elif self._only_blocked_and_unclear():
+            self._conclude(Outcome(Kind.REJECTED, detail=_ROW_BLOCKED), Evidence.ANSWER)
         else:
             self._venue.log.warning("no clear answer to the query", prebooking=self._attempt.id)
         return False
@@ -119,27 +119,27 @@ class BookingAttempt:
         row = self._row
         if row.if_not_booked and proves(Evidence.QUESTION_AFTER_LEASE, row.if_not_booked):
             return Outcome(row.if_not_booked)
-        if row.unclear >= self._venue.booker.most_calls:
+        if row.unclear >= self._venue.booker.max_unclear_calls:
             return Outcome(Kind.REJECTED, detail=f"It gave no clear answer to {row.unclear} calls.")
-        if row.blocks >= BLOCKS and self._is_blocked_alone():
-            return Outcome(Kind.REJECTED, detail=_REFUSED_ALONE)
+        if row.blocks >= MAX_BLOCKS and self._is_blocked_alone():
+            return Outcome(Kind.REJECTED, detail=_ROW_BLOCKED)
         return None
 
-    def _was_only_refused(self) -> bool:
+    def _only_blocked_and_unclear(self) -> bool:
         """Return whether every call was answered "blocked", and no query got a clear answer."""
         row = self._row
-        asked_enough = row.blocks + row.setbacks >= BLOCKS
+        asked_enough = row.blocks + row.setbacks >= MAX_BLOCKS
         return asked_enough and row.attempts == row.blocks and self._is_blocked_alone()
 
-    def _ends_without_a_question(self) -> bool:
+    def _only_blocked_and_idempotent(self) -> bool:
         """Return whether all calls were answered "blocked" at an idempotent venue, which is never queried."""
         row = self._row
         only_refused = row.attempts + self._attempt.calls == row.blocks + 1
-        return row.venue.idempotent and only_refused and row.blocks + 1 >= BLOCKS
+        return row.venue.idempotent and only_refused and row.blocks + 1 >= MAX_BLOCKS
 
     # the call
 
-    async def _first_call(self, slot: Slot) -> Outcome:
+    async def _call_in_slot(self, slot: Slot) -> Outcome:
         """Call in the row's slot. If nothing could be sent, try twice more."""
 
         def mark_sent() -> None:
@@ -147,18 +147,18 @@ class BookingAttempt:
             slot.sent()
 
         gate = Gate(mark_sent, slot.wait)
-        began, outcome = self._venue.clock.monotonic(), await self._call_fresh(gate)
+        began, outcome = self._venue.clock.monotonic(), await self._call_replacing_stale(gate)
         for pause in NOT_SENT_PAUSES:
             if outcome.kind is not Kind.NOT_SENT or self._venue.clock.monotonic() - began > NOT_SENT_TIME:
                 break
             await self._venue.clock.sleep(pause)
-            outcome = await self._call_fresh(gate)
+            outcome = await self._call_replacing_stale(gate)
         return outcome
 
-    async def _call_fresh(self, gate: Gate) -> Outcome:
+    async def _call_replacing_stale(self, gate: Gate) -> Outcome:
         """Call. If the connection was closed before the slot, call again at once on a new one."""
         outcome = await self._call(gate)
-        for _ in range(STALE_CONNECTIONS):
+        for _ in range(MAX_STALE_CONNECTIONS):
             if outcome != STALE_CONNECTION:
                 break
             outcome = await self._call(gate)
@@ -174,7 +174,7 @@ class BookingAttempt:
     async def _call_again(self, *, otherwise: Outcome) -> Outcome:
         """Call again without waiting for a slot, and return the answer. Return ``otherwise`` if nothing was sent."""
         try:
-            again = await self._call_fresh(Gate(self._check_and_mark_sent))
+            again = await self._call_replacing_stale(Gate(self._check_and_mark_sent))
         except SendRefused:
             return otherwise
         return otherwise if again.kind is Kind.NOT_SENT else again
@@ -189,9 +189,9 @@ class BookingAttempt:
         venue, attempt = self._venue, self._attempt
         if venue.stopped:
             raise SendRefused("this run has stopped calling this venue")
-        if not may_start(venue.last_start):
+        if not has_time_for_answer(venue.last_start):
             raise SendRefused("too little time is left for an answer")
-        if not may_leave(self._row, venue.time):
+        if not is_between_opening_and_expiry(self._row, venue.time):
             raise SendRefused("the time is not between the opening and the start of the class")
         attempt.calls += 1
         attempt.unclear += 1
@@ -207,7 +207,7 @@ class BookingAttempt:
         """
         early_retries, logged_in = 0, False
         while True:
-            if outcome.kind is Kind.TOO_EARLY and early_retries < EARLY_RETRIES:
+            if outcome.kind is Kind.TOO_EARLY and early_retries < MAX_EARLY_RETRIES:
                 early_retries += 1
                 await self._venue.clock.sleep(EARLY_PAUSE)
             elif outcome.kind is Kind.SESSION_EXPIRED:
@@ -238,7 +238,7 @@ class BookingAttempt:
             return
         if self._row.venue.idempotent:
             again = await self._call_again(otherwise=unsure)
-            if tells_of_earlier_call(again):
+            if settles_earlier_call(again):
                 self._conclude(again, Evidence.ANSWER)
             else:
                 self._attempt.outcome = Outcome(Kind.UNSURE, detail=again.detail)
@@ -269,13 +269,13 @@ class BookingAttempt:
         attempt = self._attempt
         attempt.outcome = outcome
         attempt.answered_at = self._venue.time.stamp() if attempt.fired_at else None
-        if outcome.kind is Kind.TOO_EARLY and said_too_early_long_enough(self._row, self._venue.time):
+        if outcome.kind is Kind.TOO_EARLY and too_early_is_final(self._row, self._venue.time):
             evidence = Evidence.ANSWERS_FOR_LONG
         if proves(evidence, outcome.kind):
             self._venue.completed += outcome.kind in COMPLETED and attempt.calls > 0
             self._venue.settle(attempt, outcome)
-        elif outcome.kind is Kind.BLOCKED and self._is_blocked_alone() and self._ends_without_a_question():
-            self._conclude(Outcome(Kind.REJECTED, detail=_REFUSED_ALONE), evidence)
+        elif outcome.kind is Kind.BLOCKED and self._is_blocked_alone() and self._only_blocked_and_idempotent():
+            self._conclude(Outcome(Kind.REJECTED, detail=_ROW_BLOCKED), evidence)
         elif outcome.kind is Kind.BLOCKED and self._is_blocked_alone():
             attempt.outcome = Outcome(Kind.BLOCKED_ALONE, detail=outcome.detail)
         elif outcome.kind is Kind.BLOCKED:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from prebooking.model import COMPLETED, NAMED_REFUSALS, Attempt, Kind, RowResult, Sent, Verdict
+from prebooking.model import COMPLETED, NAMED_REFUSALS, Attempt, Kind, RowNote, RowResult, Verdict
 
 
 class Evidence(StrEnum):
@@ -53,7 +53,7 @@ _WITHOUT_A_CALL = {
 }
 
 
-def is_in_doubt(result: RowResult) -> bool:
+def has_unclear_call(result: RowResult) -> bool:
     """Return whether this run made a call whose result is unclear or could not be written."""
     kind = result.outcome.kind if result.outcome else Kind.UNSURE
     return result.settled is None and result.calls > 0 and kind not in _AFTER_A_CALL
@@ -66,7 +66,7 @@ def status_of(result: RowResult) -> str:
     kind = result.outcome.kind if result.outcome else None
     if result.settled:
         return "completed" if kind in COMPLETED else "failed"
-    stays_leased = is_in_doubt(result) or (result.calls and kind in (Kind.BLOCKED, Kind.BLOCKED_ALONE))
+    stays_leased = has_unclear_call(result) or (result.calls and kind in (Kind.BLOCKED, Kind.BLOCKED_ALONE))
     return "unsure" if stays_leased else "released"
 
 
@@ -75,14 +75,14 @@ def verdict_after_call(kind: Kind) -> Verdict:
     return _AFTER_A_CALL.get(kind, Verdict.UNSURE)
 
 
-def sent(result: RowResult) -> Sent | None:
+def note_for(result: RowResult) -> RowNote | None:
     """Return what finish_run stores for an unsettled row, or None if the row is released unchanged."""
     kind = result.outcome.kind if result.outcome else Kind.UNSURE
     verdict = verdict_after_call(kind) if result.calls else _WITHOUT_A_CALL.get(kind)
     if verdict is None or not isinstance(result, Attempt):
         return None
     if_not_booked = result.outcome.if_not_booked if result.outcome and verdict is Verdict.UNSURE else None
-    return Sent(
+    return RowNote(
         id=result.id,
         attempts=result.row.attempts + result.calls,
         fired_at=result.fired_at,

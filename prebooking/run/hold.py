@@ -12,14 +12,14 @@ from prebooking.clock import DatabaseTime, Deadline, Reading
 from prebooking.database.client import IsolatedSupabase
 from prebooking.errors import StoreError
 
-QUESTIONS = 5  # readings per hold; the fastest of a few answers has almost the lowest latency of the network
+READINGS = 5  # readings per hold; the fastest of a few answers has almost the lowest latency of the network
 SHORTEST_HOLD = 0.15  # seconds; during a shorter hold there is no time for a reading
-QUIET = 0.05  # seconds before the opening in which no reading starts, because it could delay the first byte
+NO_READING_BEFORE = 0.05  # seconds before the opening in which no reading starts, because it could delay the first byte
 
 _instant = TypeAdapter(AwareDatetime).validate_python
 
 
-async def tighten_while_held(database: IsolatedSupabase, time: DatabaseTime, opening: datetime) -> None:
+async def read_clock_while_held(database: IsolatedSupabase, time: DatabaseTime, opening: datetime) -> None:
     """Read the database's clock several times before the opening, and tighten the bounds of ``time`` with each answer.
 
     Returns at the opening at the latest. A reading that fails changes nothing.
@@ -38,4 +38,4 @@ async def tighten_while_held(database: IsolatedSupabase, time: DatabaseTime, ope
             time.tighten(answer.value, asked, Reading.of(clock))
 
     # Concurrently, so that a lost or late answer does not delay the next reading.
-    await asyncio.gather(*(ask((shortest - QUIET) * n / QUESTIONS) for n in range(QUESTIONS)))
+    await asyncio.gather(*(ask((shortest - NO_READING_BEFORE) * n / READINGS) for n in range(READINGS)))

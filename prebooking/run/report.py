@@ -10,7 +10,7 @@ from uuid import UUID
 
 from prebooking.database.prebookings import Claim
 from prebooking.model import COMPLETED, Attempt, Kind, RowResult, Summary
-from prebooking.run.evidence import is_in_doubt, status_of
+from prebooking.run.evidence import has_unclear_call, status_of
 
 ERRORS_SHOWN = 10  # keeps the answer short: cron-job.org treats an answer over 8 KiB as a failure
 STATUSES = ("completed", "failed", "released", "unsure", "lost")
@@ -49,7 +49,7 @@ class Report:
     no_login: int = 0
     timed_out: bool = False
     no_claim: NoClaim | None = None
-    not_given_back: bool = False
+    finish_failed: bool = False
     failed: bool = False
 
     @property
@@ -104,7 +104,7 @@ class Report:
 
     def _status(self, result: RowResult) -> str:
         status = status_of(result)
-        return "unsure" if status == "released" and self.not_given_back else status
+        return "unsure" if status == "released" and self.finish_failed else status
 
     def _outcomes(self) -> dict[str, int]:
         kinds = Counter(str(kind) for result in self.results.values() if (kind := _kind(result)))
@@ -131,4 +131,4 @@ def _kind(result: RowResult) -> Kind | None:
     """Return the row's outcome: "unsure" if a clear answer could not be written, as the next run queries again."""
     if result.outcome is None:
         return None
-    return Kind.UNSURE if is_in_doubt(result) else result.outcome.kind
+    return Kind.UNSURE if has_unclear_call(result) else result.outcome.kind

@@ -16,12 +16,12 @@ def in_doubt(row: Prebooking) -> bool:
     return row.maybe_sent and not row.venue.idempotent
 
 
-def may_leave(row: Prebooking, time: DatabaseTime) -> bool:
+def is_between_opening_and_expiry(row: Prebooking, time: DatabaseTime) -> bool:
     """Return whether the database's clock is certainly between the row's available_at and expires_at."""
     return row.available_at <= time.at_least() <= time.at_most() < row.expires_at
 
 
-def may_start(last_start: Deadline) -> bool:
+def has_time_for_answer(last_start: Deadline) -> bool:
     """Return whether enough time is left to call and to receive the answer."""
     return not last_start.passed()
 
@@ -44,7 +44,7 @@ def refusal_if_not_booked(row: Prebooking, outcome: Outcome) -> Outcome | None:
     return outcome if refused_in_doubt(row, outcome) else None
 
 
-def tells_of_earlier_call(again: Outcome) -> bool:
+def settles_earlier_call(again: Outcome) -> bool:
     """Return whether the answer to a repeated call also settles the first one.
 
     A booking or "blocked" does. "Too early" or "full" does not: the venue may still process the first call.
@@ -60,7 +60,7 @@ def blocks_only_this_row(row: Prebooking, *, completed: int) -> bool:
     return row.blocks > 0 and (row.alone or completed > 0)
 
 
-def said_too_early_long_enough(row: Prebooking, time: DatabaseTime) -> bool:
+def too_early_is_final(row: Prebooking, time: DatabaseTime) -> bool:
     """Return whether the venue's first "too early" answer is at least EARLY_TIME old."""
     return row.early_since is not None and time.at_least() - row.early_since >= EARLY_TIME
 

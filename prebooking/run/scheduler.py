@@ -15,7 +15,7 @@ from prebooking.database.prebookings import Claim, PrebookingStore
 from prebooking.errors import StoreBusy, StoreError
 from prebooking.log import Log
 from prebooking.model import Attempt, Kind, Outcome, RowResult, Summary, Venue
-from prebooking.run.evidence import sent
+from prebooking.run.evidence import note_for
 from prebooking.run.report import NoClaim, Report
 from prebooking.run.venue_queue import VenueQueue
 from prebooking.settings import LAST_START, Settings
@@ -77,7 +77,9 @@ class PrebookingScheduler:
         self._report = Report(store.instance_id)
         self._queues: dict[UUID, VenueQueue] = {}
         self._time: DatabaseTime | None = None
-        self._questions: set[asyncio.Task[None]] = set()  # tasks that read the database's clock while rows are held
+        self._clock_readings: set[asyncio.Task[None]] = (
+            set()
+        )  # tasks that read the database's clock while rows are held
         self._writes: set[asyncio.Task[None]] = set()
         self._holds_rows = False  # also True if a claim was sent and its answer was lost
 
@@ -86,14 +88,14 @@ class PrebookingScheduler:
         try:
             async with asyncio.timeout(self._guard.remaining()):
                 await self._claim_and_fire()
-                await self._all_answered()
+                await self._wait_for_answers()
         except TimeoutError:
             self._report.timed_out = True
         except Exception as exc:  # noqa: BLE001 - after any error the held rows must still be settled or released
             self._report.failed = True
             self._log.unexpected("unexpected", exc)
-        await self._cut_calls()
-        await self._outcomes_written()
+        await self._cancel_calls()
+        await self._wait_for_writes()
         await self._release_held()
         await self._check_last_claim()
         return self._summary()
@@ -109,20 +111,20 @@ class PrebookingScheduler:
                 if new is None:
                     return
                 self._enqueue(new)
-                self._hold(new)
+                self._read_clock_until_opening(new)
                 took_rows |= bool(new)
                 pause = next(pauses, None) if self._report.locked else None
                 if pause is not None:
                     await self._clock.sleep(pause)
                 elif took_rows:
                     took_rows = False
-                    await self._all_dispatched()
-                elif not await self._more_settled(settled):
+                    await self._wait_for_slots()
+                elif not await self._wait_until_more_settled(settled):
                     return
         except StoreBusy:
             self._report.no_claim = None if self._time else NoClaim.BUSY
         except StoreError as exc:
-            self._fault("the claim failed", exc)
+            self._log_store_error("the claim failed", exc)
 
     async def _claim(self) -> list[Attempt] | None:
         """Claim rows, and return those that this run did not hold before. Return None if there is no time left."""
@@ -133,7 +135,7 @@ class PrebookingScheduler:
         claim = await self._store.claim_due(
             providers=self._bookers, keys=self._keys, fire_within=self._last_start, **self._terms
         )
-        self._holds_rows = had_rows or claim.anything_happened
+        self._holds_rows = had_rows or claim.needs_finish
         self._report.note(claim)
         self._refuse_unreadable(claim)
         new = [Attempt.of(row) for row in claim.rows if row.id not in self._report.results]
@@ -148,7 +150,7 @@ class PrebookingScheduler:
         if self._time is None:
             self._time = time
         else:
-            self._time.tighten_by(time)
+            self._time.merge(time)
 
     def _refuse_unreadable(self, claim: Claim) -> None:
         for row_id in claim.unreadable:
@@ -180,23 +182,23 @@ class PrebookingScheduler:
         )
         return queue
 
-    def _hold(self, attempts: list[Attempt]) -> None:
+    def _read_clock_until_opening(self, attempts: list[Attempt]) -> None:
         """Start to read the database's clock again while rows are held, so that calls are closer to the opening."""
         assert self._time is not None  # noqa: S101 - as above
         now, time = self._time.at_least(), self._time
         openings = [attempt.row.available_at for attempt in attempts if attempt.row.available_at > now]
         if openings:
-            self._questions.add(asyncio.create_task(self._contained(self._tighten(time, min(openings)))))
+            self._clock_readings.add(asyncio.create_task(self._contained(self._tighten(time, min(openings)))))
 
-    async def _all_dispatched(self) -> None:
+    async def _wait_for_slots(self) -> None:
         """Wait for the slots of all rows, but only for the planned time: no venue must delay the next claim."""
-        planned = max(queue.busy_for() for queue in self._queues.values())
+        planned = max(queue.planned_seconds() for queue in self._queues.values())
         with suppress(TimeoutError):
             async with asyncio.timeout(planned + DISPATCH_TIME):
                 for queue in self._queues.values():
-                    await queue.dispatched()
+                    await queue.wait_for_slots()
 
-    async def _more_settled(self, settled: int) -> bool:
+    async def _wait_until_more_settled(self, settled: int) -> bool:
         """Wait until more rows are settled or no task is left. Return whether more are: then claim again."""
         while under_way := self._under_way():
             await asyncio.wait(under_way, timeout=DISPATCH_TIME)
@@ -208,12 +210,12 @@ class PrebookingScheduler:
         writes = [write for write in self._writes if not write.done()]
         return writes + [task for queue in self._queues.values() for task in queue.tasks]
 
-    async def _all_answered(self) -> None:
+    async def _wait_for_answers(self) -> None:
         for queue in self._queues.values():
             await queue.done()
 
-    async def _cut_calls(self) -> None:
-        for question in self._questions:
+    async def _cancel_calls(self) -> None:
+        for question in self._clock_readings:
             question.cancel()
         await asyncio.gather(*(queue.cut() for queue in self._queues.values()))
         self._report.failed |= any(queue.failed for queue in self._queues.values())
@@ -221,22 +223,22 @@ class PrebookingScheduler:
     # settle: in tasks that the guard's timeout does not cancel, because a cancelled write would be lost
 
     def _settle(self, result: RowResult, outcome: Outcome) -> None:
-        self._write(self._settled(result, outcome))
+        self._write(self._write_outcome(result, outcome))
 
-    async def _settled(self, result: RowResult, outcome: Outcome) -> None:
-        await self._stagger_over(result.sent_at)
+    async def _write_outcome(self, result: RowResult, outcome: Outcome) -> None:
+        await self._wait_for_stagger(result.sent_at)
         result.settled = await self._store.settle(result, outcome, until=self._outcomes_until)
         event = "settled" if result.settled else "lost"
         self._log.info(event, prebooking=result.id, outcome=outcome.kind, calls=result.calls)
 
     def _release(self, venue_id: UUID, unsent: list[Attempt], pause: float) -> None:
-        self._write(self._released(venue_id, [attempt.id for attempt in unsent], pause))
+        self._write(self._write_release(venue_id, [attempt.id for attempt in unsent], pause))
 
-    async def _released(self, venue_id: UUID, ids: list[UUID], pause: float) -> None:
+    async def _write_release(self, venue_id: UUID, ids: list[UUID], pause: float) -> None:
         released = await self._store.release(ids, blocked_venue=venue_id, pause=pause, until=self._outcomes_until)
         self._log.warning("venue paused", venue=venue_id, seconds=pause, released=released)
 
-    async def _stagger_over(self, sent_at: float | None) -> None:
+    async def _wait_for_stagger(self, sent_at: float | None) -> None:
         """Wait until one stagger after the call: once the row is settled, another invocation may call."""
         if sent_at is not None:
             await self._clock.sleep(max(0.0, sent_at + self._stagger - self._clock.monotonic()))
@@ -248,12 +250,12 @@ class PrebookingScheduler:
         try:
             await steps
         except StoreError as exc:
-            self._fault("a result was not written", exc)
+            self._log_store_error("a result was not written", exc)
         except Exception as exc:  # noqa: BLE001 - a write that fails must not stop the others
             self._report.failed = True
             self._log.unexpected("unexpected", exc)
 
-    async def _outcomes_written(self) -> None:
+    async def _wait_for_writes(self) -> None:
         if self._writes:
             await asyncio.wait(self._writes)
 
@@ -262,31 +264,31 @@ class PrebookingScheduler:
     async def _release_held(self) -> None:
         if not self._holds_rows:
             return
-        await self._stagger_over(max((queue.slots.sent_at for queue in self._queues.values()), default=None))
+        await self._wait_for_stagger(max((queue.slots.sent_at for queue in self._queues.values()), default=None))
         unsettled = (result for result in self._report.results.values() if result.settled is None)
-        notes = [note for result in unsettled if (note := sent(result))]
+        notes = [note for result in unsettled if (note := note_for(result))]
         summary = self._summary().as_json()
         try:
             finished = await self._store.finish_run(notes, summary, until=self._end)
             self._log.info("finished", released=finished.released, locked=finished.locked)
         except StoreError as exc:
-            self._report.not_given_back = True
+            self._report.finish_failed = True
             if self._report.results or not isinstance(exc, StoreBusy):
-                self._fault("finish_run failed", exc)
+                self._log_store_error("finish_run failed", exc)
 
     async def _check_last_claim(self) -> None:
         """If this run could not claim, read when any run last did. If that is too long ago, this run fails."""
         if self._report.no_claim is None:
             return
         try:
-            last = await self._store.claims_since(until=Deadline(self._clock, Reading.of(self._clock), WRITES))
+            last = await self._store.last_claim(until=Deadline(self._clock, Reading.of(self._clock), WRITES))
         except StoreError as exc:
-            self._fault("reading the time of the last claim failed", exc)
+            self._log_store_error("reading the time of the last claim failed", exc)
             return
         self._report.failed |= last.last_claim_at is not None and last.now - last.last_claim_at > CLAIMS_MISSED
         self._log.error("nothing claimed", why=self._report.no_claim, last_claim_at=last.last_claim_at)
 
-    def _fault(self, event: str, exc: StoreError) -> None:
+    def _log_store_error(self, event: str, exc: StoreError) -> None:
         self._report.failed = True
         self._log.error(event, function=exc.function, code=exc.code)
 

@@ -49,7 +49,7 @@ class Slot:
         It does not wait for earlier slots whose opening is still in the future: due calls are sent before held ones.
         """
         await self._opened()
-        while (ahead := self._queue.ahead_of(self)) is not None:
+        while (ahead := self._queue.slot_before(self)) is not None:
             await ahead.over.wait()
         self._queue.turn = self
         await self._staggered()
@@ -91,8 +91,8 @@ class SlotQueue:
     def __init__(self, *, clock: Clock, time: DatabaseTime, stagger: float) -> None:
         self.clock, self.time, self.stagger = clock, time, stagger
         self.sent_at = float("-inf")
-        self.emptied = asyncio.Event()
-        self.emptied.set()
+        self.all_granted = asyncio.Event()
+        self.all_granted.set()
         self._waiting: list[tuple[tuple[bool, datetime, datetime, UUID], Slot]] = []  # a heap
         self._granted: set[Slot] = set()  # granted slots that are not over
         self._changed = asyncio.Event()
@@ -107,7 +107,7 @@ class SlotQueue:
             slot.granted.cancel()
         else:
             heapq.heappush(self._waiting, (slot.order, slot))
-            self.emptied.clear()
+            self.all_granted.clear()
             self._changed.set()
         return slot
 
@@ -116,7 +116,7 @@ class SlotQueue:
         self._granted.discard(slot)
         self._changed.set()
 
-    def ahead_of(self, slot: Slot) -> Slot | None:
+    def slot_before(self, slot: Slot) -> Slot | None:
         """Return a slot to wait for: the one in ``turn``, or the first earlier one whose opening has passed."""
         if self.turn is not None:
             return None if self.turn is slot else self.turn
@@ -130,9 +130,9 @@ class SlotQueue:
         for _, slot in self._waiting:
             slot.granted.cancel()
         self._waiting.clear()
-        self.emptied.set()
+        self.all_granted.set()
 
-    def busy_for(self) -> float:
+    def planned_seconds(self) -> float:
         """Return the seconds until all queued calls are sent, if the venue is fast and their openings have passed."""
         return len(self._waiting) * self.stagger
 
@@ -155,7 +155,7 @@ class SlotQueue:
             heapq.heappop(self._waiting)
             self._granted.add(slot)
             slot.granted.set_result(None)
-        self.emptied.set()
+        self.all_granted.set()
 
     def _granted_before(self, slot: Slot) -> list[Slot]:
         return sorted((other for other in self._granted if other.order < slot.order), key=lambda other: other.order)

@@ -66,15 +66,15 @@ class VenueQueue:
         if self._context:
             self._begin(self._context)
 
-    def busy_for(self) -> float:
+    def planned_seconds(self) -> float:
         """Return the seconds until all rows have been called, if the venue is fast and the openings have passed."""
-        return self.slots.busy_for() + (len(self._new) + self._preparing) * self.slots.stagger
+        return self.slots.planned_seconds() + (len(self._new) + self._preparing) * self.slots.stagger
 
-    async def dispatched(self) -> None:
+    async def wait_for_slots(self) -> None:
         """Wait until every row has a slot, or is known not to be called."""
         await asyncio.wait([self._opening])
         await self._all_prepared.wait()
-        await self.slots.emptied.wait()
+        await self.slots.all_granted.wait()
 
     async def done(self) -> None:
         """Wait until all tasks of rows have ended."""
@@ -141,9 +141,9 @@ class VenueQueue:
         A row without progress in earlier runs waits until the rows in the queue have their slots.
         """
         try:
-            if row.could_not_get_on:
-                await self.slots.emptied.wait()
-            slot = self.slots.join(row) if await booking.may_be_called(delay=delay) else None
+            if row.had_no_progress:
+                await self.slots.all_granted.wait()
+            slot = self.slots.join(row) if await booking.prepare_and_confirm(delay=delay) else None
         finally:
             self._preparing -= 1
             if not self._preparing:

@@ -34,7 +34,7 @@ class ScriptedBooker:
     found: Outcome | list[Outcome] = field(default_factory=lambda: Outcome(Kind.CANNOT_TELL))
     login: Outcome | None = None
     ready: bool = True
-    most_calls: float = 4
+    max_unclear_calls: float = 4
     on_prepare: Hook = do_nothing
     on_book: Hook = do_nothing
     on_confirm: Hook = do_nothing

@@ -34,7 +34,7 @@ loaded: list[str] = []
 class ClubBooker:
     """Books by writing into the club's ledger."""
 
-    most_calls: float = math.inf
+    max_unclear_calls: float = math.inf
 
     def __init__(self, token: str) -> None:
         self._token = token

@@ -11,7 +11,7 @@ from typing import TypeVarTuple, Unpack
 import pytest
 
 from prebooking.clock import Clock, DatabaseTime, Deadline, Reading
-from prebooking.run.rules import may_leave
+from prebooking.run.rules import is_between_opening_and_expiry
 from tests.support.doubles import EPOCH, VirtualClock, VirtualTimeLoop, run_virtual
 from tests.support.rows import claimed_row
 
@@ -136,7 +136,7 @@ def test_a_call_needs_both_bounds_between_opening_and_class(opens: float, ends: 
         time = DatabaseTime(VirtualClock(), *reading(0.7, -0.2, 0.0))
         begin, end = (EPOCH + timedelta(seconds=seconds) for seconds in (opens, ends))
         row = claimed_row(available_at=begin, expires_at=end)
-        return may_leave(row, time)
+        return is_between_opening_and_expiry(row, time)
 
     assert run_virtual(leave()) is leaves
 

@@ -14,7 +14,7 @@ import pytest
 from docs import made, markdown, numbers, tables
 from prebooking.bookers.aimharder.booker import AimHarderBooker
 from prebooking.model import COMPLETED, ENDED_BY_DATABASE, FAILED
-from prebooking.run.attempt import EARLY_RETRIES
+from prebooking.run.attempt import MAX_EARLY_RETRIES
 from prebooking.run.rules import EARLY_TIME
 from prebooking.run.venue_context import BLOCKED_PAUSE
 from prebooking.settings import LAST_START, LONGEST_VENUE_DELAY, MAX_DURATION
@@ -155,7 +155,7 @@ def test_a_document_describes_only_the_present(name: str) -> None:
 
 SHORTER = ", ".join(numbers.setbacks()[:-1])
 LONGEST = numbers.setbacks()[-1]
-EARLY = f"{EARLY_RETRIES} calls per run, once a minute for {numbers.minutes(EARLY_TIME)}"
+EARLY = f"{MAX_EARLY_RETRIES} calls per run, once a minute for {numbers.minutes(EARLY_TIME)}"
 RETENTION = numbers.in_sql(r"settled_at < p_now - interval '(\d+) days'")
 DATA = numbers.in_sql(r"octet_length\(booking_data::text\) <= (\d+)\)")
 BOUND = numbers.LEASE + 60 + MAX_DURATION + 5  # a tick is a minute, and 5 s are the proof's patience
@@ -185,7 +185,7 @@ BOUND = numbers.LEASE + 60 + MAX_DURATION + 5  # a tick is a minute, and 5 s are
             "aimharder",
             f'after "too early": at most {EARLY}',
         ),
-        ("aimharder", f"After {AimHarderBooker.most_calls:g} calls without a clear answer over all runs"),
+        ("aimharder", f"After {AimHarderBooker.max_unclear_calls:g} calls without a clear answer over all runs"),
         ("aimharder", f"not called for {numbers.minutes(timedelta(seconds=BLOCKED_PAUSE))}"),
         ("operate", f"deleted {RETENTION} days after its end"),
         ("operate", f"stops everything at a venue within {numbers.GUARD:g} s"),

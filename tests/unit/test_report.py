@@ -104,7 +104,7 @@ def test_a_row_settled_by_another_run_counts_as_settled() -> None:
 
 
 def test_unsent_rows_that_could_not_be_released_are_unsure() -> None:
-    given = report(result(None, calls=0), not_given_back=True)
+    given = report(result(None, calls=0), finish_failed=True)
     assert (answer(given)["details"]["released"], answer(given)["details"]["unsure"]) == (0, 1)  # type: ignore[index]
 
 

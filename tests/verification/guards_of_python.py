@@ -13,7 +13,7 @@ from tests.verification import scenarios
 from tests.verification.guard import guard
 from tests.verification.mutation import Replaced
 
-ELAPSED, MAY_LEAVE = "prebooking.clock:Reading.elapsed", "prebooking.run.rules:may_leave"
+ELAPSED, MAY_LEAVE = "prebooking.clock:Reading.elapsed", "prebooking.run.rules:is_between_opening_and_expiry"
 
 
 def replaced(where: str) -> Callable[[Callable[..., Any]], Replaced]:
@@ -31,7 +31,7 @@ def _unclear_is_released(kind: Kind) -> Verdict:
     return _AFTER_A_CALL.get(kind, Verdict.LOGGED_OUT)
 
 
-@replaced("prebooking.run.scheduler:PrebookingScheduler._stagger_over")
+@replaced("prebooking.run.scheduler:PrebookingScheduler._wait_for_stagger")
 async def _settled_at_once(self: Any, sent_at: float | None) -> None:
     pass
 
@@ -46,7 +46,7 @@ def _unsure_is_refused(row: Prebooking, outcome: Outcome) -> Outcome | None:
     return outcome if outcome.kind in FAILED else Outcome(Kind.REJECTED)
 
 
-@replaced("prebooking.run.rules:tells_of_earlier_call")
+@replaced("prebooking.run.rules:settles_earlier_call")
 def _every_answer_tells(again: Outcome) -> bool:
     return True
 
@@ -61,7 +61,7 @@ def _never_sent(exc: Exception, *, sent: bool) -> Outcome:
     return Outcome(Kind.NOT_SENT)
 
 
-@replaced("prebooking.run.rules:may_start")
+@replaced("prebooking.run.rules:has_time_for_answer")
 def _may_always_start(last_start: Deadline) -> bool:
     return True
 
@@ -121,13 +121,13 @@ async def _no_stagger(self: Any) -> None:
     pass
 
 
-@replaced("prebooking.run.slots:SlotQueue.ahead_of")
+@replaced("prebooking.run.slots:SlotQueue.slot_before")
 def _nothing_ahead(self: Any, slot: Any) -> None:
     pass
 
 
-@replaced("prebooking.run.rules:said_too_early_long_enough")
-def too_early_is_final(row: Prebooking, time: DatabaseTime) -> bool:
+@replaced("prebooking.run.rules:too_early_is_final")
+def too_early_is_always_final(row: Prebooking, time: DatabaseTime) -> bool:
     return True
 
 
@@ -195,7 +195,7 @@ GUARDS_OF_PYTHON = (
     ),
     guard("a stagger lies between two calls", scenarios.several_members_wait, _no_stagger),
     guard("a call waits for the one before it", scenarios.the_first_connection_is_slow, _nothing_ahead),
-    guard("too early is not final", scenarios.a_venue_whose_clock_is_behind, too_early_is_final),
+    guard("too early is not final", scenarios.a_venue_whose_clock_is_behind, too_early_is_always_final),
     guard(
         "a missing login does not fail a row in doubt",
         scenarios.a_member_is_logged_out_while_in_doubt,

@@ -9,7 +9,7 @@ import pytest
 
 from prebooking.model import Kind, Outcome
 from tests.verification import guards, prove, seeds, steps
-from tests.verification.guards_of_python import replaced, too_early_is_final
+from tests.verification.guards_of_python import replaced, too_early_is_always_final
 from tests.verification.instance import LivelockError, run_instances
 from tests.verification.mutation import InSql, Replaced, switched_off
 from tests.verification.part import Part, Result, Share, Size, failures, sample
@@ -47,7 +47,7 @@ def gives_up_in_doubt(self: Any) -> Outcome | None:
     return Outcome(Kind.REJECTED)
 
 
-@pytest.mark.parametrize("edit", [gives_up_in_doubt, too_early_is_final], ids=["in doubt", "too early"])
+@pytest.mark.parametrize("edit", [gives_up_in_doubt, too_early_is_always_final], ids=["in doubt", "too early"])
 def test_a_scheduler_that_gives_up_violates_an_invariant_within_a_few_seeds(edit: Replaced) -> None:
     """I11: no member is booked twice and every row agrees with the ledger, but rows fail that could be booked."""
     with new_sim_database() as sim_database, switched_off(sim_database, [edit]):

@@ -46,7 +46,8 @@ _UNREADABLE = Outcome(Kind.UNSURE, detail="unreadable")  # unsure, because the b
 class AimHarderBooker:
     """Books with the form of the box's web page, in one call, with the member's own cookies."""
 
-    most_calls: float = 4  # politeness: limits the calls to a box that gives no clear answer until the class begins
+    # Politeness: it limits the calls to a box that gives no clear answer until the class begins
+    max_unclear_calls: float = 4
 
     def __init__(
         self, client: httpx.AsyncClient, *, venue: Venue, seal: Seal, sessions: SessionStore, clock: Clock

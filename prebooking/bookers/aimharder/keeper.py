@@ -130,7 +130,7 @@ class SessionKeeper:
                 providers=able(Ability.LOGINS), keys=self._seal.key_ids, until=self._last_start
             )
         except StoreError as exc:
-            self._fault(exc)
+            self._log_store_error(exc)
 
     async def _old(self) -> SessionClaim | None:
         """Lease the next old sessions; None if there are no more, or if the database did not answer."""
@@ -143,7 +143,7 @@ class SessionKeeper:
                 until=self._last_start,
             )
         except StoreError as exc:
-            self._fault(exc)
+            self._log_store_error(exc)
             return None
         return old if old.sessions or old.unreadable else None
 
@@ -161,7 +161,7 @@ class SessionKeeper:
             if failure:
                 await self._warn(one, failure)
         except StoreError as exc:
-            self._fault(exc)
+            self._log_store_error(exc)
         except Exception as exc:  # noqa: BLE001 - the task group would cancel the other refreshes
             self._summary.success = False
             self._log.unexpected("unexpected", exc)
@@ -173,7 +173,7 @@ class SessionKeeper:
         version = one.session.version
         await self._sessions.warn(one.venue.id, one.user_email, failure, version=version, within=WRITE_TIME)
 
-    def _fault(self, exc: StoreError) -> None:
+    def _log_store_error(self, exc: StoreError) -> None:
         self._summary.success = False
         self._log.error("a session could not be kept", function=exc.function, code=exc.code)
 

@@ -21,7 +21,7 @@ _BLOCKED = frozenset({401, 403, 404, 405, 407, 421, 426, 429, 431})
 class WebhookBooker:
     """Books by POSTing the prebooking as JSON, with its id as the idempotency key."""
 
-    most_calls: float = math.inf  # no limit: the endpoint belongs to the operator
+    max_unclear_calls: float = math.inf  # no limit: the endpoint belongs to the operator
 
     def __init__(self, client: httpx.AsyncClient, *, url: str, secret: str) -> None:
         self._client, self._url = client, httpx.URL(url)  # parsed once, not for every call

@@ -12,7 +12,7 @@ import pytest
 from prebooking.clock import Clock
 from prebooking.database.prebookings import Claim, Finished, PrebookingStore
 from prebooking.errors import StoreBusy, StoreRefused, StoreUnavailable
-from prebooking.model import COMPLETED, FAILED, Kind, Outcome, RowResult, Sent, Verdict
+from prebooking.model import COMPLETED, FAILED, Kind, Outcome, RowNote, RowResult, Verdict
 from tests.support.calls import prebooking, run
 from tests.support.database import Database, Rest
 from tests.support.factories import add_prebooking, add_session, add_venue
@@ -131,8 +131,8 @@ async def test_finish_run_releases_unsent_rows_and_keeps_unsure_ones(
     await claim(store)
     now = datetime.now(UTC)
     sent = [
-        Sent(unsure, attempts=1, fired_at=now, verdict=Verdict.UNSURE, unclear=1),
-        Sent(early, attempts=4, fired_at=now, verdict=Verdict.TOO_EARLY),
+        RowNote(unsure, attempts=1, fired_at=now, verdict=Verdict.UNSURE, unclear=1),
+        RowNote(early, attempts=4, fired_at=now, verdict=Verdict.TOO_EARLY),
     ]
     assert await store.finish_run(sent, {"message": "done"}, until=deadline()) == Finished(released=2, locked=0)
     rows = [prebooking(database.connection, row) for row in (unsent, unsure, early)]
@@ -150,7 +150,7 @@ async def test_expired_rows_are_counted_in_the_claim(database: Database, store: 
     add_prebooking(database.connection, venue, available_at=opened, expires_at=opened + timedelta(hours=1))
     claimed = await claim(store)
     assert (claimed.expired, claimed.unknown, claimed.rows) == (1, 0, ())
-    assert claimed.anything_happened
+    assert claimed.needs_finish
 
 
 async def test_a_member_can_cancel_until_the_row_is_being_booked(database: Database, store: PrebookingStore) -> None:
@@ -270,12 +270,12 @@ async def test_a_venue_is_paused_for_the_given_time(database: Database, store: P
 
 
 async def test_the_last_claim_can_be_read_while_the_lock_is_held(database: Database, store: PrebookingStore) -> None:
-    assert (await store.claims_since(until=deadline())).last_claim_at is None
+    assert (await store.last_claim(until=deadline())).last_claim_at is None
     claimed = await claim(store)
     holder = database.connect()
     with holder.transaction():
         holder.execute("select public.prebooking_lock()")
-        since = await store.claims_since(until=deadline())
+        since = await store.last_claim(until=deadline())
         assert since.last_claim_at is not None
         assert since.last_claim_at <= claimed.time.at_most() <= since.now + timedelta(seconds=10)
 

@@ -28,7 +28,7 @@ class RaisingBooker:
 
     def __init__(self, booker: Booker, at: str, raised: BaseException) -> None:
         self._booker, self._at, self._raised = booker, at, raised
-        self.most_calls = booker.most_calls
+        self.max_unclear_calls = booker.max_unclear_calls
 
     def is_ready(self, row: Prebooking) -> bool:
         self._raise_at("is_ready")

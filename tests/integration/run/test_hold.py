@@ -14,7 +14,7 @@ from pydantic import AwareDatetime, TypeAdapter
 
 from prebooking.clock import DatabaseTime, Deadline, Reading
 from prebooking.database.client import IsolatedSupabase, create_isolated_supabase
-from prebooking.run.hold import QUESTIONS, tighten_while_held
+from prebooking.run.hold import READINGS, read_clock_while_held
 from prebooking.settings import Settings
 from tests.support.database import Database
 from tests.support.doubles import EPOCH, VirtualClock, run_virtual
@@ -62,7 +62,7 @@ def held(network: Network, *, opens: float = 3.0, hold: bool = True) -> float:
             left = asyncio.create_task(leaves(time, opening))
             if hold:
                 latest = max(opening, clock.now()) + timedelta(seconds=0.51)
-                await tighten_while_held(supabase, time, opening)
+                await read_clock_while_held(supabase, time, opening)
                 assert clock.now() <= latest, "it ends at most one way after the opening"
             return await left
 
@@ -82,10 +82,10 @@ def test_with_one_answer_the_first_byte_is_as_late_as_the_way_back(database: Dat
 
 
 GOOD_ENOUGH: dict[str, list[Ways]] = {
-    "a claim of 20 ms": [(0.01, 0.02), *[(0.01, 0.01)] * QUESTIONS],
-    "a claim of 50 ms": [(0.01, 0.05), *[(0.01, 0.01)] * QUESTIONS],
-    "a claim of 100 ms": [(0.01, 0.1), *[(0.01, 0.01)] * QUESTIONS],
-    "a claim of 500 ms": [(0.01, 0.5), *[(0.01, 0.01)] * QUESTIONS],
+    "a claim of 20 ms": [(0.01, 0.02), *[(0.01, 0.01)] * READINGS],
+    "a claim of 50 ms": [(0.01, 0.05), *[(0.01, 0.01)] * READINGS],
+    "a claim of 100 ms": [(0.01, 0.1), *[(0.01, 0.01)] * READINGS],
+    "a claim of 500 ms": [(0.01, 0.5), *[(0.01, 0.01)] * READINGS],
     "jitter": [(0.01, 0.1), (0.02, 0.07), (0.1, 0.04), (0.01, 0.009), (0.01, 0.2), (0.03, 0.05)],
     "one answer": [(0.01, 0.1), *[(0.01, LOST)] * 4, (0.01, 0.01), *[(0.01, LOST)] * 20],
 }
@@ -111,7 +111,7 @@ def test_an_asymmetric_network_sends_nothing_early(database: Database, there: fl
 def test_queries_are_spread_over_the_hold_and_end_before_the_opening(database: Database) -> None:
     network = Network(database, [(0.01, 0.01)])
     held(network)
-    assert len(network.asked_at) == QUESTIONS
+    assert len(network.asked_at) == READINGS
     assert max(network.asked_at) <= 2.95
     gaps = [after - before for before, after in itertools.pairwise(network.asked_at)]
     assert min(gaps) > 0.4
@@ -120,7 +120,7 @@ def test_queries_are_spread_over_the_hold_and_end_before_the_opening(database: D
 def test_the_queries_of_a_short_hold_end_before_the_opening(database: Database) -> None:
     network = Network(database, [(0.01, 0.01)])
     held(network, opens=0.2)
-    assert len(network.asked_at) == QUESTIONS
+    assert len(network.asked_at) == READINGS
     assert max(network.asked_at) <= 0.15
 
 

@@ -45,12 +45,12 @@ BEFORE_A_CALL = mutants(
         "evidence::a_disputed_answer_is_final_only_after_a_confirmation_after_the_lease",
     ),
     (
-        "if row.unclear >= self._venue.booker.most_calls:",
+        "if row.unclear >= self._venue.booker.max_unclear_calls:",
         "if False:",
         "evidence::four_unclear_calls_without_a_booking_are_a_rejection",
     ),
     (
-        "if row.blocks >= BLOCKS and self._is_blocked_alone():",
+        "if row.blocks >= MAX_BLOCKS and self._is_blocked_alone():",
         "if False:",
         "progress::a_row_that_alone_is_blocked_becomes_last_and_is_then_rejected",
     ),
@@ -86,12 +86,12 @@ THE_CALL = mutants(
         "firing::a_blocking_venue_is_paused_and_its_other_rows_released",
     ),
     (
-        "if not may_start(venue.last_start):",
+        "if not has_time_for_answer(venue.last_start):",
         "if False:",
         "doubt::an_instance_that_was_frozen_sends_nothing_afterwards",
     ),
     (
-        "if not may_leave(self._row, venue.time):",
+        "if not is_between_opening_and_expiry(self._row, venue.time):",
         "if False:",
         "doubt::nothing_is_sent_for_a_class_that_begins_while_its_row_is_in_the_queue",
     ),
@@ -141,8 +141,8 @@ AFTER_THE_ANSWER = mutants(
         "attempt::a_row_cut_off_during_its_login_renewal_is_released",
     ),
     (
-        "EARLY_RETRIES = 3",
-        "EARLY_RETRIES = 2",
+        "MAX_EARLY_RETRIES = 3",
+        "MAX_EARLY_RETRIES = 2",
         "firing::too_early_is_tried_again_three_times_250_ms_apart",
     ),
     (
@@ -171,12 +171,12 @@ AFTER_THE_ANSWER = mutants(
         "doubt::a_confirmed_refusal_of_a_row_in_doubt_is_final",
     ),
     (
-        "if tells_of_earlier_call(again):",
+        "if settles_earlier_call(again):",
         "if True:",
         "doubt::a_refused_second_call_to_an_idempotent_venue_proves_nothing_about_the_first",
     ),
     (
-        "if outcome.kind is Kind.TOO_EARLY and said_too_early_long_enough(self._row, self._venue.time):",
+        "if outcome.kind is Kind.TOO_EARLY and too_early_is_final(self._row, self._venue.time):",
         "if outcome.kind is Kind.TOO_EARLY:",
         "evidence::too_early_is_tried_once_per_minute_and_final_after_15_minutes",
     ),

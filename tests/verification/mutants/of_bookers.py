@@ -123,8 +123,8 @@ OF_AIMHARDER = [
             "aimharder_logins",
         ),
         (
-            "most_calls: float = 4",
-            "most_calls: float = 400",
+            "max_unclear_calls: float = 4",
+            "max_unclear_calls: float = 400",
             "aimharder_logins::a_box_that_is_down_is_called_at_most_four_times_per_row",
         ),
         (

@@ -39,13 +39,13 @@ OF_ROWS: list[Mutant] = [
             "evidence::a_row_that_is_not_at_the_venue_can_be_cancelled",
         ),
         (
-            "BLOCKS = 3  #",
-            "BLOCKS = 4  #",
+            "MAX_BLOCKS = 3  #",
+            "MAX_BLOCKS = 4  #",
             "attempt_ends::a_row_is_rejected_without_confirmation_only_if_each_of_its_calls_was_blocked",
         ),
         (
-            "asked_enough = row.blocks + row.setbacks >= BLOCKS",
-            "asked_enough = row.blocks >= BLOCKS",
+            "asked_enough = row.blocks + row.setbacks >= MAX_BLOCKS",
+            "asked_enough = row.blocks >= MAX_BLOCKS",
             "progress::a_row_that_alone_is_blocked_becomes_last_and_is_then_rejected",
         ),
         (
@@ -59,13 +59,13 @@ OF_ROWS: list[Mutant] = [
             "evidence::a_row_that_is_not_at_the_venue_can_be_cancelled",
         ),
         (
-            "STALE_CONNECTIONS = 3",
-            "STALE_CONNECTIONS = 2",
+            "MAX_STALE_CONNECTIONS = 3",
+            "MAX_STALE_CONNECTIONS = 2",
             "attempt::a_stale_connection_is_replaced_at_once",
         ),
         (
-            "BLOCKS = 3  #",
-            "BLOCKS = 2  #",
+            "MAX_BLOCKS = 3  #",
+            "MAX_BLOCKS = 2  #",
             "attempt_ends::a_row_is_rejected_without_confirmation_only_if_each_of_its_calls_was_blocked",
         ),
         (
@@ -84,7 +84,7 @@ OF_ROWS: list[Mutant] = [
             "firing::slow_handshakes_do_not_change_the_order",
         ),
         (
-            "only_refused and row.blocks + 1 >= BLOCKS",
+            "only_refused and row.blocks + 1 >= MAX_BLOCKS",
             "only_refused",
             "blocked::a_third_block_ends_a_row_without_a_question_only_at_idempotent_venues",
         ),

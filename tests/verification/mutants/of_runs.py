@@ -18,7 +18,7 @@ OF_SLOTS = mutants(
         "firing::rows_within_the_lead_are_held_until_their_opening",
     ),
     (
-        "while (ahead := self._queue.ahead_of(self)) is not None:",
+        "while (ahead := self._queue.slot_before(self)) is not None:",
         "while (ahead := None) is not None:",
         "firing::slow_handshakes_do_not_change_the_order",
     ),
@@ -76,7 +76,7 @@ OF_QUEUES = [
 OF_THE_SCHEDULER = mutants(
     "prebooking/run/scheduler.py",
     (
-        "                self._hold(new)\n",
+        "                self._read_clock_until_opening(new)\n",
         "",
         "attempt::a_slow_claim_does_not_delay_the_first_byte",
     ),
@@ -86,7 +86,7 @@ OF_THE_SCHEDULER = mutants(
         "containment::a_venue_with_hanging_connections_does_not_delay_a_later_claim",
     ),
     (
-        "await self._stagger_over(max((queue.slots.sent_at for queue in self._queues.values()), default=None))",
+        "await self._wait_for_stagger(max((queue.slots.sent_at for queue in self._queues.values()), default=None))",
         "pass",
         "attempt::the_stagger_also_holds_between_two_invocations",
     ),
@@ -101,7 +101,7 @@ OF_THE_SCHEDULER = mutants(
         "firing::due_rows_are_sent_in_order_50_ms_apart_without_drift",
     ),
     (
-        "elif not await self._more_settled(settled):",
+        "elif not await self._wait_until_more_settled(settled):",
         "else:",
         "standing_behind::all_rows_of_a_venue_that_opens_late_are_booked_in_one_run",
     ),
@@ -136,7 +136,7 @@ OF_THE_SCHEDULER = mutants(
 
 OF_REPORTS = mutants(
     "prebooking/run/report.py",
-    ('status == "released" and self.not_given_back', 'status == "never"', "unit/report"),
+    ('status == "released" and self.finish_failed', 'status == "never"', "unit/report"),
     ("max(result.row.available_at, result.row.created_at)", "result.row.available_at", "unit/report"),
     ("late[-(-len(late) * percent // 100) - 1]", "late[len(late) * percent // 100 - 1]", "unit/report"),
     ("ERRORS_SHOWN = 10", "ERRORS_SHOWN = 11", "unit/report"),
@@ -147,7 +147,7 @@ OF_REPORTS = mutants(
         "progress::repeated_runs_without_time_to_claim_are_an_error",
     ),
     ('        statuses["failed"] += self.expired + self.unknown\n', "", "unit/report"),
-    ("Kind.UNSURE if is_in_doubt(result) else result.outcome.kind", "result.outcome.kind", "unit/report"),
+    ("Kind.UNSURE if has_unclear_call(result) else result.outcome.kind", "result.outcome.kind", "unit/report"),
 )
 
 OF_THE_STORE = mutants(
@@ -189,7 +189,7 @@ OF_TIME = [
             "if shortest <= 0:",
             "hold::a_very_short_hold_and_a_late_one_have_no_queries",
         ),
-        ("QUESTIONS = 5", "QUESTIONS = 1", "hold"),
+        ("READINGS = 5", "READINGS = 1", "hold"),
         (
             "            time.tighten(answer.value, asked, Reading.of(clock))\n",
             "            pass\n",

@@ -25,7 +25,7 @@ OF_WAITING: list[Mutant] = [
             "claims_of_a_run::a_claim_without_time_for_its_answer_is_not_started",
         ),
         (
-            "            self._time.tighten_by(time)\n",
+            "            self._time.merge(time)\n",
             "            pass\n",
             "claims_of_a_run::a_faster_later_claim_corrects_the_database_clock",
         ),
@@ -35,12 +35,12 @@ OF_WAITING: list[Mutant] = [
             "attempt::a_slow_claim_does_not_delay_the_first_byte",
         ),
         (
-            "        await self._stagger_over(result.sent_at)\n",
+            "        await self._wait_for_stagger(result.sent_at)\n",
             "",
             "firing::an_added_row_is_sent_only_after_the_stagger",
         ),
         (
-            "            self._report.not_given_back = True\n",
+            "            self._report.finish_failed = True\n",
             "",
             "wrong_clocks::a_summary_counts_rows_as_released_only_if_written",
         ),
@@ -55,8 +55,8 @@ OF_WAITING: list[Mutant] = [
             "claims_of_a_run::the_first_of_two_openings_is_met_exactly",
         ),
         (
-            "self._holds_rows = had_rows or claim.anything_happened",
-            "self._holds_rows = claim.anything_happened",
+            "self._holds_rows = had_rows or claim.needs_finish",
+            "self._holds_rows = claim.needs_finish",
             "ends_of_a_run::a_run_is_recorded_although_its_last_claim_was_empty",
         ),
         (
@@ -105,7 +105,7 @@ OF_WAITING: list[Mutant] = [
             "claims_of_a_run::an_unreadable_row_is_settled_once",
         ),
         (
-            "                await self._all_answered()\n",
+            "                await self._wait_for_answers()\n",
             "                pass\n",
             "claims_of_a_run::a_claim_without_time_for_its_answer_is_not_started",
         ),
@@ -234,7 +234,7 @@ OF_WAITING: list[Mutant] = [
             "claims_of_a_run::nothing_is_claimed_while_claimed_rows_wait_for_slots",
         ),
         (
-            "        await self.slots.emptied.wait()\n\n",
+            "        await self.slots.all_granted.wait()\n\n",
             "\n",
             "claims_of_a_run::nothing_is_claimed_while_claimed_rows_wait_for_slots",
         ),
@@ -244,7 +244,7 @@ OF_WAITING: list[Mutant] = [
             "claims_of_a_run::nothing_is_claimed_while_claimed_rows_wait_for_slots",
         ),
         (
-            "            if row.could_not_get_on:\n                await self.slots.emptied.wait()\n",
+            "            if row.had_no_progress:\n                await self.slots.all_granted.wait()\n",
             "",
             "preparing::a_row_with_setbacks_is_confirmed_after_all_others_have_their_slots",
         ),
@@ -296,7 +296,11 @@ OF_WAITING: list[Mutant] = [
     ),
     *mutants(
         "prebooking/run/hold.py",
-        ("QUIET = 0.05", "QUIET = 0.0", "hold::the_queries_of_a_short_hold_end_before_the_opening"),
+        (
+            "NO_READING_BEFORE = 0.05",
+            "NO_READING_BEFORE = 0.0",
+            "hold::the_queries_of_a_short_hold_end_before_the_opening",
+        ),
     ),
     *mutants(
         "prebooking/clock.py",
