@@ -15,7 +15,7 @@
 
 -- Returns the kind of an address: 'public' (https and a public name), 'loopback' (this machine, for the local stack), or null
 -- (refused).
-create function public.prebooking_bell_place(p_url text) returns text
+create function public.prebooking_bell_address_kind(p_url text) returns text
 language sql immutable security invoker set search_path = '' as $$
   select case
     when p_url !~ '^https?://[^/:@]+(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?/api/cron/prebooking[_-]scheduler$' then null
@@ -28,7 +28,7 @@ $$;
 create table public.prebooking_bell (
   only_one        boolean primary key default true check (only_one),
   -- Null: the bell is off. The secret is sent to this address, so the table refuses addresses that cannot be the function's.
-  url             text constraint bell_calls_the_function check (url is null or public.prebooking_bell_place(url) is not null),
+  url             text constraint bell_calls_the_function check (url is null or public.prebooking_bell_address_kind(url) is not null),
   lead            interval not null default '3 seconds'                     -- equal to the function's LEAD_SECONDS
     check (lead between '0 seconds' and '5 seconds'),
   job_id          bigint,                                                   -- pg_cron's; null: not scheduled
@@ -43,7 +43,7 @@ create table public.prebooking_bell (
 insert into public.prebooking_bell default values;
 
 -- The pending rows for which the bell has rung. There is no foreign key, because its check would wait for row locks.
-create table public.prebooking_bell_rung (
+create table public.prebooking_bell_triggered (
   id              uuid primary key,                                         -- the prebooking's
   available_at    public.prebooking_instant not null,                       -- a row with another opening counts as new
   rings           int not null default 1,
@@ -108,10 +108,10 @@ end $$;
 -- Returns the due rows that need a ring now: new ones, and those that no invocation has claimed a second after their last
 -- ring, at most five times more. There is no second ring while twenty requests wait, because it would only make pg_net's
 -- batch larger, nor for a row whose venue system was not set up in the invocation that ran since its ring.
-create function public.prebooking_bell_to_ring(p_now timestamptz, p_lead interval) returns table (id uuid, again boolean)
+create function public.prebooking_bell_to_trigger(p_now timestamptz, p_lead interval) returns table (id uuid, again boolean)
 language sql stable security invoker set search_path = '' as $$
   select due.id, r.id is not null from public.prebooking_bell_due(p_now, p_lead) due
-  left join public.prebooking_bell_rung r on r.id = due.id and r.available_at = due.available_at
+  left join public.prebooking_bell_triggered r on r.id = due.id and r.available_at = due.available_at
   where r.id is null
      or (due.again and not r.claimed and r.rings <= 5 and r.rung_at <= p_now - interval '1 second' and (select public.prebooking_bell_unsent()) < 20
        and not exists (
@@ -122,7 +122,7 @@ $$;
 --
 -- A claim takes at most 500 rows (the function's CLAIM_LIMIT), venue after venue, and the first forty rows of a venue as a
 -- whole or not at all. This function counts in the same way. 5,000 rows at 250 venues need 10 invocations.
-create function public.prebooking_bell_posts(p_ids uuid[]) returns int
+create function public.prebooking_bell_requests_needed(p_ids uuid[]) returns int
 language plpgsql stable security invoker set search_path = '' as $$
 declare
   v_posts int := 0;
@@ -151,7 +151,7 @@ end $$;
 -- needed here. A second try has a timeout of two seconds, for a slow handshake, and at most ten requests: one thread makes
 -- all handshakes, and with an old libcurl ten requests arrive sooner than a hundred. The limit of a hundred for a first try
 -- is for a table that was filled with many due rows by mistake.
-create function public.prebooking_bell_ring() returns void
+create function public.prebooking_bell_trigger() returns void
 language plpgsql volatile security invoker set search_path = '' as $$
 declare
   bell       public.prebooking_bell;
@@ -168,16 +168,16 @@ begin
     return;
   end if;
   t := public.prebooking_clock();
-  update public.prebooking_bell_rung r set claimed = true where not r.claimed and public.prebooking_bell_is_claimed(r.id);
-  select array_agg(ring.id), bool_or(ring.again) into v_ids, v_again from public.prebooking_bell_to_ring(t, bell.lead) ring;
-  v_posts := least(public.prebooking_bell_posts(v_ids), case when v_again then 10 else 100 end);
+  update public.prebooking_bell_triggered r set claimed = true where not r.claimed and public.prebooking_bell_is_claimed(r.id);
+  select array_agg(ring.id), bool_or(ring.again) into v_ids, v_again from public.prebooking_bell_to_trigger(t, bell.lead) ring;
+  v_posts := least(public.prebooking_bell_requests_needed(v_ids), case when v_again then 10 else 100 end);
   if v_posts = 0 then
     return;
   end if;
   perform public.prebooking_bell_check(bell.url);
   select decrypted_secret into v_secret from vault.decrypted_secrets where name = 'prebooking_cron_secret';
   if v_secret is null then
-    raise exception 'the bell has no secret: %', (public.prebooking_bell_missing())[1];
+    raise exception 'the bell has no secret: %', (public.prebooking_bell_requirements())[1];
   end if;
   bell.request_ids := '{}';
   for n in 1 .. v_posts loop
@@ -185,7 +185,7 @@ begin
       url := bell.url, body := '{}', timeout_milliseconds := case when v_again then 2000 else 1000 end,
       headers := jsonb_build_object('Content-Type', 'application/json', 'Authorization', 'Bearer ' || v_secret));
   end loop;
-  insert into public.prebooking_bell_rung as r (id, available_at, rung_at)
+  insert into public.prebooking_bell_triggered as r (id, available_at, rung_at)
     select p.id, p.available_at, t from public.prebookings p where p.id = any (v_ids)
     on conflict (id) do update set available_at = excluded.available_at, rung_at = t, claimed = false,
       rings = case when r.available_at = excluded.available_at then r.rings + 1 else 1 end;
@@ -210,11 +210,11 @@ begin
   update public.prebooking_bell set looked_at = t, runs = public.prebooking_bell_runs(t)
   where only_one in (select b.only_one from public.prebooking_bell b for no key update skip locked);
   perform public.prebooking_bell_note_queue(t);
-  delete from public.prebooking_bell_rung r where r.available_at is distinct from (
+  delete from public.prebooking_bell_triggered r where r.available_at is distinct from (
     select p.available_at from public.prebookings p where p.id = r.id and p.status = 'pending');
   -- pg_cron stores a row per run, and deletes none.
   if extract(minute from t) = 0 and v_job is not null then
-    perform public.prebooking_bell_forget(v_job, t - interval '1 day');
+    perform public.prebooking_bell_delete_runs(v_job, t - interval '1 day');
   end if;
   return date_trunc('minute', t) + interval '59.75 seconds';
 end $$;
@@ -233,7 +233,7 @@ end $$;
 -- Deletes pg_cron's records of the bell's runs before this instant, with this job's id or an earlier one. A run that a
 -- restart has ended has no end time, and a run that never started has no time at all; those are as old as runs with similar
 -- ids.
-create function public.prebooking_bell_forget(p_job bigint, p_before timestamptz) returns void
+create function public.prebooking_bell_delete_runs(p_job bigint, p_before timestamptz) returns void
 language plpgsql volatile security invoker set search_path = '' as $$
 begin
   with ours as materialized (
@@ -245,7 +245,7 @@ begin
 end $$;
 
 -- Rings if there are rows that need it, and returns when to look again; null if the run is over or the bell is off.
-create function public.prebooking_bell_look(p_end timestamptz) returns timestamptz
+create function public.prebooking_bell_tick(p_end timestamptz) returns timestamptz
 language plpgsql volatile security invoker set search_path = '' set jit = off as $$
 declare
   bell   public.prebooking_bell;
@@ -256,10 +256,10 @@ begin
   if not found then
     return null;
   end if;
-  if exists (select 1 from public.prebooking_bell_to_ring(t, bell.lead)) or exists (
-      select 1 from public.prebooking_bell_rung r where not r.claimed and public.prebooking_bell_is_claimed(r.id)) then
+  if exists (select 1 from public.prebooking_bell_to_trigger(t, bell.lead)) or exists (
+      select 1 from public.prebooking_bell_triggered r where not r.claimed and public.prebooking_bell_is_claimed(r.id)) then
     -- It looks again under its lock, because this function holds none.
-    perform public.prebooking_bell_ring();
+    perform public.prebooking_bell_trigger();
   end if;
   if t >= p_end then
     return null;
@@ -286,7 +286,7 @@ begin
   commit;
   loop
     exit when v_end is null;
-    v_next := public.prebooking_bell_look(v_end);
+    v_next := public.prebooking_bell_tick(v_end);
     commit;
     exit when v_next is null;
     perform public.prebooking_bell_sleep(v_next);
@@ -298,17 +298,17 @@ $function$;
 -- Only the owner may execute the run, because pg_cron starts it as the owner. The service role may switch the bell and read
 -- its state.
 alter table public.prebooking_bell      enable row level security, force row level security;
-alter table public.prebooking_bell_rung enable row level security, force row level security;
+alter table public.prebooking_bell_triggered enable row level security, force row level security;
 create policy service_role_only on public.prebooking_bell      to service_role using (true) with check (true);
-create policy service_role_only on public.prebooking_bell_rung to service_role using (true) with check (true);
-revoke all on public.prebooking_bell, public.prebooking_bell_rung from public, anon, authenticated, service_role;
-grant select on public.prebooking_bell, public.prebooking_bell_rung to service_role;
+create policy service_role_only on public.prebooking_bell_triggered to service_role using (true) with check (true);
+revoke all on public.prebooking_bell, public.prebooking_bell_triggered from public, anon, authenticated, service_role;
+grant select on public.prebooking_bell, public.prebooking_bell_triggered to service_role;
 grant update (url, job_id, switched_at) on public.prebooking_bell to service_role;
-revoke all on function public.prebooking_bell_place, public.prebooking_bell_sleep, public.prebooking_bell_due,
+revoke all on function public.prebooking_bell_address_kind, public.prebooking_bell_sleep, public.prebooking_bell_due,
   public.prebooking_bell_may_read, public.prebooking_bell_is_claimed, public.prebooking_bell_unsent,
-  public.prebooking_bell_to_ring, public.prebooking_bell_posts, public.prebooking_bell_ring, public.prebooking_bell_begin,
-  public.prebooking_bell_note_queue, public.prebooking_bell_forget, public.prebooking_bell_look, public.prebooking_bell_minute
+  public.prebooking_bell_to_trigger, public.prebooking_bell_requests_needed, public.prebooking_bell_trigger, public.prebooking_bell_begin,
+  public.prebooking_bell_note_queue, public.prebooking_bell_delete_runs, public.prebooking_bell_tick, public.prebooking_bell_minute
   from public, anon, authenticated, service_role;
-grant execute on function public.prebooking_bell_place, public.prebooking_bell_due, public.prebooking_bell_may_read,
+grant execute on function public.prebooking_bell_address_kind, public.prebooking_bell_due, public.prebooking_bell_may_read,
   public.prebooking_bell_minute to service_role;
 notify pgrst, 'reload schema';

@@ -1,7 +1,7 @@
 -- The bell's switch and its state, for the operator's command and the SQL editor.
 
 -- Returns one message with a cure per requirement of the bell that is missing.
-create function public.prebooking_bell_missing() returns text[]
+create function public.prebooking_bell_requirements() returns text[]
 language plpgsql stable security invoker set search_path = '' as $$
 declare
   v_missing text[] := '{}';
@@ -34,7 +34,7 @@ end $$;
 create function public.prebooking_bell_on(p_url text) returns text
 language plpgsql volatile security invoker set search_path = '' as $$
 declare
-  v_missing text[] := public.prebooking_bell_missing();
+  v_missing text[] := public.prebooking_bell_requirements();
   bell      public.prebooking_bell;
 begin
   perform public.prebooking_bell_check(p_url);
@@ -58,7 +58,7 @@ end $$;
 create function public.prebooking_bell_check(p_url text) returns void
 language plpgsql stable security invoker set search_path = '' as $$
 declare
-  v_place text := public.prebooking_bell_place(p_url);
+  v_place text := public.prebooking_bell_address_kind(p_url);
 begin
   if v_place is null or (v_place = 'loopback' and exists (select 1 from pg_extension where extname = 'pg_net')) then
     raise exception 'the address is not the function''s: it reads https://<app>/api/cron/prebooking_scheduler, with a public name'
@@ -149,10 +149,10 @@ begin
   select * into v_queue from public.prebooking_bell_queue();
   return jsonb_build_object(
     'on', bell.url is not null, 'url', bell.url, 'lead_seconds', extract(epoch from bell.lead), 'scheduled', bell.job_id is not null,
-    'missing', to_jsonb(public.prebooking_bell_missing()), 'now', t, 'switched_at', bell.switched_at, 'looked_at', bell.looked_at,
+    'missing', to_jsonb(public.prebooking_bell_requirements()), 'now', t, 'switched_at', bell.switched_at, 'looked_at', bell.looked_at,
     'runs', public.prebooking_bell_runs(t), 'rung_at', bell.rung_at, 'posts', bell.posts,
     'unclaimed', (
-      select count(*) from public.prebooking_bell_due(t, bell.lead) due join public.prebooking_bell_rung r using (id, available_at)
+      select count(*) from public.prebooking_bell_due(t, bell.lead) due join public.prebooking_bell_triggered r using (id, available_at)
       where not r.claimed and r.rung_at <= t - interval '1 second'),
     'waiting', v_queue.waiting, 'waiting_since', case when v_queue.head = bell.queue_head then bell.queue_head_at end,
     'answer', null, 'answer_kind', null, 'answer_error', null,
@@ -162,11 +162,11 @@ begin
     || public.prebooking_bell_answer(bell.request_ids);
 end $$;
 
-revoke all on function public.prebooking_bell_missing, public.prebooking_bell_check, public.prebooking_bell_on,
+revoke all on function public.prebooking_bell_requirements, public.prebooking_bell_check, public.prebooking_bell_on,
   public.prebooking_bell_off, public.prebooking_bell_runs, public.prebooking_bell_queue, public.prebooking_bell_answer,
   public.prebooking_bell_status_v1
   from public, anon, authenticated, service_role;
-grant execute on function public.prebooking_bell_missing, public.prebooking_bell_check, public.prebooking_bell_on,
+grant execute on function public.prebooking_bell_requirements, public.prebooking_bell_check, public.prebooking_bell_on,
   public.prebooking_bell_off, public.prebooking_bell_runs, public.prebooking_bell_queue, public.prebooking_bell_answer,
   public.prebooking_bell_status_v1 to service_role;
 notify pgrst, 'reload schema';

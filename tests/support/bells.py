@@ -106,7 +106,7 @@ class Bell:
 
     def rung(self) -> int:
         """Return the number of rows for which the bell remembers a ring."""
-        return int(self._value("select count(*) from public.prebooking_bell_rung"))
+        return int(self._value("select count(*) from public.prebooking_bell_triggered"))
 
     def faults(self) -> str:
         """Return one line per fault of the bell, as the operator's commands show it."""

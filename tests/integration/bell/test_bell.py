@@ -82,8 +82,8 @@ def test_concurrent_bells_ring_once(database: Database, owner: Connection, bell:
     add_rows(owner, 1, 1, opens=0)
     first, second = database.connect(), database.connect()
     with first.transaction():
-        first.execute("select public.prebooking_bell_ring()")
-        look = partial(second.execute, "select public.prebooking_bell_look(%s)", [noon(0)])
+        first.execute("select public.prebooking_bell_trigger()")
+        look = partial(second.execute, "select public.prebooking_bell_tick(%s)", [noon(0)])
         result_after_commit(look, owner, second, by=first)
     assert bell.posts() == [0]
 

@@ -130,12 +130,12 @@ def test_unsent_requests_of_pg_net_do_not_accumulate(owner: Connection) -> None:
 
 def test_concurrent_bells_repeat_a_ring_once(database: Database, owner: Connection, bell: Bell) -> None:
     add_rows(owner, 1, 1, opens=0)
-    owner.execute("select public.prebooking_bell_ring()")
+    owner.execute("select public.prebooking_bell_trigger()")
     owner.execute("update testing.clock set instant = instant + interval '1 second'")
     first, second = database.connect(), database.connect()
     with first.transaction():
-        first.execute("select public.prebooking_bell_ring()")
-        look = partial(second.execute, "select public.prebooking_bell_look(%s)", [noon(0)])
+        first.execute("select public.prebooking_bell_trigger()")
+        look = partial(second.execute, "select public.prebooking_bell_tick(%s)", [noon(0)])
         result_after_commit(look, owner, second, by=first)
     assert bell.posts() == [0, 1]
 

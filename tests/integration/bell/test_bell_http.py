@@ -90,7 +90,7 @@ def test_nothing_is_sent_before_the_commit(database: Database, owner: Connection
     ringer = database.connect()
     with running(PgNet(database.dsn)):
         with ringer.transaction():
-            ringer.execute("select public.prebooking_bell_ring()")
+            ringer.execute("select public.prebooking_bell_trigger()")
             owner.execute("select net.http_post(url := %s, headers := %s)", [url, Jsonb({"Authorization": "later"})])
             assert app.calls.get(timeout=_PATIENCE) == (_PATH, "later")  # it has overtaken the bell's
         assert app.calls.get(timeout=_PATIENCE) == (_PATH, f"Bearer {SECRET}")
@@ -101,7 +101,7 @@ def test_a_rolled_back_request_is_not_sent(database: Database, owner: Connection
     add_rows(owner, 1, 1, opens=0)
     ringer = database.connect()
     with ringer.transaction(force_rollback=True):
-        ringer.execute("select public.prebooking_bell_ring()")
+        ringer.execute("select public.prebooking_bell_trigger()")
     with running(PgNet(database.dsn)):
         bell.minute()  # rings for the same row, once
         app.calls.get(timeout=_PATIENCE)

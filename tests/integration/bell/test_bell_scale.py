@@ -90,7 +90,7 @@ def test_a_look_does_not_read_past_or_future_rows(owner: Connection, bell: Bell,
         owner.execute("analyze")
     with owner.transaction():
         owner.execute("select public.prebooking_bell_begin()")
-        owner.execute("select public.prebooking_bell_look('infinity')")
+        owner.execute("select public.prebooking_bell_tick('infinity')")
         read = owner.execute(
             """select coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0) from pg_stat_xact_user_tables
             where relname = 'prebookings'"""

@@ -19,7 +19,7 @@ def test_a_due_row_is_unclaimed_a_second_after_its_ring(
     owner: Connection, bell: Bell, *, rung_at: float, claimed: bool, unclaimed: int
 ) -> None:
     row = add_prebooking(owner, add_venue(owner), available_at=noon(-5))
-    insert = "insert into public.prebooking_bell_rung (id, available_at, rung_at, claimed) values (%s, %s, %s, %s)"
+    insert = "insert into public.prebooking_bell_triggered (id, available_at, rung_at, claimed) values (%s, %s, %s, %s)"
     owner.execute(insert, [row, noon(-5), noon(rung_at), claimed])
     assert bell.status()["unclaimed"] == unclaimed
 

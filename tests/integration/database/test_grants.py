@@ -29,7 +29,7 @@ from tests.support.factories import noon
 from tests.support.questions import add_prebooking_by_command, add_venue_by_command, ask, preview
 
 _TABLES = ["venues", "prebookings", "member_sessions", "prebooking_runs", "prebooking_heartbeat"]
-_TABLES += ["prebooking_bell", "prebooking_bell_rung"]
+_TABLES += ["prebooking_bell", "prebooking_bell_triggered"]
 
 # The columns that the command line writes; the database sets all others.
 _VENUE = ["id", "name", "provider", "host", "provider_box_id", "timezone", "opening_rule"]
@@ -40,8 +40,9 @@ _FUNCTIONS = """
     complete_prebooking_v1 due_elsewhere_v1 edit_venue_v1 enable_venue_v1 fail_prebooking_v1 finish_run_v1
     forget_member_v1 lease_session_v1 list_prebookings_v1 list_sessions_v1 list_venues_v1 logout_v1
     prebooking_anonymous prebooking_bad_data prebooking_bell_answer prebooking_bell_check prebooking_bell_due
-    prebooking_bell_may_read prebooking_bell_minute prebooking_bell_missing prebooking_bell_off prebooking_bell_on
-    prebooking_bell_place prebooking_bell_queue prebooking_bell_runs prebooking_bell_status_v1 prebooking_class_key
+    prebooking_bell_may_read prebooking_bell_minute prebooking_bell_requirements prebooking_bell_off prebooking_bell_on
+    prebooking_bell_address_kind prebooking_bell_queue prebooking_bell_runs prebooking_bell_status_v1
+    prebooking_class_key
     prebooking_clock prebooking_doctor_v1 prebooking_figures_v1 prebooking_local_instant prebooking_lock
     prebooking_lock_holders prebooking_locks prebooking_logins prebooking_member prebooking_plain_id
     prebooking_prune prebooking_status_v1 prebooking_systems prebooking_systems_with prebooking_venue_answered

@@ -106,7 +106,7 @@ def test_a_row_that_does_not_exist_is_not_found(service: Connection) -> None:
 def test_no_update_cancels_a_row_whose_call_may_have_been_sent(owner: Connection, held: dict[str, bool]) -> None:
     claimed_by = {"claimed_by": uuid4(), "claimed_until": noon(), "turn_until": noon()}
     row = add_prebooking(owner, add_venue(owner), **(claimed_by if "claimed" in held else held))
-    with pytest.raises(psycopg.Error, match="is being booked") as refused:
+    with pytest.raises(psycopg.Error, match="may already be at the venue") as refused:
         owner.execute(
             "update public.prebookings set status = 'cancelled', settled_at = now(), "
             "claimed_by = null, claimed_until = null, turn_until = null, maybe_sent = false"

@@ -152,7 +152,7 @@ def test_a_row_that_is_being_booked_cannot_be_edited(
     if state == "its lease is over":
         at(60)
     before = prebooking(owner, row)
-    with pytest.raises(psycopg.Error, match="is being booked") as refused:
+    with pytest.raises(psycopg.Error, match="may already be at the venue") as refused:
         owner.execute(b"update public.prebookings set " + edit + b" where id = %s", [row])
     assert refused.value.sqlstate == "PT409"
     assert prebooking(owner, row) == before

@@ -162,7 +162,7 @@ OF_RINGS = [
         (" and due.provider <> all (h.providers)", "", "bell_again"),
         ("  where queue_head is distinct from v_head\n    and only_one", "  where only_one", "bell_faults"),
         ("where jobid = p_job or command like", "where command like", "bell_minute"),
-        ("public.prebooking_bell_forget(v_job, t - interval '1 day')", "null", "bell_minute"),
+        ("public.prebooking_bell_delete_runs(v_job, t - interval '1 day')", "null", "bell_minute"),
     ),
     *mutants(
         MIGRATIONS + "000008_bell_state.sql",
