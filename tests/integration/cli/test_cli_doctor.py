@@ -16,8 +16,11 @@ from tests.support import (
 from tests.support.breakages import BREAKAGES, SECRET, HealthySystem
 from tests.support.breakages_of_venues import book_at, endpoint_answers
 from tests.support.peers import answers
+from tests.support.postgrest import IMITATION
 from tests.support.terminal import ANA, PASSWORD, Terminal
 from tests.verification.hostile_replies import ok
+
+TERMINAL_REST = IMITATION  # starts at once; test_cli_add and test_cli_status use the real one
 
 WARNINGS = {(check.name, way) for check in CHECKS for way in check.warnings}
 

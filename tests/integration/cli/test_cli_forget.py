@@ -9,7 +9,10 @@ import pytest
 
 from tests.support.calls import claimed
 from tests.support.factories import add_prebooking, add_session, add_venue
+from tests.support.postgrest import IMITATION
 from tests.support.terminal import ANA, Terminal, now
+
+TERMINAL_REST = IMITATION  # starts at once; test_cli_add and test_cli_status use the real one
 
 BEN = "ben@example.com"
 

@@ -12,7 +12,10 @@ import pytest
 from prebooking.local.venue.twin import State
 from tests.support.breakages import record_ticks
 from tests.support.factories import add_prebooking, add_venue
+from tests.support.postgrest import IMITATION
 from tests.support.terminal import ANA, Terminal, day, now
+
+TERMINAL_REST = IMITATION  # starts at once; test_cli_add and test_cli_status use the real one
 
 _PATIENCE = 10.0  # seconds
 CRON_SECRET = "0a1b2c3d4e5f60718293a4b5c6d7e8f9"

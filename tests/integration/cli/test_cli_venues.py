@@ -8,7 +8,10 @@ from uuid import UUID
 import pytest
 
 from tests.support.factories import add_prebooking, add_session, add_venue
+from tests.support.postgrest import IMITATION
 from tests.support.terminal import ANA, HOST, Terminal
+
+TERMINAL_REST = IMITATION  # starts at once; test_cli_add and test_cli_status use the real one
 
 WORDS = ["--zone", "Europe/Madrid", "--opens", "4 days before"]
 
