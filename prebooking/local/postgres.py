@@ -144,7 +144,9 @@ class LocalPostgres:
 
     def create_database(self, name: str, template: str = "template1") -> str:
         """Create a database of ``postgres`` as a copy of another one, and return its connection string."""
-        statement = sql.SQL("create database {} template {} owner postgres")
+        statement = sql.SQL(
+            "create database {} template {} strategy file_copy owner postgres"
+        )  # half the time of wal_log
         with self._administer() as connection:
             connection.execute(statement.format(sql.Identifier(name), sql.Identifier(template)))
         return self.dsn(name)

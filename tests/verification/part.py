@@ -23,7 +23,7 @@ class Size:
     sample: bool = False
 
 
-SAMPLE = Size(seeds=24, sample=True)
+SAMPLE = Size(seeds=16, sample=True)
 
 
 @dataclass(frozen=True, slots=True)
