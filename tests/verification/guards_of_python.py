@@ -137,8 +137,8 @@ def _every_login_refusal_is_final(row: Prebooking) -> bool:
 
 
 @replaced("prebooking.bookers.aimharder.classes:_is_marked")
-def _no_mark_is_no_place(said: Any) -> bool:
-    return said.setdefault("bookState", None) is None or True
+def _no_mark_is_no_place(entry: Any) -> bool:
+    return entry.setdefault("bookState", None) is None or True
 
 
 @replaced("prebooking.bookers.aimharder.site:AimHarderSite.whoami")

@@ -55,6 +55,13 @@ def test_a_scheduler_that_gives_up_violates_an_invariant_within_a_few_seeds(edit
     assert first.violations["I11 booked, if it was possible"] != []
 
 
+def test_every_edit_of_every_guard_can_be_made() -> None:
+    """``make test`` runs only some of the guards: this is about the others."""
+    for guard in guards.GUARDS:
+        with new_sim_database() as sim_database, switched_off(sim_database, [*guard.first, *guard.off]):
+            pass
+
+
 def test_a_replacement_has_the_parameters_of_its_rule() -> None:
     edit = Replaced("prebooking.run.rules:in_doubt", lambda: False)
     with (
