@@ -155,9 +155,11 @@ def has_an_outcome(trace: Trace) -> Iterator[str]:
         if run.summary is not None:
             ends = Counter(row.outcome for row in trace.rows.values() if row.settled_by == by)
             counted = Counter({kind: run.summary.outcomes.get(str(kind), 0) for kind in ends})
-            # Outcomes that the run knew, and that another run has settled or that could not be written.
+            # Outcomes that the run knew, and that another run has settled or that could not be written. A run whose end
+            # could not be written either reports its rows as unsure.
             details = run.summary.details
-            not_settled = details["lost"] + (0 if run.summary.success else details["released"])
+            not_written = 0 if run.summary.success else details["released"] + details["unsure"]
+            not_settled = details["lost"] + not_written
             if (run.summary.success and ends - counted) or (counted - ends).total() > not_settled:
                 yield f"{run.instance.name} has settled {dict(ends)} and reports {run.summary.outcomes}"
     yield from _expired(trace)
