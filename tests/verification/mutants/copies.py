@@ -64,9 +64,9 @@ class Copy:
         status, printed = await self._run("pytest", [*_OPTIONS, f"--timeout={TEST_TIME}", *nodes])
         if status is None:
             return f"no end within {TIME} s"
-        if status not in (0, _NOTICED, _INTERRUPTED):
-            raise BadTests(printed[-2000:])
         failed = re.findall(r"^(?:FAILED|ERROR) ([^\s\[]+)", printed, re.MULTILINE)
+        if status not in (0, _NOTICED, _INTERRUPTED) and not failed:  # a process may crash after a test has failed
+            raise BadTests(printed[-2000:])
         return "" if status == 0 else failed[0] if failed else f"a test that hangs, of {' '.join(nodes)}"
 
     async def proof_notices(self, part: str, *, seeds: int) -> str:
