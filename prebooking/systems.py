@@ -55,7 +55,7 @@ SYSTEMS: dict[str, VenueSystem] = {
             title="your own endpoint",
             module="prebooking.bookers.webhook",
             variables=("BOOKING_WEBHOOK_URL", "BOOKING_WEBHOOK_SECRET"),
-            can=frozenset({Ability.IDEMPOTENCY}),
+            can=frozenset({Ability.IDEMPOTENCY, Ability.GIVE_BACK}),
             is_small=True,
         ),
         VenueSystem(
@@ -63,7 +63,7 @@ SYSTEMS: dict[str, VenueSystem] = {
             title="AimHarder",
             module="prebooking.bookers.aimharder",
             variables=("SESSION_ENCRYPTION_KEY",),
-            can=frozenset({Ability.TIMETABLE, Ability.LOGINS}),
+            can=frozenset({Ability.TIMETABLE, Ability.LOGINS, Ability.GIVE_BACK}),
             page="https://{host}/",
         ),
     )

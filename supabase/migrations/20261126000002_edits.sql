@@ -67,7 +67,7 @@ create function public.venues_refuse() returns trigger language plpgsql set sear
 begin
   if exists (
     select 1 from public.prebookings
-    where venue_id = old.id and status = 'pending' and not fresh and (claimed_by is not null or maybe_sent)) then
+    where venue_id = old.id and status = 'pending' and not fresh and not waits and (claimed_by is not null or maybe_sent)) then
     raise exception 'prebookings of venue % are being booked there: add another venue', old.id using errcode = 'PT409';
   end if;
   return new;

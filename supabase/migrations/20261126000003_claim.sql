@@ -122,7 +122,7 @@ begin
     from public.venues v cross join lateral (
       select p.id, p.venue_id, lower(p.user_email) as user_email, p.warning from public.prebookings p
       where p.status = 'pending' and p.venue_id = v.id and p.available_at <= t + v_lead and p.expires_at > t
-        and (p.claimed_until is null or p.claimed_until <= t or p.claimed_until > v_longest)
+        and (p.claimed_until is null or p.claimed_until <= t or p.claimed_until > v_longest) and not p.waits
         and (p.venue_id, lower(p.user_email)) not in (
           select s.venue_id, s.user_email from public.member_sessions s
           where p_keys is null or s.key_id is null or s.key_id = any (p_keys) or s.expired_at is not null)
@@ -179,7 +179,7 @@ begin
       select row.*, r.held, r.share, true, true
       from ready r cross join lateral (
         select p.id, p.venue_id, p.available_at, p.created_at, p.retry_after from public.prebookings p
-        where p.status = 'pending' and p.venue_id = r.id and not p.fresh and p.available_at <= t + v_lead and p.expires_at > t
+        where p.status = 'pending' and p.venue_id = r.id and not p.fresh and not p.waits and p.available_at <= t + v_lead and p.expires_at > t
           and (p.claimed_until is null or p.claimed_until <= t or p.claimed_until > v_longest)
           and (p.retry_after is null or p.retry_after <= t or p.retry_after > v_back_off)
           and (p.venue_id, p.available_at) not in (select b.venue_id, b.available_at from busy b)
@@ -229,7 +229,7 @@ begin
     chosen as materialized (select id from whole_batches where fits),
     free as materialized (
       select p.id from public.prebookings p
-      where p.id = any (array(select id from chosen)) and p.status = 'pending'
+      where p.id = any (array(select id from chosen)) and p.status = 'pending' and not p.waits
         and (p.claimed_until is null or p.claimed_until <= t or p.claimed_until > v_longest)
       for no key update skip locked),
     taken as (

@@ -257,7 +257,7 @@ returns jsonb language sql volatile security invoker set search_path = '' as $$
         when p.warning like 'no\_login: %' then 'no_login'
         when p.warning like 'other\_key: %' then 'other_key' end as reason, count(*) as n
     from public.prebookings p join public.venues v on v.id = p.venue_id
-    where p.status = 'pending' and p.claimed_by is null and p.available_at <= public.prebooking_clock() group by 1) r
+    where p.status = 'pending' and p.claimed_by is null and not p.waits and p.available_at <= public.prebooking_clock() group by 1) r
   where r.reason is not null
 $$;
 

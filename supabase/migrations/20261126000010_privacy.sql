@@ -15,12 +15,13 @@ end $$;
 -- Refuses changes of a settled row, except those that remove its member's data. The comparison ignores the warning, which
 -- other triggers may have written, and generated columns, which have no value here.
 create function public.prebookings_keep() returns trigger language plpgsql set search_path = '' as $$
-declare ignored constant text[] := array['warning', 'lateness_ms', 'fresh'];
+declare ignored constant text[] := array['warning', 'class_warning', 'lateness_ms', 'waits', 'fresh'];
 begin
   if to_jsonb(new) - ignored <> to_jsonb(public.prebooking_anonymous(old)) - ignored then
     raise exception 'prebooking % is settled, or is being booked', old.id using errcode = 'PT409';
   end if;
   new.warning := null;
+  new.class_warning := null;
   return new;
 end $$;
 create trigger prebookings_terminal before update on public.prebookings

@@ -16,8 +16,8 @@ create domain public.prebooking_instant as timestamptz
 -- this function.
 create function public.prebooking_systems() returns jsonb language sql immutable security invoker set search_path = '' as $$
   select jsonb_build_object(
-    'webhook', '["idempotency"]'::jsonb,
-    'aimharder', '["timetable", "logins"]'::jsonb)
+    'webhook', '["idempotency", "give_back"]'::jsonb,
+    'aimharder', '["timetable", "logins", "give_back"]'::jsonb)
 $$;
 
 -- Returns the names of the venue systems with this ability.
@@ -48,6 +48,8 @@ create table public.venues (
   paused_until    public.prebooking_instant,
   -- The first time the venue blocked us or could not be reached; its next clear answer sets this to null. Null: healthy.
   troubled_since  public.prebooking_instant,
+  -- No automatic login of a member before this instant: an hour after one was answered "too many attempts" or "blocked".
+  logins_stopped_until public.prebooking_instant,
   -- The last clear answer to a booking call, with a resolution of a second.
   answered_at     public.prebooking_instant,
   -- The venue books once per Idempotency-Key. So a row in doubt is confirmed by sending it again with the same key.
@@ -69,6 +71,12 @@ create table public.prebookings (
   booking_id      text,
   error_message   text check (length(error_message) <= 300),
   warning         text check (length(warning) <= 300),                      -- a problem for the member to solve before the opening
+  class_warning   text check (length(class_warning) <= 300),                -- what differs now from the class that was asked for
+  class_unknown   boolean not null default false,                           -- its class is still to be found in the timetable
+  stands_after    uuid,                                                     -- the earlier choice of the same request; null: the first
+  promoted_at     public.prebooking_instant,                                -- the earlier choice was refused, so this one is called
+  repeat_id       uuid,                                                     -- the repeat that added it
+  repeat_day      date,                                                     -- its day, in the venue's local time
   attempts        int not null default 0,                                   -- booking calls known to have been sent
   unclear         int not null default 0,                                   -- of these, calls without a clear answer
   early_since     public.prebooking_instant,                                -- time of the venue's first "too early" answer
@@ -82,17 +90,27 @@ create table public.prebookings (
   claimed_until   public.prebooking_instant,
   turn_until      public.prebooking_instant,
   maybe_sent      boolean not null default false,                           -- in doubt: query the venue before the next call
+  -- Never claimed while this is true: its class is not known yet, or an earlier choice can still get a place.
+  waits           boolean not null generated always as
+    (class_unknown or (stands_after is not null and promoted_at is null)) stored,
   -- Not held, not in doubt, never blocked and without a back-off: such rows are claimed before all others.
   fresh           boolean not null generated always as
-    (claimed_by is null and not maybe_sent and retry_after is null and blocks = 0) stored,
+    (claimed_by is null and not maybe_sent and retry_after is null and blocks = 0
+      and not class_unknown and (stands_after is null or promoted_at is not null)) stored,
   settled_by      uuid,                                                     -- the run that settled it; null: expired or cancelled
   fired_at        public.prebooking_instant,                                -- the first call's first byte, on this database's clock
   answered_at     public.prebooking_instant,
   settled_at      public.prebooking_instant,
-  -- Counted from the opening, or from created_at if that was later.
-  lateness_ms     bigint generated always as ((extract(epoch from fired_at - greatest(available_at, created_at)) * 1000)::bigint) stored,
+  given_back_at   public.prebooking_instant,                                -- the place was given back; only for completed rows
+  -- Counted from the opening, or from created_at or promoted_at if one of them was later.
+  lateness_ms     bigint generated always as
+    ((extract(epoch from fired_at - greatest(available_at, created_at, promoted_at)) * 1000)::bigint) stored,
   created_at      public.prebooking_instant not null default clock_timestamp(),
   constraint opens_before_it_expires check (available_at < expires_at),
+  constraint only_a_place_is_given_back check (given_back_at is null or status = 'completed'),
+  constraint only_a_later_choice_is_promoted check (promoted_at is null or stands_after is not null),
+  constraint waiting_is_not_held check (claimed_by is null or not waits),
+  constraint repeat_has_a_day check (num_nulls(repeat_id, repeat_day) in (0, 2)),
   -- settled_at is set if and only if the row is no longer pending.
   constraint terminal_is_settled check ((status <> 'pending') = (settled_at is not null)),
   -- A settled row has no holder.
@@ -117,7 +135,11 @@ $$;
 
 -- The scheduler's indexes contain pending rows only, so that settled rows do not slow the claim down.
 create index prebookings_due on public.prebookings (venue_id, available_at, created_at, id) where status = 'pending';
-create index prebookings_held_back on public.prebookings (venue_id, available_at, created_at, id) where status = 'pending' and not fresh;
+create index prebookings_held_back on public.prebookings (venue_id, available_at, created_at, id)
+  where status = 'pending' and not fresh and not waits;
+-- Rows that wait: for an earlier choice, and of a repeat.
+create index prebookings_after on public.prebookings (stands_after) where stands_after is not null;
+create unique index prebookings_of_repeats on public.prebookings (repeat_id, repeat_day) where repeat_id is not null and stands_after is null;
 create index prebookings_expiring on public.prebookings (expires_at) where status = 'pending';
 create index prebookings_held on public.prebookings (claimed_by) where status = 'pending' and claimed_by is not null;
 -- One pending prebooking per member and class. This prevents two bookings when a member's app adds a prebooking twice.
@@ -137,11 +159,19 @@ create table public.member_sessions (
   version         int not null default 1,
   refreshed_at    public.prebooking_instant not null,
   expired_at      public.prebooking_instant,                                -- the venue refused it: a new login is needed
+  -- The password, encrypted, of a member who asked to be logged in automatically; null: not remembered.
+  password        text check (length(password) <= 16384),
+  password_key_id text check (password_key_id ~ '^[0-9a-f]{16}$'),
+  -- Automatic logins are recorded before they are made: the opening of the last one, and their number on its UTC day.
+  login_tried_at  public.prebooking_instant,
+  login_tried_for public.prebooking_instant,
+  logins_that_day int not null default 0,
   leased_by       uuid,
   leased_until    public.prebooking_instant,
   primary key (venue_id, user_email),
   -- A lease has a holder and an end, or none of them.
-  constraint lease_is_whole check (num_nulls(leased_by, leased_until) in (0, 2)));
+  constraint lease_is_whole check (num_nulls(leased_by, leased_until) in (0, 2)),
+  constraint password_is_whole check (num_nulls(password, password_key_id) in (0, 2)));
 
 -- One row per invocation that had work or failed. closed_at null: the invocation was killed, or still runs.
 create table public.prebooking_runs (

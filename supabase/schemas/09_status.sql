@@ -106,9 +106,9 @@ create function public.prebooking_waiting(t timestamptz) returns jsonb
 language sql volatile security invoker set search_path = '' as $$
   with pending as materialized (
     -- since: the instant from which the row could be called. The back-off of the row and the pause of its venue do not count.
-    select v.provider, p.maybe_sent, p.available_at <= t as is_due, coalesce(p.warning like 'bad_data:%', false) as bad_data,
+    select v.provider, p.maybe_sent, p.available_at <= t and not p.waits as is_due, coalesce(p.warning like 'bad_data:%', false) as bad_data,
            not v.enabled or coalesce(v.paused_until > t, false) as stopped,
-           greatest(p.available_at, p.created_at, v.paused_until,
+           greatest(p.available_at, p.created_at, p.promoted_at, v.paused_until,
              case when p.retry_after <= t + interval '15 minutes' then p.retry_after end) as since
     from public.prebookings p join public.venues v on v.id = p.venue_id where p.status = 'pending'),
   overdue as (select provider from pending where is_due and not stopped and since < t - interval '105 seconds')

@@ -15,7 +15,7 @@ OF_OPERATORS = [
             "writing::a_prebooking_expires_a_day_after_its_opening_by_default",
         ),
         (
-            "and status = 'pending' and not fresh and (claimed_by is not null or maybe_sent)",
+            "and status = 'pending' and not fresh and not waits and (claimed_by is not null or maybe_sent)",
             "and (claimed_by is not null or maybe_sent)",
             "writing::a_venue_with_rows_being_booked_keeps_its_identity",
         ),
@@ -101,8 +101,8 @@ OF_OPERATORS = [
             "privacy::an_anonymised_row_has_no_warning",
         ),
         (
-            "array['warning', 'lateness_ms', 'fresh']",
-            "array['lateness_ms', 'fresh']",
+            "array['warning', 'class_warning', 'lateness_ms', 'waits', 'fresh']",
+            "array['class_warning', 'lateness_ms', 'waits', 'fresh']",
             "privacy::an_anonymised_row_has_no_warning",
         ),
         ("  new.warning := null;\n", "", "privacy::an_anonymised_row_has_no_warning"),

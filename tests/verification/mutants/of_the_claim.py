@@ -45,12 +45,12 @@ OF_TABLES = mutants(
         "(claimed_by is null and retry_after",
         "claim_behind::a_held_back_row_waits_for_fresh_rows",
     ),
-    ("and retry_after is null and blocks = 0)", "and blocks = 0)", "claim_behind"),
+    ("and retry_after is null and blocks = 0\n", "and blocks = 0\n", "claim_behind"),
     (" and value < timestamptz '2200-01-01 00:00:00+00'", "", "rules"),
     ("    and host !~ '(^|\\.)xn--' and", "    and", "rules"),
     (
-        "fired_at - greatest(available_at, created_at)",
-        "fired_at - available_at",
+        "fired_at - greatest(available_at, created_at, promoted_at)",
+        "fired_at - greatest(available_at, promoted_at)",
         "settle::lateness_counts_from_a_later_creation",
     ),
     (
@@ -85,8 +85,8 @@ OF_THE_CLAIM = mutants(
         "claim_expiry::a_claim_ends_at_most_five_thousand_rows_oldest_first",
     ),
     (
-        "and not p.fresh and p.available_at <= t + v_lead and p.expires_at > t",
-        "and not p.fresh and p.available_at <= t + v_lead",
+        "and not p.fresh and not p.waits and p.available_at <= t + v_lead and p.expires_at > t",
+        "and not p.fresh and not p.waits and p.available_at <= t + v_lead",
         "claim_expiry::a_claim_ends_at_most_five_thousand_rows_oldest_first",
     ),
     (
