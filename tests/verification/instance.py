@@ -14,7 +14,8 @@ from contextvars import Context, ContextVar
 from datetime import datetime, timedelta
 from typing import Any, TypeVar, TypeVarTuple, Unpack
 
-from tests.support.doubles import VirtualClock, VirtualTimeLoop, _Timer
+from prebooking.local.virtual_time import Timer
+from tests.support.doubles import VirtualClock, VirtualTimeLoop
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -142,7 +143,7 @@ class _InstanceHandle(asyncio.Handle):
             _loop().count_callback()
 
 
-class _InstanceTimer(_Timer):
+class _InstanceTimer(Timer):
     """A timer on its instance's monotonic clock, delayed by the seconds that the clock loses."""
 
     _context: Context
