@@ -10,10 +10,10 @@ from docs import markdown
 from docs.numbers import minutes
 from prebooking.bookers.call import Reply
 from prebooking.bookers.webhook.booker import classify
+from prebooking.database.prebookings import BLOCKED_PAUSE
 from prebooking.model import FAILED, Kind
 from prebooking.run.attempt import EARLY_PAUSE, MAX_EARLY_RETRIES
 from prebooking.run.rules import EARLY_TIME
-from prebooking.run.venue_context import BLOCKED_PAUSE
 
 REFUSED = 422  # a status whose meaning is the state in its body
 # In the order of the table.

@@ -9,7 +9,8 @@ from pathlib import Path
 from docs import markdown
 from prebooking import settings
 from prebooking.bookers.aimharder.booker import AimHarderBooker
-from prebooking.run import attempt, rules, scheduler, slots, venue_context
+from prebooking.database.prebookings import BLOCKED_PAUSE, UNREACHABLE_PAUSE
+from prebooking.run import attempt, rules, scheduler, slots
 
 MIGRATIONS = Path(__file__).parents[1] / "supabase" / "migrations"
 GUARD: float = settings.Settings.model_fields["execution_timeout_seconds"].default
@@ -17,7 +18,7 @@ STAGGER_MS: int = settings.Settings.model_fields["stagger_ms"].default
 LEASE: float = settings.Settings.model_fields["lease_seconds"].default
 FIVE = r"if (\d+) < \(\n +select count\(\*\) filter \(where live"
 LAST_START = GUARD - settings.LAST_START
-LAST_WRITE = GUARD + scheduler.WRITES
+LAST_WRITE = GUARD + scheduler.WRITE_TIME
 
 
 def in_sql(pattern: str) -> str:
@@ -47,8 +48,8 @@ def _of_a_run() -> list[tuple[str, str]]:
         ("the last write is out", f"{_s(LAST_WRITE)} after the request"),
         ("the platform ends the function", f"{_s(settings.MAX_DURATION)} after the request (`vercel.json`)"),
         ("from one first call of a venue to the next", f"{STAGGER_MS} ms (`STAGGER_MS`)"),
-        ("a call connects before its slot", f"at most {_s(slots.CONNECT_EARLY)}"),
-        ("calls that wait for their slots with a connection", f"at most {slots.CONNECTING} per venue"),
+        ("a call connects before its slot", f"at most {_s(slots.CONNECT_LEAD)}"),
+        ("calls that wait for their slots with a connection", f"at most {slots.MAX_CONNECTED} per venue"),
         ("a question to a venue", f"at most {_s(attempt.CONFIRM_TIME)}"),
         ("rows of one claim", f"at most {scheduler.CLAIM_LIMIT}"),
     ]
@@ -75,8 +76,8 @@ def _of_a_row() -> list[tuple[str, str]]:
         ("AimHarder: calls without a clear answer, over all runs", f"at most {AimHarderBooker.max_unclear_calls:g}"),
         ("the venue's list lacks the class: `class_gone`", f"in two queries {minutes(rules.MISSING_TIME)} apart"),
         ("a row blocked alone, while the venue books others: `rejected`", f"after {attempt.MAX_BLOCKS} blocks"),
-        ("a venue blocks us: it is not called", minutes(timedelta(seconds=venue_context.BLOCKED_PAUSE))),
-        ("a venue cannot be reached: it is not called", minutes(timedelta(seconds=venue_context.UNREACHABLE_PAUSE))),
+        ("a venue blocks us: it is not called", minutes(timedelta(seconds=BLOCKED_PAUSE))),
+        ("a venue cannot be reached: it is not called", minutes(timedelta(seconds=UNREACHABLE_PAUSE))),
         ("pending prebookings of a member at openings within a minute", f"at most {in_sql(FIVE)}"),
     ]
 

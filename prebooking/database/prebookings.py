@@ -18,6 +18,7 @@ from prebooking.model import COMPLETED, Outcome, Prebooking, RowNote, RowResult
 Cancellation = Literal["cancelled", "being_booked", "settled", "not_found"]
 
 BLOCKED_PAUSE = 300.0  # seconds without calls to a venue that blocks us
+UNREACHABLE_PAUSE = 60.0  # seconds without calls to a venue that cannot be reached
 
 _BUSY_PAUSE = 0.1  # seconds before a claim that did not get the lock is repeated
 _LOCKED_PAUSE = 0.1  # seconds before finish_run is repeated because another transaction has locked some rows ...

@@ -44,7 +44,7 @@ async def run_once(
             bookers=bookers,
             settings=settings,
             keys=[key_id(key) for key in settings.session_keys],
-            tighten=partial(read_clock_while_held, database),
+            read_clock=partial(read_clock_while_held, database),
             guard=guard,
             clock=clock,
             log=log,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from prebooking.bookers import STALE_CONNECTION, Gate
+from prebooking.database.prebookings import BLOCKED_PAUSE, UNREACHABLE_PAUSE
 from prebooking.errors import BadBookingData, SendRefused
 from prebooking.model import COMPLETED, Attempt, Kind, Outcome
 from prebooking.run.evidence import Evidence, proves
@@ -19,7 +20,7 @@ from prebooking.run.rules import (
     was_missing_before,
 )
 from prebooking.run.slots import Slot
-from prebooking.run.venue_context import BLOCKED_PAUSE, UNREACHABLE_PAUSE, VenueContext
+from prebooking.run.venue_context import VenueContext
 
 NOT_SENT_PAUSES = (0.1, 0.2)  # seconds before the second and the third try, if the previous one sent nothing
 NOT_SENT_TIME = 2.5  # seconds after the first try from which on no further try starts: the venue accepts no connections
@@ -59,12 +60,12 @@ class BookingAttempt:
                 self._attempt.outcome = self._attempt.outcome or outcome
                 self._venue.stop("venue unreachable", outcome, pause=UNREACHABLE_PAUSE)
                 return
-            await self._resolve(await self._follow_up(outcome))
+            await self._settle_or_query(await self._repeat_if_not_final(outcome))
         except SendRefused as exc:
             self._venue.log.info("call not sent", prebooking=self._attempt.id, why=str(exc))
         except BadBookingData as exc:
             if not self._row.maybe_sent:
-                self._conclude(Outcome(Kind.BAD_DATA, detail=str(exc)), Evidence.ROW)
+                self._settle_if_proved(Outcome(Kind.BAD_DATA, detail=str(exc)), Evidence.ROW)
 
     # before the call
 
@@ -79,7 +80,7 @@ class BookingAttempt:
         if missing.kind is Kind.BLOCKED:
             self._venue.stop("login blocked by the venue", missing, pause=BLOCKED_PAUSE)
         if missing.kind is Kind.SESSION_EXPIRED and login_refusal_is_final(self._row):
-            self._conclude(missing, Evidence.LOGIN)
+            self._settle_if_proved(missing, Evidence.LOGIN)
         else:  # our own failure, or a login problem of a row in doubt, which proves nothing about the earlier call
             self._attempt.outcome = Outcome(Kind.CANNOT_TELL if self._row.maybe_sent else Kind.NOT_READY)
         return False
@@ -99,17 +100,17 @@ class BookingAttempt:
         found = await self._confirm()
         self._attempt.outcome = found if found.kind in (Kind.NOT_BOOKED, Kind.MISSING) else Outcome(Kind.CANNOT_TELL)
         if found.kind in COMPLETED:
-            self._conclude(found, Evidence.QUESTION)
+            self._settle_if_proved(found, Evidence.QUERY)
         elif found.kind is Kind.NOT_BOOKED and (end := self._end_if_not_booked()):
-            self._conclude(end, Evidence.QUESTION_AFTER_LEASE)
+            self._settle_if_proved(end, Evidence.QUERY_AFTER_LEASE)
         elif found.kind is Kind.NOT_BOOKED:
             return True
         elif found.kind is Kind.MISSING and was_missing_before(self._row, self._venue.time):
-            self._conclude(Outcome(Kind.CLASS_GONE), Evidence.QUESTION_AFTER_LEASE)
+            self._settle_if_proved(Outcome(Kind.CLASS_GONE), Evidence.QUERY_AFTER_LEASE)
         elif found.kind is Kind.BLOCKED and not self._is_blocked_alone():
-            self._venue.stop("the venue blocks a question", found, pause=BLOCKED_PAUSE)
+            self._venue.stop("query blocked by the venue", found, pause=BLOCKED_PAUSE)
         elif self._only_blocked_and_unclear():
-            self._conclude(Outcome(Kind.REJECTED, detail=_ROW_BLOCKED), Evidence.ANSWER)
+            self._settle_if_proved(Outcome(Kind.REJECTED, detail=_ROW_BLOCKED), Evidence.ANSWER)
         else:
             self._venue.log.warning("no clear answer to the query", prebooking=self._attempt.id)
         return False
@@ -117,7 +118,7 @@ class BookingAttempt:
     def _end_if_not_booked(self) -> Outcome | None:
         """Return the final outcome of a row that is not booked, or None if it must be called again."""
         row = self._row
-        if row.if_not_booked and proves(Evidence.QUESTION_AFTER_LEASE, row.if_not_booked):
+        if row.if_not_booked and proves(Evidence.QUERY_AFTER_LEASE, row.if_not_booked):
             return Outcome(row.if_not_booked)
         if row.unclear >= self._venue.booker.max_unclear_calls:
             return Outcome(Kind.REJECTED, detail=f"It gave no clear answer to {row.unclear} calls.")
@@ -168,7 +169,8 @@ class BookingAttempt:
         outcome = await self._venue.booker.book(self._row, timeout=self._venue.guard.remaining(), gate=gate)
         if outcome.kind is not Kind.NOT_SENT:
             self._attempt.outcome = outcome
-            self._attempt.unclear -= outcome.kind is not Kind.UNSURE
+            if outcome.kind is not Kind.UNSURE:
+                self._attempt.unclear -= 1
         return outcome
 
     async def _call_again(self, *, otherwise: Outcome) -> Outcome:
@@ -200,7 +202,7 @@ class BookingAttempt:
 
     # after the answer
 
-    async def _follow_up(self, outcome: Outcome) -> Outcome:
+    async def _repeat_if_not_final(self, outcome: Outcome) -> Outcome:
         """Call again after "too early" and after "log in again", and return the last answer.
 
         After both answers it is certain that nothing was booked. "Too early" can mean that the venue's clock is behind.
@@ -221,7 +223,7 @@ class BookingAttempt:
                 return outcome
             outcome = await self._call_again(otherwise=outcome)
 
-    async def _resolve(self, outcome: Outcome) -> None:
+    async def _settle_or_query(self, outcome: Outcome) -> None:
         """Settle a clear answer. After an unclear one query the venue, and settle if the member has the place.
 
         A refusal of a row in doubt is not clear either: the class can be full because the earlier call booked it.
@@ -229,7 +231,7 @@ class BookingAttempt:
         """
         evidence = Evidence.LOGIN if outcome.kind is Kind.SESSION_EXPIRED else Evidence.ANSWER
         if outcome.kind is not Kind.UNSURE and not refused_in_doubt(self._row, outcome):
-            self._conclude(outcome, evidence)
+            self._settle_if_proved(outcome, evidence)
             return
         self._attempt.outcome = unsure = Outcome(
             Kind.UNSURE, detail=outcome.detail, if_not_booked=outcome.if_not_booked
@@ -239,47 +241,47 @@ class BookingAttempt:
         if self._row.venue.idempotent:
             again = await self._call_again(otherwise=unsure)
             if settles_earlier_call(again):
-                self._conclude(again, Evidence.ANSWER)
+                self._settle_if_proved(again, Evidence.ANSWER)
             else:
                 self._attempt.outcome = Outcome(Kind.UNSURE, detail=again.detail)
             return
         found = await self._confirm(if_booked=outcome.if_booked)
         if found.kind in COMPLETED:
-            self._conclude(found, Evidence.QUESTION)
+            self._settle_if_proved(found, Evidence.QUERY)
         elif found.kind is Kind.BLOCKED:
-            self._venue.stop("the venue blocks a question", found, pause=BLOCKED_PAUSE)
+            self._venue.stop("query blocked by the venue", found, pause=BLOCKED_PAUSE)
         elif found.kind is Kind.NOT_BOOKED and (refusal := refusal_if_not_booked(self._row, outcome)):
-            self._conclude(refusal, evidence)
+            self._settle_if_proved(refusal, evidence)
 
     async def _confirm(self, *, if_booked: Kind = Kind.RECONCILED) -> Outcome:
         """Query whether the member has the place. If the venue asks for a login, renew it and query once more."""
-        found = await self._question()
+        found = await self._query()
         if found.kind is Kind.SESSION_EXPIRED and await self._prepare(renew=True) is None:
-            found = await self._question()
+            found = await self._query()
         return Outcome(if_booked, found.booking_id) if found.kind is Kind.BOOKED else found
 
-    async def _question(self) -> Outcome:
+    async def _query(self) -> Outcome:
         timeout = min(CONFIRM_TIME, self._venue.guard.remaining())
         return await self._venue.booker.confirm(self._row, timeout=timeout)
 
     # the end
 
-    def _conclude(self, outcome: Outcome, evidence: Evidence) -> None:
+    def _settle_if_proved(self, outcome: Outcome, evidence: Evidence) -> None:
         """Settle the outcome if the evidence proves it, else keep it. Pause a venue that blocks us."""
         attempt = self._attempt
         attempt.outcome = outcome
         attempt.answered_at = self._venue.time.stamp() if attempt.fired_at else None
         if outcome.kind is Kind.TOO_EARLY and too_early_is_final(self._row, self._venue.time):
-            evidence = Evidence.ANSWERS_FOR_LONG
+            evidence = Evidence.REPEATED_ANSWER
         if proves(evidence, outcome.kind):
             self._venue.completed += outcome.kind in COMPLETED and attempt.calls > 0
             self._venue.settle(attempt, outcome)
         elif outcome.kind is Kind.BLOCKED and self._is_blocked_alone() and self._only_blocked_and_idempotent():
-            self._conclude(Outcome(Kind.REJECTED, detail=_ROW_BLOCKED), evidence)
+            self._settle_if_proved(Outcome(Kind.REJECTED, detail=_ROW_BLOCKED), evidence)
         elif outcome.kind is Kind.BLOCKED and self._is_blocked_alone():
             attempt.outcome = Outcome(Kind.BLOCKED_ALONE, detail=outcome.detail)
         elif outcome.kind is Kind.BLOCKED:
-            self._venue.stop("the venue blocks us", outcome, pause=BLOCKED_PAUSE)
+            self._venue.stop("call blocked by the venue", outcome, pause=BLOCKED_PAUSE)
 
     def _is_blocked_alone(self) -> bool:
         return blocks_only_this_row(self._row, completed=self._venue.completed)

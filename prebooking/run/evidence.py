@@ -14,9 +14,9 @@ class Evidence(StrEnum):
     """The evidence for a final outcome."""
 
     ANSWER = "the venue's clear answer to a call, while no earlier call is in doubt"
-    ANSWERS_FOR_LONG = "the same clear answer to every call for 15 minutes"
-    QUESTION = "the venue's answer to a query: the member has the place"
-    QUESTION_AFTER_LEASE = "the venue's answer to a query after the leases of all calls: the member has no place"
+    REPEATED_ANSWER = "the same clear answer to every call for 15 minutes"
+    QUERY = "the venue's answer to a query: the member has the place"
+    QUERY_AFTER_LEASE = "the venue's answer to a query after the leases of all calls: the member has no place"
     LOGIN = "the venue refuses the member's login, and no call is in doubt"
     ROW = "the row cannot be turned into a request, and was never sent"
     EXPIRY = "the class has begun: only the database writes this"
@@ -24,9 +24,9 @@ class Evidence(StrEnum):
 
 _PROVES: dict[Evidence, frozenset[Kind]] = {
     Evidence.ANSWER: NAMED_REFUSALS | {Kind.BOOKED, Kind.ALREADY_BOOKED, Kind.WAITLISTED, Kind.REJECTED},
-    Evidence.ANSWERS_FOR_LONG: frozenset({Kind.TOO_EARLY}),
-    Evidence.QUESTION: frozenset({Kind.BOOKED, Kind.ALREADY_BOOKED, Kind.WAITLISTED, Kind.RECONCILED}),
-    Evidence.QUESTION_AFTER_LEASE: frozenset({Kind.FULL, Kind.CONFLICT_SAME_HOUR, Kind.CLASS_GONE, Kind.REJECTED}),
+    Evidence.REPEATED_ANSWER: frozenset({Kind.TOO_EARLY}),
+    Evidence.QUERY: frozenset({Kind.BOOKED, Kind.ALREADY_BOOKED, Kind.WAITLISTED, Kind.RECONCILED}),
+    Evidence.QUERY_AFTER_LEASE: frozenset({Kind.FULL, Kind.CONFLICT_SAME_HOUR, Kind.CLASS_GONE, Kind.REJECTED}),
     Evidence.LOGIN: frozenset({Kind.SESSION_EXPIRED}),
     Evidence.ROW: frozenset({Kind.BAD_DATA}),
     Evidence.EXPIRY: frozenset({Kind.EXPIRED, Kind.UNKNOWN}),

@@ -25,7 +25,7 @@ class NoClaim(StrEnum):
     NO_TIME = "No time was left to claim: the function started too late, or its clock is wrong"
 
 
-# The messages when no run has claimed for longer than CLAIMS_MISSED: the operator has to act.
+# The messages when no run has claimed for longer than MAX_TIME_WITHOUT_CLAIM: the operator has to act.
 _NOBODY_CLAIMS = {
     NoClaim.BUSY: "No run can claim: a database session holds the lock of the claims. `prebooking doctor` shows which",
     NoClaim.NO_TIME: "No run can claim: the function starts too late every time, or its clock is wrong",

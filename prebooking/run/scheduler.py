@@ -21,13 +21,14 @@ from prebooking.run.venue_queue import VenueQueue
 from prebooking.settings import LAST_START, Settings
 
 CLAIM_LIMIT = 500  # most rows that one invocation holds at once: a small instance can send that many calls in time
-CLAIM_TIME = 0.5  # seconds that must be left to start another claim: a cancelled claim would count as a failure
-WRITES = 1.0  # seconds after the guard in which the run may still write to the database
-END_OF_RUN = 0.3  # the last seconds of WRITES, reserved for finish_run
+MIN_CLAIM_TIME = 0.5  # seconds that must be left to start another claim: a cancelled claim would count as a failure
+WRITE_TIME = 1.0  # seconds after the guard in which the run may still write to the database
+FINISH_TIME = 0.3  # the last seconds of WRITE_TIME, reserved for finish_run
 LOCKED_PAUSES = (0.1, 0.2, 0.4, 0.8)  # seconds before each repeated claim while the last one skipped locked rows
 # Seconds: the longest wait after the last planned slot, and the interval of the check for newly settled rows.
-DISPATCH_TIME = 0.25
-CLAIMS_MISSED = timedelta(seconds=90)  # time since the last claim of any run after which a tick was certainly missed
+DISPATCH_MARGIN = 0.25
+# Since the last claim of any run: after this time a tick was certainly missed.
+MAX_TIME_WITHOUT_CLAIM = timedelta(seconds=90)
 
 
 class ClaimTerms(TypedDict):
@@ -61,25 +62,24 @@ class PrebookingScheduler:
         bookers: Mapping[str, OpenBooker],
         settings: Settings,
         keys: Sequence[str],
-        tighten: Callable[[DatabaseTime, datetime], Coroutine[Any, Any, None]],
+        read_clock: Callable[[DatabaseTime, datetime], Coroutine[Any, Any, None]],
         guard: Deadline,
         clock: Clock,
         log: Log,
     ) -> None:
         self._store, self._bookers, self._terms, self._keys = store, bookers, claim_terms(settings), keys
-        self._tighten, self._guard, self._clock, self._log = tighten, guard, clock, log
+        self._read_clock, self._guard, self._clock, self._log = read_clock, guard, clock, log
         self._last_start = guard.before(LAST_START)
         # By the monotonic clock only: the database refuses a write if this run no longer holds the row, and a wall
         # clock that was set forward must not prevent a write.
         writes = guard.by_monotonic_clock()
-        self._outcomes_until, self._end = writes.later(WRITES - END_OF_RUN), writes.later(WRITES)
+        self._outcomes_until, self._end = writes.later(WRITE_TIME - FINISH_TIME), writes.later(WRITE_TIME)
         self._stagger = self._terms["stagger"]
         self._report = Report(store.instance_id)
         self._queues: dict[UUID, VenueQueue] = {}
         self._time: DatabaseTime | None = None
-        self._clock_readings: set[asyncio.Task[None]] = (
-            set()
-        )  # tasks that read the database's clock while rows are held
+        # Tasks that read the database's clock while rows are held.
+        self._clock_readings: set[asyncio.Task[None]] = set()
         self._writes: set[asyncio.Task[None]] = set()
         self._holds_rows = False  # also True if a claim was sent and its answer was lost
 
@@ -103,7 +103,7 @@ class PrebookingScheduler:
     # claim
 
     async def _claim_and_fire(self) -> None:
-        pauses, took_rows = iter(LOCKED_PAUSES), False
+        pauses, has_new_rows = iter(LOCKED_PAUSES), False
         try:
             while True:
                 settled = self._report.settled
@@ -112,12 +112,12 @@ class PrebookingScheduler:
                     return
                 self._enqueue(new)
                 self._read_clock_until_opening(new)
-                took_rows |= bool(new)
+                has_new_rows |= bool(new)
                 pause = next(pauses, None) if self._report.locked else None
                 if pause is not None:
                     await self._clock.sleep(pause)
-                elif took_rows:
-                    took_rows = False
+                elif has_new_rows:
+                    has_new_rows = False
                     await self._wait_for_slots()
                 elif not await self._wait_until_more_settled(settled):
                     return
@@ -128,7 +128,7 @@ class PrebookingScheduler:
 
     async def _claim(self) -> list[Attempt] | None:
         """Claim rows, and return those that this run did not hold before. Return None if there is no time left."""
-        if self._last_start.remaining() <= (CLAIM_TIME if self._time else 0):
+        if self._last_start.remaining() <= (MIN_CLAIM_TIME if self._time else 0):
             self._report.no_claim = None if self._time else NoClaim.NO_TIME
             return None
         had_rows, self._holds_rows = self._holds_rows, True
@@ -188,36 +188,36 @@ class PrebookingScheduler:
         now, time = self._time.at_least(), self._time
         openings = [attempt.row.available_at for attempt in attempts if attempt.row.available_at > now]
         if openings:
-            self._clock_readings.add(asyncio.create_task(self._contained(self._tighten(time, min(openings)))))
+            self._clock_readings.add(asyncio.create_task(self._catch_errors(self._read_clock(time, min(openings)))))
 
     async def _wait_for_slots(self) -> None:
         """Wait for the slots of all rows, but only for the planned time: no venue must delay the next claim."""
         planned = max(queue.planned_seconds() for queue in self._queues.values())
         with suppress(TimeoutError):
-            async with asyncio.timeout(planned + DISPATCH_TIME):
+            async with asyncio.timeout(planned + DISPATCH_MARGIN):
                 for queue in self._queues.values():
                     await queue.wait_for_slots()
 
     async def _wait_until_more_settled(self, settled: int) -> bool:
         """Wait until more rows are settled or no task is left. Return whether more are: then claim again."""
-        while under_way := self._under_way():
-            await asyncio.wait(under_way, timeout=DISPATCH_TIME)
+        while unfinished := self._unfinished_tasks():
+            await asyncio.wait(unfinished, timeout=DISPATCH_MARGIN)
             if self._report.settled > settled:
                 break
         return self._report.settled > settled
 
-    def _under_way(self) -> list[asyncio.Task[None]]:
+    def _unfinished_tasks(self) -> list[asyncio.Task[None]]:
         writes = [write for write in self._writes if not write.done()]
         return writes + [task for queue in self._queues.values() for task in queue.tasks]
 
     async def _wait_for_answers(self) -> None:
         for queue in self._queues.values():
-            await queue.done()
+            await queue.wait_for_tasks()
 
     async def _cancel_calls(self) -> None:
-        for question in self._clock_readings:
-            question.cancel()
-        await asyncio.gather(*(queue.cut() for queue in self._queues.values()))
+        for reading in self._clock_readings:
+            reading.cancel()
+        await asyncio.gather(*(queue.cancel() for queue in self._queues.values()))
         self._report.failed |= any(queue.failed for queue in self._queues.values())
 
     # settle: in tasks that the guard's timeout does not cancel, because a cancelled write would be lost
@@ -244,9 +244,9 @@ class PrebookingScheduler:
             await self._clock.sleep(max(0.0, sent_at + self._stagger - self._clock.monotonic()))
 
     def _write(self, steps: Coroutine[Any, Any, None]) -> None:
-        self._writes.add(asyncio.create_task(self._contained(steps)))
+        self._writes.add(asyncio.create_task(self._catch_errors(steps)))
 
-    async def _contained(self, steps: Coroutine[Any, Any, None]) -> None:
+    async def _catch_errors(self, steps: Coroutine[Any, Any, None]) -> None:
         try:
             await steps
         except StoreError as exc:
@@ -281,11 +281,11 @@ class PrebookingScheduler:
         if self._report.no_claim is None:
             return
         try:
-            last = await self._store.last_claim(until=Deadline(self._clock, Reading.of(self._clock), WRITES))
+            last = await self._store.last_claim(until=Deadline(self._clock, Reading.of(self._clock), WRITE_TIME))
         except StoreError as exc:
             self._log_store_error("reading the time of the last claim failed", exc)
             return
-        self._report.failed |= last.last_claim_at is not None and last.now - last.last_claim_at > CLAIMS_MISSED
+        self._report.failed |= last.last_claim_at is not None and last.now - last.last_claim_at > MAX_TIME_WITHOUT_CLAIM
         self._log.error("nothing claimed", why=self._report.no_claim, last_claim_at=last.last_claim_at)
 
     def _log_store_error(self, event: str, exc: StoreError) -> None:

@@ -12,12 +12,12 @@ from uuid import UUID
 from prebooking.clock import Clock, DatabaseTime, Deadline
 from prebooking.model import Prebooking
 
-CONNECT_EARLY = 0.6  # seconds before its slot at which a call connects; it then waits for the slot
-CONNECTING = 4  # most calls of a venue that connect, or are connected and wait for their slots, at the same time
+CONNECT_LEAD = 0.6  # seconds before its slot at which a call connects; it then waits for the slot
+MAX_CONNECTED = 4  # most calls of a venue that connect, or are connected and wait for their slots, at the same time
 
 
 class Slot:
-    """The slot of one row's call: granted when the call may connect, over shortly after its first byte was sent.
+    """The slot of one row's call: granted when the call may connect, ended shortly after its first byte was sent.
 
     It is a context manager: if a call is not sent, leaving the block ends its slot, so that the next call can be sent.
     """
@@ -25,7 +25,7 @@ class Slot:
     def __init__(self, queue: SlotQueue, row: Prebooking) -> None:
         self.order = row.order
         self.granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.over = asyncio.Event()
+        self.ended = asyncio.Event()
         self._queue, self._row = queue, row
 
     @property
@@ -48,18 +48,18 @@ class Slot:
         That is after the opening, after all earlier slots, and one stagger after the venue's previous first byte.
         It does not wait for earlier slots whose opening is still in the future: due calls are sent before held ones.
         """
-        await self._opened()
+        await self._wait_for_opening()
         while (ahead := self._queue.slot_before(self)) is not None:
-            await ahead.over.wait()
-        self._queue.turn = self
-        await self._staggered()
-        await self._opened()  # again, because the database's clock may have been set back meanwhile
+            await ahead.ended.wait()
+        self._queue.sending = self
+        await self._wait_for_stagger()
+        await self._wait_for_opening()  # again, because the database's clock may have been set back meanwhile
 
-    async def _opened(self) -> None:
+    async def _wait_for_opening(self) -> None:
         """Wait until the row's opening."""
         await self._queue.time.sleep_until(self._row.available_at)
 
-    async def _staggered(self) -> None:
+    async def _wait_for_stagger(self) -> None:
         """Wait until one stagger after the venue's previous first byte."""
         await self._queue.clock.sleep_until(self._queue.sent_at + self._queue.stagger)
 
@@ -71,10 +71,10 @@ class Slot:
 
     def end(self) -> None:
         """End the slot, so that the next call can be sent."""
-        self.over.set()
-        if self._queue.turn is self:
-            self._queue.turn = None
-        self._queue.discard(self)
+        self.ended.set()
+        if self._queue.sending is self:
+            self._queue.sending = None
+        self._queue.remove(self)
 
 
 class SlotQueue:
@@ -82,9 +82,9 @@ class SlotQueue:
 
     Attributes:
         sent_at: when the venue's most recent first byte was sent, on the monotonic clock.
-        emptied: set while every slot is granted or cancelled.
+        all_granted: set while every slot is granted or cancelled.
         closed: no further slot is granted.
-        turn: the slot whose first byte is sent next, until that slot is over.
+        sending: the slot whose first byte is sent next, until that slot has ended.
 
     """
 
@@ -94,13 +94,13 @@ class SlotQueue:
         self.all_granted = asyncio.Event()
         self.all_granted.set()
         self._waiting: list[tuple[tuple[bool, datetime, datetime, UUID], Slot]] = []  # a heap
-        self._granted: set[Slot] = set()  # granted slots that are not over
+        self._granted: set[Slot] = set()  # granted slots that have not ended
         self._changed = asyncio.Event()
         time.on_tightened(self._changed.set)
         self.closed = False
-        self.turn: Slot | None = None
+        self.sending: Slot | None = None
 
-    def join(self, row: Prebooking) -> Slot:
+    def add(self, row: Prebooking) -> Slot:
         """Add a slot to the queue in the row's order. If the queue is closed, the slot is cancelled."""
         slot = Slot(self, row)
         if self.closed:
@@ -111,15 +111,15 @@ class SlotQueue:
             self._changed.set()
         return slot
 
-    def discard(self, slot: Slot) -> None:
-        """Remove a slot that is over."""
+    def remove(self, slot: Slot) -> None:
+        """Remove a slot that has ended."""
         self._granted.discard(slot)
         self._changed.set()
 
     def slot_before(self, slot: Slot) -> Slot | None:
-        """Return a slot to wait for: the one in ``turn``, or the first earlier one whose opening has passed."""
-        if self.turn is not None:
-            return None if self.turn is slot else self.turn
+        """Return a slot to wait for: the one in ``sending``, or the first earlier one whose opening has passed."""
+        if self.sending is not None:
+            return None if self.sending is slot else self.sending
         now = self.clock.monotonic()
         ahead = (other for other in self._granted if other.order < slot.order and other.opens_at <= now)
         return min(ahead, key=lambda other: other.order, default=None)
@@ -141,7 +141,7 @@ class SlotQueue:
         while not until.passed() and not self.closed:
             self._changed.clear()
             self._grant_ready()
-            await self._change(until)
+            await self._wait_for_change(until)
         self.close()
 
     def _grant_ready(self) -> None:
@@ -149,8 +149,8 @@ class SlotQueue:
         while self._waiting:
             slot = self._waiting[0][1]
             ahead = len(self._granted_before(slot))
-            is_early = self._connects_at(slot) > self.clock.monotonic() or ahead * self.stagger > CONNECT_EARLY
-            if ahead >= CONNECTING or is_early:
+            is_early = self._connects_at(slot) > self.clock.monotonic() or ahead * self.stagger > CONNECT_LEAD
+            if ahead >= MAX_CONNECTED or is_early:
                 return
             heapq.heappop(self._waiting)
             self._granted.add(slot)
@@ -165,9 +165,9 @@ class SlotQueue:
         planned = self.sent_at
         for ahead in self._granted_before(slot):
             planned = max(planned + self.stagger, ahead.opens_at)
-        return max(planned + self.stagger, slot.opens_at) - CONNECT_EARLY
+        return max(planned + self.stagger, slot.opens_at) - CONNECT_LEAD
 
-    async def _change(self, until: Deadline) -> None:
+    async def _wait_for_change(self, until: Deadline) -> None:
         """Wait until a slot is added or ends, the clock is read, the next call may connect, or ``until``."""
         seconds = until.remaining()
         if self._waiting and (early := self._connects_at(self._waiting[0][1]) - self.clock.monotonic()) > 0:

@@ -12,9 +12,6 @@ from prebooking.log import Log
 from prebooking.model import Attempt, Outcome
 from prebooking.run.slots import SlotQueue
 
-BLOCKED_PAUSE = 300.0  # seconds without a call to a venue that blocks us
-UNREACHABLE_PAUSE = 60.0  # seconds without a call to a venue that cannot be reached
-
 
 @dataclass(slots=True)
 class VenueContext:

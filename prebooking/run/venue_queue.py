@@ -49,39 +49,41 @@ class VenueQueue:
         self._clock, self._last_start, self._guard = clock, last_start, guard
         self._settle, self._release, self._log = settle, release, log
         self._attempts: list[Attempt] = []
-        self._new: list[Attempt] = []  # rows added before the booker is open
+        self._not_started: list[Attempt] = []  # rows added before the booker is open
         self._context: VenueContext | None = None  # None until the booker is open
-        self._booker = AsyncExitStack()
-        self._prepared_at = float("-inf")  # start of the last preparation: preparations start one stagger apart, too
+        self._booker_stack = AsyncExitStack()
+        self._last_preparation_at = float(
+            "-inf"
+        )  # start of the last preparation: preparations start one stagger apart, too
         self._preparing = 0
         self._all_prepared = asyncio.Event()
         self._all_prepared.set()
         self.tasks: set[asyncio.Task[None]] = set()
-        self._opening = self._spawn(self._open())
-        self._granting = asyncio.create_task(self._contained(self.slots.grant(until=last_start)))
+        self._open_task = self._spawn(self._open())
+        self._grant_task = asyncio.create_task(self._catch_errors(self.slots.grant(until=last_start)))
 
     def add(self, attempts: Iterable[Attempt]) -> None:
         """Add rows. A row that first needs a login or a confirmation gets its slot after that."""
-        self._new += attempts
+        self._not_started += attempts
         if self._context:
-            self._begin(self._context)
+            self._start(self._context)
 
     def planned_seconds(self) -> float:
         """Return the seconds until all rows have been called, if the venue is fast and the openings have passed."""
-        return self.slots.planned_seconds() + (len(self._new) + self._preparing) * self.slots.stagger
+        return self.slots.planned_seconds() + (len(self._not_started) + self._preparing) * self.slots.stagger
 
     async def wait_for_slots(self) -> None:
         """Wait until every row has a slot, or is known not to be called."""
-        await asyncio.wait([self._opening])
+        await asyncio.wait([self._open_task])
         await self._all_prepared.wait()
         await self.slots.all_granted.wait()
 
-    async def done(self) -> None:
+    async def wait_for_tasks(self) -> None:
         """Wait until all tasks of rows have ended."""
         while self.tasks:
             await asyncio.wait(self.tasks)
 
-    async def cut(self) -> None:
+    async def cancel(self) -> None:
         """Cancel every call, and close the booker. The result of each row so far is in its Attempt.
 
         Waits at most CLOSING_TIME for the calls to end. A call that has not ended by then cannot send anything.
@@ -89,15 +91,15 @@ class VenueQueue:
         if self._context:
             self._context.stopped = True
         self.slots.close()
-        for task in (self._granting, *self.tasks):
+        for task in (self._grant_task, *self.tasks):
             task.cancel()
-        closing = asyncio.create_task(self._contained(self._close()))
+        closing = asyncio.create_task(self._catch_errors(self._close()))
         await asyncio.wait([closing], timeout=CLOSING_TIME)
         if closing.cancel() or closing.cancelled():  # a call or the booker did not end in time, or cancelled this task
             self._fail(TimeoutError())
 
     async def _open(self) -> None:
-        booker = await self._booker.enter_async_context(self._open_booker(self._venue))
+        booker = await self._booker_stack.enter_async_context(self._open_booker(self._venue))
         self._context = VenueContext(
             venue_id=self._venue.id,
             booker=booker,
@@ -110,30 +112,30 @@ class VenueQueue:
             release=self._release_unsent,
             log=self._log,
         )
-        self._begin(self._context)
+        self._start(self._context)
 
     async def _close(self) -> None:
-        await self.done()
-        await asyncio.wait([self._granting])
-        await self._booker.aclose()
+        await self.wait_for_tasks()
+        await asyncio.wait([self._grant_task])
+        await self._booker_stack.aclose()
 
-    def _begin(self, context: VenueContext) -> None:
-        new, self._new = self._new, []
+    def _start(self, context: VenueContext) -> None:
+        new, self._not_started = self._not_started, []
         for attempt in new:
             self._attempts.append(attempt)
             try:
-                self._spawn(self._steps(BookingAttempt(attempt, context), attempt.row), attempt)
+                self._spawn(self._work_of(BookingAttempt(attempt, context), attempt.row), attempt)
             except Exception as exc:  # noqa: BLE001 - an error of one row must not stop the others
                 self._fail(exc, attempt)
 
-    def _steps(self, booking: BookingAttempt, row: Prebooking) -> Coroutine[Any, Any, None]:
+    def _work_of(self, booking: BookingAttempt, row: Prebooking) -> Coroutine[Any, Any, None]:
         if booking.is_ready:
-            return booking.call(self.slots.join(row))
+            return booking.call(self.slots.add(row))
         now = self._clock.monotonic()
-        self._prepared_at = max(now, self._prepared_at + self.slots.stagger)
+        self._last_preparation_at = max(now, self._last_preparation_at + self.slots.stagger)
         self._preparing += 1
         self._all_prepared.clear()
-        return self._prepare_then_call(booking, row, self._prepared_at - now)
+        return self._prepare_then_call(booking, row, self._last_preparation_at - now)
 
     async def _prepare_then_call(self, booking: BookingAttempt, row: Prebooking, delay: float) -> None:
         """Prepare and confirm the row, then call it in its slot. Ready rows do not wait for this.
@@ -143,7 +145,7 @@ class VenueQueue:
         try:
             if row.had_no_progress:
                 await self.slots.all_granted.wait()
-            slot = self.slots.join(row) if await booking.prepare_and_confirm(delay=delay) else None
+            slot = self.slots.add(row) if await booking.prepare_and_confirm(delay=delay) else None
         finally:
             self._preparing -= 1
             if not self._preparing:
@@ -152,18 +154,18 @@ class VenueQueue:
             await booking.call(slot)
 
     def _release_unsent(self, pause: float) -> None:
-        unsent = [a for a in self._attempts if not a.calls and not a.row.maybe_sent and _is_open(a.outcome)]
+        unsent = [a for a in self._attempts if not a.calls and not a.row.maybe_sent and _has_no_answer(a.outcome)]
         self._release(self._venue.id, unsent, pause)
 
     # errors
 
     def _spawn(self, steps: Coroutine[Any, Any, None], attempt: Attempt | None = None) -> asyncio.Task[None]:
-        task = asyncio.create_task(self._contained(steps, attempt))
+        task = asyncio.create_task(self._catch_errors(steps, attempt))
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
         return task
 
-    async def _contained(self, steps: Coroutine[Any, Any, None], attempt: Attempt | None = None) -> None:
+    async def _catch_errors(self, steps: Coroutine[Any, Any, None], attempt: Attempt | None = None) -> None:
         """Run the coroutine, and log an error instead of raising it. A row that was sent keeps its outcome."""
         try:
             await steps
@@ -181,5 +183,5 @@ class VenueQueue:
         self._log.unexpected("unexpected", exc, venue=self._venue.id)
 
 
-def _is_open(outcome: Outcome | None) -> bool:
+def _has_no_answer(outcome: Outcome | None) -> bool:
     return outcome is None or outcome.kind is Kind.NOT_SENT

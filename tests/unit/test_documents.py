@@ -13,10 +13,10 @@ import pytest
 
 from docs import made, markdown, numbers, tables
 from prebooking.bookers.aimharder.booker import AimHarderBooker
+from prebooking.database.prebookings import BLOCKED_PAUSE
 from prebooking.model import COMPLETED, ENDED_BY_DATABASE, FAILED
 from prebooking.run.attempt import MAX_EARLY_RETRIES
 from prebooking.run.rules import EARLY_TIME
-from prebooking.run.venue_context import BLOCKED_PAUSE
 from prebooking.settings import LAST_START, LONGEST_VENUE_DELAY, MAX_DURATION
 
 ROOT = Path(__file__).parents[2]

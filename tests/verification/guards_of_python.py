@@ -91,7 +91,7 @@ def _also_before_opening(row: Prebooking, time: DatabaseTime) -> bool:
     return time.at_least() <= time.at_most() < row.expires_at
 
 
-@replaced("prebooking.run.slots:Slot._opened")
+@replaced("prebooking.run.slots:Slot._wait_for_opening")
 async def _opened_at_once(self: Any) -> None:
     pass
 
@@ -116,7 +116,7 @@ def _last_answer_counts(self: DatabaseTime, new: DatabaseReading) -> bool:
     return True
 
 
-@replaced("prebooking.run.slots:Slot._staggered")
+@replaced("prebooking.run.slots:Slot._wait_for_stagger")
 async def _no_stagger(self: Any) -> None:
     pass
 

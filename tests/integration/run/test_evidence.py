@@ -67,7 +67,7 @@ def test_a_confirmation_is_final_exactly_when_the_table_says_so(world: World, ki
     world.run(world.invoke())
     expected = {Kind.BOOKED: Kind.RECONCILED}.get(kind, kind)
     ended = world.row(row)["outcome"]
-    assert ended == (str(expected) if proves(Evidence.QUESTION, expected) else None)
+    assert ended == (str(expected) if proves(Evidence.QUERY, expected) else None)
     assert len(booker.calls) == (1 if kind is Kind.NOT_BOOKED else 0), "only a row that is not booked is called again"
 
 
@@ -92,8 +92,8 @@ def test_a_disputed_answer_is_final_only_after_a_confirmation_after_the_lease(wo
             outcomes.append(world.row(row)["outcome"])
         return outcomes
 
-    assert world.run(steps()) == [None, str(kind) if proves(Evidence.QUESTION_AFTER_LEASE, kind) else None]
-    assert len(booker.calls) == (1 if proves(Evidence.QUESTION_AFTER_LEASE, kind) else 2)
+    assert world.run(steps()) == [None, str(kind) if proves(Evidence.QUERY_AFTER_LEASE, kind) else None]
+    assert len(booker.calls) == (1 if proves(Evidence.QUERY_AFTER_LEASE, kind) else 2)
 
 
 def test_four_unclear_calls_without_a_booking_are_a_rejection(world: World) -> None:

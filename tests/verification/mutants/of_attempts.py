@@ -26,7 +26,7 @@ BEFORE_A_CALL = mutants(
     ),
     (
         "elif found.kind is Kind.NOT_BOOKED:\n            return True",
-        "elif found.kind is Kind.NOT_BOOKED:\n            self._conclude(Outcome(Kind.REJECTED), Evidence.ANSWER)",
+        "elif found.kind is Kind.NOT_BOOKED:\n            self._settle_if_proved(found, Evidence.ANSWER)",
         "doubt::after_the_lease_the_row_is_confirmed_and_booked_once",
     ),
     (
@@ -40,7 +40,7 @@ BEFORE_A_CALL = mutants(
         "doubt::a_confirmation_answered_with_429_pauses_the_venue",
     ),
     (
-        "if row.if_not_booked and proves(Evidence.QUESTION_AFTER_LEASE, row.if_not_booked):",
+        "if row.if_not_booked and proves(Evidence.QUERY_AFTER_LEASE, row.if_not_booked):",
         "if False:",
         "evidence::a_disputed_answer_is_final_only_after_a_confirmation_after_the_lease",
     ),
@@ -97,7 +97,7 @@ THE_CALL = mutants(
     ),
     ("        attempt.unclear += 1\n", "", "evidence::four_unclear_calls_without_a_booking_are_a_rejection"),
     (
-        "            self._attempt.unclear -= outcome.kind is not Kind.UNSURE\n",
+        "            if outcome.kind is not Kind.UNSURE:\n                self._attempt.unclear -= 1\n",
         "",
         "evidence::clear_answers_do_not_count_as_unclear_calls",
     ),
@@ -181,7 +181,7 @@ AFTER_THE_ANSWER = mutants(
         "evidence::too_early_is_tried_once_per_minute_and_final_after_15_minutes",
     ),
     (
-        'self._venue.stop("the venue blocks us", outcome, pause=BLOCKED_PAUSE)',
+        'self._venue.stop("call blocked by the venue", outcome, pause=BLOCKED_PAUSE)',
         "pass",
         "firing::a_blocking_venue_is_paused_and_its_other_rows_released",
     ),
@@ -220,8 +220,8 @@ OF_EVIDENCE = mutants(
         "evidence::only_final_outcomes_are_proven_by_evidence",
     ),
     (
-        "Evidence.ANSWERS_FOR_LONG: frozenset({Kind.TOO_EARLY})",
-        "Evidence.ANSWERS_FOR_LONG: frozenset({Kind.TOO_EARLY, Kind.UNSURE})",
+        "Evidence.REPEATED_ANSWER: frozenset({Kind.TOO_EARLY})",
+        "Evidence.REPEATED_ANSWER: frozenset({Kind.TOO_EARLY, Kind.UNSURE})",
         "evidence::only_final_outcomes_are_proven_by_evidence",
     ),
     (

@@ -6,14 +6,14 @@ from tests.verification.mutants.mutant import Mutant, mutants
 
 OF_SLOTS = mutants(
     "prebooking/run/slots.py",
-    ("CONNECT_EARLY = 0.6", "CONNECT_EARLY = 0.0", "attempt::a_call_is_connected_before_its_opening"),
+    ("CONNECT_LEAD = 0.6", "CONNECT_LEAD = 0.0", "attempt::a_call_is_connected_before_its_opening"),
     (
-        "CONNECTING = 4",
-        "CONNECTING = 1",
+        "MAX_CONNECTED = 4",
+        "MAX_CONNECTED = 1",
         "firing::forty_rows_are_sent_within_two_seconds_despite_slow_handshakes",
     ),
     (
-        "        await self._opened()\n",
+        "        await self._wait_for_opening()\n",
         "",
         "firing::rows_within_the_lead_are_held_until_their_opening",
     ),
@@ -23,7 +23,7 @@ OF_SLOTS = mutants(
         "firing::slow_handshakes_do_not_change_the_order",
     ),
     (
-        "        await self._staggered()\n",
+        "        await self._wait_for_stagger()\n",
         "",
         "firing::due_rows_are_sent_in_order_50_ms_apart_without_drift",
     ),
@@ -65,11 +65,6 @@ OF_QUEUES = [
             "firing::a_blocking_venue_is_paused_and_its_other_rows_released",
             "progress",
         ),
-        (
-            "UNREACHABLE_PAUSE = 60.0",
-            "UNREACHABLE_PAUSE = 300.0",
-            "progress::an_unreachable_venue_is_paused_for_a_minute_and_then_booked",
-        ),
     ),
 ]
 
@@ -81,7 +76,7 @@ OF_THE_SCHEDULER = mutants(
         "attempt::a_slow_claim_does_not_delay_the_first_byte",
     ),
     (
-        "async with asyncio.timeout(planned + DISPATCH_TIME):",
+        "async with asyncio.timeout(planned + DISPATCH_MARGIN):",
         "async with asyncio.timeout(None):",
         "containment::a_venue_with_hanging_connections_does_not_delay_a_later_claim",
     ),
@@ -113,17 +108,17 @@ OF_THE_SCHEDULER = mutants(
         "guard::a_run_that_cannot_claim_because_another_run_claims_succeeds",
     ),
     (
-        "CLAIMS_MISSED = timedelta(seconds=90)",
-        "CLAIMS_MISSED = timedelta(hours=9)",
+        "MAX_TIME_WITHOUT_CLAIM = timedelta(seconds=90)",
+        "MAX_TIME_WITHOUT_CLAIM = timedelta(hours=9)",
         "progress::repeated_runs_without_time_to_claim_are_an_error",
     ),
     (
-        "CLAIMS_MISSED = timedelta(seconds=90)",
-        "CLAIMS_MISSED = timedelta(seconds=9)",
+        "MAX_TIME_WITHOUT_CLAIM = timedelta(seconds=90)",
+        "MAX_TIME_WITHOUT_CLAIM = timedelta(seconds=9)",
         "progress::repeated_runs_without_time_to_claim_are_an_error",
     ),
     (
-        "writes.later(WRITES - END_OF_RUN), writes.later(WRITES)",
+        "writes.later(WRITE_TIME - FINISH_TIME), writes.later(WRITE_TIME)",
         "guard, guard",
         "guard::no_outcome_is_lost_at_the_guard",
     ),

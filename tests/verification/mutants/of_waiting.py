@@ -20,7 +20,7 @@ OF_WAITING: list[Mutant] = [
             "claims_of_a_run::a_locked_row_is_claimed_by_the_same_run_later",
         ),
         (
-            "(CLAIM_TIME if self._time else 0)",
+            "(MIN_CLAIM_TIME if self._time else 0)",
             "0",
             "claims_of_a_run::a_claim_without_time_for_its_answer_is_not_started",
         ),
@@ -45,13 +45,13 @@ OF_WAITING: list[Mutant] = [
             "wrong_clocks::a_summary_counts_rows_as_released_only_if_written",
         ),
         (
-            "asyncio.timeout(planned + DISPATCH_TIME)",
-            "asyncio.timeout(DISPATCH_TIME)",
+            "asyncio.timeout(planned + DISPATCH_MARGIN)",
+            "asyncio.timeout(DISPATCH_MARGIN)",
             "claims_of_a_run::nothing_is_claimed_while_claimed_rows_wait_for_slots",
         ),
         (
-            "self._tighten(time, min(openings))",
-            "self._tighten(time, max(openings))",
+            "self._read_clock(time, min(openings))",
+            "self._read_clock(time, max(openings))",
             "claims_of_a_run::the_first_of_two_openings_is_met_exactly",
         ),
         (
@@ -60,12 +60,12 @@ OF_WAITING: list[Mutant] = [
             "ends_of_a_run::a_run_is_recorded_although_its_last_claim_was_empty",
         ),
         (
-            "DISPATCH_TIME = 0.25",
-            "DISPATCH_TIME = 25",
+            "DISPATCH_MARGIN = 0.25",
+            "DISPATCH_MARGIN = 25",
             "containment::a_venue_with_hanging_connections_does_not_delay_a_later_claim",
         ),
         (
-            "            question.cancel()\n",
+            "            reading.cancel()\n",
             "            pass\n",
             "wrong_clocks::a_clock_change_in_a_run_leaves_no_unsent_row_in_doubt",
         ),
@@ -80,8 +80,8 @@ OF_WAITING: list[Mutant] = [
             "claims_of_a_run::a_claim_without_time_for_its_answer_is_not_started",
         ),
         (
-            "WRITES = 1.0",
-            "WRITES = 10.0",
+            "WRITE_TIME = 1.0",
+            "WRITE_TIME = 10.0",
             "guard::a_database_that_hangs_after_the_claim_costs_no_booking",
         ),
         (
@@ -125,13 +125,18 @@ OF_WAITING: list[Mutant] = [
             "firing::four_gyms_with_forty_members_each_are_served_side_by_side",
         ),
         (
-            "END_OF_RUN = 0.3",
-            "END_OF_RUN = 0.0",
+            "FINISH_TIME = 0.3",
+            "FINISH_TIME = 0.0",
             "guard::outcomes_that_cannot_be_written_leave_time_for_the_end_of_the_run",
         ),
     ),
     *mutants(
         "prebooking/database/prebookings.py",
+        (
+            "UNREACHABLE_PAUSE = 60.0",
+            "UNREACHABLE_PAUSE = 300.0",
+            "progress::an_unreachable_venue_is_paused_for_a_minute_and_then_booked",
+        ),
         ("self.held or self.expired", "self.expired", "attempt::a_retry_that_was_not_sent_keeps_the_clear_answer"),
         ('"p_by_hand": self._by_hand', '"p_by_hand": False', "heartbeat::a_manual_run_does_not_update_the_heartbeat"),
         ('"p_attempts": result.calls', '"p_attempts": 1', "attempt::lateness_is_that_of_the_first_call"),
@@ -174,12 +179,12 @@ OF_WAITING: list[Mutant] = [
     *mutants(
         "prebooking/run/slots.py",
         (
-            "        self._queue.turn = self\n",
+            "        self._queue.sending = self\n",
             "",
             "preparing::a_row_confirmed_while_others_wait_keeps_their_stagger",
         ),
         (
-            "if self._queue.turn is self:\n            self._queue.turn = None",
+            "if self._queue.sending is self:\n            self._queue.sending = None",
             "if False:\n            pass",
             "firing::due_rows_are_sent_in_order_50_ms_apart_without_drift",
         ),
@@ -193,13 +198,13 @@ OF_WAITING: list[Mutant] = [
             "while not self.closed:",
             "ends_of_a_run::no_connection_is_opened_after_the_last_start",
         ),
-        ("CONNECTING = 4", "CONNECTING = 40", "firing::rows_of_an_unreachable_venue_are_released_unsent"),
+        ("MAX_CONNECTED = 4", "MAX_CONNECTED = 40", "firing::rows_of_an_unreachable_venue_are_released_unsent"),
         (
             "            slot.granted.cancel()\n        else:",
             "            pass\n        else:",
             "preparing::a_row_confirmed_after_its_venue_was_paused_is_released_at_once",
         ),
-        ("CONNECT_EARLY = 0.6", "CONNECT_EARLY = 6.0", "preparing::a_call_connects_shortly_before_its_opening"),
+        ("CONNECT_LEAD = 0.6", "CONNECT_LEAD = 6.0", "preparing::a_call_connects_shortly_before_its_opening"),
         (
             "        time.on_tightened(self._changed.set)\n",
             "",
@@ -239,7 +244,7 @@ OF_WAITING: list[Mutant] = [
             "claims_of_a_run::nothing_is_claimed_while_claimed_rows_wait_for_slots",
         ),
         (
-            "(len(self._new) + self._preparing) * self.slots.stagger",
+            "(len(self._not_started) + self._preparing) * self.slots.stagger",
             "0",
             "claims_of_a_run::nothing_is_claimed_while_claimed_rows_wait_for_slots",
         ),
@@ -249,8 +254,8 @@ OF_WAITING: list[Mutant] = [
             "preparing::a_row_with_setbacks_is_confirmed_after_all_others_have_their_slots",
         ),
         (
-            "self._prepared_at = max(now, self._prepared_at + self.slots.stagger)",
-            "self._prepared_at = now",
+            "self._last_preparation_at = max(now, self._last_preparation_at + self.slots.stagger)",
+            "self._last_preparation_at = now",
             "preparing::confirmations_keep_the_stagger",
         ),
         (
@@ -259,13 +264,13 @@ OF_WAITING: list[Mutant] = [
             "preparing::a_row_whose_preparation_raises_gets_a_setback",
         ),
         (
-            "if not a.calls and not a.row.maybe_sent and _is_open(a.outcome)]",
+            "if not a.calls and not a.row.maybe_sent and _has_no_answer(a.outcome)]",
             "if not a.calls and not a.row.maybe_sent]",
             "preparing::an_earlier_failed_login_is_kept_when_a_later_one_is_blocked",
         ),
         (
-            "if not a.calls and not a.row.maybe_sent and _is_open(a.outcome)]",
-            "if not a.calls and _is_open(a.outcome)]",
+            "if not a.calls and not a.row.maybe_sent and _has_no_answer(a.outcome)]",
+            "if not a.calls and _has_no_answer(a.outcome)]",
             "preparing::a_running_confirmation_settles_its_row_when_another_row_is_blocked",
         ),
         (
@@ -274,7 +279,7 @@ OF_WAITING: list[Mutant] = [
             "containment::a_booker_that_ignores_cancellation_does_not_keep_the_run_from_ending",
         ),
         (
-            "        await asyncio.wait([self._opening])\n",
+            "        await asyncio.wait([self._open_task])\n",
             "",
             "claims_of_a_run::nothing_is_claimed_while_claimed_rows_wait_for_slots",
         ),
