@@ -172,6 +172,7 @@ class Health(DatabaseModel):
     troubled: Annotated[Rows[Trouble], PlainValidator(read_each(Trouble))]
     locks: Locks
     claim_ms: ClaimCost
+    upkeep: list[str]  # the parts that were due three minutes ago already
     logins: int
     no_login: Annotated[Rows[NoLogin], PlainValidator(read_each(NoLogin))]
     other_key: int

@@ -54,7 +54,6 @@ _version = TypeAdapter(int | None).validate_python
 _yes_or_no = TypeAdapter(bool).validate_python
 _lease = TypeAdapter(SessionLease).validate_python
 _strings = TypeAdapter(list[str]).validate_python
-_count = TypeAdapter(int).validate_python
 _raw = TypeAdapter(list[Any]).validate_python
 _session = TypeAdapter(ClaimedSession).validate_python
 
@@ -104,14 +103,6 @@ class SessionStore:
         params: dict[str, Any] = {"p_instance": str(self.instance_id), "p_providers": list(providers)}
         params |= {"p_age_ms": int(older_than * 1000), "p_limit": limit, "p_keys": list(keys)}
         return _claimed((await self._database.call("claim_sessions_v1", params, _raw, until=until)).value)
-
-    async def warn_about_logins(self, *, providers: Iterable[str], keys: Iterable[str], until: Deadline) -> int:
-        """Store a warning on prebookings that open within a day without a login that one of these keys decrypts.
-
-        Warnings that are no longer true are removed. Returns the number of prebookings without a login.
-        """
-        params = {"p_providers": list(providers), "p_keys": list(keys)}
-        return (await self._database.call("warn_about_logins_v1", params, _count, until=until)).value
 
     async def key_ids(self, *, until: Deadline) -> list[str]:
         """Return the ids of the keys that encrypted the stored sessions."""

@@ -21,7 +21,7 @@ from starlette.types import Receive, Scope, Send
 
 from prebooking.settings import Settings
 
-PATH, KEEPER = "/api/cron/prebooking_scheduler", "/api/cron/session_keeper"
+PATH, UPKEEP = "/api/cron/prebooking_scheduler", "/api/cron/upkeep"
 
 _ROOT = Path(__file__).parents[2]
 _ANSWER_SECONDS = 30.0  # the timeout of cron-job.org
@@ -107,9 +107,9 @@ def format_summary(summary: dict[str, Any]) -> str:
 
 
 async def serve(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer as the function with this URL. The session keeper is imported at its first request."""
-    is_keeper = scope.get("path", "").replace("-", "_") == KEEPER
-    await importlib.import_module(f"api.cron.{Path(KEEPER if is_keeper else PATH).name}").app(scope, receive, send)
+    """Answer as the function with this URL. Upkeep is imported at its first request."""
+    path = UPKEEP if scope.get("path") == UPKEEP else PATH
+    await importlib.import_module(f"api.cron.{Path(path).name}").app(scope, receive, send)
 
 
 def _end_with_parent() -> None:

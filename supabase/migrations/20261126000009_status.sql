@@ -76,6 +76,7 @@ end $$;
 --              end once faults stop. bad_data: the venue system cannot read their booking_data
 --   overdue    the number of overdue rows per venue system, because a deployment may not be set up for a system
 --   troubled   venues with pending rows that could not be reached, or blocked the function, without a clear answer since then
+--   upkeep     the parts of upkeep that were due three minutes ago already, which is later than its trigger calls
 --   logins     the number of stored logins that must be refreshed now, because a class opens within a day
 --   no_login   members without a login that is needed for a class that opens within a day
 --   other_key  the number of rows whose session only another deployment can decrypt
@@ -94,6 +95,11 @@ begin
       from public.venues v
       where v.enabled and v.troubled_since is not null and exists (
         select 1 from public.prebookings p where p.venue_id = v.id and p.status = 'pending' and p.available_at <= t + interval '1 day')),
+    'upkeep', (
+      select coalesce(jsonb_agg(part.key order by part.key), '[]')
+      from jsonb_each(public.prebooking_upkeep_parts(
+        t - interval '3 minutes', array(select jsonb_object_keys(public.prebooking_systems())), null)) part
+      where part.value = 'true'),
     'locks', public.prebooking_locks(),
     'claim_ms', (
       select jsonb_build_object('p50', percentile_disc(0.5) within group (order by claim_ms), 'max', max(claim_ms), 'runs', count(*))

@@ -156,14 +156,27 @@ begin
         'provider_box_id', v.provider_box_id, 'timezone', v.timezone, 'idempotent', v.idempotent))
     order by l.opens, l.venue_id, l.user_email), '[]')
   into v_sessions from leased l join public.venues v on v.id = l.venue_id;
-  -- This is the last statement, so that the row, which claims write too, is locked only briefly.
-  insert into public.prebooking_heartbeat as h (sessions_at) values (t)
-    on conflict (only_one) do update set sessions_at = excluded.sessions_at;
   return v_sessions;
 end $$;
 
-revoke all on function public.warn_prebookings, public.save_session_v1, public.session_key_ids_v1, public.warn_about_logins_v1, public.warn_about_session_v1, public.lease_session_v1, public.claim_sessions_v1
+-- Returns whether a session has to be refreshed now, by the conditions of claim_sessions_v1. p_keys null: of any key.
+create function public.upkeep_logins_due(t timestamptz, p_providers text[], p_keys text[])
+returns boolean language sql stable security invoker set search_path = '' as $$
+  select exists (
+    select from public.member_sessions s join public.venues v on v.id = s.venue_id
+    where s.expired_at is null and s.refreshed_at <= t - interval '25 minutes'
+      and (s.leased_until is null or s.leased_until <= t or s.leased_until > t + interval '5 minutes')
+      and (s.key_id is null or p_keys is null or s.key_id = any (p_keys))
+      and v.provider = any (p_providers) and v.enabled and (v.paused_until is null or v.paused_until <= t)
+      and (select count(*) > 0 and not coalesce(bool_or(
+          p.claimed_by is not null or p.available_at between t - interval '1 minute' and t + interval '1 minute'), false)
+        from public.prebookings p
+        where p.venue_id = s.venue_id and lower(p.user_email) = s.user_email and p.status = 'pending'
+          and p.available_at <= t + interval '24 hours'))
+$$;
+
+revoke all on function public.warn_prebookings, public.save_session_v1, public.session_key_ids_v1, public.warn_about_logins_v1, public.warn_about_session_v1, public.lease_session_v1, public.claim_sessions_v1, public.upkeep_logins_due
   from public, anon, authenticated, service_role;
-grant execute on function public.warn_prebookings, public.save_session_v1, public.session_key_ids_v1, public.warn_about_logins_v1, public.warn_about_session_v1, public.lease_session_v1, public.claim_sessions_v1
+grant execute on function public.warn_prebookings, public.save_session_v1, public.session_key_ids_v1, public.warn_about_logins_v1, public.warn_about_session_v1, public.lease_session_v1, public.claim_sessions_v1, public.upkeep_logins_due
   to service_role;
 notify pgrst, 'reload schema';

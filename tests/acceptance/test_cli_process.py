@@ -194,7 +194,7 @@ def without_the_extra(program: str) -> subprocess.CompletedProcess[str]:
     return run_python("-c", missing + program)
 
 
-@pytest.mark.parametrize("function", ["prebooking_scheduler", "session_keeper"])
+@pytest.mark.parametrize("function", ["prebooking_scheduler", "session_keeper", "upkeep"])
 def test_a_function_imports_no_command_line_module(function: str) -> None:
     loaded = "print([name for name in sys.modules if name.startswith('prebooking.cli')])"
     said = without_the_extra(f"import api.cron.{function}\n{loaded}")

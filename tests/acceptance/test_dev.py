@@ -98,7 +98,7 @@ def test_the_printed_commands_work_and_ctrl_c_stops_everything(start: Start) -> 
         post(dev.line("/prebooking_scheduler", of="curl"))  # otherwise the trigger is reported as dead after 90 s
         assert expected in paste(f"{settings}; {dev.line(f'prebooking {words}')}")
     assert "prebooking" in paste(f"{settings}; prebooking run")
-    assert json.loads(post(dev.line("session_keeper")))["message"] == "Refreshed 0 sessions"
+    assert json.loads(post(dev.line("upkeep", of="curl")))["success"]
     for box in ("Forge", "Granite"):
         week = [paste(f"{settings}; prebooking classes {box} {day}") for day in days(8)[::7]]
         assert all("WOD" in classes and "Gymnastics" in classes for classes in week)

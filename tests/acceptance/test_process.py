@@ -90,7 +90,8 @@ def loaded(statement: str) -> set[str]:
             "prebooking.run.scheduler",
             ("aimharder", "session", "prebooking.local", "prebooking.cli"),
         ),
-        ("session_keeper", "prebooking.bookers.aimharder.keeper", ("prebooking.local", "prebooking.cli")),
+        ("session_keeper", "prebooking.upkeep.run", ("prebooking.local", "prebooking.cli")),
+        ("upkeep", "prebooking.upkeep.run", ("prebooking.local", "prebooking.cli")),
     ],
 )
 def test_a_function_imports_with_an_empty_environment_and_without_optional_modules(
@@ -101,7 +102,7 @@ def test_a_function_imports_with_an_empty_environment_and_without_optional_modul
     assert not {name for name in modules if any(part in name for part in never)}
 
 
-@pytest.mark.parametrize("function", ["prebooking_scheduler", "session_keeper"])
+@pytest.mark.parametrize("function", ["prebooking_scheduler", "session_keeper", "upkeep"])
 def test_importing_a_function_keeps_garbage_collection_enabled(function: str) -> None:
     loaded(f"import api.cron.{function}, gc; assert gc.isenabled() and gc.get_freeze_count()")
 

@@ -8,15 +8,18 @@ import itertools
 from collections.abc import Coroutine
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
-from prebooking.bookers.aimharder.keeper import KeeperSummary, keep_sessions
+from api.cron.session_keeper import EVERY
 from prebooking.bookers.aimharder.seal import Seal
 from prebooking.bookers.aimharder.site import Session, fingerprint
 from prebooking.local.venue.members import LoginRefused
 from prebooking.model import Summary
 from prebooking.settings import Settings
+from prebooking.upkeep.part import MINUTE
+from prebooking.upkeep.run import UpkeepSummary, keep_up
 from tests.support.doubles import EPOCH, VirtualClock
 from tests.support.factories import add_prebooking, add_session, add_venue
 from tests.support.world import ENVIRONMENT, World, call_function
@@ -98,11 +101,17 @@ class Gym:
                 return
             await asyncio.sleep(60)
 
-    async def keep_sessions(self, *, clock: VirtualClock | None = None, **environment: str) -> KeeperSummary:
-        """Invoke the function that keeps sessions alive."""
+    async def keep_up(
+        self, *, clock: VirtualClock | None = None, every: float = MINUTE, **environment: str
+    ) -> UpkeepSummary:
+        """Invoke upkeep. ``every``: the seconds between two calls of its trigger."""
         settings = Settings.from_environment(ENVIRONMENT | KEYS | environment)
-        world, clock = self.world, clock or VirtualClock()
-        return await call_function(keep_sessions, settings, clock, world.wire, world.venue_wire, guard=8)
+        world, clock, keeping = self.world, clock or VirtualClock(), partial(keep_up, every=every)
+        return await call_function(keeping, settings, clock, world.wire, world.venue_wire, guard=8)
+
+    async def keep_sessions(self, **how: Any) -> UpkeepSummary:
+        """Invoke upkeep as its former path does, which is called every twenty minutes."""
+        return await self.keep_up(every=EVERY, **how)
 
     def end(self, row: UUID) -> tuple[str, str | None]:
         """Return a row's status and outcome."""

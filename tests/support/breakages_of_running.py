@@ -45,14 +45,19 @@ def _(system: HealthySystem) -> None:
     system.transaction("select public.prebooking_lock()")
 
 
-@breaks("upkeep", "never", "session_keeper has never called, and 1 logins die")
+_OLD_LOGINS = "update member_sessions set refreshed_at = now() - interval '29 minutes'"
+
+
+@breaks("upkeep", "never", "upkeep has never called, and there is work for it (logins): set it up")
 def _(system: HealthySystem) -> None:
     system.sql("update prebooking_heartbeat set sessions_at = null")
+    system.sql(_OLD_LOGINS)
 
 
-@breaks("upkeep", "dead", "called 2 h ago, and 1 logins die without it")
+@breaks("upkeep", "dead", "called 2 h ago, and there is work for it (logins): look at the cron's log")
 def _(system: HealthySystem) -> None:
     system.sql("update prebooking_heartbeat set sessions_at = now() - interval '2 hours'")
+    system.sql(_OLD_LOGINS)
 
 
 @breaks("login", "none", 'prebooking login "Box Centro" --member ben@example.com')

@@ -92,7 +92,7 @@ async def call_function(
     instance_id: UUID | None = None,
     log: Log | None = None,
 ) -> T:
-    """Call ``run_once`` or ``keep_sessions`` as its endpoint does, with this clock; without transports, on sockets."""
+    """Call ``run_once`` or ``keep_up`` as its endpoint does, with this clock; without transports, on sockets."""
     instance_id = instance_id or uuid4()
     return await function(
         settings,

@@ -19,8 +19,14 @@ def test_the_booking_path_has_at_most_2000_lines_of_code() -> None:
     assert total(file for file in loaded(FUNCTION) if file.parent.name != "prebooking") <= 2000
 
 
-def test_the_functions_with_every_venue_system_have_at_most_3500_lines_of_code() -> None:
-    assert total(loaded((*FUNCTION, "session_keeper"), tuple(SYSTEMS))) <= 3500
+def test_the_function_that_books_has_at_most_3300_lines_of_code_with_every_venue_system() -> None:
+    assert total(loaded(FUNCTION, tuple(SYSTEMS))) <= 3300
+
+
+def test_upkeep_has_at_most_1000_lines_of_code_of_its_own() -> None:
+    """It is not on the booking path, so its growth is counted apart from the function that books."""
+    both = loaded((*FUNCTION, "upkeep", "session_keeper"), tuple(SYSTEMS))
+    assert total(set(both) - set(loaded(FUNCTION, tuple(SYSTEMS)))) <= 1000
 
 
 def test_the_booking_path_loads_only_its_own_modules() -> None:

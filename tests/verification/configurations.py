@@ -66,11 +66,12 @@ BEARERS = [f"Bearer {ENVIRONMENT['CRON_SECRET']}", "Bearer None", "Bearer undefi
 
 
 async def _answers(value: str) -> list[tuple[int, str]]:
-    """Call both functions with the right secret, the bad value and what a missing secret may turn into."""
-    from api.cron import prebooking_scheduler, session_keeper  # noqa: PLC0415 - imported in the watched process
+    """Call the functions with the right secret, the bad value and what a missing secret may turn into."""
+    from api.cron import prebooking_scheduler, session_keeper, upkeep  # noqa: PLC0415 - imported in the watched process
 
     answers = []
-    for name, module in (("prebooking_scheduler", prebooking_scheduler), ("session_keeper", session_keeper)):
+    for module in (prebooking_scheduler, session_keeper, upkeep):
+        name = module.__name__.rpartition(".")[2]
         transport = httpx.ASGITransport(module.app)
         async with httpx.AsyncClient(transport=transport, base_url="https://app.example") as client:
             for bearer in [*BEARERS, f"Bearer {value.strip()}"]:

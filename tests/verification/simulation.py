@@ -9,16 +9,18 @@ import random
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, TypeVar
 from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
-from prebooking.bookers.aimharder.keeper import keep_sessions
+from api.cron.session_keeper import EVERY
 from prebooking.function.invocation import run_once
 from prebooking.local import rest
 from prebooking.local.venue.twin import Arrival, VenueTwin
 from prebooking.settings import Settings
+from prebooking.upkeep.run import keep_up
 from tests.support.doubles import EPOCH
 from tests.support.world import ENVIRONMENT, call_function
 from tests.verification.database_clock import DatabaseClock
@@ -228,15 +230,15 @@ class Simulation:
         self.note(f"{clock.name}: responds {run.summary.message}, {run.summary.details} {run.summary.outcomes}")
 
     def keep(self, instance: Instance) -> asyncio.Task[None]:
-        """Run the session keeper once in an instance."""
+        """Run upkeep once in an instance, as with its former trigger."""
         self.keepers.append(instance)
-        self.note(f"{instance.name}: starts as session keeper")
+        self.note(f"{instance.name}: starts as upkeep")
         task = instance.start(self._keep(instance, self._uuid(), Settings.from_environment(_ENVIRONMENT)))
         self._tasks.append(task)
         return task
 
     async def _keep(self, clock: Instance, instance_id: UUID, settings: Settings) -> None:
-        kept = await self._call(keep_sessions, clock, instance_id, settings)
+        kept = await self._call(partial(keep_up, every=EVERY), clock, instance_id, settings)
         self.note(f"{clock.name}: responds {kept.details}")
 
     async def _call(self, function: Callable[..., Awaitable[T]], clock: Instance, by: UUID, settings: Settings) -> T:

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
-from prebooking.bookers.aimharder.keeper import EVERY
 from prebooking.cli.dates import format_duration, format_instant
 from prebooking.cli.doctor.check import Check, Fine, Found, fault
 from prebooking.cli.doctor.observations import Observations
@@ -15,7 +14,7 @@ from prebooking.database.overview import Health
 from prebooking.settings import Settings
 
 LATE_TICK = timedelta(seconds=90)  # the cron calls every minute: after a longer gap, a call is missing
-LATE_UPKEEP = timedelta(seconds=2 * EVERY + 300)  # after a longer gap, two calls of the keeper are missing
+LATE_UPKEEP = timedelta(minutes=3)  # the cron or the bell calls upkeep within a minute when something is due
 SLOW_CLAIM = 500  # milliseconds: slower claims cost openings their first second, because claims run in turn
 _SHOWN = 5  # members named in the report
 
@@ -40,14 +39,13 @@ def _look_at_trigger(health: Health) -> Iterator[Found]:
 
 
 def _look_at_upkeep(health: Health) -> Iterator[Found]:
-    if not health.logins:
-        yield Fine("no login has to be kept alive now")
-    elif health.sessions_at is None:
-        yield fault("never", logins=health.logins)
-    elif health.now - health.sessions_at > LATE_UPKEEP:
-        yield fault("dead", since=_ago(health, health.sessions_at), logins=health.logins)
+    called = _ago(health, health.sessions_at) if health.sessions_at else "never"
+    if health.sessions_at and health.now - health.sessions_at <= LATE_UPKEEP:
+        yield Fine(f"called {called}")
+    elif not health.upkeep:
+        yield Fine(f"nothing is due (called {called})")
     else:
-        yield Fine(f"called {_ago(health, health.sessions_at)}")
+        yield fault("dead" if health.sessions_at else "never", since=called, due=" and ".join(health.upkeep))
 
 
 def _look_at_logins(health: Health) -> Iterator[Found]:
@@ -140,10 +138,10 @@ HEALTH_CHECKS: tuple[Check[Health], ...] = (
         lambda observations: observations.health,
         _look_at_upkeep,
         {
-            "never": "the trigger of /api/cron/session_keeper has never called, and {logins} logins die within half an"
-            " hour: set it up (docs/deploy.md)",
-            "dead": "the trigger of /api/cron/session_keeper called {since}, and {logins} logins die without it: look"
-            " at the cron's log",
+            "never": "the trigger of /api/cron/upkeep has never called, and there is work for it ({due}): set it up"
+            " (docs/deploy.md)",
+            "dead": "the trigger of /api/cron/upkeep called {since}, and there is work for it ({due}): look at the"
+            " cron's log",
         },
     ),
     Check(

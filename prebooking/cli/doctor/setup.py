@@ -24,6 +24,7 @@ FUNCTIONS = (
     "warn_about_session_v1",
     "lease_session_v1",
     "claim_sessions_v1",
+    "upkeep_due_v1",
     "add_venue_v1",
     "list_venues_v1",
     "enable_venue_v1",

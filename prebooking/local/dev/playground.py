@@ -15,13 +15,13 @@ import httpx
 
 from prebooking.local.box import PASSWORD, add_box
 from prebooking.local.dev.timetable import FORGE, GRANITE, SPRINT, ZONE, open_week
-from prebooking.local.function import KEEPER, PATH, Function, format_summary
+from prebooking.local.function import PATH, UPKEEP, Function, format_summary
 from prebooking.local.scenario import add_venues
 from prebooking.local.stack import Stack, local_stack
 from prebooking.local.venue.twin import Protection
 
 MINUTE = 60.0  # seconds
-KEEPING_MINUTES = {5, 25, 45}  # minutes of an hour at which the session keeper is called, as in docs/deploy.md
+IDLE = "Nothing was due"  # upkeep's message, which the ticker does not print
 MEMBER = "ana@example.com"
 PLACES = {"rowing": 20, "spinning": 1}
 
@@ -73,7 +73,7 @@ prebooking status
 prebooking doctor
 {keep}
 
-The ticker calls {often}, as cron-job.org would. Ctrl-C ends everything.
+The ticker calls both functions {often}, as cron-job.org would. Ctrl-C ends everything.
 """
 _ASK = (
     "insert into prebookings (venue_id, user_email, booking_data, available_at)"
@@ -93,7 +93,7 @@ def main() -> int:
     _say("Starting Postgres, Supabase's RPC, the venues and the functions ...")
     try:
         with local_stack(protection=Protection.DUPLICATES) as stack, stack.function(log=_log) as function:
-            for path in (PATH, KEEPER):
+            for path in (PATH, UPKEEP):
                 _call(function, path)  # a first tick, so that doctor and status report no fault
             add_venues(stack.connection, ["Harbour", "Old Mill"])
             for class_id, places in PLACES.items():
@@ -131,7 +131,7 @@ def _invitation(stack: Stack, function: Function, every: float, starts: datetime
         password=PASSWORD,
         day=f"{starts:%Y-%m-%d}",
         hour=f"{starts:%H:%M}",
-        keep=_curl(f"{function.address}{KEEPER}", secret),
+        keep=_curl(f"{function.address}{UPKEEP}", secret),
         often="at every full minute" if every == MINUTE else f"every {every:g} s",
     )
 
@@ -147,14 +147,14 @@ def _settings(stack: Stack) -> str:
 
 
 def _tick(function: Function, every: float) -> NoReturn:
-    """Call the function at second 0 of every minute, or every ``every`` seconds. Ticks during a call are skipped."""
+    """Call both functions at second 0 of every minute, or every ``every`` seconds. Ticks during a call are skipped."""
     tick = 0.0
     while True:
         tick = max(tick, time.time() // every * every) + every
         time.sleep(max(0.0, tick - time.time()))
         _say(f"{datetime.now(UTC):%H:%M:%S} tick: {_call(function, PATH)}")
-        if every == MINUTE and datetime.now(UTC).minute in KEEPING_MINUTES:
-            _say(f"{datetime.now(UTC):%H:%M:%S} session keeper: {_call(function, KEEPER)}")
+        if (answer := _call(function, UPKEEP)) != IDLE:
+            _say(f"{datetime.now(UTC):%H:%M:%S} upkeep: {answer}")
 
 
 def _call(function: Function, path: str) -> str:

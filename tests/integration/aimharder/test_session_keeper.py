@@ -1,4 +1,4 @@
-"""The function that keeps logins alive, on a virtual clock: the box, the sessions and the warnings are checked."""
+"""Upkeep of logins, on a virtual clock: the box, the sessions and the warnings are checked."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ def test_the_answer_counts_refreshes_and_recent_logins_are_left(gym: Gym) -> Non
     old = [member(gym, name) for name in ("ana", "ben")]
     member(gym, "cleo", old=timedelta(minutes=7))
     kept = gym.world.run(gym.keep_sessions())
-    assert kept.as_json()["message"] == "Refreshed 2 sessions"
-    assert (kept.success, kept.details) == (True, {"refreshed": 2, "expired": 0, "failed": 0})
+    assert kept.as_json()["message"] == "Upkeep of logins"
+    assert (kept.success, kept.parts) == (True, {"logins": {"refreshed": 2, "expired": 0, "failed": 0}})
     assert gym.calls(TOKEN_UPDATE) == old
 
 
@@ -64,7 +64,7 @@ def test_a_session_that_is_over_warns_long_before_the_opening(gym: Gym) -> None:
     email = member(gym, "ana", opens=23 * HOUR)
     gym.twin.members.log_out(email)
     kept = gym.world.run(gym.keep_sessions())
-    assert (kept.success, kept.details["expired"]) == (True, 1)
+    assert (kept.success, kept.parts["logins"]["expired"]) == (True, 1)
     assert warning(gym, email) == "session_expired: the venue asks the member to log in again."
     assert gym.session(email)["expired"]
 
@@ -94,7 +94,7 @@ def test_a_session_that_cannot_be_opened_is_warned_about_and_left(gym: Gym, toke
     gym.connection.execute("update public.member_sessions set key_id = null")  # it may be ours
     gym.prebook(email, gym.gym_class(at=HOUR))
     kept = gym.world.run(gym.keep_sessions())
-    assert (kept.details["failed"], gym.twin.ledger.arrivals(None)) == (1, [])
+    assert (kept.parts["logins"]["failed"], gym.twin.ledger.arrivals(None)) == (1, [])
     assert "cannot be opened" in (warning(gym, email) or "")
 
 
@@ -130,7 +130,7 @@ def test_refreshes_are_spaced_out_and_end_within_the_guard(gym: Gym) -> None:
     at = [arrival.at for arrival in gym.twin.ledger.arrivals(path=TOKEN_UPDATE)]
     assert min((after - before).total_seconds() for before, after in pairwise(at)) > 0.099
     assert (kept.timed_out, kept.execution_time_ms < 8_000) == (True, True)
-    assert 20 < kept.details["refreshed"] < 60, "the others are left to the next round"
+    assert 20 < kept.parts["logins"]["refreshed"] < 60, "the others are left to the next round"
     leased = "select count(*) from public.member_sessions where version = 1 and leased_by is not null"
     assert gym.connection.execute(leased).fetchall()[0][0] <= 10, "no booking can renew a login that is leased"
 
@@ -174,7 +174,7 @@ def test_a_bad_login_or_venue_ends_no_other_login(database: Database, spoils: st
     kept = world.run(good.keep_sessions())
     assert good.calls(TOKEN_UPDATE)[-1:] == [email]
     assert good.session(email)["version"] == 2
-    assert kept.details["refreshed"] + kept.details["failed"] == 13
+    assert kept.parts["logins"]["refreshed"] + kept.parts["logins"]["failed"] == 13
 
 
 def test_an_unexpected_error_ends_no_other_login(gym: Gym, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -204,7 +204,7 @@ def test_a_member_without_a_login_is_warned_by_the_keeper(gym: Gym) -> None:
 def test_a_login_sealed_with_another_key_is_left_and_warned_about(gym: Gym) -> None:
     email = member(gym, "ana")
     kept = gym.world.run(gym.keep_sessions(SESSION_ENCRYPTION_KEY="A" * 43 + "="))
-    assert (kept.success, kept.details["failed"], gym.calls(TOKEN_UPDATE)) == (True, 0, [])
+    assert (kept.success, kept.parts["logins"]["failed"], gym.calls(TOKEN_UPDATE)) == (True, 0, [])
     assert (warning(gym, email) or "").startswith("other_key: ")
 
     gym.world.run(gym.keep_sessions())

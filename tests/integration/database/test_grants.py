@@ -47,7 +47,8 @@ _FUNCTIONS = """
     prebooking_lock_holders prebooking_locks prebooking_logins prebooking_member prebooking_plain_id
     prebooking_prune prebooking_status_v1 prebooking_systems prebooking_systems_with prebooking_venue_answered
     prebooking_waiting prebooking_watch_v1 preview_claim_v1 release_prebookings_v1 remove_venue_v1 save_session_v1
-    session_key_ids_v1 set_venue_box_v1 warn_about_logins_v1 warn_about_session_v1 warn_prebookings
+    session_key_ids_v1 set_venue_box_v1 prebooking_upkeep_parts
+    upkeep_due_v1 upkeep_logins_due warn_about_logins_v1 warn_about_session_v1 warn_prebookings
 """
 
 _EXPECTED = {
@@ -97,6 +98,9 @@ _CALLS: dict[str, Callable[[Connection], object]] = {
     "warn_about_session_v1": lambda connection: warn(connection, uuid4(), "me@example.com", 1),
     "lease_session_v1": lambda connection: lease(connection, uuid4(), uuid4(), "me@example.com", 1),
     "claim_sessions_v1": lambda connection: claim_sessions(connection, uuid4()),
+    "upkeep_due_v1": lambda connection: ask(connection, "upkeep_due_v1", ["aimharder"], ["0123456789abcdef"]),
+    "prebooking_upkeep_parts": lambda connection: ask(connection, "prebooking_upkeep_parts", noon(), [], None),
+    "upkeep_logins_due": lambda connection: ask(connection, "upkeep_logins_due", noon(), ["aimharder"], []),
     "add_venue_v1": add_venue_by_command,
     "list_venues_v1": lambda connection: ask(connection, "list_venues_v1"),
     "enable_venue_v1": lambda connection: ask(connection, "enable_venue_v1", uuid4(), False),  # noqa: FBT003 - SQL has no keywords here

@@ -7,9 +7,10 @@ from uuid import uuid4
 
 import pytest
 
-from tests.support.calls import claim, claim_sessions, complete, prebooking, run
+from tests.support.calls import claim, complete, prebooking, run
 from tests.support.database import At, Connection
 from tests.support.factories import add_prebooking, add_venue, noon
+from tests.support.questions import ask
 from tests.support.terminal import Terminal
 
 
@@ -18,12 +19,12 @@ def heartbeat(connection: Connection) -> list[Any]:
 
 
 def test_each_trigger_has_a_heartbeat_of_its_own(owner: Connection, service: Connection, at: At) -> None:
-    claim_sessions(service, uuid4())
+    ask(service, "upkeep_due_v1", ["aimharder"], [])
     assert heartbeat(owner) == [(None, noon())]
     at(60)
     claim(service, uuid4())
     at(90)
-    claim_sessions(service, uuid4())
+    ask(service, "upkeep_due_v1", ["aimharder"], [])
     assert heartbeat(owner) == [(noon(60), noon(90))]
 
 

@@ -109,7 +109,7 @@ OF_KEPT_LOGINS = [
         ),
     ),
     *mutants(
-        "prebooking/bookers/aimharder/keeper.py",
+        "prebooking/upkeep/logins.py",
         ("AT_ONCE = 10 ", "AT_ONCE = 100 ", "session_keeper::refreshes_are_spaced_out_and_end_within_the_guard"),
         (
             "        except Exception as exc:",

@@ -1,0 +1,1 @@
+"""What is done beside booking: upkeep, which the cron calls every minute. It consists of parts."""

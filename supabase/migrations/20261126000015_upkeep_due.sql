@@ -1,0 +1,33 @@
+-- What is due for upkeep. Each part has one small function that returns whether there is work for it now.
+
+-- Returns a boolean per part of upkeep: whether it is due for a deployment with these venue systems and keys (null: any key).
+create function public.prebooking_upkeep_parts(t timestamptz, p_providers text[], p_keys text[])
+returns jsonb language sql stable security invoker set search_path = '' as $$
+  select jsonb_build_object(
+    'logins', public.upkeep_logins_due(t, p_providers, p_keys))
+$$;
+
+-- Returns what is due now: {"now", "no_login", and a boolean per part}. Stores the heartbeat of upkeep's trigger, and warnings
+-- on prebookings that open within a day without a usable login; no_login is their number. Without a key every login would get
+-- a wrong warning, so then none are stored.
+create function public.upkeep_due_v1(p_providers text[], p_keys text[])
+returns jsonb language plpgsql volatile security invoker set search_path = '' set lock_timeout = '1500ms' as $$
+declare
+  t           constant timestamptz := public.prebooking_clock();
+  v_no_login  int := 0;
+begin
+  if p_keys <> '{}' then
+    v_no_login := public.warn_about_logins_v1(
+      array(select provider from unnest(p_providers) provider where provider = any (public.prebooking_systems_with('logins'))), p_keys);
+  end if;
+  -- If another transaction has locked the row, the next call writes it.
+  update public.prebooking_heartbeat set sessions_at = t
+  where only_one in (select h.only_one from public.prebooking_heartbeat h for no key update skip locked);
+  insert into public.prebooking_heartbeat (sessions_at)
+    select t where not exists (select 1 from public.prebooking_heartbeat) on conflict (only_one) do nothing;
+  return jsonb_build_object('now', t, 'no_login', v_no_login) || public.prebooking_upkeep_parts(t, p_providers, p_keys);
+end $$;
+
+revoke all on function public.prebooking_upkeep_parts, public.upkeep_due_v1 from public, anon, authenticated, service_role;
+grant execute on function public.prebooking_upkeep_parts, public.upkeep_due_v1 to service_role;
+notify pgrst, 'reload schema';
