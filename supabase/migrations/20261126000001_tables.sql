@@ -137,8 +137,8 @@ $$;
 create index prebookings_due on public.prebookings (venue_id, available_at, created_at, id) where status = 'pending';
 create index prebookings_held_back on public.prebookings (venue_id, available_at, created_at, id)
   where status = 'pending' and not fresh and not waits;
--- Rows that wait: for an earlier choice, and of a repeat.
-create index prebookings_after on public.prebookings (stands_after) where stands_after is not null;
+-- One pending choice after each earlier one. This prevents two of them from being promoted together.
+create unique index prebookings_after on public.prebookings (stands_after) where status = 'pending' and stands_after is not null;
 create unique index prebookings_of_repeats on public.prebookings (repeat_id, repeat_day) where repeat_id is not null and stands_after is null;
 create index prebookings_expiring on public.prebookings (expires_at) where status = 'pending';
 create index prebookings_held on public.prebookings (claimed_by) where status = 'pending' and claimed_by is not null;

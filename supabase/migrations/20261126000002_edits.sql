@@ -101,7 +101,8 @@ create trigger prebookings_made_anew before update of venue_id, user_email, book
 -- At most five pending prebookings per member and opening. This prevents one member from taking the slots of the others.
 -- Openings less than a minute apart count as one, because their rows are called one after the other. The lock makes two
 -- connections that add for one member take turns, so that the second one counts the first one's row. There are only 1024
--- locks, so that a statement with thousands of members does not fill the server's lock table.
+-- locks, so that a statement with thousands of members does not fill the server's lock table. A later choice counts once it is
+-- promoted, but its promotion is never refused.
 create function public.prebookings_limit() returns trigger language plpgsql set search_path = '' as $$
 begin
   perform pg_advisory_xact_lock(7302, hashtext(lower(new.user_email)) & 1023);
@@ -110,16 +111,18 @@ begin
       and live.available_at - new.available_at < interval '1 minute')
     from (
       select p.available_at from public.prebookings p
-      where p.status = 'pending' and p.venue_id = new.venue_id and lower(p.user_email) = lower(new.user_email) offset 0) live) then
+      where p.status = 'pending' and p.venue_id = new.venue_id and lower(p.user_email) = lower(new.user_email)
+        and (p.stands_after is null or p.promoted_at is not null) offset 0) live) then
     raise exception 'one member can have five pending prebookings for one opening: cancel one of them first'
       using errcode = 'PT409', constraint = 'five_for_one_opening';
   end if;
   return null;
 end $$;
 create trigger prebookings_limit after insert on public.prebookings
-  for each row when (new.status = 'pending') execute function public.prebookings_limit();
+  for each row when (new.status = 'pending' and new.stands_after is null) execute function public.prebookings_limit();
 create trigger prebookings_limit_moved after update of venue_id, user_email, available_at on public.prebookings
-  for each row when (new.status = 'pending' and (new.venue_id, lower(new.user_email), new.available_at)
+  for each row when (new.status = 'pending' and (new.stands_after is null or new.promoted_at is not null)
+    and (new.venue_id, lower(new.user_email), new.available_at)
     is distinct from (old.venue_id, lower(old.user_email), old.available_at))
   execute function public.prebookings_limit();
 

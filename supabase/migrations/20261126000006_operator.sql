@@ -153,9 +153,11 @@ $$;
 --   begun      the class has begun
 --   no_venue
 --   bad_data   booking_data cannot be used; "why" has the reason
+-- p_after are the earlier choices of the same request, in order: the new row stands after the last of them, and its hour may be
+-- one of theirs, because only one choice gets a place.
 create function public.add_prebooking_v1(
   p_id uuid, p_venue uuid, p_user_email text, p_booking_data jsonb, p_available_at timestamptz, p_expires_at timestamptz,
-  p_again boolean, p_anyway boolean default true)
+  p_again boolean, p_anyway boolean default true, p_after uuid[] default '{}')
 returns jsonb language plpgsql volatile security invoker set search_path = '' set lock_timeout = '1500ms' as $$
 declare
   v_member constant text := public.prebooking_member(p_user_email);
@@ -178,7 +180,7 @@ begin
     select p.id, p.status, case
       when v.id = p_venue and public.prebooking_class_key(p.booking_data) = v_class and p.status = 'pending' then 'waiting'
       when v.id = p_venue and public.prebooking_class_key(p.booking_data) = v_class and p.expires_at = p_expires_at then 'booked'
-      when p.expires_at = p_expires_at then 'same_hour' end as verdict
+      when p.expires_at = p_expires_at and p.id <> all (p_after) then 'same_hour' end as verdict
     -- Two queries, because there is an index for each status.
     from public.venues v cross join lateral (
       select * from public.prebookings where venue_id = v.id and lower(user_email) = v_member and status = 'pending'
@@ -188,8 +190,8 @@ begin
   order by x.verdict = 'waiting' desc, x.verdict = 'booked' desc, x.status = 'completed' desc limit 1;
   if v_verdict is null then
     begin
-      insert into public.prebookings (id, venue_id, user_email, booking_data, available_at, expires_at)
-        values (p_id, p_venue, p_user_email, p_booking_data, p_available_at, p_expires_at)
+      insert into public.prebookings (id, venue_id, user_email, booking_data, available_at, expires_at, stands_after)
+        values (p_id, p_venue, p_user_email, p_booking_data, p_available_at, p_expires_at, p_after[cardinality(p_after)])
         on conflict do nothing returning id, warning into v_id, v_warning;
       v_verdict := case when found then 'added' else 'waiting' end;
       if v_warning like 'bad\_data: %' then
@@ -204,11 +206,12 @@ begin
         return jsonb_build_object('verdict', 'too_many');
     end;
   end if;
-  -- Another transaction has added it meanwhile.
+  -- Another transaction has added it meanwhile, or the first try of this call.
   if v_verdict = 'waiting' and v_id is null then
     select id into v_id from public.prebookings
     where venue_id = p_venue and lower(user_email) = v_member and status = 'pending'
       and public.prebooking_class_key(booking_data) = v_class;
+    v_verdict := case when v_id = p_id then 'added' else 'waiting' end;
   end if;
   return jsonb_build_object('verdict', v_verdict, 'id', v_id) || coalesce((
     select jsonb_build_object('venue', v.name, 'class_name', p.booking_data ->> 'class_name')
@@ -235,9 +238,18 @@ returns jsonb language sql volatile security invoker set search_path = '' as $$
         when s.expired_at is not null or s.refreshed_at <= (select t from clock) - interval '30 minutes'
           then 'session_expired: log in again within the 24 hours before booking opens; from then on it is kept alive.' end) end,
       'error_message', p.error_message,
-      'lateness_ms', p.lateness_ms, 'settled_at', p.settled_at) as row
+      'lateness_ms', p.lateness_ms, 'settled_at', p.settled_at,
+      'choice', c.number, 'first_choice', c.id, 'promoted', p.promoted_at is not null) as row
     from public.prebookings p join public.venues v on v.id = p.venue_id
     left join public.member_sessions s on s.venue_id = p.venue_id and s.user_email = lower(p.user_email)
+    -- The number of a later choice, and the first choice of its request.
+    left join lateral (
+      with recursive earlier as (
+        select p.stands_after as id, 2 as number
+        union all
+        select e.stands_after, number + 1 from earlier join public.prebookings e on e.id = earlier.id
+        where e.stands_after is not null)
+      select id, number from earlier order by number desc limit 1) c on p.stands_after is not null
     where (p_user_email is null or lower(p.user_email) = public.prebooking_member(p_user_email))
       and (p.status = 'pending' or p.settled_at between (select t from clock) - p_settled_days * interval '1 day' and 'infinity')
     order by p.status <> 'pending', abs(extract(epoch from p.expires_at) - extract(epoch from (select t from clock)))

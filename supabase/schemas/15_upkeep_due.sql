@@ -20,6 +20,8 @@ begin
     v_no_login := public.warn_about_logins_v1(
       array(select provider from unnest(p_providers) provider where provider = any (public.prebooking_systems_with('logins'))), p_keys);
   end if;
+  -- Later choices that were locked when the earlier one ended.
+  perform public.prebooking_repair_choices();
   -- If another transaction has locked the row, the next call writes it.
   update public.prebooking_heartbeat set sessions_at = t
   where only_one in (select h.only_one from public.prebooking_heartbeat h for no key update skip locked);

@@ -43,6 +43,18 @@ def add_prebooking_by_command(connection: Connection, venue: UUID, **overrides: 
     return answer
 
 
+def add_choices_by_command(connection: Connection, venue: UUID, choices: list[dict[str, Any]]) -> dict[str, Any]:
+    """Add the choices of one request, with the default values of ``add_prebooking_by_command``; return the answer."""
+    defaults = {"available_at": noon(3600).isoformat(), "expires_at": noon(7200).isoformat()}
+    rows = [
+        {"id": str(uuid4()), "booking_data": {"class_id": str(number), "day": "20261123"}} | defaults | choice
+        for number, choice in enumerate(choices, 1)
+    ]
+    more = (venue, "ana@example.com", Jsonb(rows), *(False, False))
+    answer: dict[str, Any] = ask(connection, "add_prebookings_v1", *more)
+    return answer
+
+
 def preview(connection: Connection, *, lead_ms: int = 0) -> dict[str, Any]:
     """Return what a claim would take."""
     providers = ["webhook", "aimharder"]

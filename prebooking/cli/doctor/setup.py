@@ -36,6 +36,7 @@ FUNCTIONS = (
     "forget_member_v1",
     "list_sessions_v1",
     "add_prebooking_v1",
+    "add_prebookings_v1",
     "list_prebookings_v1",
     "prebooking_figures_v1",
     "prebooking_watch_v1",

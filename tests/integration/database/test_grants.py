@@ -26,17 +26,24 @@ from tests.support.calls import (
 )
 from tests.support.database import Connection, Database
 from tests.support.factories import noon
-from tests.support.questions import add_prebooking_by_command, add_venue_by_command, ask, preview
+from tests.support.questions import (
+    add_choices_by_command,
+    add_prebooking_by_command,
+    add_venue_by_command,
+    ask,
+    preview,
+)
 
 _TABLES = ["venues", "prebookings", "member_sessions", "prebooking_runs", "prebooking_heartbeat"]
 _TABLES += ["prebooking_bell", "prebooking_bell_triggered"]
 
 # The columns that the command line writes; the database sets all others.
 _VENUE = ["id", "name", "provider", "host", "provider_box_id", "timezone", "opening_rule"]
-_PREBOOKING = ["id", "venue_id", "user_email", "booking_data", "available_at", "expires_at"]
+_PREBOOKING = ["id", "venue_id", "user_email", "booking_data", "available_at", "expires_at", "stands_after"]
 
 _FUNCTIONS = """
-    add_prebooking_v1 add_venue_v1 cancel_prebooking_v1 claim_due_prebookings_v1 claim_sessions_v1 claims_since_v1
+    add_prebooking_v1 add_prebookings_v1 add_venue_v1 cancel_prebooking_v1 claim_due_prebookings_v1 claim_sessions_v1
+    claims_since_v1
     complete_prebooking_v1 due_elsewhere_v1 edit_venue_v1 enable_venue_v1 fail_prebooking_v1 finish_run_v1
     forget_member_v1 lease_session_v1 list_prebookings_v1 list_sessions_v1 list_venues_v1 logout_v1
     prebooking_anonymous prebooking_bad_data prebooking_bell_answer prebooking_bell_check prebooking_bell_due
@@ -45,6 +52,7 @@ _FUNCTIONS = """
     prebooking_class_key
     prebooking_clock prebooking_doctor_v1 prebooking_figures_v1 prebooking_local_instant prebooking_lock
     prebooking_lock_holders prebooking_locks prebooking_logins prebooking_member prebooking_plain_id
+    prebooking_promotes_next prebooking_repair_choices prebooking_why_cancelled
     prebooking_prune prebooking_status_v1 prebooking_systems prebooking_systems_with prebooking_venue_answered
     prebooking_waiting prebooking_watch_v1 preview_claim_v1 release_prebookings_v1 remove_venue_v1 save_session_v1
     session_key_ids_v1 set_venue_box_v1 prebooking_upkeep_parts
@@ -114,6 +122,8 @@ _CALLS: dict[str, Callable[[Connection], object]] = {
     "set_venue_box_v1": lambda connection: ask(connection, "set_venue_box_v1", uuid4(), "42"),
     "list_sessions_v1": lambda connection: ask(connection, "list_sessions_v1", None),
     "add_prebooking_v1": lambda connection: add_prebooking_by_command(connection, uuid4()),
+    "add_prebookings_v1": lambda connection: add_choices_by_command(connection, uuid4(), [{}]),
+    "prebooking_repair_choices": lambda connection: ask(connection, "prebooking_repair_choices"),
     "list_prebookings_v1": lambda connection: ask(connection, "list_prebookings_v1", None, 7, 100),
     "prebooking_figures_v1": lambda connection: ask(connection, "prebooking_figures_v1", noon()),
     "prebooking_status_v1": lambda connection: ask(connection, "prebooking_status_v1"),

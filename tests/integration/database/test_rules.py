@@ -60,6 +60,8 @@ _BAD_PREBOOKINGS: list[tuple[str, dict[str, Any]]] = [
         for column, instant in product(["expires_at", "created_at", "retry_after"], _BAD_INSTANTS)
     ],
     *[("prebooking_instant_check", {**_HELD, "claimed_until": instant}) for instant in _BAD_INSTANTS],
+    ("only_a_later_choice_is_promoted", {"promoted_at": noon()}),
+    ("waiting_is_not_held", {"class_unknown": True, **_HELD}),
     ("opens_before_it_expires", {"available_at": noon(), "expires_at": noon()}),
     ("prebookings_status_check", {"status": "booking", "settled_at": noon()}),
     ("prebookings_error_message_check", {"error_message": "x" * 301}),
