@@ -17,6 +17,8 @@ from prebooking.log import Log
 from prebooking.model import Attempt, Kind, Outcome, RowResult, Summary, Venue
 from prebooking.run.evidence import note_for
 from prebooking.run.report import NoClaim, Report
+from prebooking.run.slots import SlotQueue
+from prebooking.run.venue_context import VenueContext
 from prebooking.run.venue_queue import VenueQueue
 from prebooking.settings import LAST_START, Settings
 
@@ -168,18 +170,18 @@ class PrebookingScheduler:
 
     def _new_queue(self, venue: Venue) -> VenueQueue:
         assert self._time is not None  # noqa: S101 - every claim's answer contains the database's time
-        queue = self._queues[venue.id] = VenueQueue(
-            self._bookers[venue.provider],
+        context = VenueContext(
             venue=venue,
+            slots=SlotQueue(clock=self._clock, time=self._time, stagger=self._stagger),
             clock=self._clock,
             time=self._time,
-            stagger=self._stagger,
             last_start=self._last_start,
             guard=self._guard,
             settle=self._settle,
             release=self._release,
             log=self._log,
         )
+        queue = self._queues[venue.id] = VenueQueue(self._bookers[venue.provider], context)
         return queue
 
     def _read_clock_until_opening(self, attempts: list[Attempt]) -> None:

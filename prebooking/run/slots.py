@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 from contextlib import suppress
-from datetime import datetime
 from typing import Self
-from uuid import UUID
 
 from prebooking.clock import Clock, DatabaseTime, Deadline
 from prebooking.model import Prebooking
@@ -27,6 +25,10 @@ class Slot:
         self.granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.ended = asyncio.Event()
         self._queue, self._row = queue, row
+
+    def __lt__(self, other: Slot) -> bool:
+        """Return whether this slot is earlier in the queue."""
+        return self.order < other.order
 
     @property
     def opens_at(self) -> float:
@@ -93,7 +95,7 @@ class SlotQueue:
         self.sent_at = float("-inf")
         self.all_granted = asyncio.Event()
         self.all_granted.set()
-        self._waiting: list[tuple[tuple[bool, datetime, datetime, UUID], Slot]] = []  # a heap
+        self._waiting: list[Slot] = []  # a heap
         self._granted: set[Slot] = set()  # granted slots that have not ended
         self._changed = asyncio.Event()
         time.on_tightened(self._changed.set)
@@ -106,7 +108,7 @@ class SlotQueue:
         if self.closed:
             slot.granted.cancel()
         else:
-            heapq.heappush(self._waiting, (slot.order, slot))
+            heapq.heappush(self._waiting, slot)
             self.all_granted.clear()
             self._changed.set()
         return slot
@@ -121,13 +123,12 @@ class SlotQueue:
         if self.sending is not None:
             return None if self.sending is slot else self.sending
         now = self.clock.monotonic()
-        ahead = (other for other in self._granted if other.order < slot.order and other.opens_at <= now)
-        return min(ahead, key=lambda other: other.order, default=None)
+        return min((other for other in self._granted if other < slot and other.opens_at <= now), default=None)
 
     def close(self) -> None:
         """Cancel the slots that are not granted. Calls with a granted slot are refused before their first byte."""
         self.closed = True
-        for _, slot in self._waiting:
+        for slot in self._waiting:
             slot.granted.cancel()
         self._waiting.clear()
         self.all_granted.set()
@@ -147,7 +148,7 @@ class SlotQueue:
     def _grant_ready(self) -> None:
         """Grant every slot whose call may connect now."""
         while self._waiting:
-            slot = self._waiting[0][1]
+            slot = self._waiting[0]
             ahead = len(self._granted_before(slot))
             is_early = self._connects_at(slot) > self.clock.monotonic() or ahead * self.stagger > CONNECT_LEAD
             if ahead >= MAX_CONNECTED or is_early:
@@ -158,7 +159,7 @@ class SlotQueue:
         self.all_granted.set()
 
     def _granted_before(self, slot: Slot) -> list[Slot]:
-        return sorted((other for other in self._granted if other.order < slot.order), key=lambda other: other.order)
+        return sorted(other for other in self._granted if other < slot)
 
     def _connects_at(self, slot: Slot) -> float:
         """Return when the slot's call should connect, if every earlier call is sent as early as possible."""
@@ -170,7 +171,7 @@ class SlotQueue:
     async def _wait_for_change(self, until: Deadline) -> None:
         """Wait until a slot is added or ends, the clock is read, the next call may connect, or ``until``."""
         seconds = until.remaining()
-        if self._waiting and (early := self._connects_at(self._waiting[0][1]) - self.clock.monotonic()) > 0:
+        if self._waiting and (early := self._connects_at(self._waiting[0]) - self.clock.monotonic()) > 0:
             seconds = min(seconds, early)
         with suppress(TimeoutError):
             async with asyncio.timeout(max(seconds, 0.001)):  # a smaller timeout could be rounded to 0: a busy loop

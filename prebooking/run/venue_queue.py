@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Coroutine, Iterable
 from contextlib import AsyncExitStack
 from typing import Any
-from uuid import UUID
 
 from prebooking.bookers import OpenBooker
-from prebooking.clock import Clock, DatabaseTime, Deadline
-from prebooking.log import Log
-from prebooking.model import Attempt, Kind, Outcome, Prebooking, Venue
+from prebooking.model import Attempt, Kind, Outcome, Prebooking
 from prebooking.run.attempt import BookingAttempt
-from prebooking.run.slots import SlotQueue
 from prebooking.run.venue_context import VenueContext
 
 CLOSING_TIME = 0.5  # seconds within which cancelled calls must end and the booker must close
@@ -29,44 +25,25 @@ class VenueQueue:
 
     """
 
-    def __init__(
-        self,
-        open_booker: OpenBooker,
-        *,
-        venue: Venue,
-        clock: Clock,
-        time: DatabaseTime,
-        stagger: float,
-        last_start: Deadline,
-        guard: Deadline,
-        settle: Callable[[Attempt, Outcome], None],
-        release: Callable[[UUID, list[Attempt], float], None],
-        log: Log,
-    ) -> None:
-        self.slots = SlotQueue(clock=clock, time=time, stagger=stagger)
-        self.failed = False
-        self._open_booker, self._venue = open_booker, venue
-        self._clock, self._last_start, self._guard = clock, last_start, guard
-        self._settle, self._release, self._log = settle, release, log
-        self._attempts: list[Attempt] = []
+    def __init__(self, open_booker: OpenBooker, context: VenueContext) -> None:
+        self.slots, self.failed = context.slots, False
+        self._open_booker, self._context = open_booker, context
         self._not_started: list[Attempt] = []  # rows added before the booker is open
-        self._context: VenueContext | None = None  # None until the booker is open
+        self._is_open = False
         self._booker_stack = AsyncExitStack()
-        self._last_preparation_at = float(
-            "-inf"
-        )  # start of the last preparation: preparations start one stagger apart, too
+        self._last_preparation_at = float("-inf")  # preparations start one stagger apart, too
         self._preparing = 0
         self._all_prepared = asyncio.Event()
         self._all_prepared.set()
         self.tasks: set[asyncio.Task[None]] = set()
         self._open_task = self._spawn(self._open())
-        self._grant_task = asyncio.create_task(self._catch_errors(self.slots.grant(until=last_start)))
+        self._grant_task = asyncio.create_task(self._catch_errors(self.slots.grant(until=context.last_start)))
 
     def add(self, attempts: Iterable[Attempt]) -> None:
         """Add rows. A row that first needs a login or a confirmation gets its slot after that."""
         self._not_started += attempts
-        if self._context:
-            self._start(self._context)
+        if self._is_open:
+            self._start()
 
     def planned_seconds(self) -> float:
         """Return the seconds until all rows have been called, if the venue is fast and the openings have passed."""
@@ -88,8 +65,7 @@ class VenueQueue:
 
         Waits at most CLOSING_TIME for the calls to end. A call that has not ended by then cannot send anything.
         """
-        if self._context:
-            self._context.stopped = True
+        self._context.stopped = True
         self.slots.close()
         for task in (self._grant_task, *self.tasks):
             task.cancel()
@@ -99,39 +75,28 @@ class VenueQueue:
             self._fail(TimeoutError())
 
     async def _open(self) -> None:
-        booker = await self._booker_stack.enter_async_context(self._open_booker(self._venue))
-        self._context = VenueContext(
-            venue_id=self._venue.id,
-            booker=booker,
-            slots=self.slots,
-            clock=self._clock,
-            time=self.slots.time,
-            last_start=self._last_start,
-            guard=self._guard,
-            settle=self._settle,
-            release=self._release_unsent,
-            log=self._log,
-        )
-        self._start(self._context)
+        self._context.booker = await self._booker_stack.enter_async_context(self._open_booker(self._context.venue))
+        self._is_open = True
+        self._start()
 
     async def _close(self) -> None:
         await self.wait_for_tasks()
         await asyncio.wait([self._grant_task])
         await self._booker_stack.aclose()
 
-    def _start(self, context: VenueContext) -> None:
+    def _start(self) -> None:
         new, self._not_started = self._not_started, []
         for attempt in new:
-            self._attempts.append(attempt)
+            self._context.attempts.append(attempt)
             try:
-                self._spawn(self._work_of(BookingAttempt(attempt, context), attempt.row), attempt)
+                self._spawn(self._work_of(BookingAttempt(attempt, self._context), attempt.row), attempt)
             except Exception as exc:  # noqa: BLE001 - an error of one row must not stop the others
                 self._fail(exc, attempt)
 
     def _work_of(self, booking: BookingAttempt, row: Prebooking) -> Coroutine[Any, Any, None]:
         if booking.is_ready:
             return booking.call(self.slots.add(row))
-        now = self._clock.monotonic()
+        now = self._context.clock.monotonic()
         self._last_preparation_at = max(now, self._last_preparation_at + self.slots.stagger)
         self._preparing += 1
         self._all_prepared.clear()
@@ -152,10 +117,6 @@ class VenueQueue:
                 self._all_prepared.set()
         if slot:
             await booking.call(slot)
-
-    def _release_unsent(self, pause: float) -> None:
-        unsent = [a for a in self._attempts if not a.calls and not a.row.maybe_sent and _has_no_answer(a.outcome)]
-        self._release(self._venue.id, unsent, pause)
 
     # errors
 
@@ -180,8 +141,4 @@ class VenueQueue:
         self.failed = True
         if attempt and attempt.outcome is None:
             attempt.outcome = Outcome(Kind.NOT_READY)
-        self._log.unexpected("unexpected", exc, venue=self._venue.id)
-
-
-def _has_no_answer(outcome: Outcome | None) -> bool:
-    return outcome is None or outcome.kind is Kind.NOT_SENT
+        self._context.log.unexpected("unexpected", exc, venue=self._context.venue.id)

@@ -34,12 +34,12 @@ OF_SLOTS = mutants(
         "firing",
     ),
     (
-        "other.order < slot.order and other.opens_at <= now",
-        "other.order < slot.order",
+        "other < slot and other.opens_at <= now",
+        "other < slot",
         "attempt::rows_with_setbacks_are_sent_before_held_rows",
     ),
     (
-        "other.order < slot.order and other.opens_at <= now",
+        "other < slot and other.opens_at <= now",
         "False",
         "firing::slow_handshakes_do_not_change_the_order",
     ),
@@ -54,13 +54,23 @@ OF_QUEUES = [
     *mutants(
         "prebooking/run/venue_context.py",
         (
+            "if not a.calls and not a.row.maybe_sent and _has_no_answer(a.outcome)]",
+            "if not a.calls and not a.row.maybe_sent]",
+            "preparing::an_earlier_failed_login_is_kept_when_a_later_one_is_blocked",
+        ),
+        (
+            "if not a.calls and not a.row.maybe_sent and _has_no_answer(a.outcome)]",
+            "if not a.calls and _has_no_answer(a.outcome)]",
+            "preparing::a_running_confirmation_settles_its_row_when_another_row_is_blocked",
+        ),
+        (
             "        self.slots.close()\n",
             "",
             "firing::a_blocking_venue_is_paused_and_its_other_rows_released",
             "firing",
         ),
         (
-            "        self.release(pause)\n",
+            "        self.release(self.venue.id, unsent, pause)\n",
             "",
             "firing::a_blocking_venue_is_paused_and_its_other_rows_released",
             "progress",
