@@ -16,13 +16,14 @@ from api.cron.session_keeper import EVERY
 from prebooking.bookers.aimharder.seal import Seal
 from prebooking.bookers.aimharder.site import Session, fingerprint
 from prebooking.local.venue.members import LoginRefused
+from prebooking.local.virtual_world import call_function
 from prebooking.model import Summary
 from prebooking.settings import Settings
 from prebooking.upkeep.part import MINUTE
 from prebooking.upkeep.run import UpkeepSummary, keep_up
 from tests.support.doubles import EPOCH, VirtualClock
 from tests.support.factories import add_prebooking, add_session, add_venue
-from tests.support.world import ENVIRONMENT, World, call_function
+from tests.support.world import ENVIRONMENT, World
 
 HOST, BOX_ID = "mybox.aimharder.com", 10_584
 DAY = f"{EPOCH:%Y%m%d}"

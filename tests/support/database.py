@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 import psycopg
@@ -13,22 +12,14 @@ from psycopg import sql
 
 from prebooking.local.keys import Keys
 from prebooking.local.postgres import SUPERUSER, LocalPostgres
+from prebooking.local.virtual_world import set_clock
+
+__all__ = ["At", "Connection", "Database", "Rest", "set_clock"]
 
 Connection = psycopg.Connection[Any]
 At = Callable[[float], None]  # sets the database's clock; the argument is in seconds after noon
 
 _LOGINS = {"postgres", "authenticator", SUPERUSER}  # the other roles are only ever assumed
-
-_CLOCK = """
-create schema testing;
-create table testing.clock (instant timestamptz);
-insert into testing.clock values (null);
-grant usage on schema testing to service_role;
-grant select on testing.clock to service_role;
-create or replace function public.prebooking_clock() returns timestamptz
-language sql volatile security invoker set search_path = ''
-as 'select coalesce((select instant from testing.clock), clock_timestamp())';
-"""
 
 
 class Database:
@@ -74,10 +65,3 @@ class Rest:
     service_key: str
     anon_key: str
     keys: Keys
-
-
-def set_clock(connection: Connection, instant: datetime | None) -> None:
-    """Stop the database's clock at this instant, for every connection; None: real time."""
-    if connection.execute("select to_regclass('testing.clock')").fetchone() == (None,):
-        connection.execute(_CLOCK)
-    connection.execute("update testing.clock set instant = %s", [instant])

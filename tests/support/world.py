@@ -4,30 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
-import httpx
 import pytest
 
 from prebooking.bookers import Booker, OpenBooker
 from prebooking.bookers.adapter import Invocation, open_systems
-from prebooking.clock import Clock, Deadline, Reading
+from prebooking.clock import Clock
 from prebooking.function import invocation
 from prebooking.function.invocation import run_once
-from prebooking.local import rest
-from prebooking.local.keys import Keys
 from prebooking.local.venue.server import TwinTransport
 from prebooking.local.venue.twin import Arrival, VenueTwin
-from prebooking.log import Log
+from prebooking.local.virtual_world import DatabaseTransport, call_function
 from prebooking.model import Summary, Venue
 from prebooking.settings import Settings
 from tests.support.calls import prebooking
-from tests.support.database import Connection, Database, set_clock
+from tests.support.database import Connection, Database
 from tests.support.doubles import EPOCH, VirtualClock, run_virtual
 from tests.support.factories import add_prebooking, add_venue
 
@@ -47,62 +44,10 @@ ENVIRONMENT = {
 }
 
 
-class WorldTransport(httpx.AsyncBaseTransport):
-    """Carries RPCs to the real SQL. A statement takes no virtual time, and the database's clock is the virtual one.
-
-    ``loses`` gets a function's name before each call and returns how the call ends: "" with its answer, "before" or
-    "after" for a connection that breaks before or after the statement, "hangs" for no answer.
-    """
-
-    def __init__(self, database: Database, *, there: float = 0.005, back: float = 0.005) -> None:
-        self.keys, self.there, self.back = Keys(), there, back
-        self.database_skew = timedelta(0)  # how far the database's clock is ahead
-        self.loses: Callable[[str], str] = lambda _: ""
-        self.calls: list[str] = []
-        self._superuser, self._connection = database.connection, database.connect("authenticator")
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        function = request.url.path.rpartition("/")[2]
-        await asyncio.sleep(self.there)
-        self.calls.append(function)
-        loss = self.loses(function)
-        if loss == "hangs":
-            await asyncio.Event().wait()
-        if loss != "before":
-            reply = self._carry_out(function, request)
-        await asyncio.sleep(self.back)
-        if loss:
-            raise httpx.ReadError("lost", request=request)
-        return httpx.Response(reply.status, headers=reply.headers, content=reply.body, request=request)
-
-    def _carry_out(self, function: str, request: httpx.Request) -> rest.RestReply:
-        set_clock(self._superuser, VirtualClock(wall_skew=self.database_skew).now())
-        headers = {"apikey": self.keys.secret}
-        return rest.call(self._connection, keys=self.keys, function=function, headers=headers, body=request.content)
-
-
-async def call_function(
-    function: Callable[..., Awaitable[T]],
-    settings: Settings,
-    clock: Clock,
-    to_database: httpx.AsyncBaseTransport | None = None,
-    to_venues: httpx.AsyncBaseTransport | None = None,
-    *,
-    guard: float | None = None,
-    instance_id: UUID | None = None,
-    log: Log | None = None,
-) -> T:
-    """Call ``run_once`` or ``keep_up`` as its endpoint does, with this clock; without transports, on sockets."""
-    instance_id = instance_id or uuid4()
-    return await function(
-        settings,
-        instance_id=instance_id,
-        guard=Deadline(clock, Reading.of(clock), guard or settings.execution_timeout_seconds),
-        clock=clock,
-        log=log or Log(instance_id=instance_id),
-        to_database=to_database,
-        to_venues=to_venues,
-    )
+def database_transport(database: Database, **latency: float) -> DatabaseTransport:
+    """Return the transport to a test's database."""
+    authenticator = database.connect("authenticator")
+    return DatabaseTransport(owner=database.connection, authenticator=authenticator, epoch=EPOCH, **latency)
 
 
 class World:
@@ -111,10 +56,9 @@ class World:
     def __init__(self, database: Database, **venue: Any) -> None:
         self.database, self.connection = database, database.connection
         self.twin = VenueTwin(now=lambda: VirtualClock().now(), secret=ENVIRONMENT["BOOKING_WEBHOOK_SECRET"], **venue)
-        self.wire, self.venue_wire = WorldTransport(database), TwinTransport(self.twin, there=0.02, back=0.02)
+        self.wire, self.venue_wire = database_transport(database), TwinTransport(self.twin, there=0.02, back=0.02)
         self.replace_opener: Callable[[OpenBooker], OpenBooker] = lambda opens: opens
         self._numbers = itertools.count()
-        set_clock(self.connection, EPOCH)
 
     def run(self, steps: Coroutine[Any, Any, T]) -> T:
         """Run the steps, then wait until the venue has handled every call; return the result of the steps."""

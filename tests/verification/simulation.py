@@ -19,10 +19,11 @@ from api.cron.session_keeper import EVERY
 from prebooking.function.invocation import run_once
 from prebooking.local import rest
 from prebooking.local.venue.twin import Arrival, VenueTwin
+from prebooking.local.virtual_world import call_function
 from prebooking.settings import Settings
 from prebooking.upkeep.run import keep_up
 from tests.support.doubles import EPOCH
-from tests.support.world import ENVIRONMENT, call_function
+from tests.support.world import ENVIRONMENT
 from tests.verification.database_clock import DatabaseClock
 from tests.verification.fault_plan import FaultPlan
 from tests.verification.instance import Instance, InstanceLoop, run_instances

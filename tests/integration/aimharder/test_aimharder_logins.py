@@ -21,7 +21,7 @@ OLD = timedelta(minutes=21)
 
 
 def lose(gym: Gym, function: str, results: list[str]) -> None:
-    """Let the next calls of a database function end with these results (see ``WorldTransport``)."""
+    """Let the next calls of a database function end with these results (see ``DatabaseTransport``)."""
     script: Iterator[str] = iter(results)
     gym.world.wire.loses = lambda called: next(script, "") if called == function else ""
 

@@ -11,13 +11,14 @@ import pytest
 
 from prebooking.clock import Clock
 from prebooking.function.invocation import run_once
+from prebooking.local.virtual_world import call_function
 from prebooking.model import Summary
 from prebooking.settings import Settings
 from tests.support.calls import prebooking
 from tests.support.database import Database, Rest
 from tests.support.factories import add_prebooking, add_venue
 from tests.support.peers import Peer, Script, serve
-from tests.support.world import ENVIRONMENT, call_function
+from tests.support.world import ENVIRONMENT
 
 pytestmark = pytest.mark.anyio
 

@@ -68,12 +68,12 @@ def test_a_forward_step_of_the_database_s_clock_is_followed(
     """The clock is two seconds slow when the run claims, and is set right a second later."""
     world = World(database)
     rows = world.opening(2, at=3.0)
-    world.wire.database_skew = timedelta(seconds=-2)
+    world.wire.skew = timedelta(seconds=-2)
 
     async def scenario() -> None:
         run = asyncio.create_task(world.invoke(LEAD_SECONDS="5"))
         await asyncio.sleep(1.0)
-        world.wire.database_skew = timedelta(0)
+        world.wire.skew = timedelta(0)
         await run
 
     world.run(scenario())

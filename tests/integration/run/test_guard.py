@@ -16,7 +16,7 @@ from tests.support.world import BOOKED, CLAIM, FINISH, PENDING, RECONCILED, Worl
 
 
 def script(world: World, function: str, *losses: str) -> None:
-    """Script how the next calls of one database function end, see WorldTransport."""
+    """Script how the next calls of one database function end, see DatabaseTransport."""
     left = deque(losses)
     world.wire.loses = lambda called: left.popleft() if called == function and left else ""
 
