@@ -204,7 +204,26 @@ class AccountSettings(DatabaseSettings):
         return [session_key(key.get_secret_value()) for key in given if key]
 
 
-class Settings(AccountSettings):
+class VenueSettings(AccountSettings):
+    """The settings needed to call venues."""
+
+    booking_webhook_url: Annotated[str, AfterValidator(_web_address)] | None = Field(None, repr=False)
+    booking_webhook_secret: Secret | None = None
+
+    @field_validator("booking_webhook_url")
+    @classmethod
+    def _a_public_endpoint(cls, value: str, info: ValidationInfo) -> str:
+        if is_loopback(info.data.get("supabase_url", "")) and is_loopback(value):
+            return value  # the local stack: both the database and the endpoint are on this machine
+        parts = urlsplit(value)
+        if parts.scheme != "https":
+            raise ValueError("is not https: members' data and the secret would be sent unencrypted")
+        if not _PUBLIC_NAME.fullmatch(parts.hostname or "") or _is_private(parts.hostname or ""):
+            raise ValueError("is an IP address or a private host: give your endpoint's public name")
+        return value
+
+
+class Settings(VenueSettings):
     """All settings of the cron functions."""
 
     _systems: tuple[str, ...] = PrivateAttr(())  # names of the venue systems that are set up
@@ -212,8 +231,6 @@ class Settings(AccountSettings):
 
     cron_secret: Secret
     cron_secret_previous: Secret | None = None
-    booking_webhook_url: Annotated[str, AfterValidator(_web_address)] | None = Field(None, repr=False)
-    booking_webhook_secret: Secret | None = None
     execution_timeout_seconds: float = Field(8, ge=3, le=MAX_DURATION - BUFFER, allow_inf_nan=False)
     stagger_ms: int = Field(50, ge=10, le=1000)
     lead_seconds: float = Field(1, ge=0, le=5, allow_inf_nan=False)
@@ -233,18 +250,6 @@ class Settings(AccountSettings):
     def _missing(cls, environment: Mapping[str, str]) -> dict[str, str]:
         """Return one message per variable that is missing for the venue systems."""
         return systems.problems(environment)
-
-    @field_validator("booking_webhook_url")
-    @classmethod
-    def _a_public_endpoint(cls, value: str, info: ValidationInfo) -> str:
-        if is_loopback(info.data.get("supabase_url", "")) and is_loopback(value):
-            return value  # the local stack: both the database and the endpoint are on this machine
-        parts = urlsplit(value)
-        if parts.scheme != "https":
-            raise ValueError("is not https: members' data and the secret would be sent unencrypted")
-        if not _PUBLIC_NAME.fullmatch(parts.hostname or "") or _is_private(parts.hostname or ""):
-            raise ValueError("is an IP address or a private host: give your endpoint's public name")
-        return value
 
     @field_validator("lease_seconds")
     @classmethod

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import prebooking
-from prebooking.cli import add, bell, classes, doctor, logins, members, prebookings, run, status, venues
+from prebooking.cli import add, bell, classes, doctor, give_back, logins, members, prebookings, run, status, venues
 
 app = typer.Typer(
     name="prebooking",
@@ -25,6 +25,7 @@ app.command("classes")(classes.classes)
 app.command("add")(add.add)
 app.command("list")(prebookings.list_prebookings)
 app.command("cancel")(prebookings.cancel)
+app.command("give-back")(give_back.give_back_place)
 app.command("run")(run.run)
 app.command("status")(status.status)
 app.command("doctor")(doctor.doctor)

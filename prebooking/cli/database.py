@@ -13,6 +13,7 @@ from prebooking.database.accounts import AccountStore
 from prebooking.database.bell import BellStore
 from prebooking.database.client import create_isolated_supabase
 from prebooking.database.operator import OperatorStore
+from prebooking.database.places import PlaceStore
 from prebooking.database.prebookings import PrebookingStore
 from prebooking.database.sessions import SessionStore
 from prebooking.settings import DatabaseSettings
@@ -30,6 +31,7 @@ class AdminDatabase:
     sessions: SessionStore
     bell: BellStore
     accounts: AccountStore
+    places: PlaceStore
     clock: Clock
 
     def deadline(self) -> Deadline:
@@ -46,5 +48,11 @@ async def open_database(settings: DatabaseSettings | None = None) -> AsyncIterat
         store = PrebookingStore(supabase, instance_id=instance_id, clock=clock)
         sessions = SessionStore(supabase, instance_id=instance_id, clock=clock)
         yield AdminDatabase(
-            OperatorStore(supabase), store, sessions, BellStore(supabase), AccountStore(supabase), clock
+            operator=OperatorStore(supabase),
+            prebookings=store,
+            sessions=sessions,
+            bell=BellStore(supabase),
+            accounts=AccountStore(supabase),
+            places=PlaceStore(supabase),
+            clock=clock,
         )

@@ -78,14 +78,14 @@ async def _cancel(start: str, member: str | None) -> None:
     if answer != "cancelled":
         raise CommandFailed(_NOT_CANCELLED[answer])
     begins = format_instant(prebooking.expires_at, prebooking.timezone)
-    say(f"Cancelled {_class_name(prebooking)} at {prebooking.venue}, {begins}.")
+    say(f"Cancelled {describe(prebooking)} at {prebooking.venue}, {begins}.")
 
 
 def _show(prebookings: Sequence[PrebookingView], now: datetime) -> None:
     """Print the table. On a terminal, a member or venue that all rows share is printed once above the table."""
     cells = {
         "Id": [str(prebooking.id)[:ID_LENGTH] for prebooking in prebookings],
-        "Class": [_class_name(prebooking) for prebooking in prebookings],
+        "Class": [describe(prebooking) for prebooking in prebookings],
         "Venue": [prebooking.venue for prebooking in prebookings],
         "Begins": [format_instant(prebooking.expires_at, prebooking.timezone) for prebooking in prebookings],
         "Booking opens": [format_instant(prebooking.available_at, prebooking.timezone) for prebooking in prebookings],
@@ -101,12 +101,24 @@ def _show(prebookings: Sequence[PrebookingView], now: datetime) -> None:
 
 def _state(prebooking: PrebookingView, now: datetime) -> str:
     if prebooking.status != "pending":
-        return prebooking.outcome or prebooking.status
+        return _settled_state(prebooking)
     if prebooking.being_booked:
         return "being booked"
     if not prebooking.venue_enabled:
         return "venue paused"
     return "due" if prebooking.available_at <= now else "waiting"
+
+
+def _settled_state(prebooking: PrebookingView) -> str:
+    if prebooking.given_back_at:
+        return "given back"
+    if prebooking.place == "booked" and prebooking.place_since:
+        return f"booked since {format_instant(prebooking.place_since, prebooking.timezone)}"
+    if prebooking.place == "lost":
+        return "not on the waiting list any more"
+    if prebooking.place == "waiting" and prebooking.position:
+        return f"waiting list, place {prebooking.position}"
+    return prebooking.outcome or prebooking.status
 
 
 def _show_messages(prebookings: Sequence[PrebookingView]) -> None:
@@ -116,5 +128,6 @@ def _show_messages(prebookings: Sequence[PrebookingView]) -> None:
             say(f"{str(prebooking.id)[:ID_LENGTH]}: {more}")
 
 
-def _class_name(prebooking: PrebookingView) -> str:
+def describe(prebooking: PrebookingView) -> str:
+    """Return the name of the class, or its number."""
     return prebooking.class_name or f"class {prebooking.class_id or '?'}"

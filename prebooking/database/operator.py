@@ -25,7 +25,11 @@ class VenueView(Venue):
 
 
 class PrebookingView(DatabaseModel):
-    """One prebooking of a list; ``expires_at`` is the start of its class."""
+    """One prebooking of a list; ``expires_at`` is the start of its class.
+
+    ``place`` is what the last look has shown about a place on a waiting list; ``place_since`` is the first look that
+    showed it, and ``position`` the position on the list.
+    """
 
     id: UUID
     venue: str
@@ -43,6 +47,10 @@ class PrebookingView(DatabaseModel):
     error_message: str | None
     lateness_ms: int | None
     settled_at: AwareDatetime | None
+    given_back_at: AwareDatetime | None = None
+    place: str | None = None
+    place_since: AwareDatetime | None = None
+    position: int | None = None
 
 
 class SessionView(DatabaseModel):

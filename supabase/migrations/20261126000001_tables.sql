@@ -149,6 +149,10 @@ create unique index prebookings_one_live on public.prebookings
 create index prebookings_booked on public.prebookings (venue_id, lower(user_email)) where status = 'completed';
 create index prebookings_settled on public.prebookings (settled_at) where settled_at is not null;
 
+-- Places on waiting lists, which are looked at until the class begins.
+create index prebookings_waitlisted on public.prebookings (expires_at)
+  where status = 'completed' and outcome = 'waitlisted' and given_back_at is null;
+
 -- Members' logins at venues that are booked with them: encrypted with the function's key, without passwords.
 -- A refresh token works once. So a refresh needs a lease, and only the newest version of a session is valid.
 create table public.member_sessions (
@@ -172,6 +176,21 @@ create table public.member_sessions (
   -- A lease has a holder and an end, or none of them.
   constraint lease_is_whole check (num_nulls(leased_by, leased_until) in (0, 2)),
   constraint password_is_whole check (num_nulls(password, password_key_id) in (0, 2)));
+
+-- What a look at the venue has shown about a place on a waiting list. The outcome of the prebooking stays 'waitlisted'.
+create table public.prebooking_places (
+  prebooking_id   uuid primary key references public.prebookings on delete cascade,
+  place           text check (place in ('waiting', 'booked', 'lost')),      -- null: no look had a clear answer
+  since           public.prebooking_instant,                                -- the first look that showed this place
+  position        int check (position between 1 and 999999),                -- on the waiting list; null: the venue does not tell
+  looked_at       public.prebooking_instant,                                -- the last look with a clear answer
+  tried_for       public.prebooking_instant,                                -- when the last look was due
+  tries           int not null default 0,                                   -- tries of that look
+  leased_by       uuid,
+  leased_until    public.prebooking_instant,
+  constraint place_is_whole check (num_nulls(place, since, looked_at) in (0, 3)),
+  constraint only_waiting_has_a_position check (position is null or place = 'waiting'),
+  constraint lease_is_whole check (num_nulls(leased_by, leased_until) in (0, 2)));
 
 -- One row per invocation that had work or failed. closed_at null: the invocation was killed, or still runs.
 create table public.prebooking_runs (
@@ -200,12 +219,15 @@ alter table public.prebookings          enable row level security, force row lev
 alter table public.member_sessions      enable row level security, force row level security;
 alter table public.prebooking_runs      enable row level security, force row level security;
 alter table public.prebooking_heartbeat enable row level security, force row level security;
-revoke all on public.venues, public.prebookings, public.member_sessions, public.prebooking_runs, public.prebooking_heartbeat
+alter table public.prebooking_places    enable row level security, force row level security;
+revoke all on public.venues, public.prebookings, public.member_sessions, public.prebooking_places, public.prebooking_runs,
+  public.prebooking_heartbeat
   from public, anon, authenticated, service_role;
 grant select on public.venues to service_role;
 grant update (paused_until, troubled_since, answered_at) on public.venues to service_role;
 grant select, update on public.prebookings to service_role;
 grant select, insert, update on public.member_sessions to service_role;
+grant select, insert, update on public.prebooking_places to service_role;
 grant select, insert, update, delete on public.prebooking_runs to service_role;
 grant select, insert, update on public.prebooking_heartbeat to service_role;
 revoke all on function public.prebooking_systems, public.prebooking_systems_with from public, anon, authenticated;
@@ -219,6 +241,7 @@ grant execute on function public.prebooking_class_key to service_role;
 create policy service_role_only on public.venues               to service_role using (true) with check (true);
 create policy service_role_only on public.prebookings          to service_role using (true) with check (true);
 create policy service_role_only on public.member_sessions      to service_role using (true) with check (true);
+create policy service_role_only on public.prebooking_places    to service_role using (true) with check (true);
 create policy service_role_only on public.prebooking_runs      to service_role using (true) with check (true);
 create policy service_role_only on public.prebooking_heartbeat to service_role using (true) with check (true);
 

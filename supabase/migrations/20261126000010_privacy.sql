@@ -12,12 +12,20 @@ begin
   return p;
 end $$;
 
--- Refuses changes of a settled row, except those that remove its member's data. The comparison ignores the warning, which
--- other triggers may have written, and generated columns, which have no value here.
+-- Refuses changes of a settled row, except two: its member's data is removed, or the giving back of its place is recorded,
+-- once. The comparison ignores the warning, which other triggers may have written, and generated columns, which have no value
+-- here.
 create function public.prebookings_keep() returns trigger language plpgsql set search_path = '' as $$
-declare ignored constant text[] := array['warning', 'class_warning', 'lateness_ms', 'waits', 'fresh'];
+declare
+  ignored constant text[] := array['warning', 'class_warning', 'lateness_ms', 'waits', 'fresh'];
+  v_allowed public.prebookings := old;
 begin
-  if to_jsonb(new) - ignored <> to_jsonb(public.prebooking_anonymous(old)) - ignored then
+  if old.given_back_at is null and new.given_back_at is not null then
+    v_allowed.given_back_at := new.given_back_at;
+  else
+    v_allowed := public.prebooking_anonymous(old);
+  end if;
+  if to_jsonb(new) - ignored <> to_jsonb(v_allowed) - ignored then
     raise exception 'prebooking % is settled, or is being booked', old.id using errcode = 'PT409';
   end if;
   new.warning := null;

@@ -185,7 +185,8 @@ begin
     from public.venues v cross join lateral (
       select * from public.prebookings where venue_id = v.id and lower(user_email) = v_member and status = 'pending'
       union all
-      select * from public.prebookings where venue_id = v.id and lower(user_email) = v_member and status = 'completed') p) x
+      select * from public.prebookings
+      where venue_id = v.id and lower(user_email) = v_member and status = 'completed' and given_back_at is null) p) x
   where x.verdict = 'waiting' or (x.verdict = 'booked' and not p_again) or (x.verdict = 'same_hour' and not p_anyway)
   order by x.verdict = 'waiting' desc, x.verdict = 'booked' desc, x.status = 'completed' desc limit 1;
   if v_verdict is null then
@@ -238,10 +239,12 @@ returns jsonb language sql volatile security invoker set search_path = '' as $$
         when s.expired_at is not null or s.refreshed_at <= (select t from clock) - interval '30 minutes'
           then 'session_expired: log in again within the 24 hours before booking opens; from then on it is kept alive.' end) end,
       'error_message', p.error_message,
-      'lateness_ms', p.lateness_ms, 'settled_at', p.settled_at,
+      'lateness_ms', p.lateness_ms, 'settled_at', p.settled_at, 'given_back_at', p.given_back_at,
+      'place', l.place, 'place_since', l.since, 'position', l.position,
       'choice', c.number, 'first_choice', c.id, 'promoted', p.promoted_at is not null) as row
     from public.prebookings p join public.venues v on v.id = p.venue_id
     left join public.member_sessions s on s.venue_id = p.venue_id and s.user_email = lower(p.user_email)
+    left join public.prebooking_places l on l.prebooking_id = p.id
     -- The number of a later choice, and the first choice of its request.
     left join lateral (
       with recursive earlier as (

@@ -4,7 +4,8 @@
 create function public.prebooking_upkeep_parts(t timestamptz, p_providers text[], p_keys text[])
 returns jsonb language sql stable security invoker set search_path = '' as $$
   select jsonb_build_object(
-    'logins', public.upkeep_logins_due(t, p_providers, p_keys))
+    'logins', public.upkeep_logins_due(t, p_providers, p_keys),
+    'places', public.upkeep_places_due(t, p_providers))
 $$;
 
 -- Returns what is due now: {"now", "no_login", and a boolean per part}. Stores the heartbeat of upkeep's trigger, and warnings

@@ -56,7 +56,7 @@ def row(number: int, **how: Any) -> PrebookingRow:
     asked = OPENS - timedelta(hours=1, seconds=-number)
     about = (f"m{number}@example.com", VENUE, None, "wod", "wod", OPENS, asked)
     return replace(
-        PrebookingRow(UUID(int=number), *about, "completed", "booked", f"b-{number}", ms(50 * number)), **how
+        PrebookingRow(UUID(int=number), *about, "completed", "booked", f"b-{number}", ms(50 * number), None), **how
     )
 
 
@@ -88,6 +88,16 @@ def test_the_checker_accepts_matching_sides() -> None:
     assert complaints(ROWS, LEDGER) == []
 
 
+def test_the_checker_accepts_a_place_that_was_given_back_and_the_one_that_moved_up() -> None:
+    back = [replace(place(0), state=State.CANCELLED), replace(place(1), state=State.BOOKED)]
+    given_back = row(0, given_back_at=ms(900))
+    assert complaints([given_back, *ROWS[1:]], [*LEDGER, *back]) == []
+    again = replace(row(3), user_email="m0@example.com")
+    booked = replace(place(0), prebooking_id=str(again.id), booking_id="b-3")
+    entries = [*LEDGER, *back, replace(call(0, 151), prebooking_id=str(again.id)), booked]
+    assert complaints([given_back, *ROWS[1:], again], entries) == []
+
+
 @pytest.mark.parametrize(
     ("rows", "entries", "complaint"),
     [
@@ -99,6 +109,8 @@ def test_the_checker_accepts_matching_sides() -> None:
         (ROWS, [*LEDGER, place(2)], "M2 (wod) is failed (full), and has a place at the venue"),
         ([row(0), row(1), ROWS[2]], LEDGER, "M1 (wod) is booked, but waitlisted at the venue"),
         ([row(0, booking_id="b-5"), *ROWS[1:]], LEDGER, "M0 (wod) is booking b-5, but b-0 at the venue"),
+        ([row(0, given_back_at=ms(9)), *ROWS[1:]], LEDGER, "M0 (wod) was given back, and has a place at the venue"),
+        ([row(0, outcome="waitlisted"), *ROWS[1:]], LEDGER, "M0 (wod) is waitlisted, but booked at the venue"),
         (ROWS, [call(0, -3), *LEDGER[1:]], "M0 (wod) was called 3 ms before the opening"),
         (ROWS, [*LEDGER[2:], *LEDGER[:2]], "M1 (wod) was called before M0 (wod)"),
         ([row(0, fired_at=ms(1.1)), *ROWS[1:]], LEDGER, "M1 (wod) was called 49 ms after M0 (wod)"),
@@ -129,4 +141,5 @@ def test_every_question_of_the_checker_can_fail(question: Callable[[BothSides], 
     for entry in (call(1, -5), place(1), place(9, who=1), call(0), call(2), place(2)):
         ledger.write(entry)
     broken = [row(0, fired_at=ms(3000)), row(1, fired_at=ms(3001)), ROWS[2], row(3, status="pending", outcome=None)]
+    broken.append(row(4, user_email="m2@example.com", given_back_at=ms(9)))
     assert list(question(BothSides(broken, ledger)))  # type: ignore[call-overload]

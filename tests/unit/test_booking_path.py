@@ -40,6 +40,7 @@ def test_the_booking_path_loads_only_its_own_modules() -> None:
         "prebooking/database",
     }
     assert {file.stem for file in loaded(FUNCTION) if file.parent.name == "prebooking"} == NOUNS
+    assert {file.stem for file in loaded(FUNCTION, tuple(SYSTEMS))} & {"give_back", "places"} == set()
 
 
 @pytest.mark.parametrize(

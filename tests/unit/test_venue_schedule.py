@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -61,6 +62,19 @@ def test_a_place_can_be_cancelled_by_its_member(carried: Any) -> None:
     assert [act.member for act in twin.ledger.bookings()] == [email("ana")]
     assert twin.ledger.double_bookings() == {}
     assert [type(entry).__name__ for entry in twin.ledger.entries].count("Act") == 3
+
+
+def test_a_late_cancellation_needs_a_word_for_the_lost_credit(carried: Any) -> None:
+    twin = gym()
+    twin.classes[WOD] = replace(twin.classes[WOD], late_from=EPOCH)
+
+    async def scenario(client: httpx.AsyncClient) -> list[Any]:
+        ana = await Browser.of(client, "ana")
+        number = (await ana.book()).json()["id"]
+        return [await ana.cancel(number), len(twin.ledger.bookings()), await ana.cancel(number, late="1")]
+
+    assert carried(twin, scenario) == [2, 1, 1]
+    assert twin.ledger.bookings() == []
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from dataclasses import FrozenInstanceError
 from datetime import timedelta
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from prebooking.local.venue.twin import DROP, HANG, Arrival, CallPlan, Protection, TwinReply
+from prebooking.local.venue.twin import DROP, HANG, Arrival, CallPlan, Protection, State, TwinReply
 from tests.support.doubles import EPOCH, VirtualClock
 from tests.support.venues import BEARER, book, confirm, on_virtual_time, venue
 
@@ -68,7 +69,7 @@ def test_a_confirmation_is_answered_from_the_ledger(carried: Any) -> None:
     async def scenario(client: httpx.AsyncClient) -> list[tuple[int, Any]]:
         booked = [(await book(client, who)).json() for who in ("ana", "ben", "cleo")]
         answers = [await confirm(client, who) for who in ("ana", "cleo", "dan")]
-        assert [answer.json() for answer in answers[:2]] == [booked[0], booked[2]]
+        assert [answer.json() for answer in answers[:2]] == [booked[0], booked[2] | {"position": 1}]
         return [(answer.status_code, answer.json()["state"]) for answer in answers]
 
     assert carried(venue(), scenario) == [(200, "booked"), (200, "waitlisted"), (200, "not_booked")]
@@ -79,6 +80,47 @@ def test_a_venue_that_cannot_tell_answers_501(carried: Any) -> None:
     twin.can_tell = False
 
     assert carried(twin, lambda client: confirm(client, "ana")).status_code == 501
+
+
+def give_back(client: httpx.AsyncClient, who: str, **more: str) -> Awaitable[httpx.Response]:
+    return client.delete("/book", params={"prebooking_id": f"id of {who}", **more}, headers=BEARER)
+
+
+def test_a_place_that_is_given_back_goes_to_the_next_on_the_waiting_list(carried: Any) -> None:
+    twin = venue()
+    twin.open_class("wod", opens_at=EPOCH, capacity=1, waiting_list=2)
+
+    async def scenario(client: httpx.AsyncClient) -> list[Any]:
+        for who in ("ana", "ben", "cleo"):
+            await book(client, who)
+        seen = [(await confirm(client, who)).json().get("position") for who in ("ana", "ben", "cleo")]
+        answers = [await give_back(client, "ana"), await give_back(client, "ana"), await give_back(client, "cleo")]
+        seen += [(answer.status_code, answer.json()["state"]) for answer in answers]
+        return seen + [(await confirm(client, who)).json()["state"] for who in ("ana", "ben", "cleo")]
+
+    back = [(200, "given_back"), (404, "not_booked"), (200, "given_back")]
+    assert carried(twin, scenario) == [None, 1, 2, *back, "not_booked", "booked", "not_booked"]
+    [ben] = twin.ledger.bookings()
+    assert (ben.member, ben.state, twin.ledger.was_waitlisted(ben.booking_id)) == ("ben", State.BOOKED, True)
+
+
+def test_a_late_give_back_needs_a_word_for_the_lost_credit(carried: Any) -> None:
+    twin = venue()
+    twin.open_class("wod", opens_at=EPOCH, capacity=1, late_from=EPOCH)
+
+    async def scenario(client: httpx.AsyncClient) -> list[tuple[int, str]]:
+        await book(client, "ana")
+        answers = [await give_back(client, "ana"), await give_back(client, "ana", late="1")]
+        return [(answer.status_code, answer.json()["state"]) for answer in answers]
+
+    assert carried(twin, scenario) == [(409, "late"), (200, "given_back")]
+
+
+def test_a_venue_that_takes_no_places_back_answers_405(carried: Any) -> None:
+    twin = venue()
+    twin.can_give_back = False
+
+    assert carried(twin, lambda client: give_back(client, "ana")).status_code == 405
 
 
 @pytest.mark.parametrize(("method", "status"), [("HEAD", 204), ("OPTIONS", 204), ("PUT", 405)])

@@ -26,6 +26,7 @@ from prebooking.local.demo.checker import (
     BothSides,
     completed_is_booked,
     failed_is_not_booked,
+    given_back_is_not_booked,
     no_call_is_early,
     no_member_is_booked_twice,
     read_rows,
@@ -62,7 +63,8 @@ _PENDING = "select count(*) from public.prebookings where status = 'pending'"
 
 # What must hold under every fault. The simulation checks the order, and the stagger exactly: ``fired_at`` is only an
 # upper bound of the instant of a call.
-_QUESTIONS = [completed_is_booked, failed_is_not_booked, no_member_is_booked_twice, no_call_is_early]
+_QUESTIONS = [completed_is_booked, given_back_is_not_booked, failed_is_not_booked, no_member_is_booked_twice]
+_QUESTIONS += [no_call_is_early]
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,6 +111,10 @@ class AimHarderSite:
         """Return the booking call; ``form`` has ``id``, ``day``, ``insist`` and ``familyId``."""
         return self._request("POST", f"{self._box}/api/book", session, data=form)
 
+    def cancellation(self, session: Session, form: Mapping[str, str]) -> httpx.Request:
+        """Return the call that gives a place back; ``form`` has ``id`` (of the booking), ``late`` and ``familyId``."""
+        return self._request("POST", f"{self._box}/api/cancelBook", session, data=form)
+
     async def classes(
         self,
         session: Session | None,

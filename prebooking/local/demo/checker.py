@@ -23,7 +23,8 @@ PROMISE = 2.0  # seconds after the opening: the calls of rows that were added be
 ROWS = """
 select p.id, user_email, venue_id, host,
        coalesce(booking_data ->> 'class_name', booking_data ->> 'class_id') as class_name,
-       booking_data ->> 'class_id' as class_id, available_at, p.created_at, status, outcome, booking_id, fired_at
+       booking_data ->> 'class_id' as class_id, available_at, p.created_at, status, outcome, booking_id, fired_at,
+       given_back_at
 from public.prebookings p join public.venues v on v.id = venue_id order by available_at, p.created_at, p.id
 """
 
@@ -58,6 +59,7 @@ class PrebookingRow:
     outcome: str | None
     booking_id: str | None
     fired_at: datetime | None
+    given_back_at: datetime | None
 
     @property
     def name(self) -> str:
@@ -132,16 +134,31 @@ def every_row_is_terminal(both: BothSides) -> Iterator[str]:
 
 
 def completed_is_booked(both: BothSides) -> Iterator[str]:
-    """Find completed rows without exactly one place of the same state and booking id."""
+    """Find completed rows, not given back, without exactly one place of the same state and booking id."""
     for row in both.rows:
-        if row.status == "completed":
+        if row.status == "completed" and not row.given_back_at:
             places = both.places(row.key)
             if len(places) != 1:
                 yield f"{row.name} is completed, and has {len(places)} places at the venue"
-            elif (places[0].state is State.WAITLISTED) != (row.outcome == "waitlisted"):
+            elif not _is_in_state(both.ledger, places[0], row.outcome):
                 yield f"{row.name} is {row.outcome}, but {places[0].state} at the venue"
             elif row.booking_id not in {None, places[0].booking_id}:
                 yield f"{row.name} is booking {row.booking_id}, but {places[0].booking_id} at the venue"
+
+
+def _is_in_state(ledger: Ledger, place: Act, outcome: str | None) -> bool:
+    """Return whether a place fits an outcome. A waitlisted one may have become booked when another was given back."""
+    if outcome == "waitlisted":
+        return place.state is State.WAITLISTED or ledger.was_waitlisted(place.booking_id)
+    return place.state is not State.WAITLISTED
+
+
+def given_back_is_not_booked(both: BothSides) -> Iterator[str]:
+    """Find given back rows with a place, unless the class was asked for again."""
+    again = {row.key for row in both.rows if row.status == "completed" and not row.given_back_at}
+    for row in both.rows:
+        if row.given_back_at and row.key not in again and both.places(row.key):
+            yield f"{row.name} was given back, and has a place at the venue"
 
 
 def failed_is_not_booked(both: BothSides) -> Iterator[str]:
@@ -203,6 +220,7 @@ def calls_are_prompt(both: BothSides) -> Iterator[str]:
 QUESTIONS: dict[str, Question] = {
     "every prebooking is completed or failed": every_row_is_terminal,
     "completed: exactly one place at the venue": completed_is_booked,
+    "given back: no place at the venue": given_back_is_not_booked,
     "failed: no place at the venue": failed_is_not_booked,
     "no member is booked twice": no_member_is_booked_twice,
     "no call before its opening": no_call_is_early,

@@ -44,6 +44,11 @@ _REFUSALS = {
     State.NOT_BOOKED: "waiting_list_offered",
     State.FULL: "full",
 }
+_CANCELLATIONS = {
+    State.CANCELLED: "cancelled",
+    State.TOO_LATE: "cancelled_late",
+    State.NOT_BOOKED: "cancel_refused",
+}
 
 
 def is_meant(call: TwinCall) -> bool:
@@ -174,9 +179,9 @@ def _book(twin: VenueTwin, call: TwinCall, request: Arrival) -> TwinReply:
 
 def _cancel(twin: VenueTwin, call: TwinCall, arrival: Arrival) -> TwinReply:
     form = _form(call)
-    is_complete = form.get("late") in {"0", "1"} and "familyId" in form
-    is_done = is_complete and twin.cancel(form.get("id", ""), arrival.member)
-    return VERDICTS["cancelled" if is_done else "cancel_refused"]
+    if form.get("late") not in {"0", "1"} or "familyId" not in form:
+        return VERDICTS["cancel_refused"]
+    return VERDICTS[_CANCELLATIONS[twin.cancel(form.get("id", ""), arrival.member, late=form["late"] == "1")]]
 
 
 def _has_page_headers(call: TwinCall) -> bool:

@@ -18,6 +18,7 @@ class State(StrEnum):
     ALREADY_BOOKED = "already_booked"
     SAME_HOUR = "same_hour"
     TOO_EARLY = "too_early"
+    TOO_LATE = "late"
     FULL = "full"
     CLASS_GONE = "class_gone"
     CANCELLED = "cancelled"
@@ -42,7 +43,10 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """A change at the venue: a booking (``booked`` or ``waitlisted``), or its cancellation (``cancelled``)."""
+    """A change at the venue: a booking (``booked`` or ``waitlisted``), or its cancellation (``cancelled``).
+
+    A waitlisted booking that gets a place later is ``booked`` then, with the same ``booking_id``.
+    """
 
     at: datetime
     state: State
@@ -85,10 +89,20 @@ class Ledger:
         return list(firsts.values())
 
     def bookings(self, *, by: datetime | None = None) -> list[Act]:
-        """Return the bookings that are not cancelled, now or at the instant ``by``."""
+        """Return the bookings that are not cancelled, now or at the instant ``by``, in their newest state."""
         acts = [entry for entry in self.entries if isinstance(entry, Act) and (by is None or entry.at <= by)]
         cancelled = {act.booking_id for act in acts if act.state is State.CANCELLED}
-        return [act for act in acts if act.booking_id not in cancelled]
+        promoted = {act.booking_id for act in acts if act.state is State.BOOKED}
+        return [
+            act
+            for act in acts
+            if act.booking_id not in cancelled and (act.state is State.BOOKED or act.booking_id not in promoted)
+        ]
+
+    def was_waitlisted(self, booking_id: str) -> bool:
+        """Return whether a booking is, or once was, on the waiting list."""
+        acts = [entry for entry in self.entries if isinstance(entry, Act) and entry.booking_id == booking_id]
+        return any(act.state is State.WAITLISTED for act in acts)
 
     def cancelled(self, member: str, class_id: str) -> list[Act]:
         """Return the cancellations of a member's bookings of a class."""

@@ -55,7 +55,8 @@ class TwinClass:
     """A class with ``capacity`` places, which can be booked from ``opens_at`` on.
 
     A class on a schedule has a name, a ``day`` (YYYYMMDD) and a ``time`` (HH:MM) on the gym's local clock. ``box`` is
-    the host of its box; if it is empty, every box shows the class.
+    the host of its box; if it is empty, every box shows the class. From ``late_from`` on, a place that is given back
+    costs the member's credit.
     """
 
     opens_at: datetime
@@ -65,6 +66,7 @@ class TwinClass:
     day: str = ""
     time: str = "07:00"
     box: str = ""
+    late_from: datetime | None = None
 
     def is_at_the_hour_of(self, other: TwinClass) -> bool:
         """Return whether both classes are at the same hour. A class without a day has no known hour."""
@@ -106,6 +108,7 @@ class VenueTwin:
     ) -> None:
         self.now, self.secret, self.protection, self.skew, self.plan = now, secret, protection, skew, plan
         self.can_tell = True  # False: a query for a booking is answered with 501
+        self.can_give_back = True  # False: a DELETE is answered with 405
         self.boxes: dict[str, TwinBox] = {}
         self.classes: dict[str, TwinClass] = {}
         self.members = Members(now=lambda: self.now())  # noqa: PLW0108 - a test may give the twin another clock
@@ -125,13 +128,14 @@ class VenueTwin:
         opens_at: datetime,
         capacity: int,
         waiting_list: int = 0,
+        late_from: datetime | None = None,
         **on_the_schedule: str,
     ) -> None:
         """Add a class, or replace the properties of an existing class, whose bookings are kept.
 
         ``on_the_schedule`` is its ``name``, ``day``, ``time`` and ``box``: see ``TwinClass``.
         """
-        self.classes[class_id] = TwinClass(opens_at, capacity, waiting_list, **on_the_schedule)
+        self.classes[class_id] = TwinClass(opens_at, capacity, waiting_list, late_from=late_from, **on_the_schedule)
 
     def join(self, email: str, password: str) -> None:
         """Add an account, or set the password of an existing account."""
@@ -175,13 +179,36 @@ class VenueTwin:
         """Return the bookings that the venue's pages show. They may be behind the ledger."""
         return self.ledger.bookings(by=self.now() - timedelta(seconds=self.page.behind))
 
-    def cancel(self, booking_id: str, member: str) -> bool:
-        """Cancel a booking. Returns False if the member has no booking with this number."""
-        for act in self.ledger.bookings():
-            if (act.booking_id, act.member) == (booking_id, member):
-                self.ledger.write(replace(act, at=self.now(), state=State.CANCELLED))
-                return True
-        return False
+    def cancel(self, booking_id: str, member: str, *, late: bool = True) -> State:
+        """Cancel a booking, and give its place to the next one on the waiting list.
+
+        Returns cancelled; not_booked if the member has no booking with this number; or, without ``late``, too_late if
+        the member would lose the credit.
+        """
+        found = [act for act in self.ledger.bookings() if (act.booking_id, act.member) == (booking_id, member)]
+        if not found:
+            return State.NOT_BOOKED
+        if not late and self._is_late(found[0].class_id):
+            return State.TOO_LATE
+        self.ledger.write(replace(found[0], at=self.now(), state=State.CANCELLED))
+        self._promote(found[0].class_id)
+        return State.CANCELLED
+
+    def position(self, booking_id: str) -> int | None:
+        """Return the position of a booking on its waiting list, or None if it is not on one."""
+        acts = [act for act in self.shown() if act.state is State.WAITLISTED]
+        for own in (act for act in acts if act.booking_id == booking_id):
+            return [act.booking_id for act in acts if act.class_id == own.class_id].index(booking_id) + 1
+        return None
+
+    def _is_late(self, class_id: str) -> bool:
+        gym_class = self.classes.get(class_id)
+        return gym_class is not None and gym_class.late_from is not None and self.now() >= gym_class.late_from
+
+    def _promote(self, class_id: str) -> None:
+        waiting = [act for act in self.ledger.bookings() if (act.class_id, act.state) == (class_id, State.WAITLISTED)]
+        if waiting and class_id in self.classes and self.next_place(class_id) is State.BOOKED:
+            self.ledger.write(replace(waiting[0], at=self.now(), state=State.BOOKED))
 
     def _decide(self, request: Arrival, *, join_waiting_list: bool) -> BookingResult:
         gym_class = self.classes.get(request.class_id)

@@ -1,7 +1,8 @@
 """The webhook protocol of the venue twin, independent of the transport.
 
 - ``POST`` a prebooking: 201 booked, 200 waitlisted, 409 already_booked, 425 too_early, 422 full, 410 class_gone
-- ``GET ?prebooking_id=``: 200 booked, waitlisted or not_booked; 501 if the venue cannot answer this query
+- ``GET ?prebooking_id=``: 200 booked, waitlisted (with the position) or not_booked; 501 if it cannot answer this query
+- ``DELETE ?prebooking_id=``: 200 given_back, 404 not_booked, 409 late (then with ``late=1``); 405 if it gives none back
 - ``HEAD`` and ``OPTIONS``: 204
 """
 
@@ -41,6 +42,8 @@ def answer(twin: VenueTwin, call: TwinCall, arrival: Arrival) -> TwinReply:
         return _reply(401, "unauthorized")
     if call.method == "GET":
         return _confirm(twin, arrival)
+    if call.method == "DELETE" and twin.can_give_back:
+        return _give_back(twin, call, arrival)
     return _book(twin, call, arrival) if call.method == "POST" else _reply(405, "method_not_allowed")
 
 
@@ -60,15 +63,25 @@ def _book(twin: VenueTwin, call: TwinCall, request: Arrival) -> TwinReply:
 def _confirm(twin: VenueTwin, query: Arrival) -> TwinReply:
     if not twin.can_tell:
         return _reply(501, "cannot_tell")
-    return _reply_with(200, twin.booking_of(query.prebooking_id))
+    result = twin.booking_of(query.prebooking_id)
+    position = twin.position(result.booking_id or "")
+    return _reply_with(200, result, **({"position": position} if position else {}))
 
 
-def _reply_with(status: int, result: BookingResult) -> TwinReply:
+def _give_back(twin: VenueTwin, call: TwinCall, request: Arrival) -> TwinReply:
+    found = twin.ledger.bookings_of(request.prebooking_id)
+    if not found:
+        return _reply(404, State.NOT_BOOKED)
+    is_late = twin.cancel(found[0].booking_id, found[0].member, late=call.query.get("late") == "1") is State.TOO_LATE
+    return _reply(409, State.TOO_LATE) if is_late else _reply(200, "given_back")
+
+
+def _reply_with(status: int, result: BookingResult, **more: Any) -> TwinReply:
     booking = {"booking_id": result.booking_id} if result.booking_id else {}
-    return _reply(status, result.state, **booking)
+    return _reply(status, result.state, **booking, **more)
 
 
-def _reply(status: int, state: str, **more: str) -> TwinReply:
+def _reply(status: int, state: str, **more: Any) -> TwinReply:
     return TwinReply(status, {"content-type": "application/json"}, json.dumps({"state": state, **more}).encode())
 
 

@@ -35,15 +35,16 @@ from tests.support.questions import (
 )
 
 _TABLES = ["venues", "prebookings", "member_sessions", "prebooking_runs", "prebooking_heartbeat"]
-_TABLES += ["prebooking_bell", "prebooking_bell_triggered"]
+_TABLES += ["prebooking_bell", "prebooking_bell_triggered", "prebooking_places"]
 
 # The columns that the command line writes; the database sets all others.
 _VENUE = ["id", "name", "provider", "host", "provider_box_id", "timezone", "opening_rule"]
 _PREBOOKING = ["id", "venue_id", "user_email", "booking_data", "available_at", "expires_at", "stands_after"]
 
 _FUNCTIONS = """
-    add_prebooking_v1 add_prebookings_v1 add_venue_v1 cancel_prebooking_v1 claim_due_prebookings_v1 claim_sessions_v1
-    claims_since_v1
+    add_prebooking_v1 add_prebookings_v1 add_venue_v1 cancel_prebooking_v1 claim_due_prebookings_v1 claim_places_v1
+    claim_sessions_v1 claims_since_v1 give_back_v1 note_place_v1 prebooking_place_v1 prebooking_places_due
+    prebooking_with_session upkeep_places_due
     complete_prebooking_v1 due_elsewhere_v1 edit_venue_v1 enable_venue_v1 fail_prebooking_v1 finish_run_v1
     forget_member_v1 lease_session_v1 list_prebookings_v1 list_sessions_v1 list_venues_v1 logout_v1
     prebooking_anonymous prebooking_bad_data prebooking_bell_answer prebooking_bell_check prebooking_bell_due
@@ -68,6 +69,7 @@ _EXPECTED = {
         for column in ("name", "timezone", "opening_rule", "idempotent", "provider_box_id")
     ),
     ("venues", "DELETE"),
+    *(("prebooking_places", privilege) for privilege in ("INSERT", "UPDATE")),
     *((f"prebookings.{column}", "INSERT") for column in _PREBOOKING),
     *(("prebookings", privilege) for privilege in ("UPDATE", "DELETE")),
     *(("member_sessions", privilege) for privilege in ("INSERT", "UPDATE", "DELETE")),
@@ -121,6 +123,11 @@ _CALLS: dict[str, Callable[[Connection], object]] = {
     "prebooking_prune": lambda connection: ask(connection, "prebooking_prune", noon()),
     "set_venue_box_v1": lambda connection: ask(connection, "set_venue_box_v1", uuid4(), "42"),
     "list_sessions_v1": lambda connection: ask(connection, "list_sessions_v1", None),
+    "prebooking_place_v1": lambda connection: ask(connection, "prebooking_place_v1", uuid4(), "me@example.com"),
+    "give_back_v1": lambda connection: ask(connection, "give_back_v1", uuid4(), "me@example.com"),
+    "upkeep_places_due": lambda connection: ask(connection, "upkeep_places_due", noon(), ["webhook"]),
+    "claim_places_v1": lambda connection: ask(connection, "claim_places_v1", uuid4(), ["webhook"], 10),
+    "note_place_v1": lambda connection: ask(connection, "note_place_v1", uuid4(), uuid4(), "waiting", 1),
     "add_prebooking_v1": lambda connection: add_prebooking_by_command(connection, uuid4()),
     "add_prebookings_v1": lambda connection: add_choices_by_command(connection, uuid4(), [{}]),
     "prebooking_repair_choices": lambda connection: ask(connection, "prebooking_repair_choices"),
