@@ -1,16 +1,18 @@
-"""``prebooking add``: prebook a class by its day and time.
+"""``prebooking add``: prebook a class by its day and time, and up to three others in case it is refused.
 
-At an AimHarder venue the class comes from the timetable, at a webhook venue from ``--data``.
+At an AimHarder venue the classes come from the timetable, at a webhook venue from ``--data``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from typing import Annotated, Any
 
 import typer
 
+from prebooking.cli.choices import Choice, ordinal, parse_choices, refuse_useless
 from prebooking.cli.classes import find_session, format_opening, member_place
 from prebooking.cli.database import AdminDatabase, open_database
 from prebooking.cli.dates import format_instant, parse_day, parse_time, timezone_of
@@ -18,9 +20,9 @@ from prebooking.cli.environment import environment
 from prebooking.cli.lookup import find_venue
 from prebooking.cli.offers import find_offer, refuse_closed
 from prebooking.cli.options import Day, Member, VenueName, require_member
-from prebooking.cli.requested import RequestedClass, add_prebooking, choose_opening, parse_data
+from prebooking.cli.requested import RequestedClass, add_prebookings, choose_opening, parse_data
 from prebooking.cli.runner import run_command
-from prebooking.cli.site import open_session, open_site, read_timetable
+from prebooking.cli.site import Offer, open_session, open_site, read_timetable
 from prebooking.cli.terminal import say
 from prebooking.database.operator import SessionView, VenueView
 from prebooking.errors import BadInput, CommandFailed
@@ -44,12 +46,22 @@ Opens = Annotated[
         show_default=False,
     ),
 ]
+Else = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--else",
+        metavar="[DAY] HH:MM [CLASS]",
+        help='The next choice, if this class is full or gone, like "19:30" or "wed 07:00". At most three times.',
+        show_default=False,
+    ),
+]
 Data = Annotated[
-    str | None,
+    list[str] | None,
     typer.Option(
         "--data",
         metavar="JSON",
-        help='For a webhook venue: what your endpoint needs to know, like \'{"class_id": "4711"}\'.',
+        help='For a webhook venue: what your endpoint needs to know, like \'{"class_id": "4711"}\'. With --else: once'
+        " per choice, in their order.",
         show_default=False,
     ),
 ]
@@ -69,7 +81,9 @@ class _Options:
     day: str
     clock: time
     class_name: str | None
-    data: str | None
+    later: Sequence[str]
+    opens: str | None
+    data: Sequence[str]
     insist: bool
     again: bool
     anyway: bool
@@ -81,6 +95,7 @@ def add(
     hour: Hour,
     *,
     class_name: ClassName = None,
+    later: Else = None,
     member: Member = None,
     opens: Opens = None,
     data: Data = None,
@@ -92,44 +107,81 @@ def add(
 
     async def parse_and_add() -> None:
         who, clock = require_member(member), parse_time(hour)
-        await _add(venue, opens, _Options(who, day, clock, class_name, data, waiting_list, again, anyway))
+        more = (later or [], opens, data or [], waiting_list, again, anyway)
+        await _add(venue, _Options(who, day, clock, class_name, *more))
 
     run_command(parse_and_add())
 
 
-async def _add(name: str, opens: str | None, options: _Options) -> None:
+async def _add(name: str, options: _Options) -> None:
     settings = AccountSettings.from_environment(environment())
     async with open_database(settings) as database:
         venue = find_venue(await database.operator.venues(until=database.deadline()), name)
-        now = database.clock.now()
-        day = parse_day(options.day, now=now, zone=timezone_of(venue))
+        now, zone = database.clock.now(), timezone_of(venue)
+        first = Choice(parse_day(options.day, now=now, zone=zone), options.clock, options.class_name)
+        choices = parse_choices(first, options.later, now=now, zone=zone)
         if can(venue.provider, Ability.TIMETABLE):
-            requested = await _from_timetable(database, settings, venue, day, options)
+            requested = await _from_timetable(database, settings, venue, choices, options)
         else:
-            requested = _from_data(venue, day, options)
-        opens_at = choose_opening(requested, venue, opens, now)
-        short = await add_prebooking(
-            database, venue, options.who, requested, opens_at, again=options.again, anyway=options.anyway
+            requested = _from_data(venue, choices, options)
+        opens = [_choose_opening(each, venue, options, now) for each in requested]
+        refuse_useless(requested, opens, venue)
+        ids = await add_prebookings(
+            database, venue, options.who, requested, opens, again=options.again, anyway=options.anyway
         )
-    begins = format_instant(requested.begins, venue.timezone)
-    say(f"Asked for {requested.name} at {venue.name}, {begins}, for {options.who}.")
-    ahead = f"opens {format_opening(opens_at, venue.timezone, now)}"
-    say(f"Booking {ahead if opens_at > now else 'is open: the next run books it'}. Id {short}.")
+    _report(venue, options.who, requested, opens, ids, now)
 
 
-def _from_data(venue: VenueView, day: date, options: _Options) -> RequestedClass:
-    """Return the class that ``--data`` describes. Raises BadInput or CommandFailed."""
-    if options.data is None:
+def _report(  # noqa: PLR0917 - what was added
+    venue: VenueView,
+    who: str,
+    choices: Sequence[RequestedClass],
+    opens: Sequence[datetime],
+    ids: Sequence[str],
+    now: datetime,
+) -> None:
+    begins = [format_instant(choice.begins, venue.timezone) for choice in choices]
+    ahead = [f"opens {format_opening(each, venue.timezone, now)}" if each > now else "is open" for each in opens]
+    say(f"Asked for {choices[0].name} at {venue.name}, {begins[0]}, for {who}.")
+    say(f"Booking {ahead[0]}{'' if opens[0] > now else ': the next run books it'}. Id {ids[0]}.")
+    for number, choice in enumerate(choices[1:], 1):
+        say(f"{ordinal(number + 1)}: {choice.name}, {begins[number]}. Booking {ahead[number]}. Id {ids[number]}.")
+    if len(choices) > 1:
+        say("A later choice is called only if the venue refuses the one before because that class is full or gone.")
+
+
+def _choose_opening(requested: RequestedClass, venue: VenueView, options: _Options, now: datetime) -> datetime:
+    """Return when booking of a choice opens. Raises BadInput, also for ``--opens`` with several choices."""
+    if options.later and (options.opens or requested.opens is None):
+        raise BadInput(
+            "With --else each choice opens by the venue's rule, and --opens is for one class: leave it out, and set the"
+            f' rule with `prebooking venue edit "{venue.name}" --opens "4 days before"`.'
+        )
+    return choose_opening(requested, venue, options.opens, now)
+
+
+def _from_data(venue: VenueView, choices: Sequence[Choice], options: _Options) -> list[RequestedClass]:
+    """Return the classes that ``--data`` describes. Raises BadInput or CommandFailed."""
+    if not options.data:
         raise CommandFailed(
             f"{venue.name} is booked by your own endpoint, which has no timetable to ask: say which class it is with"
             ' --data \'{"class_id": "4711"}\'.'
         )
     if options.insist:
         raise BadInput("--waiting-list is for AimHarder: leave it out, and write what your endpoint needs into --data.")
-    data = parse_data(options.data)
-    if options.class_name:
-        data["class_name"] = options.class_name
-    zone, starts = timezone_of(venue), datetime.combine(day, options.clock)
+    if len(options.data) != len(choices):
+        raise BadInput(
+            f"--data is needed once per choice, in their order: there are {len(choices)} choices, and"
+            f" {len(options.data)} of it."
+        )
+    return [_described(venue, choice, data) for choice, data in zip(choices, options.data, strict=True)]
+
+
+def _described(venue: VenueView, choice: Choice, text: str) -> RequestedClass:
+    data = parse_data(text)
+    if choice.class_name:
+        data["class_name"] = choice.class_name
+    zone, starts = timezone_of(venue), datetime.combine(choice.day, choice.clock)
     rule = OpeningRule.parse(venue.opening_rule) if venue.opening_rule else None
     opens = rule.opening(starts, zone) if rule else None
     return RequestedClass(
@@ -138,17 +190,30 @@ def _from_data(venue: VenueView, day: date, options: _Options) -> RequestedClass
 
 
 async def _from_timetable(
-    database: AdminDatabase, settings: AccountSettings, venue: VenueView, day: date, options: _Options
-) -> RequestedClass:
-    """Return the class at this time in the venue's timetable. Raises BadInput or CommandFailed."""
-    if options.data is not None:
+    database: AdminDatabase, settings: AccountSettings, venue: VenueView, choices: Sequence[Choice], options: _Options
+) -> list[RequestedClass]:
+    """Return the classes at these times in the venue's timetable. Raises BadInput or CommandFailed."""
+    if options.data:
         raise BadInput("--data is for venues that your own endpoint books: leave it out.")
     session = await _find_login(database, venue, options.who)
+    offers: dict[date, Sequence[Offer]] = {}
     async with open_site(settings, venue) as site:
-        timetable = await read_timetable(site, venue, day, open_session(settings, session))
-    offer = find_offer(timetable.offers, day, options.clock, options.class_name)
+        for choice in choices:
+            if choice.day not in offers:
+                timetable = await read_timetable(site, venue, choice.day, open_session(settings, session))
+                offers[choice.day] = timetable.offers
+    cures = ["--class", *["--else"] * len(options.later)]
+    found = [
+        find_offer(offers[choice.day], choice.day, choice.clock, choice.class_name, option=option)
+        for choice, option in zip(choices, cures, strict=True)
+    ]
+    now = database.clock.now()
+    return [_offered(offer, options, now) for offer in found]
+
+
+def _offered(offer: Offer, options: _Options, now: datetime) -> RequestedClass:
     refuse_closed(offer, anyway=options.anyway)
-    if member_place(offer) == "booked" and not options.again and offer.begins > database.clock.now():
+    if member_place(offer) == "booked" and not options.again and offer.begins > now:
         raise CommandFailed(f"{options.who} has a place in {offer.found.name} already.")
     data: dict[str, Any] = {
         "class_id": offer.found.class_id,

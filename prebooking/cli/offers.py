@@ -11,11 +11,11 @@ from prebooking.errors import CommandFailed
 from prebooking.foreign import read_id
 
 
-def find_offer(found: Sequence[Offer], day: date, clock: time, name: str | None) -> Offer:
+def find_offer(found: Sequence[Offer], day: date, clock: time, name: str | None, *, option: str = "--class") -> Offer:
     """Return the class that begins at ``clock``; ``name`` is its name, a part of that, or its number.
 
     Raises:
-        CommandFailed: no class matches, or several do; the message names them.
+        CommandFailed: no class matches, or several do; the message names them, and the option for its name.
 
     """
     then = [offer for offer in found if offer.clock == clock]
@@ -28,7 +28,7 @@ def find_offer(found: Sequence[Offer], day: date, clock: time, name: str | None)
     if not matching:
         raise CommandFailed(f'No class "{name}" begins at {clock:%H:%M} on {day:%a %d %b}: there is {_names(then)}.')
     raise CommandFailed(
-        f"Several begin at {clock:%H:%M}: {_names(matching)}. Say which with --class and its name or number."
+        f"Several begin at {clock:%H:%M}: {_names(matching)}. Say which with {option} and its name or number."
     )
 
 

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from prebooking.cli.choices import ordinal
 from prebooking.cli.database import open_database
 from prebooking.cli.dates import format_instant
 from prebooking.cli.lookup import ID_LENGTH, find_prebooking
@@ -106,6 +107,8 @@ def _state(prebooking: PrebookingView, now: datetime) -> str:
         return "being booked"
     if not prebooking.venue_enabled:
         return "venue paused"
+    if prebooking.choice and not prebooking.promoted:
+        return ordinal(prebooking.choice)
     return "due" if prebooking.available_at <= now else "waiting"
 
 
@@ -122,8 +125,11 @@ def _settled_state(prebooking: PrebookingView) -> str:
 
 
 def _show_messages(prebookings: Sequence[PrebookingView]) -> None:
-    """Print the warning or error message of each prebooking that has one."""
+    """Print of each prebooking whose later choice it is, and its warning or error message."""
     for prebooking in prebookings:
+        if prebooking.choice and prebooking.status == "pending":
+            first = str(prebooking.first_choice)[:ID_LENGTH]
+            say(f"{str(prebooking.id)[:ID_LENGTH]}: {ordinal(prebooking.choice)} of {first}")
         if more := prebooking.warning if prebooking.status == "pending" else prebooking.error_message:
             say(f"{str(prebooking.id)[:ID_LENGTH]}: {more}")
 

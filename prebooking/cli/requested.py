@@ -1,9 +1,9 @@
-"""A requested class: its booking data, its opening, and adding it as a prebooking."""
+"""Requested classes: their booking data, their openings, and adding them as prebookings."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -12,7 +12,7 @@ from uuid import uuid4
 from prebooking.cli.database import AdminDatabase
 from prebooking.cli.dates import format_instant, parse_instant, timezone_of
 from prebooking.cli.lookup import ID_LENGTH
-from prebooking.database.operator import AddResult, VenueView
+from prebooking.database.operator import AddResult, NewPrebooking, VenueView
 from prebooking.errors import BadInput, CommandFailed
 
 DATA_LIMIT = 6144  # bytes; equals the constraint booking_data_is_short
@@ -67,31 +67,27 @@ def choose_opening(requested: RequestedClass, venue: VenueView, given: str | Non
     return opens
 
 
-async def add_prebooking(
+async def add_prebookings(
     database: AdminDatabase,
     venue: VenueView,
     who: str,
-    requested: RequestedClass,
-    opens_at: datetime,
+    choices: Sequence[RequestedClass],
+    opens: Sequence[datetime],
     *,
     again: bool,
     anyway: bool,
-) -> str:
-    """Add the prebooking and return its short id. Raises CommandFailed if the database refuses it."""
-    result = await database.operator.add_prebooking(
-        uuid4(),
-        venue_id=venue.id,
-        user_email=who,
-        booking_data=requested.data,
-        available_at=opens_at,
-        expires_at=requested.begins,
-        again=again,
-        anyway=anyway,
-        until=database.deadline(),
+) -> list[str]:
+    """Add a prebooking per choice, all or none, and return the short ids. Raises CommandFailed if one is refused."""
+    new = [
+        NewPrebooking(uuid4(), choice.data, available_at, choice.begins)
+        for choice, available_at in zip(choices, opens, strict=True)
+    ]
+    result = await database.operator.add_prebookings(
+        new, venue_id=venue.id, user_email=who, again=again, anyway=anyway, until=database.deadline()
     )
     if result.verdict != "added":
-        raise CommandFailed(_explain_refusal(result, requested, who))
-    return str(result.id)[:ID_LENGTH]
+        raise CommandFailed(_explain_refusal(result, choices[result.choice - 1], who))
+    return [str(each.id)[:ID_LENGTH] for each in new]
 
 
 def _explain_refusal(result: AddResult, requested: RequestedClass, who: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID, uuid4
@@ -51,6 +52,9 @@ class PrebookingView(DatabaseModel):
     place: str | None = None
     place_since: AwareDatetime | None = None
     position: int | None = None
+    choice: int | None = None  # of a later choice: its number, and the first choice of its request
+    first_choice: UUID | None = None
+    promoted: bool = False  # an earlier choice was refused, so it is called
 
 
 class SessionView(DatabaseModel):
@@ -94,10 +98,21 @@ class RemoveVenueResult(DatabaseModel):
     logins: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class NewPrebooking:
+    """A prebooking to add. Its id is the caller's, so that a repeated call adds it once."""
+
+    id: UUID
+    booking_data: Mapping[str, Any]
+    available_at: datetime
+    expires_at: datetime
+
+
 class AddResult(DatabaseModel):
-    """The result of adding a prebooking; the other fields describe it, or the existing one with which it conflicts."""
+    """The result of adding prebookings; the other fields describe the refused one, or one with which it conflicts."""
 
     verdict: Literal["added", "waiting", "booked", "same_hour", "too_many", "begun", "no_venue", "bad_data"]
+    choice: int = 1  # the number of the refused one
     id: UUID | None = None
     venue: str | None = None
     class_name: str | None = None
@@ -206,35 +221,33 @@ class OperatorStore:
         params = {"p_user_email": user_email}
         return (await self._database.call("list_sessions_v1", params, _read_sessions, until=until)).value
 
-    async def add_prebooking(
+    async def add_prebookings(
         self,
-        row_id: UUID,
+        choices: Iterable[NewPrebooking],
         *,
         venue_id: UUID,
         user_email: str,
-        booking_data: Mapping[str, Any],
-        available_at: datetime,
-        expires_at: datetime,
         again: bool,
         anyway: bool,
         until: Deadline,
     ) -> AddResult:
-        """Add a prebooking with this id, so that a repeated call adds it once.
+        """Add the choices of one request, all or none, each standing after the one before.
 
         ``again`` allows a class that was booked for the member before; ``anyway`` allows a second class at the same
         hour.
         """
-        params = {
-            "p_id": str(row_id),
-            "p_venue": str(venue_id),
-            "p_user_email": user_email,
-            "p_booking_data": dict(booking_data),
-            "p_available_at": available_at.isoformat(),
-            "p_expires_at": expires_at.isoformat(),
-            "p_again": again,
-            "p_anyway": anyway,
-        }
-        return (await self._database.call("add_prebooking_v1", params, AddResult.model_validate, until=until)).value
+        rows = [
+            {
+                "id": str(choice.id),
+                "booking_data": dict(choice.booking_data),
+                "available_at": choice.available_at.isoformat(),
+                "expires_at": choice.expires_at.isoformat(),
+            }
+            for choice in choices
+        ]
+        params: dict[str, Any] = {"p_venue": str(venue_id), "p_user_email": user_email, "p_choices": rows}
+        params |= {"p_again": again, "p_anyway": anyway}
+        return (await self._database.call("add_prebookings_v1", params, AddResult.model_validate, until=until)).value
 
     async def prebookings(
         self, user_email: str | None, *, settled_days: int, limit: int, until: Deadline

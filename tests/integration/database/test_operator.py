@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
-from prebooking.database.operator import AddResult, AddVenueResult, OperatorStore
+from prebooking.database.operator import AddResult, AddVenueResult, NewPrebooking, OperatorStore
 from prebooking.errors import StoreRefused
 from prebooking.model import Venue
 from tests.support.calls import claim, complete, prebooking, save_session
@@ -27,12 +27,11 @@ def box(name: str = "Box Centro", **overrides: Any) -> Venue:
 
 
 async def ask_for(store: OperatorStore, venue: UUID, **overrides: Any) -> AddResult:
-    data = {"class_id": "4711", "day": "20261123"}
-    prebooking: dict[str, Any] = {"user_email": "ana@example.com", "booking_data": data, "again": False}
-    prebooking |= {"anyway": True}
-    prebooking |= {"available_at": noon(3600), "expires_at": noon(7200)}
-    row_id = overrides.pop("row_id", None) or uuid4()
-    return await store.add_prebooking(row_id, venue_id=venue, until=deadline(), **(prebooking | overrides))
+    row: dict[str, Any] = {"row_id": uuid4(), "booking_data": {"class_id": "4711", "day": "20261123"}}
+    row |= {"available_at": noon(3600), "expires_at": noon(7200)}
+    given: dict[str, Any] = {"user_email": "ana@example.com", "again": False, "anyway": True}
+    new = NewPrebooking(*(overrides.pop(name, value) for name, value in row.items()))
+    return await store.add_prebookings([new], venue_id=venue, until=deadline(), **(given | overrides))
 
 
 # venues
