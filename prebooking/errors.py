@@ -5,7 +5,7 @@ PrebookingError
 ├── SendRefused            a call must not be sent any more; nothing was sent
 ├── BadBookingData         a prebooking's booking_data cannot be turned into a request
 ├── SealBroken             a stored session cannot be decrypted: wrong key, wrong member, or changed data
-├── VenueRefused           a venue refused a login or a request for its classes
+├── VenueRefused           a venue refused a login, or its answer cannot be read; ``why`` names the cause
 ├── BadInput               invalid arguments of a command; the message says what is valid
 ├── CommandFailed          a command cannot be carried out; the message says what to do
 └── StoreError             a database function did not do what was asked
@@ -15,6 +15,8 @@ PrebookingError
 """
 
 from __future__ import annotations
+
+from enum import StrEnum
 
 
 class PrebookingError(Exception):
@@ -41,8 +43,22 @@ class SealBroken(PrebookingError):
     """A stored session cannot be decrypted: encrypted with another key, for another member or venue, or changed."""
 
 
+class LoginRefusal(StrEnum):
+    """Why a login failed."""
+
+    WRONG_PASSWORD = "wrong_password"  # noqa: S105 - a name
+    TOO_MANY_ATTEMPTS = "too_many_attempts"
+    BLOCKED = "blocked"  # the venue refuses this address
+    NO_ANSWER = "no_answer"
+    UNREADABLE = "unreadable"  # the answer is not one that we know
+
+
 class VenueRefused(PrebookingError):
-    """A venue refused a request, or its answer cannot be parsed. The message is our own and says what to do."""
+    """A venue refused a login, or its answer cannot be parsed. The message is our own and says what to do."""
+
+    def __init__(self, message: str, why: LoginRefusal) -> None:
+        self.why = why
+        super().__init__(message)
 
 
 class BadInput(PrebookingError):

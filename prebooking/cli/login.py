@@ -1,4 +1,4 @@
-"""``prebooking login``: log a member in and store the sealed session. The password is not stored."""
+"""``prebooking login``: log a member in and store the sealed session; with ``--remember`` the sealed password too."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from prebooking.bookers.aimharder.seal import Seal
-from prebooking.bookers.aimharder.site import Box
-from prebooking.cli.database import open_database
+from prebooking.bookers.aimharder.seal import SEALED_LIMIT, Purpose, Seal, sealed_size
+from prebooking.bookers.aimharder.site import Box, Login
+from prebooking.cli.database import AdminDatabase, open_database
 from prebooking.cli.environment import environment
 from prebooking.cli.lookup import find_venue
 from prebooking.cli.options import Member, VenueName, require_member
@@ -21,23 +21,38 @@ from prebooking.database.operator import SetBoxResult, VenueView
 from prebooking.errors import BadInput, CommandFailed, SettingsError
 from prebooking.settings import AccountSettings
 
+_REMEMBERED = (
+    "and so is the password: it is used to log in once before each opening, until `prebooking logout"
+    ' "{venue}" --member {who}` or a login without --remember removes it'
+)
+_FORGOTTEN = "and the remembered password is removed"
+
 NewKey = Annotated[
     bool, typer.Option("--new-key", help="Use a new key, although the stored logins were sealed with another one.")
 ]
+Remember = Annotated[
+    bool,
+    typer.Option(
+        "--remember",
+        help="Keep the password, sealed, to log in once before each opening; undo it with `prebooking logout`.",
+    ),
+]
 
 
-def login(venue: VenueName, *, member: Member = None, new_key: NewKey = False) -> None:
-    """Log a member in. The password is prompted for, or read from standard input, and never stored."""
+def login(venue: VenueName, *, member: Member = None, remember: Remember = False, new_key: NewKey = False) -> None:
+    """Log a member in. The password is prompted for, or read from standard input, and kept only with --remember."""
     with report_errors():
         who, settings = require_member(member), AccountSettings.from_environment(environment())
         if not settings.session_encryption_key:
             cure = "is missing: it seals the login; make one with `openssl rand -base64 32`, the same for the function"
             raise SettingsError({"SESSION_ENCRYPTION_KEY": cure})
-        password = _read_password(who)  # outside the event loop, so that Ctrl-C works at once
-    run_command(_login(venue, who, password, settings, new_key=new_key))
+        password = _read_password(who, remember=remember)  # outside the event loop, so that Ctrl-C works at once
+    run_command(_login(venue, who, password, settings, remember=remember, new_key=new_key))
 
 
-async def _login(name: str, who: str, password: str, settings: AccountSettings, *, new_key: bool) -> None:
+async def _login(
+    name: str, who: str, password: str, settings: AccountSettings, *, remember: bool, new_key: bool
+) -> None:
     seal = Seal.of(settings)
     async with open_database(settings) as database:
         venue = find_venue(await database.operator.venues(until=database.deadline()), name)
@@ -47,10 +62,29 @@ async def _login(name: str, who: str, password: str, settings: AccountSettings, 
             done = await site.login(who, password, timeout=PATIENCE)
         if box_id := _box_at(venue, done.boxes):
             _refuse_conflict(await database.operator.set_box(venue.id, box_id, until=database.deadline()), venue, who)
-        sealed, key_id = seal.seal(done.session.as_json(), venue_id=venue.id, member=who), seal.key_ids[0]
-        within = database.deadline().remaining()
-        await database.sessions.save(venue.id, who, sealed, key_id=key_id, version=None, within=within)
-    say(f"{who} is logged in at {venue.name}. The login is kept sealed, the password is not kept.")
+        forgets = not remember and await _is_remembered(database, venue, who)
+        await _save(database, seal, venue, who, done, password=password if remember else None)
+    kept = _REMEMBERED if remember else _FORGOTTEN if forgets else "the password is not kept"
+    say(f"{who} is logged in at {venue.name}. The login is kept sealed, {kept.format(venue=venue.name, who=who)}.")
+
+
+async def _is_remembered(database: AdminDatabase, venue: VenueView, who: str) -> bool:
+    stored = await database.operator.sessions(who, until=database.deadline())
+    return any(one.remembered for one in stored if one.venue.id == venue.id)
+
+
+async def _save(
+    database: AdminDatabase, seal: Seal, venue: VenueView, who: str, done: Login, *, password: str | None
+) -> None:
+    """Store the session, and the password to remember. Without one, a remembered password is removed."""
+    sealed = seal.seal(done.session.as_json(), venue_id=venue.id, member=who)
+    kept = None
+    if password is not None:
+        kept = seal.seal({"password": password}, venue_id=venue.id, member=who, purpose=Purpose.PASSWORD)
+    within = database.deadline().remaining()
+    await database.sessions.save(
+        venue.id, who, sealed, key_id=seal.key_ids[0], version=None, within=within, password=kept
+    )
 
 
 def _refuse_other_key(seal: Seal, stored: Sequence[str]) -> None:
@@ -67,14 +101,21 @@ def _refuse_other_key(seal: Seal, stored: Sequence[str]) -> None:
         )
 
 
-def _read_password(who: str) -> str:
-    """Prompt for the password without echo, or read the first line of standard input if that is not a terminal."""
+def _read_password(who: str, *, remember: bool) -> str:
+    """Prompt for the password without echo, or read the first line of standard input if that is not a terminal.
+
+    Raises:
+        BadInput: there is none, or it is too long to be remembered.
+
+    """
     if sys.stdin.isatty():
         password = str(typer.prompt(f"Password of {who} at the venue", hide_input=True, err=True))
     else:
         password = sys.stdin.readline().rstrip("\r\n")
     if not password:
         raise BadInput("There is no password: type it, or give it on standard input.")
+    if remember and sealed_size({"password": password}) > SEALED_LIMIT:
+        raise BadInput("The password is too long to be remembered: log in without --remember.")
     return password
 
 

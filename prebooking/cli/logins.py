@@ -51,7 +51,7 @@ async def _list(member: str | None, *, as_json: bool) -> None:
             (
                 one.user_email,
                 one.venue.name,
-                "asks for a new login" if one.expired_at else "kept",
+                _state(one),
                 f"{format_duration(max(now, one.session.refreshed_at) - one.session.refreshed_at)} ago",
                 format_instant(one.next_opening, one.venue.timezone) if one.next_opening else "-",
             )
@@ -64,7 +64,13 @@ async def _list(member: str | None, *, as_json: bool) -> None:
     refuse_unreadable(logins.unreadable)
 
 
+def _state(one: SessionView) -> str:
+    if one.remembered:
+        return "password remembered"
+    return "asks for a new login" if one.expired_at else "kept"
+
+
 def _as_json(one: SessionView) -> dict[str, Any]:
-    """Return a login for JSON output, without the sealed session."""
-    shown = one.model_dump(mode="json", include={"user_email", "expired_at", "next_opening"})
+    """Return a login for JSON output, without what is sealed."""
+    shown = one.model_dump(mode="json", include={"user_email", "expired_at", "remembered", "next_opening"})
     return shown | {"venue": one.venue.name, "refreshed_at": one.session.refreshed_at.isoformat()}

@@ -28,7 +28,7 @@ async def _logout(name: str, member: str | None) -> None:
         venue = find_venue(await database.operator.venues(until=database.deadline()), name)
         if not await database.accounts.logout(venue.id, who, until=database.deadline()):
             raise CommandFailed(f"{who} has no login at {venue.name}.")
-    say(f"{who} is logged out at {venue.name}: the login is removed.")
+    say(f"{who} is logged out at {venue.name}: the login is removed, and a remembered password with it.")
 
 
 def forget(member: Email) -> None:

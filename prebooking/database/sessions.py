@@ -66,14 +66,24 @@ class SessionStore:
         self._database, self._clock = database, clock
 
     async def save(
-        self, venue_id: UUID, member: str, sealed: str, *, key_id: str, version: int | None, within: float
+        self,
+        venue_id: UUID,
+        member: str,
+        sealed: str,
+        *,
+        key_id: str,
+        version: int | None,
+        within: float,
+        password: str | None = None,
     ) -> int | None:
         """Store a session in place of this version, and return its new version; ``within`` is in seconds.
 
-        A version of None stores a new login in place of any version. Returns None if the stored session has another
-        version, and changes nothing then. ``key_id`` is the id of the key that encrypted the session.
+        A version of None stores a new login in place of any version, with the sealed password to remember; None removes
+        a remembered one. Returns None if the stored session has another version, and changes nothing then. ``key_id``
+        is the id of the key that encrypted the session and the password.
         """
         params = _key(venue_id, member) | {"p_sealed": sealed, "p_version": version, "p_key_id": key_id}
+        params |= {"p_password": password, "p_password_key_id": key_id} if password else {}
         return (await self._database.call("save_session_v1", params, _version, until=self._until(within))).value
 
     async def warn(self, venue_id: UUID, member: str, why: Outcome, *, version: int, within: float) -> bool:
@@ -96,7 +106,7 @@ class SessionStore:
     async def claim(
         self, *, providers: Iterable[str], keys: Iterable[str], older_than: float, limit: int, until: Deadline
     ) -> SessionClaim:
-        """Lease sessions of members with an opening within a day, the earliest opening first.
+        """Lease sessions of members with an opening within a week, the earliest opening first.
 
         It takes sessions older than ``older_than`` seconds, by the database's clock, that one of these keys decrypts.
         """
@@ -105,7 +115,7 @@ class SessionStore:
         return _claimed((await self._database.call("claim_sessions_v1", params, _raw, until=until)).value)
 
     async def key_ids(self, *, until: Deadline) -> list[str]:
-        """Return the ids of the keys that encrypted the stored sessions."""
+        """Return the ids of the keys that encrypted the stored sessions and passwords."""
         return (await self._database.call("session_key_ids_v1", {}, _strings, until=until)).value
 
     def _until(self, seconds: float) -> Deadline:

@@ -77,7 +77,7 @@ end $$;
 --   overdue    the number of overdue rows per venue system, because a deployment may not be set up for a system
 --   troubled   venues with pending rows that could not be reached, or blocked the function, without a clear answer since then
 --   upkeep     the parts of upkeep that were due three minutes ago already, which is later than its trigger calls
---   logins     the number of stored logins that must be refreshed now, because a class opens within a day
+--   logins     the number of stored logins that upkeep keeps alive or makes anew, because a class opens within a week
 --   no_login   members without a login that is needed for a class that opens within a day
 --   other_key  the number of rows whose session only another deployment can decrypt
 --   locks      see prebooking_locks
@@ -137,15 +137,15 @@ create function public.prebooking_logins(t timestamptz) returns jsonb
 language sql volatile security invoker set search_path = '' as $$
   with needed as materialized (
     select p.venue_id, lower(p.user_email) as user_email, min(p.available_at) as opens,
-           count(*) filter (where p.warning like 'other_key:%') as other_key
+           count(*) filter (where p.warning like 'other_key:%' and p.available_at <= t + interval '1 day') as other_key
     from public.prebookings p join public.venues v on v.id = p.venue_id
-    where v.provider = any (public.prebooking_systems_with('logins')) and p.status = 'pending' and p.available_at <= t + interval '1 day' and p.expires_at > t
+    where v.provider = any (public.prebooking_systems_with('logins')) and p.status = 'pending' and p.available_at <= t + interval '7 days' and p.expires_at > t
     group by p.venue_id, lower(p.user_email))
   select jsonb_build_object(
-    'logins', count(s.sealed) filter (where s.expired_at is null),
+    'logins', count(s.sealed) filter (where s.expired_at is null or s.password is not null),
     'other_key', coalesce(sum(n.other_key), 0),
     'no_login', coalesce(jsonb_agg(jsonb_build_object('venue', v.name, 'timezone', v.timezone, 'user_email', n.user_email,
-      'opens', n.opens) order by n.opens, n.user_email) filter (where s.sealed is null), '[]'))
+      'opens', n.opens) order by n.opens, n.user_email) filter (where s.sealed is null and n.opens <= t + interval '1 day'), '[]'))
   from needed n join public.venues v on v.id = n.venue_id
   left join public.member_sessions s on s.venue_id = n.venue_id and s.user_email = n.user_email
 $$;

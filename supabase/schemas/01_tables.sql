@@ -153,7 +153,8 @@ create index prebookings_settled on public.prebookings (settled_at) where settle
 create index prebookings_waitlisted on public.prebookings (expires_at)
   where status = 'completed' and outcome = 'waitlisted' and given_back_at is null;
 
--- Members' logins at venues that are booked with them: encrypted with the function's key, without passwords.
+-- Members' logins at venues that are booked with them, encrypted with the function's key: the sessions, and the passwords of
+-- members who asked for automatic logins.
 -- A refresh token works once. So a refresh needs a lease, and only the newest version of a session is valid.
 create table public.member_sessions (
   venue_id        uuid not null references public.venues on delete cascade,

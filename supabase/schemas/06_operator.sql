@@ -133,7 +133,7 @@ end $$;
 create function public.list_sessions_v1(p_user_email text)
 returns jsonb language sql volatile security invoker set search_path = '' as $$
   select coalesce(jsonb_agg(jsonb_build_object(
-    'user_email', s.user_email, 'expired_at', s.expired_at,
+    'user_email', s.user_email, 'expired_at', s.expired_at, 'remembered', s.password is not null,
     'session', jsonb_build_object('sealed', s.sealed, 'version', s.version, 'refreshed_at', s.refreshed_at),
     'next_opening', (select min(p.available_at) from public.prebookings p
       where p.venue_id = s.venue_id and lower(p.user_email) = s.user_email and p.status = 'pending'),
@@ -221,7 +221,7 @@ end $$;
 
 -- Returns the prebookings of a member (null: of all members), ordered by the start of their classes: pending ones, with a
 -- warning if their login does not work, and those settled in the last p_settled_days days. A login that is not refreshed
--- works for half an hour. If there are more than p_limit rows, it prefers pending ones, and then those nearest to now. The
+-- works for half an hour; with a remembered password it is made anew before the opening. If there are more than p_limit rows, it prefers pending ones, and then those nearest to now. The
 -- clock is read once, and the days are a range with two ends, so that Postgres uses the index, also without statistics.
 create function public.list_prebookings_v1(p_user_email text, p_settled_days int, p_limit int)
 returns jsonb language sql volatile security invoker set search_path = '' as $$
@@ -235,9 +235,9 @@ returns jsonb language sql volatile security invoker set search_path = '' as $$
       'being_booked', p.status = 'pending' and (p.claimed_by is not null or p.maybe_sent),
       'warning', case when p.status = 'pending' then coalesce(p.warning, case
         when v.provider <> all (public.prebooking_systems_with('logins')) then null
-        when s.sealed is null then 'session_expired: nobody has logged in: do so within the 24 hours before booking opens.'
-        when s.expired_at is not null or s.refreshed_at <= (select t from clock) - interval '30 minutes'
-          then 'session_expired: log in again within the 24 hours before booking opens; from then on it is kept alive.' end) end,
+        when s.sealed is null then 'session_expired: nobody has logged in: do so within the 7 days before booking opens.'
+        when s.password is null and (s.expired_at is not null or s.refreshed_at <= (select t from clock) - interval '30 minutes')
+          then 'session_expired: log in again within the 7 days before booking opens; from then on it is kept alive.' end) end,
       'error_message', p.error_message,
       'lateness_ms', p.lateness_ms, 'settled_at', p.settled_at, 'given_back_at', p.given_back_at,
       'place', l.place, 'place_since', l.since, 'position', l.position,

@@ -99,10 +99,18 @@ def cancel(connection: Connection, row: UUID, user_email: str) -> str:
 
 
 def save_session(
-    connection: Connection, venue: UUID, member: str, sealed: str, version: int | None, *, key_id: str | None = None
+    connection: Connection,
+    venue: UUID,
+    member: str,
+    sealed: str,
+    version: int | None,
+    *,
+    key_id: str | None = None,
+    password: str | None = None,
 ) -> int | None:
-    query = "select public.save_session_v1(%s, %s, %s, %s, %s)"
-    saved: int | None = _value(connection, query, [venue, member, sealed, version, key_id])
+    query = "select public.save_session_v1(%s, %s, %s, %s, %s, %s, %s)"
+    arguments = [venue, member, sealed, version, key_id, password, key_id if password else None]
+    saved: int | None = _value(connection, query, arguments)
     return saved
 
 
@@ -133,6 +141,46 @@ def claim_sessions(
     query = "select public.claim_sessions_v1(%s, %s, %s, %s, %s::text[])"
     leased: list[dict[str, Any]] = _value(connection, query, arguments)
     return leased
+
+
+def claim_logins(
+    connection: Connection,
+    instance: UUID,
+    keys: Sequence[str] = ("0123456789abcdef",),
+    *,
+    providers: Sequence[str] = ("aimharder",),
+    limit: int = 100,
+) -> list[dict[str, Any]]:
+    query = "select public.claim_logins_v1(%s, %s, %s::text[], %s)"
+    claimed: list[dict[str, Any]] = _value(connection, query, [instance, list(providers), list(keys), limit])
+    return claimed
+
+
+def save_login(
+    connection: Connection,
+    venue: UUID,
+    member: str,
+    version: int,
+    sealed: str,
+    *,
+    key_id: str = "0123456789abcdef",
+    password: str | None = None,
+) -> int | None:
+    query = "select public.save_login_v1(%s, %s, %s, %s, %s, %s, %s)"
+    arguments = [venue, member, version, sealed, key_id, password, key_id if password else None]
+    saved: int | None = _value(connection, query, arguments)
+    return saved
+
+
+def end_login(connection: Connection, venue: UUID, member: str, version: int, why: str) -> bool:
+    return bool(_value(connection, "select public.end_login_v1(%s, %s, %s, %s)", [venue, member, version, why]))
+
+
+def logins_due(
+    connection: Connection, keys: Sequence[str] = ("0123456789abcdef",), providers: Sequence[str] = ("aimharder",)
+) -> bool:
+    query = "select public.upkeep_logins_due(public.prebooking_clock(), %s, %s::text[])"
+    return bool(_value(connection, query, [list(providers), list(keys)]))
 
 
 def warn_about_logins(connection: Connection, keys: Sequence[str], providers: Sequence[str] = ("aimharder",)) -> int:

@@ -13,7 +13,7 @@ from prebooking.bookers.aimharder.booker import classify
 from prebooking.bookers.aimharder.seal import SEALED_LIMIT, sealed_size
 from prebooking.bookers.aimharder.site import CLASSES, AimHarderSite, Session, fingerprint, host_problem
 from prebooking.bookers.call import Reply
-from prebooking.errors import BadBookingData, VenueRefused
+from prebooking.errors import BadBookingData, LoginRefusal, VenueRefused
 from prebooking.http import isolated_client
 from prebooking.local.venue.verdicts import VERDICTS
 from prebooking.model import Kind, Outcome
@@ -41,6 +41,10 @@ def site_that_answers(*replies: httpx.Response, asked: list[httpx.Request] | Non
 
 def json_answer(value: Any, status: int = 200, **headers: str) -> httpx.Response:
     return httpx.Response(status, content=json.dumps(value).encode(), headers=headers)
+
+
+def auth_answer(**auth: Any) -> httpx.Response:
+    return json_answer({"data": {"auth": auth}})
 
 
 async def classes_in(bookings: Any, session: Session | None = None) -> list[Any]:
@@ -113,23 +117,36 @@ def test_a_wrong_password_and_a_lock_have_different_messages() -> None:
 
 
 @pytest.mark.parametrize(
-    ("reply", "sentence"),
+    ("reply", "sentence", "why"),
     [
-        (httpx.Response(403), "blocks this address"),
-        (httpx.Response(429), "blocks this address"),
-        (httpx.Response(200, text="<html>log in</html>"), "cannot be read"),
-        (httpx.Response(302, headers={"location": "https://evil.example"}), "cannot be read"),
-        (httpx.Response(500), "cannot be read"),
-        (json_answer({"data": None}), "cannot be read"),
-        (json_answer({"data": {"auth": {"authOK": False}}}), "refused the login"),
-        (json_answer({"data": {"auth": {"authOK": True}}}), "refused the login"),
-        (json_answer({"data": {"auth": {"authOK": "yes", "refreshToken": "t"}}}), "refused the login"),
-        (json_answer({"data": {"auth": {"authOK": True, "refreshToken": 7}}}), "refused the login"),
+        (httpx.Response(403), "blocks this address", LoginRefusal.BLOCKED),
+        (httpx.Response(429), "blocks this address", LoginRefusal.BLOCKED),
+        (httpx.Response(200, text="<html>log in</html>"), "cannot be read", LoginRefusal.UNREADABLE),
+        (httpx.Response(302, headers={"location": "https://evil.example"}), "cannot be read", LoginRefusal.UNREADABLE),
+        (httpx.Response(500), "cannot be read", LoginRefusal.UNREADABLE),
+        (json_answer({"data": None}), "cannot be read", LoginRefusal.UNREADABLE),
+        (auth_answer(authOK=False), "refused the login", LoginRefusal.WRONG_PASSWORD),
+        (auth_answer(authOK=0, error="WRONG"), "refused the login", LoginRefusal.WRONG_PASSWORD),
+        (auth_answer(authOK=False, error="TOO_MANY_ATTEMPTS"), "too many attempts", LoginRefusal.TOO_MANY_ATTEMPTS),
+        (auth_answer(), "refused the login", LoginRefusal.UNREADABLE),
+        (auth_answer(authOK=None), "refused the login", LoginRefusal.UNREADABLE),
+        (auth_answer(authOK=True), "refused the login", LoginRefusal.UNREADABLE),
+        (auth_answer(authOK="yes", refreshToken="t"), "refused the login", LoginRefusal.UNREADABLE),
+        (auth_answer(authOK=True, refreshToken=7), "refused the login", LoginRefusal.UNREADABLE),
     ],
 )
-async def test_a_failed_login_has_one_message(reply: httpx.Response, sentence: str) -> None:
-    with pytest.raises(VenueRefused, match=sentence):
+async def test_a_failed_login_has_one_message_and_one_cause(
+    reply: httpx.Response, sentence: str, why: LoginRefusal
+) -> None:
+    with pytest.raises(VenueRefused, match=sentence) as refused:
         await site_that_answers(reply).login("ana@example.com", "password", timeout=5)
+    assert refused.value.why is why
+
+
+async def test_a_login_without_an_answer_has_its_own_cause() -> None:
+    with pytest.raises(VenueRefused, match="does not answer") as refused:
+        await site_that_answers().login("ana@example.com", "password", timeout=5)
+    assert refused.value.why is LoginRefusal.NO_ANSWER
 
 
 ANSWERED = {"data": {"auth": {"authOK": True, "refreshToken": "t"}, "userData": {"roles": [1, {}, {"boid": 7}]}}}
@@ -188,8 +205,16 @@ async def test_a_login_without_the_session_s_cookie_is_refused(cookies: list[str
     ],
 )
 async def test_a_login_without_a_member_is_refused(answer: httpx.Response, sentence: str) -> None:
-    with pytest.raises(VenueRefused, match=sentence):
+    with pytest.raises(VenueRefused, match=sentence) as refused:
         await site_that_answers(logged_in("amhrdrauth=abc"), answer).login("ana@example.com", "password", timeout=5)
+    causes = {"names": LoginRefusal.UNREADABLE, "blocks": LoginRefusal.BLOCKED, "no": LoginRefusal.NO_ANSWER}
+    assert refused.value.why is causes[sentence.split(maxsplit=1)[0]]
+
+
+async def test_a_session_is_opened_with_one_request() -> None:
+    asked: list[httpx.Request] = []
+    login = await site_that_answers(logged_in("amhrdrauth=abc"), asked=asked).open_session("a@b", "pw", timeout=5)
+    assert (login.session.token, len(asked)) == ("t", 1)
 
 
 @pytest.mark.parametrize("data", [[{"id": 7}], {"id": 7}, {"0": {"name": "ana"}}, {"1": {"id": "7"}}], ids=str)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
+import json
 from pathlib import Path
 from uuid import UUID
 
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from prebooking.bookers.aimharder.seal import SEALED_LIMIT, Seal, sealed_size
+from prebooking.bookers.aimharder.seal import SEALED_LIMIT, Purpose, Seal, sealed_size
 from prebooking.errors import SealBroken
 
 MIGRATIONS = Path(__file__).parents[2] / "supabase" / "migrations"
@@ -35,6 +37,27 @@ def test_a_seal_hides_its_content_and_is_never_the_same() -> None:
 def test_a_seal_does_not_open_for_another_member_or_venue(venue: UUID, member: str) -> None:
     with pytest.raises(SealBroken, match="log in again"):
         Seal(NEW).open(sealed(), venue_id=venue, member=member)
+
+
+def test_a_seal_does_not_open_for_another_purpose() -> None:
+    kept = Seal(NEW).seal(SECRET, venue_id=VENUE, member="ana@example.com", purpose=Purpose.PASSWORD)
+    assert Seal(NEW).open(kept, venue_id=VENUE, member="Ana@example.com", purpose=Purpose.PASSWORD) == SECRET
+    for text, purpose in ((kept, Purpose.SESSION), (sealed(), Purpose.PASSWORD)):
+        with pytest.raises(SealBroken):
+            Seal(NEW).open(text, venue_id=VENUE, member="ana@example.com", purpose=purpose)
+
+
+@pytest.mark.parametrize("member", ["password:ana@example.com", "ana@example.com:password:", f"password:{VENUE}"])
+def test_no_address_imitates_another_purpose(member: str) -> None:
+    kept = Seal(NEW).seal(SECRET, venue_id=VENUE, member="ana@example.com", purpose=Purpose.PASSWORD)
+    with pytest.raises(SealBroken):
+        Seal(NEW).open(kept, venue_id=VENUE, member=member)
+
+
+def test_a_session_of_an_earlier_version_opens() -> None:
+    nonce = bytes(12)
+    old = AESGCM(NEW).encrypt(nonce, json.dumps(SECRET).encode(), f"{VENUE}:ana@example.com".encode())
+    assert Seal(NEW).open(base64.b64encode(nonce + old).decode(), venue_id=VENUE, member="ana@example.com") == SECRET
 
 
 def test_the_previous_key_opens_and_does_not_seal() -> None:
@@ -80,4 +103,5 @@ def test_the_sealed_size_is_known_before_anything_is_sealed(length: int) -> None
 
 def test_the_limit_of_a_sealed_login_is_that_of_its_column() -> None:
     [schema] = MIGRATIONS.glob("*_tables.sql")
-    assert f"check (length(sealed) <= {SEALED_LIMIT})" in schema.read_text()
+    for column in ("sealed", "password"):
+        assert f"check (length({column}) <= {SEALED_LIMIT})" in schema.read_text()

@@ -137,7 +137,7 @@ GUARDS_OF_SQL = (
         InSql("lease_session_v1", " or leased_by = p_instance);", " or true);"),
         first=(
             InSql(
-                "claim_sessions_v1",
+                "prebooking_login_needs",
                 "having not bool_or(p.claimed_by is not null or p.available_at between",
                 "having true or bool_or(p.claimed_by is not null or p.available_at between",
             ),

@@ -18,7 +18,7 @@ import httpx
 from prebooking.bookers.aimharder.classes import GymClass, read_class
 from prebooking.bookers.aimharder.seal import SEALED_LIMIT, sealed_size
 from prebooking.bookers.call import HEADERS, Reply, ask
-from prebooking.errors import BadBookingData, VenueRefused
+from prebooking.errors import BadBookingData, LoginRefusal, VenueRefused
 from prebooking.foreign import fits, is_on, is_set, read_cookies, read_host, read_id, read_list, read_name
 from prebooking.model import Kind, Outcome
 
@@ -33,6 +33,8 @@ _WRONG = "AimHarder refused the login: check the e-mail and the password. It loc
 _LOCKED = "AimHarder refused the login after too many attempts: wait a quarter of an hour, then try once more."
 _NO_SESSION = "AimHarder accepted the password, but not the login: "
 _BLOCKED = (httpx.codes.FORBIDDEN, httpx.codes.TOO_MANY_REQUESTS)
+# Of a session that the venue has just opened and does not accept.
+_WHY = {Kind.BLOCKED: LoginRefusal.BLOCKED, Kind.SESSION_EXPIRED: LoginRefusal.UNREADABLE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,10 +138,22 @@ class AimHarderSite:
     # sessions
 
     async def login(self, email: str, password: str, *, timeout: float) -> Login:  # noqa: ASYNC109 - as above
-        """Log in, and check that the session has a member. The password is used for one call and never stored.
+        """Log in, and check that the session has a member. The password is used for one call.
 
         Raises:
-            VenueRefused: wrong password, too many attempts, blocked, no answer, or a session without a member.
+            VenueRefused: see ``open_session``; or the session has no member, or the check was not answered.
+
+        """
+        login = await self.open_session(email, password, timeout=timeout)
+        if refusal := await self.whoami(login.session, timeout=timeout):
+            raise VenueRefused(_NO_SESSION + _explain_whoami(refusal), _WHY.get(refusal.kind, LoginRefusal.NO_ANSWER))
+        return login
+
+    async def open_session(self, email: str, password: str, *, timeout: float) -> Login:  # noqa: ASYNC109 - as above
+        """Log in with one call.
+
+        Raises:
+            VenueRefused: wrong password, too many attempts, blocked, no answer, or no session in the answer.
 
         """
         browser = fingerprint(email)
@@ -149,15 +163,14 @@ class AimHarderSite:
         data = _mapping((_json(reply) or {}).get("data"))
         auth = _mapping(data.get("auth"))
         if reply is None or reply.status != httpx.codes.OK or not data:
-            raise VenueRefused(_explain_login(reply))
+            raise _login_failure(reply)
         token = auth.get("refreshToken")
         if not is_on(auth.get("authOK")) or not _is_token(token):
-            raise VenueRefused(_LOCKED if "ATTEMPTS" in str(auth.get("error")).upper() else _WRONG)
+            raise _login_refusal(auth)
         session = Session.that_fits(str(token), _cookies(reply), browser)
         if SESSION_COOKIE not in session.cookies:
-            raise VenueRefused(f"{_NO_SESSION}there is no cookie {SESSION_COOKIE} in its answer that can be read.")
-        if refusal := await self.whoami(session, timeout=timeout):
-            raise VenueRefused(_NO_SESSION + _explain_whoami(refusal))
+            missing = f"there is no cookie {SESSION_COOKIE} in its answer that can be read."
+            raise VenueRefused(_NO_SESSION + missing, LoginRefusal.UNREADABLE)
         return Login(session, _boxes(data))
 
     async def refresh(self, session: Session, *, timeout: float) -> Session | Outcome:  # noqa: ASYNC109 - as above
@@ -212,12 +225,23 @@ def _failure(reply: Reply | None) -> Outcome:
     return Outcome(Kind.CANNOT_TELL, detail=f"HTTP {reply.status}" if reply else "no answer")
 
 
-def _explain_login(reply: Reply | None) -> str:
+def _login_refusal(auth: Mapping[str, Any]) -> VenueRefused:
+    """Return why AimHarder's readable answer contains no session. A password is wrong only if ``authOK`` says no."""
+    if "ATTEMPTS" in str(auth.get("error")).upper():
+        return VenueRefused(_LOCKED, LoginRefusal.TOO_MANY_ATTEMPTS)
+    is_no = auth.get("authOK") is not None and not is_set(auth["authOK"])
+    return VenueRefused(_WRONG, LoginRefusal.WRONG_PASSWORD if is_no else LoginRefusal.UNREADABLE)
+
+
+def _login_failure(reply: Reply | None) -> VenueRefused:
+    """Return why there is no readable answer to a login."""
     if reply is None:
-        return "AimHarder does not answer: try again later."
+        return VenueRefused("AimHarder does not answer: try again later.", LoginRefusal.NO_ANSWER)
     if reply.status in _BLOCKED:
-        return f"AimHarder blocks this address (HTTP {reply.status}): wait, or log in from a European connection."
-    return f"AimHarder's answer to the login cannot be read (HTTP {reply.status}): its login may have changed."
+        sentence = f"AimHarder blocks this address (HTTP {reply.status}): wait, or log in from a European connection."
+        return VenueRefused(sentence, LoginRefusal.BLOCKED)
+    sentence = f"AimHarder's answer to the login cannot be read (HTTP {reply.status}): its login may have changed."
+    return VenueRefused(sentence, LoginRefusal.UNREADABLE)
 
 
 def _explain_whoami(refusal: Outcome) -> str:

@@ -122,7 +122,7 @@ def _parse_date(reply: Reply | None) -> datetime | None:
 
 
 async def _gather_sessions(found: Observations, database: AdminDatabase, settings: AccountSettings) -> None:
-    """Check the logins that are needed within a day. Later ones may be expired now, and are renewed in time."""
+    """Check the logins that are needed within a day."""
     if found.caller is None:
         return
     stored = await _or_error(found, database.operator.sessions(None, until=database.deadline()))

@@ -11,7 +11,7 @@ from prebooking.clock import Clock, Reading
 from prebooking.database.bell import BellState
 from prebooking.database.operator import DatabaseAccess, SessionView, VenueView
 from prebooking.database.overview import Health, Rows
-from prebooking.model import Outcome
+from prebooking.model import Kind, Outcome
 from prebooking.settings import AccountSettings
 
 
@@ -56,6 +56,11 @@ class SessionVisit:
     known: SessionView
     opens: bool  # whether a key on this machine decrypts it
     answer: Outcome | None = None  # why the venue does not accept it; None: it does, or was not asked
+
+    @property
+    def is_over(self) -> bool:
+        """Return whether the venue does not know the login."""
+        return self.answer is not None and self.answer.kind is Kind.SESSION_EXPIRED
 
 
 @dataclass(slots=True)

@@ -89,13 +89,15 @@ def _look_at_sessions(observations: Observations) -> Iterator[Found]:
     for visit in observations.sessions or []:
         known, whose = visit.known, f"{visit.known.user_email} at {visit.known.venue.name}"
         words = {"whose": whose, "venue": known.venue.name, "member": known.user_email}
-        if known.expired_at:
+        if known.remembered and (known.expired_at or visit.is_over):
+            yield Fine(f"{whose} is logged in again before the opening, with the remembered password")
+        elif known.expired_at:
             yield fault("over", **words)
         elif not visit.opens:
             yield fault("key", **words)
         elif visit.answer is None:
             yield Fine(f"{whose} is logged in")
-        elif visit.answer.kind is Kind.SESSION_EXPIRED:
+        elif visit.is_over:
             yield fault("unknown", **words)
         else:
             yield fault("cannot_tell", detail=visit.answer.detail, **words)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
 
 import pytest
 
+from prebooking.bookers.aimharder.seal import Purpose, Seal
+from prebooking.settings import session_key
 from tests.support.terminal import ANA, BOX, HOST, MADRID, PASSWORD, Terminal, day
 
 RULE = "72 hours before"
@@ -113,6 +116,51 @@ def test_a_login_is_stored_sealed_without_the_password(terminal: Terminal) -> No
     everything = str([terminal.rows(query) for query in ("select * from venues", "select * from member_sessions")])
     assert PASSWORD not in everything
     assert token not in everything
+
+
+def test_a_remembered_password_is_stored_sealed_and_the_answer_explains_how_to_undo_it(terminal: Terminal) -> None:
+    terminal.add_box_and_member()
+    said = terminal.succeeds("login", "box centro", "--remember", "-m", ANA, stdin=f"{PASSWORD}\n")
+    assert (
+        'and so is the password: it is used to log in once before each opening, until `prebooking logout "Box' in said
+    )
+    [(venue, sealed, key_id, everything)] = terminal.rows(
+        "select venue_id, password, password_key_id, s::text from member_sessions s"
+    )
+    seal = Seal(session_key(os.environ["SESSION_ENCRYPTION_KEY"]))
+    assert seal.open(sealed, venue_id=venue, member=ANA, purpose=Purpose.PASSWORD) == {"password": PASSWORD}
+    assert key_id == seal.key_ids[0]
+    assert PASSWORD not in everything + said
+
+
+def test_a_login_without_remember_removes_a_remembered_password(terminal: Terminal) -> None:
+    terminal.add_box_and_member()
+    remembered = "select version, password is not null from member_sessions"
+    terminal.succeeds("login", "box centro", "--remember", "-m", ANA, stdin=f"{PASSWORD}\n")
+    assert terminal.rows(remembered) == [(2, True)]
+    assert terminal.succeeds("login", "list").split("Refreshed")[1].count("password remembered") == 1
+    assert terminal.run("login", "list", "--json").json[0]["remembered"] is True
+    said = terminal.succeeds("login", "box centro", "-m", ANA, stdin=f"{PASSWORD}\n")
+    assert said.rstrip().endswith("The login is kept sealed, and the remembered password is removed.")
+    assert terminal.rows(remembered) == [(3, False)]
+    said = terminal.succeeds("login", "box centro", "-m", ANA, stdin=f"{PASSWORD}\n")
+    assert said.rstrip().endswith("The login is kept sealed, the password is not kept.")
+
+
+def test_a_login_that_is_refused_leaves_the_remembered_password(terminal: Terminal) -> None:
+    terminal.add_box_and_member()
+    terminal.succeeds("login", "box centro", "--remember", "-m", ANA, stdin=f"{PASSWORD}\n")
+    before = terminal.rows("select * from member_sessions")
+    terminal.fails("login", "box centro", "-m", ANA, stdin="a wrong one\n")
+    terminal.fails("login", "box centro", "--remember", "-m", ANA, stdin="a wrong one\n")
+    assert terminal.rows("select * from member_sessions") == before
+
+
+def test_a_password_that_is_too_long_to_be_remembered_is_not_tried(terminal: Terminal) -> None:
+    terminal.add_box()
+    said = terminal.fails("login", "box centro", "--remember", "-m", ANA, stdin="x" * 12_300 + "\n", code=2)
+    assert "too long to be remembered" in said
+    assert [call for call in terminal.twin.ledger.entries if getattr(call, "path", "") == "/api/login"] == []
 
 
 def test_the_first_login_finds_the_number_of_the_box(terminal: Terminal) -> None:

@@ -14,12 +14,16 @@ from prebooking.local.postgres import LocalPostgres
 from tests.support.calls import (
     cancel,
     claim,
+    claim_logins,
     claim_sessions,
     complete,
+    end_login,
     fail,
     finish,
     lease,
+    logins_due,
     release,
+    save_login,
     save_session,
     warn,
     warn_about_logins,
@@ -45,6 +49,8 @@ _FUNCTIONS = """
     add_prebooking_v1 add_prebookings_v1 add_venue_v1 cancel_prebooking_v1 claim_due_prebookings_v1 claim_places_v1
     claim_sessions_v1 claims_since_v1 give_back_v1 note_place_v1 prebooking_place_v1 prebooking_places_due
     prebooking_with_session upkeep_places_due
+    claim_logins_v1 end_login_v1 login_may_be_made prebooking_logged_in prebooking_login_needs save_login_v1
+    session_is_free session_is_old session_lives
     complete_prebooking_v1 due_elsewhere_v1 edit_venue_v1 enable_venue_v1 fail_prebooking_v1 finish_run_v1
     forget_member_v1 lease_session_v1 list_prebookings_v1 list_sessions_v1 list_venues_v1 logout_v1
     prebooking_anonymous prebooking_bad_data prebooking_bell_answer prebooking_bell_check prebooking_bell_due
@@ -64,6 +70,7 @@ _EXPECTED = {
     *((table, "SELECT") for table in _TABLES),
     *((f"venues.{column}", "INSERT") for column in _VENUE),
     *((f"venues.{column}", "UPDATE") for column in ("paused_until", "troubled_since", "answered_at", "enabled")),
+    ("venues.logins_stopped_until", "UPDATE"),
     *(
         (f"venues.{column}", "UPDATE")
         for column in ("name", "timezone", "opening_rule", "idempotent", "provider_box_id")
@@ -110,7 +117,10 @@ _CALLS: dict[str, Callable[[Connection], object]] = {
     "claim_sessions_v1": lambda connection: claim_sessions(connection, uuid4()),
     "upkeep_due_v1": lambda connection: ask(connection, "upkeep_due_v1", ["aimharder"], ["0123456789abcdef"]),
     "prebooking_upkeep_parts": lambda connection: ask(connection, "prebooking_upkeep_parts", noon(), [], None),
-    "upkeep_logins_due": lambda connection: ask(connection, "upkeep_logins_due", noon(), ["aimharder"], []),
+    "claim_logins_v1": lambda connection: claim_logins(connection, uuid4()),
+    "save_login_v1": lambda connection: save_login(connection, uuid4(), "me@example.com", 1, "sealed"),
+    "end_login_v1": lambda connection: end_login(connection, uuid4(), "me@example.com", 1, "failed"),
+    "upkeep_logins_due": logins_due,
     "add_venue_v1": add_venue_by_command,
     "list_venues_v1": lambda connection: ask(connection, "list_venues_v1"),
     "enable_venue_v1": lambda connection: ask(connection, "enable_venue_v1", uuid4(), False),  # noqa: FBT003 - SQL has no keywords here

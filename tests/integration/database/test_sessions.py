@@ -129,14 +129,14 @@ def test_a_missing_or_ended_session_is_not_leased(service: Connection, venue: UU
     [
         (61, 481, [MEMBER]),
         (61, 479, []),  # lives until the next round
-        (DAY, 481, [MEMBER]),
-        (DAY + 1, 481, []),  # no opening within a day
+        (7 * DAY, 481, [MEMBER]),
+        (7 * DAY + 1, 481, []),  # no opening within a week
         (59, 481, []),  # a refresh would end the session that books now
         (-59, 481, []),
         (-61, 481, [MEMBER]),  # due, and not booked yet
     ],
 )
-def test_old_sessions_with_an_opening_within_a_day_are_refreshed(
+def test_old_sessions_with_an_opening_within_a_week_are_refreshed(
     owner: Connection, service: Connection, venue: UUID, *, opens: float, age: float, refreshed: list[str]
 ) -> None:
     prebook(owner, venue, opens)
@@ -144,7 +144,7 @@ def test_old_sessions_with_an_opening_within_a_day_are_refreshed(
     assert leased(service) == refreshed
 
 
-@pytest.mark.parametrize("why_not", ["expired", "leased", "settled", "paused", "disabled", "provider"])
+@pytest.mark.parametrize("why_not", ["expired", "leased", "settled", "paused", "disabled", "provider", "remembered"])
 def test_some_sessions_need_no_refresh(owner: Connection, service: Connection, venue: UUID, why_not: str) -> None:
     add_session(owner, venue, MEMBER, refreshed_at=noon(-900))
     prebook(owner, venue)
@@ -156,6 +156,7 @@ def test_some_sessions_need_no_refresh(owner: Connection, service: Connection, v
             "paused": b"update public.venues set paused_until = '2100-01-01'",
             "disabled": b"update public.venues set enabled = false",
             "provider": b"",
+            "remembered": b"update public.member_sessions set password = 'x', password_key_id = '0123456789abcdef'",
         }[why_not]
     )
     assert leased(service, providers=["webhook"] if why_not == "provider" else ["aimharder"]) == []
@@ -274,7 +275,7 @@ def test_a_session_lease_longer_than_possible_is_ignored(owner: Connection, serv
 def test_a_member_without_a_login_is_warned_hours_before(
     owner: Connection, service: Connection, venue: UUID, *, login: dict[str, Any] | None, warning: str | None
 ) -> None:
-    row = prebook(owner, venue, opens=23 * 3600)
+    row = prebook(owner, venue, opens=6 * DAY)
     if login is not None:
         add_session(owner, venue, MEMBER, **login)
     assert warn_about_logins(service, [OURS]) == int(warning is not None)
@@ -288,7 +289,7 @@ def test_a_row_that_needs_no_login_now_is_not_warned_about(
 ) -> None:
     held: dict[str, Any] = {"claimed_by": uuid4(), "claimed_until": noon(30), "turn_until": noon(8)}
     row = {
-        "too far ahead": lambda: prebook(owner, venue, opens=DAY + 1),
+        "too far ahead": lambda: prebook(owner, venue, opens=7 * DAY + 1),
         "opens now": lambda: prebook(owner, venue, opens=30),
         "held": lambda: prebook(owner, venue, **held),
         "ended": lambda: prebook(owner, venue, status="cancelled", settled_at=noon()),

@@ -63,13 +63,14 @@ def test_a_row_that_is_not_due_is_not_stopped_by_its_venue(owner: Connection, se
         ({"available_at": noon(DAY)}, {}, 1, 0),
         ({"available_at": noon(DAY)}, {"expired_at": noon(-60)}, 0, 0),
         ({"available_at": noon(DAY)}, None, 0, 1),
-        ({"available_at": noon(DAY + 1)}, {}, 0, 0),
+        ({"available_at": noon(7 * DAY)}, {}, 1, 0),
+        ({"available_at": noon(7 * DAY + 1)}, {}, 0, 0),
         ({"available_at": noon(DAY + 1)}, None, 0, 0),
         ({"available_at": noon(-60), "expires_at": noon(0)}, None, 0, 0),
     ],
-    ids=["has one", "has ended", "has none", "later", "later and has none", "the class has begun"],
+    ids=["has one", "has ended", "has none", "in a week", "later", "later and has none", "the class has begun"],
 )
-def test_logins_are_needed_for_openings_within_a_day(
+def test_logins_are_needed_for_openings_within_a_week(
     owner: Connection,
     service: Connection,
     at: At,

@@ -166,9 +166,10 @@ OF_AIMHARDER = [
 
 OF_SEALS = mutants(
     "prebooking/bookers/aimharder/seal.py",
-    ('f"{venue_id}:{member.lower()}"', "member.lower()", "unit/sealing"),
-    ('f"{venue_id}:{member.lower()}"', 'f"{venue_id}"', "unit/sealing"),
-    ('f"{venue_id}:{member.lower()}"', 'f"{venue_id}:{member}"', "unit/sealing"),
+    ("{venue_id}:{member.lower()}", "{member.lower()}", "unit/sealing"),
+    ("{venue_id}:{member.lower()}", "{venue_id}", "unit/sealing"),
+    ("{venue_id}:{member.lower()}", "{venue_id}:{member}", "unit/sealing"),
+    ('f"{purpose}{venue_id}', 'f"{venue_id}', "unit/sealing"),
     ("nonce = os.urandom(_NONCE)", "nonce = bytes(_NONCE)", "unit/sealing"),
     ("AESGCM(self._keys[0]).encrypt", "AESGCM(self._keys[-1]).encrypt", "unit/sealing"),
     ("        for key in self._keys:\n", "        for key in self._keys[:1]:\n", "unit/sealing"),

@@ -7,7 +7,8 @@ from tests.verification.mutants.of_the_claim import MIGRATIONS
 
 _FIRST_AND_LARGEST = "finish_values::the_first_call_and_the_largest_counts_are_kept"
 _MISSING = "finish_values::a_class_is_missing_until_it_is_seen"
-_LOGINS = "status_windows::logins_are_needed_for_openings_within_a_day"
+_LOGINS = "status_windows::logins_are_needed_for_openings_within_a_week"
+_WEEK = "logins::the_status_counts_the_logins_of_a_week_and_the_members_without_one_of_a_day"
 _TROUBLED = "status_windows::a_troubled_venue_is_listed_with_an_opening_within_a_day"
 _LOCKED_ROWS = "status_locks::only_locked_rows_of_the_next_hour_are_reported"
 _CLAIMS = "status_windows::claim_durations_are_of_runs_within_a_day"
@@ -143,10 +144,12 @@ OF_THE_STATUS = mutants(
         "'stopped', count(*) filter (where stopped)",
         "status_windows::a_row_that_is_not_due_is_not_stopped_by_its_venue",
     ),
-    (" and p.available_at <= t + interval '1 day' and p.expires_at > t", " and p.expires_at > t", _LOGINS),
-    ("interval '1 day' and p.expires_at > t", "interval '1 day'", _LOGINS),
-    ("count(s.sealed) filter (where s.expired_at is null)", "count(s.sealed)", _LOGINS),
-    (" filter (where s.sealed is null)", "", _LOGINS),
+    (" and p.available_at <= t + interval '7 days' and p.expires_at > t", " and p.expires_at > t", _WEEK),
+    ("interval '7 days' and p.expires_at > t", "interval '7 days'", _LOGINS),
+    ("s.expired_at is null or s.password is not null", "true", _WEEK),
+    (" or s.password is not null)", ")", _WEEK),
+    ("where s.sealed is null and n.opens <= t + interval '1 day'", "where s.sealed is null", _WEEK),
+    ("where s.sealed is null and n.opens", "where n.opens", _LOGINS),
     ("order by fired_at desc limit 60) l", "order by fired_at desc limit 61) l", _RECENT),
     (" and created_at < available_at order by fired_at desc", " order by fired_at desc", _RECENT),
 )

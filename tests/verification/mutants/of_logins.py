@@ -140,13 +140,13 @@ OF_KEPT_LOGINS = [
             "sessions::a_new_login_ends_the_back_off_of_its_rows",
         ),
         (
-            "and retry_after > t and not",
+            "and retry_after > public.prebooking_clock() and not",
             "and not",
             "sessions::a_new_login_skips_locked_rows",
         ),
         (
-            "early_since is null\n      for no key update skip locked",
-            "early_since is null\n      for no key update",
+            "early_since is null\n    for no key update skip locked",
+            "early_since is null\n    for no key update",
             "sessions::a_new_login_skips_locked_rows",
         ),
         (
@@ -154,14 +154,14 @@ OF_KEPT_LOGINS = [
             " and case",
             "sessions::a_warning_is_not_written_twice",
         ),
-        ("coalesce(w.old, '') !~ '^bad_data:'", "true", "sessions::a_warning_is_not_written_twice"),
+        ("coalesce(w.old, '') !~ '^(bad_data|wrong_password):'", "true", "sessions::a_warning_is_not_written_twice"),
         (
             "case when p_over then coalesce(expired_at, t) else",
             "case when p_over then t else",
             "sessions::the_first_report_that_a_login_is_over_sets_the_time",
         ),
         (
-            "order by w.opens, s.venue_id, s.user_email limit",
+            "order by n.opens, s.venue_id, s.user_email limit",
             "limit",
             "sessions::sessions_are_leased_in_opening_order",
         ),

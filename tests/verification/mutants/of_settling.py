@@ -134,14 +134,14 @@ OF_LOGINS = mutants(
     ),
     ("refreshed_at = t, expired_at = null, leased_by", "refreshed_at = t, leased_by", "sessions"),
     (
-        "or leased_until <= t or leased_until > t + interval '5 minutes' or leased_by",
-        "or leased_until <= t or leased_by",
+        "or s.leased_until <= t or s.leased_until > t + interval '5 minutes'",
+        "or s.leased_until <= t",
         "sessions::a_session_lease_longer_than_possible_is_ignored",
     ),
     (" or leased_by = p_instance);", " or true);", "sessions::a_session_is_leased_to_one_run_at_a_time"),
     (
-        "public.prebooking_member(p_user_email) and version = p_version;\n",
-        "public.prebooking_member(p_user_email);\n",
+        "public.prebooking_member(p_user_email) and version = p_version\n",
+        "public.prebooking_member(p_user_email)\n",
         "sessions::a_warning_about_an_old_version_changes_nothing",
     ),
     (
@@ -150,18 +150,18 @@ OF_LOGINS = mutants(
         "aimharder_logins::the_keeper_ends_no_login_during_an_opening",
     ),
     (
-        "      and (p_keys is null or s.key_id is null or s.key_id = any (p_keys))\n",
-        "",
+        "public.session_is_free(s, t)\n    and (p_keys is null or s.key_id is null or s.key_id = any (p_keys))\n",
+        "public.session_is_free(s, t)\n",
         "sessions::a_login_is_leased_to_a_deployment_that_can_open_it",
     ),
     (
-        "where s.expired_at is null and s.refreshed_at <= t - p_age_ms * interval '1 millisecond'",
-        "where s.expired_at is null",
+        "where public.session_is_old(s, t, p_age_ms * interval '1 millisecond', p_keys)",
+        "where public.session_is_old(s, t, interval '0', p_keys)",
         "sessions",
     ),
     (
-        "and retry_after > t and not maybe_sent and early_since is null",
-        "and retry_after > t and early_since is null",
+        "and retry_after > public.prebooking_clock() and not maybe_sent and early_since is null",
+        "and retry_after > public.prebooking_clock() and early_since is null",
         "sessions::a_new_login_ends_the_back_off_of_its_rows",
     ),
 )
