@@ -19,10 +19,12 @@ from prebooking.log import Log
 from prebooking.settings import Settings, key_id
 from prebooking.upkeep.logins import LoginsPart
 from prebooking.upkeep.part import ERRORS, MINUTE, OUT_OF_TIME, UpkeepContext, UpkeepPart
+from prebooking.upkeep.places import PlacesPart
 
 # The parts, in the order in which they start. The database reports by the same names which of them are due.
 PARTS: dict[str, Callable[[UpkeepContext], UpkeepPart]] = {
     "logins": LoginsPart,
+    "places": PlacesPart,
 }
 LAST_WRITES = 1.0  # seconds after the guard until which a part may still store results; then it is cancelled
 

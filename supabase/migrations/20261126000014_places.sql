@@ -77,7 +77,7 @@ returns table (id uuid, due_at timestamptz) language sql stable security invoker
     and p.user_email <> 'forgotten' and d.due_at is not null
     and (l.looked_at is null or l.looked_at < d.due_at) and (l.tried_for is distinct from d.due_at or l.tries < 3)
     and (l.leased_until is null or l.leased_until <= t or l.leased_until > t + interval '10 minutes')  -- no lease is that long
-    and v.provider = any (p_providers) and v.enabled and (v.paused_until is null or v.paused_until <= t)
+    and v.provider = any (p_providers) and v.provider = any (public.prebooking_systems_with('give_back')) and v.enabled and (v.paused_until is null or v.paused_until <= t)
     and not exists (
       select 1 from public.prebookings o
       where o.venue_id = p.venue_id and lower(o.user_email) = lower(p.user_email) and o.status = 'pending'
