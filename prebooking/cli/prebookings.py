@@ -125,13 +125,14 @@ def _settled_state(prebooking: PrebookingView) -> str:
 
 
 def _show_messages(prebookings: Sequence[PrebookingView]) -> None:
-    """Print of each prebooking whose later choice it is, and its warning or error message."""
+    """Print of each prebooking whose later choice it is, and its warnings or its error message."""
     for prebooking in prebookings:
-        if prebooking.choice and prebooking.status == "pending":
-            first = str(prebooking.first_choice)[:ID_LENGTH]
-            say(f"{str(prebooking.id)[:ID_LENGTH]}: {ordinal(prebooking.choice)} of {first}")
-        if more := prebooking.warning if prebooking.status == "pending" else prebooking.error_message:
-            say(f"{str(prebooking.id)[:ID_LENGTH]}: {more}")
+        pending = prebooking.status == "pending"
+        messages = (prebooking.warning, prebooking.class_warning) if pending else (prebooking.error_message,)
+        if prebooking.choice and pending:
+            messages = (f"{ordinal(prebooking.choice)} of {str(prebooking.first_choice)[:ID_LENGTH]}", *messages)
+        for message in filter(None, messages):
+            say(f"{str(prebooking.id)[:ID_LENGTH]}: {message}")
 
 
 def describe(prebooking: PrebookingView) -> str:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from datetime import date
 from typing import Any
+from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict
+from pydantic import AwareDatetime, BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from prebooking.clock import Deadline
 from prebooking.database.client import IsolatedSupabase
+from prebooking.model import Venue
 
 
 class UpkeepDue(BaseModel):
@@ -25,6 +29,21 @@ class UpkeepDue(BaseModel):
         return {name for name, is_due in (self.model_extra or {}).items() if is_due is True}
 
 
+class ClassDay(BaseModel):
+    """A leased day of a venue's timetable, and the classes that its prebookings want."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+    venue: Venue
+    day: date
+    wanted: list[dict[str, Any]]
+
+
+_day = TypeAdapter(ClassDay).validate_python
+_raw = TypeAdapter(list[Any]).validate_python
+_count = TypeAdapter(int | None).validate_python
+
+
 class UpkeepStore:
     """What upkeep asks and stores. Every method raises a StoreError without a usable answer."""
 
@@ -35,3 +54,26 @@ class UpkeepStore:
         """Return what is due for these venue systems and keys. Stores the heartbeat and the warnings about logins."""
         params: dict[str, Any] = {"p_providers": list(providers), "p_keys": list(keys)}
         return (await self._database.call("upkeep_due_v1", params, UpkeepDue.model_validate, until=until)).value
+
+    async def claim_class_days(
+        self, instance_id: UUID, *, providers: Iterable[str], limit: int, until: Deadline
+    ) -> tuple[list[ClassDay], int]:
+        """Lease the days that have to be read now, and return them and the number of those that cannot be parsed."""
+        params = {"p_instance": str(instance_id), "p_providers": list(providers), "p_limit": limit}
+        rows = (await self._database.call("claim_class_days_v1", params, _raw, until=until)).value
+        days = []
+        for row in rows:
+            with suppress(ValidationError):
+                days.append(_day(row))
+        return days, len(rows) - len(days)
+
+    async def settle_class_day(
+        self, instance_id: UUID, day: ClassDay, found: Sequence[dict[str, Any]] | None, *, until: Deadline
+    ) -> int | None:
+        """Store what was found on a day (None: it could not be read), and return the number of changed prebookings.
+
+        Returns None if this invocation does not hold the day any more; nothing is changed then.
+        """
+        params: dict[str, Any] = {"p_instance": str(instance_id), "p_venue_id": str(day.venue.id)}
+        params |= {"p_day": day.day.isoformat(), "p_found": found}
+        return (await self._database.call("settle_class_day_v1", params, _count, until=until)).value

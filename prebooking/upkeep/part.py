@@ -11,6 +11,7 @@ import httpx
 from prebooking.bookers.adapter import adapter
 from prebooking.clock import Clock, Deadline
 from prebooking.database.client import IsolatedSupabase
+from prebooking.errors import StoreError
 from prebooking.http import isolated_client
 from prebooking.log import Log
 from prebooking.settings import Settings
@@ -37,6 +38,13 @@ class UpkeepContext:
     def client(self, system: str) -> httpx.AsyncClient:
         """Return a client for requests to the venues of a system. The caller closes it."""
         return isolated_client(transport=self.to_venues or adapter(system).transport(self.settings))
+
+    def log_failure(self, part: str, exc: Exception) -> None:
+        """Log why a part, or a piece of its work, failed."""
+        if isinstance(exc, StoreError):
+            self.log.error("part_failed", part=part, function=exc.function, code=exc.code)
+        else:
+            self.log.unexpected("unexpected", exc, part=part)
 
 
 class UpkeepPart(Protocol):

@@ -17,12 +17,14 @@ from prebooking.database.upkeep import UpkeepStore
 from prebooking.errors import StoreError
 from prebooking.log import Log
 from prebooking.settings import Settings, key_id
+from prebooking.upkeep.classes import ClassesPart
 from prebooking.upkeep.logins import LoginsPart
 from prebooking.upkeep.part import ERRORS, MINUTE, OUT_OF_TIME, UpkeepContext, UpkeepPart
 from prebooking.upkeep.places import PlacesPart
 
 # The parts, in the order in which they start. The database reports by the same names which of them are due.
 PARTS: dict[str, Callable[[UpkeepContext], UpkeepPart]] = {
+    "classes": ClassesPart,
     "logins": LoginsPart,
     "places": PlacesPart,
 }
@@ -108,7 +110,7 @@ class Upkeep:
             )
         except StoreError as exc:
             self._summary.success = False
-            self._log_failure("due", exc)
+            self._context.log_failure("due", exc)
             return set()
         self._summary.no_login = due.no_login
         return due.parts | ({"logins"} if self._context.every > MINUTE else set())
@@ -119,15 +121,9 @@ class Upkeep:
                 counts = await PARTS[name](self._context).run(self._guard)
         except Exception as exc:  # noqa: BLE001 - the task group would cancel the other parts
             self._summary.failed.append(name)
-            self._log_failure(name, exc)
+            self._context.log_failure(name, exc)
         else:
             self._summary.parts[name] = counts
-
-    def _log_failure(self, part: str, exc: Exception) -> None:
-        if isinstance(exc, StoreError):
-            self._context.log.error("part_failed", part=part, function=exc.function, code=exc.code)
-        else:
-            self._context.log.unexpected("unexpected", exc, part=part)
 
     def _finished(self) -> UpkeepSummary:
         summary, counts = self._summary, self._summary.parts.values()

@@ -33,12 +33,22 @@ language sql immutable security invoker set search_path = '' as $$
   select jsonb_typeof(p_value) in ('string', 'number') and btrim(p_value #>> '{}', E' \t\n\x0b\f\r\u00a0') ~ '^[A-Za-z0-9_]{1,40}$'
 $$;
 
--- Sets a missing expires_at, and stores a warning about data that the booker could not read at the opening.
+-- Sets a missing expires_at, and stores a warning about data that the booker could not read at the opening. A row without a
+-- class_id whose day and hour can be read waits until its class is found in the venue's timetable.
 create function public.prebookings_fill() returns trigger language plpgsql set search_path = '' as $$
+declare v public.venues;
 begin
   new.expires_at := coalesce(new.expires_at, new.available_at + interval '24 hours');
-  if (select provider from public.venues where id = new.venue_id) = 'aimharder' then
-    new.warning := coalesce(public.prebooking_bad_data(new.booking_data), case when new.warning not like 'bad\_data: %' then new.warning end);
+  select * into v from public.venues where id = new.venue_id;
+  if new.status = 'pending' then
+    new.class_unknown := coalesce(v.provider = any (public.prebooking_systems_with('timetable'))
+      and nullif(btrim(new.booking_data ->> 'class_id'), '') is null
+      and public.prebooking_class_wanted(new.booking_data, v.timezone) is not null, false);
+  end if;
+  if v.provider = 'aimharder' then
+    new.warning := coalesce(
+      public.prebooking_bad_data(new.booking_data || case when new.class_unknown then '{"class_id": "0"}' else '{}' end::jsonb),
+      case when new.warning not like 'bad\_data: %' then new.warning end);
   end if;
   return new;
 end $$;

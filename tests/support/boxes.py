@@ -80,6 +80,19 @@ class Gym:
         wanted = {"user_email": email, "booking_data": data, "available_at": opens, "created_at": made}
         return add_prebooking(self.connection, self.venue, **wanted | overrides)
 
+    def prebook_data(self, email: str, data: dict[str, Any], opens: datetime) -> UUID:
+        """Add a member's prebooking with this booking data, whose class begins a week after the opening."""
+        made = EPOCH - timedelta(hours=1) + timedelta(seconds=next(self._numbers))
+        return add_prebooking(
+            self.connection,
+            self.venue,
+            user_email=email,
+            booking_data=data,
+            available_at=opens,
+            expires_at=opens + timedelta(days=7),
+            created_at=made,
+        )
+
     def prebook_in_doubt(self, email: str, class_id: str, **data: str) -> UUID:
         """Add a row as a run leaves it that was killed after its call: its lease is over, the result unknown."""
         over = EPOCH - timedelta(1)

@@ -28,6 +28,8 @@ FUNCTIONS = (
     "save_login_v1",
     "end_login_v1",
     "upkeep_due_v1",
+    "claim_class_days_v1",
+    "settle_class_day_v1",
     "add_venue_v1",
     "list_venues_v1",
     "enable_venue_v1",

@@ -33,6 +33,15 @@ def test_an_unreadable_prebooking_is_named_and_hides_no_other(terminal: Terminal
     assert "Cancelled" in terminal.succeeds("cancel", str(good))
 
 
+def test_the_list_shows_what_differs_from_the_class_that_was_asked_for(terminal: Terminal) -> None:
+    warnings = {"warning": "session_expired: log in again.", "class_warning": "class_gone: no such class."}
+    row = str(add_prebooking(terminal.connection, add_venue(terminal.connection), **warnings))
+    said = terminal.succeeds("list")
+    assert all(f"{row[:8]}: {warning}" in said for warning in warnings.values())
+    [one] = terminal.run("list", "--json").json
+    assert one["class_warning"] == warnings["class_warning"]
+
+
 @pytest.mark.parametrize("words", [["venue", "list"], ["venue", "list", "--json"]])
 def test_an_unreadable_venue_is_named_and_hides_no_other(terminal: Terminal, words: list[str]) -> None:
     add_venue(terminal.connection, name="Good")

@@ -39,7 +39,7 @@ from tests.support.questions import (
 )
 
 _TABLES = ["venues", "prebookings", "member_sessions", "prebooking_runs", "prebooking_heartbeat"]
-_TABLES += ["prebooking_bell", "prebooking_bell_triggered", "prebooking_places"]
+_TABLES += ["prebooking_bell", "prebooking_bell_triggered", "prebooking_places", "class_days"]
 
 # The columns that the command line writes; the database sets all others.
 _VENUE = ["id", "name", "provider", "host", "provider_box_id", "timezone", "opening_rule"]
@@ -63,6 +63,8 @@ _FUNCTIONS = """
     prebooking_prune prebooking_status_v1 prebooking_systems prebooking_systems_with prebooking_venue_answered
     prebooking_waiting prebooking_watch_v1 preview_claim_v1 release_prebookings_v1 remove_venue_v1 save_session_v1
     session_key_ids_v1 set_venue_box_v1 prebooking_upkeep_parts
+    prebooking_class_day prebooking_class_start prebooking_class_wanted prebooking_classes_wanted
+    prebooking_class_days_due upkeep_classes_due claim_class_days_v1 prebooking_set_class settle_class_day_v1
     upkeep_due_v1 upkeep_logins_due warn_about_logins_v1 warn_about_session_v1 warn_prebookings
 """
 
@@ -82,6 +84,7 @@ _EXPECTED = {
     *(("member_sessions", privilege) for privilege in ("INSERT", "UPDATE", "DELETE")),
     *(("prebooking_runs", privilege) for privilege in ("INSERT", "UPDATE", "DELETE")),
     *(("prebooking_heartbeat", privilege) for privilege in ("INSERT", "UPDATE")),
+    *(("class_days", privilege) for privilege in ("INSERT", "UPDATE", "DELETE")),
     *((f"prebooking_bell.{column}", "UPDATE") for column in ("url", "job_id", "switched_at")),
     *((function, "EXECUTE") for function in _FUNCTIONS.split()),
 }
@@ -121,6 +124,17 @@ _CALLS: dict[str, Callable[[Connection], object]] = {
     "save_login_v1": lambda connection: save_login(connection, uuid4(), "me@example.com", 1, "sealed"),
     "end_login_v1": lambda connection: end_login(connection, uuid4(), "me@example.com", 1, "failed"),
     "upkeep_logins_due": logins_due,
+    "upkeep_classes_due": lambda connection: ask(connection, "upkeep_classes_due", noon(), ["aimharder"]),
+    "prebooking_class_day": lambda connection: ask(connection, "prebooking_class_day", {"day": "20261123"}),
+    "prebooking_class_start": lambda connection: ask(
+        connection, "prebooking_class_start", {"starts_at": "18:00"}, "UTC"
+    ),
+    "prebooking_class_wanted": lambda connection: ask(connection, "prebooking_class_wanted", {}, "UTC"),
+    "claim_class_days_v1": lambda connection: ask(connection, "claim_class_days_v1", uuid4(), ["aimharder"], 5),
+    "prebooking_set_class": lambda connection: ask(connection, "prebooking_set_class", uuid4(), "4711", None),
+    "settle_class_day_v1": lambda connection: ask(
+        connection, "settle_class_day_v1", uuid4(), uuid4(), noon().date(), None
+    ),
     "add_venue_v1": add_venue_by_command,
     "list_venues_v1": lambda connection: ask(connection, "list_venues_v1"),
     "enable_venue_v1": lambda connection: ask(connection, "enable_venue_v1", uuid4(), False),  # noqa: FBT003 - SQL has no keywords here
