@@ -9,7 +9,9 @@ from datetime import timedelta
 from docs import markdown
 from docs.numbers import minutes
 from prebooking.bookers.call import Reply
+from prebooking.bookers.places import CancelAnswer
 from prebooking.bookers.webhook.booker import classify
+from prebooking.bookers.webhook.give_back import classify_deletion
 from prebooking.database.prebookings import BLOCKED_PAUSE
 from prebooking.model import FAILED, Kind
 from prebooking.run.attempt import EARLY_PAUSE, MAX_EARLY_RETRIES
@@ -29,6 +31,14 @@ _MEANINGS = {
     Kind.UNSURE: "unclear: you are asked, see below",
 }
 
+_CANCEL_MEANINGS = {
+    CancelAnswer.DONE: "given back, or there was no place any more (a body that is not JSON is unclear)",
+    CancelAnswer.LATE: "nothing was done, because the credit would be lost: with `--late` the command adds `&late=1`",
+    CancelAnswer.UNABLE: "nothing was done: your endpoint cannot give places back",
+    CancelAnswer.BLOCKED: "a fault of your endpoint, or its load: the command ends, and can be run again",
+    CancelAnswer.UNCLEAR: "unclear: you are asked once",
+}
+
 
 def table() -> str:
     """Return the table of the meanings of a call's answer, by its status."""
@@ -40,6 +50,28 @@ def table() -> str:
     if statuses:
         raise ValueError(f"no text in docs/answers.py for {sorted(statuses)}")
     return markdown.table(("you answer", "it means"), rows)
+
+
+def give_back_table() -> str:
+    """Return the table of the meanings of an answer to a DELETE, by its status and the state in its body."""
+    found = defaultdict[CancelAnswer, list[str]](list)
+    for status in range(200, 600):
+        plain = _cancel_answer(status)
+        if plain is not CancelAnswer.UNCLEAR:
+            found[plain].append(str(status))
+            continue
+        for state in ("not_booked", "late"):
+            found[_cancel_answer(status, state)].append(f'{status} with `{{"state": "{state}"}}`')
+    found[CancelAnswer.UNCLEAR] = ["anything else, no answer"]
+    rows = [(", ".join(found.pop(answer)), meaning) for answer, meaning in _CANCEL_MEANINGS.items()]
+    if found:
+        raise ValueError(f"no text in docs/answers.py for {sorted(answer.name for answer in found)}")
+    return markdown.table(("you answer", "it means"), rows)
+
+
+def _cancel_answer(status: int, state: str | None = None) -> CancelAnswer:
+    body = json.dumps({"state": state} if state else {}).encode()
+    return classify_deletion(Reply(status, body), late=False)
 
 
 def _kind(status: int, state: Kind | None = None) -> Kind:

@@ -16,6 +16,7 @@ PICTURE = ROOT / "docs" / "invocation.svg"
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 PARTS: dict[str, Callable[[], str]] = {
     "answers": answers.table,
+    "answers to a DELETE": answers.give_back_table,
     "commands": command_line.commands,
     "evidence": tables.evidence,
     "exit codes": command_line.exit_codes,

@@ -99,7 +99,7 @@ def time_line() -> str:
                 ("prepare, hold", 0.3, opening),
                 ("fire in order", opening, LAST_START),
                 ("answers, questions", LAST_START, guard),
-                ("give back, answer", guard, LAST_WRITE),
+                ("release, answer", guard, LAST_WRITE),
             ],
         ),
         (

@@ -17,7 +17,7 @@ _STEPS = [
     ("fire", ["one call per row, in", f"order, {STAGGER_MS} ms apart,", "never too early"], "venue"),
     ("ask", ["no clear answer?", "Asks for the place,", "sends nothing"], "venue"),
     ("settle", ["completed, failed:", "if the row is still", "held by this run"], "database"),
-    ("give back", ["what was not sent", "goes back, for the", "next run"], "database"),
+    ("release", ["what was not sent", "is left to the", "next run"], "database"),
 ]
 _LEFT, _STEP, _GAP, _TOP, _TALL = 178, 116, 12, 132, 112
 

@@ -207,8 +207,21 @@ class AccountSettings(DatabaseSettings):
 class VenueSettings(AccountSettings):
     """The settings needed to call venues."""
 
+    _systems: tuple[str, ...] = PrivateAttr(())  # names of the venue systems that are set up
+    _variables: dict[str, str] = PrivateAttr(default_factory=dict)  # variables of venue systems that are not fields
+
     booking_webhook_url: Annotated[str, AfterValidator(_web_address)] | None = Field(None, repr=False)
     booking_webhook_secret: Secret | None = None
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Self:
+        """Read and validate all variables, including those of the venue systems. Raises SettingsError."""
+        settings = super().from_environment(environment)
+        names = systems.set_up(environment)
+        settings._systems = tuple(names)  # noqa: SLF001 - private attributes of this class
+        own = {name for system in names for name in SYSTEMS[system].variables if name.lower() not in cls.model_fields}
+        settings._variables = {name: environment[name].strip() for name in own}  # noqa: SLF001 - private attributes of this class
+        return settings
 
     @field_validator("booking_webhook_url")
     @classmethod
@@ -222,12 +235,18 @@ class VenueSettings(AccountSettings):
             raise ValueError("is an IP address or a private host: give your endpoint's public name")
         return value
 
+    @property
+    def systems(self) -> tuple[str, ...]:
+        """Return the names of the venue systems that are set up."""
+        return self._systems
+
+    def variable(self, name: str) -> str:
+        """Return a venue system's variable that is not a field; empty if it is not set."""
+        return self._variables.get(name, "")
+
 
 class Settings(VenueSettings):
     """All settings of the cron functions."""
-
-    _systems: tuple[str, ...] = PrivateAttr(())  # names of the venue systems that are set up
-    _variables: dict[str, str] = PrivateAttr(default_factory=dict)  # variables of venue systems that are not fields
 
     cron_secret: Secret
     cron_secret_previous: Secret | None = None
@@ -235,16 +254,6 @@ class Settings(VenueSettings):
     stagger_ms: int = Field(50, ge=10, le=1000)
     lead_seconds: float = Field(1, ge=0, le=5, allow_inf_nan=False)
     lease_seconds: float = Field(30, le=300, allow_inf_nan=False)
-
-    @classmethod
-    def from_environment(cls, environment: Mapping[str, str]) -> Self:
-        """Read and validate all variables, including those of the venue systems. Raises SettingsError."""
-        settings = super().from_environment(environment)
-        names = systems.set_up(environment)
-        settings._systems = tuple(names)  # noqa: SLF001 - private attributes of this class
-        own = {name for system in names for name in SYSTEMS[system].variables if name.lower() not in cls.model_fields}
-        settings._variables = {name: environment[name].strip() for name in own}  # noqa: SLF001 - private attributes of this class
-        return settings
 
     @classmethod
     def _missing(cls, environment: Mapping[str, str]) -> dict[str, str]:
@@ -266,15 +275,6 @@ class Settings(VenueSettings):
     def cron_secrets(self) -> list[str]:
         """Return the accepted bearer secrets."""
         return [s.get_secret_value() for s in (self.cron_secret, self.cron_secret_previous) if s]
-
-    @property
-    def systems(self) -> tuple[str, ...]:
-        """Return the names of the venue systems that are set up."""
-        return self._systems
-
-    def variable(self, name: str) -> str:
-        """Return a venue system's variable that is not a field; empty if it is not set."""
-        return self._variables.get(name, "")
 
 
 def _certificates(environment: Mapping[str, str]) -> dict[str, str]:

@@ -96,9 +96,9 @@ def _row_to_give_back(view: PrebookingView, record: PlaceRecord) -> Prebooking:
 
 def _require_variables(row: Prebooking, settings: VenueSettings) -> None:
     """Raise a SettingsError if a variable of the venue's system is missing."""
-    names = [name for name in SYSTEMS[row.venue.provider].variables if not getattr(settings, name.lower(), None)]
-    if names:
-        raise SettingsError(dict.fromkeys(names, "is missing: set it here as for the function"))
+    if row.venue.provider not in settings.systems:
+        missing = SYSTEMS[row.venue.provider].missing(environment())
+        raise SettingsError(dict.fromkeys(missing, "is missing: set it here as for the function"))
 
 
 def _refuse(view: PrebookingView, record: PlaceRecord, result: GiveBack) -> None:

@@ -94,7 +94,7 @@ def _explain_refusal(result: AddResult, requested: RequestedClass, who: str) -> 
     short, other = str(result.id)[:ID_LENGTH], result.class_name or "another class"
     return {
         "waiting": f"{who} waits for this class already ({short}): cancel it first to ask in another way.",
-        "booked": f"This class is booked for {who} already ({short}): say --again if the place was given back.",
+        "booked": f"This class is booked for {who} already ({short}): say --again if the venue cancelled the place.",
         "same_hour": f"{who} has {other} at {result.venue} at that hour ({short}): say --anyway to ask for both.",
         "too_many": f"{who} has five prebookings for this opening already: cancel one of them first.",
         "begun": f"{requested.name} has begun, by the database's clock.",
