@@ -112,9 +112,11 @@ returns table (venue_id uuid, user_email text, opens timestamptz, login_for time
 language sql stable security invoker set search_path = '' as $$
   select p.venue_id, lower(p.user_email), min(p.available_at),
     max(p.available_at) filter (where p.available_at between t + interval '10 minutes' and t + interval '25 minutes')
-  from public.prebookings p join public.venues v on v.id = p.venue_id
-  where p.status = 'pending' and p.available_at <= t + interval '7 days'
-    and v.provider = any (p_providers) and v.enabled and (v.paused_until is null or v.paused_until <= t)
+  -- By venue, so that no row of another venue system is read.
+  from public.venues v cross join lateral (
+    select * from public.prebookings where venue_id = v.id and status = 'pending' and available_at <= t + interval '7 days' offset 0) p
+  where v.provider = any (p_providers) and v.provider = any (public.prebooking_systems_with('logins'))
+    and v.enabled and (v.paused_until is null or v.paused_until <= t)
   group by p.venue_id, lower(p.user_email)
   having not bool_or(p.claimed_by is not null or p.available_at between t - interval '1 minute' and t + interval '1 minute')
 $$;

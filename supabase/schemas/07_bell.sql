@@ -39,6 +39,7 @@ create table public.prebooking_bell (
   queue_head_at   public.prebooking_instant,                                -- the first time it was seen there
   rung_at         public.prebooking_instant,                                -- the last ring
   posts           int,                                                      -- requests of the last ring
+  upkeep_at       public.prebooking_instant,                                -- the last time it asked whether upkeep is due
   request_ids     bigint[] not null default '{}');                          -- pg_net's ids of these requests
 insert into public.prebooking_bell default values;
 
@@ -244,7 +245,45 @@ begin
     and (ours.runid in (select runid from old) or (ours.at is null and ours.runid < (select max(runid) from old)));
 end $$;
 
--- Rings if there are rows that need it, and returns when to look again; null if the run is over or the bell is off.
+-- Calls upkeep, at the same app, if something is due for it. Without the function's keys, sessions of any key count. Warnings
+-- about logins are stored by upkeep too, so it is called once an hour while a member may need one. An error is only reported,
+-- because upkeep must not prevent a ring.
+create function public.prebooking_bell_upkeep(p_now timestamptz) returns void
+language plpgsql volatile security invoker set search_path = '' as $$
+declare
+  bell         public.prebooking_bell;
+  v_providers  text[];
+  v_called_at  timestamptz;
+  v_secret     text;
+begin
+  update public.prebooking_bell set upkeep_at = p_now
+  where only_one in (select b.only_one from public.prebooking_bell b for no key update skip locked) returning * into bell;
+  if not found then
+    return;
+  end if;
+  select h.providers, h.sessions_at into v_providers, v_called_at from public.prebooking_heartbeat h;
+  v_providers := coalesce(v_providers, array(select jsonb_object_keys(public.prebooking_systems())));
+  if 'true' in (select part.value from jsonb_each_text(public.prebooking_upkeep_parts(p_now, v_providers, null)) part)
+      or (coalesce(v_called_at <= p_now - interval '1 hour', true) and exists (
+        select from public.venues v
+        where v.provider = any (v_providers) and v.provider = any (public.prebooking_systems_with('logins')) and exists (
+          select from public.prebookings p where p.venue_id = v.id and p.status = 'pending'
+            and p.available_at between p_now and p_now + interval '7 days'))) then
+    perform public.prebooking_bell_check(bell.url);
+    select decrypted_secret into strict v_secret from vault.decrypted_secrets where name = 'prebooking_cron_secret';
+    perform net.http_post(
+      url := regexp_replace(bell.url, 'prebooking[_-]scheduler$', 'upkeep'), body := '{}', timeout_milliseconds := 1000,
+      headers := jsonb_build_object('Content-Type', 'application/json', 'Authorization', 'Bearer ' || v_secret));
+  end if;
+exception when others then
+  raise warning 'upkeep was not called: %', sqlerrm;
+  update public.prebooking_bell set upkeep_at = p_now
+  where only_one in (select b.only_one from public.prebooking_bell b for no key update skip locked);
+end $$;
+
+-- Rings if there are rows that need it, and returns when to look again; null if the run is over or the bell is off. Once per
+-- minute it also looks whether upkeep is due, at a moment without a ring in the last or the next three seconds, because pg_net
+-- sends nothing for up to two seconds after a request.
 create function public.prebooking_bell_tick(p_end timestamptz) returns timestamptz
 language plpgsql volatile security invoker set search_path = '' set jit = off as $$
 declare
@@ -268,6 +307,10 @@ begin
     select p.available_at from public.prebookings p
     where p.status = 'pending' and p.fresh and p.venue_id = v.id and p.available_at > t + bell.lead
     order by p.available_at limit 1) coming;
+  if coalesce(bell.upkeep_at < date_trunc('minute', t), true) and coalesce(v_next > t + interval '3 seconds', true)
+      and not exists (select from public.prebooking_bell b where b.rung_at >= t - interval '3 seconds') then
+    perform public.prebooking_bell_upkeep(t);
+  end if;
   return least(v_next, t + interval '0.5 seconds', p_end);
 end $$;
 
@@ -307,7 +350,8 @@ grant update (url, job_id, switched_at) on public.prebooking_bell to service_rol
 revoke all on function public.prebooking_bell_address_kind, public.prebooking_bell_sleep, public.prebooking_bell_due,
   public.prebooking_bell_may_read, public.prebooking_bell_is_claimed, public.prebooking_bell_unsent,
   public.prebooking_bell_to_trigger, public.prebooking_bell_requests_needed, public.prebooking_bell_trigger, public.prebooking_bell_begin,
-  public.prebooking_bell_note_queue, public.prebooking_bell_delete_runs, public.prebooking_bell_tick, public.prebooking_bell_minute
+  public.prebooking_bell_note_queue, public.prebooking_bell_delete_runs, public.prebooking_bell_upkeep, public.prebooking_bell_tick,
+  public.prebooking_bell_minute
   from public, anon, authenticated, service_role;
 grant execute on function public.prebooking_bell_address_kind, public.prebooking_bell_due, public.prebooking_bell_may_read,
   public.prebooking_bell_minute to service_role;
