@@ -29,6 +29,24 @@ class UpkeepDue(BaseModel):
         return {name for name, is_due in (self.model_extra or {}).items() if is_due is True}
 
 
+class RepeatsMade(BaseModel):
+    """What one call made: the repeats it looked at, the changed prebookings, and the repeats that something hinders."""
+
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
+
+    repeats: int
+    made: int
+    moved: int
+    cancelled: int
+    problems: int
+    more: bool  # whether other repeats are due
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Return the numbers for the summary."""
+        return self.model_dump(exclude={"more"})
+
+
 class ClassDay(BaseModel):
     """A leased day of a venue's timetable, and the classes that its prebookings want."""
 
@@ -77,3 +95,8 @@ class UpkeepStore:
         params: dict[str, Any] = {"p_instance": str(instance_id), "p_venue_id": str(day.venue.id)}
         params |= {"p_day": day.day.isoformat(), "p_found": found}
         return (await self._database.call("settle_class_day_v1", params, _count, until=until)).value
+
+    async def make_repeats(self, limit: int, *, until: Deadline) -> RepeatsMade:
+        """Make the prebookings of the repeats that are due, at most ``limit`` of them."""
+        params = {"p_limit": limit}
+        return (await self._database.call("make_repeats_v1", params, RepeatsMade.model_validate, until=until)).value

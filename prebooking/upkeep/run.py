@@ -21,9 +21,11 @@ from prebooking.upkeep.classes import ClassesPart
 from prebooking.upkeep.logins import LoginsPart
 from prebooking.upkeep.part import ERRORS, MINUTE, OUT_OF_TIME, UpkeepContext, UpkeepPart
 from prebooking.upkeep.places import PlacesPart
+from prebooking.upkeep.repeats import RepeatsPart
 
 # The parts, in the order in which they start. The database reports by the same names which of them are due.
 PARTS: dict[str, Callable[[UpkeepContext], UpkeepPart]] = {
+    "repeats": RepeatsPart,
     "classes": ClassesPart,
     "logins": LoginsPart,
     "places": PlacesPart,

@@ -6,6 +6,8 @@ language plpgsql stable security invoker set search_path = '' as $$
 begin
   p.user_email := 'forgotten';
   p.booking_id := null;
+  p.repeat_id := null;
+  p.repeat_day := null;
   p.booking_data := (
     select coalesce(jsonb_object_agg(key, value), '{}') from jsonb_each(p.booking_data)
     where key in ('class_id', 'day', 'starts_at') and jsonb_typeof(value) in ('string', 'number'));
@@ -61,26 +63,33 @@ begin
   return found;
 end $$;
 
--- Forgets a member: removes the logins, cancels pending prebookings, and removes the member's data from settled ones. Returns
--- {"logins", "cancelled", "anonymised", "being_booked"}. Rows that are being booked, or in doubt, stay as they are; the call
--- must be repeated when they are settled.
+-- Forgets a member: removes the logins, repeats and absences, cancels pending prebookings, and removes the member's data from
+-- settled ones. Returns {"logins", "repeats", "absences", "cancelled", "anonymised", "being_booked"}. Rows that are being
+-- booked, or in doubt, stay as they are; the call must be repeated when they are settled.
 create function public.forget_member_v1(p_user_email text) returns jsonb
 language plpgsql volatile security invoker set search_path = '' set lock_timeout = '1500ms' as $$
-declare v_email constant text := public.prebooking_member(p_user_email); v_logins int; v_cancelled int; v_anonymised int; v_left int;
+declare
+  v_email constant text := public.prebooking_member(p_user_email);
+  v_logins int; v_repeats int; v_absences int; v_cancelled int; v_anonymised int; v_left int;
 begin
   delete from public.member_sessions where user_email = v_email;
   get diagnostics v_logins = row_count;
+  -- Before the prebookings, so that none is made meanwhile.
+  delete from public.repeats where user_email = v_email;
+  get diagnostics v_repeats = row_count;
+  delete from public.absences where user_email = v_email;
+  get diagnostics v_absences = row_count;
   update public.prebookings set status = 'cancelled', settled_at = public.prebooking_clock()
   where lower(user_email) = v_email and status = 'pending' and claimed_by is null and not maybe_sent;
   get diagnostics v_cancelled = row_count;
   update public.prebookings p
-  set (user_email, booking_id, booking_data) = (
-    select a.user_email, a.booking_id, a.booking_data from public.prebooking_anonymous(p) a)
+  set (user_email, booking_id, booking_data, repeat_id, repeat_day) = (
+    select a.user_email, a.booking_id, a.booking_data, a.repeat_id, a.repeat_day from public.prebooking_anonymous(p) a)
   where lower(user_email) = v_email and status <> 'pending';
   get diagnostics v_anonymised = row_count;
   select count(*) into v_left from public.prebookings where lower(user_email) = v_email and status = 'pending';
   return jsonb_build_object(
-    'logins', v_logins, 'cancelled', v_cancelled, 'anonymised', v_anonymised, 'being_booked', v_left);
+    'logins', v_logins, 'repeats', v_repeats, 'absences', v_absences, 'cancelled', v_cancelled, 'anonymised', v_anonymised, 'being_booked', v_left);
 end $$;
 
 grant delete on public.prebookings, public.member_sessions to service_role;

@@ -4,6 +4,7 @@
 create function public.prebooking_upkeep_parts(t timestamptz, p_providers text[], p_keys text[])
 returns jsonb language sql stable security invoker set search_path = '' as $$
   select jsonb_build_object(
+    'repeats', public.upkeep_repeats_due(t),
     'classes', public.upkeep_classes_due(t, p_providers),
     'logins', public.upkeep_logins_due(t, p_providers, p_keys),
     'places', public.upkeep_places_due(t, p_providers))

@@ -108,11 +108,11 @@ begin
   return jsonb_build_object('verdict', case when found then 'changed' else 'no_venue' end);
 end $$;
 
--- Removes a venue with its logins and settled prebookings. Returns {"verdict", "pending", "settled", "logins"}: 'removed';
--- 'waiting' if it has pending prebookings; or 'no_venue'.
+-- Removes a venue with its logins, repeats and settled prebookings. Returns {"verdict", "pending", "settled", "logins",
+-- "repeats"}: 'removed'; 'waiting' if it has pending prebookings; or 'no_venue'.
 create function public.remove_venue_v1(p_id uuid)
 returns jsonb language plpgsql volatile security invoker set search_path = '' set lock_timeout = '1500ms' as $$
-declare v_pending bigint; v_settled bigint; v_logins bigint;
+declare v_pending bigint; v_settled bigint; v_logins bigint; v_repeats bigint;
 begin
   -- With this lock no other transaction can add a prebooking or a login of this venue.
   perform from public.venues where id = p_id for update;
@@ -121,12 +121,13 @@ begin
   end if;
   select count(*) filter (where status = 'pending'), count(*) filter (where status <> 'pending') into v_pending, v_settled
   from public.prebookings where venue_id = p_id;
+  select count(*) into v_repeats from public.repeats where venue_id = p_id;
   if v_pending > 0 then
-    return jsonb_build_object('verdict', 'waiting', 'pending', v_pending);
+    return jsonb_build_object('verdict', 'waiting', 'pending', v_pending, 'repeats', v_repeats);
   end if;
   select count(*) into v_logins from public.member_sessions where venue_id = p_id;
   delete from public.venues where id = p_id;
-  return jsonb_build_object('verdict', 'removed', 'settled', v_settled, 'logins', v_logins);
+  return jsonb_build_object('verdict', 'removed', 'settled', v_settled, 'logins', v_logins, 'repeats', v_repeats);
 end $$;
 
 -- Returns the logins of a member (null: of all members), encrypted, with their next opening.

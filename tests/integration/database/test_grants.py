@@ -37,13 +37,15 @@ from tests.support.questions import (
     ask,
     preview,
 )
+from tests.support.repeats import add_absence, add_repeat, make
 
 _TABLES = ["venues", "prebookings", "member_sessions", "prebooking_runs", "prebooking_heartbeat"]
-_TABLES += ["prebooking_bell", "prebooking_bell_triggered", "prebooking_places", "class_days"]
+_TABLES += ["prebooking_bell", "prebooking_bell_triggered", "prebooking_places", "class_days", "repeats", "absences"]
 
 # The columns that the command line writes; the database sets all others.
 _VENUE = ["id", "name", "provider", "host", "provider_box_id", "timezone", "opening_rule"]
 _PREBOOKING = ["id", "venue_id", "user_email", "booking_data", "available_at", "expires_at", "stands_after"]
+_PREBOOKING += ["repeat_id", "repeat_day"]
 
 _FUNCTIONS = """
     add_prebooking_v1 add_prebookings_v1 add_venue_v1 cancel_prebooking_v1 claim_due_prebookings_v1 claim_places_v1
@@ -66,6 +68,10 @@ _FUNCTIONS = """
     prebooking_class_day prebooking_class_start prebooking_class_wanted prebooking_classes_wanted
     prebooking_class_days_due upkeep_classes_due claim_class_days_v1 prebooking_set_class settle_class_day_v1
     upkeep_due_v1 upkeep_logins_due warn_about_logins_v1 warn_about_session_v1 warn_prebookings
+    prebooking_opening prebooking_next_days prebooking_repeat_data prebooking_is_away prebooking_cancel_repeated
+    prebooking_move_repeated prebooking_make_day prebooking_make_repeat make_repeats_v1 upkeep_repeats_due
+    prebooking_briefs add_repeat_v1 list_repeats_v1 pause_repeat_v1 remove_repeat_v1 prebooking_ids_between
+    add_absence_v1 list_absences_v1 remove_absence_v1
 """
 
 _EXPECTED = {
@@ -85,6 +91,8 @@ _EXPECTED = {
     *(("prebooking_runs", privilege) for privilege in ("INSERT", "UPDATE", "DELETE")),
     *(("prebooking_heartbeat", privilege) for privilege in ("INSERT", "UPDATE")),
     *(("class_days", privilege) for privilege in ("INSERT", "UPDATE", "DELETE")),
+    *((table, privilege) for table in ("repeats", "absences") for privilege in ("INSERT", "DELETE")),
+    *((f"repeats.{column}", "UPDATE") for column in ("paused_at", "problem", "made_by", "due_at")),
     *((f"prebooking_bell.{column}", "UPDATE") for column in ("url", "job_id", "switched_at")),
     *((function, "EXECUTE") for function in _FUNCTIONS.split()),
 }
@@ -165,6 +173,15 @@ _CALLS: dict[str, Callable[[Connection], object]] = {
     "prebooking_lock_holders": lambda connection: ask(connection, "prebooking_lock_holders"),
     "preview_claim_v1": preview,
     "prebooking_doctor_v1": lambda connection: ask(connection, "prebooking_doctor_v1", ["cancel_prebooking_v1"]),
+    "make_repeats_v1": make,
+    "upkeep_repeats_due": lambda connection: ask(connection, "upkeep_repeats_due", noon()),
+    "add_repeat_v1": lambda connection: add_repeat(connection, uuid4()),
+    "list_repeats_v1": lambda connection: ask(connection, "list_repeats_v1", None),
+    "pause_repeat_v1": lambda connection: ask(connection, "pause_repeat_v1", uuid4(), False),  # noqa: FBT003
+    "remove_repeat_v1": lambda connection: ask(connection, "remove_repeat_v1", uuid4()),
+    "add_absence_v1": lambda connection: add_absence(connection, "2199-01-01"),
+    "list_absences_v1": lambda connection: ask(connection, "list_absences_v1", None),
+    "remove_absence_v1": lambda connection: ask(connection, "remove_absence_v1", uuid4()),
     "prebooking_local_instant": lambda connection: ask(
         connection, "prebooking_local_instant", datetime.fromisoformat("2026-10-25 02:30"), "Europe/Madrid"
     ),

@@ -13,6 +13,7 @@ from tests.support.database import Connection, Database
 from tests.support.factories import add_prebooking, add_session, add_venue, noon
 from tests.support.questions import ask
 from tests.support.races import result_after_commit
+from tests.support.repeats import add_absence, add_gym, add_repeat, make
 
 pytestmark = pytest.mark.usefixtures("at")
 
@@ -104,6 +105,8 @@ def test_forgetting_a_member_keeps_the_rows_of_others(owner: Connection, service
     add_session(owner, venue, "ana@example.org")
     assert ask(service, "forget_member_v1", ANA) == {
         "logins": 0,
+        "repeats": 0,
+        "absences": 0,
         "cancelled": 0,
         "anonymised": 0,
         "being_booked": 0,
@@ -140,6 +143,43 @@ def test_forgetting_a_member_twice_finds_nothing_the_second_time(owner: Connecti
     assert ask(service, "forget_member_v1", "forgotten")["anonymised"] >= 0
 
 
+def test_a_forgotten_member_has_no_repeat_and_no_absence(owner: Connection, service: Connection) -> None:
+    gym = add_gym(owner)
+    for member in (ANA, "ben@example.com"):
+        add_repeat(service, gym, member=member)
+        add_absence(service, "2027-01-05", member=member)
+    answer = ask(service, "forget_member_v1", ANA.upper())
+    assert (answer["repeats"], answer["absences"], answer["cancelled"], answer["anonymised"]) == (1, 1, 2, 2)
+    left = owner.execute("select user_email from public.repeats union all select user_email from public.absences")
+    assert left.fetchall() == [("ben@example.com",)] * 2
+    forgotten = "select repeat_id, repeat_day from public.prebookings where user_email = 'forgotten'"
+    assert owner.execute(forgotten).fetchall() == [(None, None)] * 2
+    owner.execute("update public.repeats set due_at = public.prebooking_clock()")
+    assert make(service)["made"] == 0
+
+
+def test_a_member_whose_repeat_is_just_being_made_is_forgotten(
+    database: Database, owner: Connection, service: Connection
+) -> None:
+    making = database.connect("service_role")
+    add_repeat(service, add_gym(owner))
+    owner.execute("update public.repeats set weekday = 3, due_at = public.prebooking_clock()")
+    with making.transaction():
+        assert make(making)["made"] == 2
+        answer = result_after_commit(lambda: ask(service, "forget_member_v1", ANA), owner, service, by=making)
+    assert (answer["cancelled"], answer["being_booked"]) == (4, 0)
+
+
+def test_a_venue_is_removed_with_its_repeats(owner: Connection, service: Connection) -> None:
+    gym = add_gym(owner)
+    add_repeat(service, gym)
+    assert ask(service, "remove_venue_v1", gym) == {"verdict": "waiting", "pending": 2, "repeats": 1}
+    owner.execute("update public.prebookings set status = 'cancelled', settled_at = %s", [noon(-401 * DAY)])
+    answer = ask(service, "remove_venue_v1", gym)
+    assert (answer["verdict"], answer["repeats"], answer["settled"]) == ("removed", 1, 2)
+    assert owner.execute("select count(*) from public.repeats").fetchone() == (0,)
+
+
 def test_a_venue_with_a_concurrent_new_prebooking_is_not_removed(
     database: Database, owner: Connection, service: Connection
 ) -> None:
@@ -147,5 +187,5 @@ def test_a_venue_with_a_concurrent_new_prebooking_is_not_removed(
     with adding.transaction():
         add_prebooking(adding, venue)
         answer = result_after_commit(lambda: ask(service, "remove_venue_v1", venue), owner, service, by=adding)
-        assert answer == {"verdict": "waiting", "pending": 1}
+        assert answer == {"verdict": "waiting", "pending": 1, "repeats": 0}
     assert owner.execute("select count(*) from public.prebookings").fetchone() == (1,)
