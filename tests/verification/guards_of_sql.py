@@ -92,6 +92,11 @@ GUARDS_OF_SQL = (
         InSql(FAIL, _MINE, _UNFENCED),
     ),
     guard(
+        "the giving back of a place is recorded once",
+        scenarios.a_place_is_given_back,
+        InSql("prebookings_keep", "old.given_back_at is null and new.given_back_at is not null", "true"),
+    ),
+    guard(
         "a terminal row cannot be written",
         scenarios.a_failure_is_written_after_the_row_is_terminal,
         Dropped("prebookings_terminal"),

@@ -14,6 +14,7 @@ from prebooking.local.venue.twin import Arrival, State
 from tests.support.doubles import EPOCH
 from tests.verification.simulation import Simulation
 
+_GIVE_BACK = "select public.give_back_v1(%s, %s)"
 _ASK_TO_CANCEL = "select public.cancel_prebooking_v1(%s, %s)"
 _CANCEL = """
 update public.prebookings set status = 'cancelled', settled_at = public.prebooking_clock()
@@ -27,6 +28,24 @@ _EDIT = """
 update public.prebookings set user_email = %s, booking_data = booking_data || %s
 where id = %s and status = 'pending' returning id
 """
+
+
+def give_back(sim: Simulation, row: UUID) -> None:
+    """Give a row's place back at the venue, and record that, as the command does."""
+    sim.set_database_clock()
+    for act in sim.twin.ledger.bookings_of(row):
+        sim.twin.cancel(act.booking_id, act.member)
+    answer = sim.connection.execute(_GIVE_BACK, [row, sim.prebookings[row].member]).fetchone()
+    sim.note(f"{str(row)[:8]} give back: {answer}")
+
+
+def remove_give_back(sim: Simulation, row: UUID) -> None:
+    """Remove the record that a place was given back, if the database accepts it."""
+    try:
+        with sim.connection.transaction():
+            sim.connection.execute("update public.prebookings set given_back_at = null where id = %s", [row])
+    except psycopg.Error as exc:
+        sim.note(f"{str(row)[:8]} its give-back stays recorded: {exc.sqlstate}")
 
 
 def cancel(sim: Simulation, row: UUID, *, directly: bool = False) -> None:

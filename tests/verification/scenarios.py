@@ -163,6 +163,17 @@ def _a_failure_is_written_late(*, second_response_after: float) -> Scenario:
 a_failure_is_written_while_the_next_run_holds_the_row = _a_failure_is_written_late(second_response_after=4)
 a_failure_is_written_after_the_row_is_terminal = _a_failure_is_written_late(second_response_after=0)
 
+# The next on the waiting list gets the place.
+a_place_is_given_back = Scenario(
+    3,
+    (0, 60),
+    opening={"capacity": 1, "waiting": 1},
+    interference={
+        20: lambda sim, rows: interference.give_back(sim, rows[0]),
+        25: lambda sim, rows: interference.remove_give_back(sim, rows[0]),
+    },
+)
+
 a_call_is_cut_off = Scenario(1, (0, 12, 40, 75), faults={"bookings": FIRST_CALL_UNANSWERED})
 
 a_call_is_cut_off_and_no_fault_follows = Scenario(
