@@ -56,7 +56,10 @@ def row(number: int, **how: Any) -> PrebookingRow:
     asked = OPENS - timedelta(hours=1, seconds=-number)
     about = (f"m{number}@example.com", VENUE, None, "wod", "wod", OPENS, asked)
     return replace(
-        PrebookingRow(UUID(int=number), *about, "completed", "booked", f"b-{number}", ms(50 * number), None), **how
+        PrebookingRow(
+            UUID(int=number), *about, "completed", "booked", f"b-{number}", ms(50 * number), None, None, None
+        ),
+        **how,
     )
 
 
@@ -81,11 +84,32 @@ def complaints(rows: list[PrebookingRow], entries: list[Arrival | Act]) -> list[
 
 FULL_ROW = {"status": "failed", "outcome": "full", "booking_id": None}
 ROWS = [row(0), row(1, outcome="waitlisted"), row(2, **FULL_ROW)]
+_SECOND_PLACE = replace(place(3, who=1), class_id="else", prebooking_id=str(UUID(int=3)))
 LEDGER: list[Arrival | Act] = [call(0), place(0), call(1), place(1, State.WAITLISTED), call(2)]
 
 
 def test_the_checker_accepts_matching_sides() -> None:
     assert complaints(ROWS, LEDGER) == []
+
+
+def later(number: int, after: int, **how: Any) -> PrebookingRow:
+    """A later choice of the member of another row, in a class of its own."""
+    return row(
+        number,
+        user_email=f"m{after}@example.com",
+        class_id="else",
+        class_name="else",
+        stands_after=UUID(int=after),
+        **how,
+    )
+
+
+def test_the_checker_accepts_later_choices_that_are_not_needed_or_promoted() -> None:
+    booked = replace(place(4, who=2), class_id="else", prebooking_id=str(UUID(int=4)))
+    called = replace(call(4), member="m2@example.com", class_id="else")
+    not_needed = later(3, 0, status="cancelled", outcome=None, booking_id=None, fired_at=None)
+    promoted = later(4, 2, created_at=OPENS - timedelta(hours=2), promoted_at=ms(5000), fired_at=ms(6000))
+    assert complaints([promoted, *ROWS, not_needed], [*LEDGER, called, booked]) == []
 
 
 def test_the_checker_accepts_a_place_that_was_given_back_and_the_one_that_moved_up() -> None:
@@ -115,6 +139,11 @@ def test_the_checker_accepts_a_place_that_was_given_back_and_the_one_that_moved_
         (ROWS, [*LEDGER[2:], *LEDGER[:2]], "M1 (wod) was called before M0 (wod)"),
         ([row(0, fired_at=ms(1.1)), *ROWS[1:]], LEDGER, "M1 (wod) was called 49 ms after M0 (wod)"),
         ([*ROWS[:2], row(2, **FULL_ROW, fired_at=ms(2001))], LEDGER, "M2 (wod) was called 2001 ms after the opening"),
+        (
+            [*ROWS, later(3, 1)],
+            [*LEDGER, _SECOND_PLACE],
+            "M1 (else) has a place, and M1 (wod) too, which is a choice of the same request",
+        ),
     ],
 )
 def test_the_checker_reports_every_broken_promise(
@@ -142,4 +171,5 @@ def test_every_question_of_the_checker_can_fail(question: Callable[[BothSides], 
         ledger.write(entry)
     broken = [row(0, fired_at=ms(3000)), row(1, fired_at=ms(3001)), ROWS[2], row(3, status="pending", outcome=None)]
     broken.append(row(4, user_email="m2@example.com", given_back_at=ms(9)))
+    broken.append(row(5, stands_after=UUID(int=4), user_email="m1@example.com"))
     assert list(question(BothSides(broken, ledger)))  # type: ignore[call-overload]

@@ -22,7 +22,7 @@ _BOX = {
 
 
 def booked_if_possible(trace: Trace) -> Iterator[str]:
-    """I11: a failed row was clearly refused, or no run after the faults could have booked it."""
+    """I13: a failed row was clearly refused, or no run after the faults could have booked it."""
     for row in trace.rows.values():
         if (
             row.status == "failed"

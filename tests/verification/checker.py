@@ -16,13 +16,14 @@ from prebooking.local.demo.checker import SHORTEST_GAP
 from tests.verification.bookable import booked_if_possible
 from tests.verification.trace import RecordedClaim, Trace
 
+_ABOUT_THE_CLASS = {"full", "class_gone", "too_late", "conflict_same_hour"}  # outcomes that promote the next choice
 BOUND = 105.0  # seconds: lease 30 + tick 60 + run 10 + 5
 
 Question = Callable[[Trace], Iterator[str]]
 
 
 def booked_as_the_row_says(trace: Trace) -> Iterator[str]:
-    """I12: a call contains the class and the member that its row has when the call is sent, and the row keeps them.
+    """I14: a call contains the class and the member that its row has when the call is sent, and the row keeps them.
 
     A class and a member that an app has replaced by others are not booked.
     """
@@ -109,7 +110,7 @@ def in_order(trace: Trace) -> Iterator[str]:
 
 def _excused(trace: Trace, row: UUID, claim: RecordedClaim) -> bool:
     """Return whether the claim could not take this row, or had to put it behind others for a login."""
-    is_new = trace.prebooking(row).made > claim.seconds
+    is_new = trace.waits_from(row) > claim.seconds
     return row in claim.held or row in claim.held_back or is_new or trace.must_log_in(row, claim.seconds)
 
 
@@ -188,6 +189,25 @@ def sent_in_time(trace: Trace) -> Iterator[str]:
             yield f"{row} was sent at {sent.at:.3f}, after it had been cancelled"
 
 
+def later_choices_wait(trace: Trace) -> Iterator[str]:
+    """I11: a later choice is called only after its promotion, and the end of the earlier one decides about it."""
+    for _, row_id, sent in trace.posts:
+        if trace.prebooking(row_id).after and sent.at < trace.promoted.get(row_id, sent.at + 1):
+            yield f"{row_id} was called at {sent.at:.3f}, while it waited for an earlier choice"
+    for row, earlier in trace.later:
+        if earlier.id not in trace.ends or trace.ends.get(row.id, trace.ends[earlier.id]) < trace.ends[earlier.id]:
+            continue
+        refused = earlier.status == "failed" and earlier.outcome in _ABOUT_THE_CLASS
+        promoted = row.id in trace.promoted
+        # A class that is gone while its call is in doubt promotes nothing.
+        as_it_ends = promoted == refused or (not promoted and earlier.outcome == "class_gone")
+        # Both can expire in one statement.
+        is_over = (row.status == "cancelled" and row.error_message) or row.outcome == "expired"
+        if not as_it_ends or not (promoted or is_over):
+            how = ", promoted" if promoted else ""
+            yield f"{row.id} is {row.status}{how}, and the earlier choice is {earlier.status} ({earlier.outcome})"
+
+
 def nothing_unexpected(trace: Trace) -> Iterator[str]:
     """The code has logged no exception that it does not expect."""
     yield from trace.sim.unexpected
@@ -214,8 +234,13 @@ INVARIANTS: dict[str, tuple[Question, Callable[[Trace], int]]] = {
     "I7 a terminal row never changes": (terminal_stays, lambda trace: len(trace.history)),
     "I8 every terminal row has an outcome": (has_an_outcome, lambda trace: len(trace.sim.runs)),
     "I10 no call before the opening or after the expiry": (sent_in_time, lambda trace: len(trace.posts)),
-    "I11 booked, if it was possible": (booked_if_possible, _rows),
-    "I12 booked as the row says": (booked_as_the_row_says, lambda trace: len(trace.posts)),
+    "I11 one place per request": (
+        _of_both_sides(checker.at_most_one_choice_has_a_place),
+        lambda trace: len(trace.later),
+    ),
+    "I11 a later choice waits for the earlier one": (later_choices_wait, lambda trace: len(trace.later)),
+    "I13 booked, if it was possible": (booked_if_possible, _rows),
+    "I14 booked as the row says": (booked_as_the_row_says, lambda trace: len(trace.posts)),
     "no unexpected exception": (nothing_unexpected, lambda trace: len(trace.sim.runs)),
 }
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from tests.verification import scenarios, scenarios_of_locks
+from tests.verification import scenarios, scenarios_of_choices, scenarios_of_locks
 from tests.verification.guard import guard
 from tests.verification.mutation import Dropped, InSql
 
 CLAIM, FINISH, CANCEL = "claim_due_prebookings_v1", "finish_run_v1", "cancel_prebooking_v1"
+END_CHOICE = "prebookings_end_choice"
 COMPLETE, FAIL = "complete_prebooking_v1", "fail_prebooking_v1"
 
 _MINE = "where p.id = p_id and p.claimed_by = p_instance and p.status = 'pending'"
@@ -135,6 +136,38 @@ GUARDS_OF_SQL = (
         scenarios.cancelled_by_function_while_in_doubt,
         InSql(CANCEL, " and claimed_by is null and not maybe_sent", ""),
         first=(Dropped("prebookings_being_booked"),),
+    ),
+    guard(
+        "a later choice waits until it is promoted",
+        scenarios_of_choices.a_first_choice_is_booked,
+        InSql(CLAIM, "and p.fresh and", "and"),
+        InSql(
+            CLAIM, "p.status = 'pending' and not p.waits\n        and (p.claimed", "p.status = 'pending' and (p.claimed"
+        ),
+        first=(Dropped("waiting_is_not_held", "constraint"),),
+    ),
+    guard(
+        "the end of a choice decides about the next one",
+        scenarios_of_choices.a_first_choice_is_full,
+        Dropped("prebookings_choice_ended"),
+    ),
+    *(
+        guard(
+            f"a later choice is promoted only by a refusal: {name}",
+            scenario,
+            InSql(END_CHOICE, "if public.prebooking_promotes_next(new) then", f"if {condition} then"),
+            first=(Dropped("prebookings_choice_kept"),),
+        )
+        for name, scenario, condition in (
+            ("booked", scenarios_of_choices.a_first_choice_is_booked, "true"),
+            ("on a waiting list", scenarios_of_choices.a_first_choice_is_on_a_waiting_list, "true"),
+            ("unknown", scenarios_of_choices.a_first_choice_is_unknown, "new.status = 'failed'"),
+        )
+    ),
+    guard(
+        "a later choice cannot be promoted by hand",
+        scenarios_of_choices.a_choice_is_promoted_by_hand,
+        Dropped("prebookings_choice_kept"),
     ),
     guard(
         "a login is refreshed by one instance at a time",

@@ -68,7 +68,9 @@ class RandomScenario:
         self._venues = [self.sim.add_venue() for _ in range(rng.randint(1, 3))]
         self._openings = list[float]()
         self._events: list[tuple[float, int, Callable[[], Any]]] = []
+        self._offers: dict[UUID, list[tuple[float, dict[str, Any]]]] = {venue: [] for venue in self._venues}
         self._schedule_openings()
+        self._schedule_choices()
         self._schedule_triggers()
         self._schedule_interference()
 
@@ -92,9 +94,28 @@ class RandomScenario:
             add = partial(self._add, venue=venue, offer=offer, at=at, lasts=lasts, session_age=age)
             self._at(0.0, partial(add, members))
             self._openings.append(at)
+            self._offers[venue].append((at, offer))
             for _ in range(rng.choice([0, 0, 1, 4])):
                 late = max(0.01, at + rng.choice([rng.uniform(-1, 30), rng.uniform(0, 6)]))
                 self._at(late, partial(add, rng.randint(1, 3), made=late))
+
+    def _schedule_choices(self) -> None:
+        """Schedule members who ask for one of several classes, of which the first ones are mostly full."""
+        rng = self._rng
+        for _ in range(rng.choice([0, 1, 1, 2])):
+            venue, first = rng.choice(self._venues), rng.choice([rng.uniform(-3, 0), 60.0, rng.uniform(0, self.ends)])
+            classes = rng.sample(self._offers[venue], rng.randint(0, min(2, len(self._offers[venue]))))
+            for _ in range(rng.randint(2, 4) - len(classes)):
+                at = first + rng.choice([0.0, rng.uniform(-30, 90)])
+                places = {"capacity": rng.choice([0, 1, 1, 2, 1000]), "waiting": rng.choice([0, 0, 1])}
+                classes.append((at, self.sim.offer(venue, at=at, **places)))
+            if len(classes) > 1:
+                how: dict[str, Any] = {"made": rng.choice([0.0, 0.0, max(0.01, first + rng.uniform(-1, 30))])}
+                how |= {"lasts": rng.choice([86_400.0, 86_400.0, rng.uniform(120, 600)])}
+                how |= {"session_age": rng.choice([0.0, 0.0, 900.0, 1900.0])}
+                add = partial(self.sim.add_choices, venue=venue, classes=rng.sample(classes, len(classes)), **how)
+                self._at(how["made"], partial(add, rng.randint(1, 6)))
+                self._openings.append(first)
 
     def _add(self, members: int, **how: Any) -> None:
         if how["at"] + how["lasts"] > how.get("made", 0.0):
@@ -239,6 +260,8 @@ def _run_seed(sim_database: SimDatabase, seed: int, *, traced: bool) -> SeedResu
                 edited=sim.edits[True],
                 not_edited=sim.edits[False],
                 clock_steps=sim.database_clock.steps,
+                choices=len(trace.later),
+                promoted=len(trace.promoted),
             )
             checked = Counter({name: count(trace) for name, (_, count) in INVARIANTS.items()} | {ENDS: 1})
             return SeedResult(seed, check(trace) | {ENDS: []}, checked, counts, sim.timeline or [])
@@ -272,6 +295,8 @@ _TOTALS = {
     "edited": "classes and members that were edited",
     "not_edited": "edits that were refused, because the row was being booked",
     "clock_steps": "steps of the database's clock",
+    "choices": "later choices",
+    "promoted": "of them promoted",
 }
 
 PART = Part("simulation", _run, shares=8)

@@ -39,20 +39,22 @@ create table testing.history (
   number serial, at timestamptz, seconds float8, id uuid, was text, status text,
   was_maybe_sent boolean, maybe_sent boolean, was_claimed_by uuid, was_claimed_until timestamptz,
   claimed_by uuid, claimed_until timestamptz,
-  turn_until timestamptz, held_back boolean, gave_back boolean);
+  turn_until timestamptz, held_back boolean, gave_back boolean, promoted boolean);
 create function testing.note() returns trigger language plpgsql security definer set search_path = '' as $$
 begin
   insert into testing.history (at, seconds, id, was, status, was_maybe_sent, maybe_sent,
                                was_claimed_by, was_claimed_until, claimed_by, claimed_until, turn_until, held_back,
-                               gave_back)
+                               gave_back, promoted)
   values (public.prebooking_clock(), nullif(current_setting('testing.seconds', true), '')::float8, new.id,
           old.status, new.status, old.maybe_sent, new.maybe_sent,
           old.claimed_by, old.claimed_until, new.claimed_by, new.claimed_until, new.turn_until,
           new.maybe_sent or new.retry_after is not null or new.blocks > 0,
-          old.given_back_at is null and new.given_back_at is not null);
+          old.given_back_at is null and new.given_back_at is not null,
+          old.promoted_at is null and new.promoted_at is not null);
   return null;
 end $$;
-create trigger testing_note after update on public.prebookings for each row execute function testing.note();
+-- By its name the first trigger of an update, so that a change is noted before those that it causes.
+create trigger a_testing_note after update on public.prebookings for each row execute function testing.note();
 """
 
 
@@ -73,6 +75,7 @@ class Change:
     claimed_until: datetime | None
     turn_until: datetime | None
     held_back: bool
+    promoted: bool  # by this update
     gave_back: bool  # the giving back of its place was recorded
 
 

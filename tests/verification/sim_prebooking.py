@@ -33,7 +33,8 @@ class SimPrebooking:
     created_at: datetime
     made: float  # second of the simulation
     logged_in: float  # second of the simulation
-    member: str  # each member has one prebooking
+    member: str  # each member has one prebooking, or the choices of one request
+    after: UUID | None = None  # the earlier choice
 
     @property
     def order(self) -> tuple[datetime, datetime, UUID]:

@@ -7,7 +7,8 @@ import itertools
 import json
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, TypeVar
@@ -37,8 +38,9 @@ T = TypeVar("T")
 _ENVIRONMENT = ENVIRONMENT | {"SESSION_ENCRYPTION_KEY": SESSION_KEY}
 
 _PREBOOKING = """
-insert into public.prebookings (id, venue_id, user_email, booking_data, available_at, expires_at, created_at)
-values (%s, %s, %s, %s, %s, %s, %s)
+insert into public.prebookings
+  (id, venue_id, user_email, booking_data, available_at, expires_at, created_at, stands_after)
+values (%s, %s, %s, %s, %s, %s, %s, %s)
 """
 
 
@@ -70,6 +72,7 @@ class Simulation:
         self.venue_transport = SimVenueTransport(self.twin, faults, self.note, self._row_of)
         self.prebookings: dict[UUID, SimPrebooking] = {}
         self._by_member: dict[str, UUID] = {}
+        self._by_class: dict[tuple[str, str], UUID] = {}
         self.versions: dict[UUID, list[tuple[float, SimPrebooking]]] = {}  # per row: from which second on it was what
         self.runs: dict[UUID, SimRun] = {}
         self.keepers = list[Instance]()
@@ -153,9 +156,43 @@ class Simulation:
         ]
         for prebooking in prebookings:
             self.system.join(self.connection, venue, prebooking.member, old=timedelta(seconds=session_age))
-            about = [prebooking.id, venue, prebooking.member, Jsonb(offer)]
-            self.connection.execute(_PREBOOKING, [*about, opens, prebooking.expires_at, prebooking.created_at])
+            self._insert(prebooking, offer)
         return [prebooking.id for prebooking in prebookings]
+
+    def add_choices(
+        self,
+        members: int,
+        *,
+        venue: UUID,
+        classes: Sequence[tuple[float, dict[str, Any]]],
+        lasts: float = 86_400.0,
+        made: float = 0.0,
+        session_age: float = 0.0,
+    ) -> list[list[UUID]]:
+        """Add new members who ask for one of several classes; return the rows of each, the first choice first.
+
+        ``classes`` are the seconds at which they open, and their booking data. The other arguments are those of
+        ``add_opening``.
+        """
+        requests = []
+        for _ in range(members):
+            choices: list[SimPrebooking] = []
+            for at, offer in classes:
+                opens = EPOCH + timedelta(seconds=at)
+                new = self._prebooking(venue, offer["class_id"], opens, lasts, made, session_age)
+                if choices:
+                    new = replace(new, member=choices[0].member, after=choices[-1].id)
+                choices.append(self.record_version(new))
+            self.system.join(self.connection, venue, choices[0].member, old=timedelta(seconds=session_age))
+            for choice, (_, offer) in zip(choices, classes, strict=True):
+                self._insert(choice, offer)
+            requests.append([choice.id for choice in choices])
+        return requests
+
+    def _insert(self, prebooking: SimPrebooking, offer: dict[str, Any]) -> None:
+        about = [prebooking.id, prebooking.venue, prebooking.member, Jsonb(offer)]
+        when = [prebooking.available_at, prebooking.expires_at, prebooking.created_at]
+        self.connection.execute(_PREBOOKING, [*about, *when, prebooking.after])
 
     def _prebooking(  # noqa: PLR0917 - the fields of a prebooking
         self, venue: UUID, class_id: str, opens: datetime, lasts: float, made: float, session_age: float
@@ -172,12 +209,14 @@ class Simulation:
         """Record what a row is from now on."""
         self.prebookings[prebooking.id] = prebooking
         self._by_member[prebooking.member] = prebooking.id
+        self._by_class[prebooking.member, prebooking.class_id] = prebooking.id
         self.versions.setdefault(prebooking.id, []).append((self.now(), prebooking))
         return prebooking
 
     def _row_of(self, arrival: Arrival) -> str:
-        """Return the id of the prebooking that a call is for: from the call if it contains one, else by member."""
-        row = self._by_member.get(arrival.member)  # none: a request that is not about a member
+        """Return the id of the prebooking that a call is for: in the call, or else by member and class."""
+        about = (arrival.member, arrival.class_id)
+        row = self._by_class.get(about) or self._by_member.get(arrival.member)  # none: no request about a member
         return arrival.prebooking_id or (str(row) if row else "")
 
     def _uuid(self) -> UUID:

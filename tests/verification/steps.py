@@ -77,12 +77,18 @@ class StepScenario:
 
 
 async def _run_with_triggers(sim: Simulation) -> Trace:
-    """Run a scenario: openings at one venue, one with few places and one with a row in doubt, and triggers."""
+    """Run a scenario at one venue, and triggers.
+
+    There are openings, one with few places and one with a row in doubt, and a member with three choices, of which the
+    first is full.
+    """
     venue = sim.add_venue()
     sim.add_opening(3, venue=venue, at=-30, capacity=2)
     [in_doubt] = sim.add_opening(1, venue=venue, at=-60)
     sim.connection.execute("update public.prebookings set maybe_sent = true where id = %s", [in_doubt])
     sim.add_opening(2, venue=venue, at=1.5)
+    choices = [(at, sim.offer(venue, at=at, capacity=places)) for at, places in ((-20, 0), (1.5, 1), (-10, 1))]
+    sim.add_choices(1, venue=venue, classes=choices)
     sim.invoke(LEAD_SECONDS="3")
     for _ in range(_MINUTES):
         await asyncio.sleep(60)

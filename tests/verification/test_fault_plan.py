@@ -16,7 +16,7 @@ from tests.verification.sim_database import new_sim_database
 @pytest.mark.parametrize(
     ("name", "invariant"),
     [
-        ("a row that is being booked cannot become another prebooking", "I12"),
+        ("a row that is being booked cannot become another prebooking", "I14"),
         ("a step back of the clock is accepted", "I10"),
         ("a response from before a step of the clock is ignored", "I10"),
     ],

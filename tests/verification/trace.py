@@ -98,6 +98,27 @@ class Trace:
         }
 
     @cached_property
+    def promoted(self) -> dict[UUID, float]:
+        """Return the later choices that were promoted, and at which second of the simulation."""
+        return {change.id: change.seconds or 0.0 for change in self.history if change.promoted}
+
+    @cached_property
+    def later(self) -> list[tuple[RowState, RowState]]:
+        """Return every later choice with the earlier one."""
+        return [(row, self.rows[row.stands_after]) for row in self.rows.values() if row.stands_after]
+
+    @cached_property
+    def ends(self) -> dict[UUID, int]:
+        """Return the rows that have ended, and the number of the change that ended each."""
+        return {
+            change.id: number for number, change in enumerate(self.history) if change.status != change.was == "pending"
+        }
+
+    def waits_from(self, row: UUID) -> float:
+        """Return the second of the simulation from which on a row can be called: added, edited or promoted."""
+        return max(self.prebooking(row).made, self.promoted.get(row, 0.0))
+
+    @cached_property
     def changes(self) -> dict[UUID, list[Change]]:
         """Return the changes of each row."""
         changes: dict[UUID, list[Change]] = {row: [] for row in self.rows}
@@ -178,19 +199,24 @@ class Trace:
     def due_by(self, row: UUID, within: float) -> datetime:
         """Return when a row must be terminal: ``within`` seconds after nothing prevents it, pauses not counted."""
         prebooking = self.prebooking(row)
+        if prebooking.after and row not in self.promoted:
+            return self.due_by(prebooking.after, within)  # the end of the earlier choice ends it too
         if not self.sim.system.can_ask(self.sim.connection, prebooking.venue, prebooking.member):
             return max(self.sim.database_time(self.quiet_from), prebooking.expires_at) + timedelta(seconds=within)
         quiet = self.sim.database_time(self.quiet_from)
-        made = self.sim.database_time(max(prebooking.made, self.quiet_from))
+        made = self.sim.database_time(max(self.waits_from(row), self.quiet_from))
         able = max(prebooking.available_at, made, self.paused.get(prebooking.venue, prebooking.created_at))
         able = max(able, self.rows[row].retry_after or able)
         in_time = max(quiet, min(able, prebooking.expires_at)) + timedelta(seconds=within)
-        return in_time + self._others_first(row) + self._asked_again()
+        return in_time + self._others_first(row) + self._asked_again(row)
 
-    def _asked_again(self) -> timedelta:
-        """Return how long a box whose page is out of date keeps a row in doubt: a lease, and until the next trigger."""
-        sim = self.sim
-        return timedelta(seconds=90 if sim.kind.is_box and sim.twin.page.behind else 0)
+    def _asked_again(self, row: UUID) -> timedelta:
+        """Return how long a box keeps a row in doubt: a lease, and until the next trigger.
+
+        Its page may be out of date. Or it refuses a row because of another class, which it says only in a text.
+        """
+        in_doubt = self.sim.twin.page.behind or self.rows[row].outcome == "conflict_same_hour"
+        return timedelta(seconds=90 if self.sim.kind.is_box and in_doubt else 0)
 
     def _others_first(self, row: UUID) -> timedelta:
         """Return for how long other rows of the venue may be called first.

@@ -24,7 +24,7 @@ ROWS = """
 select p.id, user_email, venue_id, host,
        coalesce(booking_data ->> 'class_name', booking_data ->> 'class_id') as class_name,
        booking_data ->> 'class_id' as class_id, available_at, p.created_at, status, outcome, booking_id, fired_at,
-       given_back_at
+       given_back_at, stands_after, promoted_at
 from public.prebookings p join public.venues v on v.id = venue_id order by available_at, p.created_at, p.id
 """
 
@@ -60,6 +60,8 @@ class PrebookingRow:
     booking_id: str | None
     fired_at: datetime | None
     given_back_at: datetime | None
+    stands_after: UUID | None  # the earlier choice
+    promoted_at: datetime | None
 
     @property
     def name(self) -> str:
@@ -78,8 +80,8 @@ class PrebookingRow:
 
     @property
     def was_ahead(self) -> bool:
-        """Return whether the prebooking was added before its opening."""
-        return self.created_at < self.available_at
+        """Return whether the prebooking was added, and a later choice promoted, before its opening."""
+        return max(self.created_at, self.promoted_at or self.created_at) < self.available_at
 
 
 @dataclass(frozen=True)
@@ -129,8 +131,10 @@ def read_rows(connection: psycopg.Connection[Any]) -> list[PrebookingRow]:
 
 
 def every_row_is_terminal(both: BothSides) -> Iterator[str]:
-    """Find rows that are not completed or failed."""
-    return (f"{row.name} is still {row.status}" for row in both.rows if row.status not in {"completed", "failed"})
+    """Find rows that are not completed or failed. A later choice that is not needed is cancelled."""
+    for row in both.rows:
+        if row.status not in {"completed", "failed"} and not (row.status == "cancelled" and row.stands_after):
+            yield f"{row.name} is still {row.status}"
 
 
 def completed_is_booked(both: BothSides) -> Iterator[str]:
@@ -183,6 +187,20 @@ def no_member_is_booked_twice(both: BothSides) -> Iterator[str]:
         seen.add((key.member, key.class_id))
 
 
+def at_most_one_choice_has_a_place(both: BothSides) -> Iterator[str]:
+    """Find requests of which two choices have a place; one on a waiting list counts, one booked by hand does not."""
+    rows = {row.id: row for row in both.rows}
+    placed: dict[UUID, PrebookingRow] = {}
+    for row in both.rows:
+        first = row
+        while first.stands_after in rows:
+            first = rows[first.stands_after]
+        if both.places(row.key) and (row.id not in both.excused or row.outcome == "unknown"):
+            other = placed.setdefault(first.id, row)
+            if other is not row:
+                yield f"{row.name} has a place, and {other.name} too, which is a choice of the same request"
+
+
 def no_call_is_early(both: BothSides) -> Iterator[str]:
     """Find rows whose first call reached the venue before the opening."""
     for row in both.rows:
@@ -195,7 +213,7 @@ def first_come_first_served(both: BothSides) -> Iterator[str]:
     """Find rows whose first call reached the venue before that of a row ahead of them in the queue."""
     calls = both.ledger.first_calls()
     for rows in both.openings():
-        called = [(row, calls.index(call)) for row in rows if (call := both.arrival(row))]
+        called = [(row, calls.index(call)) for row in rows if not row.promoted_at and (call := both.arrival(row))]
         for (before, position), (after, next_position) in pairwise(called):
             if position > next_position:
                 yield f"{after.name} was called before {before.name}"
@@ -223,6 +241,7 @@ QUESTIONS: dict[str, Question] = {
     "given back: no place at the venue": given_back_is_not_booked,
     "failed: no place at the venue": failed_is_not_booked,
     "no member is booked twice": no_member_is_booked_twice,
+    "at most one choice of a request has a place": at_most_one_choice_has_a_place,
     "no call before its opening": no_call_is_early,
     "first come, first served": first_come_first_served,
     f"calls of an opening at least {STAGGER * 1000:.0f} ms apart": calls_are_a_stagger_apart,
