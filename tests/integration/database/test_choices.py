@@ -50,6 +50,16 @@ def test_a_refusal_about_the_class_promotes_the_next_choice(
     assert prebooking(owner, rows[1])["promoted_at"] == noon(5)
 
 
+def test_a_refusal_that_ends_a_doubt_promotes_the_next_choice(
+    owner: Connection, service: Connection, venue: UUID
+) -> None:
+    rows, me = add_choices(owner, venue), uuid4()
+    owner.execute("update public.prebookings set maybe_sent = true where id = %s", [rows[0]])
+    hold(service, rows[0], me)
+    assert fail(service, rows[0], me, "full")
+    assert states(owner, rows) == ["failed", "promoted", "waiting"]
+
+
 def test_a_repeated_refusal_promotes_once(owner: Connection, service: Connection, at: At, venue: UUID) -> None:
     rows, me = add_choices(owner, venue), uuid4()
     hold(service, rows[0], me)
@@ -178,7 +188,8 @@ def test_a_waiting_choice_with_a_back_off_is_taken_by_no_claim(
 ) -> None:
     first, later = add_choices(owner, venue, 2)
     owner.execute("update public.prebookings set blocks = 1, retry_after = %s where id = %s", [noon(-60), later])
-    assert claimed(service, uuid4()) == [first]
+    answer = claim(service, uuid4())
+    assert ([row["id"] for row in answer["rows"]], answer["locked"]) == ([str(first)], 0)
 
 
 def test_no_row_is_held_while_it_waits(owner: Connection, venue: UUID) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.verification.mutants.mutant import Mutant
 from tests.verification.mutants.of_attempts import OF_ATTEMPTS
 from tests.verification.mutants.of_bookers import OF_BOOKERS
+from tests.verification.mutants.of_choices import OF_CHOICES
 from tests.verification.mutants.of_details import OF_DETAILS
 from tests.verification.mutants.of_logins import OF_LOGIN_CARE
 from tests.verification.mutants.of_operators import OF_OPERATION
@@ -22,6 +23,7 @@ MUTANTS: list[Mutant] = [
     *OF_WAITING,
     *OF_BOOKERS,
     *OF_CLAIMS,
+    *OF_CHOICES,
     *OF_ENDS,
     *OF_LOGIN_CARE,
     *OF_OPERATION,

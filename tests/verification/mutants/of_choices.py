@@ -1,0 +1,280 @@
+"""Mutants of later choices: of their promotion and cancellation, of waiting, and of ``prebooking add --else``."""
+
+from __future__ import annotations
+
+from tests.verification.mutants.mutant import Mutant, mutants
+from tests.verification.mutants.of_the_claim import MIGRATIONS
+
+_CHOICES = MIGRATIONS + "000013_choices.sql"
+
+OF_PROMOTION = mutants(
+    _CHOICES,
+    *(
+        (f"'{outcome}'{after}", f"'{other}'{after}", "choices::a_refusal_about_the_class_promotes_the_next_choice")
+        for outcome, other, after in (
+            ("full", "-", ", 'class_gone',"),
+            ("too_late", "-", ", 'conflict"),
+            ("conflict_same_hour", "-", ")\n"),
+        )
+    ),
+    (
+        "and not (p.outcome = 'class_gone' and p.maybe_sent)",
+        "",
+        "choices::a_class_that_is_gone_while_its_call_is_in_doubt_promotes_nothing",
+    ),
+    (
+        "and not (p.outcome = 'class_gone' and p",
+        "and not (p",
+        "choices::a_refusal_that_ends_a_doubt_promotes_the_next_choice",
+    ),
+    (
+        "  if public.prebooking_promotes_next(new) then\n",
+        "  if new.status = 'failed' then\n",
+        "choices::a_refusal_about_the_member_cancels_all_later_choices",
+    ),
+    ("set promoted_at = new.settled_at", "set promoted_at = new.created_at", "choices"),
+    (
+        "for each row when (old.status = 'pending' and new.status <> 'pending') execute",
+        "for each row when (new.status = 'completed') execute",
+        "choices",
+    ),
+    (
+        "and p.status = 'pending' and p.promoted_at is null for no key update skip locked)",
+        "and p.status = 'pending' and p.promoted_at is null for no key update)",
+        "choices_races::the_expiry_of_an_earlier_choice_waits_for_no_lock",
+    ),
+    (
+        "error_message = public.prebooking_why_cancelled(new)",
+        "error_message = null",
+        "choices::cancelling_the_first_choice_cancels_the_later_ones",
+    ),
+    (
+        "when p.status = 'cancelled' and p.stands_after is not null and p.error_message ~ '^not (needed|tried): ' then",
+        "when false then",
+        "choices::a_place_cancels_all_later_choices",
+    ),
+    ("when p.outcome = 'waitlisted' then", "when false then", "choices::a_place_cancels_all_later_choices"),
+    (
+        "when p.outcome in ('unknown', 'class_gone') then",
+        "when p.outcome = 'unknown' then",
+        "choices::a_class_that_is_gone_while_its_call_is_in_doubt_promotes_nothing",
+    ),
+)
+
+OF_THE_RULES = mutants(
+    _CHOICES,
+    (
+        "where id = new.stands_after for share;",
+        "where id = new.stands_after;",
+        "choices_races::a_choice_that_is_added_while_the_earlier_one_ends_is_seen_by_its_end",
+    ),
+    ("v_number > 3", "v_number > 4", "choices::a_fourth_later_choice_is_refused"),
+    ("v_number > 3", "v_number > 2", "choices::a_fourth_later_choice_is_refused"),
+    (
+        "if v_earlier.status is distinct from 'pending' then",
+        "if v_earlier.status is null then",
+        "choices::an_ended_prebooking_gets_no_later_choice",
+    ),
+    (
+        "(v_earlier.venue_id, lower(v_earlier.user_email)) is distinct from (new.venue_id, lower(new.user_email))",
+        "lower(v_earlier.user_email) is distinct from lower(new.user_email)",
+        "choices::a_choice_is_of_the_same_venue",
+    ),
+    (
+        "elsif new.promoted_at is not null or new.status",
+        "elsif new.status",
+        "choices::a_choice_is_added_only_after_a_pending_one_of_its_member",
+    ),
+    (
+        "if new.stands_after is distinct from old.stands_after then",
+        "if new.stands_after is null then",
+        "choices::a_choice_keeps_its_place",
+    ),
+    (
+        "(old.promoted_at is not null or not exists (",
+        "(not exists (",
+        "choices::a_promotion_is_not_taken_back",
+    ),
+    (
+        "where e.id = new.stands_after and public.prebooking_promotes_next(e)))",
+        "where e.id = new.stands_after and e.status <> 'pending'))",
+        "choices::a_choice_cannot_be_promoted_by_hand",
+    ),
+    (
+        "(new.id, new.venue_id, lower(new.user_email)) is distinct from (old.id, old.venue_id, lower(old.user_email))",
+        "(new.id, lower(new.user_email)) is distinct from (old.id, lower(old.user_email))",
+        "choices::one_of_several_choices_cannot_get_another_member_or_venue",
+    ),
+    (
+        "(old.stands_after is not null\n        or exists (",
+        "(exists (",
+        "choices::one_of_several_choices_cannot_get_another_member_or_venue",
+    ),
+    (
+        "and e.status is distinct from 'pending'\n",
+        "and e.status <> 'pending'\n",
+        "choices_races::a_choice_whose_earlier_one_was_deleted_is_repaired",
+    ),
+    (
+        "and p.promoted_at is null and e.status is distinct",
+        "and e.status is distinct",
+        "choices_races::a_repair_leaves_waiting_and_promoted_choices",
+    ),
+    (
+        "limit 500 for no key update of p skip locked)",
+        "limit 500 for no key update of p)",
+        "choices_races::a_choice_that_was_locked_when_the_earlier_one_was_booked_is_repaired",
+    ),
+    (
+        "      v_earlier := v_earlier || v.id;\n",
+        "      v_earlier := array[v.id];\n",
+        "choices_added::choices_of_one_request_may_begin_at_the_same_hour",
+    ),
+    (
+        "raise exception 'none is added' using errcode = 'PV000';",
+        "return v_answer;",
+        "choices_added::none_is_added_if_one_is_refused",
+    ),
+)
+
+OF_WAITING_CHOICES = [
+    *mutants(
+        (MIGRATIONS + "000001_tables.sql", MIGRATIONS + "000002_edits.sql"),
+        (
+            "create unique index prebookings_after on",
+            "create index prebookings_after on",
+            "choices::two_choices_cannot_stand_after_the_same_one",
+        ),
+        (
+            "(stands_after) where status = 'pending' and stands_after is not null;",
+            "(stands_after) where stands_after is not null;",
+            "choices::two_choices_cannot_stand_after_the_same_one",
+        ),
+        (
+            "(class_unknown or (stands_after is not null and promoted_at is null)) stored,",
+            "(class_unknown or stands_after is not null) stored,",
+            "choices::each_refused_choice_promotes_the_next_one",
+        ),
+        (
+            "and not class_unknown and (stands_after is null or promoted_at is not null)) stored,",
+            "and not class_unknown) stored,",
+            "choices::a_waiting_choice_is_not_previewed_due_or_rung_for",
+        ),
+        (
+            "fired_at - greatest(available_at, created_at, promoted_at)",
+            "fired_at - greatest(available_at, created_at)",
+            "choices::a_promoted_choice_is_overdue_and_late_from_its_promotion",
+        ),
+        (
+            "\n        and (p.stands_after is null or p.promoted_at is not null) offset 0) live) then",
+            " offset 0) live) then",
+            "choices::waiting_choices_count_in_the_limit_once_they_are_promoted",
+        ),
+        (
+            "and (p.stands_after is null or p.promoted_at is not null) offset 0",
+            "and p.stands_after is null offset 0",
+            "choices::waiting_choices_count_in_the_limit_once_they_are_promoted",
+        ),
+        (
+            "when (new.status = 'pending' and (new.stands_after is null or new.promoted_at is not null)",
+            "when (new.status = 'pending'",
+            "choices::only_a_promoted_choice_cannot_move_to_an_opening_with_five",
+        ),
+    ),
+    *mutants(
+        MIGRATIONS + "000003_claim.sql",
+        (
+            "and not p.waits\n        and (p.venue_id, lower(p.user_email)) not in",
+            "\n        and (p.venue_id, lower(p.user_email)) not in",
+            "choices::a_waiting_choice_gets_no_warning_about_a_missing_login",
+        ),
+        (
+            "and not p.fresh and not p.waits and p.available_at",
+            "and not p.fresh and p.available_at",
+            "choices::a_waiting_choice_with_a_back_off_is_taken_by_no_claim",
+        ),
+    ),
+    Mutant(
+        MIGRATIONS + "000003_claim.sql",
+        "p.status = 'pending' and not p.waits\n        and (p.claimed_until",
+        "p.status = 'pending'\n        and (p.claimed_until",
+        tests=("choices", "choices_races"),
+        unseen="the chosen rows do not wait; only one that begins to wait in the same millisecond could",
+    ),
+    *mutants(
+        MIGRATIONS + "000006_operator.sql",
+        (
+            "p.claimed_by is null and not p.waits and p.available_at",
+            "p.claimed_by is null and p.available_at",
+            "choices::a_waiting_choice_is_not_previewed_due_or_rung_for",
+        ),
+        (
+            "p.expires_at = p_expires_at and p.id <> all (p_after) then 'same_hour'",
+            "p.expires_at = p_expires_at then 'same_hour'",
+            "choices_added::choices_of_one_request_may_begin_at_the_same_hour",
+        ),
+        (
+            "v_verdict := case when v_id = p_id then 'added' else 'waiting' end;",
+            "v_verdict := 'waiting';",
+            "choices_added::a_concurrent_repeated_call_adds_nothing_more",
+        ),
+    ),
+    *mutants(
+        MIGRATIONS + "000009_status.sql",
+        (
+            "p.available_at <= t and not p.waits as is_due",
+            "p.available_at <= t as is_due",
+            "choices::a_waiting_choice_is_not_previewed_due_or_rung_for",
+        ),
+        (
+            "greatest(p.available_at, p.created_at, p.promoted_at, v.paused_until,",
+            "greatest(p.available_at, p.created_at, v.paused_until,",
+            "choices::a_promoted_choice_is_overdue_and_late_from_its_promotion",
+        ),
+    ),
+    *mutants(
+        MIGRATIONS + "000015_upkeep_due.sql",
+        (
+            "  perform public.prebooking_repair_choices();\n",
+            "",
+            "choices_races::a_choice_that_was_locked_when_the_earlier_one_was_booked_is_repaired",
+        ),
+    ),
+]
+
+OF_ADDING = mutants(
+    ("prebooking/cli/choices.py", "prebooking/cli/add.py", "prebooking/cli/prebookings.py"),
+    ("if len(later) > MOST_LATER:", "if len(later) > 9:", "cli_choices::useless_choices_are_refused_with_the_cure"),
+    (
+        "if later.begins <= opens[number]:",
+        "if later.begins < later.begins:",
+        "cli_choices::useless_choices_are_refused_with_the_cure",
+    ),
+    (
+        "return nearest if nearest >= today else nearest + timedelta(days=7)",
+        "return nearest",
+        "cli_choices::a_weekday_is_the_nearest_one_that_is_not_over",
+    ),
+    (
+        "if options.later and (options.opens or requested.opens is None):",
+        "if options.later and options.opens:",
+        "cli_choices::choices_at_a_webhook_venue_need_data_and_a_rule",
+    ),
+    (
+        "if len(options.data) != len(choices):",
+        "if len(options.data) > len(choices):",
+        "cli_choices::choices_at_a_webhook_venue_need_data_and_a_rule",
+    ),
+    (
+        "name or (None if is_number else first.class_name)",
+        "name or first.class_name",
+        "cli_choices::the_number_of_the_first_class_is_not_that_of_the_others",
+    ),
+    (
+        "    if prebooking.choice and not prebooking.promoted:\n",
+        "    if False:\n",
+        "cli_choices::choices_are_listed_with_their_number_and_the_reason_of_their_end",
+    ),
+)
+
+OF_CHOICES: list[Mutant] = [*OF_PROMOTION, *OF_THE_RULES, *OF_WAITING_CHOICES, *OF_ADDING]
