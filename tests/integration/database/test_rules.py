@@ -49,6 +49,7 @@ _BAD_VENUES: list[tuple[str, dict[str, Any]]] = [
     ("aimharder_needs_host", {"provider": "aimharder", "host": None}),
     ("aimharder_knows_no_keys", {"provider": "aimharder", "idempotent": True}),
 ]
+_BOX = {"provider": "aimharder", "host": "box.aimharder.com"}
 _BAD_PREBOOKINGS: list[tuple[str, dict[str, Any]]] = [
     ("prebookings_booking_data_check", {"booking_data": psycopg.types.json.Jsonb(["a list"])}),
     ("booking_data_is_short", {"booking_data": {"note": "x" * 6133}}),
@@ -61,11 +62,15 @@ _BAD_PREBOOKINGS: list[tuple[str, dict[str, Any]]] = [
     ],
     *[("prebooking_instant_check", {**_HELD, "claimed_until": instant}) for instant in _BAD_INSTANTS],
     ("only_a_later_choice_is_promoted", {"promoted_at": noon()}),
-    ("waiting_is_not_held", {"class_unknown": True, **_HELD}),
+    ("waiting_is_not_held", {"venue": _BOX, "booking_data": {"day": "20300114", "starts_at": "18:00"}, **_HELD}),
+    ("only_a_place_is_given_back", {"given_back_at": noon()}),
+    ("repeat_has_a_day", {"repeat_id": uuid4()}),
+    ("repeat_has_a_day", {"repeat_day": noon().date()}),
     ("opens_before_it_expires", {"available_at": noon(), "expires_at": noon()}),
     ("prebookings_status_check", {"status": "booking", "settled_at": noon()}),
     ("prebookings_error_message_check", {"error_message": "x" * 301}),
     ("prebookings_warning_check", {"warning": "x" * 301}),
+    ("prebookings_class_warning_check", {"class_warning": "x" * 301}),
     ("terminal_is_settled", {"status": "cancelled"}),
     ("terminal_is_settled", {"settled_at": noon()}),
     ("terminal_is_free", {"status": "cancelled", "settled_at": noon(), **_HELD}),
@@ -83,11 +88,40 @@ _BAD_SESSIONS: list[tuple[str, dict[str, Any]]] = [
     *[("prebooking_instant_check", {"expired_at": instant}) for instant in _BAD_INSTANTS],
     ("member_sessions_sealed_check", {"sealed": "x" * 20_001}),
     ("member_sessions_key_id_check", {"key_id": "0123456789ABCDEF"}),
+    ("member_sessions_password_check", {"password": "x" * 20_001, "password_key_id": "0123456789abcdef"}),
+    ("member_sessions_password_key_id_check", {"password": "sealed", "password_key_id": "not a key's"}),
+    ("password_is_whole", {"password": "sealed"}),
+    ("password_is_whole", {"password_key_id": "0123456789abcdef"}),
     ("lease_is_whole", {"leased_by": uuid4()}),
     ("lease_is_whole", {"leased_until": noon()}),
 ]
 _SET_BELL = "update public.prebooking_bell set"
+_ADD_DAY = (
+    "insert into public.class_days (venue_id, day, leased_by, leased_until) values (gen_random_uuid(), '2030-01-14'"
+)
+_ADD_PLACE = "insert into public.prebooking_places (prebooking_id, place, since, looked_at, position) values"
+_ADD_PLACE += " (gen_random_uuid(), "
+_ADD_REPEAT = (
+    "insert into public.repeats (venue_id, user_email, weekday, starts_at, booking_data, later, problem) values"
+)
+_ADD_REPEAT += " (gen_random_uuid(), "
+_ADD_ABSENCE = "insert into public.absences (user_email, first_day, last_day) values"
 _BAD_STATEMENTS = [
+    ("lease_is_whole", f"{_ADD_DAY}, gen_random_uuid(), null)"),
+    ("lease_is_whole", f"{_ADD_DAY}, null, now())"),
+    ("prebooking_places_place_check", f"{_ADD_PLACE}'somewhere', now(), now(), null)"),
+    ("prebooking_places_position_check", f"{_ADD_PLACE}'waiting', now(), now(), 0)"),
+    ("only_waiting_has_a_position", f"{_ADD_PLACE}'booked', now(), now(), 1)"),
+    ("place_is_whole", f"{_ADD_PLACE}'booked', null, now(), null)"),
+    ("repeats_user_email_check", f"{_ADD_REPEAT}'Ana@example.com', 1, '18:00', '{{}}', '[]', null)"),
+    ("repeats_weekday_check", f"{_ADD_REPEAT}'ana@example.com', 8, '18:00', '{{}}', '[]', null)"),
+    ("repeats_starts_at_check", f"{_ADD_REPEAT}'ana@example.com', 1, '18:00:01', '{{}}', '[]', null)"),
+    ("repeats_booking_data_check", f"{_ADD_REPEAT}'ana@example.com', 1, '18:00', '[]', '[]', null)"),
+    ("repeats_later_check", f"{_ADD_REPEAT}'ana@example.com', 1, '18:00', '{{}}', '[1, 2, 3, 4]', null)"),
+    ("repeats_later_check", f"{_ADD_REPEAT}'ana@example.com', 1, '18:00', '{{}}', '{{}}', null)"),
+    ("repeats_problem_check", f"{_ADD_REPEAT}'ana@example.com', 1, '18:00', '{{}}', '[]', repeat('x', 301))"),
+    ("absences_user_email_check", f"{_ADD_ABSENCE} ('Ana@example.com', '2030-01-14', '2030-01-14')"),
+    ("absence_ends_after_it_begins", f"{_ADD_ABSENCE} ('ana@example.com', '2030-01-14', '2030-01-13')"),
     ("prebooking_heartbeat_only_one_check", "insert into public.prebooking_heartbeat values (false, now())"),
     ("prebooking_bell_only_one_check", "insert into public.prebooking_bell (only_one) values (false)"),
     # the leads that the function refuses too
@@ -119,9 +153,9 @@ def test_every_time_zone_of_the_command_line_is_accepted(owner: Connection) -> N
 
 @pytest.mark.parametrize(("rule", "row"), _BAD_PREBOOKINGS)
 def test_a_prebooking_that_breaks_a_rule_is_refused(owner: Connection, rule: str, row: dict[str, Any]) -> None:
-    venue = add_venue(owner)
+    venue = add_venue(owner, **row.get("venue", {}))
     with pytest.raises(psycopg.errors.CheckViolation) as refused:
-        add_prebooking(owner, venue, **row)
+        add_prebooking(owner, venue, **{column: value for column, value in row.items() if column != "venue"})
     assert refused.value.diag.constraint_name == rule
 
 
