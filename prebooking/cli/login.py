@@ -80,11 +80,16 @@ async def _save(
     sealed = seal.seal(done.session.as_json(), venue_id=venue.id, member=who)
     kept = None
     if password is not None:
-        kept = seal.seal({"password": password}, venue_id=venue.id, member=who, purpose=Purpose.PASSWORD)
+        kept = seal.seal(_credentials(who, password), venue_id=venue.id, member=who, purpose=Purpose.PASSWORD)
     within = database.deadline().remaining()
     await database.sessions.save(
         venue.id, who, sealed, key_id=seal.key_ids[0], version=None, within=within, password=kept
     )
+
+
+def _credentials(who: str, password: str) -> dict[str, str]:
+    """Return what is sealed to log in again, with the address as it was typed."""
+    return {"username": who, "password": password}
 
 
 def _refuse_other_key(seal: Seal, stored: Sequence[str]) -> None:
@@ -114,7 +119,7 @@ def _read_password(who: str, *, remember: bool) -> str:
         password = sys.stdin.readline().rstrip("\r\n")
     if not password:
         raise BadInput("There is no password: type it, or give it on standard input.")
-    if remember and sealed_size({"password": password}) > SEALED_LIMIT:
+    if remember and sealed_size(_credentials(who, password)) > SEALED_LIMIT:
         raise BadInput("The password is too long to be remembered: log in without --remember.")
     return password
 

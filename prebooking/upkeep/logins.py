@@ -1,4 +1,4 @@
-"""The part "logins": refreshes members' sessions that would expire before the next call."""
+"""The part "logins": refreshes sessions that would expire before the next call, and makes automatic logins."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from prebooking.database.sessions import ClaimedSession, SessionClaim, SessionSt
 from prebooking.errors import SealBroken, StoreError
 from prebooking.model import Kind, Outcome
 from prebooking.systems import Ability, able
+from prebooking.upkeep.automatic_logins import AutomaticLogins
 from prebooking.upkeep.part import ERRORS, OUT_OF_TIME, UpkeepContext
 
 LIFE = 30 * 60.0  # seconds until a session expires, as public clients have observed
@@ -32,15 +33,18 @@ class LoginsPart:
         self._store = PrebookingStore(context.database, instance_id=context.instance_id, clock=context.clock)
         self._seal = Seal.of(context.settings)
         self._old_age = min(OLD, LIFE - context.every - 120.0)
-        self._counts = Counter(refreshed=0, expired=0, failed=0)
+        self._counts = Counter(refreshed=0, logged_in=0, expired=0, wrong_password=0, failed=0)
         self._blocked: set[UUID] = set()
 
     async def run(self, until: Deadline) -> dict[str, int]:
-        """Refresh old sessions, as many as the time until the guard allows. One failed session stops no other."""
+        """Refresh sessions and log members in, as many as the time allows. One that fails stops no other."""
         self._guard, self._last_start = until, until.later(-REFRESH_TIME)
         if self._seal.key_ids:
             async with self._context.client("aimharder") as self._client:
-                await self._refresh_old()
+                automatic = AutomaticLogins(self._context, self._client, self._counts)
+                async with asyncio.TaskGroup() as both:
+                    both.create_task(self._refresh_old())
+                    both.create_task(automatic.run(until))
         return dict(self._counts) | ({OUT_OF_TIME: 1} if self._last_start.passed() else {})
 
     async def _refresh_old(self) -> None:

@@ -290,7 +290,8 @@ begin
 end $$;
 
 -- Ends an automatic login without a session. p_why is the reason:
---   wrong_password  the password is removed, and the member's prebookings get a warning
+--   wrong_password  the password is removed, a session that is half an hour old ends, so that it is not refreshed instead, and
+--                   the member's prebookings get a warning
 --   stopped         too many attempts, or the venue blocks us: no automatic login at this venue for an hour
 --   failed          any other; warn_about_logins_v1 writes the warning
 -- Returns false if the member has logged in or out meanwhile; then only a stop is stored.
@@ -303,7 +304,9 @@ begin
   end if;
   update public.member_sessions
   set leased_by = null, leased_until = null, password = case when p_why <> 'wrong_password' then password end,
-      password_key_id = case when p_why <> 'wrong_password' then password_key_id end
+      password_key_id = case when p_why <> 'wrong_password' then password_key_id end,
+      expired_at = case when p_why = 'wrong_password' and refreshed_at <= t - interval '30 minutes' then coalesce(expired_at, t)
+        else expired_at end
   where venue_id = p_venue_id and user_email = v_email and version = p_version;
   if not found then
     return false;

@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from api.cron.session_keeper import EVERY
-from prebooking.bookers.aimharder.seal import Seal
+from prebooking.bookers.aimharder.seal import Purpose, Seal
 from prebooking.bookers.aimharder.site import Session, fingerprint
 from prebooking.local.venue.members import LoginRefused
 from prebooking.local.virtual_world import call_function
@@ -63,6 +63,16 @@ class Gym:
         sealed = seal.seal(session.as_json(), venue_id=self.venue, member=email)
         kept = {"sealed": sealed, "key_id": seal.key_ids[0], "refreshed_at": EPOCH - old}
         add_session(self.connection, self.venue, email, **kept)
+
+    def remember(self, email: str, password: str = PASSWORD, *, seal: Seal = SEAL, username: str = "") -> None:
+        """Remember a member's password, as `prebooking login --remember` does."""
+        credentials = {"username": username or email, "password": password}
+        sealed = seal.seal(credentials, venue_id=self.venue, member=email, purpose=Purpose.PASSWORD)
+        self.connection.execute(
+            "update public.member_sessions set password = %s, password_key_id = %s"
+            " where venue_id = %s and user_email = %s",
+            [sealed, seal.key_ids[0], self.venue, email],
+        )
 
     def gym_class(self, *, at: float = 0.0, capacity: int = 100, waiting: int = 0, time: str = "07:00") -> str:
         """Offer a class that opens this many seconds after the epoch; return its number."""

@@ -128,7 +128,10 @@ def test_a_remembered_password_is_stored_sealed_and_the_answer_explains_how_to_u
         "select venue_id, password, password_key_id, s::text from member_sessions s"
     )
     seal = Seal(session_key(os.environ["SESSION_ENCRYPTION_KEY"]))
-    assert seal.open(sealed, venue_id=venue, member=ANA, purpose=Purpose.PASSWORD) == {"password": PASSWORD}
+    assert seal.open(sealed, venue_id=venue, member=ANA, purpose=Purpose.PASSWORD) == {
+        "username": ANA,
+        "password": PASSWORD,
+    }
     assert key_id == seal.key_ids[0]
     assert PASSWORD not in everything + said
 

@@ -77,7 +77,7 @@ def test_nothing_due_is_one_call_of_the_database_and_none_of_a_venue(gym: Gym) -
 def test_a_login_of_25_minutes_is_refreshed(gym: Gym) -> None:
     email = old_login(gym, 25.1)
     kept = gym.world.run(gym.keep_up())
-    assert kept.parts == {"logins": {"refreshed": 1, "expired": 0, "failed": 0}}
+    assert kept.parts["logins"]["refreshed"] == 1
     assert gym.calls(TOKEN_UPDATE) == [email]
 
 
