@@ -16,7 +16,7 @@ from prebooking.model import Venue
 
 
 class UpkeepDue(BaseModel):
-    """What is due now. ``no_login``: the number of prebookings that open within a day without a usable login."""
+    """What is due now. ``no_login``: the number of prebookings that open within a week without a usable login."""
 
     model_config = ConfigDict(frozen=True, extra="allow", hide_input_in_errors=True)
 

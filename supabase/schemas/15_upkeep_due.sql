@@ -11,7 +11,7 @@ returns jsonb language sql stable security invoker set search_path = '' as $$
 $$;
 
 -- Returns what is due now: {"now", "no_login", and a boolean per part}. Stores the heartbeat of upkeep's trigger, and warnings
--- on prebookings that open within a day without a usable login; no_login is their number. Without a key every login would get
+-- on prebookings that open within a week without a usable login; no_login is their number. Without a key every login would get
 -- a wrong warning, so then none are stored.
 create function public.upkeep_due_v1(p_providers text[], p_keys text[])
 returns jsonb language plpgsql volatile security invoker set search_path = '' set lock_timeout = '1500ms' as $$
