@@ -7,7 +7,21 @@ from typing import Annotated
 import typer
 
 import prebooking
-from prebooking.cli import add, bell, classes, doctor, give_back, logins, members, prebookings, run, status, venues
+from prebooking.cli import (
+    absences,
+    add,
+    bell,
+    classes,
+    doctor,
+    give_back,
+    logins,
+    members,
+    prebookings,
+    repeats,
+    run,
+    status,
+    venues,
+)
 
 app = typer.Typer(
     name="prebooking",
@@ -19,6 +33,8 @@ app = typer.Typer(
 app.add_typer(venues.app, name="venue")
 app.add_typer(bell.app, name="bell")
 app.add_typer(logins.app, name="login")
+app.add_typer(repeats.app, name="repeat")
+app.add_typer(absences.app, name="absence")
 app.command("logout")(members.logout)
 app.command("forget")(members.forget)
 app.command("classes")(classes.classes)
@@ -26,6 +42,8 @@ app.command("add")(add.add)
 app.command("list")(prebookings.list_prebookings)
 app.command("cancel")(prebookings.cancel)
 app.command("give-back")(give_back.give_back_place)
+app.command("skip")(absences.skip)
+app.command("away")(absences.away)
 app.command("run")(run.run)
 app.command("status")(status.status)
 app.command("doctor")(doctor.doctor)

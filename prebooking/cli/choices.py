@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import calendar
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,14 +9,13 @@ from datetime import date, datetime, time, timedelta
 from itertools import combinations
 from zoneinfo import ZoneInfo
 
-from prebooking.cli.dates import format_instant, parse_day, parse_time
+from prebooking.cli.dates import find_weekday, format_instant, parse_day, parse_time
 from prebooking.cli.requested import RequestedClass
 from prebooking.errors import BadInput, CommandFailed
 from prebooking.model import Venue
 
 MOST_LATER = 3
 _LATER = re.compile(r"(?:([^\s:]+)\s+)?([^\s:]+:[^\s:]+)(?:\s+(\S.*))?")
-_SHORTEST_WEEKDAY = 3  # letters
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,15 +60,14 @@ def _parse_later(text: str, first: Choice, now: datetime, zone: ZoneInfo) -> Cho
         raise BadInput(f'--else "{text}" is not a time of day: write it like "19:30" or "wed 07:00".')
     day, hour, name = found.groups()
     clock = parse_time(hour)
-    when = first.day if day is None else _nearest(day.lower(), first.day, now.astimezone(zone).date())
+    when = first.day if day is None else _nearest(day, first.day, now.astimezone(zone).date())
     is_number = (first.class_name or "").isdecimal()  # of the first class alone
     return Choice(when or parse_day(day, now=now, zone=zone), clock, name or (None if is_number else first.class_name))
 
 
 def _nearest(weekday: str, day: date, today: date) -> date | None:
     """Return the day with this name that is nearest to ``day`` and not over; None if it is no name of a weekday."""
-    names = [name.lower() for name in calendar.day_name]
-    if len(weekday) < _SHORTEST_WEEKDAY or not (found := [name for name in names if name.startswith(weekday)]):
+    if (number := find_weekday(weekday)) is None:
         return None
-    nearest = day + timedelta(days=(names.index(found[0]) - day.weekday() + 3) % 7 - 3)
+    nearest = day + timedelta(days=(number - day.weekday() + 3) % 7 - 3)
     return nearest if nearest >= today else nearest + timedelta(days=7)

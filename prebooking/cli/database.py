@@ -15,6 +15,7 @@ from prebooking.database.client import create_isolated_supabase
 from prebooking.database.operator import OperatorStore
 from prebooking.database.places import PlaceStore
 from prebooking.database.prebookings import PrebookingStore
+from prebooking.database.repeats import RepeatStore
 from prebooking.database.sessions import SessionStore
 from prebooking.settings import DatabaseSettings
 
@@ -32,6 +33,7 @@ class AdminDatabase:
     bell: BellStore
     accounts: AccountStore
     places: PlaceStore
+    repeats: RepeatStore
     clock: Clock
 
     def deadline(self) -> Deadline:
@@ -54,5 +56,6 @@ async def open_database(settings: DatabaseSettings | None = None) -> AsyncIterat
             bell=BellStore(supabase),
             accounts=AccountStore(supabase),
             places=PlaceStore(supabase),
+            repeats=RepeatStore(supabase),
             clock=clock,
         )

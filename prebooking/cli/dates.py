@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import calendar
 import re
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -12,6 +13,7 @@ from prebooking.opening import instant
 
 UNKNOWN_TIMEZONE = "has a time zone that is not known here: set venues.timezone to a name like Europe/Madrid"
 
+_SHORTEST_WEEKDAY = 3  # letters
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d)?(Z|[+-]\d\d:\d\d)?", re.ASCII)
 
 
@@ -23,10 +25,22 @@ def parse_day(text: str, *, now: datetime, zone: ZoneInfo) -> date:
 
     """
     today = now.astimezone(zone).date()
-    day = {"today": today, "tomorrow": today + timedelta(days=1)}.get(text.lower()) or _parse_date(text)
+    day = read_day(text, today)
     if day < today:
         raise BadInput(f"{day:%a %d %b %Y} is over: today is {today.isoformat()} where the gym is.")
     return day
+
+
+def read_day(text: str, today: date) -> date:
+    """Read a day, also one in the past: 2026-12-04, "today" or "tomorrow". Raises BadInput."""
+    return {"today": today, "tomorrow": today + timedelta(days=1)}.get(text.lower()) or _parse_date(text)
+
+
+def find_weekday(text: str) -> int | None:
+    """Return the weekday with this English name, or its first three letters or more; 0 is Monday. None: no such day."""
+    name = text.strip().lower()
+    found = [number for number, day in enumerate(calendar.day_name) if day.lower().startswith(name)]
+    return found[0] if len(name) >= _SHORTEST_WEEKDAY and found else None
 
 
 def parse_time(text: str) -> time:

@@ -1,12 +1,26 @@
-"""Finds a venue by its name or id, or a prebooking by the start of its id."""
+"""Finds a venue by its name or id, or another row by the start of its id."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol, TypeVar
+from uuid import UUID
 
 from prebooking.database.operator import PrebookingView, VenueView
 from prebooking.errors import CommandFailed
 from prebooking.foreign import name_key
+
+
+class HasId(Protocol):
+    """A row with an id."""
+
+    @property
+    def id(self) -> UUID:
+        """Return its id."""
+        ...
+
+
+R = TypeVar("R", bound=HasId)
 
 ID_LENGTH = 8  # characters of an id that are shown
 _LISTED = 10  # names or ids in a message, at most
@@ -32,14 +46,19 @@ def find_venue(venues: Sequence[VenueView], name: str) -> VenueView:
 
 def find_prebooking(prebookings: Sequence[PrebookingView], start: str) -> PrebookingView:
     """Return the only prebooking whose id starts with ``start``. Raises CommandFailed if there is none, or several."""
+    return find_row(prebookings, start, "prebooking")
+
+
+def find_row(rows: Sequence[R], start: str, noun: str) -> R:
+    """Return the only row whose id starts with ``start``. Raises CommandFailed if there is none, or several."""
     key = name_key(start)
-    found = [prebooking for prebooking in prebookings if key and str(prebooking.id).startswith(key)]
+    found = [row for row in rows if key and str(row.id).startswith(key)]
     if len(found) == 1:
         return found[0]
-    ids = _listed([str(prebooking.id)[:ID_LENGTH] for prebooking in found or prebookings])
+    ids = _listed([str(row.id)[:ID_LENGTH] for row in found or rows])
     if found:
         raise CommandFailed(f'"{start}" may be several: {ids}. Write more of it.')
-    raise CommandFailed(f'There is no prebooking "{start}"' + (f": there is {ids}." if ids else "."))
+    raise CommandFailed(f'There is no {noun} "{start}"' + (f": there is {ids}." if ids else "."))
 
 
 def matching_names(names: Sequence[str], wanted: str) -> list[str]:

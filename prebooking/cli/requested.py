@@ -29,7 +29,7 @@ class RequestedClass:
     opens: datetime | None
 
 
-def parse_data(text: str) -> dict[str, Any]:
+def parse_data(text: str, *, example: str = _EXAMPLE, needs_class_id: bool = True) -> dict[str, Any]:
     """Parse the booking data of ``--data``.
 
     Raises:
@@ -42,10 +42,10 @@ def parse_data(text: str) -> dict[str, Any]:
     except (ValueError, RecursionError):  # half a surrogate pair raises UnicodeEncodeError
         data, kept = None, b""
     if not isinstance(data, dict) or "\\u0000" in json.dumps(data):
-        raise BadInput(f"--data is not a JSON object: write it like '{_EXAMPLE}'.")
-    class_id = data.get("class_id")
+        raise BadInput(f"--data is not a JSON object: write it like '{example}'.")
+    class_id = data.get("class_id") if needs_class_id or "class_id" in data else "none"
     if isinstance(class_id, bool) or not isinstance(class_id, str | int) or not str(class_id).strip():
-        raise BadInput(f"--data needs a class_id, by which a class is recognised: write it like '{_EXAMPLE}'.")
+        raise BadInput(f"--data needs a class_id, by which a class is recognised: write it like '{example}'.")
     if len(kept) > DATA_LIMIT:
         raise BadInput(f"--data is too long: at most {DATA_LIMIT} bytes.")
     return data

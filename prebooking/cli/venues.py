@@ -142,12 +142,15 @@ async def _edit(
         raise CommandFailed(_REFUSALS[result.verdict].format(name=result.name))
     say(f"Changed {venue.name if name is None else _parse_name(name)}.")
     if venue.pending and (opens or zone):
-        say(f"{venue.pending} waiting keep their openings: cancel and add again those that open at another time.")
+        say(
+            f"{venue.pending} waiting keep their openings, except those of repeats, which move within a minute: cancel"
+            " and add again those that open at another time."
+        )
 
 
 @app.command()
 def remove(venue: VenueName) -> None:
-    """Remove a venue without pending prebookings, with its logins and ended prebookings."""
+    """Remove a venue without pending prebookings, with its logins, repeats and ended prebookings."""
     run_command(_remove(venue))
 
 
@@ -156,9 +159,13 @@ async def _remove(name: str) -> None:
         venue = find_venue(await database.operator.venues(until=database.deadline()), name)
         result = await database.operator.remove_venue(venue.id, until=database.deadline())
     if result.verdict == "waiting":
-        cure = "cancel them first, or pause the venue: prebooking venue pause"
+        repeats = (
+            f"remove its {counted(result.repeats, 'repeat')} (`prebooking repeat list`), " if result.repeats else ""
+        )
+        cure = f"{repeats}cancel them first, or pause the venue: prebooking venue pause"
         raise CommandFailed(f"{counted(result.pending, 'prebooking')} still to be booked at {venue.name}: {cure}")
-    with_it = f"{counted(result.logins, 'login')} and {counted(result.settled, 'prebooking')}"
+    repeats = f", {counted(result.repeats, 'repeat')}" if result.repeats else ""
+    with_it = f"{counted(result.logins, 'login')}{repeats} and {counted(result.settled, 'prebooking')}"
     say(f"Removed {venue.name}, with {with_it} that had ended.")
 
 

@@ -15,6 +15,8 @@ class Forgotten(DatabaseModel):
     """What was removed; ``being_booked`` counts the prebookings that are kept until they end."""
 
     logins: int
+    repeats: int
+    absences: int
     cancelled: int
     anonymised: int
     being_booked: int
@@ -35,6 +37,6 @@ class AccountStore:
         return (await self._database.call("logout_v1", params, _read_bool, until=until)).value
 
     async def forget(self, user_email: str, *, until: Deadline) -> Forgotten:
-        """Remove a member's logins, cancel pending prebookings, and anonymise ended ones."""
+        """Remove a member's logins, repeats and absences, cancel pending prebookings, and anonymise ended ones."""
         params = {"p_user_email": user_email}
         return (await self._database.call("forget_member_v1", params, Forgotten.model_validate, until=until)).value

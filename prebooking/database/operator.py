@@ -95,12 +95,13 @@ class EditVenueResult(DatabaseModel):
 
 
 class RemoveVenueResult(DatabaseModel):
-    """The result of removing a venue: how many ended prebookings and logins were removed with it."""
+    """The result of removing a venue: how many ended prebookings, logins and repeats were removed with it."""
 
     verdict: Literal["removed", "waiting", "no_venue"]
     pending: int = 0
     settled: int = 0
     logins: int = 0
+    repeats: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,9 +218,8 @@ class OperatorStore:
     async def remove_venue(self, venue_id: UUID, *, until: Deadline) -> RemoveVenueResult:
         """Remove a venue without pending prebookings, with its logins and ended prebookings."""
         params = {"p_id": str(venue_id)}
-        return (
-            await self._database.call("remove_venue_v1", params, RemoveVenueResult.model_validate, until=until)
-        ).value
+        answer = await self._database.call("remove_venue_v1", params, RemoveVenueResult.model_validate, until=until)
+        return answer.value
 
     async def sessions(self, user_email: str | None, *, until: Deadline) -> Rows[SessionView]:
         """Return one member's logins, or all logins if ``user_email`` is None."""

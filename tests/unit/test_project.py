@@ -86,7 +86,7 @@ def test_a_deployment_uploads_only_the_functions(tmp_path: Path) -> None:
     strays += (
         " api/key.pem api/cron/.npmrc prebooking/dump.sql prebooking/.env prebooking/cli/app.py prebooking/local/x.py"
         " prebooking/opening.py prebooking/database/operator.py prebooking/database/bell.py"
-        " prebooking/bookers/give_back.py"
+        " prebooking/bookers/give_back.py prebooking/database/repeats.py"
     )
     strays += " public/dump.sql prebooking/__pycache__/x.py supabase/config.toml prebooking.sql api.pem"
     for name in [*needed, *strays.split()]:
