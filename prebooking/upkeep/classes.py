@@ -88,13 +88,6 @@ async def _read(client: httpx.AsyncClient, day: ClassDay, *, timeout: float) -> 
 
 
 def _match_all(day: ClassDay, classes: Sequence[GymClass]) -> list[dict[str, Any]]:
-    """Return what was found for each wanted class that can be read; the others are left as they are."""
-    found = []
-    for raw in day.wanted:
-        try:
-            wanted = WantedClass.read(raw)
-        except (KeyError, TypeError, ValueError):
-            continue
-        match = match_class(wanted, classes)
-        found.append({"wanted": raw, "class_id": match.class_id, "warning": match.warning})
-    return found
+    """Return what was found for each wanted class."""
+    matches = [(wanted, match_class(WantedClass.read(wanted), classes)) for wanted in day.wanted]
+    return [{"wanted": wanted, "class_id": match.class_id, "warning": match.warning} for wanted, match in matches]

@@ -33,7 +33,7 @@ class WantedClass:
 
     @classmethod
     def read(cls, wanted: Mapping[str, Any]) -> Self:
-        """Return what the database describes. Raises KeyError, TypeError or ValueError if it cannot be read."""
+        """Return what the database describes, whose hour is readable; an unreadable name or number counts as absent."""
         return cls(time.fromisoformat(wanted["starts"]), name_key(wanted["class_name"]), read_id(wanted["class_id"]))
 
 

@@ -324,6 +324,8 @@ def test_a_bad_or_silent_venue_stops_no_other(database: Database) -> None:
     assert kept.success
     assert kept.execution_time_ms < 8_000
     assert [found(good, row)[2] for row in rows[8:]] == [False] * 3 + [True], "three days per venue and call"
+    failed = "select count(*) from public.class_days where failed_at is not null and venue_id = %s"
+    assert world.connection.execute(failed, [silent.venue]).fetchone() == (1,), "the others were not requested"
 
 
 def test_one_bad_row_stops_no_other(gym: Gym) -> None:
@@ -341,6 +343,27 @@ def test_one_bad_row_stops_no_other(gym: Gym) -> None:
     assert kept.success
     assert found(gym, good) == ("7001", None, False)
     assert found(gym, rows[3])[2], "it cannot hold its class"
+
+
+def test_a_day_that_cannot_be_stored_is_an_error_of_its_venue_only(gym: Gym) -> None:
+    offer(gym)
+    row = ask(gym, 8 * HOUR)
+    gym.world.wire.loses = lambda called: "before" if called == "settle_class_day_v1" else ""
+    kept = gym.world.run(gym.keep_up())
+    assert (kept.success, kept.failed, kept.parts["classes"]["errors"]) == (False, [], 1)
+    assert found(gym, row)[2]
+
+
+def test_a_day_that_cannot_be_parsed_is_an_error_and_hides_no_other(gym: Gym) -> None:
+    gym.connection.execute("alter table public.venues alter name drop not null")
+    other = Gym(gym.world, host="other.aimharder.com")
+    for at in (gym, other):
+        offer(at, "7001" if at is gym else "7002")
+    rows = [ask(gym, 7 * HOUR), ask(other, 8 * HOUR)]
+    gym.connection.execute("update public.venues set name = null where id = %s", [gym.venue])
+    kept = gym.world.run(gym.keep_up())
+    assert (kept.success, kept.parts["classes"]["errors"]) == (False, 1)
+    assert [found(gym, row)[2] for row in rows] == [True, False]
 
 
 @pytest.mark.parametrize("when", ["before", "after", "hangs"])

@@ -14,6 +14,7 @@ from tests.verification.mutants.of_rows import OF_ROWS
 from tests.verification.mutants.of_runs import OF_RUNS
 from tests.verification.mutants.of_settling import OF_ENDS
 from tests.verification.mutants.of_the_claim import OF_CLAIMS
+from tests.verification.mutants.of_upkeep import OF_UPKEEP
 from tests.verification.mutants.of_waiting import OF_WAITING
 
 MUTANTS: list[Mutant] = [
@@ -28,5 +29,6 @@ MUTANTS: list[Mutant] = [
     *OF_LOGIN_CARE,
     *OF_OPERATION,
     *OF_DETAILS,
+    *OF_UPKEEP,
     *OF_PLACES,
 ]

@@ -33,7 +33,18 @@ ALL_TESTS = (
     *("attempt", "firing", "doubt", "evidence", "guard", "progress", "containment", "hold", "store", "upkeep"),
     *("standing_behind", "forgotten", "claims_of_a_run", "ends_of_a_run", "preparing", "blocked", "wrong_clocks"),
     *("sessions", "session_keeper", "aimharder", "aimharder_logins", "call", "call_gate", "connections"),
-    *("bell", "bell_again", "bell_faults", "bell_minute", "bell_http", "bell_scale", "bell_store", "bell_switch"),
+    *("unit/class_matching", "class_days", "class_look_up", "upkeep_invocation", "upkeep_kills", "hostile_timetable"),
+    *(
+        "bell",
+        "bell_again",
+        "bell_faults",
+        "bell_minute",
+        "bell_http",
+        "bell_scale",
+        "bell_store",
+        "bell_switch",
+        "bell_upkeep",
+    ),
 )
 SEEDS = 60  # of the proof's simulation, for a mutant that no test has noticed
 
