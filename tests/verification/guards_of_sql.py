@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.verification import scenarios, scenarios_of_choices, scenarios_of_locks
+from tests.verification import scenarios, scenarios_of_choices, scenarios_of_locks, scenarios_of_repeats
 from tests.verification.guard import guard
 from tests.verification.mutation import Dropped, InSql
 
@@ -136,6 +136,11 @@ GUARDS_OF_SQL = (
         scenarios.cancelled_by_function_while_in_doubt,
         InSql(CANCEL, " and claimed_by is null and not maybe_sent", ""),
         first=(Dropped("prebookings_being_booked"),),
+    ),
+    guard(
+        "a repeat has one prebooking per day",
+        scenarios_of_repeats.a_day_of_a_repeat_is_cancelled,
+        Dropped("prebookings_of_repeats", "index"),
     ),
     guard(
         "a later choice waits until it is promoted",

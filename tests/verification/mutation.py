@@ -1,4 +1,5 @@
-"""Removes a guard: replaces a rule of the function, edits a function of the database, or drops a trigger or constraint.
+"""Removes a guard: replaces a rule of the function, edits a function of the database, or drops a trigger, a constraint
+or an index.
 
 An edit quotes a text that must occur exactly once in the source of a database function. So a change of a guard makes
 its edit fail until the edit is changed too.
@@ -78,10 +79,10 @@ class InSql:
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """A trigger or a constraint of the prebookings that is dropped, in a database that is removed afterwards."""
+    """A trigger, constraint or index of the prebookings that is dropped, in a database that is removed afterwards."""
 
     name: str
-    kind: Literal["trigger", "constraint"] = "trigger"
+    kind: Literal["trigger", "constraint", "index"] = "trigger"
 
     @contextmanager
     def applied(self, sim_database: SimDatabase) -> Iterator[None]:
@@ -89,6 +90,8 @@ class Dropped:
         drop = f"alter table public.prebookings drop constraint {self.name}"
         if self.kind == "trigger":
             drop = f"drop trigger {self.name} on public.prebookings"
+        elif self.kind == "index":
+            drop = f"drop index public.{self.name}"
         sim_database.connection.execute(drop.encode())
         yield
 

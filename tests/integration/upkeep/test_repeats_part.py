@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from prebooking.upkeep.repeats import AT_ONCE
 from tests.support.boxes import Gym, side_by_side
 from tests.support.calls import cancel
-from tests.support.doubles import EPOCH
+from tests.support.doubles import EPOCH, VirtualClock
 from tests.support.repeats import ANA, add_absence, add_gym, add_repeat, begins, look_again
 
 MAKE = "make_repeats_v1"
@@ -110,3 +112,35 @@ def test_two_upkeeps_at_once_make_each_day_once(gym: Gym, loss: str) -> None:
     add_repeat(gym.connection, add_gym(gym.connection))
     gym.world.run(the_days_pass(gym, upkeeps=2))
     expected(gym)
+
+
+def offer(gym: Gym, number: str, starts: datetime, name: str) -> None:
+    """Offer a class of the box; its booking opens four days before."""
+    opens, day, at = starts - timedelta(days=4), f"{starts:%Y%m%d}", f"{starts:%H:%M}"
+    gym.twin.open_class(number, opens_at=opens, capacity=10, box=gym.host, name=name, day=day, time=at)
+
+
+def test_a_class_of_a_box_is_found_and_booked_in_each_week(gym: Gym) -> None:
+    """The member asks once. Each week has another number of the class, and other classes beside it."""
+    email = gym.member("ana")
+    gym.connection.execute("update public.venues set opening_rule = '4 days before' where id = %s", [gym.venue])
+    add_repeat(gym.connection, gym.venue, member=email, data={"class_name": "WOD"})
+    weeks = [datetime(2030, 1, day, 18, tzinfo=ZoneInfo("Europe/Madrid")) for day in (15, 22)]
+    for number, starts in enumerate(weeks):
+        offer(gym, f"300{number}", starts, "WOD")
+        offer(gym, f"310{number}", starts, "Yoga")
+        offer(gym, f"320{number}", starts + timedelta(hours=1), "WOD")
+
+    async def two_weeks() -> None:
+        for starts in weeks:
+            opens = starts - timedelta(days=4)
+            await asyncio.sleep((opens - EPOCH).total_seconds() - asyncio.get_running_loop().time() - 600)
+            gym.connection.execute("delete from public.member_sessions")
+            gym.log_in(email, old=EPOCH - VirtualClock().now())  # ten minutes before the opening
+            await gym.keep_up()
+            await asyncio.sleep(600)
+            await gym.invoke()
+            await gym.keep_up()
+
+    gym.world.run(two_weeks())
+    assert [(act.member, act.class_id) for act in gym.twin.ledger.bookings()] == [(email, "3000"), (email, "3001")]

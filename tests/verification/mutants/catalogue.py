@@ -10,6 +10,7 @@ from tests.verification.mutants.of_details import OF_DETAILS
 from tests.verification.mutants.of_logins import OF_LOGIN_CARE
 from tests.verification.mutants.of_operators import OF_OPERATION
 from tests.verification.mutants.of_places import OF_PLACES
+from tests.verification.mutants.of_repeats import OF_REPEATS
 from tests.verification.mutants.of_rows import OF_ROWS
 from tests.verification.mutants.of_runs import OF_RUNS
 from tests.verification.mutants.of_settling import OF_ENDS
@@ -31,4 +32,5 @@ MUTANTS: list[Mutant] = [
     *OF_DETAILS,
     *OF_UPKEEP,
     *OF_PLACES,
+    *OF_REPEATS,
 ]
