@@ -33,8 +33,8 @@ _NOT_GIVEN_BACK = {
     GiveBack.UNABLE: "{venue} cannot take places back by a call: give {it} back there, as you do by hand.",
     GiveBack.STILL_BOOKED: "{it} is not given back: {venue} gave no clear answer, and still shows the place. Run this"
     " again in a minute.",
-    GiveBack.BLOCKED: "{venue} refuses calls from here: wait some minutes, and run this again. It asks first whether"
-    " {it} is still booked.",
+    GiveBack.BLOCKED: "{venue} refuses calls from here: wait some minutes, and check BOOKING_WEBHOOK_SECRET if it is"
+    " your own endpoint. Then run this again: it asks first whether {it} is still booked.",
     GiveBack.LOGGED_OUT: '{venue} asks for a new login: prebooking login "{venue}" --member {member}, then run this'
     " again.",
     GiveBack.GONE: "{venue} does not list {it} any more: look at the venue's own page.",

@@ -25,7 +25,7 @@ _SHRINK = {"Class": 12, "Venue": 10, "Begins": 10, "Booking opens": 10, "State":
 
 _NOT_CANCELLED = {
     "being_booked": "It is being booked just now, or may have been: look again when its run is over.",
-    "settled": "It has ended already: look at `prebooking list`.",
+    "settled": "It has ended already: look at `prebooking list`. `prebooking give-back` gives a place back.",
     "not_found": "It is gone.",
 }
 

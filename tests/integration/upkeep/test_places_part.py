@@ -202,6 +202,15 @@ def test_a_venue_without_an_answer_is_asked_again_in_five_minutes(gym: Gym, plan
     assert place(gym, row) == (None, None, 2)
 
 
+def test_an_endpoint_that_hangs_leaves_time_to_store_that(gym: Gym) -> None:
+    [row] = at_endpoint(gym)
+    gym.twin.script(row, CallPlan(acts=False, answer=HANG), method="GET")
+    kept = keep_up(gym)
+    assert (kept.success, kept.parts["places"]["failed"], place(gym, row)) == (True, 1, (None, None, 1))
+    [(until,)] = gym.connection.execute("select leased_until from public.prebooking_places").fetchall()
+    assert until > EPOCH + timedelta(minutes=5)
+
+
 def test_two_upkeeps_at_once_look_once(gym: Gym) -> None:
     waitlisted(gym)
 

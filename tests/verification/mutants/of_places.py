@@ -167,7 +167,7 @@ OF_LOOKS = [
         (
             "until=self._guard.before(WRITE_TIME)",
             "until=self._guard.later(WRITE_TIME)",
-            "places_part::a_venue_without_an_answer_is_asked_again_in_five_minutes",
+            "places_part::an_endpoint_that_hangs_leaves_time_to_store_that",
         ),
         (
             "        except Exception as exc:",
