@@ -65,7 +65,18 @@ _FROM_THE_COMMAND_LINE: list[Callable[[Connection, UUID], object]] = [
     lambda connection, _: ask(connection, "list_prebookings_v1", "7@example.com", 7, 200),
     lambda connection, _: ask(connection, "list_prebookings_v1", None, 7, 200),
     lambda connection, _: ask(connection, "prebooking_status_v1"),
+    lambda connection, _: ask(connection, "upkeep_places_due", datetime.now(UTC), ["webhook"]),
+    lambda connection, _: ask(connection, "claim_places_v1", uuid4(), ["webhook"], 10),
+    lambda connection, venue: ask(connection, "prebooking_place_v1", _any_row(connection, venue), "7@example.com"),
 ]
+
+
+def _any_row(connection: Connection, venue: UUID) -> UUID:
+    """Return a settled row of a member with many."""
+    mine = "venue_id = %s and lower(user_email) = '7@example.com' and status = 'completed'"
+    query = f"select id from public.prebookings where {mine} limit 1"  # noqa: S608 - our own text
+    [(row,)] = connection.execute(query.encode(), [venue]).fetchall()
+    return UUID(str(row))
 
 
 @pytest.mark.parametrize("analyzed", [True, False], ids=["with statistics", "without statistics"])
