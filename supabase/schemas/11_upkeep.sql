@@ -13,7 +13,7 @@ create table public.class_days (
   -- A lease has a holder and an end, or none of them.
   constraint lease_is_whole check (num_nulls(leased_by, leased_until) in (0, 2)));
 create index class_days_past on public.class_days (day);
--- Rows whose class is not known yet: the look-up reads them however far away their opening is.
+-- Rows whose class is not known yet: the look-up reads them also after their opening.
 create index prebookings_class_unknown on public.prebookings (venue_id) where status = 'pending' and class_unknown;
 
 -- Returns the day in booking_data, written YYYYMMDD or YYYY-MM-DD; null if it cannot be read.
@@ -63,7 +63,9 @@ language sql stable cost 1000 security invoker set search_path = '' as $$
 $$;
 
 -- Returns the rows of these venue systems whose class is looked up now: rows that open within a day, but not within a minute, and
--- that are neither held nor in doubt; and rows whose class is not known yet. day is null if it cannot be read.
+-- that are neither held nor in doubt; and rows whose class is not known yet, also after their opening. Earlier than a day
+-- before the opening nothing is read: a timetable changes, and a repeat would read two weeks ahead all the time. day is null
+-- if it cannot be read.
 create function public.prebooking_classes_wanted(t timestamptz, p_providers text[])
 returns table (venue_id uuid, day date, available_at timestamptz, class_unknown boolean, created_at timestamptz, booking_data jsonb, timezone text)
 language sql stable security invoker set search_path = '' as $$
@@ -73,13 +75,14 @@ language sql stable security invoker set search_path = '' as $$
     where venue_id = v.id and status = 'pending' and not class_unknown and claimed_by is null and not maybe_sent
       and available_at > t + interval '1 minute' and available_at <= t + interval '24 hours'
     union all
-    select * from public.prebookings where venue_id = v.id and status = 'pending' and class_unknown and expires_at > t) p
+    select * from public.prebookings
+    where venue_id = v.id and status = 'pending' and class_unknown and expires_at > t and available_at <= t + interval '24 hours') p
   where v.provider = any (p_providers) and v.provider = any (public.prebooking_systems_with('timetable'))
     and v.enabled and (v.paused_until is null or v.paused_until <= t) and v.provider_box_id is not null
 $$;
 
 -- Returns the days that have to be read now, with the first opening of their rows. A day is read
---   - for rows that open within a day or whose class is not known yet: six hours after the last time;
+--   - for these rows: six hours after the last time;
 --   - in the last hour before an opening, once for each opening;
 --   - within that hour also for rows without a class that were added since the last time.
 -- A day that could not be read is tried again after a quarter of an hour.
