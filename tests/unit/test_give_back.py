@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from prebooking.bookers.places import CancelAnswer, MemberPlace
 from prebooking.bookers.webhook.give_back import WebhookPlaces, classify_deletion
 from prebooking.clock import Clock, Deadline
 from prebooking.model import Kind, Prebooking
+from prebooking.systems import SYSTEMS, Ability, able
 from tests.support.rows import claimed_row
 
 _DONE, _LATE, _REFUSED = CancelAnswer.DONE, CancelAnswer.LATE, CancelAnswer.REFUSED
@@ -100,6 +102,11 @@ def test_a_venue_that_does_not_tell_is_called_only_if_a_call_without_a_place_is_
     assert ends([Kind.CANNOT_TELL], _DONE) == (GiveBack.CANNOT_TELL, 1)
     assert ends([Kind.CANNOT_TELL], _DONE, must_be_found=False) == (GiveBack.GIVEN_BACK, 2)
     assert (AimHarderPlaces.must_be_found, WebhookPlaces.must_be_found) == (True, False)
+
+
+def test_every_system_that_gives_back_can_be_opened() -> None:
+    for name in able(Ability.GIVE_BACK):
+        assert callable(import_module(f"{SYSTEMS[name].module}.give_back").open_places), name
 
 
 def reply(status: int, body: Any = None) -> Reply:

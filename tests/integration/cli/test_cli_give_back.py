@@ -331,19 +331,19 @@ def test_a_missing_variable_is_named(endpoint: Terminal, missing: str) -> None:
 
 
 @contextmanager
-def killed(terminal: Terminal, *, at: int, when: str = "") -> Iterator[list[str]]:
-    """Kill the command before or after its request with this number; yield the paths of all requests."""
+def interrupted(terminal: Terminal, *, at: int, when: str = "", by: BaseException | None = None) -> Iterator[list[str]]:
+    """Raise an exception before or after the request with this number; yield the paths of all requests."""
     send, paths = httpx.AsyncClient.send, list[str]()
 
     async def counted(client: httpx.AsyncClient, request: httpx.Request, **how: Any) -> httpx.Response:
         paths.append(request.url.path)
         is_last = len(paths) == at + 1
-        if is_last and when == "before":
-            raise Killed
+        if is_last and by and when == "before":
+            raise by
         response = await send(client, request, **how)
-        if is_last and when == "after":
+        if is_last and by and when == "after":
             await response.aclose()
-            raise Killed
+            raise by
         return response
 
     with terminal.environment.context() as patch:
@@ -353,17 +353,36 @@ def killed(terminal: Terminal, *, at: int, when: str = "") -> Iterator[list[str]
 
 def test_a_command_that_is_killed_at_any_step_is_run_again(either: Terminal) -> None:
     row = book(either)
-    with killed(either, at=-1) as paths:
+    with interrupted(either, at=-1) as paths:
         either.succeeds("give-back", str(row))
     assert paths[-1].endswith("give_back_v1")
     for number, when in [(n, when) for n in range(len(paths)) for when in ("before", "after")]:
         either.connection.execute("delete from prebookings")
         row, before = book(either), cancellations(either)
-        with killed(either, at=number, when=when), pytest.raises(Killed):
+        with interrupted(either, at=number, when=when, by=Killed()), pytest.raises(Killed):
             either.run("give-back", str(row))
         assert given_back(either) in {False, (number, when) == (len(paths) - 1, "after")}
         said = either.run("give-back", str(row))
         assert (said.code, "was given back before" in said.err) in {(0, False), (1, True)}
+        assert given_back(either)
+        assert either.twin.ledger.bookings() == []
+        assert cancellations(either) - before == 1
+
+
+def test_an_answer_that_is_lost_at_any_step_leaves_nothing_wrong(either: Terminal) -> None:
+    """Calls of the database are repeated; the venue is called once, and asked."""
+    row = book(either)
+    with interrupted(either, at=-1) as paths:
+        either.succeeds("give-back", str(row))
+    for number, when in [(n, when) for n in range(len(paths)) for when in ("before", "after")]:
+        either.connection.execute("delete from prebookings")
+        row, before = book(either), cancellations(either)
+        with interrupted(either, at=number, when=when, by=httpx.ReadError("lost")):
+            said = either.run("give-back", str(row))
+        assert given_back(either) is (said.code == 0), (number, when)
+        assert said.code == 0 or "rpc" not in paths[number], (number, when, said.err)
+        if said.code:
+            either.succeeds("give-back", str(row))
         assert given_back(either)
         assert either.twin.ledger.bookings() == []
         assert cancellations(either) - before == 1
