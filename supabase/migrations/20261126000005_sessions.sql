@@ -96,7 +96,8 @@ $$;
 -- than three on this UTC day.
 create function public.login_may_be_made(s public.member_sessions, t timestamptz, p_opens timestamptz, p_keys text[])
 returns boolean language sql stable security invoker set search_path = '' as $$
-  select s.password is not null and (p_keys is null or s.password_key_id = any (p_keys)) and not public.session_lives(s, p_opens, p_keys) and public.session_is_free(s, t)
+  select s.password is not null and (p_keys is null or s.password_key_id = any (p_keys))
+    and not public.session_lives(s, p_opens, p_keys) and public.session_is_free(s, t)
     and (s.login_tried_for is null or s.login_tried_for < p_opens)
     and (s.logins_that_day < 3 or (s.login_tried_at at time zone 'UTC')::date < (t at time zone 'UTC')::date)
 $$;

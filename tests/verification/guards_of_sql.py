@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from tests.verification import scenarios, scenarios_of_choices, scenarios_of_locks, scenarios_of_repeats
+from tests.verification import (
+    scenarios,
+    scenarios_of_choices,
+    scenarios_of_locks,
+    scenarios_of_logins,
+    scenarios_of_repeats,
+)
 from tests.verification.guard import guard
 from tests.verification.mutation import Dropped, InSql
 
@@ -173,6 +179,16 @@ GUARDS_OF_SQL = (
         "a later choice cannot be promoted by hand",
         scenarios_of_choices.a_choice_is_promoted_by_hand,
         Dropped("prebookings_choice_kept"),
+    ),
+    guard(
+        "one automatic login per opening",
+        scenarios_of_logins.a_login_gets_no_answer,
+        InSql("login_may_be_made", "(s.login_tried_for is null or s.login_tried_for < p_opens)", "true"),
+    ),
+    guard(
+        "no automatic login while the venue refuses logins",
+        scenarios_of_logins.the_venue_refuses_logins,
+        InSql("claim_logins_v1", " and (v.logins_stopped_until is null or v.logins_stopped_until <= t)", ""),
     ),
     guard(
         "a login is refreshed by one instance at a time",

@@ -12,7 +12,7 @@ from uuid import UUID
 
 import psycopg
 
-from prebooking.bookers.aimharder.seal import Seal
+from prebooking.bookers.aimharder.seal import Purpose, Seal
 from prebooking.bookers.aimharder.site import Session, fingerprint
 from prebooking.local.venue.members import LoginRefused
 from prebooking.local.venue.twin import Protection, TwinReply, VenueTwin
@@ -29,6 +29,9 @@ OTHER_KEY = base64.b64encode(bytes(range(1, 33))).decode()  # of another deploym
 _VENUE = """
 insert into public.venues (id, name, provider, timezone, idempotent, host, provider_box_id)
 values (%s, 'a venue', %s, 'UTC', %s, %s, %s)
+"""
+_REMEMBER = """
+update public.member_sessions set password = %s, password_key_id = %s where venue_id = %s and user_email = %s
 """
 _KEEP = """
 insert into public.member_sessions (venue_id, user_email, sealed, refreshed_at, key_id) values (%s, %s, %s, %s, %s)
@@ -149,6 +152,12 @@ class BoxSystem:
         session = Session(login.token, {"amhrdrauth": login.cookie}, login.fingerprint)
         sealed = _SEAL.seal(session.as_json(), venue_id=venue, member=member)
         connection.execute(_KEEP, [venue, member, sealed, now() - old, _SEAL.key_ids[0]])
+
+    def remember(self, connection: Connection, venue: UUID, member: str) -> None:
+        """Remember the password of a member who has joined."""
+        content = {"username": member, "password": "a password"}
+        sealed = _SEAL.seal(content, venue_id=venue, member=member, purpose=Purpose.PASSWORD)
+        connection.execute(_REMEMBER, [sealed, _SEAL.key_ids[0], venue, member])
 
     def can_ask(self, connection: Connection, venue: UUID, member: str) -> bool:
         session = self._stored(connection, _KEPT, venue, member)

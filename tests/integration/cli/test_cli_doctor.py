@@ -168,6 +168,16 @@ def test_a_login_that_is_not_needed_within_a_day_is_not_checked(system: HealthyS
     assert found(system) == []
 
 
+@pytest.mark.parametrize("how", ["by the venue", "in the database"])
+def test_a_remembered_login_that_is_over_is_no_fault(system: HealthySystem, how: str) -> None:
+    system.terminal.succeeds("login", "box centro", "--remember", "-m", ANA, stdin=f"{PASSWORD}\n")
+    system.terminal.twin.members.log_out(ANA)
+    if how == "in the database":
+        system.sql("update member_sessions set expired_at = now()")
+    assert found(system) == []
+    assert "is logged in again before the opening" in system.terminal.succeeds("doctor")
+
+
 def test_a_login_sealed_with_another_key_is_cured_by_a_new_login(system: HealthySystem) -> None:
     BREAKAGES["session", "key", ""][0](system)
     system.terminal.succeeds("login", "box centro", "--new-key", "-m", ANA, stdin=f"{PASSWORD}\n")

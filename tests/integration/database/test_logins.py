@@ -316,6 +316,16 @@ def test_a_wrong_password_is_removed_and_the_member_is_warned(
     assert [prebooking(owner, row)["warning"] for row in rows] == [None, None]
 
 
+@pytest.mark.parametrize(("old", "ends"), [(1800, True), (1799, False)])
+def test_a_wrong_password_ends_only_a_dead_session(
+    owner: Connection, service: Connection, venue: UUID, *, old: float, ends: bool
+) -> None:
+    """A session that still lives is refreshed from now on, and used at an opening of the next minutes."""
+    remember(owner, venue, refreshed_at=noon(-old))
+    end_login(service, venue, MEMBER, 1, "wrong_password")
+    assert column(owner, "expired_at is not null") == ends
+
+
 def test_a_stop_lasts_an_hour_and_leaves_the_password(
     owner: Connection, service: Connection, venue: UUID, at: At
 ) -> None:

@@ -292,6 +292,16 @@ def test_a_lost_call_of_the_database_sends_no_password_twice(
         assert warning(gym, email) in {"login_failed", "wrong_password"}, "the member knows"
 
 
+def test_a_login_whose_end_is_not_stored_is_not_made_again(gym: Gym) -> None:
+    """The next batch of the same invocation gets it from the database again."""
+    members = [member(gym, f"member{number}") for number in range(7)]
+    gym.world.wire.loses = lambda called: "before" if called == "save_login_v1" else ""
+    gym.world.run(gym.keep_up())
+    assert gym.world.wire.calls.count("claim_logins_v1") > 1
+    assert len(gym.calls(LOGIN)) == len(set(gym.calls(LOGIN))) >= 5
+    assert set(gym.calls(LOGIN)) <= set(members)
+
+
 class Killer:
     """Stops an invocation at its n-th step, a call of the database or the venue before or after it was carried out."""
 

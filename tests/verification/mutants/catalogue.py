@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.verification.mutants.mutant import Mutant
 from tests.verification.mutants.of_attempts import OF_ATTEMPTS
+from tests.verification.mutants.of_automatic_logins import OF_AUTOMATIC_LOGINS
 from tests.verification.mutants.of_bookers import OF_BOOKERS
 from tests.verification.mutants.of_choices import OF_CHOICES
 from tests.verification.mutants.of_details import OF_DETAILS
@@ -28,6 +29,7 @@ MUTANTS: list[Mutant] = [
     *OF_CHOICES,
     *OF_ENDS,
     *OF_LOGIN_CARE,
+    *OF_AUTOMATIC_LOGINS,
     *OF_OPERATION,
     *OF_DETAILS,
     *OF_UPKEEP,
