@@ -79,7 +79,15 @@ async def _cancel(start: str, member: str | None) -> None:
     if answer != "cancelled":
         raise CommandFailed(_NOT_CANCELLED[answer])
     begins = format_instant(prebooking.expires_at, prebooking.timezone)
-    say(f"Cancelled {describe(prebooking)} at {prebooking.venue}, {begins}.")
+    more = " Its later choices are cancelled too." if _has_later_choices(prebooking, prebookings) else ""
+    say(f"Cancelled {describe(prebooking)} at {prebooking.venue}, {begins}.{more}")
+
+
+def _has_later_choices(prebooking: PrebookingView, prebookings: Sequence[PrebookingView]) -> bool:
+    first, number = prebooking.first_choice or prebooking.id, prebooking.choice or 1
+    return any(
+        each.first_choice == first and each.status == "pending" and (each.choice or 0) > number for each in prebookings
+    )
 
 
 def _show(prebookings: Sequence[PrebookingView], now: datetime) -> None:

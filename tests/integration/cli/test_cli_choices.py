@@ -65,6 +65,7 @@ def test_choices_are_listed_with_their_number_and_the_reason_of_their_end(termin
     ids = [str(row)[:8] for row in rows]
     said = terminal.succeeds("list", "-m", ANA)
     assert [f"{ids[1]}: 2nd choice of {ids[0]}" in said, f"{ids[2]}: 3rd choice of {ids[0]}" in said] == [True, True]
+    assert said.count("2nd choice") == 2, "in its state too"
     listed = terminal.run("list", "-m", ANA, "--json").json
     by_id = {one["id"]: (one["choice"], one["first_choice"], one["promoted"]) for one in listed}
     assert by_id[str(rows[0])] == (None, None, False)
@@ -74,6 +75,16 @@ def test_choices_are_listed_with_their_number_and_the_reason_of_their_end(termin
     assert states(connection, rows) == ["completed", "cancelled", "cancelled"]
     assert f"{ids[1]}: not needed: the earlier choice is booked." in terminal.succeeds("list", "-m", ANA)
     assert claimed(connection, me) == []
+
+
+@pytest.mark.parametrize(("number", "is_followed"), [(0, True), (1, True), (2, False)])
+def test_cancelling_a_choice_says_whether_later_ones_are_cancelled(
+    terminal: Terminal, *, number: int, is_followed: bool
+) -> None:
+    rows = add_choices(terminal.connection, add_venue(terminal.connection), user_email=ANA)
+    said = terminal.succeeds("cancel", str(rows[number]), "-m", ANA)
+    assert ("Its later choices are cancelled too." in said) == is_followed
+    assert states(terminal.connection, rows[number:]) == ["cancelled"] * (3 - number)
 
 
 @pytest.mark.parametrize(

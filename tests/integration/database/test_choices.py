@@ -358,9 +358,26 @@ def test_only_a_promoted_choice_cannot_move_to_an_opening_with_five(
     (first, later), me = add_choices(owner, venue, 2), uuid4()
     for _ in range(5):
         add_prebooking(owner, venue, user_email=MEMBER, available_at=noon(3600))
-    update(service, later, available_at=noon(3600))
     update(service, later, available_at=noon(7200))
     hold(service, first, me)
     assert fail(service, first, me)
     with pytest.raises(psycopg.Error, match="five pending prebookings"):
         update(service, later, available_at=noon(3600))
+
+
+def test_a_waiting_choice_is_added_and_moved_to_any_opening(
+    owner: Connection, service: Connection, venue: UUID
+) -> None:
+    """A promotion is the sixth one there, and is not refused."""
+    first, later = add_choices(owner, venue, 2)
+    update(service, later, available_at=noon(3600))
+    for _ in range(5):
+        add_prebooking(owner, venue, user_email=MEMBER, available_at=noon(3600))
+    me = uuid4()
+    hold(service, first, me)
+    assert fail(service, first, me)
+    assert states(owner, [later]) == ["promoted"]
+    [other] = add_choices(owner, venue, 1, available_at=noon(7200))
+    waiting = add_prebooking(owner, venue, user_email=MEMBER, stands_after=other, available_at=noon(3600))
+    update(service, waiting, available_at=noon(7200))
+    update(service, waiting, available_at=noon(3600))

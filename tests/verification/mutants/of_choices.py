@@ -178,7 +178,12 @@ OF_WAITING_CHOICES = [
         (
             "when (new.status = 'pending' and (new.stands_after is null or new.promoted_at is not null)",
             "when (new.status = 'pending'",
-            "choices::only_a_promoted_choice_cannot_move_to_an_opening_with_five",
+            "choices::a_waiting_choice_is_added_and_moved_to_any_opening",
+        ),
+        (
+            "when (new.status = 'pending' and new.stands_after is null) execute",
+            "when (new.status = 'pending') execute",
+            "choices::a_waiting_choice_is_added_and_moved_to_any_opening",
         ),
     ),
     *mutants(
