@@ -83,16 +83,20 @@ create trigger prebookings_choice_kept before update on public.prebookings
 -- does not wait, because the claim ends rows while it holds the lock of all claims: a locked choice goes on waiting, which is
 -- safe, and prebooking_repair_choices cancels it. Each cancelled choice executes this trigger for the one after it.
 create function public.prebookings_end_choice() returns trigger language plpgsql set search_path = '' as $$
+declare v_next uuid;
 begin
+  select id into v_next from public.prebookings where stands_after = new.id and status = 'pending' and promoted_at is null;
+  if not found then
+    return null;
+  end if;
   if public.prebooking_promotes_next(new) then
-    update public.prebookings set promoted_at = new.settled_at
-    where stands_after = new.id and status = 'pending' and promoted_at is null;
+    update public.prebookings set promoted_at = new.settled_at where id = v_next and status = 'pending' and promoted_at is null;
   else
     update public.prebookings
     set status = 'cancelled', settled_at = new.settled_at, error_message = public.prebooking_why_cancelled(new)
     where id in (
       select p.id from public.prebookings p
-      where p.stands_after = new.id and p.status = 'pending' and p.promoted_at is null for no key update skip locked);
+      where p.id = v_next and p.status = 'pending' and p.promoted_at is null for no key update skip locked);
   end if;
   return null;
 end $$;

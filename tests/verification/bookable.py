@@ -17,7 +17,12 @@ _BLOCKING = {401, 402, 403, 404, 405, 407, 421, 426, 429, 431}
 _CLOCKS = timedelta(seconds=10)  # more than the clocks of the venue and of the database differ
 _BOX = {
     VERDICTS[name].body: outcome
-    for name, outcome in (("no_credit", "no_credit"), ("full", "full"), ("waiting_list_offered", "full"))
+    for name, outcome in (
+        ("no_credit", "no_credit"),
+        ("full", "full"),
+        ("waiting_list_offered", "full"),
+        ("same_hour", "conflict_same_hour"),
+    )
 }
 
 
