@@ -33,7 +33,23 @@ def four_commands(day: str) -> list[list[str]]:
     return commands
 
 
-def test_four_commands_and_the_function_book_a_class(stack: Stack, tmp_path: Path) -> None:
+def run(folder: Path, words: list[str]) -> str:
+    """Run a command in a process of its own, require success, and return its output."""
+    said = subprocess.run(
+        [COMMAND, *words],
+        cwd=folder,
+        env={"PATH": os.environ["PATH"]},
+        input="correct horse battery\n",
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (said.returncode, said.stderr) == (0, ""), (words, said.stderr)
+    return said.stdout
+
+
+def test_four_commands_and_the_function_book_a_class_and_a_fifth_gives_it_back(stack: Stack, tmp_path: Path) -> None:
     begins = datetime.now(MADRID).replace(hour=19, minute=30, second=0, microsecond=0) + timedelta(days=3)
     stack.twin.open_box("boxcentro.aimharder.com", box_id=10584, name="Box Centro")
     stack.twin.join("ana@example.com", "correct horse battery")
@@ -49,24 +65,17 @@ def test_four_commands_and_the_function_book_a_class(stack: Stack, tmp_path: Pat
     needed = ("SUPABASE_URL", "SUPABASE_SERVICE_ROLE_KEY", "SESSION_ENCRYPTION_KEY", "AIMHARDER_TWIN_URL")
     (tmp_path / ".env").write_text("".join(f"{name}={stack.environment[name]}\n" for name in needed))
     for _, *words in four_commands(f"{begins:%Y-%m-%d}"):
-        said = subprocess.run(
-            [COMMAND, *words],
-            cwd=tmp_path,
-            env={"PATH": os.environ["PATH"]},
-            input="correct horse battery\n",
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert (said.returncode, said.stderr) == (0, ""), (words, said.stderr)
+        run(tmp_path, words)
     with stack.function() as function:
         answer = function.trigger().json()
     assert answer["outcomes"] == {"booked": 1}
     booked = [(act.member, act.class_id, act.state) for act in stack.twin.ledger.bookings()]
     assert booked == [("ana@example.com", "10001", State.BOOKED)]
-    [(status, outcome, booking_id)] = stack.connection.execute(
-        "select status, outcome, booking_id from prebookings"
+    [(row, status, outcome, booking_id)] = stack.connection.execute(
+        "select id, status, outcome, booking_id from prebookings"
     ).fetchall()
     assert (status, outcome) == ("completed", "booked")
     assert booking_id == stack.twin.ledger.bookings()[0].booking_id
+    assert "Given back: WOD at Box Centro" in run(tmp_path, ["give-back", str(row)[:8]])
+    assert stack.twin.ledger.bookings() == []
+    assert "given back" in run(tmp_path, ["list"])
