@@ -16,12 +16,17 @@ from prebooking.model import Venue
 
 
 class UpkeepDue(BaseModel):
-    """What is due now. ``no_login``: the number of prebookings that open within a week without a usable login."""
+    """What is due now.
+
+    ``no_login``: the number of prebookings that open within a week without a usable login. ``failed``: what the
+    database could not do before it answered.
+    """
 
     model_config = ConfigDict(frozen=True, extra="allow", hide_input_in_errors=True)
 
     now: AwareDatetime
     no_login: int
+    failed: list[str] = []
 
     @property
     def parts(self) -> set[str]:

@@ -43,7 +43,7 @@ class UpkeepSummary:
     execution_time_ms: int = 0
     timestamp: datetime | None = None
     parts: dict[str, dict[str, int]] = field(default_factory=dict)  # by name, the counts of each part that was due
-    failed: list[str] = field(default_factory=list)  # the parts that ended with an exception
+    failed: list[str] = field(default_factory=list)  # the parts, and what is done before them, that failed
     no_login: int = 0  # prebookings without a usable login
 
     @property
@@ -114,7 +114,7 @@ class Upkeep:
             self._summary.success = False
             self._context.log_failure("due", exc)
             return set()
-        self._summary.no_login = due.no_login
+        self._summary.no_login, self._summary.failed = due.no_login, due.failed
         return due.parts | ({"logins"} if self._context.every > MINUTE else set())
 
     async def _keep(self, name: str) -> None:

@@ -1,36 +1,49 @@
 -- What is due for upkeep. Each part has one small function that returns whether there is work for it now.
 
 -- Returns a boolean per part of upkeep: whether it is due for a deployment with these venue systems and keys (null: any key).
+-- A part whose function raises an error counts as due: it then fails and is reported, and the others are not prevented.
 create function public.prebooking_upkeep_parts(t timestamptz, p_providers text[], p_keys text[])
-returns jsonb language sql stable security invoker set search_path = '' as $$
-  select jsonb_build_object(
-    'repeats', public.upkeep_repeats_due(t),
-    'classes', public.upkeep_classes_due(t, p_providers),
-    'logins', public.upkeep_logins_due(t, p_providers, p_keys),
-    'places', public.upkeep_places_due(t, p_providers))
-$$;
+returns jsonb language plpgsql stable security invoker set search_path = '' as $$
+declare v_repeats boolean := true; v_classes boolean := true; v_logins boolean := true; v_places boolean := true;
+begin
+  begin v_repeats := public.upkeep_repeats_due(t); exception when others then null; end;
+  begin v_classes := public.upkeep_classes_due(t, p_providers); exception when others then null; end;
+  begin v_logins := public.upkeep_logins_due(t, p_providers, p_keys); exception when others then null; end;
+  begin v_places := public.upkeep_places_due(t, p_providers); exception when others then null; end;
+  return jsonb_build_object('repeats', v_repeats, 'classes', v_classes, 'logins', v_logins, 'places', v_places);
+end $$;
 
--- Returns what is due now: {"now", "no_login", and a boolean per part}. Stores the heartbeat of upkeep's trigger, and warnings
--- on prebookings that open within a week without a usable login; no_login is their number. Without a key every login would get
--- a wrong warning, so then none are stored.
+-- Returns what is due now: {"now", "no_login", "failed", and a boolean per part}. Stores the heartbeat of upkeep's trigger, and
+-- warnings on prebookings that open within a week without a usable login; no_login is their number. Without a key every login
+-- would get a wrong warning, so then none are stored. It also repairs later choices. failed names what raised an error.
 create function public.upkeep_due_v1(p_providers text[], p_keys text[])
 returns jsonb language plpgsql volatile security invoker set search_path = '' set lock_timeout = '1500ms' as $$
 declare
   t           constant timestamptz := public.prebooking_clock();
   v_no_login  int := 0;
+  v_failed    text[] := '{}';
 begin
   if p_keys <> '{}' then
-    v_no_login := public.warn_about_logins_v1(
-      array(select provider from unnest(p_providers) provider where provider = any (public.prebooking_systems_with('logins'))), p_keys);
+    begin
+      v_no_login := public.warn_about_logins_v1(
+        array(select provider from unnest(p_providers) provider where provider = any (public.prebooking_systems_with('logins'))), p_keys);
+    exception when others then
+      v_failed := v_failed || 'warnings'::text;
+    end;
   end if;
   -- Later choices that were locked when the earlier one ended.
-  perform public.prebooking_repair_choices();
+  begin
+    perform public.prebooking_repair_choices();
+  exception when others then
+    v_failed := v_failed || 'choices'::text;
+  end;
   -- If another transaction has locked the row, the next call writes it.
   update public.prebooking_heartbeat set sessions_at = t
   where only_one in (select h.only_one from public.prebooking_heartbeat h for no key update skip locked);
   insert into public.prebooking_heartbeat (sessions_at)
     select t where not exists (select 1 from public.prebooking_heartbeat) on conflict (only_one) do nothing;
-  return jsonb_build_object('now', t, 'no_login', v_no_login) || public.prebooking_upkeep_parts(t, p_providers, p_keys);
+  return jsonb_build_object('now', t, 'no_login', v_no_login, 'failed', v_failed)
+    || public.prebooking_upkeep_parts(t, p_providers, p_keys);
 end $$;
 
 revoke all on function public.prebooking_upkeep_parts, public.upkeep_due_v1 from public, anon, authenticated, service_role;

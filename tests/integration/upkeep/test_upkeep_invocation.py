@@ -137,6 +137,25 @@ def test_an_unanswered_question_is_a_failure_and_runs_no_part(gym: Gym) -> None:
     assert (kept.success, kept.parts, gym.twin.ledger.arrivals(None)) == (False, {}, [])
 
 
+BROKEN = {
+    "upkeep_repeats_due": "repeats",
+    "upkeep_classes_due": "classes",
+    "upkeep_places_due": "places",
+    "warn_about_logins_v1": "warnings",
+    "prebooking_repair_choices": "choices",
+}
+
+
+@pytest.mark.parametrize("function", BROKEN)
+def test_a_broken_function_of_the_database_stops_no_other_part(gym: Gym, function: str) -> None:
+    email = old_login(gym, 26)
+    gym.connection.execute(f"alter function public.{function} rename to gone".encode())
+    kept = gym.world.run(gym.keep_up())
+    assert gym.calls(TOKEN_UPDATE) == [email]
+    assert BROKEN[function] in [*kept.failed, *kept.parts]
+    assert kept.success is (BROKEN[function] in kept.parts)
+
+
 def test_a_lost_answer_is_asked_for_again(gym: Gym) -> None:
     email = old_login(gym, 26)
     losses = iter(["after"])

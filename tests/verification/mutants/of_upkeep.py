@@ -212,6 +212,36 @@ OF_UPKEEP = [
         ),
     ),
     *mutants(
+        MIGRATIONS + "000015_upkeep_due.sql",
+        *(
+            (
+                f"begin {asks} exception when others then null; end;",
+                asks,
+                "upkeep_invocation::a_broken_function_of_the_database_stops_no_other_part",
+            )
+            for asks in (
+                "v_repeats := public.upkeep_repeats_due(t);",
+                "v_classes := public.upkeep_classes_due(t, p_providers);",
+                "v_places := public.upkeep_places_due(t, p_providers);",
+            )
+        ),
+        (
+            "v_failed := v_failed || 'warnings'::text;",
+            "null;",
+            "upkeep_invocation::a_broken_function_of_the_database_stops_no_other_part",
+        ),
+        (
+            "v_failed := v_failed || 'choices'::text;",
+            "null;",
+            "upkeep_invocation::a_broken_function_of_the_database_stops_no_other_part",
+        ),
+        (
+            "update public.prebooking_heartbeat set sessions_at = t\n",
+            "update public.prebooking_heartbeat set sessions_at = sessions_at\n",
+            "heartbeat::each_trigger_has_a_heartbeat_of_its_own",
+        ),
+    ),
+    *mutants(
         MIGRATIONS + "000002_edits.sql",
         (
             "  if new.status = 'pending' then\n    new.class_unknown",
