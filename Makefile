@@ -5,14 +5,17 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 INSTALL = $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo dev test coverage lint unit integration acceptance postgres postgrest bell prove mutants bench docs clean
+.PHONY: help demo demo-week dev test coverage lint unit integration acceptance postgres postgrest bell prove mutants bench docs clean
 
 help:                     ## list the targets
-	@awk -F ':.*## ' '/^[a-z ]+:.*## / { printf "make %-30s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z -]+:.*## / { printf "make %-30s %s\n", $$1, $$2 }' Makefile
 
 # SIGINT is ignored until the program handles it, so that Ctrl-C in its first instant is no traceback of the interpreter.
 demo: $(READY)            ## the whole story on this machine, in under half a minute
 	@trap '' INT; exec $(BIN)/python -m prebooking.local.demo
+
+demo-week: $(READY)       ## a week of a gym with repeats, second choices and logins, on a virtual clock, in under a minute
+	@trap '' INT; exec $(BIN)/python -m prebooking.local.week
 
 dev: $(READY)             ## the stack, left running, with lines to paste and a ticker
 	@trap '' INT; exec $(BIN)/python -m prebooking.local.dev

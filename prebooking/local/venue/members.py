@@ -106,6 +106,10 @@ class Members:
         session = self._sessions.get(cookie) or self._by_token(token)
         return session.email if session else ""
 
+    def secrets(self) -> list[str]:
+        """Return all cookies and tokens that were ever issued."""
+        return [secret for session in self._sessions.values() for secret in (session.cookie, session.token)]
+
     def expire(self, email: str) -> None:
         """End a member's sessions now; each can still be refreshed once."""
         for session in self._of(email):

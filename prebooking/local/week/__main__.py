@@ -1,0 +1,10 @@
+"""``make demo-week``: plays a week in less than a minute, and compares the database with the venue's ledger."""
+
+from __future__ import annotations
+
+import sys
+
+from prebooking.local.program import run
+
+if __name__ == "__main__":
+    sys.exit(run("prebooking.local.week.story"))
