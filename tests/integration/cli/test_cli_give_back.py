@@ -18,7 +18,7 @@ from prebooking.local.venue.twin import DROP, Arrival, CallPlan, State, TwinRepl
 from prebooking.local.venue.verdicts import VERDICTS, json_reply
 from tests.support.factories import add_prebooking, add_venue
 from tests.support.postgrest import IMITATION
-from tests.support.terminal import ANA, HOST, Terminal, day, now
+from tests.support.terminal import ANA, HOST, PASSWORD, Terminal, day, now
 
 TERMINAL_REST = IMITATION  # starts at once; these tests are about the venue's answers
 
@@ -272,6 +272,24 @@ def test_the_stored_number_is_used_if_the_list_shows_none(box: Terminal) -> None
     box.twin.ledger.write(replace(box.twin.ledger.bookings()[-1], state=State.CANCELLED))
     box.succeeds("give-back", str(again))
     assert box.twin.ledger.bookings() == []
+
+
+@pytest.mark.parametrize("how", ["done", "dead session", "ended", "venue's text"])
+def test_nothing_secret_and_no_text_of_the_venue_is_printed(box: Terminal, how: str, caplog: Any) -> None:
+    row = book(box)
+    if how == "dead session":
+        box.twin.expire(ANA)
+    elif how == "ended":
+        box.twin.members.log_out(ANA)
+    elif how == "venue's text":
+        answer = json_reply({"cancelState": 3, "errorMssg": "canary", "cookie": "canary"}, cookies=["canary=canary"])
+        plan_cancellation(box, row, CallPlan(acts=False, answer=answer))
+    said = box.run("give-back", str(row))
+    sessions = box.twin.members._sessions.values()
+    secrets = {"canary", PASSWORD, os.environ["SUPABASE_SERVICE_ROLE_KEY"], os.environ["SESSION_ENCRYPTION_KEY"]}
+    secrets |= {text for session in sessions for text in (session.cookie, session.token, session.fingerprint)}
+    printed = said.out + said.err + caplog.text
+    assert [secret for secret in secrets if secret in printed] == []
 
 
 # what is not given back

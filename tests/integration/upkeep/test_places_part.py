@@ -211,6 +211,18 @@ def test_an_endpoint_that_hangs_leaves_time_to_store_that(gym: Gym) -> None:
     assert until > EPOCH + timedelta(minutes=5)
 
 
+def test_a_look_logs_no_member_and_nothing_secret(gym: Gym, capsys: pytest.CaptureFixture[str]) -> None:
+    waitlisted(gym, old=40)
+    gym.member("ben")
+    at_endpoint(gym)
+    kept = keep_up(gym)
+    printed = capsys.readouterr().out + json.dumps(kept.as_json())
+    assert '"place"' in printed
+    sessions = gym.twin.members._sessions.values()
+    secrets = {text for one in sessions for text in (one.cookie, one.token, one.fingerprint, one.email)}
+    assert [secret for secret in {*secrets, "the-secret-of-the-venue", "@example.com"} if secret in printed] == []
+
+
 def test_two_upkeeps_at_once_look_once(gym: Gym) -> None:
     waitlisted(gym)
 
