@@ -30,7 +30,8 @@ language sql volatile security invoker set search_path = '' as 'select pg_adviso
 --   rows              booking_data is text that Python parses row by row, so that an unreadable value breaks its own row only.
 --                     session is the member's encrypted session, so that no further call is needed at the opening.
 --                     session_over: the venue has refused it. alone: calls of this row were answered "blocked", and the venue
---                     has answered other calls clearly since then.
+--                     has answered other calls clearly since then. created_at of a later choice is its promotion, from which its
+--                     place in the queue and its lateness count.
 --
 -- Fresh rows of healthy venues are taken first. After them come rows that made no progress before, and rows of troubled
 -- venues: at most ten per venue and a hundred in all, so that they take no slots from rows that can be booked.
@@ -273,7 +274,7 @@ begin
       'no_login', n_no_login,
       'rows', coalesce(jsonb_agg(jsonb_build_object(
         'id', p.id, 'user_email', p.user_email, 'booking_data', p.booking_data::text, 'available_at', p.available_at,
-        'expires_at', p.expires_at, 'created_at', p.created_at, 'maybe_sent', p.maybe_sent, 'attempts', p.attempts,
+        'expires_at', p.expires_at, 'created_at', greatest(p.created_at, p.promoted_at), 'maybe_sent', p.maybe_sent, 'attempts', p.attempts,
         'unclear', p.unclear, 'early_since', p.early_since, 'missing_since', p.missing_since, 'setbacks', p.setbacks,
         'if_not_booked', p.if_not_booked, 'blocks', p.blocks, 'alone', p.blocks > 0 and coalesce(v.answered_at > p.blocked_at, false),
         'venue', jsonb_build_object('id', v.id, 'name', v.name, 'provider', v.provider, 'host', v.host,

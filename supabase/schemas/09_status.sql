@@ -15,7 +15,8 @@ returns jsonb language sql volatile security invoker set search_path = '' as $$
     where opened_at >= p_since and (closed_at is not null or opened_at < public.prebooking_clock() - interval '60 seconds')),
   -- A row that was called since then is settled since then, or still pending.
   recent as materialized (
-    select venue_id, available_at, created_at, id, status, outcome, fired_at, lateness_ms from public.prebookings
+    select venue_id, available_at, greatest(created_at, promoted_at) as created_at, id, status, outcome, fired_at, lateness_ms
+    from public.prebookings
     where (status = 'pending' and fired_at is not null) or settled_at between p_since and 'infinity'),
   fired as (
     select lateness_ms, created_at < available_at as was_ahead,
@@ -172,7 +173,7 @@ begin
       from (
         select fired_at, lateness_ms from public.prebookings
         where (status = 'pending' or settled_at between t - interval '30 days' and 'infinity')
-          and fired_at >= t - interval '30 days' and created_at < available_at order by fired_at desc limit 60) l));
+          and fired_at >= t - interval '30 days' and greatest(created_at, promoted_at) < available_at order by fired_at desc limit 60) l));
 end $$;
 
 -- Returns the caller's role, and whether it may execute each function: {"now", "role", "functions": {name: boolean}}.

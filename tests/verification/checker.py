@@ -102,7 +102,7 @@ def in_order(trace: Trace) -> Iterator[str]:
             firsts.setdefault(row, (by, sent.at))
     for row, (by, at) in firsts.items():
         for other, (_, other_at) in firsts.items():
-            overtaken = trace.prebooking(other).order < trace.prebooking(row).order and at < other_at
+            overtaken = trace.latest_order(trace.prebooking(other)) < trace.prebooking(row).order and at < other_at
             if overtaken and trace.opening(other) == trace.opening(row) and not _excused(trace, other, claims[by, row]):
                 yield f"{row} was sent at {at:.3f}, before {other} at {other_at:.3f}"
     yield from _in_queue_order(trace, claims)
@@ -125,7 +125,7 @@ def _in_queue_order(trace: Trace, claims: dict[tuple[UUID, UUID], RecordedClaim]
             if claim is not claims[by, before] or _excused(trace, after, claim):
                 continue
             first, second = (trace.prebooking_at(row, claim.seconds) for row in (before, after))  # not as edited later
-            if second.order < first.order:
+            if trace.latest_order(second) < first.order:
                 yield f"{before} was sent before {after} by the same invocation"
 
 

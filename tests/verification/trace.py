@@ -114,6 +114,11 @@ class Trace:
             change.id: number for number, change in enumerate(self.history) if change.status != change.was == "pending"
         }
 
+    def latest_order(self, prebooking: SimPrebooking) -> tuple[datetime, datetime, UUID]:
+        """Return the last place in the queue that a row may have: of a promoted choice it is that of its promotion."""
+        joined = max(prebooking.created_at, self.rows[prebooking.id].promoted_at or prebooking.created_at)
+        return (prebooking.available_at, joined, prebooking.id)
+
     def waits_from(self, row: UUID) -> float:
         """Return the second of the simulation from which on a row can be called: added, edited or promoted."""
         return max(self.prebooking(row).made, self.promoted.get(row, 0.0))

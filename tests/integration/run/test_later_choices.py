@@ -10,6 +10,7 @@ import pytest
 
 from prebooking.local.venue.twin import HANG, CallPlan
 from tests.support.choices import MEMBER, states
+from tests.support.doubles import EPOCH
 from tests.support.factories import add_venue
 from tests.support.world import BOOKED, PENDING, World
 
@@ -79,3 +80,24 @@ def test_a_call_without_an_answer_promotes_nothing(world: World, venue: UUID) ->
     world.run(world.invoke())
     assert states(world.connection, rows) == ["pending", "waiting"]
     assert len(world.sent()) == 1
+
+
+def test_a_promoted_choice_overtakes_nobody(world: World, venue: UUID) -> None:
+    first, later = choose(world, venue, {"capacity": 0}, {})
+    others = world.opening(2, venue=venue)
+    world.run(world.invoke())
+    assert world.called() == [first, *others, later]
+    assert figures(world)["order"] == {"pairs": 3, "overtaken": 0}
+
+
+def test_a_promoted_choice_is_late_from_its_promotion(world: World, venue: UUID) -> None:
+    _, later = choose(world, venue, {"capacity": 0}, {"at": -3600.0})
+    summary = world.run(world.invoke())
+    assert world.row(later)["lateness_ms"] < 200
+    assert 0 <= (summary.lateness_ms["max"] or 0) < 200
+    assert figures(world)["lateness_ms"]["calls"] == 1, "of rows that could be called before the opening"
+
+
+def figures(world: World) -> Any:
+    [(found,)] = world.connection.execute("select public.prebooking_figures_v1(%s)", [EPOCH]).fetchall()
+    return found

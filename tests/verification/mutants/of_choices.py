@@ -199,6 +199,14 @@ OF_WAITING_CHOICES = [
             "choices::a_waiting_choice_with_a_back_off_is_taken_by_no_claim",
         ),
     ),
+    *mutants(
+        MIGRATIONS + "000003_claim.sql",
+        (
+            "'created_at', greatest(p.created_at, p.promoted_at), ",
+            "'created_at', p.created_at, ",
+            "later_choices::a_promoted_choice_is_late_from_its_promotion",
+        ),
+    ),
     Mutant(
         MIGRATIONS + "000003_claim.sql",
         "p.status = 'pending' and not p.waits\n        and (p.claimed_until",
@@ -226,6 +234,12 @@ OF_WAITING_CHOICES = [
     ),
     *mutants(
         MIGRATIONS + "000009_status.sql",
+        (
+            "available_at, greatest(created_at, promoted_at) as created_at, id",
+            "available_at, created_at, id",
+            "later_choices::a_promoted_choice_overtakes_nobody",
+            "later_choices::a_promoted_choice_is_late_from_its_promotion",
+        ),
         (
             "p.available_at <= t and not p.waits as is_due",
             "p.available_at <= t as is_due",

@@ -151,7 +151,7 @@ OF_THE_STATUS = mutants(
     ("where s.sealed is null and n.opens <= t + interval '1 day'", "where s.sealed is null", _WEEK),
     ("where s.sealed is null and n.opens", "where n.opens", _LOGINS),
     ("order by fired_at desc limit 60) l", "order by fired_at desc limit 61) l", _RECENT),
-    (" and created_at < available_at order by fired_at desc", " order by fired_at desc", _RECENT),
+    (" and greatest(created_at, promoted_at) < available_at order by fired_at", " order by fired_at", _RECENT),
 )
 
 OF_RINGS = [
