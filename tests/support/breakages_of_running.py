@@ -48,13 +48,13 @@ def _(system: HealthySystem) -> None:
 _OLD_LOGINS = "update member_sessions set refreshed_at = now() - interval '29 minutes'"
 
 
-@breaks("upkeep", "never", "upkeep has never called, and there is work for it (logins): set it up")
+@breaks("upkeep", "never", "upkeep has never called, and there is work for it (classes and logins): set it up")
 def _(system: HealthySystem) -> None:
     system.sql("update prebooking_heartbeat set sessions_at = null")
     system.sql(_OLD_LOGINS)
 
 
-@breaks("upkeep", "dead", "called 2 h ago, and there is work for it (logins): look at the cron's log")
+@breaks("upkeep", "dead", "called 2 h ago, and there is work for it (classes and logins): look at the cron's log")
 def _(system: HealthySystem) -> None:
     system.sql("update prebooking_heartbeat set sessions_at = now() - interval '2 hours'")
     system.sql(_OLD_LOGINS)
