@@ -43,6 +43,8 @@ class UpkeepContext:
         """Log why a part, or a piece of its work, failed."""
         if isinstance(exc, StoreError):
             self.log.error("part_failed", part=part, function=exc.function, code=exc.code)
+        elif isinstance(exc, TimeoutError):  # an instance that was frozen has no time left
+            self.log.error("part_failed", part=part, code="TimeoutError")
         else:
             self.log.unexpected("unexpected", exc, part=part)
 

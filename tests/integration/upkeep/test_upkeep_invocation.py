@@ -109,12 +109,15 @@ def test_a_part_that_fails_stops_no_other(
     assert "ana@" not in json.dumps(kept.as_json())
 
 
-def test_a_part_that_hangs_is_cancelled_and_stops_no_other(gym: Gym, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_part_that_hangs_is_cancelled_and_stops_no_other(
+    gym: Gym, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     use_parts(monkeypatch, first=hangs, second=fine)
     kept = gym.world.run(gym.keep_up())
     assert (kept.success, kept.timed_out, kept.failed) == (False, True, ["first"])
     assert kept.parts["second"] == {"done": 1}
     assert kept.execution_time_ms < 9_500, "there is time for the answer"
+    assert [line for line in capsys.readouterr().out.splitlines() if '"unexpected"' in line] == []
 
 
 @pytest.mark.parametrize(("count", "success", "timed_out"), [(ERRORS, False, False), (OUT_OF_TIME, True, True)])
