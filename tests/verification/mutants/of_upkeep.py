@@ -113,12 +113,12 @@ OF_UPKEEP = [
         (
             "d.read_at <= t - interval '6 hours'",
             "d.read_at <= t - interval '5 hours'",
-            "class_look_up::a_week_takes_one_request_in_six_hours_and_one_in_the_last_hour_before_an_opening",
+            "class_look_up::a_day_before_an_opening_takes_one_request_in_six_hours_and_one_in_the_last_hour_before_an_opening",
         ),
         (
             "d.read_at < a.available_at - interval '1 hour'",
             "false",
-            "class_look_up::a_week_takes_one_request_in_six_hours_and_one_in_the_last_hour_before_an_opening",
+            "class_look_up::a_day_before_an_opening_takes_one_request_in_six_hours_and_one_in_the_last_hour_before_an_opening",
         ),
         (
             " or (a.class_unknown and d.read_at < a.created_at)",
@@ -133,7 +133,7 @@ OF_UPKEEP = [
         (
             "available_at <= t + interval '24 hours'\n",
             "available_at <= t + interval '48 hours'\n",
-            "class_look_up::days_far_ahead_are_read_only_for_rows_without_a_class",
+            "class_look_up::nothing_is_read_earlier_than_a_day_before_the_opening",
         ),
         (
             "  if not pg_try_advisory_xact_lock(7301, 4) then\n",
