@@ -16,6 +16,7 @@ from prebooking.cli.options import AsJson, Member, optional_member
 from prebooking.cli.runner import run_command
 from prebooking.cli.terminal import at_terminal, refuse_unreadable, say, show_json, show_table
 from prebooking.database.operator import PrebookingView
+from prebooking.database.repeats import PrebookingBrief
 from prebooking.errors import CommandFailed
 
 LIMIT = 200  # rows shown
@@ -143,6 +144,7 @@ def _show_messages(prebookings: Sequence[PrebookingView]) -> None:
             say(f"{str(prebooking.id)[:ID_LENGTH]}: {message}")
 
 
-def describe(prebooking: PrebookingView) -> str:
-    """Return the name of the class, or its number."""
-    return prebooking.class_name or f"class {prebooking.class_id or '?'}"
+def describe(prebooking: PrebookingView | PrebookingBrief) -> str:
+    """Return the name of the class, or its number; "any class" if the member named none and it is still to be found."""
+    number = f"class {prebooking.class_id}" if prebooking.class_id else "any class"
+    return prebooking.class_name or number

@@ -13,6 +13,7 @@ from prebooking.cli.database import AdminDatabase, open_database
 from prebooking.cli.dates import format_instant
 from prebooking.cli.lookup import ID_LENGTH, find_row
 from prebooking.cli.options import AsJson, Member, optional_member
+from prebooking.cli.prebookings import describe
 from prebooking.cli.runner import run_command
 from prebooking.cli.terminal import refuse_unreadable, say, show_json, show_table
 from prebooking.database.repeats import PrebookingBrief, RepeatResult, RepeatView
@@ -98,9 +99,8 @@ async def _find(database: AdminDatabase, start: str, member: str | None) -> Repe
 def show_briefs(title: str, prebookings: Sequence[PrebookingBrief], command: str = "") -> None:
     """Print a line per prebooking, with the command that changes it."""
     for each in prebookings:
-        name = each.class_name or (f"class {each.class_id}" if each.class_id else "the class")
         cure = f": `prebooking {command} {str(each.id)[:ID_LENGTH]}`" if command else ""
-        say(f"{title}: {name} at {each.venue}, {format_instant(each.expires_at, each.timezone)}{cure}")
+        say(f"{title}: {describe(each)} at {each.venue}, {format_instant(each.expires_at, each.timezone)}{cure}")
 
 
 def show_left(prebookings: Sequence[PrebookingBrief]) -> None:

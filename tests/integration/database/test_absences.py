@@ -154,7 +154,7 @@ def test_a_later_choice_on_a_day_away_is_left_out(owner: Connection, service: Co
 
 def test_a_day_away_has_none_of_its_choices(owner: Connection, service: Connection) -> None:
     add_absence(service, "2026-12-01")
-    add_repeat(service, add_gym(owner), later=LATER)
+    assert add_repeat(service, add_gym(owner), later=LATER)["problem"] is None
     assert begins(owner) == [SECOND, "Tue 2026-12-08 19:30", "Wed 2026-12-09 07:00"]
 
 
