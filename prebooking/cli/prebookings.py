@@ -118,6 +118,8 @@ def _state(prebooking: PrebookingView, now: datetime) -> str:
         return "venue paused"
     if prebooking.choice and not prebooking.promoted:
         return ordinal(prebooking.choice)
+    if prebooking.class_unknown:
+        return "class not found yet"
     return "due" if prebooking.available_at <= now else "waiting"
 
 

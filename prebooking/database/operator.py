@@ -45,6 +45,7 @@ class PrebookingView(DatabaseModel):
     outcome: str | None
     being_booked: bool
     warning: str | None
+    class_unknown: bool
     class_warning: str | None
     error_message: str | None
     lateness_ms: int | None

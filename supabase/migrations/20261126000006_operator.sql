@@ -239,7 +239,7 @@ returns jsonb language sql volatile security invoker set search_path = '' as $$
         when s.sealed is null then 'session_expired: nobody has logged in: do so within the 7 days before booking opens.'
         when s.password is null and (s.expired_at is not null or s.refreshed_at <= (select t from clock) - interval '30 minutes')
           then 'session_expired: log in again within the 7 days before booking opens; from then on it is kept alive.' end) end,
-      'class_warning', p.class_warning, 'error_message', p.error_message,
+      'class_unknown', p.class_unknown, 'class_warning', p.class_warning, 'error_message', p.error_message,
       'lateness_ms', p.lateness_ms, 'settled_at', p.settled_at, 'given_back_at', p.given_back_at,
       'place', l.place, 'place_since', l.since, 'position', l.position,
       'choice', c.number, 'first_choice', c.id, 'promoted', p.promoted_at is not null) as row

@@ -33,6 +33,14 @@ def test_an_unreadable_prebooking_is_named_and_hides_no_other(terminal: Terminal
     assert "Cancelled" in terminal.succeeds("cancel", str(good))
 
 
+def test_the_list_shows_that_a_class_is_not_found_yet(terminal: Terminal) -> None:
+    box = add_venue(terminal.connection, provider="aimharder", host="box.aimharder.com")
+    add_prebooking(terminal.connection, box, booking_data={"day": "20300114", "starts_at": "18:00"})
+    assert "class not found yet" in terminal.succeeds("list")
+    [one] = terminal.run("list", "--json").json
+    assert one["class_unknown"] is True
+
+
 def test_the_list_shows_what_differs_from_the_class_that_was_asked_for(terminal: Terminal) -> None:
     warnings = {"warning": "session_expired: log in again.", "class_warning": "class_gone: no such class."}
     row = str(add_prebooking(terminal.connection, add_venue(terminal.connection), **warnings))
