@@ -33,9 +33,11 @@ where id = %s and status = 'pending' returning id
 def give_back(sim: Simulation, row: UUID) -> None:
     """Give a row's place back at the venue, and record that, as the command does."""
     sim.set_database_clock()
-    for act in sim.twin.ledger.bookings_of(row):
+    prebooking = sim.prebookings[row]
+    address = sim.system.address(prebooking.venue)
+    for act in sim.twin.ledger.bookings_of_member(prebooking.member, prebooking.class_id, venue=address):
         sim.twin.cancel(act.booking_id, act.member)
-    answer = sim.connection.execute(_GIVE_BACK, [row, sim.prebookings[row].member]).fetchone()
+    answer = sim.connection.execute(_GIVE_BACK, [row, prebooking.member]).fetchone()
     sim.note(f"{str(row)[:8]} give back: {answer}")
 
 

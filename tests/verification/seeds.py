@@ -30,6 +30,7 @@ from tests.verification.trace import Trace
 
 _PAUSE = "update public.venues set paused_until = %s where id = %s"
 _PENDING = "select count(*) from public.prebookings where status = 'pending'"
+_BOOKED = "select id from public.prebookings where status = 'completed' and given_back_at is null"
 _CLAIMED = "select id from public.prebookings where claimed_by is not null"
 _SHORTEST = 3 * 60.0  # seconds of a scenario
 ENDS = "the simulation ends"
@@ -54,6 +55,7 @@ class RandomScenario:
         self._rng = rng = random.Random(seed)  # noqa: S311 - repeatable on purpose
         self.ends = rng.uniform(60, 360)  # seconds; no fault is injected afterwards
         self._kind = kind = KINDS[seed % len(KINDS)]
+        self._late_rng = random.Random(seed + 2)  # noqa: S311 - as above
         fault_rng = random.Random(seed + 1)  # noqa: S311 - as above
         self.random_faults = RandomFaults(fault_rng, FaultRates.of(rng), ends=self.ends, kind=kind)
         behind = rng.choice([rng.uniform(-2.5, 2.5), rng.uniform(-2.5, 2.5), rng.uniform(-30, -3)])
@@ -167,6 +169,8 @@ class RandomScenario:
         for _ in range(rng.choice([0, 0, 1, 4]) if self._kind.protection is Protection.DUPLICATES else 0):
             self._at(rng.uniform(0, self.ends), lambda: interference.book_by_hand(self.sim, self._one()))
         self._set_clock_and_edit()
+        for _ in range(self._late_rng.choice([0, 0, 1, 4])):
+            self._at(self._late_rng.uniform(0, self.ends), self._give_back_one)
 
     def _set_clock_and_edit(self) -> None:
         """Schedule steps of the database's clock, and edits of prebookings, mostly while they are being booked."""
@@ -185,6 +189,10 @@ class RandomScenario:
 
     def _one(self) -> UUID:
         return self._rng.choice(sorted(self.sim.prebookings))
+
+    def _give_back_one(self) -> None:
+        if booked := sorted(row for (row,) in self.sim.connection.execute(_BOOKED).fetchall()):
+            interference.give_back(self.sim, self._late_rng.choice(booked))
 
     def _cancel_one(self) -> None:
         interference.cancel(self.sim, self._one(), directly=self._rng.random() < 0.3)

@@ -88,8 +88,8 @@ class PrebookingRow:
 class BothSides:
     """The database's rows, in the order of the queue, and the venue's ledger.
 
-    ``excused`` are failed and cancelled rows that may have a place, because the scheduler could not find out or because
-    the member has booked it in another way.
+    ``excused`` are failed, cancelled and given back rows that may have a place, because the scheduler could not find
+    out, or because the member has booked it in another way.
     """
 
     rows: Sequence[PrebookingRow]
@@ -161,7 +161,7 @@ def given_back_is_not_booked(both: BothSides) -> Iterator[str]:
     """Find given back rows with a place, unless the class was asked for again."""
     again = {row.key for row in both.rows if row.status == "completed" and not row.given_back_at}
     for row in both.rows:
-        if row.given_back_at and row.key not in again and both.places(row.key):
+        if row.given_back_at and row.key not in again and row.id not in both.excused and both.places(row.key):
             yield f"{row.name} was given back, and has a place at the venue"
 
 
