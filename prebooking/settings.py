@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import ipaddress
 import json
 import os.path
 import re
@@ -25,6 +24,7 @@ from pydantic import (
 )
 
 from prebooking import systems
+from prebooking.addresses import is_loopback, is_private, public_address, web_address
 from prebooking.errors import SettingsError
 from prebooking.systems import SYSTEMS
 
@@ -34,11 +34,7 @@ LAST_START = 2.0  # seconds before the guard after which no call starts, because
 LONGEST_VENUE_DELAY = 15.0  # seconds after the guard until which a venue may still process a call
 CLOCK_SKEW = 5.0  # seconds: the assumed largest difference between two clocks
 
-# A host name whose last label begins with a letter, an IPv4 address, or an IPv6 address in brackets; optional port.
-_HOST = re.compile(r"(([\w-]+\.)*[a-z][\w-]*\.?|\d+(\.\d+){3}|\[[\da-f:.]+\])(:\d*)?", re.ASCII)
-_PUBLIC_NAME = re.compile(r"([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+([a-z]{2,}|xn--[a-z0-9-]+)")
 _MISSING = "is missing: set it in the project's environment variables"
-_PRIVATE_ENDINGS = (".localhost", ".local", ".internal", ".lan", ".home.arpa")
 _QUOTES = frozenset("\"'`\u00b4\u2018\u2019\u201a\u201b\u201c\u201d\u201e\u201f\u2032\u2033\u2039\u203a\u00ab\u00bb")
 
 
@@ -48,40 +44,6 @@ def _secret(value: str) -> str:
     if not re.fullmatch(r"[!-~]+", value):
         raise ValueError("has spaces, newlines or characters outside ASCII, which are not allowed in a header")
     return value
-
-
-def _web_address(value: str) -> str:
-    if not re.fullmatch(r"[!-~]+", value) or "\\" in value:
-        raise ValueError("has spaces, newlines or characters outside ASCII")
-    try:
-        parts, port = urlsplit(value), urlsplit(value).port
-    except ValueError:  # not chained: its message contains the value
-        raise ValueError("is not a web address: its host or its port cannot be read") from None
-    if parts.scheme not in ("https", "http") or not parts.hostname:
-        raise ValueError("is not a web address: write https:// and a host")
-    if "@" in parts.netloc or "#" in value:
-        raise ValueError("contains a user name or a fragment (#): remove it")
-    if not _HOST.fullmatch(parts.netloc.lower()):
-        raise ValueError("has a host that is neither a host name nor an IP address in the usual notation")
-    if port == 0:
-        raise ValueError("has no usable port")
-    return value
-
-
-def is_loopback(url: str) -> bool:
-    """Return whether a URL's host is this machine, as in the local stack."""
-    host = urlsplit(url).hostname or ""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _is_private(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_private
-    except ValueError:
-        return "." not in host or host.endswith(_PRIVATE_ENDINGS)
 
 
 def _role(key: str) -> str | None:
@@ -134,7 +96,7 @@ class DatabaseSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
-    supabase_url: Annotated[str, AfterValidator(_web_address)] = Field(repr=False)
+    supabase_url: Annotated[str, AfterValidator(web_address)] = Field(repr=False)
     supabase_service_role_key: Annotated[
         SecretStr, AfterValidator(lambda s: SecretStr(_service_key(s.get_secret_value())))
     ]
@@ -178,7 +140,7 @@ class DatabaseSettings(BaseModel):
         parts = urlsplit(value)
         if parts.path not in ("", "/") or "?" in value:
             raise ValueError("has a path: give the project's address alone, https://<project>.supabase.co")
-        if parts.scheme == "http" and not _is_private(parts.hostname or ""):
+        if parts.scheme == "http" and not is_private(parts.hostname or ""):
             raise ValueError("is http to a public host, which would send the key unencrypted: use https")
         return value.rstrip("/")
 
@@ -188,7 +150,7 @@ class AccountSettings(DatabaseSettings):
 
     session_encryption_key: SessionKey | None = None
     session_encryption_key_previous: SessionKey | None = None
-    aimharder_twin_url: Annotated[str, AfterValidator(_web_address)] | None = Field(None, repr=False)
+    aimharder_twin_url: Annotated[str, AfterValidator(web_address)] | None = Field(None, repr=False)
 
     @field_validator("aimharder_twin_url")
     @classmethod
@@ -210,7 +172,7 @@ class VenueSettings(AccountSettings):
     _systems: tuple[str, ...] = PrivateAttr(())  # names of the venue systems that are set up
     _variables: dict[str, str] = PrivateAttr(default_factory=dict)  # variables of venue systems that are not fields
 
-    booking_webhook_url: Annotated[str, AfterValidator(_web_address)] | None = Field(None, repr=False)
+    booking_webhook_url: Annotated[str, AfterValidator(web_address)] | None = Field(None, repr=False)
     booking_webhook_secret: Secret | None = None
 
     @classmethod
@@ -226,14 +188,7 @@ class VenueSettings(AccountSettings):
     @field_validator("booking_webhook_url")
     @classmethod
     def _a_public_endpoint(cls, value: str, info: ValidationInfo) -> str:
-        if is_loopback(info.data.get("supabase_url", "")) and is_loopback(value):
-            return value  # the local stack: both the database and the endpoint are on this machine
-        parts = urlsplit(value)
-        if parts.scheme != "https":
-            raise ValueError("is not https: members' data and the secret would be sent unencrypted")
-        if not _PUBLIC_NAME.fullmatch(parts.hostname or "") or _is_private(parts.hostname or ""):
-            raise ValueError("is an IP address or a private host: give your endpoint's public name")
-        return value
+        return public_address(value, database=info.data.get("supabase_url", ""))
 
     @property
     def systems(self) -> tuple[str, ...]:
