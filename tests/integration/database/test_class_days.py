@@ -211,8 +211,12 @@ def test_a_row_of_a_venue_without_a_timetable_does_not_wait(owner: Connection) -
     assert not prebooking(owner, add_wish(owner, add_venue(owner)))["class_unknown"]
 
 
-def test_a_settled_row_without_a_class_can_be_forgotten(owner: Connection, service: Connection, box: UUID) -> None:
-    row = add_wish(owner, box, user_email="ana@example.com")
+@pytest.mark.parametrize(("class_id", "unknown"), [(None, True), ([1], False)])
+def test_a_settled_row_without_a_class_can_be_forgotten(
+    owner: Connection, service: Connection, box: UUID, class_id: object, *, unknown: bool
+) -> None:
+    """A value that is removed with the member's data does not change what the row waited for."""
+    row = add_wish(owner, box, user_email="ana@example.com", data={"class_id": class_id})
     owner.execute("update public.prebookings set status = 'cancelled', settled_at = %s where id = %s", [noon(), row])
     assert ask(service, "forget_member_v1", "ana@example.com")["anonymised"] == 1
-    assert prebooking(owner, row)["class_unknown"]
+    assert prebooking(owner, row)["class_unknown"] is unknown
