@@ -5,14 +5,15 @@
 -- first of the two; "at time zone" alone takes the second. A time in a skipped hour uses the offset from before the change,
 -- as "at time zone" does.
 create function public.prebooking_local_instant(p_local timestamp, p_zone text) returns timestamptz
-language sql stable security invoker set search_path = '' as $$
-  with second as (select p_local at time zone p_zone as t),
+language plpgsql stable security invoker set search_path = '' as $$
+declare
+  v_second constant timestamptz := p_local at time zone p_zone;
+  v_before constant timestamptz := v_second - interval '1 day';
   -- The same time, with the offset of the day before.
-  first as (
-    select t, (p_local - ((t - interval '1 day') at time zone p_zone - (t - interval '1 day') at time zone 'UTC')) at time zone 'UTC' as t1
-    from second)
-  select case when t1 at time zone p_zone = p_local then least(t1, t) else t end from first
-$$;
+  v_first  constant timestamptz := (p_local - (v_before at time zone p_zone - v_before at time zone 'UTC')) at time zone 'UTC';
+begin
+  return case when v_first at time zone p_zone = p_local then least(v_first, v_second) else v_second end;
+end $$;
 
 -- Returns a member's address in the form in which it is compared; null, which equals nothing, if it is not printable ASCII.
 create function public.prebooking_member(p_user_email text) returns text

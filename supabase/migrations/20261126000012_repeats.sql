@@ -52,13 +52,15 @@ create policy service_role_only on public.absences to service_role using (true) 
 
 -- Returns when booking opens for a class that begins at a local time, by the rule of prebooking/opening.py.
 create function public.prebooking_opening(p_rule text, p_local timestamp, p_zone text) returns timestamptz
-language sql stable security invoker set search_path = '' as $$
-  select case when p_rule like '% hour%'
-    then public.prebooking_local_instant(p_local, p_zone) - split_part(p_rule, ' before', 1)::interval
-    else public.prebooking_local_instant(
-      p_local::date - split_part(p_rule, ' ', 1)::int + coalesce(split_part(nullif(split_part(p_rule, ' at ', 2), ''), ' ', 1)::time, p_local::time),
-      p_zone) end
-$$;
+language plpgsql stable security invoker set search_path = '' as $$
+declare v_at constant text := nullif(split_part(p_rule, ' at ', 2), '');
+begin
+  if p_rule like '% hour%' then
+    return public.prebooking_local_instant(p_local, p_zone) - split_part(p_rule, ' before', 1)::interval;
+  end if;
+  return public.prebooking_local_instant(
+    p_local::date - split_part(p_rule, ' ', 1)::int + coalesce(v_at::time, p_local::time), p_zone);
+end $$;
 
 -- Returns the days of a repeat's next two classes whose booking opens after t, and the openings. No opening is after t on the
 -- days before the first candidate; a day is subtracted, because clocks change.
@@ -90,9 +92,10 @@ language sql stable security invoker set search_path = '' as $$
 $$;
 
 create function public.prebooking_is_away(p_user_email text, p_day date) returns boolean
-language sql stable security invoker set search_path = '' as $$
-  select exists (select from public.absences where user_email = p_user_email and p_day between first_day and last_day)
-$$;
+language plpgsql stable security invoker set search_path = '' as $$
+begin
+  return exists (select from public.absences where user_email = p_user_email and p_day between first_day and last_day);
+end $$;
 
 -- Cancels these prebookings, and removes them from their repeats. It skips rows that are held, in doubt, or locked. Returns the
 -- ids of the cancelled ones.
@@ -205,10 +208,12 @@ begin
       if r.made_by <> v_by then
         select m.moved, m.unmoved into v_moved, v_unmoved from public.prebooking_move_repeated(r, v) m;
       end if;
-      v_cancelled := public.prebooking_cancel_repeated(array(
-        select id from public.prebookings where repeat_id = r.id and status = 'pending'
-          and public.prebooking_is_away(r.user_email, (expires_at at time zone v.timezone)::date)),
-        'away: the member is away on this day.', t);
+      if exists (select from public.absences where user_email = r.user_email) then
+        v_cancelled := public.prebooking_cancel_repeated(array(
+          select id from public.prebookings where repeat_id = r.id and status = 'pending'
+            and public.prebooking_is_away(r.user_email, (expires_at at time zone v.timezone)::date)),
+          'away: the member is away on this day.', t);
+      end if;
       for v_next in select * from public.prebooking_next_days(r, v, t) loop
         -- A minute later, because claims are busy at an opening. A day later at the latest, for rows that were locked.
         v_due := coalesce(v_due, least(v_next.opens + interval '1 minute', t + interval '1 day'));
@@ -237,14 +242,16 @@ begin
   return jsonb_build_object('made', v_made, 'moved', v_moved, 'cancelled', cardinality(v_cancelled));
 end $$;
 
--- Looks at the repeats that are due, at most p_limit of them, and skips those that another call has locked. Returns {"repeats",
--- "made", "moved", "cancelled", "problems", "more"}: how many it looked at, and whether others are due. All calls take the
--- locks of prebookings_limit in one order, so that no two of them wait for each other.
+-- Looks at the repeats that are due, at most p_limit of them and for about a second, because a caller waits for two. Skips
+-- those that another call has locked. Returns {"repeats", "made", "moved", "cancelled", "problems", "more"}: how many it looked
+-- at, and whether others are due. All calls take the locks of prebookings_limit in one order, so that no two of them wait for
+-- each other.
 create function public.make_repeats_v1(p_limit int)
 returns jsonb language plpgsql volatile security invoker set search_path = '' set lock_timeout = '250ms' as $$
 declare
   t timestamptz := public.prebooking_clock(); v_id uuid; v_done jsonb;
   v_ids uuid[] := '{}'; v_made int := 0; v_moved int := 0; v_cancelled int := 0;
+  v_until constant timestamptz := clock_timestamp() + interval '1 second';
 begin
   for v_id in
     with due as materialized (
@@ -257,6 +264,7 @@ begin
     v_made := v_made + (v_done ->> 'made')::int;
     v_moved := v_moved + (v_done ->> 'moved')::int;
     v_cancelled := v_cancelled + (v_done ->> 'cancelled')::int;
+    exit when clock_timestamp() > v_until;
   end loop;
   return jsonb_build_object('repeats', cardinality(v_ids), 'made', v_made, 'moved', v_moved, 'cancelled', v_cancelled,
     'problems', (select count(*) from public.repeats where id = any (v_ids) and problem is not null),

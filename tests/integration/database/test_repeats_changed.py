@@ -304,7 +304,7 @@ def test_a_call_looks_at_as_many_repeats_as_it_is_told_the_longest_due_first(
 
 
 def test_one_call_of_ten_thousand_due_repeats_ends_within_two_seconds(owner: Connection, service: Connection) -> None:
-    """A statement has two seconds. Half a second is usual, for a hundred repeats with a later choice."""
+    """A statement has two seconds. A hundred repeats take half a second; a call ends after about one second."""
     gyms = [add_gym(owner) for _ in range(20)]
     owner.execute(
         """
@@ -316,4 +316,6 @@ def test_one_call_of_ten_thousand_due_repeats_ends_within_two_seconds(owner: Con
         [gyms, noon()],
     )
     service.execute("set statement_timeout = '2s'")
-    assert make(service) == NOTHING | {"repeats": 100, "made": 400, "more": True}
+    answer = make(service, 1000)
+    assert answer["more"]
+    assert answer["made"] == 4 * answer["repeats"] > 0

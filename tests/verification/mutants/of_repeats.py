@@ -11,13 +11,13 @@ _PARTLY = "repeats_changed::a_prebooking_that_may_be_at_the_venue_moves_when_it_
 _IN_SQL = mutants(
     MIGRATIONS + "000012_repeats.sql",
     (
-        "then public.prebooking_local_instant(p_local, p_zone) - split_part(p_rule, ' before', 1)::interval",
-        "then public.prebooking_local_instant(p_local - split_part(p_rule, ' before', 1)::interval, p_zone)",
+        "return public.prebooking_local_instant(p_local, p_zone) - split_part(p_rule, ' before', 1)::interval;",
+        "return public.prebooking_local_instant(p_local - split_part(p_rule, ' before', 1)::interval, p_zone);",
         "opening_in_sql",
     ),
     (
-        "' ', 1)::time, p_local::time),\n      p_zone) end",
-        "' ', 1)::time, p_local::time) , 'UTC') end",
+        "coalesce(v_at::time, p_local::time), p_zone);",
+        "coalesce(v_at::time, p_local::time), 'UTC');",
         "opening_in_sql",
     ),
     ("::interval)::date - 1 as day)", "::interval)::date + 1 as day)", "repeats"),
@@ -110,6 +110,11 @@ _IN_SQL = mutants(
         "where due_at <= t)",
         "repeats_changed",
         "repeats",
+    ),
+    (
+        "    exit when clock_timestamp() > v_until;\n",
+        "",
+        "repeats_changed::one_call_of_ten_thousand_due_repeats_ends_within_two_seconds",
     ),
     ("return exists (select from public.repeats where due_at <= t);", "return false;", "repeats", "repeats_part"),
     (
