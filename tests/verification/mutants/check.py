@@ -33,6 +33,7 @@ ALL_TESTS = (
     *("attempt", "firing", "doubt", "evidence", "guard", "progress", "containment", "hold", "store", "upkeep"),
     *("standing_behind", "forgotten", "claims_of_a_run", "ends_of_a_run", "preparing", "blocked", "wrong_clocks"),
     *("sessions", "session_keeper", "aimharder", "aimharder_logins", "call", "call_gate", "connections"),
+    *("unit/give_back", "places", "places_part", "cli_give_back"),
     *("unit/class_matching", "class_days", "class_look_up", "upkeep_invocation", "upkeep_kills", "hostile_timetable"),
     *(
         "bell",
