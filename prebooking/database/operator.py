@@ -60,16 +60,13 @@ class PrebookingView(DatabaseModel):
 
 
 class SessionView(DatabaseModel):
-    """One member's login; ``next_opening`` is the earliest opening for which it is needed.
-
-    ``remembered``: the password is stored sealed, and upkeep logs the member in before each opening.
-    """
+    """One member's login; ``next_opening`` is the earliest opening for which it is needed."""
 
     venue: Venue
     user_email: str
     session: SealedSession
     expired_at: AwareDatetime | None
-    remembered: bool = False  # the default is for a database that is not migrated yet
+    remembered: bool = False  # the password is stored sealed; the default is for a database that is not migrated yet
     next_opening: AwareDatetime | None
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from prebooking.bookers.aimharder.seal import Seal
 from prebooking.local.venue.aimharder import LOGIN, TOKEN_UPDATE, WHOAMI
-from prebooking.local.venue.twin import DROP, CallPlan, TwinReply
+from prebooking.local.venue.twin import DROP, HANG, CallPlan, TwinReply
 from prebooking.local.venue.verdicts import VERDICTS
 from prebooking.upkeep.run import UpkeepSummary
 from tests.support.boxes import KEYS, PASSWORD, SEAL, Gym, side_by_side
@@ -165,10 +165,20 @@ def test_a_login_that_fails_is_not_tried_again_for_its_opening(
     assert (gym.world.paused_until() is not None) == (answer in {"blocked", "too_many_requests", "captcha"})
 
 
-@pytest.mark.parametrize("acts", [True, False])
-def test_a_login_without_an_answer_in_time_ends_before_the_guard(gym: Gym, *, acts: bool) -> None:
+@pytest.mark.parametrize(
+    "plan",
+    [
+        CallPlan(delay_after=30),
+        CallPlan(delay_before=30),
+        CallPlan(answer=HANG),
+        CallPlan(acts=False, answer=HANG),
+        CallPlan(answer=DROP),
+    ],
+    ids=["slow answer", "acts late", "acts and hangs", "hangs", "acts and drops"],
+)
+def test_a_login_without_an_answer_in_time_ends_before_the_guard(gym: Gym, plan: CallPlan) -> None:
     email = member(gym)
-    gym.twin.script(email, CallPlan(delay_before=0 if acts else 30, delay_after=30), path=LOGIN)
+    gym.twin.script(email, plan, path=LOGIN)
     kept = gym.world.run(keep_up_for(gym, 12))
     assert max(one.execution_time_ms for one in kept) < 8_000
     assert gym.calls(LOGIN) == [email]
@@ -302,11 +312,21 @@ def test_a_login_whose_end_is_not_stored_is_not_made_again(gym: Gym) -> None:
     assert set(gym.calls(LOGIN)) <= set(members)
 
 
-class Killer:
-    """Stops an invocation at its n-th step, a call of the database or the venue before or after it was carried out."""
+async def _uninterrupted(seconds: float) -> None:
+    """Sleep, and be cancelled only afterwards."""
+    sleep = asyncio.create_task(asyncio.sleep(seconds))
+    try:
+        await asyncio.shield(sleep)
+    except asyncio.CancelledError:
+        await sleep
+        raise
 
-    def __init__(self, gym: Gym, at: int) -> None:
-        self.at, self.steps, self.killed = at, 0, asyncio.Event()
+
+class Killer:
+    """Stops or freezes an invocation at its n-th step: before or after a call of the database or the venue."""
+
+    def __init__(self, gym: Gym, at: int, *, freeze: float | None = None) -> None:
+        self.at, self.steps, self.killed, self._freeze = at, 0, asyncio.Event(), freeze
         self.names: list[str] = []
         for wire in (gym.world.wire, gym.world.venue_wire):
             self._wrap(wire)
@@ -327,7 +347,10 @@ class Killer:
         self.names.append(name)
         if self.steps == self.at:
             self.killed.set()
-            await asyncio.Event().wait()
+            if self._freeze is None:
+                await asyncio.Event().wait()
+            else:  # as if its timers did not run
+                await _uninterrupted(self._freeze)
 
     async def run(self, gym: Gym) -> bool:
         """Invoke upkeep; return whether it was killed."""
@@ -361,6 +384,23 @@ def test_an_invocation_killed_between_any_two_steps_sends_no_password_twice(gym:
         assert warning(gym, email) == ""
     else:
         assert warning(gym, email) in {"login_failed"} | ({"wrong_password"} if not right else set())
+
+
+@pytest.mark.parametrize("at", range(1, 13))
+def test_an_invocation_that_is_frozen_at_any_step_sends_no_password_twice(gym: Gym, at: int) -> None:
+    """Others run every minute while it is frozen, and its lease is over when it goes on."""
+    email = member(gym)
+
+    async def scenario() -> None:
+        killer = Killer(gym, at, freeze=3 * MINUTE)
+        frozen = asyncio.create_task(gym.keep_up())
+        await killer.killed.wait()
+        await keep_up_for(gym, 6)
+        await frozen
+
+    gym.world.run(scenario())
+    assert gym.calls(LOGIN) in ([email], [])
+    assert (gym.session(email)["version"] == 2 and lives(gym, email)) or warning(gym, email) == "login_failed"
 
 
 # the member acts meanwhile
@@ -452,8 +492,9 @@ def test_a_copied_password_is_not_sent(gym: Gym, copy: str) -> None:
         f"update public.member_sessions set {COPIES[copy](gym)} where user_email = %s".encode(),  # noqa: S608 - of this test
         [email],
     )
-    gym.world.run(keep_up_for(gym, 2))
+    kept = gym.world.run(keep_up_for(gym, 2))
     assert (gym.calls(LOGIN), warning(gym, email), warning(gym, ben)) == ([], "login_failed", "")
+    assert all(one.success for one in kept)
 
 
 def test_a_password_copied_to_another_venue_or_to_the_session_is_not_opened(database: Database) -> None:
