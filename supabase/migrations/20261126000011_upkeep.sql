@@ -62,23 +62,29 @@ language sql stable cost 1000 security invoker set search_path = '' as $$
     and octet_length(p_booking_data ->> 'class_name') <= 500 is not false
 $$;
 
--- Returns the rows of these venue systems whose class is looked up now: rows that open within a day, but not within a minute, and
--- that are neither held nor in doubt; and rows whose class is not known yet, also after their opening. Earlier than a day
--- before the opening nothing is read: a timetable changes, and a repeat would read two weeks ahead all the time. day is null
--- if it cannot be read.
+-- Returns what the rows of these venue systems want whose class is looked up now: rows that open within a day, but not within a
+-- minute, and that are neither held nor in doubt; and rows whose class is not known yet, also after their opening. Earlier than a
+-- day before the opening nothing is read: a timetable changes, and a repeat would read two weeks ahead all the time. Rows that want
+-- the same at the same opening are one; day is null if it cannot be read.
 create function public.prebooking_classes_wanted(t timestamptz, p_providers text[])
-returns table (venue_id uuid, day date, available_at timestamptz, class_unknown boolean, created_at timestamptz, booking_data jsonb, timezone text)
+returns table (venue_id uuid, day date, available_at timestamptz, class_unknown boolean, created_at timestamptz, meant jsonb, timezone text)
 language sql stable security invoker set search_path = '' as $$
-  select v.id, public.prebooking_class_day(p.booking_data), p.available_at, p.class_unknown, p.created_at, p.booking_data, v.timezone
-  from public.venues v cross join lateral (
-    select * from public.prebookings
-    where venue_id = v.id and status = 'pending' and not class_unknown and claimed_by is null and not maybe_sent
-      and available_at > t + interval '1 minute' and available_at <= t + interval '24 hours'
-    union all
-    select * from public.prebookings
-    where venue_id = v.id and status = 'pending' and class_unknown and expires_at > t and available_at <= t + interval '24 hours') p
-  where v.provider = any (p_providers) and v.provider = any (public.prebooking_systems_with('timetable'))
-    and v.enabled and (v.paused_until is null or v.paused_until <= t) and v.provider_box_id is not null
+  select m.venue_id, public.prebooking_class_day(m.meant), m.available_at, m.class_unknown, m.created_at, m.meant, m.timezone
+  from (
+    select v.id as venue_id, v.timezone, p.available_at, p.class_unknown, max(p.created_at) as created_at, p.meant
+    from public.venues v cross join lateral (
+      select available_at, class_unknown, created_at, jsonb_build_object('day', booking_data -> 'day',
+        'starts_at', booking_data -> 'starts_at', 'class_id', booking_data -> 'class_id', 'class_name', booking_data -> 'class_name') as meant
+      from (
+        select * from public.prebookings
+        where venue_id = v.id and status = 'pending' and not class_unknown and claimed_by is null and not maybe_sent
+          and available_at > t + interval '1 minute' and available_at <= t + interval '24 hours'
+        union all
+        select * from public.prebookings
+        where venue_id = v.id and status = 'pending' and class_unknown and expires_at > t and available_at <= t + interval '24 hours') asked) p
+    where v.provider = any (p_providers) and v.provider = any (public.prebooking_systems_with('timetable'))
+      and v.enabled and (v.paused_until is null or v.paused_until <= t) and v.provider_box_id is not null
+    group by v.id, p.available_at, p.class_unknown, p.meant) m
 $$;
 
 -- Returns the days that have to be read now, with the first opening of their rows. A day is read
@@ -88,7 +94,7 @@ $$;
 -- A day that could not be read is tried again after a quarter of an hour.
 create function public.prebooking_class_days_due(t timestamptz, p_providers text[])
 returns table (venue_id uuid, day date, opens timestamptz)
-language sql stable security invoker set search_path = '' as $$
+language sql stable security invoker set search_path = '' set jit = off as $$
   select a.venue_id, a.day, min(a.available_at)
   from public.prebooking_classes_wanted(t, p_providers) a left join public.class_days d on d.venue_id = a.venue_id and d.day = a.day
   where a.day is not null and (d.leased_until is null or d.leased_until <= t or d.leased_until > t + interval '5 minutes')  -- no lease is that long
@@ -96,7 +102,7 @@ language sql stable security invoker set search_path = '' as $$
     and (d.read_at is null or d.read_at <= t - interval '6 hours' or d.read_at > t
       or (a.available_at <= t + interval '1 hour'
         and (d.read_at < a.available_at - interval '1 hour' or (a.class_unknown and d.read_at < a.created_at))))
-    and public.prebooking_class_wanted(a.booking_data, a.timezone) is not null
+    and public.prebooking_class_wanted(a.meant, a.timezone) is not null
   group by a.venue_id, a.day
 $$;
 
@@ -110,7 +116,7 @@ $$;
 -- [{"venue", "day", "wanted": [...]}]; the caller reads each day, and settles it with settle_class_day_v1. Callers at the same
 -- time do not wait for each other: the second one gets nothing.
 create function public.claim_class_days_v1(p_instance uuid, p_providers text[], p_limit int)
-returns jsonb language plpgsql volatile security invoker set search_path = '' set lock_timeout = '1500ms' as $$
+returns jsonb language plpgsql volatile security invoker set search_path = '' set lock_timeout = '1500ms' set jit = off as $$
 declare
   t       timestamptz;
   v_days  jsonb;
@@ -121,7 +127,8 @@ begin
   -- Read after the lock: so it contains the leases of earlier callers.
   t := public.prebooking_clock();
   delete from public.class_days where day < (t - interval '2 days')::date;
-  with chosen as materialized (
+  with wanted as materialized (select * from public.prebooking_classes_wanted(t, p_providers)),
+  chosen as materialized (
     select n.venue_id, n.day, n.opens from (
       select d.*, row_number() over (partition by d.venue_id order by d.opens, d.day) as position
       from public.prebooking_class_days_due(t, p_providers) d) n
@@ -139,7 +146,7 @@ begin
   from leased l join chosen c on c.venue_id = l.venue_id and c.day = l.day join public.venues v on v.id = l.venue_id
   cross join lateral (
     select jsonb_agg(distinct a.wanted) as wanted from (
-      select public.prebooking_class_wanted(r.booking_data, r.timezone) as wanted from public.prebooking_classes_wanted(t, p_providers) r
+      select public.prebooking_class_wanted(r.meant, r.timezone) as wanted from wanted r
       where r.venue_id = l.venue_id and r.day = l.day) a
     where a.wanted is not null) w;
   return v_days;
@@ -172,7 +179,7 @@ end $$;
 -- be read. It looks again whether each row may be changed, and skips rows that are locked. Returns the number of changed rows;
 -- null if this invocation does not hold the day, and nothing was changed.
 create function public.settle_class_day_v1(p_instance uuid, p_venue_id uuid, p_day date, p_found jsonb)
-returns int language plpgsql volatile security invoker set search_path = '' set lock_timeout = '1500ms' as $$
+returns int language plpgsql volatile security invoker set search_path = '' set lock_timeout = '1500ms' set jit = off as $$
 declare
   t       constant timestamptz := public.prebooking_clock();
   v_row   record;
@@ -186,12 +193,16 @@ begin
     return null;
   end if;
   for v_row in
+    with asked as materialized (
+      select r.id, r.booking_data, public.prebooking_class_wanted(r.booking_data, v.timezone) as wanted
+      from public.prebookings r join public.venues v on v.id = r.venue_id
+      where r.venue_id = p_venue_id and r.status = 'pending' and r.booking_data ->> 'day' like '%' || to_char(p_day, 'DD') || '%'
+        and public.prebooking_class_day(r.booking_data) = p_day)
     select p.id, f.value ->> 'class_id' as class_id, f.value ->> 'warning' as warning
-    from public.prebookings p join public.venues v on v.id = p.venue_id
-    join jsonb_array_elements(p_found) f on f.value -> 'wanted' = public.prebooking_class_wanted(p.booking_data, v.timezone)
-    where p.venue_id = p_venue_id and p.status = 'pending' and p.claimed_by is null and not p.maybe_sent
+    from jsonb_array_elements(p_found) f join asked a on a.wanted = f.value -> 'wanted'
+    join public.prebookings p on p.id = a.id and p.booking_data = a.booking_data
+    where p.status = 'pending' and p.claimed_by is null and not p.maybe_sent
       and (p.class_unknown or p.available_at > t + interval '1 minute')
-      and public.prebooking_class_day(p.booking_data) = p_day
       and (f.value ->> 'warning' is distinct from p.class_warning or f.value ->> 'class_id' <> coalesce(p.booking_data ->> 'class_id', ''))
     order by p.created_at, p.id for no key update of p skip locked
   loop

@@ -17,7 +17,7 @@ end $$;
 -- warnings on prebookings that open within a week without a usable login; no_login is their number. Without a key every login
 -- would get a wrong warning, so then none are stored. It also repairs later choices. failed names what raised an error.
 create function public.upkeep_due_v1(p_providers text[], p_keys text[])
-returns jsonb language plpgsql volatile security invoker set search_path = '' set lock_timeout = '1500ms' as $$
+returns jsonb language plpgsql volatile security invoker set search_path = '' set lock_timeout = '1500ms' set jit = off as $$
 declare
   t           constant timestamptz := public.prebooking_clock();
   v_no_login  int := 0;

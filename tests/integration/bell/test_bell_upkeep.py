@@ -88,12 +88,12 @@ def test_upkeep_waits_for_a_moment_without_a_ring(owner: Connection, bell: Bell)
 
 def test_no_ring_is_later_because_upkeep_is_due(owner: Connection, bell: Bell) -> None:
     need_look_up(owner)
-    for opens in (6.5, 20, 59.9, 63):
+    for opens in (5.5, 20, 59.9, 63):
         add_rows(owner, 1, 1, opens=opens)
     bell.minute()
     rings = [at for url, at in urls(owner) if url == URL]
     upkeep = [at for url, at in urls(owner) if url == UPKEEP]
-    assert rings == [3.5, 17, 56.9]
+    assert rings == [2.5, 17, 56.9]
     assert len(upkeep) == 1
     assert all(abs(at - upkeep[0]) > 3 for at in rings)
 

@@ -176,8 +176,8 @@ OF_UPKEEP = [
             "class_days::only_the_holder_settles_a_day_and_only_once",
         ),
         (
-            "(p.class_unknown or p.available_at > t + interval '1 minute')\n      and public",
-            "true\n      and public",
+            "(p.class_unknown or p.available_at > t + interval '1 minute')",
+            "true",
             "class_days::a_row_that_opens_within_a_minute_is_not_changed_by_a_settled_day",
         ),
         (
