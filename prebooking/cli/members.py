@@ -32,7 +32,7 @@ async def _logout(name: str, member: str | None) -> None:
 
 
 def forget(member: Email) -> None:
-    """Remove a member's logins, repeats and absences, cancel pending prebookings, and anonymise ended ones."""
+    """Remove a member's logins, repeats, absences and channels, cancel what is pending, and anonymise what ended."""
     run_command(_forget(member))
 
 
@@ -45,7 +45,8 @@ async def _forget(member: str) -> None:
         raise CommandFailed(f"Nothing is kept of {who}.")
     say(
         f"Removed of {who}: {counted(done.logins, 'login')}, {counted(done.repeats, 'repeat')},"
-        f" {counted(done.absences, 'absence')}, {counted(done.cancelled, 'prebooking')} that waited;"
+        f" {counted(done.absences, 'absence')}, {counted(done.channels, 'channel')},"
+        f" {counted(done.cancelled, 'prebooking')} that waited;"
         f" {counted(done.anonymised, 'prebooking')} without a name are left."
     )
     if done.being_booked:

@@ -17,6 +17,7 @@ class Forgotten(DatabaseModel):
     logins: int
     repeats: int
     absences: int
+    channels: int
     cancelled: int
     anonymised: int
     being_booked: int

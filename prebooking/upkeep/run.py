@@ -19,6 +19,7 @@ from prebooking.log import Log
 from prebooking.settings import Settings, key_id
 from prebooking.upkeep.classes import ClassesPart
 from prebooking.upkeep.logins import LoginsPart
+from prebooking.upkeep.notifications import NotificationsPart
 from prebooking.upkeep.part import ERRORS, MINUTE, OUT_OF_TIME, UpkeepContext, UpkeepPart
 from prebooking.upkeep.places import PlacesPart
 from prebooking.upkeep.repeats import RepeatsPart
@@ -29,6 +30,7 @@ PARTS: dict[str, Callable[[UpkeepContext], UpkeepPart]] = {
     "classes": ClassesPart,
     "logins": LoginsPart,
     "places": PlacesPart,
+    "notifications": NotificationsPart,
 }
 LAST_WRITES = 1.0  # seconds after the guard until which a part may still store results; then it is cancelled
 

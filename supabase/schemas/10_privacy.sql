@@ -63,14 +63,14 @@ begin
   return found;
 end $$;
 
--- Forgets a member: removes the logins, repeats and absences, cancels pending prebookings, and removes the member's data from
--- settled ones. Returns {"logins", "repeats", "absences", "cancelled", "anonymised", "being_booked"}. Rows that are being
--- booked, or in doubt, stay as they are; the call must be repeated when they are settled.
+-- Forgets a member: removes the logins, repeats, absences, channels and messages, cancels pending prebookings, and removes the
+-- member's data from settled ones. Returns {"logins", "repeats", "absences", "channels", "cancelled", "anonymised",
+-- "being_booked"}. Rows that are being booked, or in doubt, stay as they are; the call must be repeated when they are settled.
 create function public.forget_member_v1(p_user_email text) returns jsonb
 language plpgsql volatile security invoker set search_path = '' set lock_timeout = '1500ms' as $$
 declare
   v_email constant text := public.prebooking_member(p_user_email);
-  v_logins int; v_repeats int; v_absences int; v_cancelled int; v_anonymised int; v_left int;
+  v_logins int; v_repeats int; v_absences int; v_channels int; v_cancelled int; v_anonymised int; v_left int;
 begin
   delete from public.member_sessions where user_email = v_email;
   get diagnostics v_logins = row_count;
@@ -79,6 +79,12 @@ begin
   get diagnostics v_repeats = row_count;
   delete from public.absences where user_email = v_email;
   get diagnostics v_absences = row_count;
+  -- Messages about this member, also those to the operator.
+  delete from public.notifications
+  where channel_id in (select id from public.notification_channels where user_email = v_email)
+    or prebooking_id in (select id from public.prebookings where lower(user_email) = v_email);
+  delete from public.notification_channels where user_email = v_email;
+  get diagnostics v_channels = row_count;
   update public.prebookings set status = 'cancelled', settled_at = public.prebooking_clock()
   where lower(user_email) = v_email and status = 'pending' and claimed_by is null and not maybe_sent;
   get diagnostics v_cancelled = row_count;
@@ -89,7 +95,8 @@ begin
   get diagnostics v_anonymised = row_count;
   select count(*) into v_left from public.prebookings where lower(user_email) = v_email and status = 'pending';
   return jsonb_build_object(
-    'logins', v_logins, 'repeats', v_repeats, 'absences', v_absences, 'cancelled', v_cancelled, 'anonymised', v_anonymised, 'being_booked', v_left);
+    'logins', v_logins, 'repeats', v_repeats, 'absences', v_absences, 'channels', v_channels,
+    'cancelled', v_cancelled, 'anonymised', v_anonymised, 'being_booked', v_left);
 end $$;
 
 grant delete on public.prebookings, public.member_sessions to service_role;

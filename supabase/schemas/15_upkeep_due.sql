@@ -5,12 +5,15 @@
 create function public.prebooking_upkeep_parts(t timestamptz, p_providers text[], p_keys text[])
 returns jsonb language plpgsql stable security invoker set search_path = '' as $$
 declare v_repeats boolean := true; v_classes boolean := true; v_logins boolean := true; v_places boolean := true;
+  v_notifications boolean := true;
 begin
   begin v_repeats := public.upkeep_repeats_due(t); exception when others then null; end;
   begin v_classes := public.upkeep_classes_due(t, p_providers); exception when others then null; end;
   begin v_logins := public.upkeep_logins_due(t, p_providers, p_keys); exception when others then null; end;
   begin v_places := public.upkeep_places_due(t, p_providers); exception when others then null; end;
-  return jsonb_build_object('repeats', v_repeats, 'classes', v_classes, 'logins', v_logins, 'places', v_places);
+  begin v_notifications := public.upkeep_notifications_due(t); exception when others then null; end;
+  return jsonb_build_object('repeats', v_repeats, 'classes', v_classes, 'logins', v_logins, 'places', v_places,
+    'notifications', v_notifications);
 end $$;
 
 -- Returns what is due now: {"now", "no_login", "failed", and a boolean per part}. Stores the heartbeat of upkeep's trigger, and

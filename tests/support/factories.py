@@ -24,7 +24,7 @@ def add_venue(connection: Connection, **overrides: Any) -> UUID:
     """Add a venue that can be booked."""
     number = next(_numbers)
     venue = {"name": f"Venue {number}", "provider": "webhook", "timezone": "Europe/Madrid", "host": f"{number}.example"}
-    return _insert_with_id(connection, "venues", venue | overrides)
+    return insert_with_id(connection, "venues", venue | overrides)
 
 
 def add_prebooking(connection: Connection, venue: UUID, **overrides: Any) -> UUID:
@@ -42,7 +42,7 @@ def add_prebooking(connection: Connection, venue: UUID, **overrides: Any) -> UUI
     row |= overrides
     if isinstance(row["available_at"], datetime):
         row.setdefault("created_at", row["available_at"] - timedelta(days=1) + timedelta(milliseconds=number))
-    return _insert_with_id(connection, "prebookings", row)
+    return insert_with_id(connection, "prebookings", row)
 
 
 def add_session(connection: Connection, venue: UUID, member: str, **overrides: Any) -> None:
@@ -51,7 +51,8 @@ def add_session(connection: Connection, venue: UUID, member: str, **overrides: A
     _insert(connection, "member_sessions", session | overrides)
 
 
-def _insert_with_id(connection: Connection, table: LiteralString, row: dict[str, Any]) -> UUID:
+def insert_with_id(connection: Connection, table: LiteralString, row: dict[str, Any]) -> UUID:
+    """Insert a row with an id of its own, unless it is given, and return the id."""
     row = {"id": uuid4()} | row
     _insert(connection, table, row)
     return UUID(str(row["id"]))

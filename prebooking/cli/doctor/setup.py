@@ -55,6 +55,8 @@ FUNCTIONS = (
     "give_back_v1",
     "claim_places_v1",
     "note_place_v1",
+    "claim_notifications_v1",
+    "settle_notification_v1",
     "prebooking_figures_v1",
     "prebooking_watch_v1",
     "prebooking_status_v1",

@@ -48,7 +48,7 @@ def test_only_the_named_member_is_forgotten(terminal: Terminal) -> None:
     add_prebooking(terminal.connection, centro, user_email=BEN, available_at=now(60))
     of_ben = rows_of(terminal, BEN)
     said = terminal.succeeds("forget", "Ana@example.com")
-    assert "Removed of Ana@example.com: 2 logins, 0 repeats, 0 absences, 1 prebooking that waited;" in said
+    assert "Removed of Ana@example.com: 2 logins, 0 repeats, 0 absences, 0 channels, 1 prebooking that waited;" in said
     assert " 2 prebookings without a name are left." in said
     assert "ana" not in everything(terminal).lower()
     assert rows_of(terminal, BEN) == of_ben

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, time
 from typing import Any
 from uuid import uuid4
 
@@ -41,6 +41,7 @@ from tests.support.repeats import add_absence, add_repeat, make
 
 _TABLES = ["venues", "prebookings", "member_sessions", "prebooking_runs", "prebooking_heartbeat"]
 _TABLES += ["prebooking_bell", "prebooking_bell_triggered", "prebooking_places", "class_days", "repeats", "absences"]
+_TABLES += ["notification_channels", "notifications"]
 
 # The columns that the command line writes; the database sets all others.
 _VENUE = ["id", "name", "provider", "host", "provider_box_id", "timezone", "opening_rule"]
@@ -72,6 +73,8 @@ _FUNCTIONS = """
     prebooking_move_repeated prebooking_make_day prebooking_make_repeat make_repeats_v1 upkeep_repeats_due
     prebooking_briefs add_repeat_v1 list_repeats_v1 pause_repeat_v1 remove_repeat_v1 prebooking_ids_between
     add_absence_v1 list_absences_v1 remove_absence_v1
+    prebooking_quiet_until prebooking_notify upkeep_notifications_due prebooking_end_notifications
+    claim_notifications_v1 prebooking_notification_facts settle_notification_v1
 """
 
 _EXPECTED = {
@@ -93,6 +96,9 @@ _EXPECTED = {
     *(("class_days", privilege) for privilege in ("INSERT", "UPDATE", "DELETE")),
     *((table, privilege) for table in ("repeats", "absences") for privilege in ("INSERT", "DELETE")),
     *((f"repeats.{column}", "UPDATE") for column in ("paused_at", "problem", "made_by", "due_at")),
+    *(("notification_channels", privilege) for privilege in ("INSERT", "DELETE")),
+    *((f"notification_channels.{column}", "UPDATE") for column in ("failed_at", "failure")),
+    *(("notifications", privilege) for privilege in ("INSERT", "UPDATE", "DELETE")),
     *((f"prebooking_bell.{column}", "UPDATE") for column in ("url", "job_id", "switched_at")),
     *((function, "EXECUTE") for function in _FUNCTIONS.split()),
 }
@@ -182,6 +188,17 @@ _CALLS: dict[str, Callable[[Connection], object]] = {
     "add_absence_v1": lambda connection: add_absence(connection, "2199-01-01"),
     "list_absences_v1": lambda connection: ask(connection, "list_absences_v1", None),
     "remove_absence_v1": lambda connection: ask(connection, "remove_absence_v1", uuid4()),
+    "upkeep_notifications_due": lambda connection: ask(connection, "upkeep_notifications_due", noon()),
+    "prebooking_end_notifications": lambda connection: ask(
+        connection, "prebooking_end_notifications", noon(), ["mail"]
+    ),
+    "claim_notifications_v1": lambda connection: ask(connection, "claim_notifications_v1", uuid4(), ["mail"], 5),
+    "settle_notification_v1": lambda connection: ask(
+        connection, "settle_notification_v1", uuid4(), uuid4(), "sent", None
+    ),
+    "prebooking_quiet_until": lambda connection: ask(
+        connection, "prebooking_quiet_until", noon(), time(22), time(7), "Europe/Madrid"
+    ),
     "prebooking_local_instant": lambda connection: ask(
         connection, "prebooking_local_instant", datetime.fromisoformat("2026-10-25 02:30"), "Europe/Madrid"
     ),

@@ -107,6 +107,7 @@ def test_forgetting_a_member_keeps_the_rows_of_others(owner: Connection, service
         "logins": 0,
         "repeats": 0,
         "absences": 0,
+        "channels": 0,
         "cancelled": 0,
         "anonymised": 0,
         "being_booked": 0,
