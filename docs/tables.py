@@ -24,6 +24,7 @@ _VARIABLES = {
     "STAGGER_MS": "from one call of a venue to the next",
     "LEAD_SECONDS": "how long before an opening a run claims its rows and holds them",
     "LEASE_SECONDS": "how long a claim lasts; at least the guard + 20",
+    "HEARTBEAT_URL": "[a watchdog outside](#when-all-is-dead), called after each upkeep: https, a public name",
 }
 _ABILITIES = {
     Ability.TIMETABLE: "show a day's classes",

@@ -11,6 +11,7 @@ import typer
 from prebooking.cli import plot
 from prebooking.cli.database import open_database
 from prebooking.cli.dates import format_duration, format_instant
+from prebooking.cli.doctor.outside import format_report
 from prebooking.cli.doctor.running import find_failures
 from prebooking.cli.options import AsJson
 from prebooking.cli.runner import FAILED, run_command
@@ -39,7 +40,12 @@ async def _status(*, as_json: bool) -> None:
 
 
 def _show(report: Status, failures: list[str]) -> None:
-    say(f"Last tick      {_tick(report)}", f"Open runs      {_runs(report)}", f"Prebookings    {_rows(report)}")
+    say(
+        f"Last tick      {_tick(report)}",
+        f"Upkeep         {_upkeep(report)}",
+        f"Open runs      {_runs(report)}",
+        f"Prebookings    {_rows(report)}",
+    )
     _show_openings(report)
     say(*(f"Needs you      {sentence}" for sentence in failures))
     say("")
@@ -49,6 +55,11 @@ def _show(report: Status, failures: list[str]) -> None:
 
 def _tick(report: Status) -> str:
     return f"{format_duration(report.now - report.last_tick_at)} ago" if report.last_tick_at else "never"
+
+
+def _upkeep(report: Status) -> str:
+    called = f"{format_duration(report.now - report.sessions_at)} ago" if report.sessions_at else "never"
+    return f"{called}, reported to the watchdog: {format_report(report)}"
 
 
 def _runs(report: Status) -> str:

@@ -167,6 +167,7 @@ class Health(DatabaseModel):
     now: AwareDatetime
     last_tick_at: AwareDatetime | None
     sessions_at: AwareDatetime | None
+    watchdog_at: AwareDatetime | None = None  # the default is for a database that is not migrated yet
     rows: Waiting
     overdue: dict[str, int]
     troubled: Annotated[Rows[Trouble], PlainValidator(read_each(Trouble))]

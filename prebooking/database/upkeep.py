@@ -65,6 +65,7 @@ class ClassDay(BaseModel):
 _day = TypeAdapter(ClassDay).validate_python
 _raw = TypeAdapter(list[Any]).validate_python
 _count = TypeAdapter(int | None).validate_python
+_bool = TypeAdapter(bool).validate_python
 
 
 class UpkeepStore:
@@ -77,6 +78,11 @@ class UpkeepStore:
         """Return what is due for these venue systems and keys. Stores the heartbeat and the warnings about logins."""
         params: dict[str, Any] = {"p_providers": list(providers), "p_keys": list(keys)}
         return (await self._database.call("upkeep_due_v1", params, UpkeepDue.model_validate, until=until)).value
+
+    async def claim_heartbeat(self, instance_id: UUID, *, until: Deadline) -> bool:
+        """Return whether this upkeep is the one that reports to the watchdog in this minute."""
+        params = {"p_instance": str(instance_id)}
+        return (await self._database.call("claim_heartbeat_v1", params, _bool, until=until)).value
 
     async def claim_class_days(
         self, instance_id: UUID, *, providers: Iterable[str], limit: int, until: Deadline

@@ -25,7 +25,7 @@ OUT_OF_TIME = "out_of_time"  # 1 if the part stopped before it was done, because
 
 @dataclass(frozen=True, slots=True)
 class UpkeepContext:
-    """The objects of one invocation. ``every``: seconds from one call to the next. ``to_venues`` is for tests."""
+    """The objects of one invocation. ``every``: seconds from one call to the next. The transports are for tests."""
 
     settings: Settings
     database: IsolatedSupabase
@@ -34,6 +34,7 @@ class UpkeepContext:
     log: Log
     every: float = MINUTE
     to_venues: httpx.AsyncBaseTransport | None = None
+    to_watchdog: httpx.AsyncBaseTransport | None = None
 
     def client(self, system: str) -> httpx.AsyncClient:
         """Return a client for requests to the venues of a system. The caller closes it."""

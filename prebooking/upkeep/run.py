@@ -18,6 +18,7 @@ from prebooking.errors import StoreError
 from prebooking.log import Log
 from prebooking.settings import Settings, key_id
 from prebooking.upkeep.classes import ClassesPart
+from prebooking.upkeep.heartbeat import Heartbeat
 from prebooking.upkeep.logins import LoginsPart
 from prebooking.upkeep.notifications import NotificationsPart
 from prebooking.upkeep.part import ERRORS, MINUTE, OUT_OF_TIME, UpkeepContext, UpkeepPart
@@ -79,10 +80,11 @@ async def keep_up(
     every: float = MINUTE,
     to_database: httpx.AsyncBaseTransport | None = None,
     to_venues: httpx.AsyncBaseTransport | None = None,
+    to_watchdog: httpx.AsyncBaseTransport | None = None,
 ) -> UpkeepSummary:
     """Do what is due until the guard. ``every``: seconds from one call to the next."""
     async with create_isolated_supabase(settings, instance_id, clock=clock, transport=to_database) as database:
-        context = UpkeepContext(settings, database, instance_id, clock, log, every, to_venues)
+        context = UpkeepContext(settings, database, instance_id, clock, log, every, to_venues, to_watchdog)
         return await Upkeep(context, guard).run()
 
 
@@ -94,16 +96,20 @@ class Upkeep:
         self._summary = UpkeepSummary(context.instance_id)
 
     async def run(self) -> UpkeepSummary:
-        """Ask what is due and do it.
+        """Ask what is due, do it, and report to the watchdog.
 
         The parts run side by side, because one refresh of a login may take most of the time until the guard.
         """
+        heartbeat = Heartbeat(self._context, self._guard)
         due = await self._due()
+        await heartbeat.claim()
         self._summary.parts = {name: {} for name in PARTS if name in due}
         async with asyncio.TaskGroup() as parts:
             for name in self._summary.parts:
                 parts.create_task(self._keep(name))
-        return self._finished()
+        summary = self._finished()
+        await heartbeat.report(good=summary.success)
+        return summary
 
     async def _due(self) -> set[str]:
         """Return the names of the parts that are due. With a slow trigger, the logins always are."""

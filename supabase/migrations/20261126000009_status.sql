@@ -73,6 +73,7 @@ end $$;
 
 -- Returns the health of the scheduler:
 --   last_tick_at, sessions_at  the last calls of the two triggers
+--   watchdog_at  the last report to the watchdog at HEARTBEAT_URL
 --   rows       the numbers of pending rows. overdue: they could have been called for more than 105 s, in which every row should
 --              end once faults stop. bad_data: the venue system cannot read their booking_data
 --   overdue    the number of overdue rows per venue system, because a deployment may not be set up for a system
@@ -87,7 +88,8 @@ create function public.prebooking_watch_v1()
 returns jsonb language plpgsql volatile security invoker set search_path = '' as $$
 declare t timestamptz := public.prebooking_clock();
 begin
-  return (select jsonb_build_object('now', t, 'last_tick_at', min(last_tick_at), 'sessions_at', min(sessions_at))
+  return (select jsonb_build_object('now', t, 'last_tick_at', min(last_tick_at), 'sessions_at', min(sessions_at),
+      'watchdog_at', min(watchdog_at))
       from public.prebooking_heartbeat)
     || jsonb_build_object(
     'troubled', (

@@ -211,7 +211,9 @@ create table public.prebooking_heartbeat (
   only_one        boolean primary key default true check (only_one),
   last_tick_at    public.prebooking_instant,                                -- the scheduler's trigger
   providers       text[],                                                   -- the venue systems of that invocation
-  sessions_at     public.prebooking_instant);                               -- upkeep's trigger
+  sessions_at     public.prebooking_instant,                                -- upkeep's trigger
+  watchdog_at     public.prebooking_instant,                                -- the last report to the watchdog at HEARTBEAT_URL
+  watchdog_by     uuid);                                                    -- the upkeep that made it
 
 -- Only the service role gets privileges, and only those that the functions need. All others are revoked, because older
 -- projects grant everything to anon and authenticated by default.

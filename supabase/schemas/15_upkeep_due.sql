@@ -49,6 +49,19 @@ begin
     || public.prebooking_upkeep_parts(t, p_providers, p_keys);
 end $$;
 
-revoke all on function public.prebooking_upkeep_parts, public.upkeep_due_v1 from public, anon, authenticated, service_role;
-grant execute on function public.prebooking_upkeep_parts, public.upkeep_due_v1 to service_role;
+-- Returns whether this upkeep is the one that reports to the watchdog at HEARTBEAT_URL in this minute of the clock. A repeated
+-- call returns the same. If another transaction has locked the row, nobody reports until the next call.
+create function public.claim_heartbeat_v1(p_instance uuid)
+returns boolean language plpgsql volatile security invoker set search_path = '' set lock_timeout = '1500ms' as $$
+declare t constant timestamptz := public.prebooking_clock();
+begin
+  update public.prebooking_heartbeat set watchdog_at = t, watchdog_by = p_instance
+  where only_one in (select h.only_one from public.prebooking_heartbeat h for no key update skip locked)
+    and (watchdog_at is null or date_trunc('minute', watchdog_at) <> date_trunc('minute', t));
+  return exists (
+    select from public.prebooking_heartbeat where watchdog_by = p_instance and watchdog_at >= t - interval '1 minute');
+end $$;
+
+revoke all on function public.prebooking_upkeep_parts, public.upkeep_due_v1, public.claim_heartbeat_v1 from public, anon, authenticated, service_role;
+grant execute on function public.prebooking_upkeep_parts, public.upkeep_due_v1, public.claim_heartbeat_v1 to service_role;
 notify pgrst, 'reload schema';

@@ -100,8 +100,10 @@ def make_healthy(terminal: Terminal) -> None:
 
 
 def record_ticks(terminal: Terminal) -> None:
-    """Record a tick of both triggers now."""
-    terminal.connection.execute("insert into prebooking_heartbeat (last_tick_at, sessions_at) values (now(), now())")
+    """Record a tick of both triggers now, and a report to the watchdog."""
+    terminal.connection.execute(
+        "insert into prebooking_heartbeat (last_tick_at, sessions_at, watchdog_at) values (now(), now(), now())"
+    )
 
 
 def add_member(system: HealthySystem, member: str) -> UUID:

@@ -60,6 +60,32 @@ def _(system: HealthySystem) -> None:
     system.sql(_OLD_LOGINS)
 
 
+@breaks("upkeep", "silent", "has called for more than a day (1 d 3 h ago), not even Vercel's daily cron")
+def _(system: HealthySystem) -> None:
+    system.sql("update prebookings set status = 'cancelled', settled_at = now()")
+    system.sql("update prebooking_heartbeat set sessions_at = now() - interval '27 hours'")
+
+
+@breaks("watchdog", "none", "a free Supabase project is paused after 7 days of low activity, and then nothing here")
+def _(system: HealthySystem) -> None:
+    system.sql("update prebooking_heartbeat set watchdog_at = null")
+
+
+_HEARTBEAT = "https://hc.example.com/0a1b2c3d"
+
+
+@breaks("watchdog", "silent", "upkeep's last report was never: set it in the function's environment too")
+def _(system: HealthySystem) -> None:
+    system.sql("update prebooking_heartbeat set watchdog_at = null")
+    system.set(HEARTBEAT_URL=_HEARTBEAT)
+
+
+@breaks("watchdog", "silent", "upkeep's last report was 3 d ago", variant="three days ago")
+def _(system: HealthySystem) -> None:
+    system.sql("update prebooking_heartbeat set watchdog_at = now() - interval '3 days'")
+    system.set(HEARTBEAT_URL=_HEARTBEAT)
+
+
 @breaks("login", "none", 'prebooking login "Box Centro" --member ben@example.com')
 def _(system: HealthySystem) -> None:
     add_member(system, "Ben@example.com")

@@ -1,4 +1,4 @@
-"""Accepted and refused URLs of the database and of the booking endpoint."""
+"""Accepted and refused URLs of the database, the booking endpoint and the watchdog."""
 
 from __future__ import annotations
 
@@ -68,9 +68,10 @@ def test_an_invalid_database_address_is_refused(address: str) -> None:
     assert refused(SUPABASE_URL=address) == ["SUPABASE_URL"]
 
 
+@pytest.mark.parametrize("name", ["BOOKING_WEBHOOK_URL", "HEARTBEAT_URL"])
 @pytest.mark.parametrize("address", NO_ADDRESS + NOT_AN_ENDPOINT)
-def test_an_invalid_endpoint_address_is_refused(address: str) -> None:
-    assert refused(BOOKING_WEBHOOK_URL=address) == ["BOOKING_WEBHOOK_URL"]
+def test_an_invalid_address_is_refused(address: str, name: str) -> None:
+    assert refused(**{name: address}) == [name]
 
 
 @pytest.mark.parametrize(
@@ -94,8 +95,8 @@ def test_the_database_may_use_http_only_on_a_private_host(address: str) -> None:
         "https://a-b--c.example.com",
     ],
 )
-def test_the_endpoint_must_be_https_at_a_public_name(address: str) -> None:
-    assert refused(BOOKING_WEBHOOK_URL=address) == []
+def test_the_endpoint_and_the_watchdog_must_be_https_at_a_public_name(address: str) -> None:
+    assert refused(BOOKING_WEBHOOK_URL=address, HEARTBEAT_URL=address) == []
 
 
 @pytest.mark.parametrize("endpoint", ["http://127.0.0.1:9/book", "http://localhost/book", "http://[::1]/book"])
@@ -121,7 +122,7 @@ def test_with_a_remote_database_a_local_endpoint_is_refused(database: str) -> No
     assert "BOOKING_WEBHOOK_URL" in refused(SUPABASE_URL=database, BOOKING_WEBHOOK_URL="http://127.0.0.1:9/book")
 
 
-@pytest.mark.parametrize("name", ["SUPABASE_URL", "BOOKING_WEBHOOK_URL"])
+@pytest.mark.parametrize("name", ["SUPABASE_URL", "BOOKING_WEBHOOK_URL", "HEARTBEAT_URL"])
 @pytest.mark.parametrize("address", ["https://book.example.com:hunter2/x", "https://[hunter2]/x"])
 def test_an_unreadable_address_is_refused_without_showing_it(name: str, address: str) -> None:
     with pytest.raises(SettingsError) as caught:

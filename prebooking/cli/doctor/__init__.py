@@ -8,6 +8,7 @@ import typer
 
 from prebooking.cli.doctor.check import Check, Finding
 from prebooking.cli.doctor.gather import gather
+from prebooking.cli.doctor.outside import WATCHDOG
 from prebooking.cli.doctor.running import BELL, HEALTH_CHECKS
 from prebooking.cli.doctor.setup import SETUP
 from prebooking.cli.doctor.venues import VENUES
@@ -16,7 +17,7 @@ from prebooking.cli.options import AsJson
 from prebooking.cli.runner import FAILED, run_command
 from prebooking.cli.terminal import say, show_json
 
-CHECKS: tuple[Check[Any], ...] = (*SETUP, *HEALTH_CHECKS, BELL, *VENUES)
+CHECKS: tuple[Check[Any], ...] = (*SETUP, *HEALTH_CHECKS, BELL, WATCHDOG, *VENUES)
 
 
 def doctor(*, as_json: AsJson = False) -> None:

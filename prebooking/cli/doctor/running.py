@@ -14,6 +14,7 @@ from prebooking.database.overview import Health
 from prebooking.settings import Settings
 
 LATE_TICK = timedelta(seconds=90)  # the cron calls every minute: after a longer gap, a call is missing
+SILENT_UPKEEP = timedelta(hours=26)  # Vercel's own cron calls it once a day, within an hour
 LATE_UPKEEP = timedelta(minutes=3)  # the cron or the bell calls upkeep within a minute when something is due
 SLOW_CLAIM = 500  # milliseconds: slower claims cost openings their first second, because claims run in turn
 _SHOWN = 5  # members named in the report
@@ -42,6 +43,8 @@ def _look_at_upkeep(health: Health) -> Iterator[Found]:
     called = _ago(health, health.sessions_at) if health.sessions_at else "never"
     if health.sessions_at and health.now - health.sessions_at <= LATE_UPKEEP:
         yield Fine(f"called {called}")
+    elif not health.upkeep and health.sessions_at and health.now - health.sessions_at > SILENT_UPKEEP:
+        yield fault("silent", since=called)
     elif not health.upkeep:
         yield Fine(f"nothing is due (called {called})")
     else:
@@ -140,6 +143,8 @@ HEALTH_CHECKS: tuple[Check[Health], ...] = (
         {
             "never": "the trigger of /api/cron/upkeep has never called, and there is work for it ({due}): set it up"
             " (docs/deploy.md)",
+            "silent": "no trigger of /api/cron/upkeep has called for more than a day ({since}), not even Vercel's daily"
+            " cron: redeploy the function with vercel.json, and look at its log",
             "dead": "the trigger of /api/cron/upkeep called {since}, and there is work for it ({due}): look at the"
             " cron's log",
         },

@@ -28,6 +28,7 @@ FUNCTIONS = (
     "save_login_v1",
     "end_login_v1",
     "upkeep_due_v1",
+    "claim_heartbeat_v1",
     "claim_class_days_v1",
     "settle_class_day_v1",
     "make_repeats_v1",

@@ -69,6 +69,19 @@ def test_a_failure_is_marked_and_no_secret_is_shown(system: HealthySystem) -> No
     assert any(line.startswith("FAIL secrets: ") for line in said.out.splitlines())
 
 
+def test_the_address_of_the_watchdog_is_neither_shown_nor_called(system: HealthySystem) -> None:
+    called = list[bytes]()
+
+    async def watchdog(peer: Any) -> None:
+        await peer.request(1)
+        called.append(bytes(peer.received))
+
+    system.set(HEARTBEAT_URL=f"{system.serve(watchdog)}/canary")
+    for words in (["doctor"], ["doctor", "--json"], ["status"], ["status", "--json"]):
+        assert "canary" not in system.terminal.succeeds(*words)
+    assert called == []
+
+
 def test_the_doctor_checks_every_database_function(terminal: Terminal) -> None:
     there = terminal.rows(
         "select proname from pg_proc where pronamespace = 'public'::regnamespace and proname ~ '_v1$|_bell_(on|off)$'"

@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 
 from tests.support.calls import claim, complete, prebooking, run
-from tests.support.database import At, Connection
+from tests.support.database import At, Connection, Database
 from tests.support.factories import add_prebooking, add_venue, noon
 from tests.support.questions import ask
 from tests.support.terminal import Terminal
@@ -26,6 +26,26 @@ def test_each_trigger_has_a_heartbeat_of_its_own(owner: Connection, service: Con
     at(90)
     ask(service, "upkeep_due_v1", ["aimharder"], [])
     assert heartbeat(owner) == [(noon(60), noon(90))]
+
+
+def test_one_upkeep_per_minute_reports_to_the_watchdog(owner: Connection, service: Connection, at: At) -> None:
+    ask(service, "upkeep_due_v1", ["aimharder"], [])
+    one, other = uuid4(), uuid4()
+    assert [ask(service, "claim_heartbeat_v1", who) for who in (one, one, other, one)] == [True, True, False, True]
+    at(59.9)
+    assert [ask(service, "claim_heartbeat_v1", who) for who in (other, one)] == [False, True]
+    at(60)
+    assert [ask(service, "claim_heartbeat_v1", who) for who in (other, one, other)] == [True, False, True]
+    assert owner.execute("select watchdog_at from public.prebooking_heartbeat").fetchall() == [(noon(60),)]
+
+
+def test_a_locked_heartbeat_is_not_waited_for(owner: Connection, service: Connection, database: Database) -> None:
+    ask(service, "upkeep_due_v1", ["aimharder"], [])
+    other = database.connect()
+    with other.transaction():
+        other.execute("select from public.prebooking_heartbeat for update")
+        assert ask(service, "claim_heartbeat_v1", uuid4()) is False
+    assert ask(service, "claim_heartbeat_v1", uuid4()) is True
 
 
 def test_a_manual_run_does_not_update_the_heartbeat(terminal: Terminal) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.verification.mutants.mutant import Mutant
+from tests.verification.mutants.of_alerts import OF_ALERTS
 from tests.verification.mutants.of_attempts import OF_ATTEMPTS
 from tests.verification.mutants.of_automatic_logins import OF_AUTOMATIC_LOGINS
 from tests.verification.mutants.of_bookers import OF_BOOKERS
@@ -35,4 +36,5 @@ MUTANTS: list[Mutant] = [
     *OF_UPKEEP,
     *OF_PLACES,
     *OF_REPEATS,
+    *OF_ALERTS,
 ]
