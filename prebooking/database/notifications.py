@@ -26,6 +26,7 @@ class Notification(BaseModel):
         expires_at: when the class begins, if the prebooking says so.
         warning: the warning of a "warned" one; None if it does not exist any more.
         promoted: a later choice of the same request is tried now.
+        cancel_until: until when the place can be given back without a late cancellation.
 
     """
 
@@ -55,6 +56,7 @@ class Notification(BaseModel):
     position: int | None = None
     warning: str | None = None
     promoted: bool = False
+    cancel_until: AwareDatetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
