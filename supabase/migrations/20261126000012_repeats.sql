@@ -268,7 +268,7 @@ begin
   end loop;
   return jsonb_build_object('repeats', cardinality(v_ids), 'made', v_made, 'moved', v_moved, 'cancelled', v_cancelled,
     'problems', (select count(*) from public.repeats where id = any (v_ids) and problem is not null),
-    'more', exists (select from public.repeats where due_at <= t and not id = any (v_ids)));
+    'more', exists (select from public.repeats where due_at <= t));
 end $$;
 
 -- Returns whether a repeat is due.

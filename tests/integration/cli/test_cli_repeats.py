@@ -151,6 +151,7 @@ def test_what_hinders_a_repeat_is_shown(terminal: Terminal) -> None:
         (["tue", "18:00", "--else", "tomorrow 18:00"], 2, "without a date"),
         (["tue", "18:00", *["--else", "19:00"] * 4], 2, "3 times at most"),
         (["tue", "18:00", "--else", "sat 18:00"], 1, "Saturday 18:00 begins before booking opens for Tuesday 18:00"),
+        (["tue", "18:00", "--else", "sun 18:00"], 1, "Sunday 18:00 begins before booking opens for Tuesday 18:00"),
         (["tue", "18:00", "--waiting-list"], 2, "--waiting-list is for AimHarder"),
         (["tue", "18:00", "--data", "4711"], 2, 'not a JSON object: write it like \'{"class_id": "wod-{day}'),
         (["tue", "18:00", "--data", '{"class_id": true}'], 2, "needs a class_id"),

@@ -106,10 +106,9 @@ _IN_SQL = mutants(
         "repeats_changed::a_call_looks_at_as_many_repeats_as_it_is_told_the_longest_due_first",
     ),
     (
-        "where due_at <= t and not id = any (v_ids))",
-        "where due_at <= t)",
-        "repeats_changed",
-        "repeats",
+        "'more', exists (select from public.repeats where due_at <= t));",
+        "'more', false);",
+        "repeats_changed::a_call_looks_at_as_many_repeats_as_it_is_told_the_longest_due_first",
     ),
     (
         "    exit when clock_timestamp() > v_until;\n",
