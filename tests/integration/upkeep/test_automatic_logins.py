@@ -20,6 +20,7 @@ from prebooking.local.venue.verdicts import VERDICTS
 from prebooking.upkeep.run import UpkeepSummary
 from tests.support.boxes import KEYS, PASSWORD, SEAL, Gym, side_by_side
 from tests.support.database import Database
+from tests.support.doubles import VirtualClock
 from tests.support.world import ENVIRONMENT, World
 from tests.verification.canaries import Canaries
 
@@ -84,10 +85,10 @@ def test_a_remembered_member_is_logged_in_once_per_opening_of_a_week(gym: Gym) -
 
     async def week() -> None:
         for opens in openings:
-            await keep_up_until(gym, opens - HOUR, step=30)
+            await keep_up_until(gym, opens - HOUR, step=60)
             await keep_up_until(gym, opens)
             await gym.invoke()
-        await keep_up_until(gym, 7 * DAY, step=30)
+        await keep_up_until(gym, 7 * DAY, step=60)
 
     gym.world.run(week())
     assert [gym.end(row) for row in rows] == [("completed", "booked")] * 2
@@ -102,7 +103,10 @@ def test_a_member_without_a_remembered_password_is_refreshed_at_most_every_25_mi
 
     async def week() -> None:
         for opens in (1.5 * DAY, 6.9 * DAY):
-            await keep_up_until(gym, opens - HOUR, step=13)
+            while asyncio.get_running_loop().time() < opens - HOUR:  # only the calls that have something to do
+                age = VirtualClock().now() - column(gym, email, "refreshed_at")
+                await asyncio.sleep(25 * MINUTE + 1 - age.total_seconds())
+                await gym.keep_up()
             await keep_up_until(gym, opens)
             await gym.invoke()
 
