@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from docs.markdown import code, table
+from prebooking.channels.settings import NotificationSettings
 from prebooking.model import COMPLETED, ENDED_BY_DATABASE, FAILED, SENTENCES, Kind
 from prebooking.run.evidence import Evidence, proves
 from prebooking.settings import Settings
@@ -25,7 +26,16 @@ _VARIABLES = {
     "LEAD_SECONDS": "how long before an opening a run claims its rows and holds them",
     "LEASE_SECONDS": "how long a claim lasts; at least the guard + 20",
     "HEARTBEAT_URL": "[a watchdog outside](#when-all-is-dead), called after each upkeep: https, a public name",
+    "APP_URL": "this deployment's own address, for the link in each mail that ends them: https and a host",
+    "NOTIFY_WEBHOOK_URL": "[your webhook](notifications.md#webhook) for notifications: https, a public name",
+    "NOTIFY_WEBHOOK_SECRET": "signs them: `whsec_` and 24 to 64 bytes in base64",
+    "SMTP_URL": "[your mail server](notifications.md#mail): `smtps://user:password@host`, or `smtp://…` with STARTTLS",
+    "MAIL_FROM": "the sender of the mails: `name@example.com`",
+    "NTFY_URL": "the server of [ntfy](notifications.md#ntfy): https and a host",
+    "NTFY_TOKEN": "its access token, if it needs one",
+    "TELEGRAM_BOT_TOKEN": "[your bot](notifications.md#telegram), from @BotFather",
 }
+_FIELDS = NotificationSettings.model_fields | Settings.model_fields
 _ABILITIES = {
     Ability.TIMETABLE: "show a day's classes",
     Ability.LOGINS: "keep members' logins",
@@ -46,7 +56,7 @@ _PLACES = {
 
 def variables() -> str:
     """Return what the settings read, with defaults and limits."""
-    names = [name.upper() for name in Settings.model_fields]
+    names = [name.upper() for name in _FIELDS]
     if unknown := set(names) ^ _VARIABLES.keys():
         raise ValueError(f"no text in docs/tables.py, or no such variable: {sorted(unknown)}")
     rows = [(f"`{name}`", _needed(name), _meaning(name)) for name in _VARIABLES]
@@ -54,12 +64,12 @@ def variables() -> str:
 
 
 def _needed(name: str) -> str:
-    field = Settings.model_fields[name.lower()]
+    field = _FIELDS[name.lower()]
     return "yes" if field.is_required() else "" if field.default is None else str(field.default)
 
 
 def _meaning(name: str) -> str:
-    limits = {type(one).__name__: one for one in Settings.model_fields[name.lower()].metadata}
+    limits = {type(one).__name__: one for one in _FIELDS[name.lower()].metadata}
     least, most = (getattr(limits.get(kind.title()), kind, None) for kind in ("ge", "le"))
     if most is None:
         return _VARIABLES[name]

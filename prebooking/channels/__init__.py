@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from importlib import import_module
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
 import httpx
 
-from prebooking.settings import Settings
+from prebooking.channels.settings import NotificationSettings
 
 # The kinds of channels, and the setting without which a kind is not set up.
 KINDS: Mapping[str, str] = {
@@ -36,6 +36,13 @@ class SendResult(StrEnum):
     GONE = "gone"  # the receiver does not exist any more
 
 
+class Delivery(NamedTuple):
+    """The result of an attempt. ``failure`` is a code of ours, without any text or address of the receiver."""
+
+    result: SendResult
+    failure: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
     """A message as a channel sends it.
@@ -49,6 +56,7 @@ class Message:
         facts: what the text was made of, as JSON values.
         channel_id: of the channel, for the address with which a receiver removes it.
         unsure: an earlier attempt may have arrived.
+        language: of the text.
 
     """
 
@@ -61,22 +69,25 @@ class Message:
     channel_id: UUID
     facts: Mapping[str, Any] = field(default_factory=dict)
     unsure: bool = False
+    language: str = "en"
 
 
 class Channel(Protocol):
     """One kind of channel, opened for one invocation."""
 
-    async def send(self, message: Message, *, timeout: float) -> SendResult:  # noqa: ASYNC109 - of the attempt as a whole
+    async def send(self, message: Message, *, timeout: float) -> Delivery:  # noqa: ASYNC109 - of the attempt as a whole
         """Send a message once, in at most ``timeout`` seconds. It may raise anything: that counts as unsure."""
         ...
 
 
-def kinds_set_up(settings: Settings) -> list[str]:
+def kinds_set_up(settings: NotificationSettings) -> list[str]:
     """Return the kinds of channels whose setting is there."""
     return [kind for kind, setting in KINDS.items() if getattr(settings, setting, None)]
 
 
-def open_channel(kind: str, settings: Settings, client: httpx.AsyncClient) -> Channel:
+def open_channel(kind: str, settings: NotificationSettings, client: httpx.AsyncClient) -> Channel:
     """Import the module of a kind, and return its channel. ``client`` is for channels that speak HTTP."""
-    opens: Callable[[Settings, httpx.AsyncClient], Channel] = import_module(f"{__name__}.{kind}").open_channel
+    opens: Callable[[NotificationSettings, httpx.AsyncClient], Channel] = import_module(
+        f"{__name__}.{kind}"
+    ).open_channel
     return opens(settings, client)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +12,8 @@ from uuid import UUID
 import httpx
 
 from prebooking import channels
-from prebooking.channels import Channel, Message, SendResult
+from prebooking.channels import Channel, Delivery, Message, SendResult
+from prebooking.channels.settings import NotificationSettings
 from prebooking.channels.texts import compose
 from prebooking.clock import Deadline
 from prebooking.database.notifications import Notification, NotificationStore
@@ -46,7 +48,8 @@ class NotificationsPart:
 
     async def run(self, until: Deadline) -> dict[str, int]:
         """Send what is due, all at once, until nothing is left or no attempt may start any more."""
-        kinds = channels.kinds_set_up(self._context.settings)
+        self._settings = self._context.notifications or NotificationSettings.from_environment(os.environ)
+        kinds = channels.kinds_set_up(self._settings)
         self._guard, self._last_start = until, until.before(LAST_START)
         async with isolated_client(transport=self._context.to_venues) as client:
             while not self._last_start.passed():
@@ -83,27 +86,27 @@ class NotificationsPart:
         self._context.log.info("notification", notification=row.id, about=row.event, kind=row.kind, result=result)
         await self._settle(row.id, result, failure)
 
-    async def _attempt(self, row: Notification, client: httpx.AsyncClient) -> tuple[SendResult, str | None]:
+    async def _attempt(self, row: Notification, client: httpx.AsyncClient) -> Delivery:
         if self._last_start.passed():
-            return SendResult.NOT_SENT, NO_TIME
+            return Delivery(SendResult.NOT_SENT, NO_TIME)
         try:
             channel, message = self._channel(row.kind, client), _message(row)
         except Exception as exc:  # noqa: BLE001 - as said above
             self._log_failure(exc)
-            return SendResult.NOT_SENT, NOT_PREPARED
+            return Delivery(SendResult.NOT_SENT, NOT_PREPARED)
         timeout = min(SEND_TIME, self._guard.remaining() - WRITE_TIME)
         try:
             async with asyncio.timeout(timeout + SPARE_TIME):
-                return await channel.send(message, timeout=timeout), None
+                return await channel.send(message, timeout=timeout)
         except TimeoutError:
-            return SendResult.UNSURE, TIMEOUT
+            return Delivery(SendResult.UNSURE, TIMEOUT)
         except Exception as exc:  # noqa: BLE001 - as said above
             self._log_failure(exc)
-            return SendResult.UNSURE, RAISED
+            return Delivery(SendResult.UNSURE, RAISED)
 
     def _channel(self, kind: str, client: httpx.AsyncClient) -> Channel:
         if kind not in self._channels:
-            self._channels[kind] = channels.open_channel(kind, self._context.settings, client)
+            self._channels[kind] = channels.open_channel(kind, self._settings, client)
         return self._channels[kind]
 
     async def _settle(self, row_id: UUID, result: SendResult, failure: str | None) -> None:
@@ -133,4 +136,5 @@ def _message(row: Notification) -> Message:
         channel_id=row.channel_id,
         facts=facts,
         unsure=row.unsure,
+        language=row.language,
     )

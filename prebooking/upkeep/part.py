@@ -9,9 +9,10 @@ from uuid import UUID
 import httpx
 
 from prebooking.bookers.adapter import adapter
+from prebooking.channels.settings import NotificationSettings
 from prebooking.clock import Clock, Deadline
 from prebooking.database.client import IsolatedSupabase
-from prebooking.errors import StoreError
+from prebooking.errors import SettingsError, StoreError
 from prebooking.http import isolated_client
 from prebooking.log import Log
 from prebooking.settings import Settings
@@ -25,7 +26,11 @@ OUT_OF_TIME = "out_of_time"  # 1 if the part stopped before it was done, because
 
 @dataclass(frozen=True, slots=True)
 class UpkeepContext:
-    """The objects of one invocation. ``every``: seconds from one call to the next. The transports are for tests."""
+    """The objects of one invocation. ``every``: seconds from one call to the next. The transports are for tests.
+
+    ``notifications``: None means that they are read from the environment when a message is due, so that an invalid one
+    stops nothing else.
+    """
 
     settings: Settings
     database: IsolatedSupabase
@@ -35,6 +40,7 @@ class UpkeepContext:
     every: float = MINUTE
     to_venues: httpx.AsyncBaseTransport | None = None
     to_watchdog: httpx.AsyncBaseTransport | None = None
+    notifications: NotificationSettings | None = None
 
     def client(self, system: str) -> httpx.AsyncClient:
         """Return a client for requests to the venues of a system. The caller closes it."""
@@ -44,6 +50,8 @@ class UpkeepContext:
         """Log why a part, or a piece of its work, failed."""
         if isinstance(exc, StoreError):
             self.log.error("part_failed", part=part, function=exc.function, code=exc.code)
+        elif isinstance(exc, SettingsError):
+            self.log.error("part_failed", part=part, problems=exc.problems)
         elif isinstance(exc, TimeoutError):  # an instance that was frozen has no time left
             self.log.error("part_failed", part=part, code="TimeoutError")
         else:

@@ -11,6 +11,7 @@ from uuid import UUID
 
 import httpx
 
+from prebooking.channels.settings import NotificationSettings
 from prebooking.clock import Clock, Deadline
 from prebooking.database.client import create_isolated_supabase
 from prebooking.database.upkeep import UpkeepStore
@@ -81,10 +82,13 @@ async def keep_up(
     to_database: httpx.AsyncBaseTransport | None = None,
     to_venues: httpx.AsyncBaseTransport | None = None,
     to_watchdog: httpx.AsyncBaseTransport | None = None,
+    notifications: NotificationSettings | None = None,
 ) -> UpkeepSummary:
     """Do what is due until the guard. ``every``: seconds from one call to the next."""
     async with create_isolated_supabase(settings, instance_id, clock=clock, transport=to_database) as database:
-        context = UpkeepContext(settings, database, instance_id, clock, log, every, to_venues, to_watchdog)
+        context = UpkeepContext(
+            settings, database, instance_id, clock, log, every, to_venues, to_watchdog, notifications
+        )
         return await Upkeep(context, guard).run()
 
 

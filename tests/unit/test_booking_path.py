@@ -29,7 +29,7 @@ def test_upkeep_has_at_most_1300_lines_of_code_of_its_own() -> None:
     300 of the lines are for messages to members.
     """
     both = loaded((*FUNCTION, "upkeep", "session_keeper"), tuple(SYSTEMS))
-    assert total(set(both) - set(loaded(FUNCTION, tuple(SYSTEMS)))) <= 1000
+    assert total(set(both) - set(loaded(FUNCTION, tuple(SYSTEMS)))) <= 1300
 
 
 def test_the_booking_path_loads_only_its_own_modules() -> None:

@@ -14,6 +14,7 @@ from statistics import median
 import pytest
 
 import prebooking
+from prebooking.channels.settings import NotificationSettings
 from prebooking.settings import MAX_DURATION, Settings
 from prebooking.systems import SYSTEMS
 from tests.support import postgrest
@@ -22,7 +23,8 @@ from tests.support.code import loaded
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted([*ROOT.glob("api/**/*.py"), *ROOT.glob("prebooking/**/*.py")])
 VERCEL = json.loads((ROOT / "vercel.json").read_text())
-VARIABLES = {name.upper() for name in Settings.model_fields}
+FIELDS = NotificationSettings.model_fields | Settings.model_fields
+VARIABLES = {name.upper() for name in FIELDS}
 
 
 def functions(source: Path) -> list[tuple[str, int]]:
@@ -42,7 +44,7 @@ def test_the_table_of_variables_matches_the_settings() -> None:
     rows = re.findall(r"^\| `(\w+)` \|([^|]*)\|", section, re.MULTILINE)
     assert {name for name, _ in rows} == VARIABLES
     for name, needed in rows:
-        field = Settings.model_fields[name.lower()]
+        field = FIELDS[name.lower()]
         default = "yes" if field.is_required() else "" if field.default is None else str(field.default)
         assert needed.strip() == default, name
 
@@ -51,7 +53,7 @@ def test_the_example_environment_matches_the_settings() -> None:
     lines = re.findall(r"^(# )?(\w+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE)
     assert {name for _, name, _ in lines} == VARIABLES
     for commented, name, value in lines:
-        field = Settings.model_fields[name.lower()]
+        field = FIELDS[name.lower()]
         assert bool(commented) != field.is_required(), name
         if field.default is not None and not field.is_required():
             assert value == str(field.default), name
