@@ -75,9 +75,9 @@ async def _status(*, as_json: bool) -> None:
     say(f"The bell is {'on, for ' + str(state.url) if state.on else 'off'}.")
     if state.on:
         say(f"It looked {_last_look(state)}.", f"The function's LEAD_SECONDS has to be {state.lead_seconds:g}.")
-    if state.rung_at:
+    if state.triggered_at:
         answered = f", answered with HTTP {state.answer}" if state.answer else ""
-        say(f"It rang {format_duration(state.now - state.rung_at)} ago, {state.posts} calls{answered}.")
+        say(f"It rang {format_duration(state.now - state.triggered_at)} ago, {state.posts} calls{answered}.")
     if not state.on:
         say(*(f"It needs: {missing}" for missing in state.missing))
     if faults := list(find_bell_faults(state)):

@@ -63,7 +63,7 @@ class BellState(BaseModel):
     switched_at: AwareDatetime | None = None
     looked_at: AwareDatetime | None
     runs: list[BellRun] = []  # the last five finished runs, newest first
-    rung_at: AwareDatetime | None
+    triggered_at: AwareDatetime | None
     posts: int | None  # invocations that this ring called
     unclaimed: int = 0  # due rows that no invocation claimed within a second of their ring
     waiting: int | None = None  # all requests in pg_net's queue; null: not readable
@@ -87,7 +87,7 @@ def find_bell_faults(state: BellState) -> Iterator[str]:
             "pg_net's worker is dead or stuck: select net.worker_restart() in the SQL editor"
         )
     if fault := _find_answer_fault(state):
-        yield f"the last ring, at {_clock(state.rung_at)}: {fault}"
+        yield f"the last ring, at {_clock(state.triggered_at)}: {fault}"
 
 
 def _find_run_faults(state: BellState) -> Iterator[str]:

@@ -150,10 +150,10 @@ begin
   return jsonb_build_object(
     'on', bell.url is not null, 'url', bell.url, 'lead_seconds', extract(epoch from bell.lead), 'scheduled', bell.job_id is not null,
     'missing', to_jsonb(public.prebooking_bell_requirements()), 'now', t, 'switched_at', bell.switched_at, 'looked_at', bell.looked_at,
-    'runs', public.prebooking_bell_runs(t), 'rung_at', bell.rung_at, 'posts', bell.posts,
+    'runs', public.prebooking_bell_runs(t), 'triggered_at', bell.triggered_at, 'posts', bell.posts,
     'unclaimed', (
       select count(*) from public.prebooking_bell_due(t, bell.lead) due join public.prebooking_bell_triggered r using (id, available_at)
-      where not r.claimed and r.rung_at <= t - interval '1 second'),
+      where not r.claimed and r.triggered_at <= t - interval '1 second'),
     'waiting', v_queue.waiting, 'waiting_since', case when v_queue.head = bell.queue_head then bell.queue_head_at end,
     'answer', null, 'answer_kind', null, 'answer_error', null,
     'queue_open', coalesce((

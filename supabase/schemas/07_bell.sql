@@ -37,7 +37,7 @@ create table public.prebooking_bell (
   runs            jsonb not null default '[]',                              -- pg_cron's records of the last runs, for service_role
   queue_head      bigint,                                                   -- the oldest request in pg_net's queue
   queue_head_at   public.prebooking_instant,                                -- the first time it was seen there
-  rung_at         public.prebooking_instant,                                -- the last ring
+  triggered_at    public.prebooking_instant,                                -- the last ring
   posts           int,                                                      -- requests of the last ring
   upkeep_at       public.prebooking_instant,                                -- the last time it asked whether upkeep is due
   request_ids     bigint[] not null default '{}');                          -- pg_net's ids of these requests
@@ -47,8 +47,8 @@ insert into public.prebooking_bell default values;
 create table public.prebooking_bell_triggered (
   id              uuid primary key,                                         -- the prebooking's
   available_at    public.prebooking_instant not null,                       -- a row with another opening counts as new
-  rings           int not null default 1,
-  rung_at         public.prebooking_instant not null,                       -- the last ring
+  tries           int not null default 1,
+  triggered_at    public.prebooking_instant not null,                       -- the last ring
   claimed         boolean not null default false);                          -- an invocation has claimed it since then
 
 -- Sleeps until an instant, in one statement of at most half a second. Tests replace it, and move their clock instead.
@@ -114,9 +114,9 @@ language sql stable security invoker set search_path = '' as $$
   select due.id, r.id is not null from public.prebooking_bell_due(p_now, p_lead) due
   left join public.prebooking_bell_triggered r on r.id = due.id and r.available_at = due.available_at
   where r.id is null
-     or (due.again and not r.claimed and r.rings <= 5 and r.rung_at <= p_now - interval '1 second' and (select public.prebooking_bell_unsent()) < 20
+     or (due.again and not r.claimed and r.tries <= 5 and r.triggered_at <= p_now - interval '1 second' and (select public.prebooking_bell_unsent()) < 20
        and not exists (
-         select 1 from public.prebooking_heartbeat h where h.last_tick_at >= r.rung_at and due.provider <> all (h.providers)))
+         select 1 from public.prebooking_heartbeat h where h.last_tick_at >= r.triggered_at and due.provider <> all (h.providers)))
 $$;
 
 -- Returns how many invocations are needed to start on all of these rows at once.
@@ -186,11 +186,11 @@ begin
       url := bell.url, body := '{}', timeout_milliseconds := case when v_again then 2000 else 1000 end,
       headers := jsonb_build_object('Content-Type', 'application/json', 'Authorization', 'Bearer ' || v_secret));
   end loop;
-  insert into public.prebooking_bell_triggered as r (id, available_at, rung_at)
+  insert into public.prebooking_bell_triggered as r (id, available_at, triggered_at)
     select p.id, p.available_at, t from public.prebookings p where p.id = any (v_ids)
-    on conflict (id) do update set available_at = excluded.available_at, rung_at = t, claimed = false,
-      rings = case when r.available_at = excluded.available_at then r.rings + 1 else 1 end;
-  update public.prebooking_bell set rung_at = t, posts = v_posts, request_ids = bell.request_ids
+    on conflict (id) do update set available_at = excluded.available_at, triggered_at = t, claimed = false,
+      tries = case when r.available_at = excluded.available_at then r.tries + 1 else 1 end;
+  update public.prebooking_bell set triggered_at = t, posts = v_posts, request_ids = bell.request_ids
   where only_one in (select b.only_one from public.prebooking_bell b for no key update skip locked);
   perform public.prebooking_bell_note_queue(t);
 end $$;
@@ -308,7 +308,7 @@ begin
     where p.status = 'pending' and p.fresh and p.venue_id = v.id and p.available_at > t + bell.lead
     order by p.available_at limit 1) coming;
   if coalesce(bell.upkeep_at < date_trunc('minute', t), true) and coalesce(v_next > t + interval '3 seconds', true)
-      and not exists (select from public.prebooking_bell b where b.rung_at >= t - interval '3 seconds') then
+      and not exists (select from public.prebooking_bell b where b.triggered_at >= t - interval '3 seconds') then
     perform public.prebooking_bell_upkeep(t);
   end if;
   return least(v_next, t + interval '0.5 seconds', p_end);

@@ -167,7 +167,9 @@ def _(system: HealthySystem) -> None:
 
 @breaks("bell", "fault", "Deployment Protection", variant="the function is behind a page, and nothing ticks")
 def _(system: HealthySystem) -> None:
-    _ring(system, "update prebooking_bell set rung_at = now() - interval '2 minutes', posts = 1, request_ids = '{7}'")
+    _ring(
+        system, "update prebooking_bell set triggered_at = now() - interval '2 minutes', posts = 1, request_ids = '{7}'"
+    )
     system.sql(_THREE_HOURS_AGO)
     system.sql(
         "insert into net._http_response (id, status_code, content_type, content, timed_out)"

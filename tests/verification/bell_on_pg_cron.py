@@ -41,7 +41,7 @@ _SETTINGS = {
 _LATENESS = (
     "select lateness_ms from public.prebookings where id = any(%s) order by lateness_ms desc nulls first limit 1"
 )
-_RINGS = "select max(rings) from public.prebooking_bell_triggered where id = any(%s)"
+_RINGS = "select max(tries) from public.prebooking_bell_triggered where id = any(%s)"
 
 
 @dataclass(slots=True)

@@ -106,7 +106,7 @@ def _look_at_bell(bell_and_lead: tuple[BellState, str]) -> Iterator[Found]:
     if not bell.on:
         yield Fine("is off: the cron alone triggers")
     elif not faults and _leads_equal(lead, bell.lead_seconds):
-        rang = f", rang {format_duration(bell.now - bell.rung_at)} ago" if bell.rung_at else ""
+        rang = f", rang {format_duration(bell.now - bell.triggered_at)} ago" if bell.triggered_at else ""
         yield Fine(f"is on, {bell.lead_seconds:g} s ahead, as LEAD_SECONDS says{rang}")
 
 

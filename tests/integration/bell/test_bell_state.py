@@ -14,13 +14,17 @@ def bell(owner: Connection) -> Bell:
     return Bell.switched_on(owner, arrives=False)
 
 
-@pytest.mark.parametrize(("rung_at", "claimed", "unclaimed"), [(-1.0, False, 1), (-0.9, False, 0), (-1.0, True, 0)])
+@pytest.mark.parametrize(
+    ("triggered_at", "claimed", "unclaimed"), [(-1.0, False, 1), (-0.9, False, 0), (-1.0, True, 0)]
+)
 def test_a_due_row_is_unclaimed_a_second_after_its_ring(
-    owner: Connection, bell: Bell, *, rung_at: float, claimed: bool, unclaimed: int
+    owner: Connection, bell: Bell, *, triggered_at: float, claimed: bool, unclaimed: int
 ) -> None:
     row = add_prebooking(owner, add_venue(owner), available_at=noon(-5))
-    insert = "insert into public.prebooking_bell_triggered (id, available_at, rung_at, claimed) values (%s, %s, %s, %s)"
-    owner.execute(insert, [row, noon(-5), noon(rung_at), claimed])
+    insert = (
+        "insert into public.prebooking_bell_triggered (id, available_at, triggered_at, claimed) values (%s, %s, %s, %s)"
+    )
+    owner.execute(insert, [row, noon(-5), noon(triggered_at), claimed])
     assert bell.status()["unclaimed"] == unclaimed
 
 

@@ -29,7 +29,7 @@ async def test_the_state_is_read(owner: Connection, store: BellStore) -> None:
     state = await store.state(until=deadline())
     assert state.model_dump(mode="json")["url"] == bell.status()["url"]
     assert (state.on, state.scheduled, state.lead_seconds, state.posts) == (True, True, 3, 1)
-    assert (state.looked_at, state.rung_at, state.now) == (noon(0), noon(27), noon(59.75))
+    assert (state.looked_at, state.triggered_at, state.now) == (noon(0), noon(27), noon(59.75))
 
 
 async def test_the_bell_is_switched_off_and_on(owner: Connection, store: BellStore) -> None:

@@ -111,7 +111,7 @@ def test_a_local_address_is_refused_with_a_real_pg_net(
     assert bell.posts() == []
 
 
-@pytest.mark.parametrize("statement", ["lead = '1 second'", "rung_at = now()", "runs = '[]'"])
+@pytest.mark.parametrize("statement", ["lead = '1 second'", "triggered_at = now()", "runs = '[]'"])
 def test_the_operator_s_key_can_change_only_the_switch(service: Connection, bell: Bell, statement: str) -> None:
     bell.on()
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
@@ -216,7 +216,7 @@ def test_the_state_has_the_last_ring(owner: Connection, bell: Bell) -> None:
         "switched_at": noon(0).isoformat(),
         "looked_at": noon(0).isoformat(),
         "runs": [],
-        "rung_at": noon(27).isoformat(),
+        "triggered_at": noon(27).isoformat(),
         "posts": 2,
         "unclaimed": 0,
         "waiting": 0,

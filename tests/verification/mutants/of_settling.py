@@ -173,9 +173,9 @@ OF_THE_BELL = mutants(
         "where p.status = 'pending' and p.venue_id = v.id and p.available_at <= p_now",
         "bell::held_settled_and_doubtful_rows_are_not_rung_for",
     ),
-    ("not r.claimed and r.rings <= 5 and", "not r.claimed and r.rings <= 6 and", "bell_again"),
-    ("not r.claimed and r.rings <= 5", "r.rings <= 5", "bell_again"),
-    ("r.rung_at <= p_now - interval '1 second'", "r.rung_at <= p_now", "bell_again"),
+    ("not r.claimed and r.tries <= 5 and", "not r.claimed and r.tries <= 6 and", "bell_again"),
+    ("not r.claimed and r.tries <= 5", "r.tries <= 5", "bell_again"),
+    ("r.triggered_at <= p_now - interval '1 second'", "r.triggered_at <= p_now", "bell_again"),
     (
         " and (select public.prebooking_bell_unsent()) < 20",
         "",
@@ -206,8 +206,8 @@ OF_THE_BELL = mutants(
         "bell_again::a_row_of_an_opening_with_a_running_invocation_is_left_to_it",
     ),
     (
-        "when r.available_at = excluded.available_at then r.rings + 1 else 1",
-        "when true then r.rings + 1 else 1",
+        "when r.available_at = excluded.available_at then r.tries + 1 else 1",
+        "when true then r.tries + 1 else 1",
         "bell_again::a_moved_row_is_rung_for_at_its_new_opening",
         "bell_again",
     ),

@@ -262,7 +262,7 @@ OF_UPKEEP = [
             "bell_upkeep::no_ring_is_later_because_upkeep_is_due",
         ),
         (
-            "b.rung_at >= t - interval '3 seconds'",
+            "b.triggered_at >= t - interval '3 seconds'",
             "false",
             "bell_upkeep::upkeep_waits_for_a_moment_without_a_ring",
         ),
