@@ -20,6 +20,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "commands": command_line.commands,
     "evidence": tables.evidence,
     "exit codes": command_line.exit_codes,
+    "metrics": tables.metrics,
     "numbers": numbers.table,
     "outcomes": tables.outcomes,
     "targets": command_line.targets,

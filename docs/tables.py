@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from docs.markdown import code, table
 from prebooking.channels.settings import NotificationSettings
+from prebooking.metrics import METRICS
 from prebooking.model import COMPLETED, ENDED_BY_DATABASE, FAILED, SENTENCES, Kind
 from prebooking.run.evidence import Evidence, proves
 from prebooking.settings import Settings
@@ -26,6 +27,7 @@ _VARIABLES = {
     "LEAD_SECONDS": "how long before an opening a run claims its rows and holds them",
     "LEASE_SECONDS": "how long a claim lasts; at least the guard + 20",
     "HEARTBEAT_URL": "[a watchdog outside](#when-all-is-dead), called after each upkeep: https, a public name",
+    "METRICS_SECRET": "the bearer token of [the metrics](#metrics), at least 16 characters",
     "APP_URL": "this deployment's own address, for the link in each mail that ends them: https and a host",
     "NOTIFY_WEBHOOK_URL": "[your webhook](notifications.md#webhook) for notifications: https, a public name",
     "NOTIFY_WEBHOOK_SECRET": "signs them: `whsec_` and 24 to 64 bytes in base64",
@@ -90,6 +92,11 @@ def evidence() -> str:
     """Return which outcome rests on what."""
     rows = [(one.value, code(kind for kind in Kind if proves(one, kind))) for one in Evidence]
     return table(("evidence", "outcomes that it proves"), rows)
+
+
+def metrics() -> str:
+    """Return the name and the meaning of every metric."""
+    return table(("metric", "what it says"), [(f"`{one.name}`", one.meaning) for one in METRICS])
 
 
 def venue_systems() -> str:

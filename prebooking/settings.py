@@ -210,6 +210,7 @@ class Settings(VenueSettings):
     lead_seconds: float = Field(1, ge=0, le=5, allow_inf_nan=False)
     lease_seconds: float = Field(30, le=300, allow_inf_nan=False)
     heartbeat_url: Annotated[str, AfterValidator(web_address)] | None = Field(None, repr=False)
+    metrics_secret: Secret | None = None
 
     @classmethod
     def _missing(cls, environment: Mapping[str, str]) -> dict[str, str]:

@@ -1,17 +1,17 @@
-"""The FastAPI app around each cron function: it reads settings, checks the bearer secret and answers."""
+"""The FastAPI app around each function: it reads settings, checks the bearer secret and answers."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 from uuid import UUID, uuid4
 
 from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 
 from prebooking import http, log
 from prebooking.clock import Clock, Deadline, Reading
@@ -71,11 +71,30 @@ def cron_app(
 
     ``failed`` returns the answer after an unexpected exception.
     """
+
+    def respond(trigger: Trigger) -> Awaitable[Response]:
+        return _run(trigger, run, failed)
+
+    # The platform accepts the path with "_" and with "-". Vercel's cron can only send GET.
+    paths = {f"/api/cron/{spelling}" for spelling in {name, name.replace("_", "-")}}
+    return secured_app(paths, ["GET", "POST"], lambda settings: settings.cron_secrets, respond)
+
+
+def secured_app(
+    paths: Iterable[str],
+    methods: list[str],
+    secrets: Callable[[Settings], Sequence[str]],
+    respond: Callable[[Trigger], Awaitable[Response]],
+) -> FastAPI:
+    """Return the app that responds to requests with one of the secrets as bearer token. Without any secret, it is off.
+
+    ``respond`` raises nothing.
+    """
     log.set_up()
     http.preload_http()
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
 
-    async def invoke(request: Request) -> JSONResponse:
+    async def invoke(request: Request) -> Response:
         clock = Clock()
         started, instance_id = Reading.of(clock), uuid4()
         events = log.Log(instance_id=instance_id, vercel_id=_request_id(request))
@@ -84,28 +103,30 @@ def cron_app(
             http.tls_context()
         except SettingsError as exc:
             events.error("server_not_configured", problems=exc.problems)
-            return _answer(500, {"success": False, "error": "server_not_configured"})
-        if not is_authorised(request.headers.getlist("authorization"), settings.cron_secrets):
+            return json_answer(500, {"success": False, "error": "server_not_configured"})
+        accepted = secrets(settings)
+        if not accepted:
+            return json_answer(404, {"success": False, "error": "not_found"})
+        if not is_authorised(request.headers.getlist("authorization"), accepted):
             events.warning("unauthorized")
-            return _answer(401, {"success": False, "error": "unauthorized"}, {"WWW-Authenticate": "Bearer"})
-        return await _run(Trigger(settings, instance_id, started, clock, events), run, failed)
+            return json_answer(401, {"success": False, "error": "unauthorized"}, {"WWW-Authenticate": "Bearer"})
+        return await respond(Trigger(settings, instance_id, started, clock, events))
 
-    # The platform accepts the path with "_" and with "-". Vercel's cron can only send GET.
-    for spelling in {name, name.replace("_", "-")}:
-        app.add_api_route(f"/api/cron/{spelling}", invoke, methods=["GET", "POST"], response_model=None)
+    for path in paths:
+        app.add_api_route(path, invoke, methods=methods, response_model=None)
     return app
 
 
 async def _run(
     trigger: Trigger, run: Callable[[Trigger], Awaitable[RunAnswer]], failed: Callable[[Trigger], RunAnswer]
-) -> JSONResponse:
+) -> Response:
     try:
         answer = await run(trigger)
     except Exception as exc:  # noqa: BLE001 - log it with the request id, which the platform would not do
         trigger.log.unexpected("unexpected", exc)
         answer = failed(trigger)
     trigger.log.info("answered", success=answer.success, ms=answer.execution_time_ms, **answer.details)
-    return _answer(200 if answer.success else 500, answer.as_json())
+    return json_answer(200 if answer.success else 500, answer.as_json())
 
 
 def _platform_deadline() -> datetime | None:
@@ -126,5 +147,6 @@ def _request_id(request: Request) -> str | None:
     return name if re.fullmatch(r"[\w:-]{1,100}", name, re.ASCII) else None
 
 
-def _answer(status: int, body: dict[str, object], headers: dict[str, str] | None = None) -> JSONResponse:
+def json_answer(status: int, body: dict[str, object], headers: dict[str, str] | None = None) -> Response:
+    """Return an answer that no cache stores."""
     return JSONResponse(body, status, {"Cache-Control": "no-store", **(headers or {})})

@@ -15,19 +15,22 @@ _PRINT_LOADED = """
 import asyncio, importlib, sys
 from prebooking.bookers.adapter import adapter
 for name in {functions}:
-    importlib.import_module("api.cron." + name)
+    importlib.import_module(name)
 for name in {systems}:
     asyncio.run(adapter(name).load())
 files = [getattr(module, "__file__", None) for module in sys.modules.values()]
 print(*filter(None, files), sep="\\n")
 """
+# The functions' modules, from their paths below the project's root.
+MODULES = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in sorted(ROOT.glob("api/**/*.py"))]
 _NO_CODE = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
 
 
 @cache
 def loaded(functions: tuple[str, ...], systems: tuple[str, ...] = ()) -> list[Path]:
     """Return the files of this project that a process has loaded for these functions and venue systems."""
-    command = [sys.executable, "-c", _PRINT_LOADED.format(functions=functions, systems=systems)]
+    modules = [module for module in MODULES if module.rpartition(".")[2] in functions]
+    command = [sys.executable, "-c", _PRINT_LOADED.format(functions=modules, systems=systems)]
     printed = subprocess.run(
         command, cwd=ROOT, env={"PYTHONPATH": str(ROOT)}, check=True, capture_output=True, text=True
     )

@@ -32,6 +32,16 @@ def test_upkeep_has_at_most_1300_lines_of_code_of_its_own() -> None:
     assert total(set(both) - set(loaded(FUNCTION, tuple(SYSTEMS)))) <= 1300
 
 
+def test_the_metrics_have_at_most_350_lines_of_code_of_their_own_and_load_nothing_of_the_rest() -> None:
+    own = set(loaded(("metrics",))) - set(loaded(FUNCTION, tuple(SYSTEMS)))
+    assert {str(file.relative_to(ROOT)) for file in own} == {
+        "api/metrics.py",
+        "prebooking/metrics.py",
+        "prebooking/database/overview.py",
+    }
+    assert total(own) <= 350
+
+
 def test_the_booking_path_loads_only_its_own_modules() -> None:
     assert {str(file.relative_to(ROOT).parent) for file in loaded(FUNCTION)} == {
         "api/cron",

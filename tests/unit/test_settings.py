@@ -135,7 +135,7 @@ def test_the_first_name_of_the_secret_key_takes_precedence() -> None:
     assert read(SUPABASE_SECRET_KEY="sb_secret_other").supabase_service_role_key == SecretStr("sb_secret_of_the_tests")
 
 
-@pytest.mark.parametrize("name", ["CRON_SECRET", "CRON_SECRET_PREVIOUS", "BOOKING_WEBHOOK_SECRET"])
+@pytest.mark.parametrize("name", ["CRON_SECRET", "CRON_SECRET_PREVIOUS", "BOOKING_WEBHOOK_SECRET", "METRICS_SECRET"])
 @pytest.mark.parametrize(
     "secret",
     ["x" * 15, "x" * 20 + "\n", " " + "x" * 20, "x" * 20 + " ", "two words of one secret", "ñ" * 20, "x" * 20 + "\x00"],

@@ -1,4 +1,4 @@
-"""Mutants of what tells the operator: the report to the watchdog."""
+"""Mutants of what tells the operator: the report to the watchdog, and the metrics."""
 
 from __future__ import annotations
 
@@ -41,6 +41,44 @@ OF_ALERTS = [
             "await heartbeat.report(good=summary.success)",
             "await heartbeat.report(good=True)",
             "watchdog::a_bad_upkeep_is_reported_below_the_address",
+        ),
+    ),
+    *mutants(
+        "api/metrics.py",
+        (
+            "return [settings.metrics_secret.get_secret_value()] if settings.metrics_secret else []",
+            "return settings.cron_secrets",
+            "acceptance/metrics_endpoint::only_the_secret_of_the_metrics_is_accepted",
+        ),
+    ),
+    *mutants(
+        "prebooking/function/endpoint.py",
+        (
+            "        if not accepted:\n",
+            "        if False:\n",
+            "acceptance/metrics_endpoint::without_the_setting_there_is_nothing",
+        ),
+    ),
+    *mutants(
+        "prebooking/metrics.py",
+        *(
+            (before, after, "acceptance/metrics_endpoint::a_hostile_name_of_a_venue_is_one_label")
+            for before, after in (
+                (r""".replace("\\", r"\\")""", ""),
+                ('.replace(\'"\', r"\\"")', ""),
+                (r""".replace("\n", r"\n")""", ""),
+                ("samples.setdefault(_format_labels(labels), value)", "samples[_format_labels(labels) + ' '] = value"),
+            )
+        ),
+        (
+            "        if value is not None:\n",
+            "        if True:\n",
+            "acceptance/metrics_endpoint::an_empty_database_has_no_samples_without_a_value",
+        ),
+        (
+            "None if ms is None else ms / 1000",
+            "ms",
+            "acceptance/metrics_endpoint::every_metric_has_the_figures_of_status",
         ),
     ),
     *mutants(
