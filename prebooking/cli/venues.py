@@ -31,6 +31,7 @@ _REFUSALS = {
     "no_venue": "The venue is gone.",
 }
 NAME_LENGTH = 60  # characters, so that it fits into a table
+MOST_HOURS = 168  # of --late-cancel: a week
 
 
 _ZONE = typer.Option("--zone", help="Its time zone, like Europe/Madrid.", show_default=False)
@@ -108,9 +109,20 @@ def edit(
             show_default=False,
         ),
     ] = None,
+    late_cancel: Annotated[
+        int | None,
+        typer.Option(
+            "--late-cancel",
+            metavar="HOURS",
+            help="Until how long before a class a place can be given back for free: for reminders. 0 removes it.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Change a venue. The host cannot be changed: another host is another venue."""
-    run_command(_edit(venue, name=name, zone=zone, opens=opens, box=box, idempotent=idempotent))
+    run_command(
+        _edit(venue, name=name, zone=zone, opens=opens, box=box, idempotent=idempotent, late_cancel=late_cancel)
+    )
 
 
 async def _edit(
@@ -121,9 +133,12 @@ async def _edit(
     opens: str | None,
     box: str | None,
     idempotent: bool | None,
+    late_cancel: int | None,
 ) -> None:
-    if all(one is None for one in (name, zone, opens, box, idempotent)):
-        raise BadInput("Say what to change: --name, --zone, --opens, --box or --idempotent.")
+    if all(one is None for one in (name, zone, opens, box, idempotent, late_cancel)):
+        raise BadInput("Say what to change: --name, --zone, --opens, --box, --idempotent or --late-cancel.")
+    if late_cancel is not None and not 0 <= late_cancel <= MOST_HOURS:
+        raise BadInput(f"--late-cancel is a number of hours from 1 to {MOST_HOURS}, or 0 to remove it.")
     async with open_database() as database:
         venue = find_venue(await database.operator.venues(until=database.deadline()), venue_name)
         system = _find_system(venue.provider)
@@ -136,6 +151,7 @@ async def _edit(
             opening_rule=None if opens is None else str(OpeningRule.parse(opens)),
             box_id=_parse_box(box, system),
             idempotent=idempotent,
+            late_cancel_hours=late_cancel,
             until=database.deadline(),
         )
     if result.verdict != "changed":

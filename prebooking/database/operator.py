@@ -23,6 +23,7 @@ class VenueView(Venue):
     enabled: bool
     paused_until: AwareDatetime | None
     pending: int
+    late_cancel_hours: int | None = None  # before the start of a class; later a place cannot be given back for free
 
 
 class PrebookingView(DatabaseModel):
@@ -200,9 +201,10 @@ class OperatorStore:
         opening_rule: str | None,
         box_id: str | None,
         idempotent: bool | None,
+        late_cancel_hours: int | None,
         until: Deadline,
     ) -> EditVenueResult:
-        """Change those fields of a venue that are not None."""
+        """Change those fields that are not None. ``late_cancel_hours`` 0 removes the limit."""
         params = {
             "p_id": str(venue_id),
             "p_name": name,
@@ -210,6 +212,7 @@ class OperatorStore:
             "p_opening_rule": opening_rule,
             "p_box_id": box_id,
             "p_idempotent": idempotent,
+            "p_late_cancel_hours": late_cancel_hours,
         }
         return (await self._database.call("edit_venue_v1", params, EditVenueResult.model_validate, until=until)).value
 
@@ -293,6 +296,5 @@ class OperatorStore:
     async def access(self, functions: Iterable[str], *, until: Deadline) -> DatabaseAccess:
         """Return the caller's role, and which of these functions it may execute."""
         params = {"p_functions": list(functions)}
-        return (
-            await self._database.call("prebooking_doctor_v1", params, DatabaseAccess.model_validate, until=until)
-        ).value
+        answer = await self._database.call("prebooking_doctor_v1", params, DatabaseAccess.model_validate, until=until)
+        return answer.value

@@ -32,7 +32,7 @@ WRITE_TIME = 0.5  # seconds before the guard for storing a result
 NO_TIME, NOT_PREPARED, UNREADABLE, RAISED, TIMEOUT = "no_time", "not_prepared", "unreadable", "raised", "timeout"
 _FACTS = {
     "about", "prebooking_id", "user_email", "venue", "timezone", "class_name", "available_at", "expires_at", "outcome",
-    "lateness_ms", "place", "position", "warning", "promoted",
+    "lateness_ms", "place", "position", "warning", "promoted", "cancel_until",
 }  # fmt: skip
 
 

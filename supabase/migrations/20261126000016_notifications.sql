@@ -63,12 +63,49 @@ language sql stable security invoker set search_path = '' as $$
   select case when p_from is null or (case
       when p_from < p_until then local_time < p_from or local_time >= p_until
       else local_time < p_from and local_time >= p_until end) then t
-    else greatest(t, (today + p_until + case when local_time < p_until then interval '0' else interval '1 day' end) at time zone p_timezone) end
+    -- In a repeated hour, quiet hours end at the first of the two instants; t may be after it already.
+    else greatest(t, public.prebooking_local_instant(today + p_until + case when local_time < p_until then interval '0' else interval '1 day' end, p_timezone)) end
   from (select (t at time zone p_timezone)::date as today, (t at time zone p_timezone)::time as local_time) l
 $$;
 
--- Stores that an event is to be told on every channel that wants it. A failure, and a warning less than twelve hours before
--- the opening, do not wait for the end of quiet hours. It locks nothing but the new rows.
+-- Returns when a message about an event at t is due. A failure, and a warning less than twelve hours before the opening, do not
+-- wait for the end of quiet hours.
+create function public.prebooking_notify_at(
+  t timestamptz, p_event text, p_available_at timestamptz, p_from time, p_until time, p_timezone text)
+returns timestamptz language sql stable security invoker set search_path = '' as $$
+  select case when p_event = 'failed' or (p_event = 'warned' and p_available_at < t + interval '12 hours') then t
+    else public.prebooking_quiet_until(t, p_from, p_until, p_timezone) end
+$$;
+
+-- Returns when a member is reminded of a place that can be given back until p_limit: an hour before it. A reminder that would
+-- wait until after the limit is sent when those quiet hours begin.
+create function public.prebooking_reminder_at(p_limit timestamptz, p_from time, p_until time, p_timezone text)
+returns timestamptz language sql stable security invoker set search_path = '' as $$
+  select case when r.waits_until < p_limit then r.waits_until
+    else public.prebooking_local_instant(
+      r.local_at::date + p_from - case when r.local_at::time < p_from then interval '1 day' else interval '0' end, p_timezone) end
+  from (select public.prebooking_quiet_until(p_limit - interval '1 hour', p_from, p_until, p_timezone) as waits_until,
+               (p_limit - interval '1 hour') at time zone p_timezone as local_at) r
+$$;
+
+-- Returns the reminders that are due and not stored yet, for members' channels that want them. It uses the current limit of the
+-- venue. Places that were booked less than an hour before the limit are left out, and those that are given back.
+create function public.prebooking_reminders_due(t timestamptz) returns table (prebooking_id uuid, channel_id uuid)
+language sql stable security invoker set search_path = '' as $$
+  select p.id, c.id
+  from public.notification_channels c cross join public.venues v
+  join public.prebookings p on p.venue_id = v.id and lower(p.user_email) = c.user_email and p.status = 'completed'
+  left join public.prebooking_places l on l.prebooking_id = p.id
+  cross join lateral (select p.expires_at - v.late_cancel_hours * interval '1 hour' as ends_at) e
+  cross join lateral (select public.prebooking_reminder_at(e.ends_at, c.quiet_from, c.quiet_until, v.timezone) as due_at) d
+  where 'reminder' = any (c.events) and v.late_cancel_hours is not null and p.given_back_at is null
+    and (p.outcome <> 'waitlisted' or l.place = 'booked')
+    and e.ends_at > t and d.due_at <= t and p.settled_at < d.due_at
+    and not exists (
+      select from public.notifications n where n.prebooking_id = p.id and n.event = 'reminder' and n.channel_id = c.id)
+$$;
+
+-- Stores that an event is to be told on every channel that wants it. It locks nothing but the new rows.
 create function public.prebooking_notify(p public.prebookings, p_event text, p_about text) returns void
 language plpgsql volatile security invoker set search_path = '' as $$
 declare t timestamptz := public.prebooking_clock();
@@ -76,8 +113,7 @@ begin
   insert into public.notifications (prebooking_id, event, about, channel_id, due_at, next_at, created_at)
   select p.id, p_event, left(p_about, 100), c.id, d.due_at, d.due_at, t
   from public.venues v, public.notification_channels c cross join lateral (
-    select case when p_event = 'failed' or (p_event = 'warned' and p.available_at < t + interval '12 hours') then t
-      else public.prebooking_quiet_until(t, c.quiet_from, c.quiet_until, v.timezone) end as due_at) d
+    select public.prebooking_notify_at(t, p_event, p.available_at, c.quiet_from, c.quiet_until, v.timezone) as due_at) d
   where v.id = p.venue_id and (c.user_email = lower(p.user_email) or c.user_email is null) and p_event = any (c.events)
   on conflict on constraint told_once do nothing;
 end $$;
@@ -129,11 +165,12 @@ end $$;
 create trigger prebooking_places_told after insert or update on public.prebooking_places
   for each row when (new.place = 'booked') execute function public.prebooking_places_tell();
 
--- Returns whether there is a message to send, or an old one to delete.
+-- Returns whether there is a message to send, a reminder to store, or an old message to delete.
 create function public.upkeep_notifications_due(t timestamptz) returns boolean
 language sql stable security invoker set search_path = '' as $$
   select exists (select from public.notifications where status = 'waiting' and next_at <= t)
     or exists (select from public.notifications where settled_at < t - interval '30 days')
+    or exists (select from public.prebooking_reminders_due(t))
 $$;
 
 -- Ends what is not sent any more, and deletes what is old, at most 500 rows of each kind per call.
@@ -145,6 +182,13 @@ begin
     select n.id from public.notifications n
     where n.status = 'waiting' and n.next_at <= t and not exists (select from public.notification_channels c where c.id = n.channel_id)
     limit 500 for update skip locked);
+  -- A reminder that could not be sent before the limit, or of a place that was given back, is of no use.
+  delete from public.notifications where id in (
+    select n.id from public.notifications n
+    join public.prebookings p on p.id = n.prebooking_id join public.venues v on v.id = p.venue_id
+    where n.status = 'waiting' and n.next_at <= t and n.event = 'reminder'
+      and (p.given_back_at is not null or v.late_cancel_hours is null or p.expires_at - v.late_cancel_hours * interval '1 hour' <= t)
+    limit 500 for update of n skip locked);
   -- Telegram does not compare ids. So a message that may have arrived twice is not sent a third time.
   update public.notifications set status = 'sent', settled_at = t, leased_by = null, leased_until = null
   where id in (
@@ -179,6 +223,9 @@ begin
   end if;
   -- Read after the lock: so it contains the leases of earlier callers.
   t := public.prebooking_clock();
+  insert into public.notifications (prebooking_id, event, channel_id, due_at, next_at, created_at)
+    select r.prebooking_id, 'reminder', r.channel_id, t, t, t from public.prebooking_reminders_due(t) r limit 500
+    on conflict on constraint told_once do nothing;
   perform public.prebooking_end_notifications(t, p_kinds);
   v_held := array(
     select id from public.notifications
@@ -211,6 +258,7 @@ end $$;
 -- Returns a message as upkeep sends it: where to, and the facts that its text is made of.
 --   is_operator  the channel is the operator's
 --   warning      the warning of a 'warned' row; null if it does not exist any more
+--   cancel_until  until when the place can be given back without a late cancellation
 --   promoted     a later choice of the same request is tried now
 create function public.prebooking_notification_facts(n public.notifications, c public.notification_channels)
 returns jsonb language sql stable security invoker set search_path = '' as $$
@@ -220,6 +268,7 @@ returns jsonb language sql stable security invoker set search_path = '' as $$
     'prebooking_id', p.id, 'user_email', coalesce(c.user_email, p.user_email), 'venue', v.name, 'timezone', v.timezone,
     'class_name', left(p.booking_data ->> 'class_name', 200), 'available_at', p.available_at, 'expires_at', p.expires_at,
     'outcome', p.outcome, 'lateness_ms', p.lateness_ms, 'place', l.place, 'position', l.position,
+    'cancel_until', p.expires_at - v.late_cancel_hours * interval '1 hour',
     'warning', case n.about when '' then null when split_part(p.warning, ':', 1) then p.warning
       when split_part(p.class_warning, ':', 1) then p.class_warning end,
     'promoted', exists (select from public.prebookings o where o.stands_after = p.id and o.promoted_at is not null and o.status = 'pending'))
@@ -277,11 +326,13 @@ revoke all on public.notification_channels, public.notifications from public, an
 grant select, insert, delete on public.notification_channels to service_role;
 grant update (failed_at, failure) on public.notification_channels to service_role;
 grant select, insert, update, delete on public.notifications to service_role;
-revoke all on function public.prebooking_quiet_until, public.prebooking_notify, public.prebookings_tell,
+revoke all on function public.prebooking_quiet_until, public.prebooking_notify_at,
+  public.prebooking_reminder_at, public.prebooking_reminders_due, public.prebooking_notify, public.prebookings_tell,
   public.prebooking_places_tell, public.upkeep_notifications_due, public.prebooking_end_notifications,
   public.claim_notifications_v1, public.prebooking_notification_facts, public.settle_notification_v1
   from public, anon, authenticated, service_role;
-grant execute on function public.prebooking_quiet_until, public.prebooking_notify, public.upkeep_notifications_due,
+grant execute on function public.prebooking_quiet_until, public.prebooking_notify_at,
+  public.prebooking_reminder_at, public.prebooking_reminders_due, public.prebooking_notify, public.upkeep_notifications_due,
   public.prebooking_end_notifications, public.claim_notifications_v1, public.prebooking_notification_facts,
   public.settle_notification_v1 to service_role;
 notify pgrst, 'reload schema';

@@ -43,6 +43,8 @@ create table public.venues (
     and (timestamptz 'epoch' at time zone timezone) is not null),
   -- When booking opens, in the venue's local time: "4 days before", "72 hours before" (elapsed), "3 days before at 20:00".
   opening_rule    text check (opening_rule ~ '^[1-9][0-9]{0,2} (days? before( at ([01][0-9]|2[0-3]):[0-5][0-9])?|hours? before)$'),
+  -- Until how many hours before its start a class can be given back without a late cancellation; null: reminders are off.
+  late_cancel_hours int check (late_cancel_hours between 1 and 168),
   enabled         boolean not null default true,
   -- No calls before this instant: five minutes after the venue blocked us, one minute after it could not be reached.
   paused_until    public.prebooking_instant,

@@ -50,6 +50,7 @@ returns jsonb language sql volatile security invoker set search_path = '' as $$
   select coalesce(jsonb_agg(jsonb_build_object(
     'id', v.id, 'name', v.name, 'provider', v.provider, 'host', v.host, 'provider_box_id', v.provider_box_id,
     'timezone', v.timezone, 'opening_rule', v.opening_rule, 'idempotent', v.idempotent, 'enabled', v.enabled,
+    'late_cancel_hours', v.late_cancel_hours,
     'paused_until', case when v.paused_until > public.prebooking_clock() then v.paused_until end,
     'pending', (select count(*) from public.prebookings p where p.venue_id = v.id and p.status = 'pending'))
     order by lower(v.name)), '[]')
@@ -87,9 +88,10 @@ begin
     case when exists (select 1 from public.venues where id = p_id and provider_box_id = p_box_id) then 'set' else 'other_box' end);
 end $$;
 
--- Changes the fields of a venue that are not null. Returns {"verdict", "name"}: 'changed'; 'name_taken' or 'box_taken' by the
+-- Changes the fields of a venue that are not null; p_late_cancel_hours 0 removes the limit. Returns {"verdict", "name"}: 'changed'; 'name_taken' or 'box_taken' by the
 -- named venue; or 'no_venue'. Pending prebookings keep their openings.
-create function public.edit_venue_v1(p_id uuid, p_name text, p_timezone text, p_opening_rule text, p_box_id text, p_idempotent boolean)
+create function public.edit_venue_v1(p_id uuid, p_name text, p_timezone text, p_opening_rule text, p_box_id text, p_idempotent boolean,
+  p_late_cancel_hours int default null)
 returns jsonb language plpgsql volatile security invoker set search_path = '' set lock_timeout = '1500ms' as $$
 declare v_taken public.venues;
 begin
@@ -104,7 +106,8 @@ begin
   end if;
   update public.venues
   set name = coalesce(p_name, name), timezone = coalesce(p_timezone, timezone), opening_rule = coalesce(p_opening_rule, opening_rule),
-      provider_box_id = coalesce(p_box_id, provider_box_id), idempotent = coalesce(p_idempotent, idempotent)
+      provider_box_id = coalesce(p_box_id, provider_box_id), idempotent = coalesce(p_idempotent, idempotent),
+      late_cancel_hours = nullif(coalesce(p_late_cancel_hours, late_cancel_hours), 0)
   where id = p_id;
   return jsonb_build_object('verdict', case when found then 'changed' else 'no_venue' end);
 end $$;
@@ -299,7 +302,7 @@ begin
 end $$;
 
 grant insert (id, name, provider, host, provider_box_id, timezone, opening_rule),
-  update (name, timezone, opening_rule, enabled, provider_box_id, idempotent), delete on public.venues to service_role;
+  update (name, timezone, opening_rule, enabled, provider_box_id, idempotent, late_cancel_hours), delete on public.venues to service_role;
 grant insert (id, venue_id, user_email, booking_data, available_at, expires_at) on public.prebookings to service_role;
 revoke all on function public.prebooking_local_instant, public.add_venue_v1, public.list_venues_v1, public.enable_venue_v1, public.set_venue_box_v1,
   public.edit_venue_v1, public.remove_venue_v1, public.prebooking_member, public.due_elsewhere_v1,

@@ -62,10 +62,20 @@ def test_an_endpoint_can_be_declared_idempotent(terminal: Terminal) -> None:
     assert terminal.rows("select idempotent from venues") == [(False,)]
 
 
+def test_the_limit_of_late_cancellations_is_set_kept_and_removed(terminal: Terminal) -> None:
+    terminal.succeeds("venue", "add", "Mine", "--provider", "webhook", "--zone", "UTC")
+    terminal.succeeds("venue", "edit", "Mine", "--late-cancel", "4")
+    terminal.succeeds("venue", "edit", "Mine", "--name", "Ours")
+    assert terminal.rows("select late_cancel_hours from venues") == [(4,)]
+    terminal.succeeds("venue", "edit", "Ours", "--late-cancel", "0")
+    assert terminal.rows("select late_cancel_hours from venues") == [(None,)]
+
+
 @pytest.mark.parametrize(
     ("words", "code", "cure"),
     [
         ([], 2, "Say what to change: --name"),
+        (["--late-cancel", "169"], 2, "from 1 to 168, or 0"),
         (["--name", ""], 2, "1 to 60 characters"),
         (["--zone", "Europe/Madird"], 2, "did you mean Europe/Madrid?"),
         (["--opens", "next week"], 2, "3 days before at 20:00"),

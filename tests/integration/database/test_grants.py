@@ -73,7 +73,8 @@ _FUNCTIONS = """
     prebooking_move_repeated prebooking_make_day prebooking_make_repeat make_repeats_v1 upkeep_repeats_due
     prebooking_briefs add_repeat_v1 list_repeats_v1 pause_repeat_v1 remove_repeat_v1 prebooking_ids_between
     add_absence_v1 list_absences_v1 remove_absence_v1
-    prebooking_quiet_until prebooking_notify upkeep_notifications_due prebooking_end_notifications
+    prebooking_quiet_until prebooking_notify_at prebooking_reminder_at prebooking_reminders_due prebooking_notify
+    add_channel_v1 list_channels_v1 remove_channel_v1 upkeep_notifications_due prebooking_end_notifications
     claim_notifications_v1 prebooking_notification_facts settle_notification_v1
 """
 
@@ -84,7 +85,7 @@ _EXPECTED = {
     ("venues.logins_stopped_until", "UPDATE"),
     *(
         (f"venues.{column}", "UPDATE")
-        for column in ("name", "timezone", "opening_rule", "idempotent", "provider_box_id")
+        for column in ("name", "timezone", "opening_rule", "idempotent", "provider_box_id", "late_cancel_hours")
     ),
     ("venues", "DELETE"),
     *(("prebooking_places", privilege) for privilege in ("INSERT", "UPDATE")),
@@ -193,6 +194,14 @@ _CALLS: dict[str, Callable[[Connection], object]] = {
         connection, "prebooking_end_notifications", noon(), ["mail"]
     ),
     "claim_notifications_v1": lambda connection: ask(connection, "claim_notifications_v1", uuid4(), ["mail"], 5),
+    "prebooking_reminders_due": lambda connection: connection.execute(
+        "select public.prebooking_reminders_due(%s)", [noon()]
+    ),
+    "add_channel_v1": lambda connection: ask(
+        connection, "add_channel_v1", uuid4(), "a@x.example", "webhook", "", ["booked"], "en", None, None
+    ),
+    "list_channels_v1": lambda connection: ask(connection, "list_channels_v1", None),
+    "remove_channel_v1": lambda connection: ask(connection, "remove_channel_v1", uuid4()),
     "settle_notification_v1": lambda connection: ask(
         connection, "settle_notification_v1", uuid4(), uuid4(), "sent", None
     ),

@@ -45,6 +45,7 @@ _BAD_VENUES: list[tuple[str, dict[str, Any]]] = [
     ("venue_is_short", {"name": "x" * 201}),
     ("venue_is_short", {"provider_box_id": "1" * 41}),
     ("venues_opening_rule_check", {"opening_rule": "4 days"}),
+    *[("venues_late_cancel_hours_check", {"late_cancel_hours": hours}) for hours in (0, 169)],
     ("venues_opening_rule_check", {"opening_rule": "72 hours before at 20:00"}),
     ("aimharder_needs_host", {"provider": "aimharder", "host": None}),
     ("aimharder_knows_no_keys", {"provider": "aimharder", "idempotent": True}),
