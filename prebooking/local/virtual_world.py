@@ -104,7 +104,7 @@ async def call_function(
     return await function(
         settings,
         instance_id=instance_id,
-        guard=Deadline(clock, Reading.of(clock), guard or settings.execution_timeout_seconds),
+        guard=Deadline(clock, Reading.of(clock), settings.execution_timeout_seconds if guard is None else guard),
         clock=clock,
         log=log or Log(instance_id=instance_id),
         to_database=to_database,

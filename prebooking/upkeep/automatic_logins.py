@@ -81,9 +81,9 @@ class AutomaticLogins:
             return LoginRefusal.BLOCKED
         site = AimHarderSite(self._client, host=one.venue.host, box_id=one.venue.provider_box_id)
         try:
-            kept = self._seal.open(one.password, venue_id=one.venue.id, member=one.user_email, purpose=Purpose.PASSWORD)
+            kept = self._open(one)
             timeout = self._until.remaining() - WRITE_TIME
-            login = await site.open_session(str(kept["username"]), str(kept["password"]), timeout=timeout)
+            login = await site.open_session(kept["username"], kept["password"], timeout=timeout)
         except VenueRefused as exc:
             return await self._end(one, exc.why)
         except (SealBroken, BadBookingData):
@@ -92,6 +92,15 @@ class AutomaticLogins:
         again, key_id = self._sealed_again(one, kept), self._seal.key_ids[0]
         await self._logins.save(one, sealed, key_id=key_id, password=again, within=self._write_time())
         return None
+
+    def _open(self, one: ClaimedLogin) -> dict[str, str]:
+        """Decrypt the name and the password of a login. Raises SealBroken, also if they are of another kind."""
+        kept: Any = self._seal.open(
+            one.password, venue_id=one.venue.id, member=one.user_email, purpose=Purpose.PASSWORD
+        )
+        if not isinstance(kept, dict) or not all(isinstance(kept.get(name), str) for name in ("username", "password")):
+            raise SealBroken("The stored password is of another kind: log in again.")
+        return kept
 
     async def _end(self, one: ClaimedLogin, why: LoginRefusal) -> LoginRefusal:
         """Store that there is no session. After one of ``_STOPS``, no other login is made at the venue for an hour."""
@@ -102,7 +111,7 @@ class AutomaticLogins:
             await self._store.release([], blocked_venue=one.venue.id, until=self._until)
         return why
 
-    def _sealed_again(self, one: ClaimedLogin, kept: dict[str, Any]) -> str | None:
+    def _sealed_again(self, one: ClaimedLogin, kept: dict[str, str]) -> str | None:
         """Return the password sealed with the current key, or None if it is already."""
         if one.password_key_id == self._seal.key_ids[0]:
             return None

@@ -34,6 +34,7 @@ PARTS: dict[str, Callable[[UpkeepContext], UpkeepPart]] = {
     "places": PlacesPart,
     "notifications": NotificationsPart,
 }
+NO_TIME = "No time was left: the function started too late, or its clock is wrong"
 LAST_WRITES = 1.0  # seconds after the guard until which a part may still store results; then it is cancelled
 
 
@@ -44,6 +45,7 @@ class UpkeepSummary:
     instance_id: UUID
     success: bool = True
     timed_out: bool = False
+    no_time: bool = False  # the guard had passed before the first question
     execution_time_ms: int = 0
     timestamp: datetime | None = None
     parts: dict[str, dict[str, int]] = field(default_factory=dict)  # by name, the counts of each part that was due
@@ -60,7 +62,7 @@ class UpkeepSummary:
         """Return the answer to the trigger."""
         return {
             "success": self.success,
-            "message": f"Upkeep of {', '.join(self.parts)}" if self.parts else "Nothing was due",
+            "message": self._message(),
             "instance_id": str(self.instance_id),
             "execution_time_ms": self.execution_time_ms,
             "timestamp": self.timestamp.isoformat() if self.timestamp else None,
@@ -69,6 +71,13 @@ class UpkeepSummary:
             "failed": self.failed,
             "no_login": self.no_login,
         }
+
+    def _message(self) -> str:
+        if self.no_time:
+            return NO_TIME
+        if self.parts:
+            return f"Upkeep of {', '.join(self.parts)}"
+        return "Nothing was due" if self.success else "Upkeep failed: see the log"
 
 
 async def keep_up(
@@ -102,8 +111,12 @@ class Upkeep:
     async def run(self) -> UpkeepSummary:
         """Ask what is due, do it, and report to the watchdog.
 
-        The parts run side by side, because one refresh of a login may take most of the time until the guard.
+        The parts run side by side, because one refresh of a login may take most of the time until the guard. Without
+        time nothing is asked or reported, so that the watchdog notices only if this happens every time.
         """
+        if self._guard.passed():
+            self._summary.no_time = True
+            return self._finished()
         heartbeat = Heartbeat(self._context, self._guard)
         due = await self._due()
         await heartbeat.claim()

@@ -126,12 +126,12 @@ class Gym:
             await asyncio.sleep(60)
 
     async def keep_up(
-        self, *, clock: VirtualClock | None = None, every: float = MINUTE, **environment: str
+        self, *, clock: VirtualClock | None = None, every: float = MINUTE, guard: float = 8.0, **environment: str
     ) -> UpkeepSummary:
         """Invoke upkeep. ``every``: the seconds between two calls of its trigger."""
         settings = Settings.from_environment(ENVIRONMENT | KEYS | environment)
         world, clock, keeping = self.world, clock or VirtualClock(), partial(keep_up, every=every)
-        return await call_function(keeping, settings, clock, world.wire, world.venue_wire, guard=8)
+        return await call_function(keeping, settings, clock, world.wire, world.venue_wire, guard=guard)
 
     async def keep_sessions(self, **how: Any) -> UpkeepSummary:
         """Invoke upkeep as its former path does, which is called every twenty minutes."""

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from prebooking.bookers.aimharder.seal import Seal
+from prebooking.bookers.aimharder.seal import Purpose, Seal
 from prebooking.local.venue.aimharder import LOGIN, TOKEN_UPDATE, WHOAMI
 from prebooking.local.venue.twin import DROP, HANG, CallPlan, TwinReply
 from prebooking.local.venue.verdicts import VERDICTS
@@ -499,6 +499,17 @@ def test_a_copied_password_is_not_sent(gym: Gym, copy: str) -> None:
     kept = gym.world.run(keep_up_for(gym, 2))
     assert (gym.calls(LOGIN), warning(gym, email), warning(gym, ben)) == ([], "login_failed", "")
     assert all(one.success for one in kept)
+
+
+@pytest.mark.parametrize("kept", [{"username": "ana@example.com"}, {"username": "ana", "password": None}, ["a", "b"]])
+def test_a_password_of_another_kind_is_not_sent_and_is_no_error(gym: Gym, kept: Any) -> None:
+    email = member(gym)
+    sealed = SEAL.seal(kept, venue_id=gym.venue, member=email, purpose=Purpose.PASSWORD)
+    gym.connection.execute("update public.member_sessions set password = %s", [sealed])
+    kept_up = gym.world.run(keep_up_for(gym, 2))
+    assert (gym.calls(LOGIN), warning(gym, email)) == ([], "login_failed")
+    assert [one.success for one in kept_up] == [True] * 2
+    assert kept_up[0].parts["logins"]["failed"] == 1
 
 
 def test_a_password_copied_to_another_venue_or_to_the_session_is_not_opened(database: Database) -> None:

@@ -14,7 +14,7 @@ from prebooking.database.upkeep import UpkeepStore
 from prebooking.errors import StoreUnavailable
 from prebooking.local.venue.aimharder import TOKEN_UPDATE
 from prebooking.upkeep.part import ERRORS, OUT_OF_TIME
-from prebooking.upkeep.run import PARTS
+from prebooking.upkeep.run import NO_TIME, PARTS
 from tests.support.boxes import Gym
 
 HOUR = 3600.0
@@ -138,6 +138,15 @@ def test_an_unanswered_question_is_a_failure_and_runs_no_part(gym: Gym) -> None:
     gym.world.wire.loses = lambda _: "before"
     kept = gym.world.run(gym.keep_up())
     assert (kept.success, kept.parts, gym.twin.ledger.arrivals(None)) == (False, {}, [])
+    assert kept.as_json()["message"] == "Upkeep failed: see the log"
+
+
+def test_an_upkeep_without_time_asks_and_reports_nothing_and_says_so(gym: Gym) -> None:
+    """The platform's deadline is near after a slow cold start."""
+    old_login(gym, 26)
+    kept = gym.world.run(gym.keep_up(guard=0.0, HEARTBEAT_URL="http://127.0.0.1:9/ping"))
+    assert (kept.success, kept.timed_out, kept.failed, kept.as_json()["message"]) == (True, True, [], NO_TIME)
+    assert (gym.world.wire.calls, gym.twin.ledger.arrivals(None)) == ([], [])
 
 
 BROKEN = {

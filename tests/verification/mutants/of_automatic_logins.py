@@ -15,6 +15,7 @@ _MEANWHILE = "logins::a_login_that_the_member_made_meanwhile_is_kept"
 _WRONG = "logins::a_wrong_password_is_removed_and_the_member_is_warned"
 _REMEMBERS = "logins::a_stored_login_remembers_a_password_or_removes_it"
 _FAILS = "automatic_logins::a_login_that_fails_is_not_tried_again_for_its_opening"
+_OTHER_KIND = "automatic_logins::a_password_of_another_kind_is_not_sent_and_is_no_error"
 _REFUSED = "automatic_logins::a_venue_that_refuses_logins_gets_no_other_for_an_hour"
 _MANY = "automatic_logins::many_logins_are_spaced_out_and_none_is_counted_without_being_made"
 _LOST = "automatic_logins::a_lost_call_of_the_database_sends_no_password_twice"
@@ -290,6 +291,12 @@ OF_THE_PART = mutants(
         _LOST,
     ),
     ("        if why is LoginRefusal.BLOCKED:\n", "        if False:\n", _FAILS),
+    ("if not isinstance(kept, dict) or not", "if not", _OTHER_KIND),
+    (
+        "isinstance(kept, dict) or not all(isinstance(kept.get(name), str)",
+        "isinstance(kept, dict) or not all(name in kept",
+        _OTHER_KIND,
+    ),
     ('self._logins.end(one, _ENDS.get(why, "failed")', 'self._logins.end(one, "failed"', _FAILS),
     ("            self._stopped.add(one.venue.id)\n", "            pass\n", _REFUSED),
     (

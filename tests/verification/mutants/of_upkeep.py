@@ -38,6 +38,16 @@ OF_UPKEEP = [
             "",
             "upkeep_invocation::an_unanswered_question_is_a_failure_and_runs_no_part",
         ),
+        (
+            "        if self._guard.passed():\n",
+            "        if False:\n",
+            "upkeep_invocation::an_upkeep_without_time_asks_and_reports_nothing_and_says_so",
+        ),
+        (
+            'return "Nothing was due" if self.success else "Upkeep failed: see the log"',
+            'return "Nothing was due"',
+            "upkeep_invocation::an_unanswered_question_is_a_failure_and_runs_no_part",
+        ),
     ),
     *mutants(
         "prebooking/upkeep/classes.py",
