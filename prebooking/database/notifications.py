@@ -94,3 +94,9 @@ class NotificationStore:
         """Store how an attempt ended. Returns False if another invocation has leased the notification since."""
         params = {"p_id": str(row_id), "p_instance": self._instance, "p_result": result, "p_failure": failure}
         return (await self._database.call("settle_notification_v1", params, _yes_or_no, until=until)).value
+
+
+async def unsubscribe(database: IsolatedSupabase, channel_id: UUID, *, until: Deadline) -> bool:
+    """Remove a channel of mail. Return whether it was there. Raises a StoreError."""
+    params = {"p_channel": str(channel_id)}
+    return (await database.call("unsubscribe_v1", params, _yes_or_no, until=until)).value

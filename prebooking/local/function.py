@@ -19,6 +19,7 @@ from typing import Any, Self
 import httpx
 from starlette.types import Receive, Scope, Send
 
+from prebooking.channels.settings import NotificationSettings
 from prebooking.settings import Settings
 
 PATH, UPKEEP = "/api/cron/prebooking_scheduler", "/api/cron/upkeep"
@@ -87,7 +88,8 @@ class Function:
 
     def _whole_environment(self) -> dict[str, str]:
         """Return this process's environment with only the given settings. Others are blank, which counts as missing."""
-        blank = dict.fromkeys([name.upper() for name in Settings.model_fields] + ["SUPABASE_SECRET_KEY"], "")
+        fields = Settings.model_fields | NotificationSettings.model_fields
+        blank = dict.fromkeys([name.upper() for name in fields] + ["SUPABASE_SECRET_KEY"], "")
         return {**os.environ, **blank, **self._environment}
 
     def _read_log(self) -> None:

@@ -318,6 +318,14 @@ begin
   return true;
 end $$;
 
+-- Removes a channel of mail, whose receiver has asked for it. Returns whether it was there. The next claim deletes its messages.
+create function public.unsubscribe_v1(p_channel uuid)
+returns boolean language plpgsql volatile security invoker set search_path = '' set lock_timeout = '1500ms' as $$
+begin
+  delete from public.notification_channels where id = p_channel and kind = 'mail';
+  return found;
+end $$;
+
 alter table public.notification_channels enable row level security, force row level security;
 alter table public.notifications         enable row level security, force row level security;
 create policy service_role_only on public.notification_channels to service_role using (true) with check (true);
@@ -329,10 +337,10 @@ grant select, insert, update, delete on public.notifications to service_role;
 revoke all on function public.prebooking_quiet_until, public.prebooking_notify_at,
   public.prebooking_reminder_at, public.prebooking_reminders_due, public.prebooking_notify, public.prebookings_tell,
   public.prebooking_places_tell, public.upkeep_notifications_due, public.prebooking_end_notifications,
-  public.claim_notifications_v1, public.prebooking_notification_facts, public.settle_notification_v1
+  public.claim_notifications_v1, public.prebooking_notification_facts, public.settle_notification_v1, public.unsubscribe_v1
   from public, anon, authenticated, service_role;
 grant execute on function public.prebooking_quiet_until, public.prebooking_notify_at,
   public.prebooking_reminder_at, public.prebooking_reminders_due, public.prebooking_notify, public.upkeep_notifications_due,
   public.prebooking_end_notifications, public.claim_notifications_v1, public.prebooking_notification_facts,
-  public.settle_notification_v1 to service_role;
+  public.settle_notification_v1, public.unsubscribe_v1 to service_role;
 notify pgrst, 'reload schema';

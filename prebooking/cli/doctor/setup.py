@@ -61,6 +61,7 @@ FUNCTIONS = (
     "add_channel_v1",
     "list_channels_v1",
     "remove_channel_v1",
+    "unsubscribe_v1",
     "prebooking_figures_v1",
     "prebooking_watch_v1",
     "prebooking_status_v1",

@@ -76,6 +76,7 @@ _FUNCTIONS = """
     prebooking_quiet_until prebooking_notify_at prebooking_reminder_at prebooking_reminders_due prebooking_notify
     add_channel_v1 list_channels_v1 remove_channel_v1 upkeep_notifications_due prebooking_end_notifications
     claim_notifications_v1 prebooking_notification_facts settle_notification_v1
+    unsubscribe_v1
 """
 
 _EXPECTED = {
@@ -193,6 +194,7 @@ _CALLS: dict[str, Callable[[Connection], object]] = {
     "prebooking_end_notifications": lambda connection: ask(
         connection, "prebooking_end_notifications", noon(), ["mail"]
     ),
+    "unsubscribe_v1": lambda connection: ask(connection, "unsubscribe_v1", uuid4()),
     "claim_notifications_v1": lambda connection: ask(connection, "claim_notifications_v1", uuid4(), ["mail"], 5),
     "prebooking_reminders_due": lambda connection: connection.execute(
         "select public.prebooking_reminders_due(%s)", [noon()]
