@@ -41,6 +41,12 @@ def compose(notification: Notification) -> Text:
     return Text(f"{subject}: {what}" if notification.venue else subject, text)
 
 
+def compose_test(language: str) -> Text:
+    """Return what a test message says."""
+    words = LANGUAGES.get(language, ENGLISH)
+    return Text(words.subjects["test"], words.events["test"])
+
+
 def _event(row: Notification, words: Language) -> str:
     """Return the template of the first sentence."""
     key = row.outcome if row.event == "booked" and row.outcome in words.events else row.event

@@ -16,6 +16,7 @@ from prebooking.cli import (
     give_back,
     logins,
     members,
+    notify,
     prebookings,
     repeats,
     run,
@@ -35,6 +36,7 @@ app.add_typer(bell.app, name="bell")
 app.add_typer(logins.app, name="login")
 app.add_typer(repeats.app, name="repeat")
 app.add_typer(absences.app, name="absence")
+app.add_typer(notify.app, name="notify")
 app.command("logout")(members.logout)
 app.command("forget")(members.forget)
 app.command("classes")(classes.classes)

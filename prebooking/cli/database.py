@@ -11,6 +11,7 @@ from prebooking.cli.environment import environment
 from prebooking.clock import Clock, Deadline, Reading
 from prebooking.database.accounts import AccountStore
 from prebooking.database.bell import BellStore
+from prebooking.database.channels import ChannelStore
 from prebooking.database.client import create_isolated_supabase
 from prebooking.database.operator import OperatorStore
 from prebooking.database.places import PlaceStore
@@ -34,6 +35,7 @@ class AdminDatabase:
     accounts: AccountStore
     places: PlaceStore
     repeats: RepeatStore
+    channels: ChannelStore
     clock: Clock
 
     def deadline(self) -> Deadline:
@@ -57,5 +59,6 @@ async def open_database(settings: DatabaseSettings | None = None) -> AsyncIterat
             accounts=AccountStore(supabase),
             places=PlaceStore(supabase),
             repeats=RepeatStore(supabase),
+            channels=ChannelStore(supabase),
             clock=clock,
         )

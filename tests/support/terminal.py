@@ -17,6 +17,7 @@ import pytest
 from anyio.from_thread import start_blocking_portal
 from typer.testing import CliRunner
 
+from prebooking.channels.settings import NotificationSettings
 from prebooking.cli.app import app
 from prebooking.local.keys import Keys
 from prebooking.local.venue import server as venue_server
@@ -130,7 +131,14 @@ def open_terminal(
         portal.wrap_async_context_manager(serve_rest(database.dsn_of("authenticator"), keys, rest)) as supabase,
         portal.wrap_async_context_manager(venue_server.serve(twin)) as venue,
     ):
-        for name in [*Settings.model_fields, "supabase_secret_key", "prebooking_member", "no_color", "columns"]:
+        for name in [
+            *Settings.model_fields,
+            *NotificationSettings.model_fields,
+            "supabase_secret_key",
+            "prebooking_member",
+            "no_color",
+            "columns",
+        ]:
             environment.delenv(name.upper(), raising=False)
         environment.chdir(folder)
         environment.setenv("SUPABASE_URL", supabase)
