@@ -47,6 +47,6 @@ def mail_address(value: str) -> str:
 def is_public_name(host: str) -> bool:
     """Return whether a host is a name that a public server can have."""
     try:
-        return bool(_NAME.fullmatch(host)) and bool(public_address(f"https://{host}".lower(), database=""))
+        return bool(_NAME.fullmatch(host)) and bool(public_address(f"https://{host}", database=""))
     except ValueError:
         return False

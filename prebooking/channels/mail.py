@@ -37,6 +37,7 @@ class MailChannel:
         """Send the message once. From the command DATA on, the server may have taken it."""
         if address_problem("mail", message.address):
             return Delivery(SendResult.GONE, "bad_address")
+        text = self._mail(message).as_bytes()
         smtp, data = self._connection(timeout), asyncio.Event()
         try:
             async with asyncio.timeout(timeout):
@@ -44,7 +45,7 @@ class MailChannel:
                 await smtp.mail(self._sender)
                 await smtp.rcpt(message.address)
                 data.set()
-                await smtp.data(self._mail(message).as_bytes())
+                await smtp.data(text)
         except Exception as exc:  # noqa: BLE001 - any answer may make the parser raise
             return _judge(exc, maybe_taken=data.is_set())
         else:

@@ -29,7 +29,7 @@ AGAIN: Final = {"en": "(You may have this message twice.)", "es": "(Puede que es
 class TelegramChannel:
     """Sends a message as plain text, so that nothing in it is markup."""
 
-    def __init__(self, client: httpx.AsyncClient, token: str, *, api: str = API) -> None:
+    def __init__(self, client: httpx.AsyncClient, token: str, api: str) -> None:
         self._client, self._url = client, f"{api}/bot{token}/sendMessage"
 
     async def send(self, message: Message, *, timeout: float) -> Delivery:  # noqa: ASYNC109 - see Channel
@@ -61,4 +61,4 @@ def _judge(reply: Reply) -> Delivery:
 def open_channel(settings: NotificationSettings, client: httpx.AsyncClient) -> TelegramChannel:
     """Return the channel of TELEGRAM_BOT_TOKEN."""
     token = settings.telegram_bot_token
-    return TelegramChannel(client, token.get_secret_value() if token else "")
+    return TelegramChannel(client, token.get_secret_value() if token else "", API)

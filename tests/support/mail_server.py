@@ -53,6 +53,10 @@ class _Protocol(SMTP):
             await asyncio.Event().wait()
         await super().push(status)
 
+    async def smtp_AUTH(self, arg: str) -> None:  # noqa: N802 - aiosmtpd's name
+        if await _at(self, "AUTH"):
+            await super().smtp_AUTH(arg)
+
     async def smtp_MAIL(self, arg: str) -> None:  # noqa: N802 - aiosmtpd's name
         if await _at(self, "MAIL"):
             await super().smtp_MAIL(arg)

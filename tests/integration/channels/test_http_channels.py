@@ -41,7 +41,7 @@ def ntfy(client: httpx.AsyncClient, url: str) -> Channel:
 
 
 def telegram(client: httpx.AsyncClient, url: str) -> Channel:
-    return TelegramChannel(client, BOT_TOKEN, api=url)
+    return TelegramChannel(client, BOT_TOKEN, url)
 
 
 ADDRESS = {webhook: "", ntfy: TOPIC, telegram: CHAT}

@@ -12,6 +12,7 @@ import trustme
 
 from prebooking.channels import Delivery, SendResult
 from prebooking.channels.mail import MailChannel
+from prebooking.channels.settings import MailServer
 from prebooking.channels.unsubscribe import unsubscribe_address
 from tests.support.mail_server import PASSWORD, USER, MailServerDouble, mail_server
 from tests.support.messages import CHANNEL, message, notification_settings
@@ -126,6 +127,16 @@ async def test_a_server_with_a_foreign_certificate_gets_nothing(certificate: ssl
     async with mail_server(**served) as server:
         sent = await channel(server.port, scheme=scheme).send(message(MEMBER), timeout=20)
     assert sent.result is SendResult.NOT_SENT
+    assert server.commands == []
+
+
+async def test_a_remote_server_without_starttls_gets_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The password would be sent unencrypted."""
+    async with mail_server(login=True) as server:
+        over_smtp = channel(server.port, login="ana:secret@")
+        monkeypatch.setattr(MailServer, "local", False)
+        sent = await over_smtp.send(message(MEMBER), timeout=20)
+    assert sent == Delivery(SendResult.NOT_SENT, "not_supported")
     assert server.commands == []
 
 

@@ -7,6 +7,7 @@ from tests.verification.mutants.of_alerts import OF_ALERTS
 from tests.verification.mutants.of_attempts import OF_ATTEMPTS
 from tests.verification.mutants.of_automatic_logins import OF_AUTOMATIC_LOGINS
 from tests.verification.mutants.of_bookers import OF_BOOKERS
+from tests.verification.mutants.of_channels import OF_CHANNELS
 from tests.verification.mutants.of_choices import OF_CHOICES
 from tests.verification.mutants.of_details import OF_DETAILS
 from tests.verification.mutants.of_logins import OF_LOGIN_CARE
@@ -36,5 +37,6 @@ MUTANTS: list[Mutant] = [
     *OF_UPKEEP,
     *OF_PLACES,
     *OF_REPEATS,
+    *OF_CHANNELS,
     *OF_ALERTS,
 ]
