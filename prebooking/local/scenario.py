@@ -70,7 +70,7 @@ def prebook(stack: Stack, openings: Iterable[Opening]) -> datetime:
                 name=opening.name,
                 day=day,
             )
-            data = {"class_id": opening.class_id}
-            data |= {"class_name": opening.name, "day": day} if opening.name else {}
+            data = {"class_id": opening.class_id, "class_name": opening.name or opening.class_id}
+            data |= {"day": day} if opening.name else {}
             cursor.executemany(_PREBOOKING, [(email, Jsonb(data), opens_at, opening.venue) for email in opening.emails])
     return now

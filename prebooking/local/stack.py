@@ -1,4 +1,4 @@
-"""The local stack: Postgres, an imitation of Supabase's RPC, a venue, and the function in its own process.
+"""The local stack: Postgres, an imitation of Supabase's RPC, a venue, an inbox, and the function in its own process.
 
 Everything is removed at the end of the context, and when this process ends for any reason.
 """
@@ -20,6 +20,7 @@ from anyio.from_thread import start_blocking_portal
 
 from prebooking.local import rest
 from prebooking.local.function import Function
+from prebooking.local.inbox import Inbox, serve_inbox
 from prebooking.local.keys import Keys
 from prebooking.local.postgres import LocalPostgres, apply_migrations
 from prebooking.local.servers import default_server
@@ -48,7 +49,10 @@ class WatchedLedger(Ledger):
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """The running stack. ``environment`` has the function's settings, ``log`` the lines of its log."""
+    """The running stack.
+
+    ``environment`` has the function's settings, ``log`` the lines of its log, and ``inbox`` the messages it has sent.
+    """
 
     postgres: LocalPostgres
     connection: psycopg.Connection[Any]
@@ -56,6 +60,7 @@ class Stack:
     ledger: WatchedLedger
     environment: dict[str, str]
     log: list[str]
+    inbox: Inbox
 
     def function(self, *, log: Callable[[str], None] | None = None, **options: str) -> Function:
         """Return another instance of the function (a context manager), with the default settings and these options."""
@@ -82,6 +87,7 @@ def local_stack(*, protection: Protection = Protection.NONE, server: LocalPostgr
         with (
             portal.wrap_async_context_manager(rest.serve(postgres.dsn(user="authenticator"), keys)) as supabase,
             portal.wrap_async_context_manager(venue_server.serve(twin)) as venue,
+            portal.wrap_async_context_manager(serve_inbox()) as inbox,
             psycopg.connect(postgres.dsn(), autocommit=True) as connection,
         ):
             environment = {
@@ -92,5 +98,6 @@ def local_stack(*, protection: Protection = Protection.NONE, server: LocalPostgr
                 "BOOKING_WEBHOOK_SECRET": secret,
                 "SESSION_ENCRYPTION_KEY": b64encode(token_bytes(32)).decode(),
                 "AIMHARDER_TWIN_URL": venue,
+                **inbox.environment,
             }
-            yield Stack(postgres, connection, twin, ledger, environment, [])
+            yield Stack(postgres, connection, twin, ledger, environment, [], inbox)

@@ -16,6 +16,8 @@ from uuid import UUID
 import pytest
 
 from prebooking.local.demo.checker import QUESTIONS, BothSides, PrebookingRow
+from prebooking.local.demo.told import each_member_was_told_once
+from prebooking.local.inbox import Inbox, ReceivedMessage
 from prebooking.local.scenario import AHEAD, AT_ONCE, BOX, FULL, LEFT_BEHIND, SLOW
 from prebooking.local.venue.twin import Act, Arrival, Ledger, State
 
@@ -36,10 +38,12 @@ def test_the_demo_runs_and_finds_that_ledger_and_database_agree(tmp_path: Path) 
     assert done.returncode == 0, done.stdout + done.stderr
     lines = done.stdout.splitlines()
     assert "They agree." in lines
+    assert "  yes  each member was told once, as it ended" in lines
+    told = [words[0] for words in map(str.split, lines) if len(words) > 2 and words[1] in {"mail", "ntfy"}]
     members = [name for who in (LEFT_BEHIND, AT_ONCE, FULL, AHEAD, BOX, SLOW) for name in who.members.split()]
     table = [words for words in map(str.split, lines) if len(words) == 7 and words[5] in {"completed:", "failed:"}]
     ends = {words[0]: words[6] for words in table}
-    assert sorted(ends) == sorted(members)
+    assert sorted(ends) == sorted(members) == sorted(told)
     assert len(members) == 34
     assert {"booked", "waitlisted", "full", "reconciled"} <= set(ends.values())
     assert max(map(len, lines)) <= 80
@@ -173,3 +177,34 @@ def test_every_question_of_the_checker_can_fail(question: Callable[[BothSides], 
     broken.append(row(4, user_email="m2@example.com", given_back_at=ms(9)))
     broken.append(row(5, stands_after=UUID(int=4), user_email="m1@example.com"))
     assert list(question(BothSides(broken, ledger)))  # type: ignore[call-overload]
+
+
+def told(number: int, text: str, *, to: str = "", id_: str = "") -> ReceivedMessage:
+    return ReceivedMessage(id_ or str(number), "mail", to or f"m{number}@example.com", "", text)
+
+
+BOOKED, WAITING = "You are booked: wod at Forge.", "You are on the waiting list: wod at Forge."
+NOT_BOOKED = "Not booked: wod at Forge. The class was full. Look whether the venue has a waiting list."
+TOLD = [told(0, BOOKED), told(1, WAITING, to="m1"), told(2, NOT_BOOKED)]
+
+
+@pytest.mark.parametrize(
+    ("messages", "expected"),
+    [
+        (TOLD, []),
+        (TOLD[1:], ["M0 (wod) was told 0 times"]),
+        ([*TOLD, told(0, BOOKED, id_="7")], ["M0 (wod) was told 2 times"]),
+        ([*TOLD, TOLD[0]], ["a message to m0@example.com arrived 2 times"]),
+        ([told(0, WAITING), *TOLD[1:]], [f"M0 (wod) ended as booked, and was told: {WAITING}"]),
+        (
+            [*TOLD[:2], told(2, NOT_BOOKED.replace("full", "gone"))],
+            [f"M2 (wod) ended as full, and was told: {NOT_BOOKED.replace('full', 'gone')}"],
+        ),
+        ([*TOLD, told(9, BOOKED)], ["a message to m9@example.com is about no prebooking"]),
+    ],
+)
+def test_the_checker_reports_what_was_not_told_once(messages: list[ReceivedMessage], expected: list[str]) -> None:
+    inbox = Inbox()
+    for message in messages:
+        inbox.put(message)
+    assert list(each_member_was_told_once(ROWS, inbox)) == expected

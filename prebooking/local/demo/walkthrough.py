@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,7 +17,8 @@ from prebooking.local.bell import run_bell
 from prebooking.local.box import add_box, log_in
 from prebooking.local.demo.checker import QUESTIONS, BothSides, read_rows
 from prebooking.local.demo.report import lateness_plot, members_table
-from prebooking.local.function import Function, format_summary
+from prebooking.local.demo.told import add_channels, each_member_was_told_once, told_table
+from prebooking.local.function import UPKEEP, Function, format_summary
 from prebooking.local.scenario import AHEAD, AT_ONCE, BOX, FULL, LEFT_BEHIND, SLOW, add_venues, prebook
 from prebooking.local.stack import Stack, local_stack
 from prebooking.local.venue.twin import HANG, CallPlan
@@ -71,6 +72,8 @@ _HOST, _BOX_ID = "forge.aimharder.com", 10_584
 _RUNS = "select summary from public.prebooking_runs where opened_at > %s order by opened_at"
 _OPEN_RUNS = "select count(*) from public.prebooking_runs where opened_at > %s and closed_at is null"
 _CLOSED = "select max(closed_at) from public.prebooking_runs"
+_UNTOLD = "select count(*) from public.notifications where status = 'waiting'"
+_TOLD = "each member was told once, as it ended"
 _PENDING = "select count(*) from public.prebookings where status = 'pending'"
 
 
@@ -87,9 +90,12 @@ class Demo:
         """Run all steps. Afterwards every prebooking should be settled."""
         add_venues(self.stack.connection, ["Harbour", "Old Mill", "Station"])
         log_in(self.stack, add_box(self.stack, BOX.venue, host=_HOST, box_id=_BOX_ID), _HOST, BOX.emails)
+        openings = (LEFT_BEHIND, AT_ONCE, FULL, AHEAD, BOX, SLOW)
+        add_channels(self.stack.connection, [email for opening in openings for email in opening.emails])
         self.kill_a_run(doomed)
         self.let_classes_open()
         self.settle_rows_in_doubt()
+        self.tell_members()
 
     def kill_a_run(self, doomed: Function) -> None:
         """Kill a run that holds two rows, one of which the venue has booked."""
@@ -134,6 +140,12 @@ class Demo:
                 self.stack.connection.execute(_SHORTEN)
                 self.console.print(f"  the cron: {format_summary(self.function.trigger().json())}")
 
+    def tell_members(self) -> None:
+        """Let upkeep send the messages that were stored with the outcomes."""
+        for _ in range(LAST_TRIGGERS):
+            if self._query(_UNTOLD):
+                self.function.trigger(UPKEEP)
+
     def compare(self) -> int:
         """Show the database beside the ledger; return 0 if they agree, 1 if they do not."""
         both = BothSides(read_rows(self.stack.connection), self.stack.ledger)
@@ -143,13 +155,17 @@ class Demo:
         self.console.print("First calls after their opening: one every 50 ms", style="bold")
         self.console.print(lateness_plot(both))
         self.console.print("\nThe venues' ledger and the database, side by side", style="bold")
-        complaints = [complaint for question in QUESTIONS for complaint in self._check(question, both)]
+        answers = {question: ask(both) for question, ask in QUESTIONS.items()}
+        complaints = [complaint for question in answers for complaint in self._check(question, answers[question])]
+        complaints += self._check(_TOLD, each_member_was_told_once(both.rows, self.stack.inbox))
+        self.console.print("\nWhat each member was told, by mail or ntfy", style="bold")
+        self.console.print(told_table(both.rows, self.stack.inbox))
         verdict = f"They disagree, {len(complaints)} times." if complaints else "They agree."
         self.console.print(f"\n{verdict}", style="bold red" if complaints else "bold green")
         return 1 if complaints else 0
 
-    def _check(self, question: str, both: BothSides) -> list[str]:
-        complaints = list(QUESTIONS[question](both))
+    def _check(self, question: str, answers: Iterator[str]) -> list[str]:
+        complaints = list(answers)
         self.console.print(f"  {'NO ' if complaints else 'yes'}  {question}", style="red" if complaints else "")
         for complaint in complaints:
             self.console.print(f"         {complaint}")

@@ -73,6 +73,13 @@ prebooking status
 prebooking doctor
 {keep}
 
+7. Be told: add channels, and look at the inbox, which receives all mails and
+   messages: {inbox}
+
+prebooking notify add mail --member {member} --event all
+prebooking notify add ntfy my_classes --member ada@example.com --language es
+prebooking notify list
+
 The ticker calls both functions {often}, as cron-job.org would. Ctrl-C ends everything.
 """
 _ASK = (
@@ -102,7 +109,7 @@ def main() -> int:
             add_box(stack, GRANITE.name, host=GRANITE.host, box_id=GRANITE.box_id, rule=GRANITE.rule)
             stack.twin.join(MEMBER, PASSWORD)
             _say(_invitation(stack, function, every, starts))
-            _tick(function, every)
+            _tick(stack, function, every)
     except KeyboardInterrupt:
         _say("\nStopped. Everything is removed.")
     return 0
@@ -131,6 +138,7 @@ def _invitation(stack: Stack, function: Function, every: float, starts: datetime
         password=PASSWORD,
         day=f"{starts:%Y-%m-%d}",
         hour=f"{starts:%H:%M}",
+        inbox=stack.inbox.url,
         keep=_curl(f"{function.address}{UPKEEP}", secret),
         often="at every full minute" if every == MINUTE else f"every {every:g} s",
     )
@@ -146,15 +154,18 @@ def _settings(stack: Stack) -> str:
     return f'export PATH={shlex.quote(str(Path(sys.executable).parent))}:"$PATH" {settings}'
 
 
-def _tick(function: Function, every: float) -> NoReturn:
+def _tick(stack: Stack, function: Function, every: float) -> NoReturn:
     """Call both functions at second 0 of every minute, or every ``every`` seconds. Ticks during a call are skipped."""
-    tick = 0.0
+    tick, shown = 0.0, 0
     while True:
         tick = max(tick, time.time() // every * every) + every
         time.sleep(max(0.0, tick - time.time()))
         _say(f"{datetime.now(UTC):%H:%M:%S} tick: {_call(function, PATH)}")
         if (answer := _call(function, UPKEEP)) != IDLE:
             _say(f"{datetime.now(UTC):%H:%M:%S} upkeep: {answer}")
+        for message in (messages := stack.inbox.messages())[shown:]:
+            _say(f"  {message.how} to {message.to or 'your app'}: {message.text}")
+        shown = len(messages)
 
 
 def _call(function: Function, path: str) -> str:
