@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from docs import answers, command_line, numbers, picture, tables
+from docs import answers, command_line, numbers, picture, tables, told
 
 ROOT = Path(__file__).parents[1]
 PICTURE = ROOT / "docs" / "invocation.svg"
@@ -27,6 +27,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "time line": numbers.time_line,
     "variables": tables.variables,
     "venue systems": tables.venue_systems,
+    "webhook message": told.webhook_message,
 }
 _PART = re.compile(r"(<!-- made by `make docs`: ([\w ]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 

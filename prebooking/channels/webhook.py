@@ -6,6 +6,7 @@ import base64
 import hashlib
 import hmac
 import json
+from datetime import datetime
 
 import httpx
 
@@ -23,22 +24,23 @@ class WebhookChannel:
 
     async def send(self, message: Message, *, timeout: float) -> Delivery:  # noqa: ASYNC109 - see Channel
         """Send the message once."""
-        body = json.dumps(
-            {
-                "type": f"prebooking.{message.event}",
-                "timestamp": message.at.isoformat(),
-                "data": {**message.facts, "text": message.text},
-            }
-        ).encode()
-        at = str(int(self._clock.now().timestamp()))
-        signature = hmac.digest(self._key, f"{message.id}.{at}.".encode() + body, hashlib.sha256)
-        headers = {
-            "Content-Type": "application/json",
-            "webhook-id": str(message.id),
-            "webhook-timestamp": at,
-            "webhook-signature": f"v1,{base64.b64encode(signature).decode()}",
-        }
+        headers, body = signed(message, self._key, self._clock.now())
         return judge(await post(self._client, self._url, body=body, headers=headers, timeout=timeout))
+
+
+def signed(message: Message, key: bytes, now: datetime) -> tuple[dict[str, str], bytes]:
+    """Return the headers and the body of a message."""
+    facts = {**message.facts, "text": message.text}
+    said = {"type": f"prebooking.{message.event}", "timestamp": message.at.isoformat(), "data": facts}
+    body, at = json.dumps(said).encode(), str(int(now.timestamp()))
+    signature = hmac.digest(key, f"{message.id}.{at}.".encode() + body, hashlib.sha256)
+    headers = {
+        "Content-Type": "application/json",
+        "webhook-id": str(message.id),
+        "webhook-timestamp": at,
+        "webhook-signature": f"v1,{base64.b64encode(signature).decode()}",
+    }
+    return headers, body
 
 
 def open_channel(settings: NotificationSettings, client: httpx.AsyncClient) -> WebhookChannel:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 import subprocess
 import tomllib
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
+from standardwebhooks.webhooks import Webhook
 
-from docs import made, markdown, numbers, tables
+from docs import made, markdown, numbers, tables, told
 from prebooking.bookers.aimharder.booker import AimHarderBooker
 from prebooking.database.prebookings import BLOCKED_PAUSE
 from prebooking.model import COMPLETED, ENDED_BY_DATABASE, FAILED
@@ -63,6 +64,14 @@ def test_an_unknown_part_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     monkeypatch.setattr(made, "DOCUMENTS", [document])
     with pytest.raises(KeyError):
         made.stale()
+
+
+def test_the_reference_library_signs_the_documented_webhook_in_the_same_way() -> None:
+    _, *headers, _, body = told.webhook_message().strip("`").removeprefix("http\n").strip().splitlines()
+    given = dict(line.split(": ", 1) for line in headers)
+    at = datetime.fromtimestamp(int(given["webhook-timestamp"]), UTC)
+    assert Webhook(told.SECRET).sign(given["webhook-id"], at, body) == given["webhook-signature"]
+    assert f"`{told.SECRET}`" in (ROOT / "docs" / "notifications.md").read_text()
 
 
 def test_the_picture_has_a_title_and_is_in_readme() -> None:
