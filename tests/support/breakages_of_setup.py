@@ -15,6 +15,16 @@ def _(system: HealthySystem) -> None:
     system.set(LEAD_SECONDS="60")
 
 
+@breaks("settings", "unfit", "SMTP_URL is an IP address or a private host", variant="of notifications")
+def _(system: HealthySystem) -> None:
+    system.set(SMTP_URL="smtp://10.0.0.1", MAIL_FROM="classes@example.com")
+
+
+@breaks("settings", "missing", "MAIL_FROM is missing: SMTP_URL is set", variant="half of a pair")
+def _(system: HealthySystem) -> None:
+    system.set(SMTP_URL="smtp://mail.example.com")
+
+
 @breaks("secrets", "equal", "CRON_SECRET and CRON_SECRET_PREVIOUS are the same: give each")
 def _(system: HealthySystem) -> None:
     system.set(CRON_SECRET_PREVIOUS=SECRET)

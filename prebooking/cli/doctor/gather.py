@@ -11,6 +11,7 @@ import httpx
 
 from prebooking.bookers.adapter import adapter
 from prebooking.bookers.call import HEADERS, Reply, ask
+from prebooking.channels.settings import NotificationSettings
 from prebooking.cli.database import AdminDatabase, open_database
 from prebooking.cli.doctor.observations import ClockOffset, EndpointVisit, Observations, SessionVisit, Visit
 from prebooking.cli.doctor.setup import FUNCTIONS
@@ -35,10 +36,11 @@ _DATE_GRAIN = 1.0  # seconds: the resolution of a Date header
 async def gather(environment: Mapping[str, str]) -> Observations:
     """Return all observations that can be made with these settings."""
     found = Observations(environment)
-    try:
-        Settings.from_environment(environment)
-    except SettingsError as exc:
-        found.problems = exc.problems
+    for kind in (Settings, NotificationSettings):
+        try:
+            kind.from_environment(environment)
+        except SettingsError as exc:
+            found.problems = exc.problems | found.problems
     try:
         found.settings = AccountSettings.from_environment(environment)
     except SettingsError:

@@ -130,7 +130,7 @@ OF_SENDING = [
         ),
         (
             "message.at.isoformat()",
-            "self._clock.now().isoformat()",
+            "now.isoformat()",
             "http_channels::the_reference_library_verifies_a_webhook",
         ),
     ),
