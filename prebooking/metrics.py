@@ -168,6 +168,21 @@ METRICS = (
         "1 if a forgotten session holds the lock of all claims, otherwise 0.",
         _one(lambda status: int(status.locks.claims_pid is not None)),
     ),
+    Metric(
+        "prebooking_waiting_messages",
+        "Messages to members and to the operator that wait.",
+        _one(lambda status: status.messages.waiting),
+    ),
+    Metric(
+        "prebooking_dead_messages",
+        "Messages that were given up in the last day.",
+        _one(lambda status: sum(status.messages.dead.values())),
+    ),
+    Metric(
+        "prebooking_failing_channels",
+        "Channels that did not take their last message.",
+        _one(lambda status: len(status.messages.failing)),
+    ),
     Metric("prebooking_open_runs", "Runs without an end.", _one(lambda status: len(status.open_runs))),
     Metric("prebooking_runs", "Runs that had work.", _figure(lambda figures: figures.execution_ms.runs)),
     Metric("prebooking_cut_off_runs", "Runs that never ended.", _figure(lambda figures: figures.execution_ms.cut_off)),

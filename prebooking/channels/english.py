@@ -103,6 +103,18 @@ ENGLISH = Language(
         "class_gone": "There is no such class at this hour any more. Cancel this prebooking and choose another class.",
     },
     other_warning="Something about it needs you. Look at `prebooking list`.",
-    alerts={},
+    alerts={
+        "late": "At {venue}, booking opened more than five minutes ago, and prebookings are still pending: run"
+        " `prebooking doctor`, which names the cause.",
+        "runs": "A run of the last hour failed or was cut off: look at the function's log, and run `prebooking"
+        " doctor`.",
+        "blocked": "{venue} blocks the function or cannot be reached: open its page in a browser, and pause it"
+        " with `prebooking venue pause` if it is not reachable there either.",
+        "logins": "A class opens within a day, and its member has no usable login: `prebooking list` names the"
+        " member, who has to log in again.",
+        "dead": "A message could not be delivered: `prebooking notify list` names the failing channel, correct or"
+        " remove it.",
+        "repeats": "A repeat cannot make its prebookings: `prebooking repeat list` names what hinders it.",
+    },
     other_alert="Look at `prebooking doctor`, which names the cause and the cure.",
 )

@@ -23,7 +23,7 @@ class Language:
             when booking opens, until when a place can be given back; and that the next choice is tried.
         reasons: why a prebooking failed and what to do, per outcome.
         warnings: what is wrong and what to do, per code.
-        alerts: what the operator has to do, per cause.
+        alerts: what is wrong and what the operator has to do, per cause; some contain ``{venue}``.
         comma: the decimal separator.
 
     """

@@ -105,7 +105,18 @@ SPANISH = Language(
         "class_gone": "A esa hora ya no existe esa clase. Cancela esta prerreserva y elige otra clase.",
     },
     other_warning="Necesita tu atención. Mira `prebooking list`.",
-    alerts={},
+    alerts={
+        "late": "En {venue} las reservas se abrieron hace más de cinco minutos y aún quedan pendientes: ejecuta"
+        " `prebooking doctor`, que dice la causa.",
+        "runs": "Una ejecución de la última hora falló o se cortó: mira el registro de la función y ejecuta"
+        " `prebooking doctor`.",
+        "blocked": "{venue} bloquea la función o no responde: abre su página en un navegador y, si allí tampoco"
+        " responde, páusalo con `prebooking venue pause`.",
+        "logins": "Una clase se abre en menos de un día y su socio no tiene una sesión que sirva: `prebooking"
+        " list` dice quién es, y tiene que iniciar sesión otra vez.",
+        "dead": "Un mensaje no se pudo entregar: `prebooking notify list` dice qué canal falla, corrígelo o quítalo.",
+        "repeats": "Una repetición no puede crear sus reservas: `prebooking repeat list` dice qué lo impide.",
+    },
     other_alert="Mira `prebooking doctor`: dice la causa y el remedio.",
     comma=",",
 )

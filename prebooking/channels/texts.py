@@ -38,7 +38,7 @@ def compose(notification: Notification) -> Text:
     if notification.is_operator and notification.user_email:
         text = words.member.format(member=_one_line(notification.user_email), text=text)
     subject = words.subjects.get(notification.event, words.subjects["alert"])
-    return Text(f"{subject}: {what}" if notification.venue else subject, text)
+    return Text(f"{subject}: {what}" if notification.venue and notification.event != "alert" else subject, text)
 
 
 def compose_test(language: str) -> Text:
@@ -84,7 +84,8 @@ def _limit(row: Notification, words: Language) -> list[str | None]:
 
 
 def _alert(row: Notification, words: Language) -> list[str | None]:
-    return [words.alerts.get(row.about.split(" ")[0], words.other_alert)]
+    template = words.alerts.get(row.about.split(" ")[0], words.other_alert)
+    return [template.format(venue=_one_line(row.venue) or words.a_venue)]
 
 
 _DETAILS: Mapping[str, Callable[[Notification, Language], list[str | None]]] = {

@@ -11,8 +11,8 @@ import typer
 from prebooking.cli import plot
 from prebooking.cli.database import open_database
 from prebooking.cli.dates import format_duration, format_instant
-from prebooking.cli.doctor.outside import format_report
 from prebooking.cli.doctor.running import find_failures
+from prebooking.cli.doctor.watchdog import format_report
 from prebooking.cli.options import AsJson
 from prebooking.cli.runner import FAILED, run_command
 from prebooking.cli.terminal import say, show_json, show_table

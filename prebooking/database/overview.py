@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Annotated, Any, TypeVar
+from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, PlainValidator, ValidationError
 
@@ -161,6 +162,30 @@ class Trouble(DatabaseModel):
     since: AwareDatetime
 
 
+class FailingChannel(DatabaseModel):
+    """A channel whose last message was not taken; ``failure`` is our code. Without a member it is the operator's."""
+
+    id: UUID
+    kind: str
+    user_email: str | None
+    failed_at: AwareDatetime
+    failure: str
+
+
+class Messages(DatabaseModel):
+    """The state of the messages.
+
+    ``alerts``: of the channels, those that tell the operator about alerts. ``dead``: the messages that were given up in
+    the last day, per code of the failure.
+    """
+
+    channels: int = 0
+    alerts: int = 0
+    waiting: int = 0
+    dead: dict[str, int] = {}
+    failing: Annotated[Rows[FailingChannel], PlainValidator(read_each(FailingChannel))] = Rows[FailingChannel]()
+
+
 class Health(DatabaseModel):
     """Whether prebookings will be booked, by the database's clock; see ``prebooking_watch_v1``."""
 
@@ -177,6 +202,7 @@ class Health(DatabaseModel):
     logins: int
     no_login: Annotated[Rows[NoLogin], PlainValidator(read_each(NoLogin))]
     other_key: int
+    messages: Messages = Messages()
 
 
 class Status(Health):

@@ -83,6 +83,7 @@ end $$;
 --   no_login   members without a login that is needed for a class that opens within a day
 --   other_key  the number of rows whose session only another deployment can decrypt
 --   locks      see prebooking_locks
+--   messages   see prebooking_messages
 --   claim_ms   the durations of the slowest claims of the last twenty runs within a day
 create function public.prebooking_watch_v1()
 returns jsonb language plpgsql volatile security invoker set search_path = '' as $$
@@ -108,7 +109,7 @@ begin
       select jsonb_build_object('p50', percentile_disc(0.5) within group (order by claim_ms), 'max', max(claim_ms), 'runs', count(*))
       from (select claim_ms from public.prebooking_runs where opened_at > t - interval '1 day' and claim_ms is not null
         order by opened_at desc limit 20) c))
-    || public.prebooking_waiting(t) || public.prebooking_logins(t);
+    || public.prebooking_waiting(t) || public.prebooking_logins(t) || public.prebooking_messages(t);
 end $$;
 
 create function public.prebooking_waiting(t timestamptz) returns jsonb

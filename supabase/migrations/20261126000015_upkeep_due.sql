@@ -18,7 +18,8 @@ end $$;
 
 -- Returns what is due now: {"now", "no_login", "failed", and a boolean per part}. Stores the heartbeat of upkeep's trigger, and
 -- warnings on prebookings that open within a week without a usable login; no_login is their number. Without a key every login
--- would get a wrong warning, so then none are stored. It also repairs later choices. failed names what raised an error.
+-- would get a wrong warning, so then none are stored. It also repairs later choices, and stores alerts for the operator. failed
+-- names what raised an error.
 create function public.upkeep_due_v1(p_providers text[], p_keys text[])
 returns jsonb language plpgsql volatile security invoker set search_path = '' set lock_timeout = '1500ms' set jit = off as $$
 declare
@@ -39,6 +40,11 @@ begin
     perform public.prebooking_repair_choices();
   exception when others then
     v_failed := v_failed || 'choices'::text;
+  end;
+  begin
+    perform public.prebooking_raise_alerts(t);
+  exception when others then
+    v_failed := v_failed || 'alerts'::text;
   end;
   -- If another transaction has locked the row, the next call writes it.
   update public.prebooking_heartbeat set sessions_at = t

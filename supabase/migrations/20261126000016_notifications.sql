@@ -257,6 +257,7 @@ end $$;
 
 -- Returns a message as upkeep sends it: where to, and the facts that its text is made of.
 --   is_operator  the channel is the operator's
+--   venue        of the prebooking, or of the alert
 --   warning      the warning of a 'warned' row; null if it does not exist any more
 --   cancel_until  until when the place can be given back without a late cancellation
 --   promoted     a later choice of the same request is tried now
@@ -273,7 +274,8 @@ returns jsonb language sql stable security invoker set search_path = '' as $$
       when split_part(p.class_warning, ':', 1) then p.class_warning end,
     'promoted', exists (select from public.prebookings o where o.stands_after = p.id and o.promoted_at is not null and o.status = 'pending'))
   from (select n.prebooking_id) as one (id) left join public.prebookings p on p.id = one.id
-  left join public.venues v on v.id = p.venue_id left join public.prebooking_places l on l.prebooking_id = p.id
+  left join public.venues v on v.id = p.venue_id or (n.event = 'alert' and v.id::text = split_part(n.about, ' ', 3))
+  left join public.prebooking_places l on l.prebooking_id = p.id
 $$;
 
 -- Stores the result of an attempt, if this upkeep is the last one that leased the message. Returns whether it was, also in a

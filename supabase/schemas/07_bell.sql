@@ -246,8 +246,8 @@ begin
 end $$;
 
 -- Calls upkeep, at the same app, if something is due for it. Without the function's keys, sessions of any key count. Warnings
--- about logins are stored by upkeep too, so it is called once an hour while a member may need one. An error is only reported,
--- because upkeep must not prevent a ring.
+-- about logins are stored by upkeep too, so it is called once an hour while a member may need one. Alerts are stored
+-- here as well, and make upkeep due. An error is only reported, because upkeep must not prevent a ring.
 create function public.prebooking_bell_upkeep(p_now timestamptz) returns void
 language plpgsql volatile security invoker set search_path = '' as $$
 declare
@@ -262,6 +262,11 @@ begin
     return;
   end if;
   select h.providers, h.sessions_at into v_providers, v_called_at from public.prebooking_heartbeat h;
+  begin
+    perform public.prebooking_raise_alerts(p_now);
+  exception when others then
+    raise warning 'no alert was stored: %', sqlerrm;
+  end;
   v_providers := coalesce(v_providers, array(select jsonb_object_keys(public.prebooking_systems())));
   if 'true' in (select part.value from jsonb_each_text(public.prebooking_upkeep_parts(p_now, v_providers, null)) part)
       or (coalesce(v_called_at <= p_now - interval '1 hour', true) and exists (

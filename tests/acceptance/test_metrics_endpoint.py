@@ -83,6 +83,10 @@ def fill(owner: Connection) -> None:
     add_prebooking(owner, box, available_at=opens, status="failed", outcome="full", settled_at=opens)
     add_prebooking(owner, box, available_at=now(7200), expires_at=now(9000))
     add_prebooking(owner, box, available_at=now(-300), created_at=now(-300))
+    owner.execute(
+        "insert into notifications (event, about, channel_id, due_at, next_at, status, settled_at)"
+        " select 'alert', n::text, gen_random_uuid(), now(), now(), 'dead', now() from generate_series(1, 3) n"
+    )
     owner.execute("update venues set troubled_since = now() - interval '1 hour'")
     owner.execute(
         "insert into prebooking_runs (instance_id, opened_at, closed_at, claim_ms, summary) values"
@@ -117,6 +121,8 @@ async def test_every_metric_has_the_figures_of_status(function: httpx.AsyncClien
         ("prebooking_first_calls", day): 2,
         ("prebooking_lateness_seconds", ("statistic", "max"), day): 1.5,
         ("prebooking_claims_blocked",): 0,
+        ("prebooking_dead_messages",): 3,
+        ("prebooking_failing_channels",): 0,
     }
     assert {(name, *labels): value for (name, labels), value in samples.items()}.items() >= expected.items()
 

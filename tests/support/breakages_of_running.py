@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 from psycopg.types.json import Jsonb
 
 from prebooking.local.bell import SECRET_NAME, STAND_INS
 from tests.support.bells import URL
 from tests.support.breakages import SECRET, HealthySystem, add_member, breaks
 from tests.support.factories import add_prebooking
+from tests.support.notifications import add_channel
 from tests.support.terminal import ANA
 
 _THREE_HOURS_AGO = "update prebooking_heartbeat set last_tick_at = now() - interval '3 hours'"
@@ -84,6 +87,41 @@ def _(system: HealthySystem) -> None:
 def _(system: HealthySystem) -> None:
     system.sql("update prebooking_heartbeat set watchdog_at = now() - interval '3 days'")
     system.set(HEARTBEAT_URL=_HEARTBEAT)
+
+
+_FAILING = "ben@example.com"
+
+
+def _failing_channel(system: HealthySystem, failed_at: str) -> None:
+    channel = add_channel(system.terminal.connection, _FAILING)
+    system.sql(
+        "update notification_channels set failed_at = %s::text::timestamptz, failure = 'refused' where id = %s",
+        failed_at,
+        channel,
+    )
+
+
+@breaks("messages", "dead", "2 were given up in the last day (1 gone, 1 no_answer): look at the failing channels in")
+def _(system: HealthySystem) -> None:
+    for failure in ("gone", "no_answer"):
+        system.sql(
+            "insert into notifications (event, about, channel_id, due_at, next_at, status, settled_at, failure)"
+            " values ('alert', '', gen_random_uuid(), now(), now(), 'dead', now(), %s)",
+            failure,
+        )
+
+
+@breaks(
+    "messages", "failing", f"the ntfy channel of {_FAILING} did not take its last message 2 h ago (refused): correct"
+)
+def _(system: HealthySystem) -> None:
+    _failing_channel(system, f"{datetime.now(UTC) - timedelta(hours=2):%Y-%m-%d %H:%M:%S+00}")
+
+
+@breaks("messages", "unreadable", f"{_FAILING} cannot be read: correct failed_at in the database")
+def _(system: HealthySystem) -> None:
+    system.allow_any_instant()
+    _failing_channel(system, "4714-11-24 00:00+00 BC")
 
 
 @breaks("login", "none", 'prebooking login "Box Centro" --member ben@example.com')

@@ -25,6 +25,7 @@ SQL = "\n".join(path.read_text() for path in sorted(ROOT.glob("supabase/schemas/
 PYTHON = "\n".join((ROOT / "prebooking" / name).read_text() for name in ("upkeep/matching.py", "database/sessions.py"))
 # The warnings that are written, as literals of SQL and Python: 'no_login: there is ...'.
 CODES = set(re.findall(r"'([a-z]+_[a-z_]+): [A-Za-z]", SQL)) | set(re.findall(r'"([a-z]+_[a-z_]+): [A-Za-z]', PYTHON))
+CAUSES = set(re.findall(r"^  select '(\w+)', (?:v.id|null), interval", SQL, re.MULTILINE))
 (EVENTS,) = (
     set(re.findall(r"'(\w+)'", found)) for found in re.findall(r"events <@ array\[(.*?)\]", SQL, re.DOTALL)[:1]
 )
@@ -203,6 +204,19 @@ def test_every_sentence_is_in_the_language_of_its_table(language: str) -> None:
         for key, text in getattr(words, table).items():
             assert text.endswith("."), (table, key)
             assert all(text != getattr(other, table)[key] for other in others), (table, key)
+
+
+@EACH
+def test_every_cause_of_an_alert_has_a_sentence_with_its_cure(language: str) -> None:
+    """The causes are those of ``prebooking_alert_causes``."""
+    alerts = LANGUAGES[language].alerts
+    assert set(alerts) == CAUSES
+    for cause in CAUSES:
+        told = compose(row(event="alert", about=f"{cause} 2026-11-26T12", venue="Forge", language=language))
+        assert ("{" in told.text, "`prebooking " in told.text) == (False, True)
+        assert ("Forge" in told.text) == ("{venue}" in alerts[cause])
+        assert told.subject == LANGUAGES[language].subjects["alert"]
+        assert alerts[cause].count(". ") == 0, "it is one sentence"
 
 
 @EACH

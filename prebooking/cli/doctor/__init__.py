@@ -8,10 +8,10 @@ import typer
 
 from prebooking.cli.doctor.check import Check, Finding
 from prebooking.cli.doctor.gather import gather
-from prebooking.cli.doctor.outside import WATCHDOG
 from prebooking.cli.doctor.running import BELL, HEALTH_CHECKS
 from prebooking.cli.doctor.setup import SETUP
 from prebooking.cli.doctor.venues import VENUES
+from prebooking.cli.doctor.watchdog import WATCHDOG
 from prebooking.cli.environment import environment
 from prebooking.cli.options import AsJson
 from prebooking.cli.runner import FAILED, run_command

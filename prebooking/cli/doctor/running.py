@@ -8,6 +8,7 @@ from typing import Any
 
 from prebooking.cli.dates import format_duration, format_instant
 from prebooking.cli.doctor.check import Check, Fine, Found, fault
+from prebooking.cli.doctor.messages import MESSAGES
 from prebooking.cli.doctor.observations import Observations
 from prebooking.database.bell import BellState, find_bell_faults
 from prebooking.database.overview import Health
@@ -202,6 +203,7 @@ HEALTH_CHECKS: tuple[Check[Health], ...] = (
         },
         warnings=frozenset({"slow"}),
     ),
+    MESSAGES,
 )
 BELL: Check[tuple[BellState, str]] = Check(
     "bell",

@@ -9,6 +9,7 @@ import pytest
 from tests.support.bells import SECRET, URL, Bell, add_rows
 from tests.support.database import Connection
 from tests.support.factories import add_prebooking, add_session, add_venue, noon
+from tests.support.notifications import add_channel
 
 UPKEEP = "https://app.example.com/api/cron/upkeep"
 DAY = {"day": "20261124", "starts_at": "18:00"}
@@ -38,6 +39,23 @@ def test_upkeep_is_called_once_a_minute_while_it_is_due(owner: Connection, bell:
         owner.execute("select headers ->> 'Authorization', body, timeout_milliseconds from testing.posts").fetchall()
     )
     assert (headers, body, timeout) == (f"Bearer {SECRET}", "{}", 1000)
+
+
+def test_upkeep_is_called_when_the_operator_is_to_be_told(owner: Connection, bell: Bell) -> None:
+    """So with the bell alone, an opening that was missed is told, although upkeep has no work of its own."""
+    add_channel(owner, None, events=["alert"])
+    bell.minute()
+    assert urls(owner) == []
+    add_prebooking(owner, add_venue(owner, troubled_since=noon(-60)), available_at=noon(7200), expires_at=noon(86_400))
+    bell.minute(60)
+    assert urls(owner) == [(UPKEEP, 60.0)]
+
+
+def test_a_failure_of_the_alerts_does_not_prevent_the_call(owner: Connection, bell: Bell) -> None:
+    owner.execute("alter function public.prebooking_raise_alerts rename to gone")
+    need_look_up(owner)
+    bell.minute()
+    assert urls(owner) == [(UPKEEP, 0.0)]
 
 
 @pytest.mark.parametrize("path", ["prebooking-scheduler", "prebooking_scheduler"])

@@ -13,7 +13,7 @@ from tests.support.calls import finish
 from tests.support.factories import add_prebooking, add_venue
 from tests.support.terminal import Terminal, now
 
-CHECKED = ("trigger", "upkeep", "login", "data", "locks")
+CHECKED = ("trigger", "upkeep", "login", "data", "locks", "messages")
 
 
 def test_without_a_fault_status_names_no_failure(system: HealthySystem) -> None:

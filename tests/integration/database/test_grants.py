@@ -77,6 +77,7 @@ _FUNCTIONS = """
     add_channel_v1 list_channels_v1 remove_channel_v1 upkeep_notifications_due prebooking_end_notifications
     claim_notifications_v1 prebooking_notification_facts settle_notification_v1
     unsubscribe_v1
+    prebooking_alert_causes prebooking_alert_about prebooking_raise_alerts prebooking_messages
 """
 
 _EXPECTED = {

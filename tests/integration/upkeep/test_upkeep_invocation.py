@@ -155,6 +155,7 @@ BROKEN = {
     "upkeep_places_due": "places",
     "warn_about_logins_v1": "warnings",
     "prebooking_repair_choices": "choices",
+    "prebooking_raise_alerts": "alerts",
 }
 
 

@@ -1,4 +1,4 @@
-"""Mutants of what tells the operator: the report to the watchdog, and the metrics."""
+"""Mutants of what tells the operator: alerts, the report to the watchdog, and the metrics."""
 
 from __future__ import annotations
 
@@ -82,7 +82,24 @@ OF_ALERTS = [
         ),
     ),
     *mutants(
+        MIGRATIONS + "000007_bell.sql",
+        (
+            "    perform public.prebooking_raise_alerts(p_now);\n",
+            "    null;\n",
+            "bell_upkeep::upkeep_is_called_when_the_operator_is_to_be_told",
+        ),
+    ),
+    *mutants(
+        MIGRATIONS + "000016_notifications.sql",
+        (
+            " or (n.event = 'alert' and v.id::text = split_part(n.about, ' ', 3))",
+            "",
+            "alerts::an_alert_names_its_venue_and_its_language",
+        ),
+    ),
+    *mutants(
         MIGRATIONS + "000015_upkeep_due.sql",
+        ("v_failed := v_failed || 'alerts'::text;", "null;", "alerts::a_failure_of_the_alerts_stops_nothing_else"),
         (
             "date_trunc('minute', watchdog_at) <> date_trunc('minute', t)",
             "true",
@@ -92,6 +109,53 @@ OF_ALERTS = [
             "where watchdog_by = p_instance and watchdog_at >= t - interval '1 minute'",
             "where watchdog_at >= t - interval '1 minute'",
             "heartbeat::one_upkeep_per_minute_reports_to_the_watchdog",
+        ),
+    ),
+    *mutants(
+        MIGRATIONS + "000018_alerts.sql",
+        (
+            " and not p.waits and p.available_at",
+            " and p.available_at",
+            "alerts::what_needs_nobody_is_not_told",
+        ),
+        (
+            "      and greatest(p.created_at, p.promoted_at) <= t - interval '5 minutes')",
+            "      )",
+            "alerts::what_needs_nobody_is_not_told",
+        ),
+        ("coalesce(v.paused_until <= t - interval '5 minutes', true)", "true", "alerts::what_needs_nobody_is_not_told"),
+        ("r.summary ->> 'success' = 'false' or ", "", "alerts::the_operator_is_told_each_cause_once_whatever_calls"),
+        (
+            " or r.closed_at is null and r.opened_at < t - interval '1 minute'",
+            "",
+            "alerts::the_operator_is_told_each_cause_once_whatever_calls",
+        ),
+        (" and r.opened_at < t - interval '1 minute'", "", "alerts::what_needs_nobody_is_not_told"),
+        (
+            "n.status = 'dead' and n.event <> 'alert'",
+            "n.status = 'dead'",
+            "alerts::an_alert_that_was_given_up_causes_no_alert",
+        ),
+        (
+            "r.problem is not null and r.paused_at is null",
+            "r.problem is not null",
+            "alerts::what_needs_nobody_is_not_told",
+        ),
+        ("and o.created_at > t - a.apart\n", "\n", "alerts::a_cause_that_lasts_is_told_again_after_exactly_an_hour"),
+        (
+            ",\n        public.prebooking_alert_about(a.cause, a.venue_id, a.apart, t - a.apart)]",
+            "]",
+            "alerts::a_cause_that_lasts_is_told_again_after_exactly_an_hour",
+        ),
+        (
+            "      or not pg_try_advisory_xact_lock(7304, 2) then",
+            "      then",
+            "alerts::two_upkeeps_at_once_tell_once_and_wait_for_nothing",
+        ),
+        (
+            "where v.enabled and v.troubled_since is not null",
+            "where v.enabled",
+            "alerts::what_needs_nobody_is_not_told",
         ),
     ),
 ]

@@ -1,4 +1,4 @@
-"""Checks of what notices from outside that everything has stopped."""
+"""The check of the watchdog, which notices from outside that everything has stopped."""
 
 from __future__ import annotations
 
