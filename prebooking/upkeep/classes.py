@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import httpx
@@ -14,6 +15,7 @@ from prebooking.bookers.aimharder.site import AimHarderSite
 from prebooking.clock import Deadline
 from prebooking.database.prebookings import PrebookingStore
 from prebooking.database.upkeep import ClassDay, UpkeepStore
+from prebooking.errors import StoreError, StoreUnavailable
 from prebooking.model import Kind, Outcome
 from prebooking.upkeep.matching import WantedClass, match_class
 from prebooking.upkeep.part import ERRORS, OUT_OF_TIME, UpkeepContext
@@ -49,17 +51,25 @@ class ClassesPart:
         return dict(self._counts)
 
     async def _look_up(self, client: httpx.AsyncClient, days: Sequence[ClassDay], until: Deadline) -> None:
-        """Read days of one venue. It ends when the venue blocks us, and before the time is over."""
-        try:
-            for day in days:
-                if until.remaining() < ANSWER_TIME + WRITE_TIME:
-                    self._counts[OUT_OF_TIME] = 1
-                    return
+        """Read days of one venue. It ends when the venue blocks us or the database is silent, and before the guard."""
+        for day in days:
+            if until.remaining() < ANSWER_TIME + WRITE_TIME:
+                self._counts[OUT_OF_TIME] = 1
+                return
+            try:
                 if not await self._look_up_day(client, day, until):
                     return
-        except Exception as exc:  # noqa: BLE001 - the task group would cancel the other venues
-            self._counts[ERRORS] += 1
-            self._context.log_failure("classes", exc)
+            except Exception as exc:  # noqa: BLE001 - the task group would cancel the other venues
+                self._counts[ERRORS] += 1
+                self._context.log_failure("classes", exc)
+                if isinstance(exc, StoreUnavailable):  # the next upkeep can store it
+                    return
+                await self._put_off(day, until)
+
+    async def _put_off(self, day: ClassDay, until: Deadline) -> None:
+        """Store that a day could not be read, so that it is not the first one again in the next minute."""
+        with suppress(StoreError):
+            await self._store.settle_class_day(self._context.instance_id, day, None, until=until)
 
     async def _look_up_day(self, client: httpx.AsyncClient, day: ClassDay, until: Deadline) -> bool:
         """Read one day and store what was found. Return False if the venue blocks us."""

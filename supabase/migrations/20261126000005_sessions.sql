@@ -76,18 +76,20 @@ returns boolean language sql stable security invoker set search_path = '' as $$
 $$;
 
 -- Returns whether a session should be refreshed now: it is p_age old, the venue has not refused it, one of p_keys (null: any
--- key) decrypts it, and no password is remembered, which makes a new session when it is needed.
+-- key) decrypts it, and no password is remembered, which makes a new session when it is needed. The age of a session from the
+-- future is unknown: it was stored while the database's clock was ahead.
 create function public.session_is_old(s public.member_sessions, t timestamptz, p_age interval, p_keys text[])
 returns boolean language sql stable security invoker set search_path = '' as $$
-  select s.password is null and s.expired_at is null and s.refreshed_at <= t - p_age and public.session_is_free(s, t)
+  select s.password is null and s.expired_at is null and public.session_is_free(s, t)
+    and (s.refreshed_at <= t - p_age or s.refreshed_at > t + interval '1 minute')
     and (p_keys is null or s.key_id is null or s.key_id = any (p_keys))
 $$;
 
 -- Returns whether a session can be used at an opening: the venue has not refused it, one of p_keys decrypts it, and it lives
--- until then.
-create function public.session_lives(s public.member_sessions, p_opens timestamptz, p_keys text[])
+-- until then. The age of a session from the future is unknown, see above.
+create function public.session_lives(s public.member_sessions, t timestamptz, p_opens timestamptz, p_keys text[])
 returns boolean language sql stable security invoker set search_path = '' as $$
-  select s.expired_at is null and s.refreshed_at > p_opens - interval '30 minutes'
+  select s.expired_at is null and s.refreshed_at > p_opens - interval '30 minutes' and s.refreshed_at <= t + interval '1 minute'
     and (p_keys is null or s.key_id is null or s.key_id = any (p_keys))
 $$;
 
@@ -97,7 +99,7 @@ $$;
 create function public.login_may_be_made(s public.member_sessions, t timestamptz, p_opens timestamptz, p_keys text[])
 returns boolean language sql stable security invoker set search_path = '' as $$
   select s.password is not null and (p_keys is null or s.password_key_id = any (p_keys))
-    and not public.session_lives(s, p_opens, p_keys) and public.session_is_free(s, t)
+    and not public.session_lives(s, t, p_opens, p_keys) and public.session_is_free(s, t)
     and (s.login_tried_for is null or s.login_tried_for < p_opens)
     and (s.logins_that_day < 3 or (s.login_tried_at at time zone 'UTC')::date < (t at time zone 'UTC')::date)
 $$;
@@ -143,7 +145,7 @@ begin
     select p.id, p.warning as old, case
       when s.venue_id is null then 'no_login: there is no login for this member. The member has to log in before booking opens.'
       when s.password is not null then case
-        when public.session_lives(s, p.available_at, p_keys) or not public.session_is_free(s, t) then null
+        when public.session_lives(s, t, p.available_at, p_keys) or not public.session_is_free(s, t) then null
         when s.password_key_id <> all (p_keys) then 'other_key: the password was sealed with another key than this deployment has.'
         -- A login that could still be made at its last minute.
         when t <= p.available_at - interval '10 minutes'
@@ -213,18 +215,27 @@ begin
 end $$;
 
 -- Leases the sessions that should be refreshed now: those older than p_age_ms, of members with a prebooking that opens within
--- a week, the earliest opening first. Sessions that none of p_keys decrypts (null: any key) are left to other deployments.
+-- a week. Sessions whose last attempt has failed come after the others, the oldest attempt first, and the venues take turns, so
+-- that one that does not answer delays no other; at each of them the earliest opening is first. A stored session ends its
+-- lease, so a lease that is over shows a failed attempt. Sessions that none of p_keys decrypts (null: any key) are left to
+-- other deployments.
 -- Sessions that are needed later expire, because a refresh every half hour for weeks would be impolite to the venue.
 create function public.claim_sessions_v1(
   p_instance uuid, p_providers text[], p_age_ms int, p_limit int, p_keys text[] default null)
 returns jsonb language plpgsql volatile security invoker set search_path = '' set lock_timeout = '1500ms' as $$
 declare t timestamptz := public.prebooking_clock(); v_sessions jsonb;
 begin
-  with free as materialized (
-    select s.venue_id, s.user_email, n.opens
+  with due as materialized (
+    select s.venue_id, s.user_email, n.opens, w.failed_at,
+      row_number() over (partition by s.venue_id, w.failed_at order by n.opens, s.user_email) as position
     from public.prebooking_login_needs(t, p_providers) n join public.member_sessions s using (venue_id, user_email)
+      cross join lateral (select case when s.leased_until <= t then s.leased_until end as failed_at) w
+    where public.session_is_old(s, t, p_age_ms * interval '1 millisecond', p_keys)),
+  free as materialized (
+    select s.venue_id, s.user_email, d.opens
+    from due d join public.member_sessions s using (venue_id, user_email)
     where public.session_is_old(s, t, p_age_ms * interval '1 millisecond', p_keys)
-    order by n.opens, s.venue_id, s.user_email limit p_limit
+    order by d.failed_at nulls first, d.position, d.opens, s.venue_id, s.user_email limit p_limit
     for no key update of s skip locked),
   leased as (
     update public.member_sessions s set leased_by = p_instance, leased_until = t + interval '30 seconds'
@@ -239,19 +250,25 @@ begin
   return v_sessions;
 end $$;
 
--- Leases sessions for an automatic login, for half a minute, the earliest opening first, and counts the attempt before it is
--- made: it is the only one for this opening, also if the caller is killed now. A repeated call also returns the logins that the
--- caller has leased and not ended; the caller makes each of them once.
+-- Leases sessions for an automatic login, for half a minute, and counts the attempt before it is made: it is the only one for
+-- this opening, also if the caller is killed now. The venues take turns, so that one that does not answer delays no other; at
+-- each of them the earliest opening is first. A repeated call also returns the logins that the caller has leased and not
+-- ended; the caller makes each of them once.
 create function public.claim_logins_v1(p_instance uuid, p_providers text[], p_keys text[], p_limit int)
 returns jsonb language plpgsql volatile security invoker set search_path = '' set lock_timeout = '1500ms' as $$
 declare t timestamptz := public.prebooking_clock();
 begin
-  with free as materialized (
-    select s.venue_id, s.user_email, n.login_for
+  with due as materialized (
+    select s.venue_id, s.user_email, n.login_for,
+      row_number() over (partition by s.venue_id order by n.login_for, s.user_email) as position
     from public.prebooking_login_needs(t, p_providers) n join public.member_sessions s using (venue_id, user_email)
       join public.venues v on v.id = s.venue_id
-    where public.login_may_be_made(s, t, n.login_for, p_keys) and (v.logins_stopped_until is null or v.logins_stopped_until <= t)
-    order by n.login_for, s.venue_id, s.user_email limit p_limit
+    where public.login_may_be_made(s, t, n.login_for, p_keys) and (v.logins_stopped_until is null or v.logins_stopped_until <= t)),
+  free as materialized (
+    select s.venue_id, s.user_email, d.login_for
+    from due d join public.member_sessions s using (venue_id, user_email)
+    where public.login_may_be_made(s, t, d.login_for, p_keys)
+    order by d.position, d.login_for, s.venue_id, s.user_email limit p_limit
     for no key update of s skip locked)
   update public.member_sessions s
   set leased_by = p_instance, leased_until = t + interval '30 seconds', login_tried_at = t, login_tried_for = f.login_for,

@@ -49,6 +49,21 @@ def found(class_id: str | None = "7001", warning: str | None = None) -> list[dic
     return [{"wanted": WANTED, "class_id": class_id, "warning": warning}]
 
 
+@pytest.mark.parametrize("name", ["1.5", "1" + "0" * 320 + ".5", '{"a": 1e-400}', "[1]", "true", "1e60"])
+def test_a_name_that_is_no_text_and_no_whole_number_is_any_name(
+    owner: Connection, service: Connection, box: UUID, name: str
+) -> None:
+    """Python cannot send every number of JSON back. So such a value would keep its day from being stored."""
+    row, me = add_wish(owner, box), uuid4()
+    changed = "update public.prebookings set booking_data = jsonb_set(booking_data, '{class_name}', %s) where id = %s"
+    owner.execute(changed, [name, row])
+    [day] = claim_days(service, me)
+    assert day["wanted"] == [WANTED | {"class_name": None}]
+    answer = [{"wanted": day["wanted"][0], "class_id": "7001", "warning": None}]
+    assert settle(service, me, box, answer) == 1
+    assert prebooking(owner, row)["booking_data"]["class_id"] == "7001"
+
+
 def test_a_claim_returns_the_venue_the_day_and_each_wanted_class_once(
     owner: Connection, service: Connection, box: UUID
 ) -> None:

@@ -252,6 +252,27 @@ def test_logins_are_made_in_the_order_of_the_openings(owner: Connection, service
     assert claimed(service) == members[2:]
 
 
+def test_the_venues_take_turns(owner: Connection, service: Connection, venue: UUID) -> None:
+    """Otherwise the logins of a venue that does not answer would take all the time before an opening."""
+    other = add_venue(owner, provider="aimharder", host="other.aimharder.com")
+    for place, minute, names in ((venue, 12, "abcd"), (other, 13, "xy")):
+        for name in names:
+            remember(owner, place, f"{name}@example.com")
+            prebook(owner, place, opens=minute * MINUTE, user_email=f"{name}@example.com")
+    batches = [{member[0] for member in claimed(service, limit=2)} for _ in range(3)]
+    assert batches == [{"a", "x"}, {"b", "y"}, {"c", "d"}]
+
+
+@pytest.mark.parametrize(("ahead", "due"), [(59, False), (61, True), (3600, True)])
+def test_a_session_from_a_clock_that_was_ahead_does_not_prevent_a_login(
+    owner: Connection, service: Connection, venue: UUID, *, ahead: float, due: bool
+) -> None:
+    """It was stored an hour ago, and its venue has ended it."""
+    remember(owner, venue, refreshed_at=noon(ahead))
+    prebook(owner, venue)
+    assert claimed(service) == [MEMBER] * due
+
+
 # its end
 
 

@@ -144,6 +144,34 @@ def test_old_sessions_with_an_opening_within_a_week_are_refreshed(
     assert leased(service) == refreshed
 
 
+@pytest.mark.parametrize(("ahead", "refreshed"), [(59, []), (61, [MEMBER]), (366 * DAY, [MEMBER])])
+def test_a_session_from_a_clock_that_was_ahead_is_refreshed(
+    owner: Connection, service: Connection, venue: UUID, *, ahead: float, refreshed: list[str]
+) -> None:
+    prebook(owner, venue, DAY)
+    add_session(owner, venue, MEMBER, refreshed_at=noon(ahead))
+    assert leased(service) == refreshed
+
+
+def test_sessions_that_fail_every_time_delay_no_other(
+    owner: Connection, service: Connection, venue: UUID, at: At
+) -> None:
+    """Their openings are earlier, and their venue does not answer."""
+    other = add_venue(owner, provider="aimharder", host="other.aimharder.com")
+    failing = [f"member{number}@example.com" for number in range(4)]
+    for member in failing:
+        prebook(owner, venue, user_email=member)
+        add_session(owner, venue, member, refreshed_at=noon(-900))
+    prebook(owner, other, 7200)
+    add_session(owner, other, MEMBER, refreshed_at=noon(-900))
+    taken = []
+    for minute in range(4):
+        at(60 * minute)
+        taken.append(sorted(leased(service, limit=2), reverse=True))
+    m0, m1, m2, m3 = failing
+    assert taken == [[m0, MEMBER], [m2, m1], [m3, m0], [m1, MEMBER]]
+
+
 @pytest.mark.parametrize("why_not", ["expired", "leased", "settled", "paused", "disabled", "provider", "remembered"])
 def test_some_sessions_need_no_refresh(owner: Connection, service: Connection, venue: UUID, why_not: str) -> None:
     add_session(owner, venue, MEMBER, refreshed_at=noon(-900))

@@ -357,6 +357,20 @@ def test_a_day_that_cannot_be_stored_is_an_error_of_its_venue_only(gym: Gym) -> 
     assert found(gym, row)[2]
 
 
+def test_a_day_that_cannot_be_stored_is_put_off_and_stops_no_other_day_of_its_venue(gym: Gym) -> None:
+    """The days of a venue are read in the order of their openings, and the first one can never be stored."""
+    later = ROW_DAY + timedelta(days=1)
+    offer(gym)
+    offer(gym, "7002", day=later)
+    bad, good = ask(gym, 7 * HOUR), ask(gym, 8 * HOUR, on=later)
+    gym.connection.execute(
+        f"alter table public.class_days add constraint never check (day <> '{ROW_DAY}' or read_at is null)".encode()
+    )
+    gym.world.run(each_minute(gym, EPOCH + 10 * MINUTE))
+    assert (found(gym, bad)[2], found(gym, good)) == (True, ("7002", None, False))
+    assert len(reads(gym)) == 2, "the venue is not asked every minute"
+
+
 def test_a_day_that_cannot_be_parsed_is_an_error_and_hides_no_other(gym: Gym) -> None:
     gym.connection.execute("alter table public.venues alter name drop not null")
     other = Gym(gym.world, host="other.aimharder.com")

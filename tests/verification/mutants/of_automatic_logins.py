@@ -33,8 +33,8 @@ OF_THE_DECISION = mutants(
     ),
     ("  select s.expired_at is null and s.refreshed_at > p_opens", "  select s.refreshed_at > p_opens", _LIVES),
     (
-        "interval '30 minutes'\n    and (p_keys is null or s.key_id is null or s.key_id = any (p_keys))\n",
-        "interval '30 minutes'\n",
+        "interval '1 minute'\n    and (p_keys is null or s.key_id is null or s.key_id = any (p_keys))\n",
+        "interval '1 minute'\n",
         _LIVES,
     ),
     (
@@ -42,16 +42,20 @@ OF_THE_DECISION = mutants(
         "true",
         "logins::a_login_needs_the_key_of_the_password",
     ),
-    ("    and not public.session_lives(s, p_opens, p_keys) and", "    and", _LIVES),
-    ("p_opens, p_keys) and public.session_is_free(s, t)\n", "p_opens, p_keys)\n", _NOT_MADE),
+    ("    and not public.session_lives(s, t, p_opens, p_keys) and", "    and", _LIVES),
+    (
+        "p_opens, p_keys) and public.session_is_free(s, t)\n    and (s.login",
+        "p_opens, p_keys)\n    and (s.login",
+        _NOT_MADE,
+    ),
     ("or s.login_tried_for < p_opens)", "or s.login_tried_for <= p_opens)", _NOT_MADE),
     ("or s.login_tried_for < p_opens)", "or s.login_tried_for <> p_opens)", _NOT_MADE),
     ("s.logins_that_day < 3 or", "s.logins_that_day < 4 or", _NOT_MADE),
     ("at time zone 'UTC')::date < (t at", "at time zone 'UTC')::date <= (t at", _NOT_MADE),
     ("s.login_tried_at at time zone 'UTC')::date <", "s.login_tried_at + interval '1 hour')::date <", _MADE),
     (
-        "  select s.password is null and s.expired_at is null and s.refreshed_at <= t",
-        "  select s.expired_at is null and s.refreshed_at <= t",
+        "  select s.password is null and s.expired_at is null and public.session_is_free",
+        "  select s.expired_at is null and public.session_is_free",
         "logins::a_refresh_is_due_after_25_minutes",
     ),
     (
@@ -80,9 +84,24 @@ OF_THE_ATTEMPT = mutants(
         _NOT_MADE,
     ),
     (
-        "order by n.login_for, s.venue_id, s.user_email limit",
-        "limit",
+        "(partition by s.venue_id order by n.login_for, s.user_email)",
+        "(partition by s.venue_id order by s.user_email)",
         "logins::logins_are_made_in_the_order_of_the_openings",
+    ),
+    (
+        "order by d.position, d.login_for, s.venue_id, s.user_email limit",
+        "order by d.login_for, s.venue_id, s.user_email limit",
+        "logins::the_venues_take_turns",
+    ),
+    (
+        "    where public.login_may_be_made(s, t, d.login_for, p_keys)\n",
+        "",
+        "logins::two_upkeeps_make_a_login_once",
+    ),
+    (
+        " and s.refreshed_at <= t + interval '1 minute'",
+        "",
+        "logins::a_session_from_a_clock_that_was_ahead_does_not_prevent_a_login",
     ),
     (
         "limit p_limit\n    for no key update of s skip locked)\n  update",
@@ -201,13 +220,13 @@ OF_ITS_END = mutants(
 OF_LOGIN_WARNINGS = mutants(
     MIGRATIONS + "000005_sessions.sql",
     (
-        "when public.session_lives(s, p.available_at, p_keys) or not public.session_is_free(s, t) then null",
+        "when public.session_lives(s, t, p.available_at, p_keys) or not public.session_is_free(s, t) then null",
         "when not public.session_is_free(s, t) then null",
         _WARNED,
     ),
     (
-        "when public.session_lives(s, p.available_at, p_keys) or not public.session_is_free(s, t) then null",
-        "when public.session_lives(s, p.available_at, p_keys) then null",
+        "when public.session_lives(s, t, p.available_at, p_keys) or not public.session_is_free(s, t) then null",
+        "when public.session_lives(s, t, p.available_at, p_keys) then null",
         _WARNED,
     ),
     ("when t <= p.available_at - interval '10 minutes'\n", "when true\n", _WARNED),
@@ -281,13 +300,13 @@ OF_THE_PART = mutants(
         "automatic_logins::a_copied_password_is_not_sent",
     ),
     (
-        'str(kept["username"])',
+        'kept["username"]',
         "one.user_email",
         "automatic_logins::a_login_uses_the_address_as_it_was_typed",
     ),
     (
-        "member=one.user_email, purpose=Purpose.PASSWORD)\n            timeout",
-        "member=one.user_email)\n            timeout",
+        "member=one.user_email, purpose=Purpose.PASSWORD\n        )\n        if not isinstance",
+        "member=one.user_email\n        )\n        if not isinstance",
         _LOST,
     ),
     ("        if why is LoginRefusal.BLOCKED:\n", "        if False:\n", _FAILS),

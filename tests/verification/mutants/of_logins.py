@@ -161,9 +161,24 @@ OF_KEPT_LOGINS = [
             "sessions::the_first_report_that_a_login_is_over_sets_the_time",
         ),
         (
-            "order by n.opens, s.venue_id, s.user_email limit",
-            "limit",
+            "w.failed_at order by n.opens, s.user_email)",
+            "w.failed_at order by s.user_email)",
             "sessions::sessions_are_leased_in_opening_order",
+        ),
+        (
+            "order by d.failed_at nulls first, d.position",
+            "order by d.position",
+            "sessions::sessions_that_fail_every_time_delay_no_other",
+        ),
+        (
+            "order by d.failed_at nulls first, d.position, d.opens",
+            "order by d.failed_at nulls first, d.opens",
+            "sessions::sessions_that_fail_every_time_delay_no_other",
+        ),
+        (
+            " or s.refreshed_at > t + interval '1 minute')",
+            ")",
+            "sessions::a_session_from_a_clock_that_was_ahead_is_refreshed",
         ),
         (
             "    for no key update of s skip locked),",

@@ -150,13 +150,13 @@ OF_LOGINS = mutants(
         "aimharder_logins::the_keeper_ends_no_login_during_an_opening",
     ),
     (
-        "public.session_is_free(s, t)\n    and (p_keys is null or s.key_id is null or s.key_id = any (p_keys))\n",
-        "public.session_is_free(s, t)\n",
+        "interval '1 minute')\n    and (p_keys is null or s.key_id is null or s.key_id = any (p_keys))\n",
+        "interval '1 minute')\n",
         "sessions::a_login_is_leased_to_a_deployment_that_can_open_it",
     ),
     (
-        "where public.session_is_old(s, t, p_age_ms * interval '1 millisecond', p_keys)",
-        "where public.session_is_old(s, t, interval '0', p_keys)",
+        "where public.session_is_old(s, t, p_age_ms * interval '1 millisecond', p_keys)),",
+        "where false),",
         "sessions",
     ),
     (

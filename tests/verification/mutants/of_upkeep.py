@@ -77,6 +77,11 @@ OF_UPKEEP = [
             "class_look_up::a_day_that_cannot_be_stored_is_an_error_of_its_venue_only",
         ),
         (
+            "                await self._put_off(day, until)\n",
+            "",
+            "class_look_up::a_day_that_cannot_be_stored_is_put_off_and_stops_no_other_day_of_its_venue",
+        ),
+        (
             "        if unreadable:\n",
             "        if False:\n",
             "class_look_up::a_day_that_cannot_be_parsed_is_an_error_and_hides_no_other",
@@ -144,6 +149,11 @@ OF_UPKEEP = [
             "available_at <= t + interval '24 hours'\n",
             "available_at <= t + interval '48 hours'\n",
             "class_look_up::nothing_is_read_earlier_than_a_day_before_the_opening",
+        ),
+        (
+            "when jsonb_typeof(p_value) = 'string' or p_value::text ~ '^-?[0-9]{1,40}$' then p_value",
+            "when true then p_value",
+            "class_days::a_name_that_is_no_text_and_no_whole_number_is_any_name",
         ),
         (
             "  if not pg_try_advisory_xact_lock(7301, 4) then\n",
