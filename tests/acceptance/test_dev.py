@@ -92,6 +92,9 @@ def test_the_printed_commands_work_and_ctrl_c_stops_everything(start: Start) -> 
         ("add Forge", "Asked for Sprint at Forge"),
         ("list", "waiting"),
         ("run --dry-run", "A run would claim"),
+        ("notify add mail", "ana@example.com is told by mail"),
+        ("notify add ntfy", "ada@example.com is told by ntfy"),
+        ("notify list", "my_classes"),
     ]:
         assert expected in paste(f"{settings}; {dev.line(f'prebooking {words}')}")
     for words, expected in [("status", "Last tick"), ("doctor", "settings: complete")]:
@@ -99,6 +102,10 @@ def test_the_printed_commands_work_and_ctrl_c_stops_everything(start: Start) -> 
         assert expected in paste(f"{settings}; {dev.line(f'prebooking {words}')}")
     assert "prebooking" in paste(f"{settings}; prebooking run")
     assert json.loads(post(dev.line("upkeep", of="curl")))["success"]
+    channel = paste(f"{settings}; prebooking notify add ntfy other --language es --member ada@example.com").split()[-1]
+    assert "has taken it" in paste(f"{settings}; prebooking notify test {channel}")
+    inbox = dev.line("messages: http").split()[-1]
+    assert "los mensajes llegan" in httpx.get(inbox, trust_env=False).text
     for box in ("Forge", "Granite"):
         week = [paste(f"{settings}; prebooking classes {box} {day}") for day in days(8)[::7]]
         assert all("WOD" in classes and "Gymnastics" in classes for classes in week)
