@@ -189,6 +189,12 @@ async def test_without_an_answer_a_mail_is_unsure_from_its_text_on(command: str,
         assert await send(server, timeout=0.5 if how == "hangs" else 20) == expected
 
 
+@pytest.mark.parametrize("answer", ["what", "999 what", "251 perhaps", "250" + "x" * 40_000])
+async def test_an_answer_to_the_text_that_cannot_be_read_is_unsure(answer: str) -> None:
+    async with mail_server(answers={"TEXT": answer}) as server:
+        assert await send(server) == NO_ANSWER
+
+
 async def test_a_server_that_hangs_before_the_final_dot_may_have_taken_the_mail() -> None:
     async with mail_server(hangs="354") as server:
         assert await send(server, timeout=0.5) == NO_ANSWER

@@ -195,6 +195,11 @@ OF_SENDING = [
             "mail_channel::a_remote_server_without_starttls_gets_nothing",
         ),
         (
+            " and 400 <= exc.code < 600:",
+            ":",
+            "mail_channel::an_answer_to_the_text_that_cannot_be_read_is_unsure",
+        ),
+        (
             'and not exc.message.startswith("5.7.")',
             "",
             "mail_channel::an_answer_is_clear",
