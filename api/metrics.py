@@ -6,17 +6,20 @@ import gc
 
 gc.disable()  # during the imports, which create no garbage: collecting takes a fifth of a cold start
 
+import os  # noqa: E402 - as above
+
 from fastapi.responses import PlainTextResponse, Response  # noqa: E402 - as above
 
 from prebooking.errors import StoreError  # noqa: E402 - as above
 from prebooking.function.endpoint import Trigger, json_answer, secured_app  # noqa: E402 - as above
 from prebooking.metrics import CONTENT_TYPE, read_metrics  # noqa: E402 - as above
-from prebooking.settings import BUFFER, MAX_DURATION, Settings  # noqa: E402 - as above
+from prebooking.settings import BUFFER, MAX_DURATION, Settings, WatchSettings  # noqa: E402 - as above
 
 
-def secrets(settings: Settings) -> list[str]:
+def secrets(_: Settings) -> list[str]:
     """Return the accepted bearer tokens. Without one, the function is off."""
-    return [settings.metrics_secret.get_secret_value()] if settings.metrics_secret else []
+    secret = WatchSettings.from_environment(os.environ).metrics_secret
+    return [secret.get_secret_value()] if secret else []
 
 
 async def respond(trigger: Trigger) -> Response:

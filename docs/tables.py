@@ -7,7 +7,7 @@ from prebooking.channels.settings import NotificationSettings
 from prebooking.metrics import METRICS
 from prebooking.model import COMPLETED, ENDED_BY_DATABASE, FAILED, SENTENCES, Kind
 from prebooking.run.evidence import Evidence, proves
-from prebooking.settings import Settings
+from prebooking.settings import Settings, WatchSettings
 from prebooking.systems import SYSTEMS, Ability
 
 # In the order of the setup.
@@ -37,7 +37,7 @@ _VARIABLES = {
     "NTFY_TOKEN": "its access token, if it needs one",
     "TELEGRAM_BOT_TOKEN": "[your bot](notifications.md#telegram), from @BotFather",
 }
-_FIELDS = NotificationSettings.model_fields | Settings.model_fields
+_FIELDS = NotificationSettings.model_fields | Settings.model_fields | WatchSettings.model_fields
 _ABILITIES = {
     Ability.TIMETABLE: "show a day's classes",
     Ability.LOGINS: "keep members' logins",

@@ -209,18 +209,11 @@ class Settings(VenueSettings):
     stagger_ms: int = Field(50, ge=10, le=1000)
     lead_seconds: float = Field(1, ge=0, le=5, allow_inf_nan=False)
     lease_seconds: float = Field(30, le=300, allow_inf_nan=False)
-    heartbeat_url: Annotated[str, AfterValidator(web_address)] | None = Field(None, repr=False)
-    metrics_secret: Secret | None = None
 
     @classmethod
     def _missing(cls, environment: Mapping[str, str]) -> dict[str, str]:
         """Return one message per variable that is missing for the venue systems."""
         return systems.problems(environment)
-
-    @field_validator("heartbeat_url")
-    @classmethod
-    def _a_public_watchdog(cls, value: str, info: ValidationInfo) -> str:
-        return public_address(value, database=info.data.get("supabase_url", ""))
 
     @field_validator("lease_seconds")
     @classmethod
@@ -237,6 +230,18 @@ class Settings(VenueSettings):
     def cron_secrets(self) -> list[str]:
         """Return the accepted bearer secrets."""
         return [s.get_secret_value() for s in (self.cron_secret, self.cron_secret_previous) if s]
+
+
+class WatchSettings(DatabaseSettings):
+    """The settings of what watches from outside. The booking function does not read them, so they stop no booking."""
+
+    heartbeat_url: Annotated[str, AfterValidator(web_address)] | None = Field(None, repr=False)
+    metrics_secret: Secret | None = None
+
+    @field_validator("heartbeat_url")
+    @classmethod
+    def _a_public_watchdog(cls, value: str, info: ValidationInfo) -> str:
+        return public_address(value, database=info.data.get("supabase_url", ""))
 
 
 def _certificates(environment: Mapping[str, str]) -> dict[str, str]:

@@ -88,7 +88,7 @@ def secured_app(
 ) -> FastAPI:
     """Return the app that responds to requests with one of the secrets as bearer token. Without any secret, it is off.
 
-    ``respond`` raises nothing.
+    ``secrets`` may raise a SettingsError, ``respond`` raises nothing.
     """
     log.set_up()
     http.preload_http()
@@ -100,11 +100,11 @@ def secured_app(
         events = log.Log(instance_id=instance_id, vercel_id=_request_id(request))
         try:
             settings = Settings.from_environment(os.environ)
+            accepted = secrets(settings)
             http.tls_context()
         except SettingsError as exc:
             events.error("server_not_configured", problems=exc.problems)
             return json_answer(500, {"success": False, "error": "server_not_configured"})
-        accepted = secrets(settings)
         if not accepted:
             return json_answer(404, {"success": False, "error": "not_found"})
         if not is_authorised(request.headers.getlist("authorization"), accepted):

@@ -20,7 +20,7 @@ import httpx
 from starlette.types import Receive, Scope, Send
 
 from prebooking.channels.settings import NotificationSettings
-from prebooking.settings import Settings
+from prebooking.settings import Settings, WatchSettings
 
 PATH, UPKEEP = "/api/cron/prebooking_scheduler", "/api/cron/upkeep"
 
@@ -88,7 +88,7 @@ class Function:
 
     def _whole_environment(self) -> dict[str, str]:
         """Return this process's environment with only the given settings. Others are blank, which counts as missing."""
-        fields = Settings.model_fields | NotificationSettings.model_fields
+        fields = Settings.model_fields | NotificationSettings.model_fields | WatchSettings.model_fields
         blank = dict.fromkeys([name.upper() for name in fields] + ["SUPABASE_SECRET_KEY"], "")
         return {**os.environ, **blank, **self._environment}
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
+
 import httpx
 
 from prebooking.bookers.call import HEADERS, ask
 from prebooking.clock import Deadline
 from prebooking.database.upkeep import UpkeepStore
-from prebooking.errors import StoreError
+from prebooking.errors import SettingsError, StoreError
 from prebooking.http import isolated_client
+from prebooking.settings import WatchSettings
 from prebooking.upkeep.part import UpkeepContext
 
 PATIENCE = 2.0  # seconds for the report
@@ -20,11 +23,13 @@ class Heartbeat:
 
     def __init__(self, context: UpkeepContext, guard: Deadline) -> None:
         self._context, self._guard = context, guard
+        self._url: str | None = None
         self._mine = self._database_answers = False
 
     async def claim(self) -> None:
         """Find out whether this upkeep reports in this minute. If the database does not answer, it reports that."""
-        if self._context.settings.heartbeat_url:
+        self._url = self._read_address()
+        if self._url:
             store = UpkeepStore(self._context.database)
             try:
                 self._mine = await store.claim_heartbeat(self._context.instance_id, until=self._guard)
@@ -32,6 +37,16 @@ class Heartbeat:
             except StoreError as exc:
                 self._mine = True
                 self._context.log_failure("heartbeat", exc)
+
+    def _read_address(self) -> str | None:
+        """Return the address, or None if it is not set or invalid."""
+        if not os.environ.get("HEARTBEAT_URL", "").strip():
+            return None
+        try:
+            return WatchSettings.from_environment(os.environ).heartbeat_url
+        except SettingsError as exc:
+            self._context.log_failure("heartbeat", exc)
+            return None
 
     async def report(self, *, good: bool) -> None:
         """Call the address, with ``/fail`` after a bad upkeep."""
@@ -47,7 +62,7 @@ class Heartbeat:
 
     async def _call(self, *, good: bool) -> int | None:
         """Return the status of the answer; None without an answer."""
-        address = httpx.URL(self._context.settings.heartbeat_url or "")
+        address = httpx.URL(self._url or "")
         if not good:
             address = address.copy_with(path=f"{address.path.rstrip('/')}/fail")
         timeout = min(PATIENCE, self._guard.later(AFTER_GUARD).remaining())

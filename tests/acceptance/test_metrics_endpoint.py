@@ -178,6 +178,12 @@ async def test_without_the_setting_there_is_nothing(
     assert (answer.status_code, answer.json()) == (404, {"success": False, "error": "not_found"})
 
 
+async def test_an_invalid_secret_is_not_accepted(function: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("METRICS_SECRET", "short")
+    answer = await function.get("/api/metrics", headers={"authorization": "Bearer short"})
+    assert (answer.status_code, answer.json()["error"]) == (500, "server_not_configured")
+
+
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
 async def test_the_metrics_are_only_read(function: httpx.AsyncClient, method: str) -> None:
     assert (await function.request(method, "/api/metrics", headers=ASKED)).status_code == 405

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from prebooking.channels.settings import NotificationSettings
-from prebooking.settings import Settings
+from prebooking.settings import Settings, WatchSettings
 from tests.support.database import Rest
 from tests.support.world import ENVIRONMENT
 
@@ -19,7 +19,7 @@ BEARER = {"authorization": f"Bearer {ENVIRONMENT['CRON_SECRET']}"}
 def set_environment(monkeypatch: pytest.MonkeyPatch, rest: Rest, **variables: str) -> dict[str, str]:
     """Replace the settings in the environment by those of the tests, this database and these variables."""
     environment = ENVIRONMENT | {"SUPABASE_URL": rest.url, "SUPABASE_SERVICE_ROLE_KEY": rest.service_key} | variables
-    for name in Settings.model_fields | NotificationSettings.model_fields:
+    for name in Settings.model_fields | NotificationSettings.model_fields | WatchSettings.model_fields:
         monkeypatch.delenv(name.upper(), raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)

@@ -22,7 +22,7 @@ from prebooking.cli.app import app
 from prebooking.local.keys import Keys
 from prebooking.local.venue import server as venue_server
 from prebooking.local.venue.twin import VenueTwin
-from prebooking.settings import Settings
+from prebooking.settings import Settings, WatchSettings
 from tests.support.database import Connection, Database
 from tests.support.postgrest import serve_rest
 
@@ -134,6 +134,7 @@ def open_terminal(
         for name in [
             *Settings.model_fields,
             *NotificationSettings.model_fields,
+            *WatchSettings.model_fields,
             "supabase_secret_key",
             "prebooking_member",
             "no_color",

@@ -15,7 +15,7 @@ import pytest
 
 import prebooking
 from prebooking.channels.settings import NotificationSettings
-from prebooking.settings import MAX_DURATION, Settings
+from prebooking.settings import MAX_DURATION, Settings, WatchSettings
 from prebooking.systems import SYSTEMS
 from tests.support import postgrest
 from tests.support.code import loaded
@@ -23,7 +23,7 @@ from tests.support.code import loaded
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted([*ROOT.glob("api/**/*.py"), *ROOT.glob("prebooking/**/*.py")])
 VERCEL = json.loads((ROOT / "vercel.json").read_text())
-FIELDS = NotificationSettings.model_fields | Settings.model_fields
+FIELDS = NotificationSettings.model_fields | Settings.model_fields | WatchSettings.model_fields
 VARIABLES = {name.upper() for name in FIELDS}
 
 

@@ -12,7 +12,15 @@ import pytest
 from pydantic import SecretStr
 
 from prebooking.errors import SettingsError
-from prebooking.settings import BUFFER, CLOCK_SKEW, LAST_START, LONGEST_VENUE_DELAY, MAX_DURATION, Settings
+from prebooking.settings import (
+    BUFFER,
+    CLOCK_SKEW,
+    LAST_START,
+    LONGEST_VENUE_DELAY,
+    MAX_DURATION,
+    Settings,
+    WatchSettings,
+)
 from tests.support.world import ENVIRONMENT as LOCAL
 
 ENVIRONMENT = LOCAL | {
@@ -135,13 +143,21 @@ def test_the_first_name_of_the_secret_key_takes_precedence() -> None:
     assert read(SUPABASE_SECRET_KEY="sb_secret_other").supabase_service_role_key == SecretStr("sb_secret_of_the_tests")
 
 
-@pytest.mark.parametrize("name", ["CRON_SECRET", "CRON_SECRET_PREVIOUS", "BOOKING_WEBHOOK_SECRET", "METRICS_SECRET"])
+@pytest.mark.parametrize("name", ["CRON_SECRET", "CRON_SECRET_PREVIOUS", "BOOKING_WEBHOOK_SECRET"])
 @pytest.mark.parametrize(
     "secret",
     ["x" * 15, "x" * 20 + "\n", " " + "x" * 20, "x" * 20 + " ", "two words of one secret", "ñ" * 20, "x" * 20 + "\x00"],
 )
 def test_a_short_or_unprintable_secret_is_refused(name: str, secret: str) -> None:
     assert list(problems(**{name: secret})) == [name]
+
+
+def test_an_invalid_setting_of_a_watcher_stops_no_booking() -> None:
+    unfit = {"METRICS_SECRET": "x" * 15, "HEARTBEAT_URL": "http://hc.example.com/check"}
+    assert problems(**unfit) == {}
+    with pytest.raises(SettingsError) as caught:
+        WatchSettings.from_environment(ENVIRONMENT | unfit)
+    assert set(caught.value.problems) == set(unfit)
 
 
 @pytest.mark.parametrize("secret", ["x" * 16, "!#$%&'*+-.^_`|~:/=,;?@[]{}", "x" * 100])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from prebooking.errors import SettingsError
-from prebooking.settings import Settings
+from prebooking.settings import Settings, WatchSettings
 from tests.support.world import ENVIRONMENT as LOCAL
 
 ENVIRONMENT = LOCAL | {
@@ -58,6 +58,7 @@ def refused(**environment: str) -> list[str]:
     """Return the names of the refused variables."""
     try:
         Settings.from_environment(ENVIRONMENT | environment)
+        WatchSettings.from_environment(ENVIRONMENT | environment)
     except SettingsError as exc:
         return list(exc.problems)
     return []
@@ -126,6 +127,6 @@ def test_with_a_remote_database_a_local_endpoint_is_refused(database: str) -> No
 @pytest.mark.parametrize("address", ["https://book.example.com:hunter2/x", "https://[hunter2]/x"])
 def test_an_unreadable_address_is_refused_without_showing_it(name: str, address: str) -> None:
     with pytest.raises(SettingsError) as caught:
-        Settings.from_environment(LOCAL | {name: address})
+        (WatchSettings if name == "HEARTBEAT_URL" else Settings).from_environment(LOCAL | {name: address})
     assert name in caught.value.problems
     assert "hunter2" not in str(caught.value)

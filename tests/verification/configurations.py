@@ -54,9 +54,6 @@ BAD: list[tuple[str, str]] = [
     ("STAGGER_MS", "canary"),
     ("LEAD_SECONDS", "-0.24680"),
     ("LEAD_SECONDS", "inf"),
-    ("METRICS_SECRET", "canary-short"),
-    ("HEARTBEAT_URL", "http://canary.example/check"),
-    ("HEARTBEAT_URL", "https://169.254.169.254/canary"),
     ("LEASE_SECONDS", "27.97531"),
     ("LEASE_SECONDS", "canary"),
 ]

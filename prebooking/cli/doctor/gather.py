@@ -23,7 +23,7 @@ from prebooking.database.operator import SessionView, VenueView
 from prebooking.errors import CommandFailed, SealBroken, SettingsError, StoreError
 from prebooking.http import isolated_client
 from prebooking.model import Kind, Outcome
-from prebooking.settings import AccountSettings, Settings
+from prebooking.settings import AccountSettings, Settings, WatchSettings
 from prebooking.systems import SYSTEMS
 
 T = TypeVar("T")
@@ -36,7 +36,7 @@ _DATE_GRAIN = 1.0  # seconds: the resolution of a Date header
 async def gather(environment: Mapping[str, str]) -> Observations:
     """Return all observations that can be made with these settings."""
     found = Observations(environment)
-    for kind in (Settings, NotificationSettings):
+    for kind in (Settings, NotificationSettings, WatchSettings):
         try:
             kind.from_environment(environment)
         except SettingsError as exc:

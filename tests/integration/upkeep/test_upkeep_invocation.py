@@ -16,6 +16,7 @@ from prebooking.local.venue.aimharder import TOKEN_UPDATE
 from prebooking.upkeep.part import ERRORS, OUT_OF_TIME
 from prebooking.upkeep.run import NO_TIME, PARTS
 from tests.support.boxes import Gym
+from tests.support.world import ENVIRONMENT
 
 HOUR = 3600.0
 
@@ -141,10 +142,12 @@ def test_an_unanswered_question_is_a_failure_and_runs_no_part(gym: Gym) -> None:
     assert kept.as_json()["message"] == "Upkeep failed: see the log"
 
 
-def test_an_upkeep_without_time_asks_and_reports_nothing_and_says_so(gym: Gym) -> None:
+def test_an_upkeep_without_time_asks_and_reports_nothing_and_says_so(gym: Gym, monkeypatch: pytest.MonkeyPatch) -> None:
     """The platform's deadline is near after a slow cold start."""
+    for name, value in (ENVIRONMENT | {"HEARTBEAT_URL": "http://127.0.0.1:9/ping"}).items():
+        monkeypatch.setenv(name, value)
     old_login(gym, 26)
-    kept = gym.world.run(gym.keep_up(guard=0.0, HEARTBEAT_URL="http://127.0.0.1:9/ping"))
+    kept = gym.world.run(gym.keep_up(guard=0.0))
     assert (kept.success, kept.timed_out, kept.failed, kept.as_json()["message"]) == (True, True, [], NO_TIME)
     assert (gym.world.wire.calls, gym.twin.ledger.arrivals(None)) == ([], [])
 

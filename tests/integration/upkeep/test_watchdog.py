@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
@@ -63,8 +64,16 @@ class Watchdog(httpx.AsyncBaseTransport):
 GOOD, BAD = ("GET", URL), ("GET", f"{URL}/fail")
 
 
-async def invoke(gym: Gym, watchdog: Watchdog, url: str = URL, **how: Any) -> UpkeepSummary:
-    settings = Settings.from_environment(ENVIRONMENT | KEYS | {"HEARTBEAT_URL": url})
+@pytest.fixture(autouse=True)
+def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (ENVIRONMENT | {"HEARTBEAT_URL": URL}).items():
+        monkeypatch.setenv(name, value)
+
+
+async def invoke(gym: Gym, watchdog: Watchdog, url: str = "", **how: Any) -> UpkeepSummary:
+    """Invoke upkeep; ``url`` replaces the address from now on."""
+    os.environ["HEARTBEAT_URL"] = url or os.environ["HEARTBEAT_URL"]
+    settings = Settings.from_environment(ENVIRONMENT | KEYS)
     keeping, world = partial(keep_up, to_watchdog=watchdog), gym.world
     return await call_function(keeping, settings, VirtualClock(), world.wire, world.venue_wire, guard=8, **how)
 
@@ -77,9 +86,14 @@ def test_a_good_upkeep_is_reported_once_without_any_secret(gym: Gym) -> None:
     assert {"authorization", "apikey", "x-instance-id"} & set(headers) == set()
 
 
-def test_without_an_address_nothing_is_asked_or_sent(gym: Gym) -> None:
+@pytest.mark.parametrize("url", [" ", "http://hc.example.com/canary", "https://169.254.169.254/canary", "canary"])
+def test_without_a_usable_address_nothing_is_asked_or_sent(
+    gym: Gym, url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     watchdog = Watchdog()
-    gym.world.run(invoke(gym, watchdog, url=""))
+    assert gym.world.run(invoke(gym, watchdog, url=url)).success
+    logged = capsys.readouterr().out
+    assert ("HEARTBEAT_URL" in logged, "canary" in logged) == (bool(url.strip()), False)
     assert (watchdog.reports, gym.world.wire.calls) == ([], ["upkeep_due_v1"])
 
 

@@ -46,8 +46,8 @@ OF_ALERTS = [
     *mutants(
         "api/metrics.py",
         (
-            "return [settings.metrics_secret.get_secret_value()] if settings.metrics_secret else []",
-            "return settings.cron_secrets",
+            "return [secret.get_secret_value()] if secret else []",
+            "return _.cron_secrets",
             "acceptance/metrics_endpoint::only_the_secret_of_the_metrics_is_accepted",
         ),
     ),
