@@ -26,7 +26,7 @@ class Receiver(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         self.messages.append({**dict(request.headers), "url": str(request.url), "body": request.content.decode()})
-        return httpx.Response(200, json={})
+        return httpx.Response(200, stream=httpx.ByteStream(b"{}"))
 
 
 def test_an_alert_is_sent_by_the_upkeep_that_notices_its_cause(gym: Gym) -> None:

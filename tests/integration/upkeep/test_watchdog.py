@@ -23,7 +23,7 @@ Answer = Callable[[], Awaitable[httpx.Response]]
 
 
 async def ok() -> httpx.Response:
-    return httpx.Response(200, text="OK")
+    return httpx.Response(200, stream=httpx.ByteStream(b"OK"))
 
 
 async def hangs() -> httpx.Response:
@@ -40,11 +40,11 @@ async def is_no_http() -> httpx.Response:
 
 
 async def is_gone() -> httpx.Response:
-    return httpx.Response(404)
+    return httpx.Response(404, stream=httpx.ByteStream(b"canary"))
 
 
 async def redirects() -> httpx.Response:
-    return httpx.Response(302, headers={"Location": "https://evil.example/"})
+    return httpx.Response(302, headers={"Location": "https://evil.example/"}, stream=httpx.ByteStream(b""))
 
 
 class Watchdog(httpx.AsyncBaseTransport):
@@ -78,10 +78,10 @@ async def invoke(gym: Gym, watchdog: Watchdog, url: str = "", **how: Any) -> Upk
     return await call_function(keeping, settings, VirtualClock(), world.wire, world.venue_wire, guard=8, **how)
 
 
-def test_a_good_upkeep_is_reported_once_without_any_secret(gym: Gym) -> None:
+def test_a_good_upkeep_is_reported_once_without_any_secret(gym: Gym, capsys: pytest.CaptureFixture[str]) -> None:
     watchdog = Watchdog()
     assert gym.world.run(invoke(gym, watchdog)).success
-    assert watchdog.reports == [GOOD]
+    assert (watchdog.reports, "heartbeat" in capsys.readouterr().out) == ([GOOD], False)
     [headers] = watchdog.headers
     assert {"authorization", "apikey", "x-instance-id"} & set(headers) == set()
 
