@@ -107,7 +107,58 @@ _ADD_REPEAT = (
 )
 _ADD_REPEAT += " (gen_random_uuid(), "
 _ADD_ABSENCE = "insert into public.absences (user_email, first_day, last_day) values"
+# A channel: events, language, quiet hours, and its last failure after member, kind and address.
+_ADD_CHANNEL = (
+    "insert into public.notification_channels (user_email, kind, address, events, language, quiet_from, quiet_until,"
+    " failed_at, failure) values "
+)
+_USUAL = "'{booked}', 'en', null, null, null, null)"
+_MINE = "('ana@example.com', 'ntfy', 'topic', "
+_ADD_NOTIFICATION = (
+    "insert into public.notifications (channel_id, due_at, next_at, event, about, prebooking_id, status, settled_at,"
+    " leased_by, leased_until, failure) values (gen_random_uuid(), now(), now(), "
+)
+_ALERT = "'alert', '', null, "
+_BAD_CHANNELS = [
+    ("notification_channels_user_email_check", f"{_ADD_CHANNEL}('Ana@example.com', 'ntfy', 'topic', {_USUAL}"),
+    ("notification_channels_kind_check", f"{_ADD_CHANNEL}(null, 'pigeon', '4711', {_USUAL}"),
+    ("notification_channels_address_check", f"{_ADD_CHANNEL}(null, 'mail', repeat('x', 320) || '@x.example', {_USUAL}"),
+    *[
+        ("address_fits_kind", f"{_ADD_CHANNEL}(null, {kind_and_address}, {_USUAL}")
+        for kind_and_address in ("'webhook', 'https://x'", "'mail', 'ana'", "'ntfy', '../v1'", "'telegram', 'ana'")
+    ],
+    ("notification_channels_events_check", f"{_ADD_CHANNEL}{_MINE}'{{}}', 'en', null, null, null, null)"),
+    ("notification_channels_events_check", f"{_ADD_CHANNEL}{_MINE}'{{lost}}', 'en', null, null, null, null)"),
+    ("only_the_operator_gets_alerts", f"{_ADD_CHANNEL}{_MINE}'{{alert}}', 'en', null, null, null, null)"),
+    ("notification_channels_language_check", f"{_ADD_CHANNEL}{_MINE}'{{booked}}', 'fr', null, null, null, null)"),
+    ("quiet_hours_are_whole", f"{_ADD_CHANNEL}{_MINE}'{{booked}}', 'en', '22:00', null, null, null)"),
+    ("quiet_hours_are_whole", f"{_ADD_CHANNEL}{_MINE}'{{booked}}', 'en', '22:00', '22:00', null, null)"),
+    ("failure_is_whole", f"{_ADD_CHANNEL}{_MINE}'{{booked}}', 'en', null, null, now(), null)"),
+    (
+        "notification_channels_failure_check",
+        f"{_ADD_CHANNEL}{_MINE}'{{booked}}', 'en', null, null, now(), repeat('x', 101))",
+    ),
+    (
+        "notifications_event_check",
+        f"{_ADD_NOTIFICATION}'lost', '', gen_random_uuid(), 'waiting', null, null, null, null)",
+    ),
+    (
+        "notifications_about_check",
+        f"{_ADD_NOTIFICATION}'alert', repeat('x', 101), null, 'waiting', null, null, null, null)",
+    ),
+    (
+        "only_alerts_are_about_no_prebooking",
+        f"{_ADD_NOTIFICATION}'booked', '', null, 'waiting', null, null, null, null)",
+    ),
+    ("notifications_status_check", f"{_ADD_NOTIFICATION}{_ALERT}'lost', now(), null, null, null)"),
+    ("end_is_settled", f"{_ADD_NOTIFICATION}{_ALERT}'sent', null, null, null, null)"),
+    ("end_is_settled", f"{_ADD_NOTIFICATION}{_ALERT}'waiting', now(), null, null, null)"),
+    ("end_is_free", f"{_ADD_NOTIFICATION}{_ALERT}'sent', now(), gen_random_uuid(), now(), null)"),
+    ("lease_has_a_holder", f"{_ADD_NOTIFICATION}{_ALERT}'waiting', null, null, now(), null)"),
+    ("notifications_failure_check", f"{_ADD_NOTIFICATION}{_ALERT}'waiting', null, null, null, repeat('x', 101))"),
+]
 _BAD_STATEMENTS = [
+    *_BAD_CHANNELS,
     ("lease_is_whole", f"{_ADD_DAY}, gen_random_uuid(), null)"),
     ("lease_is_whole", f"{_ADD_DAY}, null, now())"),
     ("prebooking_places_place_check", f"{_ADD_PLACE}'somewhere', now(), now(), null)"),
