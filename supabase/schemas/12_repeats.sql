@@ -113,16 +113,19 @@ language sql volatile security invoker set search_path = '' as $$
 $$;
 
 -- Moves the pending prebookings of a repeat to the openings of its venue's present zone and rule, except those that are held,
--- in doubt, or locked. Returns how many it moved, and how many it had to leave.
+-- in doubt, or locked. One whose day or hour an edit has made unreadable stays where it is. Returns how many it moved, and how
+-- many it had to leave.
 create function public.prebooking_move_repeated(repeat public.repeats, venue public.venues, out moved int, out unmoved int)
 language sql volatile security invoker set search_path = '' as $$
   with wrong as materialized (
     select p.id, l.begins, l.opens
     from public.prebookings p
-      cross join lateral (select (p.booking_data ->> 'day')::date + (p.booking_data ->> 'starts_at')::time as local) c
+      cross join lateral (select public.prebooking_class_day(p.booking_data)
+        + public.prebooking_class_start(p.booking_data, venue.timezone)::time as local) c
       cross join lateral (select public.prebooking_local_instant(c.local, venue.timezone) as begins,
         public.prebooking_opening(venue.opening_rule, c.local, venue.timezone) as opens) l
-    where p.repeat_id = repeat.id and p.status = 'pending' and (p.available_at, p.expires_at) <> (l.opens, l.begins)),
+    where p.repeat_id = repeat.id and p.status = 'pending' and c.local between p.repeat_day - 31 and p.repeat_day + 31
+      and (p.available_at, p.expires_at) <> (l.opens, l.begins)),
   free as materialized (
     select p.id, wrong.begins, wrong.opens from public.prebookings p join wrong on wrong.id = p.id
     where p.status = 'pending' and p.claimed_by is null and not p.maybe_sent
@@ -242,8 +245,9 @@ begin
   return jsonb_build_object('made', v_made, 'moved', v_moved, 'cancelled', cardinality(v_cancelled));
 end $$;
 
--- Looks at the repeats that are due, at most p_limit of them and for about a second, because a caller waits for two. Skips
--- those that another call has locked. Returns {"repeats", "made", "moved", "cancelled", "problems", "more"}: how many it looked
+-- Looks at the repeats that are due, at most p_limit of them and for about a second, because a caller waits for two. A repeat is
+-- looked at again after a day at the latest, so a later due_at was stored while the database's clock was ahead, and is due too.
+-- Skips those that another call has locked. Returns {"repeats", "made", "moved", "cancelled", "problems", "more"}: how many it looked
 -- at, and whether others are due. All calls take the locks of prebookings_limit in one order, so that no two of them wait for
 -- each other.
 create function public.make_repeats_v1(p_limit int)
@@ -255,7 +259,8 @@ declare
 begin
   for v_id in
     with due as materialized (
-      select id, user_email from public.repeats where due_at <= t order by due_at, id limit least(greatest(p_limit, 1), 1000)
+      select id, user_email from public.repeats where due_at <= t or due_at > t + interval '2 days'
+      order by due_at, id limit least(greatest(p_limit, 1), 1000)
       for no key update skip locked)
     select id from due order by hashtext(user_email) & 1023, id
   loop
@@ -268,14 +273,14 @@ begin
   end loop;
   return jsonb_build_object('repeats', cardinality(v_ids), 'made', v_made, 'moved', v_moved, 'cancelled', v_cancelled,
     'problems', (select count(*) from public.repeats where id = any (v_ids) and problem is not null),
-    'more', exists (select from public.repeats where due_at <= t));
+    'more', exists (select from public.repeats where due_at <= t or due_at > t + interval '2 days'));
 end $$;
 
 -- Returns whether a repeat is due.
 create function public.upkeep_repeats_due(t timestamptz) returns boolean
 language plpgsql stable security invoker set search_path = '' as $$
 begin
-  return exists (select from public.repeats where due_at <= t);
+  return exists (select from public.repeats where due_at <= t or due_at > t + interval '2 days');
 end $$;
 
 -- Makes the repeats of a venue due when its zone or rule changes.

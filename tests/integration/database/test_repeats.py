@@ -130,6 +130,17 @@ def test_the_next_two_openings_are_found_at_every_hour_of_a_week(
 # the end of a repeat
 
 
+def test_a_repeat_from_a_clock_that_was_ahead_is_looked_at(at: At, owner: Connection, service: Connection) -> None:
+    """Otherwise nothing would be made until the clock is there again."""
+    add_repeat(service, add_gym(owner))
+    at(400 * DAY)
+    assert make(service)["made"] == 2
+    at(8 * DAY)
+    assert ask(service, "upkeep_repeats_due", noon(8 * DAY))
+    assert make(service, limit=1) == NOTHING | {"repeats": 1, "made": 1}
+    assert not ask(service, "upkeep_repeats_due", noon(8 * DAY))
+
+
 def test_no_class_after_the_last_day_is_made(at: At, owner: Connection, service: Connection) -> None:
     gym = add_gym(owner)
     assert add_repeat(service, gym, last_day=date(2026, 11, 30)) == {"verdict": "over"}

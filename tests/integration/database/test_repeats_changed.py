@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from psycopg.types.json import Jsonb
 
 from tests.support.calls import cancel, prebooking
 from tests.support.database import At, Connection, Database
@@ -222,6 +223,23 @@ def test_a_prebooking_that_may_be_at_the_venue_moves_when_it_is_free(
     at(60)
     assert make(service) == NOTHING | {"repeats": 1, "moved": 1}
     assert prebooking(owner, row)["available_at"] > before[0]
+
+
+@pytest.mark.parametrize("change", [{"starts_at": "soon"}, {"day": "never"}, {"day": None}, {"day": "29990101"}])
+def test_a_row_that_cannot_be_moved_stops_no_other_of_its_repeat(
+    at: At, owner: Connection, service: Connection, change: dict[str, str | None]
+) -> None:
+    """A member's app has edited one row; then the venue changes its rule."""
+    gym = add_gym(owner)
+    added(service, gym)
+    bad, other = all_ids(owner)
+    before = prebooking(owner, bad)["available_at"], prebooking(owner, other)["available_at"]
+    edited = "update public.prebookings set booking_data = booking_data || %s where id = %s"
+    owner.execute(edited, [Jsonb(change), bad])
+    edit(service, gym, None, "2 days before")
+    assert make(service) == NOTHING | {"repeats": 1, "moved": 1}
+    assert prebooking(owner, bad)["available_at"] == before[0]
+    assert prebooking(owner, other)["available_at"] > before[1]
 
 
 def test_an_opening_that_was_corrected_by_hand_is_kept(owner: Connection, service: Connection) -> None:

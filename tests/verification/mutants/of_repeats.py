@@ -6,6 +6,8 @@ from tests.verification.mutants.mutant import Mutant, mutants
 from tests.verification.mutants.of_the_claim import MIGRATIONS
 
 _RACE = "absences::a_prebooking_that_is_made_meanwhile_is_cancelled"
+_AHEAD = "repeats::a_repeat_from_a_clock_that_was_ahead_is_looked_at"
+_BAD_ROW = "repeats_changed::a_row_that_cannot_be_moved_stops_no_other_of_its_repeat"
 _PARTLY = "repeats_changed::a_prebooking_that_may_be_at_the_venue_moves_when_it_is_free"
 
 _IN_SQL = mutants(
@@ -106,7 +108,7 @@ _IN_SQL = mutants(
         "repeats_changed::a_call_looks_at_as_many_repeats_as_it_is_told_the_longest_due_first",
     ),
     (
-        "'more', exists (select from public.repeats where due_at <= t));",
+        "'more', exists (select from public.repeats where due_at <= t or due_at > t + interval '2 days'));",
         "'more', false);",
         "repeats_changed::a_call_looks_at_as_many_repeats_as_it_is_told_the_longest_due_first",
     ),
@@ -115,7 +117,32 @@ _IN_SQL = mutants(
         "",
         "repeats_changed::one_call_of_ten_thousand_due_repeats_ends_within_two_seconds",
     ),
-    ("return exists (select from public.repeats where due_at <= t);", "return false;", "repeats", "repeats_part"),
+    (
+        "return exists (select from public.repeats where due_at <= t or due_at > t + interval '2 days');",
+        "return false;",
+        "repeats",
+        "repeats_part",
+    ),
+    (
+        "return exists (select from public.repeats where due_at <= t or due_at > t + interval '2 days');",
+        "return exists (select from public.repeats where due_at <= t);",
+        _AHEAD,
+    ),
+    (
+        "where due_at <= t or due_at > t + interval '2 days'\n",
+        "where due_at <= t\n",
+        _AHEAD,
+    ),
+    (
+        "public.prebooking_class_start(p.booking_data, venue.timezone)::time as local",
+        "(p.booking_data ->> 'starts_at')::time as local",
+        _BAD_ROW,
+    ),
+    (
+        " and c.local between p.repeat_day - 31 and p.repeat_day + 31\n",
+        "\n",
+        _BAD_ROW,
+    ),
     (
         "where venue_id = new.id and due_at is not null;",
         "where false;",
