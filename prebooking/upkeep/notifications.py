@@ -22,7 +22,8 @@ from prebooking.http import isolated_client
 from prebooking.upkeep.part import ERRORS, OUT_OF_TIME, UpkeepContext
 
 AT_ONCE = 50  # messages leased by one call
-APART = 1.1  # seconds between the starts of two messages on one channel; Telegram allows one per second and chat
+APART = {"telegram": 1.1}  # seconds between two messages on one channel; Telegram allows one per second and chat
+PAUSE = 0.1  # seconds from the end of an attempt to the next claim, so that one claim follows several ends
 SEND_TIME = 3.0  # seconds that one attempt may take
 SPARE_TIME = 0.2  # seconds after which an attempt that ignores its timeout is cancelled
 LAST_START = 2.0  # seconds before the guard after which no attempt starts, because a receiver needs time to answer
@@ -45,23 +46,41 @@ class NotificationsPart:
         self._counts = Counter(sent=0, not_sent=0, unsure=0, gone=0)
         self._channels: dict[str, Channel] = {}
         self._handled: set[UUID] = set()
+        self._free_at: dict[UUID, float] = {}  # when each channel may be used again, on the monotonic clock
 
     async def run(self, until: Deadline) -> dict[str, int]:
-        """Send what is due, all at once, until nothing is left or no attempt may start any more."""
+        """Send what is due side by side, until nothing is left or no attempt may start any more."""
         self._settings = self._context.notifications or NotificationSettings.from_environment(os.environ)
-        kinds = channels.kinds_set_up(self._settings)
         self._guard, self._last_start = until, until.before(LAST_START)
-        async with isolated_client(transport=self._context.to_venues) as client:
-            while not self._last_start.passed():
-                claim = await self._store.claim(kinds=kinds, limit=AT_ONCE, until=self._last_start)
-                # A claim returns rows again whose result could not be stored.
-                rows = [row for row in claim.rows if row.id not in self._handled]
-                self._handled.update(row.id for row in rows)
-                await self._settle_unreadable([row for row in claim.unreadable if row not in self._handled])
-                if not rows:
-                    break
-                await self._send_all(rows, client)
+        async with isolated_client(transport=self._context.to_venues) as client, asyncio.TaskGroup() as attempts:
+            while rows := await self._claim():
+                started = [attempts.create_task(self._send(row, client, self._wait(row))) for row in rows]
+                await asyncio.wait(started, timeout=self._last_start.remaining(), return_when=asyncio.FIRST_COMPLETED)
+                await self._context.clock.sleep(PAUSE)
         return dict(self._counts) | ({OUT_OF_TIME: 1} if self._last_start.passed() else {})
+
+    async def _claim(self) -> list[Notification]:
+        """Lease more messages. Without an answer there are none, because the attempts under way must end."""
+        if self._last_start.passed():
+            return []
+        kinds = channels.kinds_set_up(self._settings)
+        try:
+            claim = await self._store.claim(kinds=kinds, limit=AT_ONCE, until=self._last_start)
+        except StoreError as exc:
+            self._log_failure(exc)
+            return []
+        # A claim returns again what this invocation still holds.
+        rows = [row for row in claim.rows if row.id not in self._handled]
+        self._handled.update(row.id for row in rows)
+        await self._settle_unreadable([row for row in claim.unreadable if row not in self._handled])
+        return rows
+
+    def _wait(self, row: Notification) -> float:
+        """Return the seconds until the channel may be used again."""
+        now = self._context.clock.monotonic()
+        start = max(now, self._free_at.get(row.channel_id, now))
+        self._free_at[row.channel_id] = start + APART.get(row.kind, 0.0)
+        return start - now
 
     async def _settle_unreadable(self, rows: list[UUID]) -> None:
         self._handled.update(rows)
@@ -69,14 +88,6 @@ class NotificationsPart:
             self._counts[ERRORS] += 1
             self._context.log.error("a notification cannot be read", notification=row)
             await self._settle(row, SendResult.NOT_SENT, UNREADABLE)
-
-    async def _send_all(self, rows: list[Notification], client: httpx.AsyncClient) -> None:
-        """Send all messages side by side, those of one channel a little apart."""
-        earlier = Counter[UUID]()
-        async with asyncio.TaskGroup() as attempts:
-            for row in rows:
-                attempts.create_task(self._send(row, client, earlier[row.channel_id] * APART))
-                earlier[row.channel_id] += 1
 
     async def _send(self, row: Notification, client: httpx.AsyncClient, wait: float) -> None:
         """Send one message and store the result. It never raises, because the task group would cancel the others."""

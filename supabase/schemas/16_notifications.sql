@@ -213,7 +213,7 @@ end $$;
 -- Leases messages that are to be sent now, on channels of these kinds, for a minute, and counts the attempt. Returns them with
 -- the facts that their texts are made of. A row whose lease is over is leased again: its holder was killed, so the message may
 -- have arrived. A repeated call returns the same rows again. While another upkeep is here, there is none.
--- Each call takes at most three rows per channel, and the kinds take turns, so that no receiver delays the others.
+-- At most five rows per channel are leased at once, and the kinds take turns, so that no receiver delays the others.
 create function public.claim_notifications_v1(p_instance uuid, p_kinds text[], p_limit int)
 returns jsonb language plpgsql volatile security invoker set search_path = '' set lock_timeout = '1500ms' as $$
 declare t timestamptz; v_held uuid[];
@@ -230,14 +230,17 @@ begin
   v_held := array(
     select id from public.notifications
     where leased_by = p_instance and status = 'waiting' and leased_until > t and leased_until <= t + interval '1 minute');
-  with due as materialized (
-    select n.id, n.channel_id, n.next_at, n.attempts, c.kind,
-           row_number() over (partition by n.channel_id order by n.next_at, n.id) as in_channel
-    from public.notifications n join public.notification_channels c on c.id = n.channel_id
+  with busy as materialized (
+    select channel_id, count(*) as n from public.notifications
+    where status = 'waiting' and next_at > t and leased_until > t group by channel_id),
+  due as materialized (
+    select n.id, n.next_at, n.attempts, c.kind,
+           coalesce(b.n, 0) + row_number() over (partition by n.channel_id order by n.next_at, n.id) as in_channel
+    from public.notifications n join public.notification_channels c on c.id = n.channel_id left join busy b on b.channel_id = c.id
     where n.status = 'waiting' and n.next_at <= t and c.kind = any (p_kinds)),
   queue as (
     select d.*, row_number() over (partition by kind order by in_channel, attempts > 0, next_at, id) as in_kind
-    from due d where in_channel <= 3),
+    from due d where in_channel <= 5),
   chosen as materialized (
     select id from queue order by in_kind, next_at, id
     limit greatest(least(coalesce(p_limit, 0), 100) - cardinality(v_held), 0)),

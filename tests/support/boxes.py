@@ -15,6 +15,7 @@ from uuid import UUID, uuid4
 from api.cron.session_keeper import EVERY
 from prebooking.bookers.aimharder.seal import Purpose, Seal
 from prebooking.bookers.aimharder.site import Session, fingerprint
+from prebooking.channels.settings import NotificationSettings
 from prebooking.local.venue.members import LoginRefused
 from prebooking.local.virtual_world import call_function
 from prebooking.model import Summary
@@ -129,8 +130,10 @@ class Gym:
         self, *, clock: VirtualClock | None = None, every: float = MINUTE, guard: float = 8.0, **environment: str
     ) -> UpkeepSummary:
         """Invoke upkeep. ``every``: the seconds between two calls of its trigger."""
-        settings = Settings.from_environment(ENVIRONMENT | KEYS | environment)
-        world, clock, keeping = self.world, clock or VirtualClock(), partial(keep_up, every=every)
+        environment = ENVIRONMENT | KEYS | environment
+        settings, telling = Settings.from_environment(environment), NotificationSettings.from_environment(environment)
+        world, clock = self.world, clock or VirtualClock()
+        keeping = partial(keep_up, every=every, notifications=telling)
         return await call_function(keeping, settings, clock, world.wire, world.venue_wire, guard=guard)
 
     async def keep_sessions(self, **how: Any) -> UpkeepSummary:

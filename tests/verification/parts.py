@@ -10,6 +10,7 @@ from tests.verification import (
     hostile_hosts,
     hostile_venue,
     lint,
+    notifications,
     processes,
     seeds,
     steps,
@@ -19,6 +20,7 @@ from tests.verification.part import Part
 PARTS: list[Part] = [
     seeds.PART,
     steps.PART,
+    notifications.PART,
     caps.PART,
     guards.PART,
     processes.PART,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from prebooking.model import Kind, Outcome
-from tests.verification import guards, prove, seeds, steps
+from tests.verification import guards, notifications, prove, seeds, steps
 from tests.verification.guards_of_python import replaced, too_early_is_always_final
 from tests.verification.instance import LivelockError, run_instances
 from tests.verification.mutation import InSql, Replaced, switched_off
@@ -17,7 +17,7 @@ from tests.verification.seeds import run
 from tests.verification.sim_database import new_sim_database
 
 
-@pytest.mark.parametrize("part", [seeds.PART, steps.PART, guards.PART], ids=lambda part: part.name)
+@pytest.mark.parametrize("part", [seeds.PART, steps.PART, notifications.PART, guards.PART], ids=lambda part: part.name)
 def test_a_sample_of_the_part_finds_nothing_wrong(part: Part) -> None:
     assert failures(sample(part)) == []
 

@@ -1,0 +1,131 @@
+"""I12: what is told, judged by the receivers' ledgers, the events that happened, and the database's answers."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from typing import Any
+from uuid import UUID
+
+from tests.verification.outbox import LeaseChange, OutboxSimulation, Told
+
+_LEASE = 60.0  # seconds
+_ROUND = 130.0  # seconds in which a message is sent: two calls of upkeep, and the time of the second one
+_ROWS = "select prebooking_id, event, about, channel_id, id, status, attempts, unsure from public.notifications"
+
+
+class OutboxTrace:
+    """What a scenario has left."""
+
+    def __init__(self, sim: OutboxSimulation, *, quiet_from: float) -> None:
+        self.sim, self.quiet_from = sim, quiet_from
+        self.rows: dict[Told, tuple[UUID, str, int, bool]] = {}
+        for row, event, about, channel, *rest in sim.connection.execute(_ROWS).fetchall():
+            values: Any = tuple(rest)
+            self.rows[Told(row, event, about, channel)] = values
+        self.ids = {values[0]: told for told, values in self.rows.items()}
+
+
+def told_once(trace: OutboxTrace) -> Iterator[str]:
+    """A receiver that compares ids has at most one message per event; Telegram gets an id twice, with a note."""
+    for channel, receiver in trace.sim.receivers.items():
+        ids = {delivery.id for delivery in receiver.taken}
+        of_event = Counter(trace.ids[one] for one in ids if one in trace.ids)
+        yield from (f"{told} was told with {n} ids" for told, n in of_event.items() if n > 1)
+        if not receiver.compares_ids:
+            for one, n in Counter(delivery.id for delivery in receiver.taken).items():
+                again = [delivery.unsure for delivery in receiver.taken if delivery.id == one]
+                if n > 2 or again.count(False) > 1:
+                    yield f"{channel}: {one} was sent {n} times, with notes: {again}"
+
+
+def none_is_lost(trace: OutboxTrace) -> Iterator[str]:
+    """Every event was told, or is shown as dead because its receiver took nothing for a day."""
+    for told in set(trace.sim.expected) - trace.sim.excused:
+        receiver = trace.sim.receivers[told.channel]
+        row, status, attempts, unsure = trace.rows.get(told, (None, "missing", 0, False))
+        if status == "dead":
+            is_fair = receiver.is_lost or receiver.kind not in trace.sim.kinds
+        elif status == "sent":
+            twice_unsure = not receiver.compares_ids and unsure and attempts > 1
+            is_fair = twice_unsure or any(delivery.id == row for delivery in receiver.taken)
+        else:
+            is_fair = False
+        if not is_fair:
+            yield f"{told} is {status} after {attempts} attempts, and its receiver: {receiver.down} {receiver.how}"
+
+
+def only_what_happened(trace: OutboxTrace) -> Iterator[str]:
+    """No receiver is told of anything else, nor of another member."""
+    yield from (f"{told} is stored" for told in trace.rows if told not in trace.sim.expected)
+    for channel, receiver in trace.sim.receivers.items():
+        for delivery in receiver.taken:
+            told = trace.ids.get(delivery.id)
+            if told and told.channel != channel:
+                yield f"{channel} has the message of {told.channel}"
+
+
+def _by_message(trace: OutboxTrace) -> dict[UUID, list[LeaseChange]]:
+    changes = defaultdict[UUID, list[LeaseChange]](list)
+    for change in trace.sim.leases:
+        changes[change.id].append(change)
+    return changes
+
+
+def one_upkeep_per_message(trace: OutboxTrace) -> Iterator[str]:
+    """A message is leased by another upkeep only after a result, or a minute after the last lease."""
+    for message, changes in _by_message(trace).items():
+        holder: LeaseChange | None = None
+        for change in changes:
+            if change.what == "stored":
+                holder = None
+            elif change.what == "leased":
+                if holder and holder.by != change.by and change.at < holder.at + _LEASE:
+                    yield f"{message} is leased at {change.at:.3f}, and another upkeep has leased it at {holder.at:.3f}"
+                holder = holder if holder and holder.by == change.by else change
+
+
+def results_are_stored(trace: OutboxTrace) -> Iterator[str]:
+    """A result within the lease is stored, and the result of an upkeep that lost the message is refused."""
+    for message, changes in _by_message(trace).items():
+        holder: LeaseChange | None = None
+        for change in changes:
+            if change.what == "leased":
+                holder = holder if holder and holder.by == change.by else change
+            elif not holder or message not in trace.ids:
+                continue
+            elif change.by == holder.by and change.what == "refused" and change.at < holder.at + _LEASE:
+                yield f"the result of {message} at {change.at:.3f} is refused, leased at {holder.at:.3f}"
+            elif change.by != holder.by and change.what == "stored":
+                yield f"a result of {message} is stored at {change.at:.3f} by an upkeep that had lost it"
+
+
+def no_receiver_delays_another(trace: OutboxTrace) -> Iterator[str]:
+    """After the faults of the process, a receiver that works is told within two calls of upkeep."""
+    messages = Counter(told.channel for told in trace.sim.expected)
+    for told, happened in trace.sim.expected.items():
+        receiver = trace.sim.receivers[told.channel]
+        if happened < trace.quiet_from or not receiver.never_fails or told in trace.sim.excused:
+            continue
+        if messages[told.channel] > 5:  # messages on one channel wait for each other
+            continue
+        row = trace.rows[told][0] if told in trace.rows else None
+        first = min((delivery.at for delivery in receiver.taken if delivery.id == row), default=None)
+        if receiver.kind in trace.sim.kinds and (first is None or first > happened + _ROUND):
+            yield f"{told} happened at {happened:.0f}, and was told at {first}"
+
+
+def nothing_unexpected(trace: OutboxTrace) -> Iterator[str]:
+    """The only exceptions are those of the script."""
+    yield from trace.sim.unexpected
+
+
+I12: dict[str, Callable[[OutboxTrace], Iterator[str]]] = {
+    "I12 told once": told_once,
+    "I12 none is lost": none_is_lost,
+    "I12 nothing else is told": only_what_happened,
+    "I12 one upkeep per message": one_upkeep_per_message,
+    "I12 the result of the holder counts": results_are_stored,
+    "I12 no receiver delays another": no_receiver_delays_another,
+    "no unexpected exception from telling": nothing_unexpected,
+}
