@@ -28,6 +28,7 @@ SEND_TIME = 3.0  # seconds that one attempt may take
 SPARE_TIME = 0.2  # seconds after which an attempt that ignores its timeout is cancelled
 LAST_START = 2.0  # seconds before the guard after which no attempt starts, because a receiver needs time to answer
 WRITE_TIME = 0.5  # seconds before the guard for storing a result
+MAIL_TIME = 6.0  # seconds for a mail: servers scan its text before they answer, and one that is cut off is sent again
 
 # Our codes for failures on our side, beside the results.
 NO_TIME, NOT_PREPARED, UNREADABLE, RAISED, TIMEOUT = "no_time", "not_prepared", "unreadable", "raised", "timeout"
@@ -105,7 +106,7 @@ class NotificationsPart:
         except Exception as exc:  # noqa: BLE001 - as said above
             self._log_failure(exc)
             return Delivery(SendResult.NOT_SENT, NOT_PREPARED)
-        timeout = min(SEND_TIME, self._guard.remaining() - WRITE_TIME)
+        timeout = min(MAIL_TIME if row.kind == "mail" else SEND_TIME, self._guard.remaining() - WRITE_TIME)
         try:
             async with asyncio.timeout(timeout + SPARE_TIME):
                 return await channel.send(message, timeout=timeout)

@@ -12,7 +12,8 @@ import httpx
 import pytest
 
 from api.cron import upkeep
-from prebooking.channels import telegram
+from prebooking import channels
+from prebooking.channels import Delivery, Message, SendResult, telegram
 from tests.support.database import Connection, Database, Rest
 from tests.support.factories import add_prebooking, add_venue
 from tests.support.functions import BEARER, client_of, set_environment
@@ -142,3 +143,22 @@ async def test_an_invalid_setting_stops_the_messages_and_nothing_else(
     (failed,) = [line for line in lines if line["event"] == "part_failed"]
     assert list(failed["problems"]) == ["SMTP_URL"]
     assert leaks(printed) == []
+
+
+async def test_a_mail_server_has_more_time_to_answer(
+    open_receivers: Any, tables: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may scan a mail for seconds before it answers. A mail that is cut off then would be sent again and again."""
+    timeouts = dict[str, float]()
+
+    class Recorder:
+        def __init__(self, kind: str) -> None:
+            self._kind = kind
+
+        async def send(self, _: Message, *, timeout: float) -> Delivery:  # noqa: ASYNC109 - see Channel
+            timeouts[self._kind] = timeout
+            return Delivery(SendResult.SENT)
+
+    monkeypatch.setattr(channels, "open_channel", lambda kind, *_: Recorder(kind))
+    await (await open_receivers(answers(OK))).keep_up()
+    assert {kind: timeout > 5 for kind, timeout in timeouts.items()} == dict.fromkeys(KINDS, False) | {"mail": True}

@@ -229,6 +229,14 @@ OF_SENDING = [
 
 OF_UNSUBSCRIBING = [
     *mutants(
+        "prebooking/upkeep/notifications.py",
+        (
+            'MAIL_TIME if row.kind == "mail" else SEND_TIME',
+            "SEND_TIME",
+            "acceptance/notifications::a_mail_server_has_more_time_to_answer",
+        ),
+    ),
+    *mutants(
         "prebooking/channels/unsubscribe.py",
         (
             "return any(matches)",
