@@ -108,6 +108,17 @@ TEN = datetime(2026, 12, 4, 9, 0, tzinfo=UTC)
             ),
         ),
         (
+            {"event": "failed", "outcome": "too_late"},
+            (
+                "Not booked: WOD at Forge, Friday 4 December at 18:00. The venue takes no bookings for this class any"
+                " more. Choose another class."
+            ),
+            (
+                "No reservada: WOD en Forge, viernes 4 de diciembre a las 18:00. El centro ya no admite reservas para"
+                " esta clase. Elige otra clase."
+            ),
+        ),
+        (
             {
                 "event": "warned",
                 "about": "class_moved",

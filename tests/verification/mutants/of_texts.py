@@ -34,7 +34,7 @@ OF_TEXTS: list[Mutant] = [
             TEXTS + "each_event_is_told_with_its_facts",
         ),
         ('if row.outcome == "booked" else None]', "]", TEXTS + "each_event_is_told_with_its_facts"),
-        ("if row.promoted else None]", "]", TEXTS + "each_event_is_told_with_its_facts", "unit/texts"),
+        ("if row.promoted else None]", "]", TEXTS + "each_event_is_told_with_its_facts"),
         ("row.available_at > row.created_at", "True", TEXTS + "each_event_is_told_with_its_facts"),
         (
             '    if "{hour}" in template and not hour:\n        return words.other_warning\n',
