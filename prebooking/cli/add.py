@@ -9,13 +9,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from typing import Annotated, Any
+from zoneinfo import ZoneInfo
 
 import typer
 
 from prebooking.cli.choices import Choice, ordinal, parse_choices, refuse_useless
 from prebooking.cli.classes import find_session, format_opening, member_place
 from prebooking.cli.database import AdminDatabase, open_database
-from prebooking.cli.dates import format_instant, parse_day, parse_time, timezone_of
+from prebooking.cli.dates import format_instant, parse_day, parse_instant, parse_time, timezone_of
 from prebooking.cli.environment import environment
 from prebooking.cli.lookup import find_venue
 from prebooking.cli.offers import find_offer, refuse_closed
@@ -120,11 +121,12 @@ async def _add(name: str, options: _Options) -> None:
         now, zone = database.clock.now(), timezone_of(venue)
         first = Choice(parse_day(options.day, now=now, zone=zone), options.clock, options.class_name)
         choices = parse_choices(first, options.later, now=now, zone=zone)
+        _refuse_opens(venue, options, zone)
         if can(venue.provider, Ability.TIMETABLE):
             requested = await _from_timetable(database, settings, venue, choices, options)
         else:
             requested = _from_data(venue, choices, options)
-        opens = [_choose_opening(each, venue, options, now) for each in requested]
+        opens = [choose_opening(each, venue, options.opens, now) for each in requested]
         refuse_useless(requested, opens, venue)
         ids = await add_prebookings(
             database, venue, options.who, requested, opens, again=options.again, anyway=options.anyway
@@ -150,14 +152,15 @@ def _report(  # noqa: PLR0917 - what was added
         say("A later choice is called only if the venue refuses the one before because that class is full or gone.")
 
 
-def _choose_opening(requested: RequestedClass, venue: VenueView, options: _Options, now: datetime) -> datetime:
-    """Return when booking of a choice opens. Raises BadInput, also for ``--opens`` with several choices."""
-    if options.later and (options.opens or requested.opens is None):
+def _refuse_opens(venue: VenueView, options: _Options, zone: ZoneInfo) -> None:
+    """Raise BadInput if ``--opens`` is unreadable or given with ``--else``, or if ``--else`` has no opening rule."""
+    if options.later and (options.opens or not venue.opening_rule):
         raise BadInput(
             "With --else each choice opens by the venue's rule, and --opens is for one class: leave it out, and set the"
             f' rule with `prebooking venue edit "{venue.name}" --opens "4 days before"`.'
         )
-    return choose_opening(requested, venue, options.opens, now)
+    if options.opens:
+        parse_instant(options.opens, zone)
 
 
 def _from_data(venue: VenueView, choices: Sequence[Choice], options: _Options) -> list[RequestedClass]:

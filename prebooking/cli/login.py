@@ -28,13 +28,13 @@ _REMEMBERED = (
 _FORGOTTEN = "and the remembered password is removed"
 
 NewKey = Annotated[
-    bool, typer.Option("--new-key", help="Use a new key, although the stored logins were sealed with another one.")
+    bool, typer.Option("--new-key", help="Use a new key, although the stored logins were encrypted with another one.")
 ]
 Remember = Annotated[
     bool,
     typer.Option(
         "--remember",
-        help="Keep the password, sealed, to log in once before each opening; undo it with `prebooking logout`.",
+        help="Keep the password, encrypted, to log in once before each opening. To undo it, log in without it.",
     ),
 ]
 
@@ -44,7 +44,9 @@ def login(venue: VenueName, *, member: Member = None, remember: Remember = False
     with report_errors():
         who, settings = require_member(member), AccountSettings.from_environment(environment())
         if not settings.session_encryption_key:
-            cure = "is missing: it seals the login; make one with `openssl rand -base64 32`, the same for the function"
+            cure = (
+                "is missing: it encrypts the login; make one with `openssl rand -base64 32`, the same for the function"
+            )
             raise SettingsError({"SESSION_ENCRYPTION_KEY": cure})
         password = _read_password(who, remember=remember)  # outside the event loop, so that Ctrl-C works at once
     run_command(_login(venue, who, password, settings, remember=remember, new_key=new_key))
@@ -65,7 +67,7 @@ async def _login(
         forgets = not remember and await _is_remembered(database, venue, who)
         await _save(database, seal, venue, who, done, password=password if remember else None)
     kept = _REMEMBERED if remember else _FORGOTTEN if forgets else "the password is not kept"
-    say(f"{who} is logged in at {venue.name}. The login is kept sealed, {kept.format(venue=venue.name, who=who)}.")
+    say(f"{who} is logged in at {venue.name}. The login is stored encrypted, {kept.format(venue=venue.name, who=who)}.")
 
 
 async def _is_remembered(database: AdminDatabase, venue: VenueView, who: str) -> bool:
@@ -101,8 +103,8 @@ def _refuse_other_key(seal: Seal, stored: Sequence[str]) -> None:
     """
     if stored and not set(stored) & set(seal.key_ids):
         raise CommandFailed(
-            "SESSION_ENCRYPTION_KEY is not the key that sealed the stored logins: set the function's key here too, or"
-            " say --new-key if you have replaced it there (everybody logs in again then)."
+            "SESSION_ENCRYPTION_KEY is not the key that encrypted the stored logins: set the function's key here too,"
+            " or say --new-key if you have replaced it there (everybody logs in again then)."
         )
 
 

@@ -69,4 +69,4 @@ def matching_names(names: Sequence[str], wanted: str) -> list[str]:
 
 
 def _listed(words: Sequence[str]) -> str:
-    return ", ".join(words[:_LISTED]) + (", ..." if len(words) > _LISTED else "")
+    return ", ".join(words[:_LISTED]) + (" and more" if len(words) > _LISTED else "")

@@ -25,7 +25,7 @@ from prebooking.cli.environment import environment
 from prebooking.cli.lookup import ID_LENGTH, find_venue
 from prebooking.cli.offers import find_offer
 from prebooking.cli.options import Member, VenueName, require_member
-from prebooking.cli.requested import DATA_LIMIT, parse_data
+from prebooking.cli.requested import DATA_LIMIT, parse_data, refuse_template
 from prebooking.cli.runner import run_command
 from prebooking.cli.site import open_site, read_timetable
 from prebooking.cli.terminal import say
@@ -236,9 +236,7 @@ def _from_template(
     data = parse_data(options.data, example=_EXAMPLE, needs_class_id=False)
     class_id = str(data.get("class_id", "{day} {starts_at}"))
     same_day = len({choice.day for choice in choices}) < len(choices)
-    for needed in ["{day}", *(["{starts_at}"] if same_day else [])]:
-        if needed not in class_id:
-            raise BadInput(f"A class_id is one class, so that of a repeat needs {needed}: write it like '{_EXAMPLE}'.")
+    refuse_template(class_id, ["{day}", *(["{starts_at}"] if same_day else [])], example=_EXAMPLE)
     if options.class_name:
         data["class_name"] = options.class_name
     if len(str(data).replace("{day}", "2026-12-01").encode()) > DATA_LIMIT - _ADDED:

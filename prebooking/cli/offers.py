@@ -18,15 +18,22 @@ def find_offer(found: Sequence[Offer], day: date, clock: time, name: str | None,
         CommandFailed: no class matches, or several do; the message names them, and the option for its name.
 
     """
+    if not found:
+        raise CommandFailed(
+            f"There are no classes on {day:%a %d %b %Y}, or not yet: try again once they are published."
+        )
     then = [offer for offer in found if offer.clock == clock]
     if not then:
-        there = ", ".join(f"{offer.clock:%H:%M} {offer.found.name}" for offer in found) or "nothing"
+        there = ", ".join(f"{offer.clock:%H:%M} {offer.found.name}" for offer in found)
         raise CommandFailed(f"No class begins at {clock:%H:%M} on {day:%a %d %b}: there is {there}.")
     matching = _matching(then, name) if name else then
     if len(matching) == 1:
         return matching[0]
     if not matching:
-        raise CommandFailed(f'No class "{name}" begins at {clock:%H:%M} on {day:%a %d %b}: there is {_names(then)}.')
+        cure = f' Write it like --else "{clock:%H:%M} {then[0].found.name}".' if option == "--else" else ""
+        raise CommandFailed(
+            f'No class "{name}" begins at {clock:%H:%M} on {day:%a %d %b}: there is {_names(then)}.{cure}'
+        )
     raise CommandFailed(
         f"Several begin at {clock:%H:%M}: {_names(matching)}. Say which with {option} and its name or number."
     )

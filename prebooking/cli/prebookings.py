@@ -22,7 +22,7 @@ from prebooking.errors import CommandFailed
 LIMIT = 200  # rows shown
 SEARCHED = 1000  # rows searched for an id
 A_MONTH, A_WEEK = 30, 7  # days
-_SHRINK = {"Class": 12, "Venue": 10, "Begins": 10, "Booking opens": 10, "State": 8}
+_SHRINK = {"Class": 12, "Venue": 10, "Begins": 10, "Booking opens": 10, "State": 9}
 
 _NOT_CANCELLED = {
     "being_booked": "It is being booked just now, or may have been: look again when its run is over.",

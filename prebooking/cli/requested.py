@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -49,6 +50,17 @@ def parse_data(text: str, *, example: str = _EXAMPLE, needs_class_id: bool = Tru
     if len(kept) > DATA_LIMIT:
         raise BadInput(f"--data is too long: at most {DATA_LIMIT} bytes.")
     return data
+
+
+def refuse_template(class_id: str, needed: Sequence[str], *, example: str) -> None:
+    """Raise BadInput if the class_id of a repeat lacks a needed placeholder, or has an unknown one."""
+    for placeholder in needed:
+        if placeholder not in class_id:
+            raise BadInput(
+                f"A class_id is one class, so that of a repeat needs {placeholder}: write it like '{example}'."
+            )
+    if unknown := re.search(r"\{(?!day\}|starts_at\})\w*\}", class_id):
+        raise BadInput(f"{unknown[0]} is not replaced in a class_id, only {{day}} and {{starts_at}} are: '{example}'.")
 
 
 def _refuse_constant(name: str) -> None:

@@ -175,10 +175,10 @@ async def _remove(name: str) -> None:
         venue = find_venue(await database.operator.venues(until=database.deadline()), name)
         result = await database.operator.remove_venue(venue.id, until=database.deadline())
     if result.verdict == "waiting":
-        repeats = (
-            f"remove its {counted(result.repeats, 'repeat')} (`prebooking repeat list`), " if result.repeats else ""
+        repeats = f"remove its {counted(result.repeats, 'repeat')} (`prebooking repeat list`) and " * bool(
+            result.repeats
         )
-        cure = f"{repeats}cancel them first, or pause the venue: prebooking venue pause"
+        cure = f'{repeats}cancel them first, or pause the venue: prebooking venue pause "{venue.name}"'
         raise CommandFailed(f"{counted(result.pending, 'prebooking')} still to be booked at {venue.name}: {cure}")
     repeats = f", {counted(result.repeats, 'repeat')}" if result.repeats else ""
     with_it = f"{counted(result.logins, 'login')}{repeats} and {counted(result.settled, 'prebooking')}"
@@ -265,7 +265,8 @@ def _parse_host(text: str | None, system: VenueSystem) -> str | None:
     if problem and system.page is None:
         raise BadInput(f"--host is for {_titles(lambda each: each.page is not None)}: {problem} Leave --host out.")
     if problem:
-        raise BadInput(f"{problem} Say it with --host.")
+        own = "" if host else " For a venue that your own endpoint books, say --provider webhook."
+        raise BadInput(f"{problem} Say it with --host.{own}")
     return host
 
 

@@ -159,7 +159,7 @@ HEALTH_CHECKS: tuple[Check[Health], ...] = (
             ' prebooking login "{venue}" --member {member}',
             "more": "{more} more members have none: prebooking list shows them",
             "other_key": "{rows} prebookings wait for a deployment with another SESSION_ENCRYPTION_KEY: set the key"
-            " that has sealed their logins, or log in again",
+            " that has encrypted their logins, or log in again",
             "unreadable": "{sentence}",
         },
     ),

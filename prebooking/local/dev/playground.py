@@ -7,7 +7,7 @@ import shlex
 import sys
 import time
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NoReturn
 
@@ -56,7 +56,8 @@ To try it, paste these lines into another terminal, each as a whole.
 
 5. Use the command line. In each terminal, first paste the line with its folder
    and this stack's settings. Then prebook a class in four days for a member of a
-   box; by the box's rule, its booking opens in two minutes:
+   box; by the box's rule, its booking opens in two minutes. {member} is the
+   only member who has an account there:
 
 {settings}
 prebooking venue add {forge} --host {host} --zone {zone} --opens "{rule}"
@@ -65,7 +66,14 @@ prebooking classes {forge} {day}
 prebooking add {forge} {day} {hour} --class {sprint} --member {member}
 prebooking list
 
-6. Check the state, and run by hand what the cron runs:
+6. Ask for a class every week, with a second choice, and skip a day. `skip`
+   prints the command that undoes it:
+
+prebooking repeat add {forge} {weekday} 18:00 --class WOD --else "19:30 Gymnastics" --member {member}
+prebooking skip {skipped} --member {member}
+prebooking repeat list
+
+7. Check the state, and run by hand what the cron runs:
 
 prebooking run --dry-run
 prebooking run
@@ -73,7 +81,7 @@ prebooking status
 prebooking doctor
 {keep}
 
-7. Be told: add channels, and look at the inbox, which receives all mails and
+8. Be told: add channels, and look at the inbox, which receives all mails and
    messages: {inbox}
 
 prebooking notify add mail --member {member} --event all
@@ -138,6 +146,8 @@ def _invitation(stack: Stack, function: Function, every: float, starts: datetime
         password=PASSWORD,
         day=f"{starts:%Y-%m-%d}",
         hour=f"{starts:%H:%M}",
+        weekday=f"{starts + timedelta(days=1):%A}".lower(),
+        skipped=f"{starts + timedelta(days=1):%Y-%m-%d}",
         inbox=stack.inbox.url,
         keep=_curl(f"{function.address}{UPKEEP}", secret),
         often="at every full minute" if every == MINUTE else f"every {every:g} s",

@@ -97,6 +97,8 @@ def test_cancelling_a_choice_says_whether_later_ones_are_cancelled(
         ),
         (ask("20:15"), 1, "No class begins at 20:15 on"),
         (ask("19:30 Pilates"), 1, 'No class "Pilates" begins at 19:30'),
+        (ask("19:30 Pilates"), 1, 'Write it like --else "19:30 WOD".'),
+        (ask("2090-01-01 07:00"), 1, "There are no classes on Sun 01 Jan 2090, or not yet"),
         (ask("soon"), 2, '--else "soon" is not a time of day: write it like "19:30" or "wed 07:00".'),
         (ask("25:00"), 2, '"25:00" is not a time of day: write it like 08:00.'),
         (ask("someday 07:00"), 2, '"someday" is not a day'),

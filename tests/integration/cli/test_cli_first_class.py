@@ -144,10 +144,10 @@ def test_a_login_without_remember_removes_a_remembered_password(terminal: Termin
     assert terminal.succeeds("login", "list").split("Refreshed")[1].count("password remembered") == 1
     assert terminal.run("login", "list", "--json").json[0]["remembered"] is True
     said = terminal.succeeds("login", "box centro", "-m", ANA, stdin=f"{PASSWORD}\n")
-    assert said.rstrip().endswith("The login is kept sealed, and the remembered password is removed.")
+    assert said.rstrip().endswith("The login is stored encrypted, and the remembered password is removed.")
     assert terminal.rows(remembered) == [(3, False)]
     said = terminal.succeeds("login", "box centro", "-m", ANA, stdin=f"{PASSWORD}\n")
-    assert said.rstrip().endswith("The login is kept sealed, the password is not kept.")
+    assert said.rstrip().endswith("The login is stored encrypted, the password is not kept.")
 
 
 def test_a_login_that_is_refused_leaves_the_remembered_password(terminal: Terminal) -> None:

@@ -157,6 +157,7 @@ def test_what_hinders_a_repeat_is_shown(terminal: Terminal) -> None:
         (["tue", "18:00", "--data", '{"class_id": true}'], 2, "needs a class_id"),
         (["tue", "18:00", "--data", '{"class_id": "4711"}'], 2, "so that of a repeat needs {day}"),
         (["tue", "18:00", "--data", '{"class_id": "{day}"}', "--else", "19:00"], 2, "needs {starts_at}"),
+        (["tue", "18:00", "--data", '{"class_id": "{day} {hour}"}'], 2, "{hour} is not replaced in a class_id"),
         (["tue", "18:00", "--data", f'{{"n": "{"x" * 6100}"}}'], 2, "--data is too long: at most 6144 bytes"),
     ],
 )
@@ -188,7 +189,7 @@ def test_a_second_repeat_at_that_hour_is_refused_with_the_id_of_the_first(termin
 def test_a_venue_with_repeats_says_what_becomes_of_them(terminal: Terminal) -> None:
     mine(terminal)
     repeat(terminal)
-    assert "remove its 1 repeat (`prebooking repeat list`), cancel them" in terminal.fails("venue", "remove", "mine")
+    assert "remove its 1 repeat (`prebooking repeat list`) and cancel them" in terminal.fails("venue", "remove", "mine")
     said = terminal.succeeds("venue", "edit", "mine", "--opens", "3 days before")
     assert "except those of repeats, which move within a minute" in said
     make(terminal.connection)

@@ -94,7 +94,7 @@ def test_a_key_that_sealed_no_stored_login_is_refused_before_the_password_is_use
     terminal.environment.setenv("SESSION_ENCRYPTION_KEY", OTHER_KEY)
     calls = len(terminal.twin.ledger.entries)
     said = terminal.fails("login", "box centro", "-m", ANA, stdin=f"{PASSWORD}\n")
-    assert "is not the key that sealed the stored logins" in said
+    assert "is not the key that encrypted the stored logins" in said
     assert "--new-key" in said
     assert len(terminal.twin.ledger.entries) == calls
     assert terminal.rows("select version from member_sessions") == [(1,)]

@@ -275,7 +275,7 @@ OF_ADDING = mutants(
         "cli_choices::a_weekday_is_the_nearest_one_that_is_not_over",
     ),
     (
-        "if options.later and (options.opens or requested.opens is None):",
+        "if options.later and (options.opens or not venue.opening_rule):",
         "if options.later and options.opens:",
         "cli_choices::choices_at_a_webhook_venue_need_data_and_a_rule",
     ),

@@ -228,7 +228,6 @@ OF_REPEATS: list[Mutant] = [
             "while False:",
             "cli_repeats::a_class_whose_booking_is_open_already_is_named_with_the_command",
         ),
-        ("if needed not in class_id:", "if False:", "cli_repeats::bad_input_is_refused_with_the_cure"),
         (
             "if not offers[day].offers:",
             "if False:",
@@ -238,6 +237,15 @@ OF_REPEATS: list[Mutant] = [
             "            if day not in offers:\n",
             "            if True:\n",
             "cli_repeats::the_timetable_of_the_next_class_is_read_once_per_day",
+        ),
+    ),
+    *mutants(
+        "prebooking/cli/requested.py",
+        ("if placeholder not in class_id:", "if False:", "cli_repeats::bad_input_is_refused_with_the_cure"),
+        (
+            "if unknown := re.search(",
+            "if unknown := re.fullmatch(",
+            "cli_repeats::bad_input_is_refused_with_the_cure",
         ),
     ),
     *mutants(
