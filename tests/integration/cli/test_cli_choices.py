@@ -13,7 +13,10 @@ from prebooking.errors import BadInput
 from tests.support.calls import claimed, complete
 from tests.support.choices import add_choices, hold, states
 from tests.support.factories import add_venue
+from tests.support.postgrest import IMITATION
 from tests.support.terminal import ANA, Terminal, day
+
+TERMINAL_REST = IMITATION  # starts at once
 
 UTC_ZONE = ZoneInfo("UTC")
 _ROWS = """

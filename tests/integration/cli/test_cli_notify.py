@@ -13,7 +13,10 @@ from prebooking.cli.notify import USUAL
 from prebooking.local.inbox import Inbox, serve_inbox
 from tests.support.messages import BOT_TOKEN
 from tests.support.notifications import add_channel
+from tests.support.postgrest import IMITATION
 from tests.support.terminal import ANA, Terminal
+
+TERMINAL_REST = IMITATION  # starts at once
 
 ME = ("--member", ANA)
 ONE_CHANNEL = "select user_email, kind, address, events, language, quiet_from::text, quiet_until::text"
