@@ -114,8 +114,9 @@ def test_a_bad_upkeep_is_reported_below_the_address(gym: Gym, address: str, repo
 
 @pytest.mark.parametrize("loss", ["before", "hangs"])
 def test_a_dead_database_is_reported_in_time_for_the_answer(gym: Gym, loss: str) -> None:
+    """Also if the watchdog does not answer either."""
     gym.world.wire.loses = lambda _: loss
-    watchdog = Watchdog()
+    watchdog = Watchdog(hangs)
 
     async def steps() -> tuple[UpkeepSummary, float]:
         kept = await invoke(gym, watchdog)
@@ -173,7 +174,8 @@ def test_a_watchdog_that_fails_changes_nothing(gym: Gym, answer: Answer, capsys:
     assert ("heartbeat_not_taken" in logged, "canary" in logged) == (True, False)
 
 
-def test_an_address_that_the_client_cannot_read_changes_nothing(gym: Gym) -> None:
+@pytest.mark.parametrize("url", ["https://xn--a.example.com/", f"https://hc.example.com/{'a' * 70_000}"])
+def test_an_address_that_the_client_cannot_read_changes_nothing(gym: Gym, url: str) -> None:
     watchdog = Watchdog()
-    assert gym.world.run(invoke(gym, watchdog, url="https://xn--a.example.com/")).success
+    assert gym.world.run(invoke(gym, watchdog, url=url)).success
     assert watchdog.reports == []
