@@ -94,11 +94,6 @@ OF_THE_ATTEMPT = mutants(
         "logins::the_venues_take_turns",
     ),
     (
-        "    where public.login_may_be_made(s, t, d.login_for, p_keys)\n",
-        "",
-        "logins::two_upkeeps_make_a_login_once",
-    ),
-    (
         " and s.refreshed_at <= t + interval '1 minute'",
         "",
         "logins::a_session_from_a_clock_that_was_ahead_does_not_prevent_a_login",
@@ -392,7 +387,25 @@ OF_REMEMBERING = [
     ),
 ]
 
+_OF_RACES = [
+    Mutant(
+        MIGRATIONS + "000005_sessions.sql",
+        before="    where public.login_may_be_made(s, t, d.login_for, p_keys)\n",
+        after="",
+        tests=("logins::two_upkeeps_make_a_login_once",),
+        unseen="a login that is claimed between the snapshot and the lock: no test can stop the statement there",
+    ),
+    Mutant(
+        MIGRATIONS + "000005_sessions.sql",
+        before="    where public.session_is_old(s, t, p_age_ms * interval '1 millisecond', p_keys)\n",
+        after="",
+        tests=("sessions",),
+        unseen="a session that is leased between the snapshot and the lock: no test can stop the statement there",
+    ),
+]
+
 OF_AUTOMATIC_LOGINS: list[Mutant] = [
+    *_OF_RACES,
     *OF_THE_DECISION,
     *OF_THE_ATTEMPT,
     *OF_ITS_END,
