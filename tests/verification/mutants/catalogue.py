@@ -11,6 +11,7 @@ from tests.verification.mutants.of_channels import OF_CHANNELS
 from tests.verification.mutants.of_choices import OF_CHOICES
 from tests.verification.mutants.of_details import OF_DETAILS
 from tests.verification.mutants.of_logins import OF_LOGIN_CARE
+from tests.verification.mutants.of_notifications import OF_NOTIFICATIONS
 from tests.verification.mutants.of_operators import OF_OPERATION
 from tests.verification.mutants.of_places import OF_PLACES
 from tests.verification.mutants.of_repeats import OF_REPEATS
@@ -37,6 +38,7 @@ MUTANTS: list[Mutant] = [
     *OF_DETAILS,
     *OF_UPKEEP,
     *OF_PLACES,
+    *OF_NOTIFICATIONS,
     *OF_REPEATS,
     *OF_CHANNELS,
     *OF_ALERTS,

@@ -1,0 +1,152 @@
+"""Mutants of the outbox: what is stored, its lease, its results, and the part of upkeep that sends it."""
+
+from __future__ import annotations
+
+from tests.verification.mutants.mutant import Mutant, mutants
+from tests.verification.mutants.of_the_claim import MIGRATIONS
+
+PART = "notifications_part"
+
+OF_STORING = mutants(
+    MIGRATIONS + "000016_notifications.sql",
+    (
+        "old.status = 'pending' and new.status in ('completed', 'failed') then",
+        "old.status = 'pending' and new.status in ('completed', 'failed', 'cancelled') then",
+        "notifications::a_cancelled_prebooking_is_not_told",
+    ),
+    (
+        "when new.outcome = 'waitlisted' then 'waitlisted' else",
+        "when new.outcome is null then 'waitlisted' else",
+        "notifications::a_completed_prebooking_is_told",
+    ),
+    (
+        "'warned', split_part(new.class_warning, ':', 1));",
+        "'warned', new.class_warning);",
+        "notifications::a_warning_is_told_once_per_code",
+    ),
+    (
+        "    or new.class_warning is distinct from old.class_warning and new.class_warning is not null\n",
+        "",
+        "notifications::a_warning_is_told_once_per_code",
+    ),
+    (
+        "    or old.given_back_at is null and new.given_back_at is not null)\n",
+        ")\n",
+        "notifications::a_place_that_is_given_back_is_told",
+    ),
+    (
+        "(c.user_email = lower(p.user_email) or c.user_email is null) and p_event = any (c.events)",
+        "(c.user_email = lower(p.user_email) or c.user_email is null)",
+        "notifications::each_channel_that_wants_an_event_is_told_and_no_other_member",
+    ),
+    (
+        "raise warning 'what happened to prebooking % is not told: %', new.id, sqlstate;",
+        "raise;",
+        "notifications::an_error_while_storing_prevents_no_settle",
+    ),
+    (
+        "when (new.place = 'booked') execute",
+        "when (new.place is not null) execute",
+        "notifications::a_promotion_from_a_waiting_list_is_told_once",
+    ),
+)
+
+OF_SENDING = mutants(
+    (MIGRATIONS + "000016_notifications.sql", MIGRATIONS + "000010_privacy.sql"),
+    (
+        "next_at = t + interval '1 minute'\n    from free",
+        "next_at = t\n    from free",
+        "notifications::a_leased_message_is_not_leased_again_before_a_minute",
+    ),
+    (
+        "set unsure = n.unsure or n.leased_until is not null, attempts",
+        "set unsure = n.unsure, attempts",
+        "notifications::a_leased_message_is_not_leased_again_before_a_minute",
+    ),
+    (
+        "from due d where in_channel <= 5),",
+        "from due d),",
+        "notifications::one_channel_has_five_leased_rows_and_the_kinds_take_turns",
+    ),
+    (
+        "coalesce(b.n, 0) + row_number()",
+        "row_number()",
+        "notifications::one_channel_has_five_leased_rows_and_the_kinds_take_turns",
+    ),
+    (
+        "partition by kind order by in_channel",
+        "order by kind desc, in_channel",
+        "notifications::one_channel_has_five_leased_rows_and_the_kinds_take_turns",
+    ),
+    (
+        "select v_held || array(select id from leased) into v_held;",
+        "v_held := array(select id from leased);",
+        "notifications::a_repeated_claim_returns_the_same_rows",
+    ),
+    (
+        "and n.leased_by = p_instance and n.leased_until is not null and n.status",
+        "and n.leased_until is not null and n.status",
+        "notifications::a_result_of_another_upkeep_is_refused",
+    ),
+    (
+        "where id = p_id and leased_by = p_instance and leased_until is null);",
+        "where false);",
+        "notifications::a_sent_message_is_over_and_its_channel_healthy",
+    ),
+    (
+        "when p_result = 'unsure' and o.unsure and c.kind = 'telegram' then 'sent'",
+        "when p_result = 'unsure' and o.unsure and c.kind = 'ntfy' then 'sent'",
+        "notifications::telegram_gets_a_message_twice_at_most",
+    ),
+    (
+        "when p_result = 'gone' or o.due_at <= t - interval '24 hours' then 'dead'",
+        "when o.due_at <= t - interval '24 hours' then 'dead'",
+        "notifications::a_message_to_a_receiver_that_is_gone_is_dead_at_once",
+    ),
+    (
+        "when p_result = 'gone' or o.due_at <= t - interval '24 hours' then 'dead'",
+        "when p_result = 'gone' or o.due_at <= t - interval '12 hours' then 'dead'",
+        "notifications::a_message_that_was_not_taken_is_sent_again_after_growing_pauses_for_a_day",
+    ),
+    (
+        "and n.unsure and n.leased_until is not null and c.kind = 'telegram'",
+        "and false",
+        "notifications::telegram_gets_a_message_twice_at_most",
+    ),
+    (
+        "    or prebooking_id in (select id from public.prebookings where lower(user_email) = v_email);",
+        ";",
+        "notifications::a_forgotten_member_has_no_channel_and_no_message",
+    ),
+)
+
+OF_THE_PART = mutants(
+    "prebooking/upkeep/notifications.py",
+    (
+        "return_when=asyncio.FIRST_COMPLETED",
+        "return_when=asyncio.ALL_COMPLETED",
+        f"{PART}::one_receiver_that_fails_delays_no_other",
+    ),
+    (
+        "rows = [row for row in claim.rows if row.id not in self._handled]",
+        "rows = list(claim.rows)",
+        f"{PART}::one_receiver_that_fails_delays_no_other",
+    ),
+    (
+        "async with asyncio.timeout(timeout + SPARE_TIME):",
+        "async with asyncio.timeout(None):",
+        f"{PART}::one_receiver_that_fails_delays_no_other",
+    ),
+    (
+        "start + APART.get(row.kind, 0.0)",
+        "start",
+        f"{PART}::telegram_gets_one_message_per_second_and_chat",
+    ),
+    (
+        "await self._settle(row, SendResult.NOT_SENT, UNREADABLE)",
+        "pass",
+        f"{PART}::a_row_that_cannot_be_read_stops_no_other",
+    ),
+)
+
+OF_NOTIFICATIONS: list[Mutant] = [*OF_STORING, *OF_SENDING, *OF_THE_PART]
