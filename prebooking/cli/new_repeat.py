@@ -25,7 +25,7 @@ from prebooking.cli.environment import environment
 from prebooking.cli.lookup import ID_LENGTH, find_venue
 from prebooking.cli.offers import find_offer
 from prebooking.cli.options import Member, VenueName, require_member
-from prebooking.cli.requested import DATA_LIMIT, parse_data, refuse_template
+from prebooking.cli.requested import DATA_LIMIT, format_add, parse_data, refuse_template
 from prebooking.cli.runner import run_command
 from prebooking.cli.site import open_site, read_timetable
 from prebooking.cli.terminal import say
@@ -121,7 +121,7 @@ async def _add(name: str, options: _RepeatOptions) -> None:
     _report(venue, options, choices, result, now)
     for is_open in open_days:
         if not last_day or is_open <= last_day:
-            ask = f'prebooking add "{venue.name}" {is_open} {options.clock:%H:%M}'
+            ask = format_add(venue, options.who, is_open, options.clock, data)
             say(f"Booking of {is_open:%a %d %b} is open already, so the repeat leaves it out: {ask}")
     if not logged_in:
         say(f'{options.who} has no login here yet: prebooking login "{venue.name}" --member {options.who} --remember')

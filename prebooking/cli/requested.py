@@ -6,7 +6,8 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime, time
+from shlex import quote
 from typing import Any
 from uuid import uuid4
 
@@ -15,6 +16,7 @@ from prebooking.cli.dates import format_instant, parse_instant, timezone_of
 from prebooking.cli.lookup import ID_LENGTH
 from prebooking.database.operator import AddResult, NewPrebooking, VenueView
 from prebooking.errors import BadInput, CommandFailed
+from prebooking.systems import Ability, can
 
 DATA_LIMIT = 6144  # bytes; equals the constraint booking_data_is_short
 _EXAMPLE = '{"class_id": "4711"}'
@@ -65,6 +67,17 @@ def refuse_template(class_id: str, needed: Sequence[str], *, example: str) -> No
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
+
+
+def format_add(venue: VenueView, who: str, day: date, clock: time, template: Mapping[str, Any]) -> str:
+    """Return the command that asks for the class of a repeat on one day."""
+    if can(venue.provider, Ability.TIMETABLE):
+        name = f" --class {quote(template['class_name'])}" if "class_name" in template else ""
+        which = name + " --waiting-list" * ("insist" in template)
+    else:
+        data = json.dumps(template, ensure_ascii=False)
+        which = f" --data {quote(data.replace('{day}', f'{day}').replace('{starts_at}', f'{clock:%H:%M}'))}"
+    return f'prebooking add "{venue.name}" {day} {clock:%H:%M}{which} --member {who}'
 
 
 def choose_opening(requested: RequestedClass, venue: VenueView, given: str | None, now: datetime) -> datetime:

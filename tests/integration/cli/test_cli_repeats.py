@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -67,6 +69,9 @@ def test_a_class_whose_booking_is_open_already_is_named_with_the_command(termina
     assert f'Booking of {day(4):%a %d %b} is open already, so the repeat leaves it out: prebooking add "Mine"' in said
     assert f'prebooking add "Mine" {day(4)} 18:00' in said
     assert classes(terminal)[0][0] == day(11)
+    [command] = re.findall("prebooking (add .*)", said)
+    terminal.succeeds(*shlex.split(command))
+    assert classes(terminal)[0] == (day(4), "18:00")
 
 
 def test_later_choices_are_named_and_stand_after_the_first(terminal: Terminal) -> None:
