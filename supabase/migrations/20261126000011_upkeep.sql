@@ -51,20 +51,16 @@ exception when data_exception then
   return null;
 end $$;
 
--- Returns a number or name of a class as it is compared with the timetable: null if it is no text and no whole number. JSON has
--- numbers that Python cannot send back.
-create function public.prebooking_class_word(p_value jsonb) returns jsonb
-language sql immutable security invoker set search_path = '' as $$
-  select case when jsonb_typeof(p_value) = 'string' or p_value::text ~ '^-?[0-9]{1,40}$' then p_value end
-$$;
-
 -- Returns what was meant, as it is compared with the timetable; null if the row cannot be looked up, because its day or its
 -- hour cannot be read, or a value is longer than any name of a class. Rows with the same result are looked up together.
 create function public.prebooking_class_wanted(p_booking_data jsonb, p_timezone text) returns jsonb
 language sql stable cost 1000 security invoker set search_path = '' as $$
-  select jsonb_build_object('class_id', public.prebooking_class_word(p_booking_data -> 'class_id'),
-    'class_name', public.prebooking_class_word(p_booking_data -> 'class_name'), 'starts', w.starts)
-  from (select public.prebooking_class_start(p_booking_data, p_timezone) as starts) w
+  -- What is no text and no whole number counts as absent: JSON has numbers that Python cannot send back.
+  select jsonb_build_object('starts', w.starts,
+    'class_id', case when jsonb_typeof(w.id) = 'string' or w.id::text ~ '^-?[0-9]{1,40}$' then w.id end,
+    'class_name', case when jsonb_typeof(w.name) = 'string' or w.name::text ~ '^-?[0-9]{1,40}$' then w.name end)
+  from (select public.prebooking_class_start(p_booking_data, p_timezone) as starts,
+    p_booking_data -> 'class_id' as id, p_booking_data -> 'class_name' as name) w
   where w.starts is not null and public.prebooking_class_day(p_booking_data) is not null
     and octet_length(p_booking_data ->> 'class_id') <= 500 is not false
     and octet_length(p_booking_data ->> 'class_name') <= 500 is not false
@@ -223,10 +219,10 @@ alter table public.class_days enable row level security, force row level securit
 create policy service_role_only on public.class_days to service_role using (true) with check (true);
 revoke all on public.class_days from public, anon, authenticated, service_role;
 grant select, insert, update, delete on public.class_days to service_role;
-revoke all on function public.prebooking_class_day, public.prebooking_class_start, public.prebooking_class_word,
-  public.prebooking_class_wanted, public.prebooking_classes_wanted, public.prebooking_class_days_due, public.upkeep_classes_due, public.claim_class_days_v1,
+revoke all on function public.prebooking_class_day, public.prebooking_class_start, public.prebooking_class_wanted,
+  public.prebooking_classes_wanted, public.prebooking_class_days_due, public.upkeep_classes_due, public.claim_class_days_v1,
   public.prebooking_set_class, public.settle_class_day_v1 from public, anon, authenticated, service_role;
-grant execute on function public.prebooking_class_day, public.prebooking_class_start, public.prebooking_class_word,
-  public.prebooking_class_wanted, public.prebooking_classes_wanted, public.prebooking_class_days_due, public.upkeep_classes_due, public.claim_class_days_v1,
+grant execute on function public.prebooking_class_day, public.prebooking_class_start, public.prebooking_class_wanted,
+  public.prebooking_classes_wanted, public.prebooking_class_days_due, public.upkeep_classes_due, public.claim_class_days_v1,
   public.prebooking_set_class, public.settle_class_day_v1 to service_role;
 notify pgrst, 'reload schema';

@@ -66,8 +66,7 @@ _FUNCTIONS = """
     prebooking_prune prebooking_status_v1 prebooking_systems prebooking_systems_with prebooking_venue_answered
     prebooking_waiting prebooking_watch_v1 preview_claim_v1 release_prebookings_v1 remove_venue_v1 save_session_v1
     session_key_ids_v1 set_venue_box_v1 prebooking_upkeep_parts
-    prebooking_class_day prebooking_class_start prebooking_class_word
-    prebooking_class_wanted prebooking_classes_wanted
+    prebooking_class_day prebooking_class_start prebooking_class_wanted prebooking_classes_wanted
     prebooking_class_days_due upkeep_classes_due claim_class_days_v1 prebooking_set_class settle_class_day_v1
     claim_heartbeat_v1 upkeep_due_v1 upkeep_logins_due warn_about_logins_v1 warn_about_session_v1 warn_prebookings
     prebooking_opening prebooking_next_days prebooking_repeat_data prebooking_is_away prebooking_cancel_repeated
@@ -147,7 +146,6 @@ _CALLS: dict[str, Callable[[Connection], object]] = {
     "prebooking_class_start": lambda connection: ask(
         connection, "prebooking_class_start", {"starts_at": "18:00"}, "UTC"
     ),
-    "prebooking_class_word": lambda connection: ask(connection, "prebooking_class_word", {}),
     "prebooking_class_wanted": lambda connection: ask(connection, "prebooking_class_wanted", {}, "UTC"),
     "claim_class_days_v1": lambda connection: ask(connection, "claim_class_days_v1", uuid4(), ["aimharder"], 5),
     "prebooking_set_class": lambda connection: ask(connection, "prebooking_set_class", uuid4(), "4711", None),

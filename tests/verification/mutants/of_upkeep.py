@@ -151,8 +151,8 @@ OF_UPKEEP = [
             "class_look_up::nothing_is_read_earlier_than_a_day_before_the_opening",
         ),
         (
-            "when jsonb_typeof(p_value) = 'string' or p_value::text ~ '^-?[0-9]{1,40}$' then p_value",
-            "when true then p_value",
+            "when jsonb_typeof(w.name) = 'string' or w.name::text ~ '^-?[0-9]{1,40}$' then w.name",
+            "when true then w.name",
             "class_days::a_name_that_is_no_text_and_no_whole_number_is_any_name",
         ),
         (
