@@ -6,13 +6,14 @@ import re
 from collections.abc import Iterable
 
 from tests.verification.guard import Guard
+from tests.verification.guards_of_notifications import GUARDS_OF_NOTIFICATIONS
 from tests.verification.guards_of_python import GUARDS_OF_PYTHON
 from tests.verification.guards_of_sql import GUARDS_OF_SQL
 from tests.verification.mutation import switched_off
 from tests.verification.part import Part, Result, Share
 from tests.verification.sim_database import new_sim_database
 
-GUARDS = (*GUARDS_OF_SQL, *GUARDS_OF_PYTHON)
+GUARDS = (*GUARDS_OF_SQL, *GUARDS_OF_PYTHON, *GUARDS_OF_NOTIFICATIONS)
 
 
 def verdict(guard: Guard) -> tuple[list[str], list[str]]:
