@@ -37,6 +37,12 @@ def test_a_channel_is_added_once_however_often_it_is_asked_for(service: Connecti
     assert len(ask(service, "list_channels_v1", None)) == 4
 
 
+def test_a_channel_of_the_operator_that_exists_is_found(service: Connection) -> None:
+    first = uuid4()
+    add(service, first, None)
+    assert add(service, uuid4(), None) == {"verdict": "exists", "id": str(first)}
+
+
 def test_the_list_has_the_channels_of_one_member_or_of_all(service: Connection) -> None:
     mine = uuid4()
     add(service, mine)

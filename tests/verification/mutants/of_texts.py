@@ -108,8 +108,7 @@ OF_TEXTS: list[Mutant] = [
         (
             "user_email is not distinct from v_member",
             "user_email = v_member",
-            "cli_notify::a_channel_that_exists_is_named",
-            "channels",
+            CHANNELS + "a_channel_of_the_operator_that_exists_is_found",
         ),
         (
             "if v_member is null and p_user_email is not null then",
