@@ -97,9 +97,10 @@ ENGLISH = Language(
         "class_ambiguous": "Several classes fit. Cancel this prebooking and add it again with the number of the class.",
         "class_cancelled": "The venue has cancelled this class. Cancel this prebooking and choose another class.",
         "class_closed": "The venue takes no bookings for this class now. It is looked at again before booking opens.",
-        "class_moved": f"This class begins at {{hour}} now. To take it then: {_CANCEL[0].lower()}{_CANCEL[1:]}",
-        "class_renamed": "At this hour there is a class of another name now. To take that one, cancel this"
-        " prebooking and add it.",
+        "class_moved": "This class begins at {hour} now. If it was found before, it is booked all the same:"
+        " cancel the prebooking to prevent that.",
+        "class_renamed": "The class at this hour has another name now. If it was found before, it is booked all the"
+        " same: cancel the prebooking to prevent that.",
         "class_gone": "There is no such class at this hour any more. Cancel this prebooking and choose another class.",
     },
     other_warning="Something about it needs you. Look at `prebooking list`.",

@@ -99,9 +99,10 @@ SPANISH = Language(
         "class_cancelled": "El centro ha cancelado esta clase. Cancela esta prerreserva y elige otra clase.",
         "class_closed": "El centro no admite ahora reservas para esta clase. Se vuelve a mirar antes de que se abra"
         " la reserva.",
-        "class_moved": f"Esta clase empieza ahora a las {{hour}}. Para ir entonces: {_CANCEL[0].lower()}{_CANCEL[1:]}",
-        "class_renamed": "A esa hora hay ahora una clase con otro nombre. Si la quieres, cancela esta prerreserva y"
-        " pídela.",
+        "class_moved": "Esta clase empieza ahora a las {hour}. Si ya se había encontrado, se reserva igualmente:"
+        " cancela la prerreserva para evitarlo.",
+        "class_renamed": "La clase de esa hora tiene ahora otro nombre. Si ya se había encontrado, se reserva"
+        " igualmente: cancela la prerreserva para evitarlo.",
         "class_gone": "A esa hora ya no existe esa clase. Cancela esta prerreserva y elige otra clase.",
     },
     other_warning="Necesita tu atención. Mira `prebooking list`.",

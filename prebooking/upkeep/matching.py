@@ -18,8 +18,10 @@ NOT_PUBLISHED = (
 AMBIGUOUS = "class_ambiguous: several classes fit. Cancel this and add it again with --class and the class's number."
 CANCELLED = "class_cancelled: the venue has cancelled this class. Cancel this and choose another class."
 CLOSED = "class_closed: the venue takes no bookings for this class now. It is looked at again before booking opens."
-MOVED = "class_moved: this class begins at {hour} now. To take it then, cancel this and add it again."
-RENAMED = "class_renamed: at this hour there is a class of another name now. To take that one, cancel this and add it."
+# Its class_id is kept after these changes.
+_STILL_BOOKED = "If it was found before, it is booked all the same: cancel this to prevent that."
+MOVED = "class_moved: this class begins at {hour} now. " + _STILL_BOOKED
+RENAMED = "class_renamed: the class at this hour has another name now. " + _STILL_BOOKED
 GONE = "class_gone: there is no such class at this hour any more. Look at `prebooking classes`, and cancel this."
 
 

@@ -126,14 +126,15 @@ TEN = datetime(2026, 12, 4, 9, 0, tzinfo=UTC)
                 "created_at": BEFORE,
             },
             (
-                "Please look at WOD at Forge, Friday 4 December at 18:00. This class begins at 19:30 now. To take it"
-                " then:"
-                " cancel this prebooking and add it again. Booking opens Monday 30 November at 18:00."
+                "Please look at WOD at Forge, Friday 4 December at 18:00. This class begins at 19:30 now. If it"
+                " was found before, it is booked all the same: cancel the prebooking to prevent that."
+                " Booking opens Monday 30 November at 18:00."
             ),
             (
                 "Revisa esta prerreserva: WOD en Forge, viernes 4 de diciembre a las 18:00. Esta clase empieza ahora"
                 " a las 19:30."
-                " Para ir entonces: cancela esta prerreserva y vuelve a pedirla. La reserva se abre el lunes 30 de"
+                " Si ya se había encontrado, se reserva igualmente: cancela la prerreserva para evitarlo."
+                " La reserva se abre el lunes 30 de"
                 " noviembre a"
                 " las 18:00."
             ),
