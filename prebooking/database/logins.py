@@ -73,7 +73,7 @@ class LoginStore:
 
         A wrong password is removed. ``stopped`` stops automatic logins at the venue for an hour.
         """
-        params = _key(login) | {"p_why": why}
+        params = _key(login) | {"p_why": why, "p_password": login.password}
         return (await self._database.call("end_login_v1", params, _yes_or_no, until=self._until(within))).value
 
     def _until(self, seconds: float) -> Deadline:

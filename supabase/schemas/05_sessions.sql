@@ -312,8 +312,10 @@ end $$;
 --                   the member's prebookings get a warning
 --   stopped         too many attempts, or the venue blocks us: no automatic login at this venue for an hour
 --   failed          any other; warn_about_logins_v1 writes the warning
+-- p_password is the encrypted password that was refused. It is removed also if its session was refreshed meanwhile.
 -- Returns false if the member has logged in or out meanwhile; then only a stop is stored.
-create function public.end_login_v1(p_venue_id uuid, p_user_email text, p_version int, p_why text)
+create function public.end_login_v1(
+  p_venue_id uuid, p_user_email text, p_version int, p_why text, p_password text default null)
 returns boolean language plpgsql volatile security invoker set search_path = '' set lock_timeout = '1500ms' as $$
 declare t timestamptz := public.prebooking_clock(); v_email text := public.prebooking_member(p_user_email);
 begin
@@ -321,11 +323,14 @@ begin
     update public.venues set logins_stopped_until = greatest(logins_stopped_until, t + interval '1 hour') where id = p_venue_id;
   end if;
   update public.member_sessions
-  set leased_by = null, leased_until = null, password = case when p_why <> 'wrong_password' then password end,
+  set leased_by = case when version <> p_version then leased_by end,
+      leased_until = case when version <> p_version then leased_until end,
+      password = case when p_why <> 'wrong_password' then password end,
       password_key_id = case when p_why <> 'wrong_password' then password_key_id end,
-      expired_at = case when p_why = 'wrong_password' and refreshed_at <= t - interval '30 minutes' then coalesce(expired_at, t)
+      expired_at = case when p_why = 'wrong_password' and version = p_version and refreshed_at <= t - interval '30 minutes' then coalesce(expired_at, t)
         else expired_at end
-  where venue_id = p_venue_id and user_email = v_email and version = p_version;
+  where venue_id = p_venue_id and user_email = v_email
+    and (version = p_version or (p_why = 'wrong_password' and password = p_password));
   if not found then
     return false;
   end if;

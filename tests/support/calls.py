@@ -172,8 +172,11 @@ def save_login(
     return saved
 
 
-def end_login(connection: Connection, venue: UUID, member: str, version: int, why: str) -> bool:
-    return bool(_value(connection, "select public.end_login_v1(%s, %s, %s, %s)", [venue, member, version, why]))
+def end_login(  # noqa: PLR0917 - as the function has them
+    connection: Connection, venue: UUID, member: str, version: int, why: str, password: str | None = None
+) -> bool:
+    arguments = [venue, member, version, why, password]
+    return bool(_value(connection, "select public.end_login_v1(%s, %s, %s, %s, %s)", arguments))
 
 
 def logins_due(

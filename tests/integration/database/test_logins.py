@@ -337,6 +337,19 @@ def test_a_wrong_password_is_removed_and_the_member_is_warned(
     assert [prebooking(owner, row)["warning"] for row in rows] == [None, None]
 
 
+@pytest.mark.parametrize(("password", "is_removed"), [("sealed password", True), ("another", False)])
+def test_a_wrong_password_is_removed_also_from_a_newer_session(
+    owner: Connection, service: Connection, venue: UUID, *, password: str, is_removed: bool
+) -> None:
+    """The session was refreshed during the login. It lives, and its lease is another invocation's."""
+    leased: dict[str, Any] = {"leased_by": uuid4(), "leased_until": noon(30)}
+    remember(owner, venue, version=2, password=password, refreshed_at=noon(-1800), **leased)
+    assert end_login(service, venue, MEMBER, 1, "wrong_password", "sealed password") == is_removed
+    assert column(owner, "(password is null, leased_by is null, expired_at is null)::text") == (
+        "(t,f,t)" if is_removed else "(f,f,t)"
+    )
+
+
 @pytest.mark.parametrize(("old", "ends"), [(1800, True), (1799, False)])
 def test_a_wrong_password_ends_only_a_dead_session(
     owner: Connection, service: Connection, venue: UUID, *, old: float, ends: bool

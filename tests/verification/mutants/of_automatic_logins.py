@@ -11,6 +11,7 @@ _LIVES = "logins::a_session_that_lives_until_the_opening_is_used"
 _WARNED = "logins::a_member_with_a_remembered_password_is_warned_only_if_there_is_no_login"
 _ALL_OPENINGS = "logins::one_login_serves_all_openings_of_the_next_minutes"
 _REPLACES = "logins::a_login_replaces_the_session_and_ends_the_lease"
+_NEWER = "logins::a_wrong_password_is_removed_also_from_a_newer_session"
 _MEANWHILE = "logins::a_login_that_the_member_made_meanwhile_is_kept"
 _WRONG = "logins::a_wrong_password_is_removed_and_the_member_is_warned"
 _REMEMBERS = "logins::a_stored_login_remembers_a_password_or_removes_it"
@@ -173,22 +174,28 @@ OF_ITS_END = mutants(
         "logins::a_stop_lasts_an_hour_and_leaves_the_password",
     ),
     (
-        "  set leased_by = null, leased_until = null, password = case",
-        "  set password = case",
+        "  set leased_by = case when version <> p_version then leased_by end,",
+        "  set leased_by = leased_by,",
         "logins::a_login_that_failed_ends_its_lease",
     ),
     (
         (
-            "coalesce(expired_at, t)\n        else expired_at end\n  where venue_id = p_venue_id"
-            " and user_email = v_email"
-            " and version = p_version;"
+            "  set leased_by = case when version <> p_version then leased_by end,\n"
+            "      leased_until = case when version <> p_version then leased_until end,"
         ),
-        "coalesce(expired_at, t)\n        else expired_at end\n  where venue_id = p_venue_id and user_email = v_email;",
-        _MEANWHILE,
+        "  set leased_by = null, leased_until = null,",
+        _NEWER,
     ),
     (
-        "p_why = 'wrong_password' and refreshed_at <= t - interval '30 minutes' then",
-        "p_why = 'wrong_password' then",
+        "    and (version = p_version or (p_why = 'wrong_password' and password = p_password));",
+        "    ;",
+        _MEANWHILE,
+    ),
+    (" or (p_why = 'wrong_password' and password = p_password));", ");", _NEWER),
+    ("p_why = 'wrong_password' and version = p_version and", "p_why = 'wrong_password' and", _NEWER),
+    (
+        "version = p_version and refreshed_at <= t - interval '30 minutes' then",
+        "version = p_version then",
         "logins::a_wrong_password_ends_only_a_dead_session",
     ),
     (
