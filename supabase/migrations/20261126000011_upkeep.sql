@@ -180,8 +180,9 @@ exception
 end $$;
 
 -- Stores what was found on a day, and ends its lease. p_found: [{"wanted", "class_id", "warning"}], null if the day could not
--- be read. It looks again whether each row may be changed, and skips rows that are locked. Returns the number of changed rows;
--- null if this invocation does not hold the day, and nothing was changed.
+-- be read. It looks again whether each row may be changed, and skips rows that are locked. It changes at most 500 rows, so that
+-- it ends in time: then the day is read again a quarter of an hour later, for the other rows. Returns the number of changed
+-- rows; null if this invocation does not hold the day, and nothing was changed.
 create function public.settle_class_day_v1(p_instance uuid, p_venue_id uuid, p_day date, p_found jsonb)
 returns int language plpgsql volatile security invoker set search_path = '' set lock_timeout = '1500ms' set jit = off as $$
 declare
@@ -208,10 +209,13 @@ begin
     where p.status = 'pending' and p.claimed_by is null and not p.maybe_sent
       and (p.class_unknown or p.available_at > t + interval '1 minute')
       and (f.value ->> 'warning' is distinct from p.class_warning or f.value ->> 'class_id' <> coalesce(p.booking_data ->> 'class_id', ''))
-    order by p.created_at, p.id for no key update of p skip locked
+    order by p.available_at, p.created_at, p.id limit 500 for no key update of p skip locked
   loop
     n := n + public.prebooking_set_class(v_row.id, v_row.class_id, v_row.warning)::int;
   end loop;
+  if n = 500 then
+    update public.class_days set read_at = null, failed_at = t where venue_id = p_venue_id and day = p_day;
+  end if;
   return n;
 end $$;
 

@@ -128,6 +128,22 @@ def test_a_settled_day_changes_nothing_that_is_the_same(owner: Connection, servi
         owner.execute("update public.class_days set read_at = null")
 
 
+def test_at_most_five_hundred_rows_are_changed_and_the_day_is_read_again_for_the_others(
+    owner: Connection, service: Connection, box: UUID, at: At
+) -> None:
+    """Those that open first come first. A quarter of an hour later, because the venue is asked again."""
+    rows = [add_wish(owner, box, HOUR + number, user_email=f"member{number}@example.com") for number in range(501)]
+    me = uuid4()
+    claim_days(service, me)
+    assert settle(service, me, box, found()) == 500
+    assert [prebooking(owner, row)["class_unknown"] for row in (rows[0], rows[499], rows[500])] == [False, False, True]
+    at(899)
+    assert claim_days(service, me) == []
+    at(901)
+    assert len(claim_days(service, me)) == 1
+    assert settle(service, me, box, found()) == 1
+
+
 @pytest.mark.parametrize("opens", [-1.0, 0, 59.9])
 def test_a_row_that_opens_within_a_minute_is_not_changed_by_a_settled_day(
     owner: Connection, service: Connection, box: UUID, opens: float

@@ -5,6 +5,8 @@ from __future__ import annotations
 from tests.verification.mutants.mutant import mutants
 from tests.verification.mutants.of_the_claim import MIGRATIONS
 
+_FIVE_HUNDRED = "class_days::at_most_five_hundred_rows_are_changed_and_the_day_is_read_again_for_the_others"
+
 OF_UPKEEP = [
     *mutants(
         "prebooking/upkeep/run.py",
@@ -201,8 +203,20 @@ OF_UPKEEP = [
             "class_days::a_row_that_opens_within_a_minute_is_not_changed_by_a_settled_day",
         ),
         (
-            "order by p.created_at, p.id for no key update of p skip locked",
-            "order by p.created_at, p.id for no key update of p",
+            "order by p.available_at, p.created_at, p.id limit 500 for",
+            "order by p.available_at, p.created_at, p.id for",
+            _FIVE_HUNDRED,
+        ),
+        (
+            "order by p.available_at, p.created_at, p.id limit 500",
+            "order by p.available_at desc, p.id limit 500",
+            _FIVE_HUNDRED,
+        ),
+        ("set read_at = null, failed_at = t where", "set read_at = null where", _FIVE_HUNDRED),
+        ("  if n = 500 then", "  if false then", _FIVE_HUNDRED),
+        (
+            "order by p.available_at, p.created_at, p.id limit 500 for no key update of p skip locked",
+            "order by p.available_at, p.created_at, p.id limit 500 for no key update of p",
             "class_days::a_locked_row_is_skipped_and_delays_nothing",
         ),
         (
