@@ -120,9 +120,13 @@ end $$;
 
 -- Stores what is to be told about a change of a prebooking, in the transaction that makes it. Where nobody has a channel, it
 -- costs one look at the channels. A failure here, for instance a table that is locked, is written to the database's log, and
--- does not prevent the change.
+-- does not prevent the change. The first row waits for that lock, and the others of its transaction do not: a claim may end
+-- thousands of rows.
 create function public.prebookings_tell() returns trigger language plpgsql set search_path = '' set lock_timeout = '100ms' as $$
 begin
+  if current_setting('prebooking.notifications_locked', true) = 'true' then
+    raise lock_not_available;
+  end if;
   if not exists (
       select from public.notification_channels c where c.user_email = lower(new.user_email) or c.user_email is null) then
     return null;
@@ -142,6 +146,7 @@ begin
   end if;
   return null;
 exception when others then
+  perform set_config('prebooking.notifications_locked', (sqlstate = '55P03')::text, true);
   raise warning 'what happened to prebooking % is not told: %', new.id, sqlstate;
   return null;
 end $$;
@@ -150,6 +155,10 @@ create trigger prebookings_told after update on public.prebookings
     or new.warning is distinct from old.warning and new.warning is not null
     or new.class_warning is distinct from old.class_warning and new.class_warning is not null
     or old.given_back_at is null and new.given_back_at is not null)
+  execute function public.prebookings_tell();
+-- A prebooking whose data cannot be read has its warning from the beginning.
+create trigger prebookings_warned after insert on public.prebookings
+  for each row when (new.warning is not null or new.class_warning is not null)
   execute function public.prebookings_tell();
 
 -- Stores that a promotion from a waiting list is to be told, in the transaction that stores the look.

@@ -77,6 +77,13 @@ def test_a_cancelled_prebooking_is_not_told(owner: Connection, service: Connecti
 
 
 @pytest.mark.parametrize("column", ["warning", "class_warning"])
+def test_a_warning_that_a_prebooking_has_from_the_beginning_is_told(owner: Connection, column: str) -> None:
+    add_channel(owner)
+    pending(owner, **{column: "bad_data: x"})
+    assert stored(owner) == [("warned", "bad_data")]
+
+
+@pytest.mark.parametrize("column", ["warning", "class_warning"])
 def test_a_warning_is_told_once_per_code(owner: Connection, column: str) -> None:
     add_channel(owner)
     row = pending(owner)
@@ -131,6 +138,25 @@ def test_a_locked_table_of_notifications_prevents_no_settle(
         other.execute(statement.encode())
         assert complete(service, row, ONE)
     assert stored(owner) == []
+
+
+@pytest.mark.parametrize("statement", ["lock table public.notifications", "lock table public.notification_channels"])
+def test_a_locked_table_of_notifications_delays_a_claim_that_ends_many_rows_only_once(
+    owner: Connection, service: Connection, database: Database, statement: str
+) -> None:
+    """A wait of 100 ms per row would exceed the time."""
+    add_channel(owner, None, events=["failed", "warned"])
+    venue = add_venue(owner)
+    for _ in range(100):
+        add_prebooking(owner, venue, available_at=noon(-20), expires_at=noon(-10))
+    service.execute("set statement_timeout = '4s'")
+    other = database.connect()
+    with other.transaction():
+        other.execute(statement.encode())
+        claim(service, ONE)
+    assert owner.execute("select count(*) from public.prebookings where status = 'failed'").fetchone() == (100,)
+    change(owner, pending(owner), "warning = 'no_login: x'")
+    assert stored(owner) == [("warned", "no_login")]
 
 
 def test_an_error_while_storing_prevents_no_settle(owner: Connection, service: Connection) -> None:

@@ -45,6 +45,16 @@ OF_STORING = mutants(
         "notifications::an_error_while_storing_prevents_no_settle",
     ),
     (
+        "(sqlstate = '55P03')::text",
+        "'false'",
+        "notifications::a_locked_table_of_notifications_delays_a_claim_that_ends_many_rows_only_once",
+    ),
+    (
+        "when (new.warning is not null or new.class_warning is not null)",
+        "when (false)",
+        "notifications::a_warning_that_a_prebooking_has_from_the_beginning_is_told",
+    ),
+    (
         "when (new.place = 'booked') execute",
         "when (new.place is not null) execute",
         "notifications::a_promotion_from_a_waiting_list_is_told_once",
