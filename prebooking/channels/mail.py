@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import ssl
 from contextlib import suppress
+from email.header import Header
 from email.message import EmailMessage
-from email.policy import SMTP
+from email.policy import EmailPolicy
 from email.utils import format_datetime
 
 import aiosmtplib
@@ -19,9 +20,22 @@ from prebooking.channels.unsubscribe import unsubscribe_address
 
 QUIT_TIME = 0.1  # seconds for the farewell after the server has answered
 _LONGEST_SUBJECT = 150  # characters
-# 7bit, because not every server takes 8 bits; and no folding, which would encode a long address in a header.
-_POLICY = SMTP.clone(cte_type="7bit", max_line_length=998)
 _NO_MAILBOX = frozenset({550, 551, 553})  # as an answer to the recipient: RFC 5321, 4.2.3
+
+
+class _Policy(EmailPolicy):
+    """Folds only the subject. EmailPolicy's own folding loses spaces, and its encoded words can be too long."""
+
+    def fold_binary(self, name: str, value: str) -> bytes:
+        """Return a header as bytes. RFC 2047 limits an encoded word to 75 characters."""
+        if name != "Subject":
+            return super().fold_binary(name, value)
+        subject = Header(value, None if value.isascii() else "utf-8", maxlinelen=76, header_name=name)
+        return f"{name}: {subject.encode(linesep=self.linesep)}{self.linesep}".encode()
+
+
+# 7bit, because not every server takes 8 bits; and no folding, which would encode a long address in a header.
+_POLICY = _Policy(linesep="\r\n", cte_type="7bit", max_line_length=998)
 
 
 class MailChannel:

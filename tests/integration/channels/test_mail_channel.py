@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 import time
 from typing import Any
@@ -88,6 +89,15 @@ async def test_a_mail_has_a_one_click_unsubscribe() -> None:
     assert mail["List-Unsubscribe"] == f"<{address}>"
     assert mail["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
     assert f"List-Unsubscribe: <{address}>\r\n".encode() in server.texts[0], "some mailboxes cannot read a folded one"
+
+
+async def test_a_long_subject_is_in_encoded_words_that_every_mailbox_can_read() -> None:
+    """RFC 2047, 2: an encoded word has at most 75 characters."""
+    subject = "Lista de espera: " + "Gimnasia rítmica, " * 7 + "mañana"
+    async with mail_server() as server:
+        await channel(server.port).send(message(MEMBER, subject=subject), timeout=20)
+    assert server.mails[0]["Subject"] == subject
+    assert max(map(len, re.findall(rb"=\?\S+\?=", server.texts[0]))) <= 75
 
 
 async def test_a_class_name_cannot_add_a_header() -> None:

@@ -215,6 +215,11 @@ OF_SENDING = [
             "mail_channel::the_message_id_is_the_same_in_every_attempt",
         ),
         ("max_line_length=998", "max_line_length=78", "mail_channel::a_mail_has_a_one_click_unsubscribe"),
+        (
+            "maxlinelen=76",
+            "maxlinelen=998",
+            "mail_channel::a_long_subject_is_in_encoded_words_that_every_mailbox_can_read",
+        ),
         ('mail["List-Unsubscribe-Post"] =', 'mail["X-Post"] =', "mail_channel::a_mail_has_a_one_click_unsubscribe"),
         ('" ".join(message.subject.split())', "message.subject", "mail_channel::a_class_name_cannot_add_a_header"),
         (
