@@ -265,10 +265,15 @@ def _named(channel: ChannelView) -> str:
 
 def _row(channel: ChannelView) -> tuple[str, ...]:
     quiet = f"{channel.quiet_from:%H:%M}-{channel.quiet_until:%H:%M}" if channel.quiet_from else "-"
-    events = "all" if len(channel.events) > len(USUAL) else ", ".join(channel.events)
     who = channel.user_email or "(operator)"
-    where = (channel.kind, channel.address or "-", events, channel.language, quiet)
+    where = (channel.kind, channel.address or "-", _events(channel), channel.language, quiet)
     return (str(channel.id)[:ID_LENGTH], who, *where, _state(channel))
+
+
+def _events(channel: ChannelView) -> str:
+    last = ALERT if channel.user_email is None else REMINDER
+    most = {frozenset((*USUAL, last)): "all", frozenset(USUAL): f"all but {last}"}
+    return most.get(frozenset(channel.events)) or ", ".join(channel.events)
 
 
 def _state(channel: ChannelView) -> str:

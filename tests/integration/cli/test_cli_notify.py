@@ -100,6 +100,16 @@ def test_each_kind_without_its_setting_is_refused(terminal: Terminal) -> None:
         assert f"{KINDS[kind].upper()} is not set here" in terminal.fails("notify", "add", kind, "x", *ME)
 
 
+def test_a_list_of_channels_fits_into_80_columns_without_cutting_words(terminal: Terminal) -> None:
+    for events in (USUAL, [*USUAL, "reminder"], ["failed"]):
+        add_channel(terminal.connection, ANA, "ntfy", address=f"classes{len(events)}", events=list(events))
+    add_channel(terminal.connection, None, "webhook", events=[*USUAL])
+    said = terminal.shows_at_width("notify", "list")
+    assert max(map(len, said.splitlines())) <= 80
+    assert {"all", "but", "alert", "reminder", "failed"} <= set(said.split())
+    assert "waitl" not in said
+
+
 @pytest.mark.usefixtures("inbox")
 def test_the_list_shows_the_channels_of_a_member_or_of_all(terminal: Terminal) -> None:
     assert "No channels of ana@example.com: add one" in terminal.succeeds("notify", "list", *ME)
