@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 
@@ -28,6 +29,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--every-function", action="store_true", help="fail if no suite of the database calls one of its functions"
     )
+    parser.addoption("--every-step", action="store_true", help="run all cases of the tests that are marked as a grid")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -38,8 +40,20 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(CalledFunctions(), _CALLED)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the suites of the database: the files with tests that have a connection to it in their hands."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark the suites of the database: the files with tests that have a connection to it in their hands.
+
+    Of a grid (a test of every fault at every step) only one case in five is run, unless every step is asked for.
+    """
+    if not config.getoption("--every-step"):
+        numbers = Counter[str]()
+        kept = []
+        for item in items:
+            test = item.nodeid.partition("[")[0]
+            if item.get_closest_marker("grid") is None or numbers[test] % 5 == 0:
+                kept.append(item)
+            numbers[test] += 1
+        items[:] = kept
     suites = {item.path for item in items if _OF_A_SUITE.intersection(getattr(item, "fixturenames", ()))}
     for item in items:
         if item.path in suites:

@@ -182,8 +182,9 @@ def test_the_password_prompt_does_not_echo(stack: Stack, tmp_path: Path) -> None
 
 
 def test_ctrl_c_at_the_password_prompt_exits_at_once(stack: Stack, tmp_path: Path) -> None:
+    """A second Ctrl-C, while the process ends, kills it by the signal, which a shell shows as 130 too."""
     code, shown = at_a_terminal(stack, tmp_path, CTRL_C)
-    assert code == 130
+    assert code in {130, -signal.SIGINT}
     assert "Traceback" not in shown
 
 

@@ -236,6 +236,7 @@ async def test_a_refused_connection_sends_nothing(opens: Open) -> None:
     assert sent == Delivery(SendResult.NOT_SENT, "not_connected")
 
 
+@pytest.mark.grid
 @every_channel
 @pytest.mark.parametrize("text", BROKEN.values(), ids=BROKEN.keys())
 async def test_a_malformed_answer_is_unsure(opens: Open, text: bytes) -> None:
@@ -253,6 +254,7 @@ async def test_no_answer_is_unsure(opens: Open, script: Script) -> None:
     assert time.monotonic() - started < 10
 
 
+@pytest.mark.grid
 @every_channel
 @pytest.mark.parametrize("script", SLOW.values(), ids=SLOW.keys())
 async def test_an_answer_that_drips_is_cut_off(opens: Open, script: Script) -> None:
@@ -262,6 +264,7 @@ async def test_an_answer_that_drips_is_cut_off(opens: Open, script: Script) -> N
     assert time.monotonic() - started < 10
 
 
+@pytest.mark.grid
 @every_channel
 @pytest.mark.parametrize("script", TOO_MUCH.values(), ids=TOO_MUCH.keys())
 async def test_a_huge_answer_costs_little_memory(opens: Open, script: Script) -> None:

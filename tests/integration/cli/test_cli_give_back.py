@@ -144,6 +144,7 @@ def test_a_call_and_a_question_without_an_answer_are_unclear(either: Terminal) -
     assert cancellations(either) == 1
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize("name", [name for name in VERDICTS if name != "cancelled"])
 def test_no_answer_to_a_cancellation_records_what_did_not_happen(box: Terminal, name: str) -> None:
     row = book(box)
@@ -155,6 +156,7 @@ def test_no_answer_to_a_cancellation_records_what_did_not_happen(box: Terminal, 
     assert (expected | blocked).get(name, "still shows the place") in said
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize(
     ("status", "body", "said"),
     [

@@ -156,6 +156,7 @@ BODIES_WITHOUT_A_CODE = [
 ]
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize("status", [301, 308, 307, 400, 401, 402, 403, 404, 405, 406, 409, 413, 431, 451, 540])
 @pytest.mark.parametrize("body", BODIES_WITHOUT_A_CODE)
 def test_a_refusal_of_the_gateway_is_final_with_any_body(status: int, body: str) -> None:

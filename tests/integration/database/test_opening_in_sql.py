@@ -40,6 +40,7 @@ def by_the_database(connection: Connection, rule: str, local: list[datetime], zo
     return [found for (found,) in connection.execute(query, [rule, zone, local]).fetchall()]
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize("zone", [*ZONES, "UTC"])
 @pytest.mark.parametrize("rule", RULES)
 def test_sql_and_python_open_at_the_same_instant_around_every_clock_change(

@@ -44,6 +44,7 @@ async def test_a_venue_is_added_and_listed_with_its_pending_count(owner: Connect
     [listed] = await store.venues(until=deadline())
     assert listed.model_dump() == centro.model_dump() | {
         "opening_rule": "4 days before",
+        "late_cancel_hours": None,
         "enabled": True,
         "paused_until": None,
         "pending": 1,

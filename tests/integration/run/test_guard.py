@@ -43,7 +43,7 @@ def test_no_outcome_is_lost_at_the_guard(world: World) -> None:
         answered = summary.details["completed"]
         assert Counter(world.ends(rows)) == Counter({BOOKED: answered, PENDING: 4 - answered})
         assert summary.success
-        world.connection.execute("truncate public.prebookings")
+        world.connection.execute("truncate public.prebookings cascade")
 
 
 def test_a_row_between_two_calls_at_the_guard_is_released(world: World) -> None:

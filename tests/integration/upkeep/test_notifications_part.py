@@ -210,6 +210,7 @@ def test_an_undisturbed_round_has_these_steps(gym: Gym, receivers: ScriptedRecei
     ]
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("step", range(STEPS))
 def test_a_fault_at_any_step_loses_nothing_and_doubles_no_id(

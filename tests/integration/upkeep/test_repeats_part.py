@@ -85,6 +85,7 @@ def test_the_days_of_a_repeat_without_faults(gym: Gym) -> None:
     assert gym.world.wire.calls.count(MAKE) == CALLS
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize("loss", ["before", "after", "hangs"])
 @pytest.mark.parametrize("tries", [1, 3])
 @pytest.mark.parametrize("number", range(CALLS - 1))

@@ -84,6 +84,7 @@ def test_an_undisturbed_invocation_has_these_steps(gym: Gym, rows: list[UUID]) -
     assert found(gym.world, rows) == ["7001", "7002"]
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("step", range(STEPS))
 def test_a_fault_at_any_step_is_made_up_for(gym: Gym, rows: list[UUID], step: int, fault: Fault) -> None:
