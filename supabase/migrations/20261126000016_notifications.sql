@@ -298,6 +298,7 @@ $$;
 --             it is sent once more, and then counts as sent.
 --   gone      the receiver does not exist any more: the message is dead
 -- A message that was not taken for a day is dead. p_failure is our code for the failure; the channel has the last one.
+-- 'no_time' is about this upkeep, which did not try, so the channel keeps its state.
 create function public.settle_notification_v1(p_id uuid, p_instance uuid, p_result text, p_failure text)
 returns boolean language plpgsql volatile security invoker set search_path = '' set lock_timeout = '1500ms' as $$
 declare
@@ -328,7 +329,8 @@ begin
   update public.notification_channels set failed_at = case when p_result <> 'sent' then t end, failure = v_failure
   where id in (
     select id from public.notification_channels
-    where id = v_channel and (failed_at is not null or p_result <> 'sent') for no key update skip locked);
+    where id = v_channel and (failed_at is not null or p_result <> 'sent') and p_failure is distinct from 'no_time'
+    for no key update skip locked);
   return true;
 end $$;
 

@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
+from prebooking.upkeep.notifications import NO_TIME
 from tests.support.calls import claim, complete, fail
 from tests.support.database import At, Connection, Database
 from tests.support.factories import add_prebooking, add_venue, noon
@@ -399,6 +400,18 @@ def test_a_sent_message_is_over_and_its_channel_healthy(owner: Connection, servi
     assert [settle(service, str(row), ONE, "sent") for _ in range(2)] == [True, True]
     assert notification(owner, row)["status"] == "sent"
     assert owner.execute("select failed_at, failure from public.notification_channels").fetchall() == [(None, None)]
+
+
+@pytest.mark.parametrize("failed", [{}, {"failed_at": noon(-60), "failure": "http_500"}])
+def test_an_upkeep_that_had_no_time_to_try_changes_nothing_about_the_channel(
+    owner: Connection, service: Connection, failed: dict[str, Any]
+) -> None:
+    row = one_due(owner, **failed)
+    claim_rows(service, ONE)
+    assert ask(service, "settle_notification_v1", row, ONE, "not_sent", NO_TIME)
+    assert notification(owner, row)["status"] == "waiting"
+    state = owner.execute("select failed_at, failure from public.notification_channels").fetchone()
+    assert state == (failed.get("failed_at"), failed.get("failure"))
 
 
 @pytest.mark.parametrize("result", ["not_sent", "unsure"])

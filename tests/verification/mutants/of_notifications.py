@@ -64,6 +64,11 @@ OF_STORING = mutants(
 OF_SENDING = mutants(
     (MIGRATIONS + "000016_notifications.sql", MIGRATIONS + "000010_privacy.sql"),
     (
+        " and p_failure is distinct from 'no_time'\n",
+        "\n",
+        "notifications::an_upkeep_that_had_no_time_to_try_changes_nothing_about_the_channel",
+    ),
+    (
         "next_at = t + interval '1 minute'\n    from free",
         "next_at = t\n    from free",
         "notifications::a_leased_message_is_not_leased_again_before_a_minute",
