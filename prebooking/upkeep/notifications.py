@@ -54,9 +54,13 @@ class NotificationsPart:
         self._settings = self._context.notifications or NotificationSettings.from_environment(os.environ)
         self._guard, self._last_start = until, until.before(LAST_START)
         async with isolated_client(transport=self._context.to_venues) as client, asyncio.TaskGroup() as attempts:
-            while rows := await self._claim():
-                started = [attempts.create_task(self._send(row, client, self._wait(row))) for row in rows]
-                await asyncio.wait(started, timeout=self._last_start.remaining(), return_when=asyncio.FIRST_COMPLETED)
+            running: set[asyncio.Task[None]] = set()
+            # A channel whose messages are all under way may have more: each end makes room for one.
+            while (rows := await self._claim()) or (running and not self._last_start.passed()):
+                running |= {attempts.create_task(self._send(row, client, self._wait(row))) for row in rows}
+                _, running = await asyncio.wait(
+                    running, timeout=self._last_start.remaining(), return_when=asyncio.FIRST_COMPLETED
+                )
                 await self._context.clock.sleep(PAUSE)
         return dict(self._counts) | ({OUT_OF_TIME: 1} if self._last_start.passed() else {})
 

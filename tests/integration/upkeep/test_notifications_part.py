@@ -111,6 +111,19 @@ def test_one_receiver_that_fails_delays_no_other(
     assert max(at for at, address, _ in receivers.taken if address != "bad") < 1.0
 
 
+async def takes_a_second(_: Message) -> Delivery:
+    await asyncio.sleep(1)  # of the test's loop
+    return SENT
+
+
+def test_a_long_queue_of_a_slow_channel_is_sent_beside_a_fast_one(gym: Gym, receivers: ScriptedReceivers) -> None:
+    """The fast one ends while five of the slow one are under way, and then there is nothing to lease."""
+    told(gym, "slow", messages=8)
+    told(gym, "ana", "mail")
+    receivers.scripts["slow"] = takes_a_second
+    assert gym.world.run(gym.keep_up()).parts["notifications"] == _NONE | {"sent": 9}
+
+
 def test_a_row_whose_text_cannot_be_made_stops_no_other(
     gym: Gym, receivers: ScriptedReceivers, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -138,6 +138,11 @@ OF_SENDING = mutants(
 OF_THE_PART = mutants(
     "prebooking/upkeep/notifications.py",
     (
+        " or (running and not self._last_start.passed())",
+        "",
+        f"{PART}::a_long_queue_of_a_slow_channel_is_sent_beside_a_fast_one",
+    ),
+    (
         "return_when=asyncio.FIRST_COMPLETED",
         "return_when=asyncio.ALL_COMPLETED",
         f"{PART}::one_receiver_that_fails_delays_no_other",
