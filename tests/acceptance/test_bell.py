@@ -40,6 +40,8 @@ def test_the_bell_alone_calls_upkeep_when_it_is_due(stack: Stack) -> None:
     row = add_prebooking(
         stack.connection, box, booking_data=data, available_at=datetime.now(UTC) + hour, expires_at=tomorrow + hour
     )
+    # The bell asks once a minute, and may just have done so.
+    stack.connection.execute("update public.prebooking_bell set upkeep_at = null where only_one")
     give_up = time.monotonic() + _PATIENCE
     while prebooking(stack.connection, row)["class_unknown"]:
         assert time.monotonic() < give_up, "the class was not looked up"

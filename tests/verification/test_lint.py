@@ -16,6 +16,7 @@ from tests.verification.lint import (
 from tests.verification.linter import CHECKS, LintCheck
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.name)
 def test_nothing_is_found_until_a_fault_is_planted(project: Database, check: LintCheck) -> None:
     assert findings(project.connection, check) == []

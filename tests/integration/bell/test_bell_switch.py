@@ -69,6 +69,7 @@ def test_a_public_address_of_the_function_is_accepted(bell: Bell, url: str) -> N
     assert bell.status()["url"] == url
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize(
     "url",
     [

@@ -159,6 +159,7 @@ async def test_a_2xx_is_taken(opens: Open, status: int) -> None:
     assert len(server.requests()) == 1
 
 
+@pytest.mark.grid
 @every_channel
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 408, 413, 429, 502, 503])
 async def test_any_other_answer_is_not_taken(opens: Open, status: int) -> None:
@@ -166,6 +167,7 @@ async def test_any_other_answer_is_not_taken(opens: Open, status: int) -> None:
     assert sent == Delivery(SendResult.NOT_SENT, f"http_{status}")
 
 
+@pytest.mark.grid
 @every_channel
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_a_redirect_is_not_followed(opens: Open, status: int) -> None:

@@ -40,6 +40,7 @@ def test_without_a_fault_every_line_is_ok(system: HealthySystem) -> None:
     assert names == [*(check.name for check in CHECKS if check.name not in ("claims", "endpoint"))]
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize("what", BREAKAGES, ids=lambda what: "-".join(filter(None, what)))
 def test_each_breakage_is_found_with_its_cure(system: HealthySystem, what: tuple[str, str, str]) -> None:
     name, way, _ = what

@@ -30,6 +30,7 @@ def test_a_class_is_found_by_its_hour_in_every_notation(terminal: Terminal, hour
     assert f"{begins:%H:%M}" == "18:00"
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize("names", NAMES)
 @pytest.mark.parametrize("lists", LISTS)
 def test_a_class_is_found_by_its_name_in_every_notation(terminal: Terminal, names: str, lists: str) -> None:

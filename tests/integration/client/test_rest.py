@@ -160,6 +160,7 @@ async def test_a_value_of_the_wrong_kind_is_refused(
     assert (reply.status_code, reply.json()["code"]) == (400, code)
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize(
     ("code", "status"),
     {

@@ -8,5 +8,5 @@ BIN=${BIN:-.venv/bin}
 majors=$("$BIN/python" -c 'from prebooking.local.servers import servers_by_major; print(*servers_by_major())')
 for major in $majors; do
   echo "Postgres $major (of $majors)"
-  "$BIN/pytest" -q -n "${PROCESSES:-2}" --dist worksteal --postgres-major "$major" --every-function -m database
+  "$BIN/pytest" -q -n "${PROCESSES:-2}" --dist worksteal --postgres-major "$major" --every-function --every-step -m database
 done

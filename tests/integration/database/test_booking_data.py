@@ -17,6 +17,7 @@ GOOD: dict[str, Any] = {"class_id": "4711", "day": "20300111"}
 FORM = {"id": "4711", "day": "20300111", "insist": "0", "familyId": ""}
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize(
     ("written", "form"),
     [

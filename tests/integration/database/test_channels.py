@@ -182,6 +182,7 @@ from due
 """
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize("zone", _ZONES)
 @pytest.mark.parametrize("hours", _HOURS)
 def test_quiet_hours_never_drop_or_hasten_a_message_in_any_zone(

@@ -183,6 +183,7 @@ _BAD_STATEMENTS = [
 ]
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize(("rule", "venue"), _BAD_VENUES)
 def test_a_venue_that_breaks_a_rule_is_refused(owner: Connection, rule: str, venue: dict[str, Any]) -> None:
     with pytest.raises(psycopg.errors.CheckViolation) as refused:
@@ -203,6 +204,7 @@ def test_every_time_zone_of_the_command_line_is_accepted(owner: Connection) -> N
     assert len(here & set(known)) > 500
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize(("rule", "row"), _BAD_PREBOOKINGS)
 def test_a_prebooking_that_breaks_a_rule_is_refused(owner: Connection, rule: str, row: dict[str, Any]) -> None:
     venue = add_venue(owner, **row.get("venue", {}))
@@ -211,6 +213,7 @@ def test_a_prebooking_that_breaks_a_rule_is_refused(owner: Connection, rule: str
     assert refused.value.diag.constraint_name == rule
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize(("rule", "session"), _BAD_SESSIONS)
 def test_a_session_that_breaks_a_rule_is_refused(owner: Connection, rule: str, session: dict[str, Any]) -> None:
     venue = add_venue(owner)
@@ -219,6 +222,7 @@ def test_a_session_that_breaks_a_rule_is_refused(owner: Connection, rule: str, s
     assert refused.value.diag.constraint_name == rule
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize(("rule", "statement"), _BAD_STATEMENTS)
 def test_a_statement_that_breaks_a_rule_is_refused(owner: Connection, rule: str, statement: str) -> None:
     with pytest.raises(psycopg.errors.CheckViolation) as refused:

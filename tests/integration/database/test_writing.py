@@ -139,6 +139,7 @@ _EDITS = [
 ]
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize("edit", _EDITS)
 @pytest.mark.parametrize("state", ["claimed", "in doubt", "its lease is over"])
 def test_a_row_that_is_being_booked_cannot_be_edited(
@@ -257,6 +258,7 @@ def box(owner: Connection, at: At) -> UUID:
     return add_venue(owner, provider="aimharder", host="box.aimharder.com")
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize(("name", "value"), _UNREADABLE)
 def test_unreadable_data_is_warned_about(owner: Connection, box: UUID, name: str, value: Any) -> None:
     row = add_prebooking(owner, box, booking_data=_GOOD | {name: value})
