@@ -230,7 +230,17 @@ end $$;
 -- clock is read once, and the days are a range with two ends, so that Postgres uses the index, also without statistics.
 create function public.list_prebookings_v1(p_user_email text, p_settled_days int, p_limit int)
 returns jsonb language sql volatile security invoker set search_path = '' as $$
-  with clock as materialized (select public.prebooking_clock() as t)
+  with clock as materialized (select public.prebooking_clock() as t),
+  -- Two queries, because there is an index for each.
+  recent as (
+    select * from public.prebookings where status = 'pending'
+    union all
+    select * from public.prebookings
+    where settled_at between (select t from clock) - p_settled_days * interval '1 day' and 'infinity'),
+  chosen as materialized (
+    select * from recent where p_user_email is null or lower(user_email) = public.prebooking_member(p_user_email)
+    order by status <> 'pending', abs(extract(epoch from expires_at) - extract(epoch from (select t from clock)))
+    limit least(greatest(p_limit, 1), 1000))
   select coalesce(jsonb_agg(x.row order by x.expires_at, x.created_at, x.id), '[]')
   from (
     select p.expires_at, p.created_at, p.id, jsonb_build_object(
@@ -247,7 +257,7 @@ returns jsonb language sql volatile security invoker set search_path = '' as $$
       'lateness_ms', p.lateness_ms, 'settled_at', p.settled_at, 'given_back_at', p.given_back_at,
       'place', l.place, 'place_since', l.since, 'position', l.position,
       'choice', c.number, 'first_choice', c.id, 'promoted', p.promoted_at is not null) as row
-    from public.prebookings p join public.venues v on v.id = p.venue_id
+    from chosen p join public.venues v on v.id = p.venue_id
     left join public.member_sessions s on s.venue_id = p.venue_id and s.user_email = lower(p.user_email)
     left join public.prebooking_places l on l.prebooking_id = p.id
     -- The number of a later choice, and the first choice of its request.
@@ -257,11 +267,7 @@ returns jsonb language sql volatile security invoker set search_path = '' as $$
         union all
         select e.stands_after, number + 1 from earlier join public.prebookings e on e.id = earlier.id
         where e.stands_after is not null)
-      select id, number from earlier order by number desc limit 1) c on p.stands_after is not null
-    where (p_user_email is null or lower(p.user_email) = public.prebooking_member(p_user_email))
-      and (p.status = 'pending' or p.settled_at between (select t from clock) - p_settled_days * interval '1 day' and 'infinity')
-    order by p.status <> 'pending', abs(extract(epoch from p.expires_at) - extract(epoch from (select t from clock)))
-    limit least(greatest(p_limit, 1), 1000)) x
+      select id, number from earlier order by number desc limit 1) c on p.stands_after is not null) x
 $$;
 
 -- Returns the numbers of due prebookings that a deployment with these providers does not book now, per reason: the name of a
