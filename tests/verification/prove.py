@@ -38,7 +38,7 @@ def _chosen() -> list[Part]:
 
 def _run(number: int, share: Share) -> list[Result]:
     log = logging.getLogger("prebooking")
-    log.addHandler(logging.NullHandler())
+    log.handlers = [logging.NullHandler()]  # instead of the one that an imported function has set
     log.propagate = False
     faulthandler.dump_traceback_later(_LONGEST, exit=True)
     try:
