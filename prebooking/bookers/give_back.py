@@ -8,9 +8,8 @@ from prebooking.bookers.places import FOUND, CancelAnswer, MemberPlace, Places
 from prebooking.clock import Clock, Deadline, Reading
 from prebooking.model import Kind, Prebooking
 
-FIND_TIME = (
-    30.0  # seconds for a question: under load AimHarder's pages take up to 13 s, and a question may need several
-)
+# Seconds for a query: under load AimHarder's pages take up to 13 s, and a query may need several pages.
+FIND_TIME = 30.0
 CANCEL_TIME = 15.0  # seconds for the call
 
 

@@ -22,7 +22,7 @@ class Notification(BaseModel):
         created_at: when the event happened.
         unsure: an earlier attempt may have arrived.
         is_operator: the channel is the operator's, who is told about every member.
-        user_email: the member whom it is about; None for an alert.
+        user_email: the address of its member; None for an alert.
         expires_at: when the class begins, if the prebooking says so.
         warning: the warning of a "warned" one; None if it does not exist any more.
         promoted: a later choice of the same request is tried now.
