@@ -46,6 +46,10 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         """Return the virtual seconds that have passed."""
         return self._now
 
+    def true_time(self) -> float:
+        """Return the virtual seconds that have passed, also where ``time`` is a clock that lags behind."""
+        return self._now
+
     def advance(self, seconds: float) -> None:
         """Advance the clock while nothing runs, as if the process was frozen or busy."""
         self._set(self._now + seconds)
@@ -104,12 +108,17 @@ class _Selector(selectors.DefaultSelector):
         return events
 
 
-def run_virtual(coroutine: Coroutine[Any, Any, T], *, left: list[str] | None = None) -> T:
+def run_virtual(
+    coroutine: Coroutine[Any, Any, T],
+    *,
+    left: list[str] | None = None,
+    loop_factory: Callable[[], VirtualTimeLoop] = VirtualTimeLoop,
+) -> T:
     """Run a coroutine on a virtual clock; tasks it leaves are cancelled, and an error unless ``left`` is given."""
-    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
         result = runner.run(coroutine)
         tasks = asyncio.all_tasks(runner.get_loop())
-        names = _described(tasks)
+        names = _described(tasks) if left is None else ""
     if left is not None:
         left += [task.get_name() for task in tasks]
     elif tasks:
@@ -134,7 +143,7 @@ class VirtualClock(Clock):
 
     def now(self) -> datetime:
         """Return the time of the machine's wall clock."""
-        return self.epoch + timedelta(seconds=_loop().time()) + self.wall_skew
+        return self.epoch + timedelta(seconds=seconds_passed()) + self.wall_skew
 
     def monotonic(self) -> float:
         """Return the seconds of the machine's monotonic clock."""
@@ -156,6 +165,11 @@ class VirtualClock(Clock):
         _loop().advance(seconds)
         self.wall_skew -= timedelta(seconds=seconds * wall_stopped)
         self._monotonic_lost += seconds * monotonic_stopped
+
+
+def seconds_passed() -> float:
+    """Return the virtual seconds that have passed on the running loop."""
+    return _loop().true_time()
 
 
 def _loop() -> VirtualTimeLoop:

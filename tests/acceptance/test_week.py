@@ -14,7 +14,7 @@ from prebooking.local.demo.checker import PrebookingRow, read_rows
 from prebooking.local.postgres import LocalPostgres, apply_migrations
 from prebooking.local.venue.aimharder import BOOKINGS
 from prebooking.local.venue.twin import Arrival, State
-from prebooking.local.virtual_time import run_virtual
+from prebooking.local.virtual_world import CommittedDatabase
 from prebooking.local.week.report import MOST_REQUESTS, WeekReport
 from prebooking.local.week.story import BEGINS, ENDS, PASSWORD, ZONE, Week, kept_log
 from prebooking.local.week.world import WeekWorld
@@ -24,16 +24,16 @@ class PlayedWeek:
     """A week that was played, its output, and its report again."""
 
     def __init__(self, owner: psycopg.Connection[object], authenticator: psycopg.Connection[object]) -> None:
-        self.world = WeekWorld(owner=owner, authenticator=authenticator, begins=BEGINS)
+        self.world = WeekWorld(CommittedDatabase(owner, authenticator), begins=BEGINS)
         self.text = io.StringIO()
         with kept_log() as self.log:
-            self.code = run_virtual(Week(self.world, self._console(), self.log).run())
+            self.code = self.world.run(Week(self.world, self._console(), self.log).run())
 
     def _console(self) -> Console:
         return Console(file=self.text, width=80, markup=False, highlight=False)
 
     def rows(self) -> list[PrebookingRow]:
-        return read_rows(self.world.owner)
+        return read_rows(self.world.connection)
 
     def report(self) -> tuple[int, list[str]]:
         """Return the exit code of a new report, and the questions that it answers with no."""
@@ -114,8 +114,8 @@ def test_the_report_finds_contradictions(week: PlayedWeek, what: str) -> None:
 
 
 def test_the_report_finds_a_late_call(week: PlayedWeek) -> None:
-    week.world.owner.execute("alter table public.prebookings disable trigger user")
-    week.world.owner.execute(
+    week.world.connection.execute("alter table public.prebookings disable trigger user")
+    week.world.connection.execute(
         "update public.prebookings set fired_at = fired_at + interval '2 seconds' where fired_at is not null"
     )
     assert "every opening was met within a second" in week.report()[1]

@@ -17,9 +17,7 @@ from prebooking.bookers.aimharder.seal import Purpose, Seal
 from prebooking.bookers.aimharder.site import Session, fingerprint
 from prebooking.channels.settings import NotificationSettings
 from prebooking.local.venue.members import LoginRefused
-from prebooking.local.virtual_world import call_function
 from prebooking.model import Summary
-from prebooking.settings import Settings
 from prebooking.upkeep.part import MINUTE
 from prebooking.upkeep.run import UpkeepSummary, keep_up
 from tests.support.doubles import EPOCH, VirtualClock
@@ -127,14 +125,12 @@ class Gym:
             await asyncio.sleep(60)
 
     async def keep_up(
-        self, *, clock: VirtualClock | None = None, every: float = MINUTE, guard: float = 8.0, **environment: str
+        self, *, clock: VirtualClock | None = None, every: float = MINUTE, guard: float = 8.0, **environment: Any
     ) -> UpkeepSummary:
         """Invoke upkeep. ``every``: the seconds between two calls of its trigger."""
-        environment = ENVIRONMENT | KEYS | environment
-        settings, telling = Settings.from_environment(environment), NotificationSettings.from_environment(environment)
-        world, clock = self.world, clock or VirtualClock()
+        telling = NotificationSettings.from_environment(ENVIRONMENT | KEYS | environment)
         keeping = partial(keep_up, every=every, notifications=telling)
-        return await call_function(keeping, settings, clock, world.wire, world.venue_wire, guard=guard)
+        return await self.world.call(keeping, clock=clock, guard=guard, **KEYS | environment)
 
     async def keep_sessions(self, **how: Any) -> UpkeepSummary:
         """Invoke upkeep as its former path does, which is called every twenty minutes."""

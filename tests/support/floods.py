@@ -25,14 +25,14 @@ def in_doubt(world: World, venues: list[UUID], _until: ExitStack) -> None:
 
 def out_of_reach(world: World, venues: list[UUID], _until: ExitStack) -> None:
     names = {str(venue).encode() for venue in venues}
-    world.venue_wire.refuses = lambda request: any(name in request.content for name in names)
+    world.to_venues.refuses = lambda request: any(name in request.content for name in names)
     for venue in venues:
         world.opening(MEMBERS, venue=venue, at=-60)
 
 
 def times_out(world: World, venues: list[UUID], _until: ExitStack) -> None:
     names = {str(venue).encode() for venue in venues}
-    world.venue_wire.connect = lambda request: 60.0 if any(name in request.content for name in names) else 0.0
+    world.to_venues.connect = lambda request: 60.0 if any(name in request.content for name in names) else 0.0
     for venue in venues:
         world.opening(MEMBERS, venue=venue, at=-60)
 

@@ -15,17 +15,14 @@ import pytest
 
 from prebooking.bookers import Booker, OpenBooker
 from prebooking.bookers.adapter import Invocation, open_systems
-from prebooking.clock import Clock
 from prebooking.function import invocation
 from prebooking.function.invocation import run_once
-from prebooking.local.venue.server import TwinTransport
-from prebooking.local.venue.twin import Arrival, VenueTwin
-from prebooking.local.virtual_world import DatabaseTransport, call_function
+from prebooking.local.venue.twin import Arrival
+from prebooking.local.virtual_time import EPOCH, seconds_passed
+from prebooking.local.virtual_world import CommittedDatabase, VirtualWorld
 from prebooking.model import Summary, Venue
-from prebooking.settings import Settings
 from tests.support.calls import prebooking
 from tests.support.database import Connection, Database
-from tests.support.doubles import EPOCH, VirtualClock, run_virtual
 from tests.support.factories import add_prebooking, add_venue
 
 T = TypeVar("T")
@@ -44,33 +41,22 @@ ENVIRONMENT = {
 }
 
 
-def database_transport(database: Database, **latency: float) -> DatabaseTransport:
-    """Return the transport to a test's database."""
-    authenticator = database.connect("authenticator")
-    return DatabaseTransport(owner=database.connection, authenticator=authenticator, epoch=EPOCH, **latency)
-
-
-class World:
-    """One database, one venue system, and any number of invocations."""
+class World(VirtualWorld):
+    """A virtual world around a test's database, with what tests need."""
 
     def __init__(self, database: Database, **venue: Any) -> None:
-        self.database, self.connection = database, database.connection
-        self.twin = VenueTwin(now=lambda: VirtualClock().now(), secret=ENVIRONMENT["BOOKING_WEBHOOK_SECRET"], **venue)
-        self.wire, self.venue_wire = database_transport(database), TwinTransport(self.twin, there=0.02, back=0.02)
+        super().__init__(
+            CommittedDatabase(database.connection, database.connect("authenticator")), ENVIRONMENT, **venue
+        )
+        self.database = database
+        self.to_venues.there = self.to_venues.back = 0.02
         self.replace_opener: Callable[[OpenBooker], OpenBooker] = lambda opens: opens
         self._numbers = itertools.count()
 
     def run(self, steps: Coroutine[Any, Any, T]) -> T:
-        """Run the steps, then wait until the venue has handled every call; return the result of the steps."""
-
-        async def run_and_wait() -> T:
-            result = await steps
-            await self.venue_wire.drain()
-            return result
-
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(invocation, "open_systems", self._open_systems)
-            return run_virtual(run_and_wait())
+            return super().run(steps)
 
     @asynccontextmanager
     async def _open_systems(self, names: Iterable[str], of: Invocation) -> AsyncIterator[dict[str, OpenBooker]]:
@@ -105,16 +91,15 @@ class World:
         made = (EPOCH - timedelta(hours=1) + timedelta(seconds=next(self._numbers)) for _ in range(members))
         return [add_prebooking(self.connection, venue, created_at=created_at, **values) for created_at in made]
 
-    async def invoke(self, *, clock: Clock | None = None, guard: float | None = None, **environment: str) -> Summary:
-        """Run the scheduler once, with these variables added to the environment."""
-        settings, clock = Settings.from_environment(ENVIRONMENT | environment), clock or VirtualClock()
-        return await call_function(run_once, settings, clock, self.wire, self.venue_wire, guard=guard)
+    async def invoke(self, **how: Any) -> Summary:
+        """Run the scheduler once; ``how`` are arguments of ``call``."""
+        return await self.call(run_once, **how)
 
     def booking_call(self, row_id: UUID) -> Arrival:
         """Return a booking call for the row, as the venue receives it."""
         row = self.row(row_id)
         about = (str(row_id), row["user_email"], row["booking_data"]["class_id"], str(row["venue_id"]))
-        return Arrival(VirtualClock().now(), "POST", *about)
+        return Arrival(self.clock.now(), "POST", *about)
 
     def row(self, row_id: UUID) -> dict[str, Any]:
         """Return all columns of a row."""
@@ -155,10 +140,10 @@ class World:
         opened_at = list[float]()
 
         def connect(_: object) -> float:
-            opened_at.append(asyncio.get_running_loop().time())
+            opened_at.append(seconds_passed())
             return seconds
 
-        self.venue_wire.connect = connect
+        self.to_venues.connect = connect
         return opened_at
 
     def called(self) -> list[UUID]:

@@ -75,7 +75,7 @@ class WeekReport:
 
     def __init__(self, world: WeekWorld, console: Console, *, zone: ZoneInfo, until: datetime) -> None:
         self._world, self._console, self._zone = world, console, zone
-        rows = world.owner.cursor(row_factory=class_row(WeekRow))
+        rows = world.connection.cursor(row_factory=class_row(WeekRow))
         self._rows: list[WeekRow] = rows.execute(_ROWS.encode(), [zone.key, until]).fetchall()
 
     def show(self, log: Sequence[str], *, secrets: Iterable[str]) -> int:
@@ -111,7 +111,7 @@ class WeekReport:
         return {kind: calls.pop(path, 0) for path, kind in _KINDS.items()} | calls
 
     def _complaints(self, log: Sequence[str], secrets: Iterable[str], requests: int) -> int:
-        both = BothSides(read_rows(self._world.owner), self._world.twin.ledger)
+        both = BothSides(read_rows(self._world.connection), self._world.twin.ledger)
         answers: dict[str, list[Any]] = {question: list(QUESTIONS[question](both)) for question in _ASKED}
         answers["every opening was met within a second"] = self._late()
         known = [*secrets, *self._world.twin.members.secrets()]

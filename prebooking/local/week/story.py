@@ -23,7 +23,7 @@ from prebooking.database.places import PlaceStore
 from prebooking.database.sessions import SessionStore
 from prebooking.http import isolated_client
 from prebooking.local.postgres import LocalPostgres, apply_migrations
-from prebooking.local.virtual_time import run_virtual
+from prebooking.local.virtual_world import CommittedDatabase
 from prebooking.local.week.report import WeekReport
 from prebooking.local.week.world import WeekWorld
 
@@ -72,7 +72,7 @@ class Week:
     def __init__(self, world: WeekWorld, console: Console, log: list[str]) -> None:
         self.world, self.console, self.log = world, console, log
         self.world.twin.open_box(HOST, box_id=BOX_ID, name=BOX)
-        (venue,) = world.owner.execute(_VENUE, [BOX, HOST, str(BOX_ID)]).fetchone() or (None,)
+        (venue,) = world.connection.execute(_VENUE, [BOX, HOST, str(BOX_ID)]).fetchone() or (None,)
         self.venue = UUID(str(venue))
         self._warned = set[tuple[str, str]]()
         world.on_summary = self._note_summary
@@ -136,8 +136,8 @@ class Week:
 
     async def _log_in(self, member: str) -> None:
         """Do what ``prebooking login --remember`` does."""
-        email, seal = email_of(member), Seal.of(self.world.settings)
-        async with isolated_client(transport=self.world.venue) as client:
+        email, seal = email_of(member), Seal.of(self.world.settings())
+        async with isolated_client(transport=self.world.to_venues) as client:
             login = await AimHarderSite(client, host=HOST, box_id=str(BOX_ID)).login(email, PASSWORD, timeout=10)
         sealed = seal.seal(login.session.as_json(), venue_id=self.venue, member=email)
         kept = seal.seal(
@@ -153,14 +153,14 @@ class Week:
         """Do what ``prebooking give-back`` does, after a new login."""
         await self._log_in(member)
         query = "select id from public.prebookings where user_email = %s and booking_data ->> 'day' = %s"
-        (row_id,) = self.world.owner.execute(query, [email_of(member), day]).fetchone() or (None,)
+        (row_id,) = self.world.connection.execute(query, [email_of(member), day]).fetchone() or (None,)
         async with self.world.supabase() as supabase:
             sessions = SessionStore(supabase, instance_id=uuid4(), clock=self.world.clock)
             places = PlaceStore(supabase)
             record = await places.find(UUID(str(row_id)), email_of(member), until=self.world.deadline())
             if record.row is None:
                 raise RuntimeError(f"{member} has no place: {record.verdict}")
-            access = PlaceAccess(self.world.settings, sessions, self.world.clock, self.world.venue)
+            access = PlaceAccess(self.world.settings(), sessions, self.world.clock, self.world.to_venues)
             async with open_places(record.row.venue, access) as opened:
                 await give_back(opened, record.row, booking_id=record.booking_id, late=False, clock=self.world.clock)
             await places.give_back(record.row.id, email_of(member), until=self.world.deadline())
@@ -174,14 +174,14 @@ class Week:
     async def _at(self, when: str, what: str) -> None:
         """Let the time pass until the next such weekday and hour, and say what happens then."""
         weekday, hour = when.split()
-        instant = self.world.now().astimezone(ZONE)
+        instant = self.world.clock.now().astimezone(ZONE)
         while f"{instant:%a %H:%M}" != f"{weekday} {hour}":
             instant += timedelta(minutes=1)
         await self.world.sleep_until(instant)
         self._say(what)
 
     def _say(self, what: str) -> None:
-        when = f"{self.world.now().astimezone(ZONE):%a %d %H:%M}  "
+        when = f"{self.world.clock.now().astimezone(ZONE):%a %d %H:%M}  "
         self.console.print(fill(when + what, _WIDTH, subsequent_indent=" " * (len(when) + 2)))
 
     def _note_summary(self, name: str, summary: dict[str, Any]) -> None:
@@ -193,7 +193,7 @@ class Week:
             done = [f"{n} {outcome}" for outcome, n in summary["outcomes"].items()]
         if done:
             self._say(f"  {_NAMES[name]}: {', '.join(done)}")
-        for warning, members in self.world.owner.execute(_WARNINGS).fetchall():
+        for warning, members in self.world.connection.execute(_WARNINGS).fetchall():
             if (warning, members) not in self._warned:
                 self._warned.add((warning, members))
                 self._say(f"  {members} read: {warning}")
@@ -235,5 +235,5 @@ def main() -> int:
             psycopg.connect(postgres.dsn(), autocommit=True) as owner,
             psycopg.connect(postgres.dsn(user="authenticator"), autocommit=True) as authenticator,
         ):
-            world = WeekWorld(owner=owner, authenticator=authenticator, begins=BEGINS)
-            return run_virtual(Week(world, console, log).run())
+            world = WeekWorld(CommittedDatabase(owner, authenticator), begins=BEGINS)
+            return world.run(Week(world, console, log).run())

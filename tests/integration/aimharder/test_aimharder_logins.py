@@ -23,7 +23,7 @@ OLD = timedelta(minutes=21)
 def lose(gym: Gym, function: str, results: list[str]) -> None:
     """Let the next calls of a database function end with these results (see ``DatabaseTransport``)."""
     script: Iterator[str] = iter(results)
-    gym.world.wire.loses = lambda called: next(script, "") if called == function else ""
+    gym.world.to_database.loses = lambda called: next(script, "") if called == function else ""
 
 
 def member_with_expired_session(gym: Gym) -> str:
@@ -265,13 +265,13 @@ def test_a_list_without_the_member_s_mark_does_not_settle_a_row(gym: Gym, shown:
 def test_a_family_member_s_place_is_confirmed_with_the_family_id(gym: Gym, monkeypatch: pytest.MonkeyPatch) -> None:
     gym.prebook_in_doubt(gym.member("ana"), gym.gym_class(), family_id="77")
     asked: list[str] = []
-    send = gym.world.venue_wire.handle_async_request
+    send = gym.world.to_venues.handle_async_request
 
     async def listen(request: httpx.Request) -> httpx.Response:
         asked.extend([request.url.params["familyId"]] if request.url.path == BOOKINGS else [])
         return await send(request)
 
-    monkeypatch.setattr(gym.world.venue_wire, "handle_async_request", listen)
+    monkeypatch.setattr(gym.world.to_venues, "handle_async_request", listen)
     gym.world.run(gym.invoke())
     assert asked == ["77"]
 

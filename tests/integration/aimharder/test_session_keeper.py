@@ -147,7 +147,7 @@ def test_a_refresh_that_is_not_answered_leaves_time_for_the_warning(gym: Gym) ->
 @pytest.mark.parametrize("function", ["claim_sessions_v1", "save_session_v1"])
 def test_an_unreachable_database_is_a_failure(gym: Gym, function: str) -> None:
     member(gym, "ana")
-    gym.world.wire.loses = lambda called: "before" if called == function else ""
+    gym.world.to_database.loses = lambda called: "before" if called == function else ""
     assert not gym.world.run(gym.keep_sessions()).success
 
 
@@ -180,14 +180,14 @@ def test_a_bad_login_or_venue_ends_no_other_login(database: Database, spoils: st
 
 def test_an_unexpected_error_ends_no_other_login(gym: Gym, monkeypatch: pytest.MonkeyPatch) -> None:
     members = [member(gym, name) for name in ("ana", "ben", "cleo")]
-    send, faults = gym.world.wire.handle_async_request, iter([RuntimeError("a bug")])
+    send, faults = gym.world.to_database.handle_async_request, iter([RuntimeError("a bug")])
 
     async def fail_once(request: httpx.Request) -> httpx.Response:
         if request.url.path.endswith("save_session_v1") and (fault := next(faults, None)):
             raise fault
         return await send(request)
 
-    monkeypatch.setattr(gym.world.wire, "handle_async_request", fail_once)
+    monkeypatch.setattr(gym.world.to_database, "handle_async_request", fail_once)
     assert not gym.world.run(gym.keep_sessions()).success
     assert [gym.session(email)["version"] for email in members] == [1, 2, 2]
 

@@ -26,7 +26,7 @@ def noted_claims(world: World) -> list[float]:
             instants.append((VirtualClock().now() - EPOCH).total_seconds())
         return ""
 
-    world.wire.loses = note
+    world.to_database.loses = note
     return instants
 
 
@@ -61,22 +61,22 @@ def test_a_run_gives_up_on_a_row_that_stays_locked(database: Database) -> None:
 def test_a_claim_without_time_for_its_answer_is_not_started(database: Database) -> None:
     world = World(database)
     rows = world.opening(1)
-    world.wire.there = world.wire.back = 0.15
+    world.to_database.there = world.to_database.back = 0.15
     summary = world.run(world.invoke(guard=2.45))  # the first claim is answered 0.15 s before the last start
     assert world.ends(rows) == [BOOKED]
-    assert (summary.success, summary.timed_out, world.wire.calls.count(CLAIM)) == (True, False, 1)
+    assert (summary.success, summary.timed_out, world.to_database.calls.count(CLAIM)) == (True, False, 1)
 
 
 def test_a_faster_later_claim_corrects_the_database_clock(database: Database) -> None:
     world = World(database)
     [row] = world.opening(1, at=0.5)
-    world.wire.back = 0.3
+    world.to_database.back = 0.3
 
     def quicker(called: str) -> str:
-        world.wire.back = 0.005 if world.wire.calls.count(CLAIM) > 1 else 0.3
+        world.to_database.back = 0.005 if world.to_database.calls.count(CLAIM) > 1 else 0.3
         return ""
 
-    world.wire.loses = quicker
+    world.to_database.loses = quicker
     world.run(locked_for(0.2, world, database, row))
     assert world.ends([row]) == [BOOKED]
     assert 0.5 <= world.sent()[0] - 0.02 <= 0.512
@@ -92,10 +92,10 @@ def test_the_first_of_two_openings_is_met_exactly(database: Database) -> None:
     def slow_at_first(called: str) -> str:
         nonlocal asked
         asked += called in (CLAIM, "prebooking_clock")  # the claim and the first question are answered slowly
-        world.wire.back = 0.3 if called == CLAIM or asked == 2 else 0.01
+        world.to_database.back = 0.3 if called == CLAIM or asked == 2 else 0.01
         return ""
 
-    world.wire.loses = slow_at_first
+    world.to_database.loses = slow_at_first
     world.run(world.invoke(LEAD_SECONDS="5"))
     assert world.ends(rows) == [BOOKED] * 2
     assert 1.1 <= world.sent()[0] - 0.02 <= 1.112
@@ -157,17 +157,17 @@ def test_a_later_claim_that_times_out_does_not_fail_the_run(database: Database) 
     other.execute("alter function public.claim_due_prebookings_v1 set lock_timeout = '10ms'")
 
     def busy(called: str) -> str:
-        if called == CLAIM and world.wire.calls.count(CLAIM) > 1:
+        if called == CLAIM and world.to_database.calls.count(CLAIM) > 1:
             other.execute("select pg_advisory_lock(7301, 1)")
         if called == "finish_run_v1":
             other.execute("select pg_advisory_unlock_all()")
         return ""
 
-    world.wire.loses = busy
+    world.to_database.loses = busy
     summary = world.run(world.invoke())
     assert world.ends(rows) == [BOOKED]
     assert (summary.success, summary.message) == (True, "Processed 1 prebooking")
-    assert "claims_since_v1" not in world.wire.calls
+    assert "claims_since_v1" not in world.to_database.calls
 
 
 def test_an_unreadable_row_is_settled_once(database: Database) -> None:
@@ -176,21 +176,23 @@ def test_an_unreadable_row_is_settled_once(database: Database) -> None:
     world.opening(1, venue=venue)
     bad = add_prebooking(world.connection, venue, available_at=EPOCH)
     world.connection.execute("update prebookings set booking_data = '{\"n\": 1e5000}' where id = %s", [bad])
-    world.wire.loses = lambda called: "before" if world.wire.calls.count(called) == 1 and called == FAIL else ""
+    world.to_database.loses = lambda called: (
+        "before" if world.to_database.calls.count(called) == 1 and called == FAIL else ""
+    )
     world.run(world.invoke())
     assert world.ends([bad]) == [("failed", "bad_data")]
-    assert world.wire.calls.count(FAIL) == 2, "one try was lost, and one was answered"
+    assert world.to_database.calls.count(FAIL) == 2, "one try was lost, and one was answered"
 
 
 def test_a_run_that_could_not_end_frees_its_opening_at_its_guard(database: Database) -> None:
     world = World(database)
     venue = add_venue(world.connection)
     world.opening(1, venue=venue)
-    world.wire.loses = lambda called: "" if called == CLAIM else "hangs"
+    world.to_database.loses = lambda called: "" if called == CLAIM else "hangs"
 
     async def scenario() -> list[UUID]:
         await world.invoke()
-        world.wire.loses = lambda _: ""
+        world.to_database.loses = lambda _: ""
         later = world.opening(1, venue=venue)
         await world.invoke()
         return later

@@ -55,7 +55,7 @@ def test_a_clock_change_in_a_run_leaves_no_unsent_row_in_doubt(database: Databas
 def test_a_summary_counts_rows_as_released_only_if_written(database: Database) -> None:
     world = World(database)
     rows = world.opening(ROWS)
-    world.wire.loses = lambda function: "before" if function == "finish_run_v1" else ""
+    world.to_database.loses = lambda function: "before" if function == "finish_run_v1" else ""
     summary = _set_clock_in_a_run(world, timedelta(hours=1))
     unsent = sum(prebooking(world.connection, row)["claimed_by"] is not None for row in rows)
     assert unsent > 0
@@ -68,12 +68,12 @@ def test_a_forward_step_of_the_database_s_clock_is_followed(
     """The clock is two seconds slow when the run claims, and is set right a second later."""
     world = World(database)
     rows = world.opening(2, at=3.0)
-    world.wire.skew = timedelta(seconds=-2)
+    world.database_skew = timedelta(seconds=-2)
 
     async def scenario() -> None:
         run = asyncio.create_task(world.invoke(LEAD_SECONDS="5"))
         await asyncio.sleep(1.0)
-        world.wire.skew = timedelta(0)
+        world.database_skew = timedelta(0)
         await run
 
     world.run(scenario())

@@ -47,7 +47,7 @@ def test_lateness_is_that_of_the_first_call(world: World) -> None:
 @pytest.mark.parametrize("back", [0.02, 0.05, 0.1, 0.3])
 def test_lateness_counts_from_the_earliest_possible_opening(world: World, back: float) -> None:
     [row] = world.opening(1)
-    world.wire.back = back
+    world.to_database.back = back
     world.run(world.invoke())
     left = world.sent()[0] - 0.02
     assert world.row(row)["lateness_ms"] >= round(left * 1000)
@@ -55,7 +55,7 @@ def test_lateness_counts_from_the_earliest_possible_opening(world: World, back: 
 
 def test_a_call_is_connected_before_its_opening(world: World) -> None:
     rows = world.opening(4, at=3.0)
-    world.venue_wire.connect = 0.5
+    world.to_venues.connect = 0.5
     world.run(world.invoke(LEAD_SECONDS="3"))
     assert world.ends(rows) == [BOOKED] * 4
     assert world.sent()[0] == pytest.approx(3.02, abs=0.02), "20 ms there"
@@ -66,10 +66,10 @@ def test_a_slow_claim_does_not_delay_the_first_byte(world: World) -> None:
     world.opening(1, at=2.5)
 
     def travels(called: str) -> str:
-        world.wire.back = 0.2 if called == CLAIM else 0.01
+        world.to_database.back = 0.2 if called == CLAIM else 0.01
         return ""
 
-    world.wire.loses = travels
+    world.to_database.loses = travels
     world.run(world.invoke(LEAD_SECONDS="3"))
     assert 2.5 <= world.sent()[0] - 0.02 <= 2.512
 
@@ -176,7 +176,7 @@ def test_expired_rows_take_no_slot(world: World) -> None:
 
 def test_the_stagger_also_holds_between_two_invocations(world: World) -> None:
     """I6 between invocations: the first run releases its row and does not settle it."""
-    world.wire.there = world.wire.back = 0.001
+    world.to_database.there = world.to_database.back = 0.001
     venue = add_venue(world.connection)
     booker = world.use(ScriptedBooker(Outcome(Kind.SESSION_EXPIRED), login=Outcome(Kind.CANNOT_TELL)))
     world.opening(1, venue=venue)
@@ -201,7 +201,7 @@ def test_a_delayed_claim_leases_nothing_to_a_closed_run(world: World) -> None:
         tries.append(called)
         return "before" if len(tries) == 1 else ""
 
-    world.wire.loses = loses
+    world.to_database.loses = loses
     world.run(world.invoke(LEAD_SECONDS="0"))
     assert tries[-1] == FINISH, "a run whose first claim was lost is closed, although it holds no row"
     assert world.row(rows[0])["claimed_by"] is None

@@ -168,11 +168,11 @@ def test_a_call_that_ignores_cancellation_is_not_sent_after_a_failed_run(world: 
     booker = world.use(ScriptedBooker(on_book=lambda _: go_on(seconds=1)))
 
     def breaks(called: str) -> str:
-        if called != FINISH and world.wire.calls.count(CLAIM) > 1:
+        if called != FINISH and world.to_database.calls.count(CLAIM) > 1:
             raise UnexpectedError
         return ""
 
-    world.wire.loses = breaks
+    world.to_database.loses = breaks
 
     async def steps() -> Summary:
         summary = await world.invoke()
@@ -211,7 +211,7 @@ def test_a_venue_with_hanging_connections_does_not_delay_a_later_claim(world: Wo
 
     async def steps() -> list[tuple[str, str | None]]:
         handshakes = iter([1.9] * 4)
-        world.venue_wire.connect = lambda _: next(handshakes, 0.0)
+        world.to_venues.connect = lambda _: next(handshakes, 0.0)
         run = asyncio.create_task(world.invoke())
         await asyncio.sleep(0.05)
         late = world.opening(1, venue=other)

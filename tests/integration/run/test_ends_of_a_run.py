@@ -16,7 +16,7 @@ from tests.support.world import CLAIM, FINISH, World
 
 def test_a_row_that_stays_locked_does_not_keep_the_run_from_ending(world: World) -> None:
     rows = world.opening(2)
-    world.venue_wire.refuses = lambda _: True
+    world.to_venues.refuses = lambda _: True
 
     async def steps() -> Summary:
         run = asyncio.create_task(world.invoke())
@@ -51,10 +51,10 @@ def test_a_row_locked_at_the_end_of_a_run_is_no_failure(world: World) -> None:
     """There is no time for another finish_run: the guard would cut it off, and the run would fail."""
     [hanging], [locked] = world.opening(1), world.opening(1)
     world.twin.script(hanging, CallPlan(answer=HANG))
-    world.venue_wire.refuses = lambda request: str(locked) in request.headers["Idempotency-Key"]
+    world.to_venues.refuses = lambda request: str(locked) in request.headers["Idempotency-Key"]
 
     def slow(called: str) -> str:
-        world.wire.back = 0.85 if called == FINISH else 0.005
+        world.to_database.back = 0.85 if called == FINISH else 0.005
         return ""
 
     async def steps() -> Summary:
@@ -63,10 +63,10 @@ def test_a_row_locked_at_the_end_of_a_run_is_no_failure(world: World) -> None:
         with world.locked(locked):
             return await run
 
-    world.wire.loses = slow
+    world.to_database.loses = slow
     summary = world.run(steps())
     assert (summary.timed_out, summary.success) == (True, True)
-    assert world.wire.calls.count(FINISH) == 1
+    assert world.to_database.calls.count(FINISH) == 1
 
 
 def test_a_run_whose_first_claim_was_lost_is_closed_although_later_tries_were_busy(world: World) -> None:
@@ -84,11 +84,11 @@ def test_a_run_whose_first_claim_was_lost_is_closed_although_later_tries_were_bu
             other.execute("select pg_advisory_unlock_all()")
         return "before" if tries == 1 else ""
 
-    world.wire.loses = loses
+    world.to_database.loses = loses
     summary = world.run(world.invoke())
     assert tries == 4
     assert summary.message == "No prebookings ready"
-    assert world.wire.calls[-1] == FINISH
+    assert world.to_database.calls[-1] == FINISH
     assert world.row(row)["claimed_by"] is None
 
 

@@ -81,7 +81,7 @@ def test_without_a_lead_nothing_is_claimed_before_its_opening(world: World) -> N
     summary = world.run(world.invoke(LEAD_SECONDS="0"))
     assert (world.sent(), world.ends(rows)) == ([], [PENDING] * 2)
     assert summary.message == "No prebookings ready"
-    assert world.wire.calls == [CLAIM]
+    assert world.to_database.calls == [CLAIM]
 
 
 @pytest.mark.parametrize("triggers", [2, 10])
@@ -139,7 +139,7 @@ def test_rows_that_do_not_fit_before_the_last_start_wait_for_the_next_run(world:
 def test_slow_handshakes_do_not_change_the_order(world: World) -> None:
     rows = world.opening(6)
     handshakes = iter([0.3, 0.001, 0.2, 0.001, 0.25, 0.001])
-    world.venue_wire.connect = lambda _: next(handshakes)
+    world.to_venues.connect = lambda _: next(handshakes)
     world.run(world.invoke())
     assert world.called() == rows
     assert min(gaps(world.sent())) >= 0.05 - 1e-9
@@ -147,7 +147,7 @@ def test_slow_handshakes_do_not_change_the_order(world: World) -> None:
 
 def test_forty_rows_are_sent_within_two_seconds_despite_slow_handshakes(world: World) -> None:
     rows = world.opening(40, at=3.0)
-    world.venue_wire.connect = 0.19
+    world.to_venues.connect = 0.19
     world.run(world.invoke(LEAD_SECONDS="3"))
     assert world.called() == rows
     assert world.sent()[-1] - world.sent()[0] == pytest.approx(39 * 0.05, abs=1e-6)
@@ -156,7 +156,7 @@ def test_forty_rows_are_sent_within_two_seconds_despite_slow_handshakes(world: W
 def test_a_refused_connection_is_tried_again_in_order(world: World) -> None:
     rows = world.opening(4)
     refusals = iter([True, False, False, False, True])  # all four connect at once; the first fails twice
-    world.venue_wire.refuses = lambda _: next(refusals, False)
+    world.to_venues.refuses = lambda _: next(refusals, False)
     world.run(world.invoke())
     assert world.called() == rows
     assert world.ends(rows) == [BOOKED] * 4
@@ -164,14 +164,14 @@ def test_a_refused_connection_is_tried_again_in_order(world: World) -> None:
 
 def test_rows_of_an_unreachable_venue_are_released_unsent(world: World) -> None:
     rows = world.opening(10)
-    world.venue_wire.refuses = lambda _: True
+    world.to_venues.refuses = lambda _: True
     summary = world.run(world.invoke())
     assert summary.success
     assert summary.details == {"total": 10, "completed": 0, "failed": 0, "released": 10, "unsure": 0, "lost": 0}
     assert summary.outcomes == {"not_sent": 4}, "the first four of the queue; no other row was tried"
     released = [(row["claimed_by"], row["maybe_sent"], row["attempts"]) for row in map(world.row, rows)]
     assert released == [(None, False, 0)] * 10
-    world.venue_wire.refuses = lambda _: False
+    world.to_venues.refuses = lambda _: False
 
     async def after_the_pause() -> None:
         await asyncio.sleep(61)
@@ -254,8 +254,8 @@ def test_a_blocking_venue_is_paused_and_its_other_rows_released(world: World, st
 
 
 def test_an_added_row_is_sent_only_after_the_stagger(world: World) -> None:
-    world.venue_wire.there = world.venue_wire.back = 0.0
-    world.wire.there = world.wire.back = 0.001
+    world.to_venues.there = world.to_venues.back = 0.0
+    world.to_database.there = world.to_database.back = 0.001
     venue = add_venue(world.connection)
     first = world.opening(1, venue=venue)
 
@@ -291,7 +291,7 @@ def test_rows_behind_an_unsendable_row_do_not_overtake_earlier_rows(world: World
     world.connection.execute(UNSENDABLE, world.opening(1, venue=venue, booking_data={"class_id": "bad"}))
     rest = world.opening(2, venue=venue)
     handshakes = iter([0.4])
-    world.venue_wire.connect = lambda _: next(handshakes, 0.001)
+    world.to_venues.connect = lambda _: next(handshakes, 0.001)
     world.run(world.invoke())
     assert world.called() == first + rest
 
@@ -305,7 +305,7 @@ def test_too_early_is_final_at_a_slow_venue(world: World) -> None:
 
 
 def test_a_slot_just_before_the_last_start_is_no_failure(world: World) -> None:
-    world.wire.there = world.wire.back = 0.03
+    world.to_database.there = world.to_database.back = 0.03
     world.opening(150)
     assert world.run(world.invoke()).success
 
@@ -330,13 +330,13 @@ def test_four_gyms_with_forty_members_each_are_served_side_by_side(world: World)
 @pytest.mark.parametrize("opens", [1.05, 1.45, 1.85])
 def test_a_call_is_in_time_for_its_opening_although_no_question_is_answered(world: World, opens: float) -> None:
     world.opening(1, at=opens)
-    world.wire.loses = lambda function: "hangs" if function == "prebooking_clock" else ""
+    world.to_database.loses = lambda function: "hangs" if function == "prebooking_clock" else ""
     connected: list[float] = []
 
     def connect(_: object) -> float:
         connected.append(asyncio.get_running_loop().time())
         return 0.3
 
-    world.venue_wire.connect = connect
+    world.to_venues.connect = connect
     world.run(world.invoke(LEAD_SECONDS="2"))
     assert connected == [pytest.approx(opens - 0.6, abs=0.02)]

@@ -18,7 +18,7 @@ from tests.support.world import BOOKED, CLAIM, FINISH, PENDING, RECONCILED, Worl
 def script(world: World, function: str, *losses: str) -> None:
     """Script how the next calls of one database function end, see DatabaseTransport."""
     left = deque(losses)
-    world.wire.loses = lambda called: left.popleft() if called == function and left else ""
+    world.to_database.loses = lambda called: left.popleft() if called == function and left else ""
 
 
 def test_a_hundred_hanging_calls_are_cut_at_the_guard_and_stay_pending(world: World) -> None:
@@ -110,11 +110,11 @@ def test_an_outcome_that_cannot_be_written_is_reconciled_later(world: World, los
 
 def test_a_database_that_hangs_after_the_claim_costs_no_booking(world: World) -> None:
     rows = world.opening(5)
-    world.wire.loses = lambda called: "hangs" if called != CLAIM else ""
+    world.to_database.loses = lambda called: "hangs" if called != CLAIM else ""
 
     async def back_after_a_minute() -> bool:
         summary = await world.invoke()
-        world.wire.loses = lambda _: ""
+        world.to_database.loses = lambda _: ""
         assert summary.execution_time_ms <= 9100
         await asyncio.sleep(60)
         await world.invoke()
@@ -131,7 +131,7 @@ def test_an_unexpected_error_fails_the_run_and_releases_the_rows(world: World) -
     def fail(_: object) -> float:
         raise RuntimeError("unexpected")
 
-    world.venue_wire.connect = fail
+    world.to_venues.connect = fail
     summary = world.run(world.invoke())
     assert not summary.success
     assert world.held(rows) == [None] * 3
@@ -167,7 +167,7 @@ def test_a_request_with_no_time_left_claims_nothing(world: World) -> None:
     [row] = world.opening(1)
     summary = world.run(world.invoke(clock=VirtualClock(), guard=1.5))
     assert summary.success
-    assert (world.wire.calls, world.ends([row])) == (["claims_since_v1"], [PENDING])
+    assert (world.to_database.calls, world.ends([row])) == (["claims_since_v1"], [PENDING])
 
 
 def test_a_claim_whose_answer_was_lost_is_released_although_later_tries_were_busy(world: World) -> None:
@@ -184,7 +184,7 @@ def test_a_claim_whose_answer_was_lost_is_released_although_later_tries_were_bus
             other.execute("select pg_advisory_unlock_all()")
         return "after" if tries == 1 else ""
 
-    world.wire.loses = loses
+    world.to_database.loses = loses
     summary = world.run(world.invoke())
     assert (summary.success, summary.message) == (True, "Another run holds the lock of the claims")
     assert world.held(rows) == [None] * 3
@@ -192,7 +192,7 @@ def test_a_claim_whose_answer_was_lost_is_released_although_later_tries_were_bus
 
 def test_outcomes_that_cannot_be_written_leave_time_for_the_end_of_the_run(world: World) -> None:
     world.opening(1)
-    world.wire.loses = lambda function: "hangs" if function == "complete_prebooking_v1" else ""
+    world.to_database.loses = lambda function: "hangs" if function == "complete_prebooking_v1" else ""
     summary = world.run(world.invoke(guard=3))
     assert summary.execution_time_ms <= 4000
     query = "select claimed, closed_at is not null from public.prebooking_runs"

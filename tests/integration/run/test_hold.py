@@ -18,7 +18,7 @@ from prebooking.run.hold import READINGS, read_clock_while_held
 from prebooking.settings import Settings
 from tests.support.database import Database
 from tests.support.doubles import EPOCH, VirtualClock, run_virtual
-from tests.support.world import ENVIRONMENT, database_transport
+from tests.support.world import ENVIRONMENT, World
 
 Ways = tuple[float, float]  # seconds there and back; LOST: there is no answer
 LOST = float("inf")
@@ -29,14 +29,15 @@ class Network(httpx.AsyncBaseTransport):
     """A transport to the real SQL with a cycle of delays. ``asked_at`` is in seconds since EPOCH."""
 
     def __init__(self, database: Database, ways: Sequence[Ways]) -> None:
-        self._wire, self._ways = database_transport(database, there=0, back=0), itertools.cycle(ways)
+        self._to_database, self._ways = World(database).to_database, itertools.cycle(ways)
+        self._to_database.there = self._to_database.back = 0.0
         self.asked_at: list[float] = []
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         self.asked_at.append(asyncio.get_running_loop().time())
         there, back = next(self._ways)
         await asyncio.sleep(there)
-        response = await self._wire.handle_async_request(request)
+        response = await self._to_database.handle_async_request(request)
         if back == LOST:
             raise httpx.ReadError("lost", request=request)
         await asyncio.sleep(back)

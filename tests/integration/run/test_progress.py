@@ -89,7 +89,7 @@ def test_a_locked_row_is_reported_and_the_others_are_booked(world: World) -> Non
 
 def test_a_row_locked_at_the_end_of_a_run_is_released_later(world: World) -> None:
     rows = world.opening(5)
-    world.venue_wire.refuses = lambda _: True
+    world.to_venues.refuses = lambda _: True
 
     async def steps() -> None:
         run = asyncio.create_task(world.invoke())
@@ -135,12 +135,12 @@ def test_a_row_that_alone_is_blocked_becomes_last_and_is_then_rejected(
 
 def test_an_unreachable_venue_is_paused_for_a_minute_and_then_booked(world: World) -> None:
     rows = world.opening(60)
-    world.venue_wire.refuses = lambda _: True
+    world.to_venues.refuses = lambda _: True
 
     async def steps() -> None:
         await world.invoke()
         assert world.held(rows) == [None] * 60
-        world.venue_wire.refuses = lambda _: False
+        world.to_venues.refuses = lambda _: False
         await world.invoke()
         assert world.sent() == [], "the venue is paused"
         await asyncio.sleep(61)

@@ -222,7 +222,7 @@ def test_the_venue_never_locks_an_account_because_of_us(gym: Gym) -> None:
     for opens in range(2, 12):
         gym.prebook(email, gym.gym_class(at=opens * HOUR, time=f"{opens:02}:00"))
     gym.twin.join(email, "a new one")
-    gym.world.wire.loses = lambda function: "before" if function == "end_login_v1" else ""
+    gym.world.to_database.loses = lambda function: "before" if function == "end_login_v1" else ""
     gym.world.run(keep_up_for(gym, 12 * 60, step=5))
     assert len(gym.calls(LOGIN)) == 3, "three a day"
     assert gym.twin.members._accounts[email].locked_until is None
@@ -259,7 +259,7 @@ def test_concurrent_upkeeps_make_each_login_once(gym: Gym) -> None:
 
 def test_many_logins_are_spaced_out_and_none_is_counted_without_being_made(gym: Gym) -> None:
     members = [member(gym, f"member{number}") for number in range(23)]
-    gym.world.venue_wire.back = 0.5
+    gym.world.to_venues.back = 0.5
     kept = gym.world.run(keep_up_for(gym, 1))
     at = [arrival.at for arrival in gym.twin.ledger.arrivals(path=LOGIN)]
     assert min((after - before).total_seconds() for before, after in pairwise(at)) > 0.19
@@ -272,14 +272,14 @@ def test_many_logins_are_spaced_out_and_none_is_counted_without_being_made(gym: 
 
 def test_an_unexpected_error_ends_no_other_login(gym: Gym, monkeypatch: pytest.MonkeyPatch) -> None:
     members = [member(gym, name) for name in ("ana", "ben", "cleo")]
-    send, faults = gym.world.wire.handle_async_request, iter([RuntimeError("a bug")])
+    send, faults = gym.world.to_database.handle_async_request, iter([RuntimeError("a bug")])
 
     async def fail_once(request: httpx.Request) -> httpx.Response:
         if request.url.path.endswith("save_login_v1") and (fault := next(faults, None)):
             raise fault
         return await send(request)
 
-    monkeypatch.setattr(gym.world.wire, "handle_async_request", fail_once)
+    monkeypatch.setattr(gym.world.to_database, "handle_async_request", fail_once)
     assert not gym.world.run(gym.keep_up()).success
     assert sorted(gym.session(email)["version"] for email in members) == [1, 2, 2]
 
@@ -297,7 +297,7 @@ def test_a_lost_call_of_the_database_sends_no_password_twice(
 ) -> None:
     email = member(gym, password=PASSWORD if right else "wrong")
     losses = iter([how] * times)
-    gym.world.wire.loses = lambda called: next(losses, "") if called == function else ""
+    gym.world.to_database.loses = lambda called: next(losses, "") if called == function else ""
     gym.world.run(keep_up_for(gym, 19))
     assert len(gym.calls(LOGIN)) <= 1
     if times == 1 and (how != "hangs" or function != "claim_logins_v1"):
@@ -310,9 +310,9 @@ def test_a_lost_call_of_the_database_sends_no_password_twice(
 def test_a_login_whose_end_is_not_stored_is_not_made_again(gym: Gym) -> None:
     """The next batch of the same invocation gets it from the database again."""
     members = [member(gym, f"member{number}") for number in range(7)]
-    gym.world.wire.loses = lambda called: "before" if called == "save_login_v1" else ""
+    gym.world.to_database.loses = lambda called: "before" if called == "save_login_v1" else ""
     gym.world.run(gym.keep_up())
-    assert gym.world.wire.calls.count("claim_logins_v1") > 1
+    assert gym.world.to_database.calls.count("claim_logins_v1") > 1
     assert len(gym.calls(LOGIN)) == len(set(gym.calls(LOGIN))) >= 5
     assert set(gym.calls(LOGIN)) <= set(members)
 
@@ -333,7 +333,7 @@ class Killer:
     def __init__(self, gym: Gym, at: int, *, freeze: float | None = None) -> None:
         self.at, self.steps, self.killed, self._freeze = at, 0, asyncio.Event(), freeze
         self.names: list[str] = []
-        for wire in (gym.world.wire, gym.world.venue_wire):
+        for wire in (gym.world.to_database, gym.world.to_venues):
             self._wrap(wire)
 
     def _wrap(self, wire: Any) -> None:
@@ -537,13 +537,13 @@ def test_a_login_uses_the_address_as_it_was_typed(gym: Gym) -> None:
     email = member(gym)
     gym.remember(email, username="Ana@Example.COM")
     bodies = list[bytes]()
-    send = gym.world.venue_wire.handle_async_request
+    send = gym.world.to_venues.handle_async_request
 
     async def recorded(request: httpx.Request) -> httpx.Response:
         bodies.append(await request.aread())
         return await send(request)
 
-    gym.world.venue_wire.handle_async_request = recorded  # type: ignore[method-assign]
+    gym.world.to_venues.handle_async_request = recorded  # type: ignore[method-assign]
     gym.world.run(gym.keep_up())
     assert [json.loads(body)["username"] for body in bodies] == ["Ana@Example.COM"]
     assert gym.session(email)["version"] == 2
@@ -563,7 +563,7 @@ def test_no_password_and_no_token_is_in_a_log_an_answer_or_a_column(
         reply = TwinReply(500, {}, password.encode()) if answer == "echo" else DROP
         gym.twin.script(email, CallPlan(acts=False, answer=reply), path=LOGIN)
     if answer == "lost":
-        gym.world.wire.loses = lambda function: "after" if function == "save_login_v1" else ""
+        gym.world.to_database.loses = lambda function: "after" if function == "save_login_v1" else ""
     if answer == "error":
 
         def fail(*_: object, **__: object) -> None:

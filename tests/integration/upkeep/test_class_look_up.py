@@ -179,7 +179,7 @@ def test_a_row_that_is_claimed_while_its_day_is_read_is_left(gym: Gym) -> None:
             gym.connection.execute("update public.prebookings set maybe_sent = true where id = %s", [row])
         return ""
 
-    gym.world.wire.loses = claim_it
+    gym.world.to_database.loses = claim_it
     assert gym.world.run(gym.keep_up()).parts["classes"] == {"read": 1, "unread": 0, "changed": 0}
     assert found(gym, row) == ("7001", None, False)
 
@@ -351,7 +351,7 @@ def test_one_bad_row_stops_no_other(gym: Gym) -> None:
 def test_a_day_that_cannot_be_stored_is_an_error_of_its_venue_only(gym: Gym) -> None:
     offer(gym)
     row = ask(gym, 8 * HOUR)
-    gym.world.wire.loses = lambda called: "before" if called == "settle_class_day_v1" else ""
+    gym.world.to_database.loses = lambda called: "before" if called == "settle_class_day_v1" else ""
     kept = gym.world.run(gym.keep_up())
     assert (kept.success, kept.failed, kept.parts["classes"]["errors"]) == (False, [], 1)
     assert found(gym, row)[2]
@@ -389,7 +389,7 @@ def test_every_lost_call_is_made_up_for(gym: Gym, function: str, when: str) -> N
     offer(gym)
     row = ask(gym, 8 * HOUR)
     losses = iter([when] * 3)
-    gym.world.wire.loses = lambda called: next(losses, "") if called == function else ""
+    gym.world.to_database.loses = lambda called: next(losses, "") if called == function else ""
 
     async def scenario() -> None:
         await gym.keep_up()

@@ -179,7 +179,7 @@ class FaultWhileTelling:
         self._step, self._fault, self.steps = step, fault, list[str]()
         self.task: asyncio.Task[Any] | None = None
         self.acts = list[UUID]()
-        gym.world.wire.loses, receivers.scripts["ana"] = self._at_the_database, self._at_the_receiver
+        gym.world.to_database.loses, receivers.scripts["ana"] = self._at_the_database, self._at_the_receiver
 
     def _strikes(self, name: str) -> bool:
         self.steps.append(name)

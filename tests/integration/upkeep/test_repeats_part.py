@@ -28,7 +28,7 @@ def test_a_repeat_that_is_due_is_made_and_nothing_due_calls_nothing(gym: Gym) ->
     kept = gym.world.run(gym.keep_up())
     made = {"repeats": 1, "made": 2, "moved": 0, "cancelled": 0, "problems": 0}
     assert (kept.success, kept.parts) == (True, {"repeats": made})
-    assert gym.world.wire.calls == ["upkeep_due_v1"] * 2 + [MAKE]
+    assert gym.world.to_database.calls == ["upkeep_due_v1"] * 2 + [MAKE]
 
 
 def test_many_repeats_are_made_in_several_calls(gym: Gym) -> None:
@@ -41,7 +41,7 @@ def test_many_repeats_are_made_in_several_calls(gym: Gym) -> None:
         )
     kept = gym.world.run(gym.keep_up())
     assert kept.parts["repeats"]["made"] == 2 * (2 * AT_ONCE + 1)
-    assert gym.world.wire.calls.count(MAKE) >= 3, "a slow call makes fewer"
+    assert gym.world.to_database.calls.count(MAKE) >= 3, "a slow call makes fewer"
 
 
 def test_repeats_that_another_upkeep_has_locked_are_left_to_it(gym: Gym) -> None:
@@ -52,7 +52,7 @@ def test_repeats_that_another_upkeep_has_locked_are_left_to_it(gym: Gym) -> None
         other.execute("select from public.repeats for update")
         kept = gym.world.run(gym.keep_up())
     assert (kept.parts["repeats"]["repeats"], kept.timed_out) == (0, False)
-    assert gym.world.wire.calls.count(MAKE) == 1
+    assert gym.world.to_database.calls.count(MAKE) == 1
 
 
 async def the_days_pass(gym: Gym, *, upkeeps: int = 1) -> None:
@@ -82,7 +82,7 @@ def test_the_days_of_a_repeat_without_faults(gym: Gym) -> None:
     add_repeat(gym.connection, add_gym(gym.connection))
     gym.world.run(the_days_pass(gym))
     expected(gym)
-    assert gym.world.wire.calls.count(MAKE) == CALLS
+    assert gym.world.to_database.calls.count(MAKE) == CALLS
 
 
 @pytest.mark.grid
@@ -102,7 +102,7 @@ def test_a_call_that_is_lost_makes_nothing_twice_and_loses_nothing(
         return loss if function == MAKE and number <= next(calls) < number + tries else ""
 
     add_repeat(gym.connection, add_gym(gym.connection))
-    gym.world.wire.loses = loses
+    gym.world.to_database.loses = loses
     gym.world.run(the_days_pass(gym))
     expected(gym)
 
@@ -110,7 +110,7 @@ def test_a_call_that_is_lost_makes_nothing_twice_and_loses_nothing(
 @pytest.mark.parametrize("loss", ["", "before", "after"])
 def test_two_upkeeps_at_once_make_each_day_once(gym: Gym, loss: str) -> None:
     losses = iter([loss, "", "", loss, loss] * 100)
-    gym.world.wire.loses = lambda function: next(losses) if function == MAKE else ""
+    gym.world.to_database.loses = lambda function: next(losses) if function == MAKE else ""
     add_repeat(gym.connection, add_gym(gym.connection))
     gym.world.run(the_days_pass(gym, upkeeps=2))
     expected(gym)

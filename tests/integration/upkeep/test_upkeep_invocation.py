@@ -71,7 +71,7 @@ def test_nothing_due_is_one_call_of_the_database_and_none_of_a_venue(gym: Gym) -
     old_login(gym, 24)
     kept = gym.world.run(gym.keep_up())
     assert (kept.success, kept.as_json()["message"], kept.parts) == (True, "Nothing was due", {})
-    assert gym.world.wire.calls == ["upkeep_due_v1"]
+    assert gym.world.to_database.calls == ["upkeep_due_v1"]
     assert gym.twin.ledger.arrivals(None) == []
 
 
@@ -136,7 +136,7 @@ def test_counts_of_a_part_decide_on_the_answer(
 
 def test_an_unanswered_question_is_a_failure_and_runs_no_part(gym: Gym) -> None:
     old_login(gym, 26)
-    gym.world.wire.loses = lambda _: "before"
+    gym.world.to_database.loses = lambda _: "before"
     kept = gym.world.run(gym.keep_up())
     assert (kept.success, kept.parts, gym.twin.ledger.arrivals(None)) == (False, {}, [])
     assert kept.as_json()["message"] == "Upkeep failed: see the log"
@@ -149,7 +149,7 @@ def test_an_upkeep_without_time_asks_and_reports_nothing_and_says_so(gym: Gym, m
     old_login(gym, 26)
     kept = gym.world.run(gym.keep_up(guard=0.0))
     assert (kept.success, kept.timed_out, kept.failed, kept.as_json()["message"]) == (True, True, [], NO_TIME)
-    assert (gym.world.wire.calls, gym.twin.ledger.arrivals(None)) == ([], [])
+    assert (gym.world.to_database.calls, gym.twin.ledger.arrivals(None)) == ([], [])
 
 
 BROKEN = {
@@ -175,7 +175,7 @@ def test_a_broken_function_of_the_database_stops_no_other_part(gym: Gym, functio
 def test_a_lost_answer_is_asked_for_again(gym: Gym) -> None:
     email = old_login(gym, 26)
     losses = iter(["after"])
-    gym.world.wire.loses = lambda _: next(losses, "")
+    gym.world.to_database.loses = lambda _: next(losses, "")
     assert gym.world.run(gym.keep_up()).success
-    assert gym.world.wire.calls[:2] == ["upkeep_due_v1"] * 2
+    assert gym.world.to_database.calls[:2] == ["upkeep_due_v1"] * 2
     assert gym.calls(TOKEN_UPDATE) == [email]

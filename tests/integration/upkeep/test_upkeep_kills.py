@@ -32,7 +32,7 @@ class FaultAtStep:
     def __init__(self, gym: Gym, step: int, fault: Fault | None) -> None:
         self._step, self._fault, self._gym, self.steps = step, fault, gym, list[str]()
         self.task: asyncio.Task[Any] | None = None
-        gym.world.wire.loses, gym.twin.plan = self._at_the_database, self._at_the_venue
+        gym.world.to_database.loses, gym.twin.plan = self._at_the_database, self._at_the_venue
 
     def _strikes(self, name: str) -> bool:
         self.steps.append(name)

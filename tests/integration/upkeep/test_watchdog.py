@@ -11,8 +11,6 @@ from typing import Any
 import httpx
 import pytest
 
-from prebooking.local.virtual_world import call_function
-from prebooking.settings import Settings
 from prebooking.upkeep.run import UpkeepSummary, keep_up
 from tests.support.boxes import KEYS, Gym, side_by_side
 from tests.support.doubles import EPOCH, VirtualClock
@@ -73,9 +71,7 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
 async def invoke(gym: Gym, watchdog: Watchdog, url: str = "", **how: Any) -> UpkeepSummary:
     """Invoke upkeep; ``url`` replaces the address from now on."""
     os.environ["HEARTBEAT_URL"] = url or os.environ["HEARTBEAT_URL"]
-    settings = Settings.from_environment(ENVIRONMENT | KEYS)
-    keeping, world = partial(keep_up, to_watchdog=watchdog), gym.world
-    return await call_function(keeping, settings, VirtualClock(), world.wire, world.venue_wire, guard=8, **how)
+    return await gym.world.call(partial(keep_up, to_watchdog=watchdog), guard=8, **KEYS | how)
 
 
 def test_a_good_upkeep_is_reported_once_without_any_secret(gym: Gym, capsys: pytest.CaptureFixture[str]) -> None:
@@ -94,7 +90,7 @@ def test_without_a_usable_address_nothing_is_asked_or_sent(
     assert gym.world.run(invoke(gym, watchdog, url=url)).success
     logged = capsys.readouterr().out
     assert ("HEARTBEAT_URL" in logged, "canary" in logged) == (bool(url.strip()), False)
-    assert (watchdog.reports, gym.world.wire.calls) == ([], ["upkeep_due_v1"])
+    assert (watchdog.reports, gym.world.to_database.calls) == ([], ["upkeep_due_v1"])
 
 
 @pytest.mark.parametrize(
@@ -115,7 +111,7 @@ def test_a_bad_upkeep_is_reported_below_the_address(gym: Gym, address: str, repo
 @pytest.mark.parametrize("loss", ["before", "hangs"])
 def test_a_dead_database_is_reported_in_time_for_the_answer(gym: Gym, loss: str) -> None:
     """Also if the watchdog does not answer either."""
-    gym.world.wire.loses = lambda _: loss
+    gym.world.to_database.loses = lambda _: loss
     watchdog = Watchdog(hangs)
 
     async def steps() -> tuple[UpkeepSummary, float]:
@@ -128,7 +124,7 @@ def test_a_dead_database_is_reported_in_time_for_the_answer(gym: Gym, loss: str)
 
 
 def test_a_claim_of_the_report_that_is_not_answered_is_reported_as_bad(gym: Gym) -> None:
-    gym.world.wire.loses = lambda function: "before" if function == "claim_heartbeat_v1" else ""
+    gym.world.to_database.loses = lambda function: "before" if function == "claim_heartbeat_v1" else ""
     watchdog = Watchdog()
     assert gym.world.run(invoke(gym, watchdog)).success
     assert watchdog.reports == [BAD]
@@ -136,7 +132,7 @@ def test_a_claim_of_the_report_that_is_not_answered_is_reported_as_bad(gym: Gym)
 
 def test_a_lost_answer_to_the_claim_loses_no_report(gym: Gym) -> None:
     losses = iter(["after"])
-    gym.world.wire.loses = lambda function: next(losses, "") if function == "claim_heartbeat_v1" else ""
+    gym.world.to_database.loses = lambda function: next(losses, "") if function == "claim_heartbeat_v1" else ""
     watchdog = Watchdog()
     gym.world.run(invoke(gym, watchdog))
     assert watchdog.reports == [GOOD]
