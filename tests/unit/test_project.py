@@ -130,9 +130,9 @@ def test_the_set_up_prints_each_step_before_it(tmp_path: Path) -> None:
     """It takes about a minute."""
     command = ["make", "-s", "-n", "-C", str(ROOT), f"VENV={tmp_path}", f"{tmp_path}/.ready"]
     lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
-    steps = [number for number, line in enumerate(lines) if re.search(r"echo '  \d of 4: ", line)]
+    steps = [number for number, line in enumerate(lines) if re.search(r"echo '  \d of 3: ", line)]
     works = [number for number, line in enumerate(lines) if " -m venv " in line or " install " in line]
-    assert len(steps) == 4
+    assert len(steps) == 3
     assert works == [number + 1 for number in steps]
 
 

@@ -1,0 +1,74 @@
+"""The versions that a deployment installs are the versions that the tests run with."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable
+from importlib import metadata
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+LOCK = (ROOT / "constraints.txt").read_text()
+HINT = "run `make lock`, and commit constraints.txt and pyproject.toml"
+
+
+def pinned(lines: Iterable[str]) -> dict[str, str]:
+    """Return the version of each package."""
+    requirements = [Requirement(line) for line in lines]
+    return {canonicalize_name(one.name): str(one.specifier).removeprefix("==") for one in requirements}
+
+
+LOCKED = pinned(re.findall(r"^([^\s#][^\\\n]*)", LOCK, re.MULTILINE))
+DEPLOYED = pinned(PROJECT["tool"]["uv"]["constraint-dependencies"])
+
+
+def required(requirements: Iterable[str], extras: frozenset[str] = frozenset()) -> dict[str, set[str]]:
+    """Return the names of the packages that are needed here, with the extras that are asked of each."""
+    found: dict[str, set[str]] = {}
+    for requirement in map(Requirement, requirements):
+        marker = requirement.marker
+        if marker is None or any(marker.evaluate({"extra": extra}) for extra in extras | {""}):
+            found.setdefault(canonicalize_name(requirement.name), set()).update(requirement.extras)
+    return found
+
+
+def closure(requirements: Iterable[str]) -> set[str]:
+    """Return the names of these packages and of all that they need, from what is installed."""
+    known: dict[str, set[str]] = {}
+    waiting = list(required(requirements).items())
+    while waiting:
+        name, extras = waiting.pop()
+        if name not in known or not extras <= known[name]:
+            known[name] = known.get(name, set()) | extras
+            waiting += required(metadata.requires(name) or [], frozenset(known[name])).items()
+    return set(known)
+
+
+def test_what_is_deployed_is_what_was_tested() -> None:
+    """The installed packages that the functions need are all locked, at the version that is installed."""
+    installed = {name: metadata.version(name) for name in closure(PROJECT["project"]["dependencies"])}
+    assert len(installed) > 20
+    assert installed.items() <= DEPLOYED.items(), HINT
+
+
+def test_the_deployed_versions_are_those_of_the_lock() -> None:
+    assert DEPLOYED.items() <= LOCKED.items(), HINT
+
+
+def test_every_requirement_of_the_project_is_locked() -> None:
+    project = PROJECT["project"]
+    extras = [project["optional-dependencies"][name] for name in ("cli", "local", "dev")]
+    for requirement in map(Requirement, sum(extras, project["dependencies"])):
+        assert requirement.specifier.contains(LOCKED[canonicalize_name(requirement.name)]), HINT
+
+
+def test_the_lock_has_hashes_and_no_addresses() -> None:
+    blocks = re.split(r"\n(?=\S)", LOCK.strip())
+    assert len(blocks) >= len(LOCKED)
+    assert all("--hash=sha256:" in block for block in blocks)
+    assert "//" not in LOCK
