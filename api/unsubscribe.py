@@ -38,6 +38,7 @@ async def respond(request: Request) -> HTMLResponse:
 async def _page(request: Request, events: log.Log) -> UnsubscribePage:
     try:
         settings = NotificationSettings.from_environment(os.environ)
+        settings.check_deployment(os.environ)
     except SettingsError as exc:
         events.error("server_not_configured", problems=exc.problems)
         return UnsubscribePage.LATER

@@ -26,6 +26,7 @@ _VARIABLES = {
     "STAGGER_MS": "from one call of a venue to the next",
     "LEAD_SECONDS": "how long before an opening a run claims its rows and holds them",
     "LEASE_SECONDS": "how long a claim lasts; at least the guard + 20",
+    "RUN_OUTSIDE_PRODUCTION": "true in [a preview](deploy.md#previews) with a database of its own",
     "HEARTBEAT_URL": "[a watchdog outside](#when-all-is-dead), called after each upkeep: https, a public name",
     "METRICS_SECRET": "the bearer token of [the metrics](#metrics), at least 16 characters",
     "APP_URL": "this deployment's own address, for the link in each mail that ends them: https and a host",

@@ -35,6 +35,10 @@ LONGEST_VENUE_DELAY = 15.0  # seconds after the guard until which a venue may st
 CLOCK_SKEW = 5.0  # seconds: the assumed largest difference between two clocks
 
 _MISSING = "is missing: set it in the project's environment variables"
+_PREVIEW = (
+    "is not production: only the production deployment may run. For a preview with a database of its own, set"
+    " RUN_OUTSIDE_PRODUCTION to true"
+)
 _QUOTES = frozenset("\"'`\u00b4\u2018\u2019\u201a\u201b\u201c\u201d\u201e\u201f\u2032\u2033\u2039\u203a\u00ab\u00bb")
 
 
@@ -100,6 +104,7 @@ class DatabaseSettings(BaseModel):
     supabase_service_role_key: Annotated[
         SecretStr, AfterValidator(lambda s: SecretStr(_service_key(s.get_secret_value())))
     ]
+    run_outside_production: bool = False
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
@@ -120,6 +125,15 @@ class DatabaseSettings(BaseModel):
         if problems:
             raise SettingsError(problems)
         return settings
+
+    def check_deployment(self, environment: Mapping[str, str]) -> None:
+        """Raise a SettingsError in a preview, which has the variables and the database of the production by default.
+
+        ``VERCEL_ENV`` is production, preview or development, and is set only on Vercel:
+        https://vercel.com/docs/environment-variables/system-environment-variables
+        """
+        if environment.get("VERCEL_ENV", "production") != "production" and not self.run_outside_production:
+            raise SettingsError({"VERCEL_ENV": _PREVIEW})
 
     @classmethod
     def _missing(cls, environment: Mapping[str, str]) -> dict[str, str]:  # noqa: ARG003 - Settings overrides it

@@ -100,6 +100,7 @@ def secured_app(
         events = log.Log(instance_id=instance_id, vercel_id=_request_id(request))
         try:
             settings = Settings.from_environment(os.environ)
+            settings.check_deployment(os.environ)
             accepted = secrets(settings)
             http.tls_context()
         except SettingsError as exc:

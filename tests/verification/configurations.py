@@ -56,6 +56,8 @@ BAD: list[tuple[str, str]] = [
     ("LEAD_SECONDS", "inf"),
     ("LEASE_SECONDS", "27.97531"),
     ("LEASE_SECONDS", "canary"),
+    ("RUN_OUTSIDE_PRODUCTION", "canary"),
+    ("VERCEL_ENV", "preview-canary"),
 ]
 
 _ENVIRONMENT = ENVIRONMENT | {
@@ -88,7 +90,7 @@ def _note(**what: Any) -> None:
 def main() -> None:
     """Try all configurations; the log lines after a configuration's number belong to it."""
     for number, (name, value) in enumerate(BAD):
-        for variable in (field.upper() for field in Settings.model_fields):
+        for variable in ["VERCEL_ENV", *(field.upper() for field in Settings.model_fields)]:
             os.environ[variable] = _ENVIRONMENT.get(variable, "")
         os.environ[name] = value
         _note(configuration=number)
