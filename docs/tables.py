@@ -29,6 +29,7 @@ _VARIABLES = {
     "RUN_OUTSIDE_PRODUCTION": "true in [a preview](deploy.md#previews) with a database of its own",
     "HEARTBEAT_URL": "[a watchdog outside](#when-all-is-dead), called after each upkeep: https, a public name",
     "METRICS_SECRET": "the bearer token of [the metrics](#metrics), at least 16 characters",
+    "STATUS_SECRET": "the bearer token of [the page](#the-page), at least 16 characters",
     "APP_URL": "this deployment's own address, for the link in each mail that ends them: https and a host",
     "NOTIFY_WEBHOOK_URL": "[your webhook](notifications.md#webhook) for notifications: https, a public name",
     "NOTIFY_WEBHOOK_SECRET": "signs them: `whsec_` and 24 to 64 bytes in base64",

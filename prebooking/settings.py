@@ -251,6 +251,7 @@ class WatchSettings(DatabaseSettings):
 
     heartbeat_url: Annotated[str, AfterValidator(web_address)] | None = Field(None, repr=False)
     metrics_secret: Secret | None = None
+    status_secret: Secret | None = None
 
     @field_validator("heartbeat_url")
     @classmethod

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import typer
 
 from prebooking.cli.database import AdminDatabase, open_database
-from prebooking.cli.dates import find_timezone, read_day
+from prebooking.cli.dates import read_day
 from prebooking.cli.lookup import ID_LENGTH, find_row
 from prebooking.cli.options import AsJson, Member, optional_member, require_member
 from prebooking.cli.repeats import show_briefs, show_left
@@ -18,6 +18,7 @@ from prebooking.cli.runner import run_command
 from prebooking.cli.terminal import refuse_unreadable, say, show_json, show_table
 from prebooking.database.repeats import AbsenceResult, AbsenceView
 from prebooking.errors import BadInput, CommandFailed
+from prebooking.local_time import find_timezone
 
 app = typer.Typer(help="Days on which a member is away.", no_args_is_help=True, rich_markup_mode=None)
 

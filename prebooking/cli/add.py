@@ -16,7 +16,7 @@ import typer
 from prebooking.cli.choices import Choice, ordinal, parse_choices, refuse_useless
 from prebooking.cli.classes import find_session, format_opening, member_place
 from prebooking.cli.database import AdminDatabase, open_database
-from prebooking.cli.dates import format_instant, parse_day, parse_instant, parse_time, timezone_of
+from prebooking.cli.dates import parse_day, parse_instant, parse_time, timezone_of
 from prebooking.cli.environment import environment
 from prebooking.cli.lookup import find_venue
 from prebooking.cli.offers import find_offer, refuse_closed
@@ -27,6 +27,7 @@ from prebooking.cli.site import Offer, open_session, open_site, read_timetable
 from prebooking.cli.terminal import say
 from prebooking.database.operator import SessionView, VenueView
 from prebooking.errors import BadInput, CommandFailed
+from prebooking.local_time import format_instant
 from prebooking.opening import OpeningRule, instant
 from prebooking.settings import AccountSettings
 from prebooking.systems import Ability, can

@@ -7,12 +7,12 @@ from typing import Annotated
 import typer
 
 from prebooking.cli.database import AdminDatabase, open_database
-from prebooking.cli.dates import format_duration
 from prebooking.cli.options import AsJson
 from prebooking.cli.runner import FAILED, run_command
 from prebooking.cli.terminal import say, show_json
 from prebooking.database.bell import CANNOT, NO_ADDRESS, NOT_SCHEDULED, BellState, find_bell_faults
 from prebooking.errors import BadInput, CommandFailed, StoreRefused
+from prebooking.local_time import format_duration
 
 app = typer.Typer(help="The trigger inside the database.", no_args_is_help=True, rich_markup_mode=None)
 

@@ -9,9 +9,10 @@ from datetime import date, datetime, time, timedelta
 from itertools import combinations
 from zoneinfo import ZoneInfo
 
-from prebooking.cli.dates import find_weekday, format_instant, parse_day, parse_time
+from prebooking.cli.dates import find_weekday, parse_day, parse_time
 from prebooking.cli.requested import RequestedClass
 from prebooking.errors import BadInput, CommandFailed
+from prebooking.local_time import format_instant
 from prebooking.model import Venue
 
 MOST_LATER = 3

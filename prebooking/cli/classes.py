@@ -9,7 +9,7 @@ from typing import Any
 
 from prebooking.bookers.aimharder.classes import GymClass
 from prebooking.cli.database import AdminDatabase, open_database
-from prebooking.cli.dates import format_duration, format_instant, parse_day, timezone_of
+from prebooking.cli.dates import parse_day, timezone_of
 from prebooking.cli.environment import environment
 from prebooking.cli.lookup import find_venue
 from prebooking.cli.options import AsJson, Day, Member, VenueName, optional_member
@@ -17,6 +17,7 @@ from prebooking.cli.runner import run_command
 from prebooking.cli.site import Offer, open_session, open_site, read_timetable
 from prebooking.cli.terminal import say, show_json, show_table
 from prebooking.database.operator import SessionView, VenueView
+from prebooking.local_time import format_duration, format_instant
 from prebooking.model import Kind
 from prebooking.settings import AccountSettings
 

@@ -1,13 +1,14 @@
-"""Parses and formats days and times, always in the gym's local time."""
+"""Parses days and times, always in the gym's local time."""
 
 from __future__ import annotations
 
 import calendar
 import re
 from datetime import UTC, date, datetime, time, timedelta
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 from prebooking.errors import BadInput, CommandFailed
+from prebooking.local_time import find_timezone
 from prebooking.model import Venue
 from prebooking.opening import instant
 
@@ -68,45 +69,12 @@ def parse_instant(text: str, zone: ZoneInfo) -> datetime:
     raise BadInput(f'"{text}" is not a date and time: write it like "2026-12-01 20:00", on the gym\'s clock.')
 
 
-def format_instant(when: datetime, zone: str, *, seconds: bool = False) -> str:
-    """Format an instant in the gym's local time, or in UTC with a suffix if the time zone is unknown."""
-    local = _to_local(when, zone)
-    return f"{local or when.astimezone(UTC):%a %d %b %H:%M{':%S' if seconds else ''}}{'' if local else ' UTC'}"
-
-
 def timezone_of(venue: Venue) -> ZoneInfo:
     """Return a venue's time zone. Raises CommandFailed if it is unknown on this machine."""
     zone = find_timezone(venue.timezone)
     if zone is None:
         raise CommandFailed(f"{venue.name} {UNKNOWN_TIMEZONE}")
     return zone
-
-
-def find_timezone(name: str) -> ZoneInfo | None:
-    """Return the time zone with this name, or None if it is unknown. Venues added by SQL may have any name."""
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):  # missing, not a valid file name, or a folder
-        return None
-
-
-def format_duration(span: timedelta) -> str:
-    """Format a duration in its two largest units, like "2 d 3 h"; the sign is dropped."""
-    remaining = abs(int(span.total_seconds()))
-    units = []
-    for unit, size in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):
-        if count := remaining // size:
-            units.append(f"{count} {unit}")
-        remaining %= size
-    return " ".join(units[:2]) or "0 s"
-
-
-def _to_local(when: datetime, zone: str) -> datetime | None:
-    found = find_timezone(zone)
-    try:
-        return when.astimezone(found) if found else None
-    except OverflowError:  # the first or last day of the calendar
-        return None
 
 
 def _parse_date(text: str) -> date:

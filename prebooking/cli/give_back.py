@@ -10,7 +10,6 @@ import typer
 from prebooking.bookers.give_back import GiveBack, give_back
 from prebooking.bookers.places import PlaceAccess, open_places
 from prebooking.cli.database import AdminDatabase, open_database
-from prebooking.cli.dates import format_instant
 from prebooking.cli.environment import environment
 from prebooking.cli.lookup import ID_LENGTH, find_prebooking
 from prebooking.cli.options import Member, optional_member
@@ -20,6 +19,7 @@ from prebooking.cli.terminal import say
 from prebooking.database.operator import PrebookingView
 from prebooking.database.places import PlaceRecord
 from prebooking.errors import CommandFailed, SettingsError, StoreError
+from prebooking.local_time import format_instant
 from prebooking.model import Prebooking
 from prebooking.settings import VenueSettings
 from prebooking.systems import SYSTEMS, Ability, can

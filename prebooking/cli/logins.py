@@ -9,11 +9,11 @@ from typer.core import TyperGroup
 
 from prebooking.cli import login
 from prebooking.cli.database import open_database
-from prebooking.cli.dates import format_duration, format_instant
 from prebooking.cli.options import AsJson, Member, optional_member
 from prebooking.cli.runner import run_command
 from prebooking.cli.terminal import refuse_unreadable, say, show_json, show_table
 from prebooking.database.operator import SessionView
+from prebooking.local_time import format_duration, format_instant
 
 
 class _VenueFirst(TyperGroup):

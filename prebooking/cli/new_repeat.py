@@ -20,7 +20,7 @@ from prebooking.cli.add import Else, Hour, WaitingList
 from prebooking.cli.choices import Choice, parse_choices
 from prebooking.cli.classes import find_session, format_opening
 from prebooking.cli.database import open_database
-from prebooking.cli.dates import find_weekday, format_instant, parse_day, parse_time, timezone_of
+from prebooking.cli.dates import find_weekday, parse_day, parse_time, timezone_of
 from prebooking.cli.environment import environment
 from prebooking.cli.lookup import ID_LENGTH, find_venue
 from prebooking.cli.offers import find_offer
@@ -33,6 +33,7 @@ from prebooking.database.operator import VenueView
 from prebooking.database.repeats import LaterChoice, NewRepeat, RepeatResult
 from prebooking.errors import BadInput, CommandFailed
 from prebooking.foreign import NAME_LIMIT, name_key
+from prebooking.local_time import format_instant
 from prebooking.opening import OpeningRule, instant
 from prebooking.settings import AccountSettings
 from prebooking.systems import Ability, can

@@ -10,7 +10,6 @@ import typer
 
 from prebooking.cli.choices import ordinal
 from prebooking.cli.database import open_database
-from prebooking.cli.dates import format_instant
 from prebooking.cli.lookup import ID_LENGTH, find_prebooking
 from prebooking.cli.options import AsJson, Member, optional_member
 from prebooking.cli.runner import run_command
@@ -18,6 +17,7 @@ from prebooking.cli.terminal import at_terminal, refuse_unreadable, say, show_js
 from prebooking.database.operator import PrebookingView
 from prebooking.database.repeats import PrebookingBrief
 from prebooking.errors import CommandFailed
+from prebooking.local_time import format_instant
 
 LIMIT = 200  # rows shown
 SEARCHED = 1000  # rows searched for an id

@@ -10,7 +10,6 @@ import typer
 
 from prebooking.cli import new_repeat
 from prebooking.cli.database import AdminDatabase, open_database
-from prebooking.cli.dates import format_instant
 from prebooking.cli.lookup import ID_LENGTH, find_row
 from prebooking.cli.options import AsJson, Member, optional_member
 from prebooking.cli.prebookings import describe
@@ -18,6 +17,7 @@ from prebooking.cli.runner import run_command
 from prebooking.cli.terminal import refuse_unreadable, say, show_json, show_table
 from prebooking.database.repeats import PrebookingBrief, RepeatResult, RepeatView
 from prebooking.errors import CommandFailed
+from prebooking.local_time import format_instant
 
 app = typer.Typer(help="Classes that a member wants every week.", no_args_is_help=True, rich_markup_mode=None)
 app.command("add")(new_repeat.add)

@@ -12,10 +12,11 @@ from typing import Any
 from uuid import uuid4
 
 from prebooking.cli.database import AdminDatabase
-from prebooking.cli.dates import format_instant, parse_instant, timezone_of
+from prebooking.cli.dates import parse_instant, timezone_of
 from prebooking.cli.lookup import ID_LENGTH
 from prebooking.database.operator import AddResult, NewPrebooking, VenueView
 from prebooking.errors import BadInput, CommandFailed
+from prebooking.local_time import format_instant
 from prebooking.systems import Ability, can
 
 DATA_LIMIT = 6144  # bytes; equals the constraint booking_data_is_short

@@ -13,7 +13,6 @@ import typer
 
 from prebooking import log
 from prebooking.cli.database import AdminDatabase, open_database
-from prebooking.cli.dates import format_instant
 from prebooking.cli.environment import environment
 from prebooking.cli.lookup import ID_LENGTH
 from prebooking.cli.options import AsJson
@@ -23,6 +22,7 @@ from prebooking.clock import Clock, Deadline, Reading
 from prebooking.database.operator import ClaimableRow, Preview
 from prebooking.errors import CommandFailed
 from prebooking.function.invocation import run_once
+from prebooking.local_time import format_instant
 from prebooking.model import Summary
 from prebooking.run.scheduler import claim_terms
 from prebooking.settings import LAST_START, Settings

@@ -8,15 +8,15 @@ from datetime import timedelta
 
 import typer
 
+from prebooking.checks.running import find_failures
+from prebooking.checks.watchdog import format_report
 from prebooking.cli import plot
 from prebooking.cli.database import open_database
-from prebooking.cli.dates import format_duration, format_instant
-from prebooking.cli.doctor.running import find_failures
-from prebooking.cli.doctor.watchdog import format_report
 from prebooking.cli.options import AsJson
 from prebooking.cli.runner import FAILED, run_command
 from prebooking.cli.terminal import say, show_json, show_table
 from prebooking.database.overview import Figures, Spread, Status
+from prebooking.local_time import format_duration, format_instant
 
 LONGEST_RUN = timedelta(seconds=60)  # an older open run was cut off
 NOTHING = "-"

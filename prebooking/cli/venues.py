@@ -11,13 +11,13 @@ import typer
 
 from prebooking.bookers.adapter import adapter
 from prebooking.cli.database import open_database
-from prebooking.cli.dates import format_instant
 from prebooking.cli.lookup import find_venue
 from prebooking.cli.options import AsJson, VenueName
 from prebooking.cli.runner import run_command
 from prebooking.cli.terminal import counted, refuse_unreadable, say, show_json, show_table
 from prebooking.database.operator import VenueView
 from prebooking.errors import BadInput, CommandFailed
+from prebooking.local_time import format_instant
 from prebooking.model import Venue
 from prebooking.opening import OpeningRule, parse_timezone
 from prebooking.systems import SYSTEMS, Ability, VenueSystem

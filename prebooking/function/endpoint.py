@@ -52,6 +52,7 @@ class Trigger:
     started: Reading
     clock: Clock
     log: log.Log
+    query: tuple[tuple[str, str], ...] = ()  # names and values after the "?" of the address
 
     def guard(self, seconds: float) -> Deadline:
         """Return the guard: ``seconds`` after the request, or BUFFER before the platform's deadline if that is earlier.
@@ -111,7 +112,8 @@ def secured_app(
         if not is_authorised(request.headers.getlist("authorization"), accepted):
             events.warning("unauthorized")
             return json_answer(401, {"success": False, "error": "unauthorized"}, {"WWW-Authenticate": "Bearer"})
-        return await respond(Trigger(settings, instance_id, started, clock, events))
+        query = tuple(request.query_params.multi_items())
+        return await respond(Trigger(settings, instance_id, started, clock, events, query))
 
     for path in paths:
         app.add_api_route(path, invoke, methods=methods, response_model=None)

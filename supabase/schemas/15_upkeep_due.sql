@@ -18,8 +18,8 @@ end $$;
 
 -- Returns what is due now: {"now", "no_login", "failed", and a boolean per part}. Stores the heartbeat of upkeep's trigger, and
 -- warnings on prebookings that open within a week without a usable login; no_login is their number. Without a key every login
--- would get a wrong warning, so then none are stored. It also repairs later choices, and stores alerts for the operator. failed
--- names what raised an error.
+-- would get a wrong warning, so then none are stored. It also adds up what the operator's page shows (first, while no
+-- prebooking is locked), repairs later choices, and stores alerts for the operator. failed names what raised an error.
 create function public.upkeep_due_v1(p_providers text[], p_keys text[])
 returns jsonb language plpgsql volatile security invoker set search_path = '' set lock_timeout = '1500ms' set jit = off as $$
 declare
@@ -27,6 +27,11 @@ declare
   v_no_login  int := 0;
   v_failed    text[] := '{}';
 begin
+  begin
+    perform public.page_fold(t);
+  exception when others then
+    v_failed := v_failed || 'page'::text;
+  end;
   if p_keys <> '{}' then
     begin
       v_no_login := public.warn_about_logins_v1(

@@ -45,6 +45,17 @@ def test_the_metrics_have_at_most_350_lines_of_code_of_their_own_and_load_nothin
     assert total(own) <= 350
 
 
+def test_the_page_has_at_most_900_lines_of_code_of_its_own_and_loads_nothing_of_the_rest() -> None:
+    own = set(loaded(("status",))) - set(loaded(FUNCTION, tuple(SYSTEMS)))
+    assert {str(file.relative_to(ROOT)) for file in own if file.parent.name not in ("page", "checks")} == {
+        "api/status.py",
+        "prebooking/local_time.py",
+        "prebooking/database/overview.py",
+        "prebooking/database/bell.py",
+    }
+    assert total(own) <= 900
+
+
 def test_the_booking_path_loads_only_its_own_modules() -> None:
     assert {str(file.relative_to(ROOT).parent) for file in loaded(FUNCTION)} == {
         "api/cron",

@@ -9,7 +9,7 @@ import pytest
 import typer
 
 from prebooking.cli import plot
-from prebooking.cli.dates import format_duration, format_instant, parse_day, parse_instant, parse_time
+from prebooking.cli.dates import parse_day, parse_instant, parse_time
 from prebooking.cli.environment import environment
 from prebooking.cli.lookup import matching_names
 from prebooking.cli.runner import run_command, sentences
@@ -22,6 +22,7 @@ from prebooking.errors import (
     StoreRefused,
     StoreUnavailable,
 )
+from prebooking.local_time import format_duration, format_instant
 
 MADRID = ZoneInfo("Europe/Madrid")
 LATE = datetime(2026, 11, 23, 23, 30, tzinfo=UTC)  # already the 24th in Madrid

@@ -88,7 +88,7 @@ def test_a_deployment_uploads_only_the_functions(tmp_path: Path) -> None:
     strays = "dump.sql key.pem .npmrc .env .env.local .vercel/.env.production.local uv.lock notes/x.py tests/x.py"
     strays += (
         " api/key.pem api/cron/.npmrc prebooking/dump.sql prebooking/.env prebooking/cli/app.py prebooking/local/x.py"
-        " prebooking/opening.py prebooking/database/operator.py prebooking/database/bell.py"
+        " prebooking/opening.py prebooking/database/operator.py"
         " prebooking/bookers/give_back.py prebooking/database/repeats.py"
     )
     strays += " public/dump.sql prebooking/__pycache__/x.py supabase/config.toml prebooking.sql api.pem"

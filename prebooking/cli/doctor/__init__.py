@@ -6,12 +6,12 @@ from typing import Any
 
 import typer
 
-from prebooking.cli.doctor.check import Check, Finding
+from prebooking.checks.check import Check, Finding
+from prebooking.checks.running import BELL, HEALTH_CHECKS
+from prebooking.checks.watchdog import WATCHDOG
 from prebooking.cli.doctor.gather import gather
-from prebooking.cli.doctor.running import BELL, HEALTH_CHECKS
 from prebooking.cli.doctor.setup import SETUP
 from prebooking.cli.doctor.venues import VENUES
-from prebooking.cli.doctor.watchdog import WATCHDOG
 from prebooking.cli.environment import environment
 from prebooking.cli.options import AsJson
 from prebooking.cli.runner import FAILED, run_command

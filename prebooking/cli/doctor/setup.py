@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from prebooking.cli.doctor.check import Check, Fine, Found, fault
+from prebooking.checks.check import Check, Fine, Found, fault
 from prebooking.cli.doctor.observations import ClockOffset, Observations
 from prebooking.database.operator import DatabaseAccess
 from prebooking.settings import CLOCK_SKEW
@@ -70,8 +70,11 @@ FUNCTIONS = (
     "prebooking_bell_status_v1",
     "prebooking_bell_on",
     "prebooking_bell_off",
+    "page_status_v1",
+    "page_prebooking_v1",
+    "page_member_v1",
 )
-_SECRETS = ("CRON_SECRET", "CRON_SECRET_PREVIOUS", "BOOKING_WEBHOOK_SECRET", "METRICS_SECRET")
+_SECRETS = ("CRON_SECRET", "CRON_SECRET_PREVIOUS", "BOOKING_WEBHOOK_SECRET", "METRICS_SECRET", "STATUS_SECRET")
 _KEYS = ("SESSION_ENCRYPTION_KEY", "SESSION_ENCRYPTION_KEY_PREVIOUS")
 
 

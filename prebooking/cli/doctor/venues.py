@@ -9,12 +9,13 @@ import httpx
 
 from prebooking.bookers.call import Reply
 from prebooking.bookers.webhook.booker import classify_state
-from prebooking.cli.dates import UNKNOWN_TIMEZONE, find_timezone
-from prebooking.cli.doctor.check import Check, Fine, Found, fault
+from prebooking.checks.check import Check, Fine, Found, fault
+from prebooking.cli.dates import UNKNOWN_TIMEZONE
 from prebooking.cli.doctor.observations import EndpointVisit, Observations, Visit
 from prebooking.cli.doctor.setup import CLOCK_OFF, look_at_clock
 from prebooking.database.operator import VenueView
 from prebooking.database.overview import Rows
+from prebooking.local_time import find_timezone
 from prebooking.model import Kind
 from prebooking.systems import SYSTEMS
 

@@ -12,10 +12,10 @@ from uuid import UUID
 import httpx
 import pytest
 
-from prebooking.cli.dates import format_instant
 from prebooking.local.venue.aimharder import CANCEL_BOOK, TOKEN_UPDATE
 from prebooking.local.venue.twin import DROP, Arrival, CallPlan, State, TwinReply
 from prebooking.local.venue.verdicts import VERDICTS, json_reply
+from prebooking.local_time import format_instant
 from tests.support.factories import add_prebooking, add_venue
 from tests.support.postgrest import IMITATION
 from tests.support.terminal import ANA, HOST, PASSWORD, Terminal, day, now

@@ -42,6 +42,7 @@ from tests.support.repeats import add_absence, add_repeat, make
 _TABLES = ["venues", "prebookings", "member_sessions", "prebooking_runs", "prebooking_heartbeat"]
 _TABLES += ["prebooking_bell", "prebooking_bell_triggered", "prebooking_places", "class_days", "repeats", "absences"]
 _TABLES += ["notification_channels", "notifications"]
+_TABLES += ["page_progress", "page_days", "page_lateness", "page_calls", "heartbeat_gaps"]
 
 # The columns that the command line writes; the database sets all others.
 _VENUE = ["id", "name", "provider", "host", "provider_box_id", "timezone", "opening_rule"]
@@ -78,6 +79,9 @@ _FUNCTIONS = """
     claim_notifications_v1 prebooking_notification_facts settle_notification_v1
     unsubscribe_v1
     prebooking_alert_causes prebooking_alert_about prebooking_raise_alerts prebooking_messages
+    page_member page_instant page_digits page_settled page_fold page_ranked page_thin_out page_tail page_outcomes
+    page_calls_of_a_week page_openings page_in_doubt page_runs page_logins page_messages page_repeats page_health
+    page_status_v1 page_prebooking_v1 page_member_v1
 """
 
 _EXPECTED = {
@@ -102,6 +106,9 @@ _EXPECTED = {
     *(("notification_channels", privilege) for privilege in ("INSERT", "DELETE")),
     *((f"notification_channels.{column}", "UPDATE") for column in ("failed_at", "failure")),
     *(("notifications", privilege) for privilege in ("INSERT", "UPDATE", "DELETE")),
+    ("page_progress", "UPDATE"),
+    *((table, privilege) for table in ("page_days", "page_lateness") for privilege in ("INSERT", "UPDATE", "DELETE")),
+    *((table, privilege) for table in ("page_calls", "heartbeat_gaps") for privilege in ("INSERT", "DELETE")),
     *((f"prebooking_bell.{column}", "UPDATE") for column in ("url", "job_id", "switched_at")),
     *((function, "EXECUTE") for function in _FUNCTIONS.split()),
 }
@@ -208,6 +215,10 @@ _CALLS: dict[str, Callable[[Connection], object]] = {
     "settle_notification_v1": lambda connection: ask(
         connection, "settle_notification_v1", uuid4(), uuid4(), "sent", None
     ),
+    "page_status_v1": lambda connection: ask(connection, "page_status_v1"),
+    "page_prebooking_v1": lambda connection: ask(connection, "page_prebooking_v1", uuid4()),
+    "page_member_v1": lambda connection: ask(connection, "page_member_v1", uuid4()),
+    "page_fold": lambda connection: ask(connection, "page_fold", noon(), 100),
     "prebooking_quiet_until": lambda connection: ask(
         connection, "prebooking_quiet_until", noon(), time(22), time(7), "Europe/Madrid"
     ),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from prebooking.cli.dates import format_duration
-from prebooking.cli.doctor.check import Check, Fine, Found, fault
+from prebooking.checks.check import Check, Fine, Found, fault
 from prebooking.database.overview import Health
+from prebooking.local_time import format_duration
 
 
 def _look_at_messages(health: Health) -> Iterator[Found]:

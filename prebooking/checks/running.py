@@ -6,12 +6,11 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
-from prebooking.cli.dates import format_duration, format_instant
-from prebooking.cli.doctor.check import Check, Fine, Found, fault
-from prebooking.cli.doctor.messages import MESSAGES
-from prebooking.cli.doctor.observations import Observations
+from prebooking.checks.check import Check, Fine, Found, fault
+from prebooking.checks.messages import MESSAGES
 from prebooking.database.bell import BellState, find_bell_faults
 from prebooking.database.overview import Health
+from prebooking.local_time import format_duration, format_instant
 from prebooking.settings import Settings
 
 LATE_TICK = timedelta(seconds=90)  # the cron calls every minute: after a longer gap, a call is missing
@@ -118,7 +117,7 @@ def _leads_equal(lead: str, seconds: float) -> bool:
         return True
 
 
-def _bell(observations: Observations) -> tuple[BellState, str] | None:
+def _bell(observations: Any) -> tuple[BellState, str] | None:
     return (observations.bell, observations.environment.get("LEAD_SECONDS", "").strip()) if observations.bell else None
 
 

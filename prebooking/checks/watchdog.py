@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
-from prebooking.cli.dates import format_duration
-from prebooking.cli.doctor.check import Check, Fine, Found, fault
-from prebooking.cli.doctor.observations import Observations
-from prebooking.cli.doctor.running import SILENT_UPKEEP
+from prebooking.checks.check import Check, Fine, Found, fault
+from prebooking.checks.running import SILENT_UPKEEP
 from prebooking.database.overview import Health
+from prebooking.local_time import format_duration
 
 _PAUSE = "a free Supabase project is paused after 7 days of low activity"
 
@@ -18,10 +18,8 @@ def format_report(health: Health) -> str:
     return f"{format_duration(health.now - health.watchdog_at)} ago" if health.watchdog_at else "never"
 
 
-def _look_at_watchdog(observations: Observations) -> Iterator[Found]:
-    health, is_set = observations.health, bool(observations.environment.get("HEARTBEAT_URL", "").strip())
-    if health is None:
-        return
+def _look_at_watchdog(health_and_setting: tuple[Health, bool]) -> Iterator[Found]:
+    health, is_set = health_and_setting
     if health.watchdog_at and health.now - health.watchdog_at <= SILENT_UPKEEP:
         yield Fine(f"upkeep reported {format_report(health)}: it notices if all stops, as when {_PAUSE}")
     elif not is_set:
@@ -30,9 +28,14 @@ def _look_at_watchdog(observations: Observations) -> Iterator[Found]:
         yield fault("silent", since=format_report(health))
 
 
-WATCHDOG: Check[Observations] = Check(
+def _watchdog(observations: Any) -> tuple[Health, bool] | None:
+    is_set = bool(observations.environment.get("HEARTBEAT_URL", "").strip())
+    return (observations.health, is_set) if observations.health else None
+
+
+WATCHDOG: Check[tuple[Health, bool]] = Check(
     "watchdog",
-    lambda observations: observations,
+    _watchdog,
     _look_at_watchdog,
     {
         "none": "HEARTBEAT_URL is not set: {pause}, and then nothing here can tell anybody: set it to the address of a"

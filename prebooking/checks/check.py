@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Generic, Literal, TypeVar
-
-from prebooking.cli.doctor.observations import Observations
+from typing import Any, Generic, Literal, TypeVar
 
 T = TypeVar("T")
 
@@ -53,16 +51,16 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Check(Generic[T]):
-    """One check. ``of`` returns its input, or None if that could not be read; then there are no findings."""
+    """One check. ``of`` returns its input from all observations, or None if it could not be read."""
 
     name: str
-    of: Callable[[Observations], T | None]
+    of: Callable[[Any], T | None]
     look: Callable[[T], Iterable[Found]]
     ways: Mapping[str, str]
     warnings: frozenset[str] = frozenset()
 
-    def findings(self, observations: Observations) -> Iterator[Finding]:
-        """Yield the findings for these observations."""
+    def findings(self, observations: Any) -> Iterator[Finding]:
+        """Yield the findings for these observations; none if the input could not be read."""
         subject = self.of(observations)
         return self.judge(subject) if subject is not None else iter(())
 
