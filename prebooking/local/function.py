@@ -1,4 +1,4 @@
-"""The cron functions in their own process, as the platform runs them.
+"""The functions and the operator's page in a process of their own, as the platform runs them.
 
 As a program, this module is that process. It inherits a listening socket, so that early calls wait, and no other
 process can take the port. It ends when its standard input is closed.
@@ -20,10 +20,12 @@ import httpx
 from starlette.types import Receive, Scope, Send
 
 from prebooking.channels.settings import NotificationSettings
+from prebooking.local.public import public_file
 from prebooking.settings import Settings, WatchSettings
 
-PATH, UPKEEP = "/api/cron/prebooking_scheduler", "/api/cron/upkeep"
+PATH, UPKEEP, STATUS = "/api/cron/prebooking_scheduler", "/api/cron/upkeep", "/api/status"
 
+_MODULES = {path: path.strip("/").replace("/", ".") for path in (PATH, UPKEEP, STATUS)}
 _ROOT = Path(__file__).parents[2]
 _ANSWER_SECONDS = 30.0  # the timeout of cron-job.org
 _STOP_SECONDS = 5.0
@@ -109,9 +111,10 @@ def format_summary(summary: dict[str, Any]) -> str:
 
 
 async def serve(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer as the function with this URL. Upkeep is imported at its first request."""
-    path = UPKEEP if scope.get("path") == UPKEEP else PATH
-    await importlib.import_module(f"api.cron.{Path(path).name}").app(scope, receive, send)
+    """Answer as the function or the file with this URL. All but the scheduler are imported at their first request."""
+    path = scope.get("path", "")
+    answer = public_file(path) or importlib.import_module(_MODULES.get(path, _MODULES[PATH])).app
+    await answer(scope, receive, send)
 
 
 def _end_with_parent() -> None:
@@ -123,7 +126,7 @@ def main() -> None:
     """Serve the function on the socket whose number is the first argument."""
     import uvicorn  # noqa: PLC0415 - only this process needs it
 
-    importlib.import_module(f"api.cron.{Path(PATH).name}")
+    importlib.import_module(_MODULES[PATH])
     threading.Thread(target=_end_with_parent, daemon=True).start()
     with socket.socket(fileno=int(sys.argv[1])) as listening:
         config = uvicorn.Config(

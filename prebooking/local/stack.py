@@ -66,6 +66,10 @@ class Stack:
         """Return another instance of the function (a context manager), with the default settings and these options."""
         return Function(self.environment | options, log=log or self.log.append)
 
+    def page(self, function: Function) -> str:
+        """Return the address of the operator's page, with a token in its fragment, which is never sent."""
+        return f"{function.address}/#token={self.environment['STATUS_SECRET']}"
+
     def psql(self, statement: str) -> str:
         """Return a shell command that executes the statement, which must not contain double quotes."""
         program = default_server() / "psql"
@@ -92,6 +96,7 @@ def local_stack(*, protection: Protection = Protection.NONE, server: LocalPostgr
         ):
             environment = {
                 "CRON_SECRET": token_urlsafe(24),
+                "STATUS_SECRET": token_urlsafe(24),
                 "SUPABASE_URL": supabase,
                 "SUPABASE_SERVICE_ROLE_KEY": keys.secret,
                 "BOOKING_WEBHOOK_URL": f"{venue}/book",

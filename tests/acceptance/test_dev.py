@@ -105,6 +105,7 @@ def test_the_printed_commands_work_and_ctrl_c_stops_everything(start: Start) -> 
         assert expected in paste(f"{settings}; {dev.line(f'prebooking {words}')}")
     assert "prebooking" in paste(f"{settings}; prebooking run")
     assert json.loads(post(dev.line("upkeep", of="curl")))["success"]
+    check_page(dev.line("/#token="))
     channel = paste(f"{settings}; prebooking notify add ntfy other --language es --member ada@example.com").split()[-1]
     assert "has taken it" in paste(f"{settings}; prebooking notify test {channel}")
     inbox = dev.line("messages: http").split()[-1]
@@ -136,6 +137,19 @@ def test_the_ticker_books_and_no_process_survives(start: Start, end: signal.Sign
     assert all(map(_has_ended, processes))
     _, dsn, *_ = paste_words(dev.line("order by"))
     assert not Path(str(conninfo_to_dict(dsn)["host"])).exists()
+
+
+def check_page(address: str) -> None:
+    """Check that the operator's page is served, with its headers, and nothing else."""
+    site, _, token = address.partition("#token=")
+    with httpx.Client(base_url=site, trust_env=False, timeout=PATIENCE) as client:
+        answer = client.get("/")
+        assert "<title>Prebooking scheduler</title>" in answer.text
+        assert answer.headers["content-security-policy"].startswith("default-src 'self'; ")
+        assert client.get("/page.js").headers["x-content-type-options"] == "nosniff"
+        for other in ("/vercel.json", "/../vercel.json", "/public/page.js"):
+            assert client.get(other).status_code == 404
+    assert len(token) > 16
 
 
 def days(number: int) -> list[str]:

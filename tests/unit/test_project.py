@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+import shutil
 import subprocess
 import tomllib
 from collections import Counter
@@ -23,6 +24,7 @@ from tests.support.code import loaded
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted([*ROOT.glob("api/**/*.py"), *ROOT.glob("prebooking/**/*.py")])
 VERCEL = json.loads((ROOT / "vercel.json").read_text())
+PAGE = ("index.html", "page.css", "page.js", "robots.txt")  # what is served as it is
 FIELDS = NotificationSettings.model_fields | Settings.model_fields | WatchSettings.model_fields
 VARIABLES = {name.upper() for name in FIELDS}
 
@@ -84,7 +86,7 @@ def test_a_deployment_uploads_only_the_functions(tmp_path: Path) -> None:
     functions = tuple(path.stem for path in ROOT.glob("api/**/*.py"))
     needed = {str(path.relative_to(ROOT)) for path in loaded(functions, tuple(SYSTEMS))}
     needed |= {str(path.relative_to(ROOT)) for path in ROOT.glob("prebooking/channels/*.py")}  # loaded when one is due
-    needed |= {"pyproject.toml", "vercel.json", "public/robots.txt", ".vercel/project.json"}
+    needed |= {"pyproject.toml", "vercel.json", ".vercel/project.json"} | {f"public/{name}" for name in PAGE}
     strays = "dump.sql key.pem .npmrc .env .env.local .vercel/.env.production.local uv.lock notes/x.py tests/x.py"
     strays += (
         " api/key.pem api/cron/.npmrc prebooking/dump.sql prebooking/.env prebooking/cli/app.py prebooking/local/x.py"
@@ -105,6 +107,36 @@ def test_every_function_has_a_url_with_hyphens() -> None:
     }
     assert all(rule["destination"] == rule["source"].replace("-", "_") for rule in VERCEL["rewrites"])
     assert (ROOT / "public" / "robots.txt").exists(), "without it every source file would be published"
+
+
+def test_the_page_loads_nothing_but_its_own_files_and_has_no_script_or_style_of_its_own() -> None:
+    assert sorted(path.name for path in (ROOT / "public").iterdir()) == sorted(PAGE)
+    text = (ROOT / "public" / "index.html").read_text()
+    assert re.findall(r'(?:src|href)="([^#"]+)"', text) == ["/page.css", "/page.js"]
+    assert re.findall(r"<style|<script(?! type=\"module\" src)|\s(?:style|on\w+)=", text) == []
+    assert not re.search(r"innerHTML|insertAdjacentHTML|outerHTML|document\.write\(|eval\(", page_script())
+
+
+def test_the_script_of_the_page_can_be_parsed() -> None:
+    if (node := shutil.which("node")) is None:
+        pytest.skip("node is not installed: `make browser` runs the script")
+    command = [node, "--check", "--input-type=module"]
+    assert subprocess.run(command, input=page_script(), capture_output=True, check=True, text=True).stderr == ""
+
+
+def page_script() -> str:
+    return (ROOT / "public" / "page.js").read_text()
+
+
+def test_everything_but_the_functions_has_the_headers_of_the_page() -> None:
+    (rule,) = VERCEL["headers"]
+    for path in ("/", "/index.html", "/page.js", "/page.css", "/robots.txt", "/anything"):
+        assert re.fullmatch(rule["source"], path), path
+    assert not re.fullmatch(rule["source"], "/api/unsubscribe"), "functions have headers of their own"
+    headers = {header["key"]: header["value"] for header in rule["headers"]}
+    assert headers["Content-Security-Policy"].startswith("default-src 'self'; ")
+    assert "unsafe" not in headers["Content-Security-Policy"]
+    assert (headers["Referrer-Policy"], headers["X-Content-Type-Options"]) == ("no-referrer", "nosniff")
 
 
 def test_make_help_names_every_target() -> None:

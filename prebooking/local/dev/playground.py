@@ -81,7 +81,12 @@ prebooking status
 prebooking doctor
 {keep}
 
-8. Be told: add channels, and look at the inbox, which receives all mails and
+8. See it all on the operator's page, which refreshes by itself. Its token is in
+   the address, after the #; the page takes it from there and removes it:
+
+{page}
+
+9. Be told: add channels, and look at the inbox, which receives all mails and
    messages: {inbox}
 
 prebooking notify add mail --member {member} --event all
@@ -148,6 +153,7 @@ def _invitation(stack: Stack, function: Function, every: float, starts: datetime
         hour=f"{starts:%H:%M}",
         weekday=f"{starts + timedelta(days=1):%A}".lower(),
         skipped=f"{starts + timedelta(days=1):%Y-%m-%d}",
+        page=stack.page(function),
         inbox=stack.inbox.url,
         keep=_curl(f"{function.address}{UPKEEP}", secret),
         often="at every full minute" if every == MINUTE else f"every {every:g} s",
