@@ -32,10 +32,13 @@ _STOP_SECONDS = 5.0
 
 
 class Function:
-    """One instance of the function. ``environment`` has all of its settings; ``log`` gets each line of its log."""
+    """One instance of the function. ``environment`` has all of its settings; ``log`` gets each line of its log.
 
-    def __init__(self, environment: Mapping[str, str], *, log: Callable[[str], None]) -> None:
-        self._environment, self._log = environment, log
+    ``folder`` has the packages ``api`` and ``prebooking``.
+    """
+
+    def __init__(self, environment: Mapping[str, str], *, log: Callable[[str], None], folder: Path = _ROOT) -> None:
+        self._environment, self._log, self._folder = environment, log, folder
 
     def __enter__(self) -> Self:
         """Start the process. Calls are accepted at once, and answered when it has started."""
@@ -48,7 +51,7 @@ class Function:
                 stderr=subprocess.STDOUT,
                 pass_fds=[listening.fileno()],
                 env=self._whole_environment(),
-                cwd=_ROOT,
+                cwd=self._folder,
                 start_new_session=True,  # Ctrl-C in the terminal reaches us, not the function
             )
         self._reader = threading.Thread(target=self._read_log, name="the function's log", daemon=True)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from secrets import token_bytes, token_urlsafe
 from typing import Any
 
@@ -22,7 +23,7 @@ from prebooking.local import rest
 from prebooking.local.function import Function
 from prebooking.local.inbox import Inbox, serve_inbox
 from prebooking.local.keys import Keys
-from prebooking.local.postgres import LocalPostgres, apply_migrations
+from prebooking.local.postgres import MIGRATIONS, LocalPostgres, apply_migrations
 from prebooking.local.servers import default_server
 from prebooking.local.venue import server as venue_server
 from prebooking.local.venue.twin import Act, Arrival, Ledger, Protection, VenueTwin
@@ -77,7 +78,9 @@ class Stack:
 
 
 @contextmanager
-def local_stack(*, protection: Protection = Protection.NONE, server: LocalPostgres | None = None) -> Iterator[Stack]:
+def local_stack(
+    *, protection: Protection = Protection.NONE, server: LocalPostgres | None = None, migrations: Path = MIGRATIONS
+) -> Iterator[Stack]:
     """Run the stack without the function, whose instances are started with ``Stack.function``.
 
     ``server`` is the database server; by default one with the default settings.
@@ -87,7 +90,7 @@ def local_stack(*, protection: Protection = Protection.NONE, server: LocalPostgr
     twin.ledger = ledger = WatchedLedger()
     # The servers have their own thread and event loop, so that they answer while the caller is busy.
     with server or LocalPostgres() as postgres, start_blocking_portal() as portal:
-        apply_migrations(postgres.dsn())
+        apply_migrations(postgres.dsn(), migrations)
         with (
             portal.wrap_async_context_manager(rest.serve(postgres.dsn(user="authenticator"), keys)) as supabase,
             portal.wrap_async_context_manager(venue_server.serve(twin)) as venue,
