@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
-from pathlib import Path
 
 from docs import markdown
 from prebooking import settings
 from prebooking.bookers.aimharder.booker import AimHarderBooker
 from prebooking.database.prebookings import BLOCKED_PAUSE, UNREACHABLE_PAUSE
+from prebooking.files import MIGRATIONS
 from prebooking.run import attempt, rules, scheduler, slots
 
-MIGRATIONS = Path(__file__).parents[1] / "supabase" / "migrations"
 GUARD: float = settings.Settings.model_fields["execution_timeout_seconds"].default
 STAGGER_MS: int = settings.Settings.model_fields["stagger_ms"].default
 LEASE: float = settings.Settings.model_fields["lease_seconds"].default

@@ -14,14 +14,17 @@ from prebooking.cli import (
     classes,
     doctor,
     give_back,
+    init,
     logins,
     members,
+    new_secrets,
     notify,
     prebookings,
     repeats,
     run,
     status,
     venues,
+    version,
 )
 
 app = typer.Typer(
@@ -49,6 +52,9 @@ app.command("away")(absences.away)
 app.command("run")(run.run)
 app.command("status")(status.status)
 app.command("doctor")(doctor.doctor)
+app.command("init")(init.init)
+app.command("secrets")(new_secrets.secrets)
+app.command("version")(version.version)
 
 
 def _show_version(requested: bool) -> None:

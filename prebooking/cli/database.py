@@ -18,6 +18,7 @@ from prebooking.database.places import PlaceStore
 from prebooking.database.prebookings import PrebookingStore
 from prebooking.database.repeats import RepeatStore
 from prebooking.database.sessions import SessionStore
+from prebooking.database.versions import VersionStore
 from prebooking.settings import DatabaseSettings
 
 PATIENCE = 15.0  # seconds for one database call with all its retries
@@ -36,6 +37,7 @@ class AdminDatabase:
     places: PlaceStore
     repeats: RepeatStore
     channels: ChannelStore
+    versions: VersionStore
     clock: Clock
 
     def deadline(self) -> Deadline:
@@ -60,5 +62,6 @@ async def open_database(settings: DatabaseSettings | None = None) -> AsyncIterat
             places=PlaceStore(supabase),
             repeats=RepeatStore(supabase),
             channels=ChannelStore(supabase),
+            versions=VersionStore(supabase),
             clock=clock,
         )

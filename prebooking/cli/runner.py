@@ -28,18 +28,20 @@ from prebooking.errors import (
 
 FAILED, BAD_USAGE, INTERRUPTED, BROKEN_PIPE = 1, 2, 130, 141
 
-_MIGRATE = "The database is not migrated to this version: run `supabase db push --linked`"
+_MIGRATE = "The database is not migrated to this version: run `prebooking init`"
 _KEY = "Supabase refuses the key: set SUPABASE_SERVICE_ROLE_KEY to a secret key of this project that is not disabled"
 _ADDRESS = "There is no Supabase project at this address: set SUPABASE_URL to https://<project>.supabase.co"
 _SOON = "The database is overloaded or restarting: try again in a minute, and look at status.supabase.com"
 _SLOW = "The database does not answer in time: try again in a minute, and look at its load in Supabase's dashboard"
 _CUT = "The database's answer was cut off or garbled: look at the network and at proxies, and try again"
 
+# The error codes of a function, a table or a column that the database lacks.
+NOT_MIGRATED = ("PGRST202", "PGRST203", "PGRST204", "PGRST205", "42883", "42P01", "42703")
 # The cure per error code: an SQLSTATE, a code of PostgREST, an HTTP status, or the name of a transport error.
 _CURES: dict[str, str] = {
-    **dict.fromkeys(("PGRST202", "PGRST203", "PGRST204", "PGRST205", "42883", "42P01", "42703"), _MIGRATE),
-    UNREADABLE: "The database answered something this version cannot read: run `supabase db push --linked`, and install"
-    " the same version here",
+    **dict.fromkeys(NOT_MIGRATED, _MIGRATE),
+    UNREADABLE: "The database answered something this version cannot read: run `prebooking init`, and install the"
+    " newest version here",
     **dict.fromkeys(("401", "403", "PGRST300", "PGRST301", "PGRST302", "PGRST303"), _KEY),
     "42501": "The key may not do this: set SUPABASE_SERVICE_ROLE_KEY to this project's secret key",
     "402": "Supabase has restricted the project, because a quota is used up or a bill is overdue: look at Usage and"

@@ -34,6 +34,12 @@ def say(*lines: str) -> None:
     _print(*(Text(clean(line)) for line in lines))
 
 
+def show_text(text: str) -> None:
+    """Print text as it is, for a file or to be pasted."""
+    with _writing():
+        sys.stdout.write(text)
+
+
 def print_error(sentence: str) -> None:
     """Print an error on standard error, in one line without wrapping."""
     sys.stderr.write(f"Error: {clean(sentence)}\n")

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, TypeAdapter, ValidationError
 
+from prebooking import __version__
 from prebooking.clock import Deadline
 from prebooking.database.client import IsolatedSupabase
 from prebooking.model import Venue
@@ -75,9 +76,12 @@ class UpkeepStore:
         self._database = database
 
     async def due(self, *, providers: Iterable[str], keys: Iterable[str], until: Deadline) -> UpkeepDue:
-        """Return what is due for these venue systems and keys. Stores the heartbeat and the warnings about logins."""
-        params: dict[str, Any] = {"p_providers": list(providers), "p_keys": list(keys)}
-        return (await self._database.call("upkeep_due_v1", params, UpkeepDue.model_validate, until=until)).value
+        """Return what is due for these venue systems and keys.
+
+        Stores the heartbeat with this version, and the warnings about logins.
+        """
+        params: dict[str, Any] = {"p_providers": list(providers), "p_keys": list(keys), "p_version": __version__}
+        return (await self._database.call("upkeep_due_v2", params, UpkeepDue.model_validate, until=until)).value
 
     async def claim_heartbeat(self, instance_id: UUID, *, until: Deadline) -> bool:
         """Return whether this upkeep is the one that reports to the watchdog in this minute."""

@@ -20,13 +20,13 @@ import httpx
 from starlette.types import Receive, Scope, Send
 
 from prebooking.channels.settings import NotificationSettings
+from prebooking.files import ROOT
 from prebooking.local.public import public_file
 from prebooking.settings import Settings, WatchSettings
 
 PATH, UPKEEP, STATUS = "/api/cron/prebooking_scheduler", "/api/cron/upkeep", "/api/status"
 
 _MODULES = {path: path.strip("/").replace("/", ".") for path in (PATH, UPKEEP, STATUS)}
-_ROOT = Path(__file__).parents[2]
 _ANSWER_SECONDS = 30.0  # the timeout of cron-job.org
 _STOP_SECONDS = 5.0
 
@@ -37,7 +37,7 @@ class Function:
     ``folder`` has the packages ``api`` and ``prebooking``.
     """
 
-    def __init__(self, environment: Mapping[str, str], *, log: Callable[[str], None], folder: Path = _ROOT) -> None:
+    def __init__(self, environment: Mapping[str, str], *, log: Callable[[str], None], folder: Path = ROOT) -> None:
         self._environment, self._log, self._folder = environment, log, folder
 
     def __enter__(self) -> Self:

@@ -22,9 +22,9 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
+from prebooking.files import MIGRATIONS
 from prebooking.local.servers import default_server
 
-MIGRATIONS = Path(__file__).parents[2] / "supabase" / "migrations"
 SUPERUSER = "supabase_admin"
 
 _START_SECONDS = 30.0

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from starlette.responses import FileResponse
 
-_ROOT = Path(__file__).parents[2]
+from prebooking.files import PUBLIC, ROOT
 
 
 def public_file(path: str) -> FileResponse | None:
@@ -20,11 +20,11 @@ def public_file(path: str) -> FileResponse | None:
 
 def headers_of(path: str) -> dict[str, str]:
     """Return the headers that ``vercel.json`` gives to this path."""
-    rules = json.loads((_ROOT / "vercel.json").read_text())["headers"]
+    rules = json.loads((ROOT / "vercel.json").read_text())["headers"]
     matching = [rule["headers"] for rule in rules if re.fullmatch(rule["source"], path)]
     return {header["key"]: header["value"] for headers in matching for header in headers}
 
 
 @functools.cache
 def _files() -> dict[str, Path]:
-    return {f"/{file.name}": file for file in (_ROOT / "public").iterdir()}
+    return {f"/{file.name}": file for file in PUBLIC.iterdir()}

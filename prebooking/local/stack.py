@@ -19,11 +19,12 @@ from typing import Any
 import psycopg
 from anyio.from_thread import start_blocking_portal
 
+from prebooking.files import MIGRATIONS
 from prebooking.local import rest
 from prebooking.local.function import Function
 from prebooking.local.inbox import Inbox, serve_inbox
 from prebooking.local.keys import Keys
-from prebooking.local.postgres import MIGRATIONS, LocalPostgres, apply_migrations
+from prebooking.local.postgres import LocalPostgres, apply_migrations
 from prebooking.local.servers import default_server
 from prebooking.local.venue import server as venue_server
 from prebooking.local.venue.twin import Act, Arrival, Ledger, Protection, VenueTwin

@@ -215,7 +215,8 @@ create table public.prebooking_heartbeat (
   providers       text[],                                                   -- the venue systems of that invocation
   sessions_at     public.prebooking_instant,                                -- upkeep's trigger
   watchdog_at     public.prebooking_instant,                                -- the last report to the watchdog at HEARTBEAT_URL
-  watchdog_by     uuid);                                                    -- the upkeep that made it
+  watchdog_by     uuid,                                                     -- the upkeep that made it
+  version         text check (length(version) <= 40));                      -- of the deployment whose upkeep called last
 
 -- Only the service role gets privileges, and only those that the functions need. All others are revoked, because older
 -- projects grant everything to anon and authenticated by default.

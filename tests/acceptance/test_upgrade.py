@@ -15,8 +15,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from prebooking.files import MIGRATIONS
 from prebooking.local.function import UPKEEP, Function
-from prebooking.local.postgres import MIGRATIONS
 from prebooking.local.stack import Stack, local_stack
 from prebooking.local.venue.twin import CallPlan
 from tests.support.factories import add_prebooking, add_venue

@@ -50,7 +50,7 @@ def _(system: HealthySystem) -> None:
     system.set(SUPABASE_URL="http://127.0.0.1:9")
 
 
-@breaks("database", "no_answer", "run `supabase db push --linked`", variant="of another version")
+@breaks("database", "no_answer", "run `prebooking init`", variant="of another version")
 def _(system: HealthySystem) -> None:
     system.sql(
         "create or replace function prebooking_watch_v1() returns jsonb language sql set search_path = '' as"
@@ -58,12 +58,12 @@ def _(system: HealthySystem) -> None:
     )
 
 
-@breaks("database", "no_answer", "run `supabase db push --linked`", variant="never migrated")
+@breaks("database", "no_answer", "run `prebooking init`", variant="never migrated")
 def _(system: HealthySystem) -> None:
     system.sql("drop function prebooking_doctor_v1")
 
 
-@breaks("migrations", "missing", "functions are missing (preview_claim_v1): run `supabase db push --linked`")
+@breaks("migrations", "missing", "functions are missing (preview_claim_v1): run `prebooking init`")
 def _(system: HealthySystem) -> None:
     system.sql("drop function preview_claim_v1")
 

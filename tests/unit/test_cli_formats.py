@@ -119,7 +119,7 @@ def test_a_plot_of_zeros_is_empty_and_a_plot_without_blocks_is_ascii() -> None:
 @pytest.mark.parametrize(
     ("exc", "cure"),
     [
-        (StoreRefused("list_venues_v1", "PGRST202"), "supabase db push --linked"),
+        (StoreRefused("list_venues_v1", "PGRST202"), "prebooking init"),
         (StoreRefused("list_venues_v1", "42501"), "SUPABASE_SERVICE_ROLE_KEY"),
         (StoreRefused("list_venues_v1", "PGRST301"), "SUPABASE_SERVICE_ROLE_KEY"),
         (StoreRefused("list_venues_v1", "23514"), "refuses this (list_venues_v1: 23514)"),

@@ -176,9 +176,15 @@ def test_the_required_pytest_can_read_its_settings() -> None:
     assert [one for one in needed if re.match(r"pytest[^-]", one)] == ["pytest>=9"]
 
 
-def test_the_version_is_the_same_in_code_and_project() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert project["version"] == prebooking.__version__
+def test_the_version_is_in_one_place() -> None:
+    pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert (pyproject["project"]["dynamic"], "version" in pyproject["project"]) == (["version"], False)
+    source = ROOT / pyproject["tool"]["hatch"]["version"]["path"]
+    assert f'__version__ = "{prebooking.__version__}"' in source.read_text()
+    strays = [
+        path.name for path in (*SOURCES, ROOT / "vercel.json") if f'"{prebooking.__version__}"' in path.read_text()
+    ]
+    assert strays == [source.name]
 
 
 def test_functions_and_files_are_short() -> None:

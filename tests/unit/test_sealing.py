@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -12,8 +11,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from prebooking.bookers.aimharder.seal import SEALED_LIMIT, Purpose, Seal, sealed_size
 from prebooking.errors import SealBroken
+from prebooking.files import MIGRATIONS
 
-MIGRATIONS = Path(__file__).parents[2] / "supabase" / "migrations"
 OLD, NEW = bytes(32), bytes(range(32))
 VENUE, OTHER = UUID(int=1), UUID(int=2)
 SECRET = {"token": "canary"}

@@ -18,8 +18,8 @@ REFUSED = [
     ("25006", "The database is read-only"),
     ("PGRST301", "Supabase refuses the key"),
     ("42501", "The key may not do this"),
-    ("PGRST202", "supabase db push --linked"),
-    ("unreadable", "this version cannot read: run `supabase db push --linked`"),
+    ("PGRST202", "prebooking init"),
+    ("unreadable", "this version cannot read: run `prebooking init`"),
     ("23514", "refuses this (list_venues_v1: 23514)"),
 ]
 UNAVAILABLE = [

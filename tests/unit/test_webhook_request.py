@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import httpx
 import pytest
 
+import prebooking
 from prebooking.bookers.webhook.booker import WebhookBooker
 from prebooking.errors import BadBookingData
 from prebooking.http import isolated_client
@@ -73,13 +72,12 @@ async def test_a_booking_has_the_secret_and_the_idempotency_key() -> None:
     endpoint = RecordingEndpoint()
     await endpoint.book()
     headers = dict(endpoint.requests[0].headers)
-    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
     assert headers == {
         "host": "book.example.com",
         "connection": "keep-alive",
         "accept": "application/json",
         "accept-encoding": "identity",
-        "user-agent": f"prebooking-scheduler/{project['version']}",
+        "user-agent": f"prebooking-scheduler/{prebooking.__version__}",
         "authorization": "Bearer the-secret",
         "content-type": "application/json",
         "idempotency-key": str(ROW.id),

@@ -16,7 +16,7 @@ from functools import reduce
 from inspect import iscoroutinefunction, signature
 from typing import Any, Literal, Protocol
 
-from prebooking.local.postgres import MIGRATIONS
+from prebooking.files import MIGRATIONS
 from tests.verification.sim_database import SimDatabase
 
 

@@ -229,7 +229,7 @@ def test_an_unusable_database_is_one_error_message(terminal: Terminal, words: li
     terminal.connection.execute("drop schema public cascade; create schema public")
     terminal.connection.execute("grant usage on schema public to service_role; notify pgrst, 'reload schema'")
     _wait_until_the_rest_api_has_noticed()
-    assert "supabase db push" in terminal.fails(*words)
+    assert "prebooking init" in terminal.fails(*words)
     terminal.environment.setenv("SUPABASE_URL", "http://127.0.0.1:9")
     assert "cannot be reached" in terminal.fails(*words)
 

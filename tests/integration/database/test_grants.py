@@ -69,7 +69,8 @@ _FUNCTIONS = """
     session_key_ids_v1 set_venue_box_v1 prebooking_upkeep_parts
     prebooking_class_day prebooking_class_start prebooking_class_wanted prebooking_classes_wanted
     prebooking_class_days_due upkeep_classes_due claim_class_days_v1 prebooking_set_class settle_class_day_v1
-    claim_heartbeat_v1 upkeep_due_v1 upkeep_logins_due warn_about_logins_v1 warn_about_session_v1 warn_prebookings
+    claim_heartbeat_v1 upkeep_due_v1 upkeep_due_v2 prebooking_version_v1
+    upkeep_logins_due warn_about_logins_v1 warn_about_session_v1 warn_prebookings
     prebooking_opening prebooking_next_days prebooking_repeat_data prebooking_is_away prebooking_cancel_repeated
     prebooking_move_repeated prebooking_make_day prebooking_make_repeat make_repeats_v1 upkeep_repeats_due
     prebooking_briefs add_repeat_v1 list_repeats_v1 pause_repeat_v1 remove_repeat_v1 prebooking_ids_between
@@ -143,6 +144,8 @@ _CALLS: dict[str, Callable[[Connection], object]] = {
     "lease_session_v1": lambda connection: lease(connection, uuid4(), uuid4(), "me@example.com", 1),
     "claim_sessions_v1": lambda connection: claim_sessions(connection, uuid4()),
     "upkeep_due_v1": lambda connection: ask(connection, "upkeep_due_v1", ["aimharder"], ["0123456789abcdef"]),
+    "upkeep_due_v2": lambda connection: ask(connection, "upkeep_due_v2", ["aimharder"], [], "0.1.0"),
+    "prebooking_version_v1": lambda connection: ask(connection, "prebooking_version_v1"),
     "prebooking_upkeep_parts": lambda connection: ask(connection, "prebooking_upkeep_parts", noon(), [], None),
     "claim_logins_v1": lambda connection: claim_logins(connection, uuid4()),
     "save_login_v1": lambda connection: save_login(connection, uuid4(), "me@example.com", 1, "sealed"),

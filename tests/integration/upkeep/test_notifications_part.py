@@ -215,7 +215,7 @@ def test_an_undisturbed_round_has_these_steps(gym: Gym, receivers: ScriptedRecei
     fault = FaultWhileTelling(gym, receivers, 0, None)
     gym.world.run(gym.keep_up())
     assert fault.steps == [
-        "upkeep_due_v1",
+        "upkeep_due_v2",
         "claim_notifications_v1",
         "send",
         "settle_notification_v1",

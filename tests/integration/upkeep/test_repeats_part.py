@@ -28,7 +28,7 @@ def test_a_repeat_that_is_due_is_made_and_nothing_due_calls_nothing(gym: Gym) ->
     kept = gym.world.run(gym.keep_up())
     made = {"repeats": 1, "made": 2, "moved": 0, "cancelled": 0, "problems": 0}
     assert (kept.success, kept.parts) == (True, {"repeats": made})
-    assert gym.world.to_database.calls == ["upkeep_due_v1"] * 2 + [MAKE]
+    assert gym.world.to_database.calls == ["upkeep_due_v2"] * 2 + [MAKE]
 
 
 def test_many_repeats_are_made_in_several_calls(gym: Gym) -> None:

@@ -71,7 +71,7 @@ def test_nothing_due_is_one_call_of_the_database_and_none_of_a_venue(gym: Gym) -
     old_login(gym, 24)
     kept = gym.world.run(gym.keep_up())
     assert (kept.success, kept.as_json()["message"], kept.parts) == (True, "Nothing was due", {})
-    assert gym.world.to_database.calls == ["upkeep_due_v1"]
+    assert gym.world.to_database.calls == ["upkeep_due_v2"]
     assert gym.twin.ledger.arrivals(None) == []
 
 
@@ -177,5 +177,5 @@ def test_a_lost_answer_is_asked_for_again(gym: Gym) -> None:
     losses = iter(["after"])
     gym.world.to_database.loses = lambda _: next(losses, "")
     assert gym.world.run(gym.keep_up()).success
-    assert gym.world.to_database.calls[:2] == ["upkeep_due_v1"] * 2
+    assert gym.world.to_database.calls[:2] == ["upkeep_due_v2"] * 2
     assert gym.calls(TOKEN_UPDATE) == [email]

@@ -90,7 +90,7 @@ def test_without_a_usable_address_nothing_is_asked_or_sent(
     assert gym.world.run(invoke(gym, watchdog, url=url)).success
     logged = capsys.readouterr().out
     assert ("HEARTBEAT_URL" in logged, "canary" in logged) == (bool(url.strip()), False)
-    assert (watchdog.reports, gym.world.to_database.calls) == ([], ["upkeep_due_v1"])
+    assert (watchdog.reports, gym.world.to_database.calls) == ([], ["upkeep_due_v2"])
 
 
 @pytest.mark.parametrize(
