@@ -41,7 +41,7 @@ def booked_if_possible(trace: Trace) -> Iterator[str]:
 def _was_refused(trace: Trace, row: RowState) -> bool:
     """Return whether a response of the venue about this row explains the row's outcome."""
     since = trace.since(row.id)
-    about_row = ((sent, answer) for sent, answer in trace.sim.venue_transport.answers if sent.row == str(row.id))
+    about_row = ((sent, answer) for sent, answer in trace.sim.to_venues.answers if sent.row == str(row.id))
     answers = [answer for sent, answer in about_row if sent.at >= since]
     if row.outcome == "session_expired":
         return not trace.sim.system.can_log_in(

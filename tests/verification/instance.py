@@ -11,11 +11,10 @@ import heapq
 import math
 from collections.abc import Callable, Coroutine
 from contextvars import Context, ContextVar
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, TypeVar, TypeVarTuple, Unpack
 
-from prebooking.local.virtual_time import Timer
-from tests.support.doubles import VirtualClock, VirtualTimeLoop
+from prebooking.local.virtual_time import Timer, VirtualClock, VirtualTimeLoop, run_virtual
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -32,9 +31,6 @@ class Instance(VirtualClock):
         self.halted = self.killed = False
         self.behind = 0.0  # seconds that its monotonic clock has lost
         self.waiting = list[asyncio.Handle]()  # callbacks that became due while it was halted
-
-    def now(self) -> datetime:
-        return self.epoch + timedelta(seconds=_loop().true_time()) + self.wall_skew
 
     def start(self, coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Run a coroutine as this instance."""
@@ -104,10 +100,6 @@ class InstanceLoop(VirtualTimeLoop):
         if instant - self._counted_from >= _INSTANT:
             self._callbacks, self._counted_from = 0, instant
         super()._set(instant)
-
-    def true_time(self) -> float:
-        """Return the seconds of simulation time that have passed."""
-        return self._now
 
     def time(self) -> float:
         instance = _CURRENT.get()
@@ -182,5 +174,4 @@ def _loop() -> InstanceLoop:
 
 def run_instances(scenario: Coroutine[Any, Any, T]) -> T:
     """Run a scenario, and cancel all tasks that are left at its end, those of killed instances too."""
-    with asyncio.Runner(loop_factory=InstanceLoop) as runner:
-        return runner.run(scenario)
+    return run_virtual(scenario, left=[], loop_factory=InstanceLoop)

@@ -6,11 +6,11 @@ import asyncio
 import json
 import random
 from collections import Counter
-from contextlib import ExitStack
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 from unittest.mock import patch
 from uuid import UUID
 
@@ -19,19 +19,18 @@ import httpx
 from prebooking import channels
 from prebooking.channels.settings import NotificationSettings
 from prebooking.local import rest
-from prebooking.local.virtual_world import call_function
-from prebooking.settings import Settings
-from prebooking.upkeep.run import keep_up
+from prebooking.upkeep.run import UpkeepSummary, keep_up
 from tests.support.doubles import EPOCH
 from tests.support.factories import add_prebooking, add_venue, insert_with_id
 from tests.support.notifications import KINDS
 from tests.support.world import ENVIRONMENT
 from tests.verification.fault_plan import FaultPlan
-from tests.verification.instance import Instance, InstanceLoop, run_instances
+from tests.verification.instance import Instance
 from tests.verification.receivers import ScriptedChannel, SimReceiver
 from tests.verification.sim_database import SimDatabase
-from tests.verification.sim_prebooking import WatchedLog
-from tests.verification.transports import SimDatabaseTransport
+from tests.verification.sim_world import SimWorld
+
+T = TypeVar("T")
 
 # Ids in the order of their creation, so that a seed is the same scenario every time.
 _NUMBERED = """
@@ -74,62 +73,32 @@ class LeaseChange:
     what: str  # leased, stored or refused
 
 
-class OutboxSimulation:
-    """Members, channels with their receivers, and instances of upkeep, in one scenario of a database."""
+class OutboxSimulation(SimWorld):
+    """Members, channels with their receivers, and instances of upkeep."""
 
     def __init__(self, sim_database: SimDatabase, rng: random.Random, faults: FaultPlan, *, faults_end: float) -> None:
-        self.rng, self.faults_end = rng, faults_end
-        self.sim_database, self.connection = sim_database, sim_database.connection
-        self.transport = SimDatabaseTransport(self._execute, faults, self.note)
+        super().__init__(sim_database, rng, faults)
+        self.faults_end = faults_end
         self.kinds = list(KINDS)
         self.channels: dict[UUID, tuple[str | None, list[str]]] = {}  # the member and the events of each that exists
         self.receivers: dict[UUID, SimReceiver] = {}
         self.expected: dict[Told, float] = {}  # from which second on it is to be told
         self.excused = set[Told]()  # its channel was removed, or its member forgotten
         self.leases = list[LeaseChange]()
-        self.unexpected = list[str]()
-        self.instances = list[Instance]()
-        self.timeline: list[str] | None = None
         self._rows = 0
-        self._tasks = list[asyncio.Task[None]]()
         self._scripted = {
             kind: ScriptedChannel(partial(self._receiver, kind), faults, rng, faults_end) for kind in self.kinds
         }
         self.connection.execute(_NUMBERED)
-        self.venue = add_venue(self.connection, id=self._uuid())
+        self.venue = add_venue(self.connection, id=self.new_id())
 
-    def run(self, scenario: Any) -> Any:
+    def run(self, steps: Coroutine[Any, Any, T]) -> T:
         """Run a scenario, with scripted channels in the place of the real ones."""
-        with ExitStack() as patches:
-            patches.enter_context(patch.object(channels, "kinds_set_up", lambda _: self.kinds))
-            patches.enter_context(patch.object(channels, "open_channel", lambda kind, *_: self._scripted[kind]))
-
-            async def run_and_end() -> Any:
-                try:
-                    return await scenario
-                finally:
-                    await self._end()
-
-            return run_instances(run_and_end())
-
-    async def _end(self) -> None:
-        """Resume every stopped instance without a network, so that its task ends."""
-        self.transport.over, self.timeline = True, None
-        for instance in self.instances:
-            instance.resume()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
-
-    def now(self) -> float:
-        """Return the seconds of simulation time that have passed."""
-        loop = asyncio.get_running_loop()
-        assert isinstance(loop, InstanceLoop)
-        return loop.true_time()
-
-    def note(self, what: str) -> None:
-        """Add a line to the timeline, if there is one."""
-        if self.timeline is not None:
-            self.timeline.append(f"{self.now():9.3f}  {what}")
+        with (
+            patch.object(channels, "kinds_set_up", lambda _: self.kinds),
+            patch.object(channels, "open_channel", lambda kind, *_: self._scripted[kind]),
+        ):
+            return super().run(steps)
 
     # what happens
 
@@ -137,7 +106,7 @@ class OutboxSimulation:
         """Add a channel with its receiver."""
         number = len(self.receivers)
         address = {"webhook": "", "mail": f"{number}@b.example", "telegram": str(number)}.get(kind, f"t{number}")
-        channel = {"id": self._uuid(), "user_email": member, "kind": kind, "address": address, "events": events}
+        channel = {"id": self.new_id(), "user_email": member, "kind": kind, "address": address, "events": events}
         created = insert_with_id(self.connection, "notification_channels", channel)
         self.channels[created], self.receivers[created] = (member, events), SimReceiver(kind, address, **receiver)
         return created
@@ -148,7 +117,7 @@ class OutboxSimulation:
         return add_prebooking(
             self.connection,
             self.venue,
-            id=self._uuid(),
+            id=self.new_id(),
             user_email=member,
             available_at=EPOCH + timedelta(minutes=self._rows),
             expires_at=EPOCH + timedelta(days=40),
@@ -156,7 +125,7 @@ class OutboxSimulation:
 
     def happen(self, member: str, row: UUID, what: str, *, rolled_back: bool = False) -> None:
         """Change a prebooking. If the transaction is rolled back, it has not happened."""
-        self.set_clock()
+        self.set_database_clock()
         with self.connection.transaction(force_rollback=rolled_back):
             if what == "moved_up":
                 self.connection.execute(_PLACE, [row, EPOCH, EPOCH])
@@ -178,7 +147,7 @@ class OutboxSimulation:
 
     def forget(self, member: str, rows: set[UUID]) -> None:
         """Forget a member."""
-        self.set_clock()
+        self.set_database_clock()
         self.connection.execute("select public.forget_member_v1(%s)", [member])
         self.channels = {channel: of for channel, of in self.channels.items() if of[0] != member}
         self.excused |= {told for told in self.expected if told.row in rows}
@@ -186,31 +155,21 @@ class OutboxSimulation:
 
     def invoke(self, instance: Instance) -> None:
         """Run upkeep once in an instance."""
-        self.instances.append(instance)
         self.note(f"{instance.name}: starts")
-        self._tasks.append(instance.start(self._keep_up(instance, self._uuid())))
-
-    async def _keep_up(self, instance: Instance, instance_id: UUID) -> None:
-        log = WatchedLog([], instance_id=instance_id)
-        settings = Settings.from_environment(ENVIRONMENT)
         keeping = partial(keep_up, notifications=NotificationSettings.from_environment(ENVIRONMENT))
-        to_venues = httpx.MockTransport(_unreachable)
-        kept = await call_function(
-            keeping, settings, instance, self.transport, to_venues, instance_id=instance_id, log=log
-        )
-        self.note(f"{instance.name}: responds {kept.parts} {kept.failed}")
+
+        def ends(kept: UpkeepSummary) -> None:
+            self.note(f"{instance.name}: responds {kept.parts} {kept.failed}")
+
+        self.start(instance, keeping, ends, self.new_id())
 
     async def drain(self) -> None:
         """Wait until every call and message that is under way has arrived."""
-        await self.transport.drain()
+        await super().drain()
         while under_way := [task for one in self._scripted.values() for task in one.under_way]:
             await asyncio.gather(*under_way)
 
     # the database
-
-    def set_clock(self) -> None:
-        """Set the clock of the real database to the simulated one."""
-        self.sim_database.set_clock(EPOCH + timedelta(seconds=self.now()))
 
     def next_at(self) -> float | None:
         """Return the second at which the next message is due; None if none waits."""
@@ -221,10 +180,8 @@ class OutboxSimulation:
         [(instant,)] = self.connection.execute(query, [self.kinds]).fetchall()
         return None if instant is None else (instant - EPOCH).total_seconds()
 
-    def _execute(self, function: str, body: bytes) -> rest.RestReply:
-        arguments = json.loads(body)
-        at = EPOCH + timedelta(seconds=self.now())
-        reply = self.sim_database.call(function, arguments, at=at, seconds=self.now())
+    def execute(self, function: str, body: bytes) -> rest.RestReply:
+        reply, arguments = super().execute(function, body), json.loads(body)
         if function == "claim_notifications_v1" and reply.status == httpx.codes.OK:
             for row in json.loads(reply.body):
                 self._note_lease(row["id"], arguments["p_instance"], "leased")
@@ -239,9 +196,6 @@ class OutboxSimulation:
 
     def _receiver(self, kind: str, address: str) -> SimReceiver:
         return next(one for one in self.receivers.values() if (one.kind, one.address) == (kind, address))
-
-    def _uuid(self) -> UUID:
-        return UUID(int=self.rng.getrandbits(128), version=4)
 
     def _dead(self) -> int:
         query = "select count(*) from public.notifications where status = 'dead'"
@@ -260,7 +214,3 @@ class OutboxSimulation:
             upkeeps=len(self.instances),
             killed=sum(one.killed for one in self.instances),
         )
-
-
-def _unreachable(request: httpx.Request) -> httpx.Response:
-    raise httpx.ConnectError("no venue is called", request=request)

@@ -11,6 +11,7 @@ from typing import Literal
 from uuid import UUID
 
 from prebooking.channels import Delivery, Message, SendResult
+from prebooking.local.virtual_time import seconds_passed
 from tests.verification.fault_plan import FaultPlan, Step
 from tests.verification.instance import Instance, current, in_simulation
 
@@ -29,6 +30,7 @@ _FAULTS: list[Plan] = ["lost", "silent", "late", "stuck", "raises", "raises_afte
 _ACTS = {"takes", "lost", "silent", "stuck", "raises_after"}
 _LATEST = 120.0  # seconds after which a receiver that acts late has acted
 FOREVER = 10.0**9
+MADE_UP = "made up"  # the text of the exceptions that a channel raises
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +93,10 @@ class ScriptedChannel:
 
     async def send(self, message: Message, *, timeout: float) -> Delivery:  # noqa: ASYNC109 - see Channel
         instance, receiver = current(), self._find(message.address)
-        plan = receiver.plan(_now(), self._rng, faults=_now() < self._faults_end)
+        plan = receiver.plan(seconds_passed(), self._rng, faults=seconds_passed() < self._faults_end)
         receiver.attempts += 1
         if plan == "raises":
-            raise ValueError("made up")
+            raise ValueError(MADE_UP)
         await self._step(instance, "venue request")
         if plan in _ACTS or plan == "late":
             self._deliver(receiver, message, self._rng.uniform(1, _LATEST) if plan == "late" else 0.0)
@@ -103,7 +105,7 @@ class ScriptedChannel:
         result = await self._result(plan, timeout)
         await self._step(instance, "venue response")
         if plan == "raises_after":
-            raise ValueError("made up")
+            raise ValueError(MADE_UP)
         return Delivery(result)
 
     async def _result(self, plan: Plan, seconds: float) -> SendResult:
@@ -120,7 +122,7 @@ class ScriptedChannel:
     def _deliver(self, receiver: SimReceiver, message: Message, later: float) -> None:
         async def act() -> None:
             await asyncio.sleep(self._faults.travel_time("venue") + later)
-            receiver.taken.append(Taken(_now(), message.id, message.unsure))
+            receiver.taken.append(Taken(seconds_passed(), message.id, message.unsure))
 
         task = in_simulation(act(), name="a message under way")
         self.under_way.add(task)
@@ -130,8 +132,3 @@ class ScriptedChannel:
         self._faults.at_step(instance, step)
         if instance.halted:
             await asyncio.sleep(0)  # a halted instance does not get past this line
-
-
-def _now() -> float:
-    loop = asyncio.get_running_loop()
-    return float(loop.true_time())  # type: ignore[attr-defined]

@@ -68,7 +68,7 @@ class Scenario:
         await asyncio.sleep(_WAIT)
         *_, last_row = sim.prebookings
         wrong = self.expected(sim, last_row)
-        await sim.wait_for_arrivals()
+        await sim.drain()
         quiet_from = sim.now() if self.quiet_from is None else self.quiet_from
         violations = check(Trace(sim, quiet_from=quiet_from))
         return wrong + [f"{name}: {each}" for name, found in violations.items() for each in found]
@@ -99,7 +99,7 @@ def is_sent_by(seconds: float) -> Callable[[Simulation, UUID], list[str]]:
     """Expect a booking call for the row by this second of the simulation."""
 
     def expected(sim: Simulation, row: UUID) -> list[str]:
-        sent = any(call.books and call.row == str(row) and call.at <= seconds for call in sim.venue_transport.sent)
+        sent = any(call.books and call.row == str(row) and call.at <= seconds for call in sim.to_venues.sent)
         return [] if sent else [f"no call for a due row within {seconds} s"]
 
     return expected

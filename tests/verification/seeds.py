@@ -212,7 +212,7 @@ class RandomScenario:
         interference.edit(self.sim, row, **what)
 
     def _pause(self, venue: UUID, seconds: float) -> None:
-        self.sim.connection.execute(_PAUSE, [self.sim.database_time(self.sim.now() + seconds), venue])
+        self.sim.connection.execute(_PAUSE, [self.sim.database_clock.read(self.sim.now() + seconds), venue])
         self.sim.note(f"venue {str(venue)[:8]} is paused for {seconds:.0f} s")
 
     def _inject_one(self) -> None:
@@ -229,7 +229,7 @@ class RandomScenario:
             if instant > max(self.ends, _SHORTEST) and self._is_over():
                 break
             event()
-        await self.sim.wait_for_arrivals()
+        await self.sim.drain()
         return Trace(self.sim, quiet_from=self.random_faults.quiet_from)
 
     def _is_over(self) -> bool:
@@ -261,8 +261,8 @@ def _run_seed(sim_database: SimDatabase, seed: int, *, traced: bool) -> SeedResu
                 minutes=round(sim.now() / 60),
                 invocations=len(sim.runs),
                 killed=sum(run.instance.killed for run in sim.runs.values()),
-                database=sim.database_transport.calls,
-                venue=len(sim.venue_transport.sent),
+                database=len(sim.to_database.calls),
+                venue=len(sim.to_venues.sent),
                 by_hand=len(sim.booked_by_hand),
                 moved=len(sim.moved),
                 edited=sim.edits[True],

@@ -7,6 +7,7 @@ scenario costs only its statements.
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from psycopg.types.json import Jsonb
 
 from prebooking.local import rest
 from prebooking.local.postgres import LocalPostgres, apply_migrations
+from prebooking.local.virtual_time import seconds_passed
 
 _TEMPLATE = "simulation"
 _numbers = itertools.count(1)
@@ -100,22 +102,16 @@ class SimDatabase:
         """Stop the database's clock at an instant."""
         self.connection.execute("select set_config('testing.now', %s, false)", [instant.isoformat()])
 
-    def call(self, function: str, arguments: dict[str, Any], *, at: datetime, seconds: float) -> rest.RestReply:
+    def call(self, function: str, body: bytes, *, at: datetime) -> rest.RestReply:
         """Call a function as the service role, and return the response of Supabase.
 
         It does what ``prebooking.local.rest`` does, but queries the catalog only once per function, because a scenario
-        makes fifty calls.
-
-        Args:
-            function: its name.
-            arguments: by name.
-            at: what the database's clock shows.
-            seconds: simulation time, which the history notes besides.
-
+        makes fifty calls. The history notes the simulation time besides the time of the database's clock.
         """
+        arguments = json.loads(body)
         try:
             with self.connection.transaction():
-                self.connection.execute(_AS_SERVICE, [at.isoformat(), str(seconds)])
+                self.connection.execute(_AS_SERVICE, [at.isoformat(), str(seconds_passed())])
                 answer = self.connection.execute(self._query(function, arguments), [Jsonb(arguments)]).fetchone()
                 self.connection.execute("reset role")
         except psycopg.Error as error:

@@ -4,38 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import json
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
 from api.cron.session_keeper import EVERY
 from prebooking.function.invocation import run_once
-from prebooking.local import rest
-from prebooking.local.venue.twin import Arrival, VenueTwin
-from prebooking.local.virtual_world import call_function
-from prebooking.settings import Settings
-from prebooking.upkeep.run import keep_up
+from prebooking.local.venue.twin import Arrival
+from prebooking.model import Summary
+from prebooking.upkeep.run import UpkeepSummary, keep_up
 from tests.support.doubles import EPOCH
-from tests.support.world import ENVIRONMENT
 from tests.verification.database_clock import DatabaseClock
 from tests.verification.fault_plan import FaultPlan
-from tests.verification.instance import Instance, InstanceLoop, run_instances
+from tests.verification.instance import Instance
 from tests.verification.sim_database import SimDatabase
-from tests.verification.sim_prebooking import SimPrebooking, SimRun, WatchedLog
-from tests.verification.systems import KINDS, SESSION_KEY, SystemKind
-from tests.verification.transports import SimDatabaseTransport, SimVenueTransport
-
-T = TypeVar("T")
-
-_ENVIRONMENT = ENVIRONMENT | {"SESSION_ENCRYPTION_KEY": SESSION_KEY}
+from tests.verification.sim_prebooking import SimPrebooking, SimRun
+from tests.verification.sim_world import SimWorld
+from tests.verification.systems import KINDS, SystemKind
 
 _PREBOOKING = """
 insert into public.prebookings
@@ -44,8 +36,11 @@ values (%s, %s, %s, %s, %s, %s, %s, %s)
 """
 
 
-class Simulation:
-    """A simulation whose ids come from a seed, so that it can be repeated."""
+class Simulation(SimWorld):
+    """A simulation of members, venues and their classes.
+
+    ``database_skew`` and ``venue_skew`` are how far the clocks of the database and of the venue are ahead.
+    """
 
     def __init__(
         self,
@@ -57,19 +52,11 @@ class Simulation:
         database_skew: float = 0.0,
         venue_skew: float = 0.0,
     ) -> None:
-        self.rng = random.Random(seed)  # noqa: S311 - repeatable on purpose
-        self.sim_database, self.connection = sim_database, sim_database.connection
+        rng = random.Random(seed)  # noqa: S311 - repeatable on purpose
+        venue = {"protection": kind.protection, "skew": timedelta(seconds=venue_skew)}
+        super().__init__(sim_database, rng, faults or FaultPlan(), **venue)
         self.database_clock = DatabaseClock(database_skew)
-        self.twin = VenueTwin(
-            now=lambda: EPOCH + timedelta(seconds=self.now()),
-            secret=ENVIRONMENT["BOOKING_WEBHOOK_SECRET"],
-            protection=kind.protection,
-            skew=timedelta(seconds=venue_skew),
-        )
         self.kind, self.system = kind, kind.system(self.twin)
-        faults = faults or FaultPlan()
-        self.database_transport = SimDatabaseTransport(self._execute, faults, self.note)
-        self.venue_transport = SimVenueTransport(self.twin, faults, self.note, self._row_of)
         self.prebookings: dict[UUID, SimPrebooking] = {}
         self._by_member: dict[str, UUID] = {}
         self._by_class: dict[tuple[str, str], UUID] = {}
@@ -82,41 +69,22 @@ class Simulation:
         self.numbers = itertools.count(1)  # of members that an edit adds
         self.edits = Counter[bool]()  # of a class or a member, by whether the database accepted the edit
         self.longest_lease = 30.0  # seconds
-        self.timeline: list[str] | None = None
-        self.unexpected = list[str]()  # exceptions that the code logs as unexpected
-        self._tasks = list[asyncio.Task[None]]()
 
-    # time
+    # the database's clock
 
-    def now(self) -> float:
-        """Return the seconds of simulation time that have passed."""
-        loop = asyncio.get_running_loop()
-        assert isinstance(loop, InstanceLoop)
-        return loop.true_time()
-
-    def database_time(self, seconds: float) -> datetime:
-        """Return what the database's clock shows at this second of the simulation."""
-        return self.database_clock.read(seconds)
+    def database_time(self) -> datetime:
+        return self.database_clock.read(self.now())
 
     def step_database_clock(self, by: float) -> None:
         """Set the database's clock forward or back by this many seconds."""
         self.database_clock.set(self.now(), by)
-        self.note(f"the database's clock is set by {by:+.3f} s, and shows {self.database_time(self.now())}")
-
-    def set_database_clock(self) -> None:
-        """Set the clock of the real database to the simulated one."""
-        self.sim_database.set_clock(self.database_time(self.now()))
-
-    def note(self, what: str) -> None:
-        """Add a line to the timeline, if there is one."""
-        if self.timeline is not None:
-            self.timeline.append(f"{self.now():9.3f}  {what}")
+        self.note(f"the database's clock is set by {by:+.3f} s, and shows {self.database_time()}")
 
     # members and venues
 
     def add_venue(self) -> UUID:
         """Add a venue of this simulation's venue system."""
-        venue = self._uuid()
+        venue = self.new_id()
         self.system.add_venue(self.connection, venue)
         return venue
 
@@ -199,7 +167,7 @@ class Simulation:
     ) -> SimPrebooking:
         created = EPOCH + timedelta(seconds=self.rng.uniform(-3600, 0) if made <= 0 else made)
         expires = opens + timedelta(seconds=lasts)
-        row = self._uuid()
+        row = self.new_id()
         login = self.now() - session_age
         return self.record_version(
             SimPrebooking(row, venue, class_id, opens, expires, created, made, login, f"{row}@example.com")
@@ -213,79 +181,35 @@ class Simulation:
         self.versions.setdefault(prebooking.id, []).append((self.now(), prebooking))
         return prebooking
 
-    def _row_of(self, arrival: Arrival) -> str:
+    def row_of(self, arrival: Arrival) -> str:
         """Return the id of the prebooking that a call is for: in the call, or else by member and class."""
         about = (arrival.member, arrival.class_id)
         row = self._by_class.get(about) or self._by_member.get(arrival.member)  # none: no request about a member
         return arrival.prebooking_id or (str(row) if row else "")
 
-    def _uuid(self) -> UUID:
-        return UUID(int=self.rng.getrandbits(128), version=4)
-
-    async def wait_for_arrivals(self) -> None:
-        """Wait until every request that is under way has arrived."""
-        await self.venue_transport.drain()
-        await self.database_transport.drain()
-
     # instances
-
-    def run(self, scenario: Coroutine[Any, Any, T]) -> T:
-        """Run the scenario, and wait until every request that is under way has arrived."""
-
-        async def run_and_end() -> T:
-            try:
-                result = await scenario
-                await self.wait_for_arrivals()
-                return result
-            finally:
-                await self._end()
-
-        return run_instances(run_and_end())
-
-    async def _end(self) -> None:
-        """Resume every stopped instance without a network, so that its task ends."""
-        self.database_transport.over = self.venue_transport.over = True
-        self.timeline = None
-        for instance in (*(run.instance for run in self.runs.values()), *self.keepers):
-            instance.resume()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
 
     def invoke(self, instance: Instance | None = None, **environment: str) -> asyncio.Task[None]:
         """Run the scheduler once in an instance."""
         instance = instance or Instance(f"i{len(self.runs)}")
         run = SimRun(instance, self.now())
-        instance_id = self._uuid()
+        instance_id = self.new_id()
         self.runs[instance_id] = run
         self.note(f"{instance.name}: starts as {str(instance_id)[:8]}")
-        settings = Settings.from_environment(_ENVIRONMENT | environment)
-        self.longest_lease = max(self.longest_lease, settings.lease_seconds)
-        task = instance.start(self._run(run, instance_id, settings))
-        self._tasks.append(task)
-        return task
+        self.longest_lease = max(self.longest_lease, self.settings(**environment).lease_seconds)
 
-    async def _run(self, run: SimRun, instance_id: UUID, settings: Settings) -> None:
-        clock = run.instance
-        run.summary = await self._call(run_once, clock, instance_id, settings)
-        self.note(f"{clock.name}: responds {run.summary.message}, {run.summary.details} {run.summary.outcomes}")
+        def ends(summary: Summary) -> None:
+            run.summary = summary
+            self.note(f"{instance.name}: responds {summary.message}, {summary.details} {summary.outcomes}")
+
+        return self.start(instance, run_once, ends, instance_id, **environment)
 
     def keep(self, instance: Instance) -> asyncio.Task[None]:
         """Run upkeep once in an instance, as with its former trigger."""
         self.keepers.append(instance)
         self.note(f"{instance.name}: starts as upkeep")
-        task = instance.start(self._keep(instance, self._uuid(), Settings.from_environment(_ENVIRONMENT)))
-        self._tasks.append(task)
-        return task
 
-    async def _keep(self, clock: Instance, instance_id: UUID, settings: Settings) -> None:
-        kept = await self._call(partial(keep_up, every=EVERY), clock, instance_id, settings)
-        self.note(f"{clock.name}: responds {kept.details}")
+        def ends(kept: UpkeepSummary) -> None:
+            self.note(f"{instance.name}: responds {kept.details}")
 
-    async def _call(self, function: Callable[..., Awaitable[T]], clock: Instance, by: UUID, settings: Settings) -> T:
-        log = WatchedLog(self.unexpected, instance_id=by)
-        transports = (self.database_transport, self.venue_transport)
-        return await call_function(function, settings, clock, *transports, instance_id=by, log=log)
-
-    def _execute(self, function: str, body: bytes) -> rest.RestReply:
-        now = self.now()
-        return self.sim_database.call(function, json.loads(body), at=self.database_time(now), seconds=now)
+        return self.start(instance, partial(keep_up, every=EVERY), ends, self.new_id())

@@ -64,7 +64,7 @@ class Trace:
         paused = "select id, paused_until from public.venues where paused_until is not null"
         self.paused: dict[UUID, datetime] = dict(sim.connection.execute(paused).fetchall())
         self.ledger = sim.twin.ledger
-        self.ended_at = sim.database_time(sim.now())
+        self.ended_at = sim.database_time()
 
     @cached_property
     def claims(self) -> list[RecordedClaim]:
@@ -75,7 +75,7 @@ class Trace:
     def posts(self) -> list[tuple[UUID, UUID, SentRequest]]:
         """Return the booking calls in the order in which they were sent: the invocation, the row, the call."""
         names = {id(run.instance): instance_id for instance_id, run in self.sim.runs.items()}
-        return [(names[id(s.instance)], UUID(s.row), s) for s in self.sim.venue_transport.sent if s.books]
+        return [(names[id(s.instance)], UUID(s.row), s) for s in self.sim.to_venues.sent if s.books]
 
     @cached_property
     def first_calls(self) -> list[tuple[UUID, UUID, SentRequest]]:
@@ -174,7 +174,7 @@ class Trace:
 
     def left_at(self, sent: SentRequest) -> datetime:
         """Return when a call was sent, by the database's clock."""
-        return self.sim.database_time(sent.at)
+        return self.sim.database_clock.read(sent.at)
 
     def known_clock(self, sent: SentRequest) -> tuple[datetime, datetime]:
         """Return the earliest and the latest instant at which the invocation could believe a call to be sent.
@@ -197,7 +197,7 @@ class Trace:
     def clock_answers(self) -> dict[Instance, list[ClockAnswer]]:
         """Return each instance's responses with the database's clock, in the order in which they were received."""
         answers: dict[Instance, list[ClockAnswer]] = {}
-        for answer in self.sim.database_transport.clock_answers:
+        for answer in self.sim.to_database.clock_answers:
             answers.setdefault(answer.instance, []).append(answer)
         return answers
 
@@ -207,9 +207,9 @@ class Trace:
         if prebooking.after and row not in self.promoted:
             return self.due_by(prebooking.after, within)  # the end of the earlier choice ends it too
         if not self.sim.system.can_ask(self.sim.connection, prebooking.venue, prebooking.member):
-            return max(self.sim.database_time(self.quiet_from), prebooking.expires_at) + timedelta(seconds=within)
-        quiet = self.sim.database_time(self.quiet_from)
-        made = self.sim.database_time(max(self.waits_from(row), self.quiet_from))
+            return max(self.sim.database_clock.read(self.quiet_from), prebooking.expires_at) + timedelta(seconds=within)
+        quiet = self.sim.database_clock.read(self.quiet_from)
+        made = self.sim.database_clock.read(max(self.waits_from(row), self.quiet_from))
         able = max(prebooking.available_at, made, self.paused.get(prebooking.venue, prebooking.created_at))
         able = max(able, self.rows[row].retry_after or able)
         in_time = max(quiet, min(able, prebooking.expires_at)) + timedelta(seconds=within)

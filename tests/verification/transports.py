@@ -17,6 +17,8 @@ from prebooking.local import rest
 from prebooking.local.venue import aimharder, webhook
 from prebooking.local.venue.server import TwinTransport
 from prebooking.local.venue.twin import AnswerKind, Arrival, CallPlan, TwinCall, TwinReply, VenueTwin
+from prebooking.local.virtual_time import seconds_passed
+from prebooking.local.virtual_world import DatabaseTransport
 from tests.verification.fault_plan import FaultPlan, RpcPlan
 from tests.verification.instance import Instance, current, in_simulation
 
@@ -51,17 +53,17 @@ _SENT: ContextVar[tuple[SentRequest, TwinCall]] = ContextVar("sent")
 _WITH_CLOCK = {"claim_due_prebookings_v1", "prebooking_clock"}  # their responses contain the clock
 
 
-class SimDatabaseTransport(httpx.AsyncBaseTransport):
-    """Executes RPCs as real SQL; no virtual time passes while a statement runs."""
+class SimDatabaseTransport(DatabaseTransport):
+    """Executes RPCs as the fault plan says; no virtual time passes while a statement runs."""
 
     def __init__(
         self, execute: Callable[[str, bytes], rest.RestReply], faults: FaultPlan, note: Callable[[str], None]
     ) -> None:
-        self._execute, self._faults, self._note = execute, faults, note
+        super().__init__(execute)
+        self._faults, self._note = faults, note
         self._under_way = set[asyncio.Task[tuple[rest.RestReply, float]]]()
         self._asked: dict[tuple[object, str], tuple[float, datetime]] = {}  # by task, since its last response
         self.over = False
-        self.calls = 0
         self.clock_answers = list[ClockAnswer]()
 
     async def drain(self) -> None:
@@ -73,7 +75,7 @@ class SimDatabaseTransport(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         instance, function = current(), request.url.path.rpartition("/")[2]
         await self._step(instance, "database request", request)
-        self._asked.setdefault((asyncio.current_task(), function), (_now(), instance.now()))
+        self._asked.setdefault((asyncio.current_task(), function), (seconds_passed(), instance.now()))
         loss = self._faults.rpc_plan(instance, function)
         call = in_simulation(self._travel(instance.name, function, request.content, loss), name=f"{function} under way")
         self._under_way.add(call)
@@ -92,8 +94,8 @@ class SimDatabaseTransport(httpx.AsyncBaseTransport):
     def _note_clock(self, instance: Instance, function: str, read: float) -> None:
         asked, wall = self._asked.pop((asyncio.current_task(), function))
         if function in _WITH_CLOCK:
-            asked_for = max(_now() - asked, (instance.now() - wall).total_seconds())
-            self.clock_answers.append(ClockAnswer(instance, asked, read, _now(), asked_for))
+            asked_for = max(seconds_passed() - asked, (instance.now() - wall).total_seconds())
+            self.clock_answers.append(ClockAnswer(instance, asked, read, seconds_passed(), asked_for))
 
     async def _step(self, instance: Instance, step: Any, request: httpx.Request) -> None:
         if self.over:
@@ -104,11 +106,11 @@ class SimDatabaseTransport(httpx.AsyncBaseTransport):
 
     async def _travel(self, name: str, function: str, body: bytes, loss: RpcPlan) -> tuple[rest.RestReply, float]:
         await asyncio.sleep(self._faults.travel_time("database") + loss.delay_before)
-        read = _now()
+        read = seconds_passed()
         reply = rest.RestReply(503, b"{}")
         if loss.acts and not self.over:
-            reply = self._execute(function, body)
-            self.calls += 1
+            reply = self.execute(function, body)
+            self.calls.append(function)
         if loss.error:
             reply = _refusal(*loss.error)
         self._note(
@@ -171,7 +173,7 @@ class SimVenueTransport(TwinTransport):
     def _send(self, request: httpx.Request, body: bytes) -> asyncio.Task[TwinReply | AnswerKind]:
         instance, arrival = current(), self._parse(request, body)
         books = arrival.books and arrival.method == "POST"
-        sent = SentRequest(_now(), instance, self._row_of(arrival), books, arrival.member, arrival.class_id)
+        sent = SentRequest(seconds_passed(), instance, self._row_of(arrival), books, arrival.member, arrival.class_id)
         self.sent.append(sent)
         self._note(f"{instance.name}: {request.method} {request.url.path} {sent.row[:8]} is sent")
         task = in_simulation(self._travel_of(sent, request, body), name="a call to the venue")
@@ -213,8 +215,3 @@ class SimVenueTransport(TwinTransport):
         said = reply(self.twin, call, arrival)
         self._note(f"venue: acts on {sent.row[:8]} late: {said.status} {said.body.decode()[:80]}")
         return said
-
-
-def _now() -> float:
-    loop: Any = asyncio.get_running_loop()
-    return float(loop.true_time())
