@@ -69,10 +69,16 @@ def _short(text: str) -> str:
 def mutants(files: str | tuple[str, ...], *changes: tuple[str, ...]) -> list[Mutant]:
     """Return mutants of one file, or of one subject in several files.
 
-    A change is what is there, what is there instead, and the tests that notice it.
+    A change is what is there, what is there instead, and the tests that notice it: see ``noticed_by``, too.
     """
     files = (files,) if isinstance(files, str) else files
     return [Mutant(_file_with(before, files), before, after, tuple(tests)) for before, after, *tests in changes]
+
+
+def noticed_by(tests: str | tuple[str, ...], *changes: tuple[str, str]) -> list[tuple[str, ...]]:
+    """Return changes that the same tests notice."""
+    tests = (tests,) if isinstance(tests, str) else tests
+    return [(*change, *tests) for change in changes]
 
 
 def _file_with(text: str, files: tuple[str, ...]) -> str:

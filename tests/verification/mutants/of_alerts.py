@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from tests.verification.mutants.mutant import mutants
+from tests.verification.mutants.mutant import mutants, noticed_by
 from tests.verification.mutants.of_the_claim import MIGRATIONS
 
 OF_ALERTS = [
     *mutants(
         "prebooking/upkeep/heartbeat.py",
-        (
-            "self._mine = True\n",
-            "self._mine = False\n",
+        *noticed_by(
             "watchdog::a_claim_of_the_report_that_is_not_answered_is_reported_as_bad",
-        ),
-        (
-            "good=good and self._database_answers",
-            "good=good",
-            "watchdog::a_claim_of_the_report_that_is_not_answered_is_reported_as_bad",
+            ("self._mine = True\n", "self._mine = False\n"),
+            ("good=good and self._database_answers", "good=good"),
         ),
         ("        if not good:\n", "        if False:\n", "watchdog::a_bad_upkeep_is_reported_below_the_address"),
         (
@@ -100,62 +95,45 @@ OF_ALERTS = [
     *mutants(
         MIGRATIONS + "000015_upkeep_due.sql",
         ("v_failed := v_failed || 'alerts'::text;", "null;", "alerts::a_failure_of_the_alerts_stops_nothing_else"),
-        (
-            "date_trunc('minute', watchdog_at) <> date_trunc('minute', t)",
-            "true",
+        *noticed_by(
             "heartbeat::one_upkeep_per_minute_reports_to_the_watchdog",
-        ),
-        (
-            "where watchdog_by = p_instance and watchdog_at >= t - interval '1 minute'",
-            "where watchdog_at >= t - interval '1 minute'",
-            "heartbeat::one_upkeep_per_minute_reports_to_the_watchdog",
+            ("date_trunc('minute', watchdog_at) <> date_trunc('minute', t)", "true"),
+            (
+                "where watchdog_by = p_instance and watchdog_at >= t - interval '1 minute'",
+                "where watchdog_at >= t - interval '1 minute'",
+            ),
         ),
     ),
     *mutants(
         MIGRATIONS + "000018_alerts.sql",
-        (
-            " and not p.waits and p.available_at",
-            " and p.available_at",
+        *noticed_by(
             "alerts::what_needs_nobody_is_not_told",
+            (" and not p.waits and p.available_at", " and p.available_at"),
+            ("      and greatest(p.created_at, p.promoted_at) <= t - interval '5 minutes')", "      )"),
+            ("coalesce(v.paused_until <= t - interval '5 minutes', true)", "true"),
+            (" and r.opened_at < t - interval '1 minute'", ""),
+            ("r.problem is not null and r.paused_at is null", "r.problem is not null"),
+            ("where v.enabled and v.troubled_since is not null", "where v.enabled"),
         ),
-        (
-            "      and greatest(p.created_at, p.promoted_at) <= t - interval '5 minutes')",
-            "      )",
-            "alerts::what_needs_nobody_is_not_told",
-        ),
-        ("coalesce(v.paused_until <= t - interval '5 minutes', true)", "true", "alerts::what_needs_nobody_is_not_told"),
-        ("r.summary ->> 'success' = 'false' or ", "", "alerts::the_operator_is_told_each_cause_once_whatever_calls"),
-        (
-            " or r.closed_at is null and r.opened_at < t - interval '1 minute'",
-            "",
+        *noticed_by(
             "alerts::the_operator_is_told_each_cause_once_whatever_calls",
+            ("r.summary ->> 'success' = 'false' or ", ""),
+            (" or r.closed_at is null and r.opened_at < t - interval '1 minute'", ""),
         ),
-        (" and r.opened_at < t - interval '1 minute'", "", "alerts::what_needs_nobody_is_not_told"),
         (
             "n.status = 'dead' and n.event <> 'alert'",
             "n.status = 'dead'",
             "alerts::an_alert_that_was_given_up_causes_no_alert",
         ),
-        (
-            "r.problem is not null and r.paused_at is null",
-            "r.problem is not null",
-            "alerts::what_needs_nobody_is_not_told",
-        ),
-        ("and o.created_at > t - a.apart\n", "\n", "alerts::a_cause_that_lasts_is_told_again_after_exactly_an_hour"),
-        (
-            ",\n        public.prebooking_alert_about(a.cause, a.venue_id, a.apart, t - a.apart)]",
-            "]",
+        *noticed_by(
             "alerts::a_cause_that_lasts_is_told_again_after_exactly_an_hour",
+            ("and o.created_at > t - a.apart\n", "\n"),
+            (",\n        public.prebooking_alert_about(a.cause, a.venue_id, a.apart, t - a.apart)]", "]"),
         ),
         (
             "      or not pg_try_advisory_xact_lock(7304, 2) then",
             "      then",
             "alerts::two_upkeeps_at_once_tell_once_and_wait_for_nothing",
-        ),
-        (
-            "where v.enabled and v.troubled_since is not null",
-            "where v.enabled",
-            "alerts::what_needs_nobody_is_not_told",
         ),
     ),
 ]

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from tests.verification.mutants.mutant import Mutant, mutants
+from tests.verification.mutants.mutant import Mutant, mutants, noticed_by
 
 ATTEMPT, RULES, EVIDENCE = "prebooking/run/attempt.py", "prebooking/run/rules.py", "prebooking/run/evidence.py"
 
 BEFORE_A_CALL = mutants(
     ATTEMPT,
-    (
-        "return not self._venue.stopped and await",
-        "return await",
+    *noticed_by(
         "doubt::a_confirmation_answered_with_429_pauses_the_venue",
+        ("return not self._venue.stopped and await", "return await"),
+        ("elif found.kind is Kind.BLOCKED and not self._is_blocked_alone():", "elif False:"),
     ),
     ("if missing.kind is Kind.BLOCKED:", "if False:", "attempt::a_venue_that_blocks_a_login_is_paused"),
-    (
-        "if missing.kind is Kind.SESSION_EXPIRED and login_refusal_is_final(self._row):",
-        "if missing.kind is Kind.SESSION_EXPIRED:",
+    *noticed_by(
         "attempt_ends::a_row_in_doubt_does_not_fail_because_its_login_is_over",
-    ),
-    (
-        "Kind.CANNOT_TELL if self._row.maybe_sent else Kind.NOT_READY",
-        "Kind.NOT_READY",
-        "attempt_ends::a_row_in_doubt_does_not_fail_because_its_login_is_over",
+        (
+            "if missing.kind is Kind.SESSION_EXPIRED and login_refusal_is_final(self._row):",
+            "if missing.kind is Kind.SESSION_EXPIRED:",
+        ),
+        ("Kind.CANNOT_TELL if self._row.maybe_sent else Kind.NOT_READY", "Kind.NOT_READY"),
     ),
     (
         "elif found.kind is Kind.NOT_BOOKED:\n            return True",
@@ -33,11 +31,6 @@ BEFORE_A_CALL = mutants(
         "elif found.kind is Kind.MISSING and was_missing_before(self._row, self._venue.time):",
         "elif found.kind is Kind.MISSING:",
         "evidence::a_missing_class_is_gone_only_after_a_second_look",
-    ),
-    (
-        "elif found.kind is Kind.BLOCKED and not self._is_blocked_alone():",
-        "elif False:",
-        "doubt::a_confirmation_answered_with_429_pauses_the_venue",
     ),
     (
         "if row.if_not_booked and proves(Evidence.QUERY_AFTER_LEASE, row.if_not_booked):",
@@ -79,12 +72,7 @@ THE_CALL = mutants(
         "attempt.fired_at or venue.time.at_least()",
         "attempt::lateness_counts_from_the_earliest_possible_opening",
     ),
-    (
-        "if venue.stopped:",
-        "if False:",
-        "attempt",
-        "firing::a_blocking_venue_is_paused_and_its_other_rows_released",
-    ),
+    ("if venue.stopped:", "if False:", "attempt", "firing::a_blocking_venue_is_paused_and_its_other_rows_released"),
     (
         "if not has_time_for_answer(venue.last_start):",
         "if False:",
@@ -101,11 +89,7 @@ THE_CALL = mutants(
         "",
         "evidence::clear_answers_do_not_count_as_unclear_calls",
     ),
-    (
-        "if outcome != STALE_CONNECTION:",
-        "if True:",
-        "attempt::a_stale_connection_is_replaced_at_once",
-    ),
+    ("if outcome != STALE_CONNECTION:", "if True:", "attempt::a_stale_connection_is_replaced_at_once"),
     (
         "NOT_SENT_PAUSES = (0.1, 0.2)",
         "NOT_SENT_PAUSES = (0.1,)",
@@ -140,15 +124,10 @@ AFTER_THE_ANSWER = mutants(
         "outcome = Outcome(Kind.LOGGED_OUT)",
         "attempt::a_row_cut_off_during_its_login_renewal_is_released",
     ),
-    (
-        "MAX_EARLY_RETRIES = 3",
-        "MAX_EARLY_RETRIES = 2",
+    *noticed_by(
         "firing::too_early_is_tried_again_three_times_250_ms_apart",
-    ),
-    (
-        "EARLY_PAUSE = 0.25",
-        "EARLY_PAUSE = 0.025",
-        "firing::too_early_is_tried_again_three_times_250_ms_apart",
+        ("MAX_EARLY_RETRIES = 3", "MAX_EARLY_RETRIES = 2"),
+        ("EARLY_PAUSE = 0.25", "EARLY_PAUSE = 0.025"),
     ),
     (
         "if logged_in:",
@@ -214,15 +193,13 @@ OF_EVIDENCE = mutants(
         "attempts=result.calls",
         "attempt_ends::attempts_count_the_calls_of_all_runs",
     ),
-    (
-        "Evidence.LOGIN: frozenset({Kind.SESSION_EXPIRED})",
-        "Evidence.LOGIN: frozenset[Kind]()",
+    *noticed_by(
         "evidence::only_final_outcomes_are_proven_by_evidence",
-    ),
-    (
-        "Evidence.REPEATED_ANSWER: frozenset({Kind.TOO_EARLY})",
-        "Evidence.REPEATED_ANSWER: frozenset({Kind.TOO_EARLY, Kind.UNSURE})",
-        "evidence::only_final_outcomes_are_proven_by_evidence",
+        ("Evidence.LOGIN: frozenset({Kind.SESSION_EXPIRED})", "Evidence.LOGIN: frozenset[Kind]()"),
+        (
+            "Evidence.REPEATED_ANSWER: frozenset({Kind.TOO_EARLY})",
+            "Evidence.REPEATED_ANSWER: frozenset({Kind.TOO_EARLY, Kind.UNSURE})",
+        ),
     ),
     (
         "_AFTER_A_CALL.get(kind, Verdict.UNSURE)",
@@ -240,16 +217,8 @@ OF_EVIDENCE = mutants(
         "guard::a_row_between_two_calls_at_the_guard_is_released",
         "firing::too_early_is_tried_again_three_times_250_ms_apart",
     ),
-    (
-        "    Kind.MISSING: Verdict.MISSING,\n",
-        "",
-        "evidence::a_missing_class_is_gone_only_after_a_second_look",
-    ),
-    (
-        "    Kind.NOT_BOOKED: Verdict.NOT_BOOKED,\n",
-        "",
-        "evidence::a_row_that_is_not_at_the_venue_can_be_cancelled",
-    ),
+    ("    Kind.MISSING: Verdict.MISSING,\n", "", "evidence::a_missing_class_is_gone_only_after_a_second_look"),
+    ("    Kind.NOT_BOOKED: Verdict.NOT_BOOKED,\n", "", "evidence::a_row_that_is_not_at_the_venue_can_be_cancelled"),
     ("    Kind.CANNOT_TELL: Verdict.CANNOT_TELL,\n", "", "evidence::confirmations_of_a_row_become_rarer"),
     ("result.settled is None and result.calls > 0 and kind", "result.settled is None and kind", "unit/report"),
     (

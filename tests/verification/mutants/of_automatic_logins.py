@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.verification.mutants.mutant import Mutant, mutants
+from tests.verification.mutants.mutant import Mutant, mutants, noticed_by
 from tests.verification.mutants.of_the_claim import MIGRATIONS
 
 _WINDOW = "logins::a_login_is_made_10_to_25_minutes_before_an_opening"
@@ -24,53 +24,49 @@ _SEALED_AGAIN = "automatic_logins::a_password_sealed_with_the_previous_key_is_se
 
 OF_THE_DECISION = mutants(
     MIGRATIONS + "000005_sessions.sql",
-    ("between t + interval '10 minutes' and t", "between t and t", _WINDOW),
-    ("and t + interval '25 minutes')", "and t + interval '26 minutes')", _WINDOW),
+    *noticed_by(
+        _WINDOW,
+        ("between t + interval '10 minutes' and t", "between t and t"),
+        ("and t + interval '25 minutes')", "and t + interval '26 minutes')"),
+    ),
     ("    max(p.available_at) filter (", "    min(p.available_at) filter (", _ALL_OPENINGS),
-    (
-        "s.refreshed_at > p_opens - interval '30 minutes'",
-        "s.refreshed_at > p_opens - interval '31 minutes'",
+    *noticed_by(
         _LIVES,
-    ),
-    ("  select s.expired_at is null and s.refreshed_at > p_opens", "  select s.refreshed_at > p_opens", _LIVES),
-    (
-        "interval '1 minute'\n    and (p_keys is null or s.key_id is null or s.key_id = any (p_keys))\n",
-        "interval '1 minute'\n",
-        _LIVES,
-    ),
-    (
-        "(p_keys is null or s.password_key_id = any (p_keys))",
-        "true",
-        "logins::a_login_needs_the_key_of_the_password",
-    ),
-    ("    and not public.session_lives(s, t, p_opens, p_keys) and", "    and", _LIVES),
-    (
-        "p_opens, p_keys) and public.session_is_free(s, t)\n    and (s.login",
-        "p_opens, p_keys)\n    and (s.login",
-        _NOT_MADE,
-    ),
-    ("or s.login_tried_for < p_opens)", "or s.login_tried_for <= p_opens)", _NOT_MADE),
-    ("or s.login_tried_for < p_opens)", "or s.login_tried_for <> p_opens)", _NOT_MADE),
-    ("s.logins_that_day < 3 or", "s.logins_that_day < 4 or", _NOT_MADE),
-    ("at time zone 'UTC')::date < (t at", "at time zone 'UTC')::date <= (t at", _NOT_MADE),
-    ("s.login_tried_at at time zone 'UTC')::date <", "s.login_tried_at + interval '1 hour')::date <", _MADE),
-    (
-        "  select s.password is null and s.expired_at is null and public.session_is_free",
-        "  select s.expired_at is null and public.session_is_free",
-        "logins::a_refresh_is_due_after_25_minutes",
-    ),
-    (
-        "public.session_is_old(s, t, interval '25 minutes', p_keys)",
-        "public.session_is_old(s, t, interval '24 minutes', p_keys)",
-        "logins::a_refresh_is_due_after_25_minutes",
-    ),
-    (
+        ("s.refreshed_at > p_opens - interval '30 minutes'", "s.refreshed_at > p_opens - interval '31 minutes'"),
+        ("  select s.expired_at is null and s.refreshed_at > p_opens", "  select s.refreshed_at > p_opens"),
         (
-            "(public.login_may_be_made(s, t, n.login_for, p_keys) and (v.logins_stopped_until is null"
-            " or v.logins_stopped_until <= t))"
+            "interval '1 minute'\n    and (p_keys is null or s.key_id is null or s.key_id = any (p_keys))\n",
+            "interval '1 minute'\n",
         ),
-        "public.login_may_be_made(s, t, n.login_for, p_keys)",
+        ("    and not public.session_lives(s, t, p_opens, p_keys) and", "    and"),
+    ),
+    ("(p_keys is null or s.password_key_id = any (p_keys))", "true", "logins::a_login_needs_the_key_of_the_password"),
+    *noticed_by(
         _NOT_MADE,
+        ("p_opens, p_keys) and public.session_is_free(s, t)\n    and (s.login", "p_opens, p_keys)\n    and (s.login"),
+        ("or s.login_tried_for < p_opens)", "or s.login_tried_for <= p_opens)"),
+        ("or s.login_tried_for < p_opens)", "or s.login_tried_for <> p_opens)"),
+        ("s.logins_that_day < 3 or", "s.logins_that_day < 4 or"),
+        ("at time zone 'UTC')::date < (t at", "at time zone 'UTC')::date <= (t at"),
+        (
+            (
+                "(public.login_may_be_made(s, t, n.login_for, p_keys) and (v.logins_stopped_until is null"
+                " or v.logins_stopped_until <= t))"
+            ),
+            "public.login_may_be_made(s, t, n.login_for, p_keys)",
+        ),
+    ),
+    ("s.login_tried_at at time zone 'UTC')::date <", "s.login_tried_at + interval '1 hour')::date <", _MADE),
+    *noticed_by(
+        "logins::a_refresh_is_due_after_25_minutes",
+        (
+            "  select s.password is null and s.expired_at is null and public.session_is_free",
+            "  select s.expired_at is null and public.session_is_free",
+        ),
+        (
+            "public.session_is_old(s, t, interval '25 minutes', p_keys)",
+            "public.session_is_old(s, t, interval '24 minutes', p_keys)",
+        ),
     ),
 )
 
@@ -105,25 +101,21 @@ OF_THE_ATTEMPT = mutants(
         "logins::two_upkeeps_make_a_login_once",
     ),
     ("login_tried_at = t, login_tried_for = f.login_for,", "login_tried_at = t,", _ALL_OPENINGS),
-    (
-        "      logins_that_day = 1 + case when",
-        "      logins_that_day = 0 + case when",
+    *noticed_by(
         "logins::a_member_is_logged_in_three_times_a_day_at_most",
+        ("      logins_that_day = 1 + case when", "      logins_that_day = 0 + case when"),
+        ("        then s.logins_that_day else 0 end", "        then s.logins_that_day else s.logins_that_day end"),
     ),
-    (
-        "        then s.logins_that_day else 0 end",
-        "        then s.logins_that_day else s.logins_that_day end",
-        "logins::a_member_is_logged_in_three_times_a_day_at_most",
-    ),
-    (
-        "where s.leased_by = p_instance and s.leased_until > t and s.login_tried_at",
-        "where s.leased_until > t and s.login_tried_at",
+    *noticed_by(
         "logins::a_repeated_claim_returns_its_logins_again",
-    ),
-    (
-        "where s.leased_by = p_instance and s.leased_until > t and s.login_tried_at",
-        "where s.leased_by = p_instance and s.login_tried_at",
-        "logins::a_repeated_claim_returns_its_logins_again",
+        (
+            "where s.leased_by = p_instance and s.leased_until > t and s.login_tried_at",
+            "where s.leased_until > t and s.login_tried_at",
+        ),
+        (
+            "where s.leased_by = p_instance and s.leased_until > t and s.login_tried_at",
+            "where s.leased_by = p_instance and s.login_tried_at",
+        ),
     ),
     (
         "and s.login_tried_at = s.leased_until - interval '30 seconds'\n",
@@ -134,39 +126,39 @@ OF_THE_ATTEMPT = mutants(
 
 OF_ITS_END = mutants(
     MIGRATIONS + "000005_sessions.sql",
-    (
-        "version = version + 1, refreshed_at = t, expired_at = null,\n      password = coalesce",
-        "version = version + 1, refreshed_at = t,\n      password = coalesce",
+    *noticed_by(
         _REPLACES,
+        (
+            "version = version + 1, refreshed_at = t, expired_at = null,\n      password = coalesce",
+            "version = version + 1, refreshed_at = t,\n      password = coalesce",
+        ),
+        ("password = coalesce(p_password, password),", "password = p_password,"),
+        (
+            (
+                "    perform public.prebooking_logged_in(p_venue_id, v_email);\n  end if;\n  return v_version;\n"
+                "end $$;\n\n-- Ends"
+            ),
+            "    null;\n  end if;\n  return v_version;\nend $$;\n\n-- Ends",
+        ),
     ),
-    (
-        (
-            "      leased_by = null, leased_until = null\n  where venue_id = p_venue_id and user_email = v_email"
-            " and version = p_version;\n  select version"
-        ),
-        (
-            "      leased_by = null, leased_until = null\n  where venue_id = p_venue_id and user_email = v_email;\n"
-            "  select version"
-        ),
+    *noticed_by(
         _MEANWHILE,
-    ),
-    (
-        "password = coalesce(p_password, password),",
-        "password = p_password,",
-        _REPLACES,
+        (
+            (
+                "      leased_by = null, leased_until = null\n  where venue_id = p_venue_id and user_email = v_email"
+                " and version = p_version;\n  select version"
+            ),
+            (
+                "      leased_by = null, leased_until = null\n  where venue_id = p_venue_id and user_email = v_email;\n"
+                "  select version"
+            ),
+        ),
+        ("    and (version = p_version or (p_why = 'wrong_password' and password = p_password));", "    ;"),
     ),
     (
         "password_key_id = coalesce(p_password_key_id, password_key_id),",
         "password_key_id = password_key_id,",
         "logins::a_password_that_was_sealed_again_is_stored_with_the_login",
-    ),
-    (
-        (
-            "    perform public.prebooking_logged_in(p_venue_id, v_email);\n  end if;\n  return v_version;\nend $$;\n\n"
-            "-- Ends"
-        ),
-        "    null;\n  end if;\n  return v_version;\nend $$;\n\n-- Ends",
-        _REPLACES,
     ),
     (
         "greatest(logins_stopped_until, t + interval '1 hour')",
@@ -178,60 +170,63 @@ OF_ITS_END = mutants(
         "  set leased_by = leased_by,",
         "logins::a_login_that_failed_ends_its_lease",
     ),
-    (
-        (
-            "  set leased_by = case when version <> p_version then leased_by end,\n"
-            "      leased_until = case when version <> p_version then leased_until end,"
-        ),
-        "  set leased_by = null, leased_until = null,",
+    *noticed_by(
         _NEWER,
+        (
+            (
+                "  set leased_by = case when version <> p_version then leased_by end,\n"
+                "      leased_until = case when version <> p_version then leased_until end,"
+            ),
+            "  set leased_by = null, leased_until = null,",
+        ),
+        (" or (p_why = 'wrong_password' and password = p_password));", ");"),
+        ("p_why = 'wrong_password' and version = p_version and", "p_why = 'wrong_password' and"),
     ),
-    (
-        "    and (version = p_version or (p_why = 'wrong_password' and password = p_password));",
-        "    ;",
-        _MEANWHILE,
-    ),
-    (" or (p_why = 'wrong_password' and password = p_password));", ");", _NEWER),
-    ("p_why = 'wrong_password' and version = p_version and", "p_why = 'wrong_password' and", _NEWER),
     (
         "version = p_version and refreshed_at <= t - interval '30 minutes' then",
         "version = p_version then",
         "logins::a_wrong_password_ends_only_a_dead_session",
     ),
-    (
-        "password = case when p_why <> 'wrong_password' then password end",
-        "password = password",
+    *noticed_by(
         _WRONG,
+        ("password = case when p_why <> 'wrong_password' then password end", "password = password"),
+        ("  if p_why = 'wrong_password' then\n", "  if false then\n"),
     ),
-    ("  if p_why = 'wrong_password' then\n", "  if false then\n", _WRONG),
-    (
-        "password = excluded.password, password_key_id = excluded.password_key_id,",
+    *noticed_by(
+        _REMEMBERS,
         (
-            "password = coalesce(excluded.password, s.password),"
-            " password_key_id = coalesce(excluded.password_key_id, s.password_key_id),"
+            "password = excluded.password, password_key_id = excluded.password_key_id,",
+            (
+                "password = coalesce(excluded.password, s.password),"
+                " password_key_id = coalesce(excluded.password_key_id, s.password_key_id),"
+            ),
         ),
-        _REMEMBERS,
-    ),
-    (
-        "lateral (values (s.key_id), (s.password_key_id)) k (id)",
-        "lateral (values (s.key_id)) k (id)",
-        _REMEMBERS,
+        ("lateral (values (s.key_id), (s.password_key_id)) k (id)", "lateral (values (s.key_id)) k (id)"),
     ),
 )
 
 OF_LOGIN_WARNINGS = mutants(
     MIGRATIONS + "000005_sessions.sql",
-    (
-        "when public.session_lives(s, t, p.available_at, p_keys) or not public.session_is_free(s, t) then null",
-        "when not public.session_is_free(s, t) then null",
+    *noticed_by(
         _WARNED,
+        (
+            "when public.session_lives(s, t, p.available_at, p_keys) or not public.session_is_free(s, t) then null",
+            "when not public.session_is_free(s, t) then null",
+        ),
+        (
+            "when public.session_lives(s, t, p.available_at, p_keys) or not public.session_is_free(s, t) then null",
+            "when public.session_lives(s, t, p.available_at, p_keys) then null",
+        ),
+        ("when t <= p.available_at - interval '10 minutes'\n", "when true\n"),
+        (
+            "          and public.login_may_be_made(s, p.available_at - interval '10 minutes', p.available_at, p_keys)",
+            "",
+        ),
+        (
+            "public.login_may_be_made(s, p.available_at - interval '10 minutes', p.available_at",
+            "public.login_may_be_made(s, t, p.available_at",
+        ),
     ),
-    (
-        "when public.session_lives(s, t, p.available_at, p_keys) or not public.session_is_free(s, t) then null",
-        "when public.session_lives(s, t, p.available_at, p_keys) then null",
-        _WARNED,
-    ),
-    ("when t <= p.available_at - interval '10 minutes'\n", "when true\n", _WARNED),
     (
         (
             "          and (v.logins_stopped_until is null or v.logins_stopped_until <= p.available_at"
@@ -239,16 +234,6 @@ OF_LOGIN_WARNINGS = mutants(
         ),
         "",
         "logins::a_stop_that_ends_too_late_is_warned_about",
-    ),
-    (
-        "          and public.login_may_be_made(s, p.available_at - interval '10 minutes', p.available_at, p_keys)",
-        "",
-        _WARNED,
-    ),
-    (
-        "public.login_may_be_made(s, p.available_at - interval '10 minutes', p.available_at",
-        "public.login_may_be_made(s, t, p.available_at",
-        _WARNED,
     ),
     (
         "'^(no_login|other_key|login_failed):'",
@@ -284,12 +269,15 @@ OF_THE_PART = mutants(
         "new = logins",
         "automatic_logins::a_login_whose_end_is_not_stored_is_not_made_again",
     ),
-    ("until.later(-REFRESH_TIME - AT_ONCE * APART)", "until", _MANY),
-    ("                    await self._clock.sleep(APART)\n", "", _MANY),
-    (
-        "        if one.venue.id in self._stopped:",
-        "        if False:",
+    *noticed_by(
+        _MANY,
+        ("until.later(-REFRESH_TIME - AT_ONCE * APART)", "until"),
+        ("                    await self._clock.sleep(APART)\n", ""),
+    ),
+    *noticed_by(
         _REFUSED,
+        ("        if one.venue.id in self._stopped:", "        if False:"),
+        ("            self._stopped.add(one.venue.id)\n", "            pass\n"),
     ),
     (
         "timeout = self._until.remaining() - WRITE_TIME",
@@ -301,30 +289,26 @@ OF_THE_PART = mutants(
         "        except BadBookingData:",
         "automatic_logins::a_copied_password_is_not_sent",
     ),
-    (
-        'kept["username"]',
-        "one.user_email",
-        "automatic_logins::a_login_uses_the_address_as_it_was_typed",
-    ),
+    ('kept["username"]', "one.user_email", "automatic_logins::a_login_uses_the_address_as_it_was_typed"),
     (
         "member=one.user_email, purpose=Purpose.PASSWORD\n        )\n        if not isinstance",
         "member=one.user_email\n        )\n        if not isinstance",
         _LOST,
     ),
-    ("        if why is LoginRefusal.BLOCKED:\n", "        if False:\n", _FAILS),
-    ("if not isinstance(kept, dict) or not", "if not", _OTHER_KIND),
-    (
-        "isinstance(kept, dict) or not all(isinstance(kept.get(name), str)",
-        "isinstance(kept, dict) or not all(name in kept",
+    *noticed_by(
+        _FAILS,
+        ("        if why is LoginRefusal.BLOCKED:\n", "        if False:\n"),
+        ('self._logins.end(one, _ENDS.get(why, "failed")', 'self._logins.end(one, "failed"'),
+    ),
+    *noticed_by(
         _OTHER_KIND,
+        ("if not isinstance(kept, dict) or not", "if not"),
+        (
+            "isinstance(kept, dict) or not all(isinstance(kept.get(name), str)",
+            "isinstance(kept, dict) or not all(name in kept",
+        ),
     ),
-    ('self._logins.end(one, _ENDS.get(why, "failed")', 'self._logins.end(one, "failed"', _FAILS),
-    ("            self._stopped.add(one.venue.id)\n", "            pass\n", _REFUSED),
-    (
-        "        if one.password_key_id == self._seal.key_ids[0]:\n",
-        "        if True:\n",
-        _SEALED_AGAIN,
-    ),
+    ("        if one.password_key_id == self._seal.key_ids[0]:\n", "        if True:\n", _SEALED_AGAIN),
     (
         "        if one.password_key_id == self._seal.key_ids[0]:\n",
         "        if False:\n",
@@ -340,20 +324,15 @@ OF_THE_PART = mutants(
 OF_REMEMBERING = [
     *mutants(
         "prebooking/cli/login.py",
-        (
-            "password=password if remember else None",
-            "password=password",
+        *noticed_by(
             "cli_first_class::a_login_without_remember_removes_a_remembered_password",
+            ("password=password if remember else None", "password=password"),
+            ("forgets = not remember and await _is_remembered(database, venue, who)", "forgets = False"),
         ),
         (
             "if remember and sealed_size(_credentials(who, password)) > SEALED_LIMIT:",
             "if False:",
             "cli_first_class::a_password_that_is_too_long_to_be_remembered_is_not_tried",
-        ),
-        (
-            "forgets = not remember and await _is_remembered(database, venue, who)",
-            "forgets = False",
-            "cli_first_class::a_login_without_remember_removes_a_remembered_password",
         ),
         (
             "member=who, purpose=Purpose.PASSWORD)",
@@ -363,33 +342,22 @@ OF_REMEMBERING = [
     ),
     *mutants(
         "prebooking/bookers/aimharder/site.py",
-        (
-            'is_no = auth.get("authOK") is not None and not',
-            "is_no = not",
+        *noticed_by(
             "unit/aimharder_site::a_failed_login_has_one_message_and_one_cause",
-        ),
-        (
-            "LoginRefusal.WRONG_PASSWORD if is_no else LoginRefusal.UNREADABLE",
-            "LoginRefusal.WRONG_PASSWORD",
-            "unit/aimharder_site::a_failed_login_has_one_message_and_one_cause",
-        ),
-        (
-            'if "ATTEMPTS" in str(auth.get("error")).upper():',
-            "if False:",
-            "unit/aimharder_site::a_failed_login_has_one_message_and_one_cause",
+            ('is_no = auth.get("authOK") is not None and not', "is_no = not"),
+            ("LoginRefusal.WRONG_PASSWORD if is_no else LoginRefusal.UNREADABLE", "LoginRefusal.WRONG_PASSWORD"),
+            ('if "ATTEMPTS" in str(auth.get("error")).upper():', "if False:"),
         ),
     ),
     *mutants(
         "prebooking/cli/doctor/venues.py",
-        (
-            "        if known.remembered and (known.expired_at or visit.is_over):\n",
-            "        if False:\n",
+        *noticed_by(
             "cli_doctor::a_remembered_login_that_is_over_is_no_fault",
-        ),
-        (
-            "if known.remembered and (known.expired_at or visit.is_over):",
-            "if known.remembered and known.expired_at:",
-            "cli_doctor::a_remembered_login_that_is_over_is_no_fault",
+            ("        if known.remembered and (known.expired_at or visit.is_over):\n", "        if False:\n"),
+            (
+                "if known.remembered and (known.expired_at or visit.is_over):",
+                "if known.remembered and known.expired_at:",
+            ),
         ),
     ),
 ]

@@ -2,49 +2,29 @@
 
 from __future__ import annotations
 
-from tests.verification.mutants.mutant import Mutant, mutants
+from tests.verification.mutants.mutant import Mutant, mutants, noticed_by
 
 OF_CALLS = mutants(
     "prebooking/bookers/call.py",
-    ("Kind.UNSURE if sent else Kind.NOT_SENT", "Kind.NOT_SENT", "call"),
+    *noticed_by(
+        "call", ("Kind.UNSURE if sent else Kind.NOT_SENT", "Kind.NOT_SENT"), ("            self.left = True\n", "")
+    ),
     ("Kind.UNSURE if sent else Kind.NOT_SENT", "Kind.UNSURE", "call::a_refused_connection_sends_nothing"),
-    ("            self.left = True\n", "", "call"),
     (
         "if said.done() or self._age() > FRESH:",
         "if self._age() > FRESH:",
         "call_gate::nothing_is_sent_on_a_connection_that_the_server_closed",
     ),
-    (
-        "if said.done() or self._age() > FRESH:",
-        "if said.done():",
+    *noticed_by(
         "call_gate::nothing_is_sent_on_a_connection_that_is_too_old",
+        ("if said.done() or self._age() > FRESH:", "if said.done():"),
+        ("        return STALE_CONNECTION\n", "        return Outcome(Kind.UNSURE)\n"),
     ),
-    (
-        "        if not first_byte.left:  # no",
-        "        if False:  # no",
-        "call_gate::a_gate_that_raises_sends_nothing",
-    ),
+    ("        if not first_byte.left:  # no", "        if False:  # no", "call_gate::a_gate_that_raises_sends_nothing"),
     ("return value if isinstance(value, dict) else None", "return value", "unit/webhook"),
-    (
-        "        return STALE_CONNECTION\n",
-        "        return Outcome(Kind.UNSURE)\n",
-        "call_gate::nothing_is_sent_on_a_connection_that_is_too_old",
-    ),
-    (
-        "NEW = 0.002",
-        "NEW = 0.0",
-        "unit/call_connection::an_immediate_call_notices_that_the_server_closes",
-    ),
-    (
-        "for _ in range(3):",
-        "for _ in range(0):",
-        "call_gate::nothing_is_sent_on_a_connection_that_breaks_at_its_slot",
-    ),
-    (
-        "FRESH = 1.0",
-        "FRESH = 3.0",
-        "unit/call_connection::a_connection_can_wait_a_second_for_its_slot",
-    ),
+    ("NEW = 0.002", "NEW = 0.0", "unit/call_connection::an_immediate_call_notices_that_the_server_closes"),
+    ("for _ in range(3):", "for _ in range(0):", "call_gate::nothing_is_sent_on_a_connection_that_breaks_at_its_slot"),
+    ("FRESH = 1.0", "FRESH = 3.0", "unit/call_connection::a_connection_can_wait_a_second_for_its_slot"),
     (
         "REPLY_LIMIT = 65_536",
         "REPLY_LIMIT = 65_537",
@@ -59,62 +39,62 @@ OF_CALLS = mutants(
 
 OF_SYSTEMS = mutants(
     "prebooking/bookers/adapter.py",
-    (
-        "        await loading\n",
-        "",
-        "venue_systems::a_venue_is_opened_only_when_its_package_has_loaded",
-    ),
+    ("        await loading\n", "", "venue_systems::a_venue_is_opened_only_when_its_package_has_loaded"),
 )
 
 OF_WEBHOOKS = mutants(
     "prebooking/bookers/webhook/booker.py",
-    ("if reply.status == httpx.codes.TOO_EARLY:", "if False:", "unit/webhook"),
-    ("403, 404, 405, 407", "403, 405, 407", "unit/webhook"),
-    (" and reply.status != httpx.codes.REQUEST_TIMEOUT", "", "unit/webhook"),
-    ("if said is None or (state := said.get(", "if (state := (said or {}).get(", "unit/webhook"),
-    ("if reply.status == httpx.codes.OK and state in", "if state in", "unit/webhook"),
-    ('"Idempotency-Key": str(row.id)', '"Idempotency-Key": str(row.venue.id)', "unit/webhook_request"),
-    ("{1,100}", "{1,101}", "unit/webhook"),
-    ("allow_nan=False", "allow_nan=True", "unit/webhook_request"),
-    (
-        "if isinstance(state, str) and state in NAMED_REFUSALS:",
-        "if isinstance(state, str) and state in set(Kind):",
+    *noticed_by(
         "unit/webhook",
+        ("if reply.status == httpx.codes.TOO_EARLY:", "if False:"),
+        ("403, 404, 405, 407", "403, 405, 407"),
+        (" and reply.status != httpx.codes.REQUEST_TIMEOUT", ""),
+        ("if said is None or (state := said.get(", "if (state := (said or {}).get("),
+        ("if reply.status == httpx.codes.OK and state in", "if state in"),
+        ("{1,100}", "{1,101}"),
+        ("if isinstance(state, str) and state in NAMED_REFUSALS:", "if isinstance(state, str) and state in set(Kind):"),
+        (
+            "return Outcome(Kind.ALREADY_BOOKED, _booking_id(said or {}))",
+            "return Outcome(Kind.BOOKED, _booking_id(said or {}))",
+        ),
     ),
-    (
-        "return Outcome(Kind.ALREADY_BOOKED, _booking_id(said or {}))",
-        "return Outcome(Kind.BOOKED, _booking_id(said or {}))",
-        "unit/webhook",
+    *noticed_by(
+        "unit/webhook_request",
+        ('"Idempotency-Key": str(row.id)', '"Idempotency-Key": str(row.venue.id)'),
+        ("allow_nan=False", "allow_nan=True"),
     ),
 )
 
 OF_AIMHARDER = [
     *mutants(
         "prebooking/bookers/aimharder/booker.py",
-        ("    if key in _BY_KEY:\n", "    if key in _BY_KEY and number not in _BY_NUMBER:\n", "unit/aimharder_site"),
-        (
-            "0: Outcome(Kind.UNSURE, if_booked=Kind.BOOKED, if_not_booked=Kind.FULL)",
-            "0: Outcome(Kind.FULL)",
+        *noticed_by(
             "unit/aimharder_site",
+            ("    if key in _BY_KEY:\n", "    if key in _BY_KEY and number not in _BY_NUMBER:\n"),
+            ("0: Outcome(Kind.UNSURE, if_booked=Kind.BOOKED, if_not_booked=Kind.FULL)", "0: Outcome(Kind.FULL)"),
+            (
+                "    if reply.status != httpx.codes.OK or not body:\n        return _UNREADABLE",
+                "    if reply.status != httpx.codes.OK or not body:\n        return Outcome(Kind.REJECTED)",
+            ),
+            ("    -4: Outcome(Kind.TOO_EARLY),\n", ""),
         ),
-        (
-            "    if reply.status != httpx.codes.OK or not body:\n        return _UNREADABLE",
-            "    if reply.status != httpx.codes.OK or not body:\n        return Outcome(Kind.REJECTED)",
-            "unit/aimharder_site",
-        ),
-        ("    -4: Outcome(Kind.TOO_EARLY),\n", "", "unit/aimharder_site"),
-        ("return _failure(refusal) if refusal else place", "return place", "unit/aimharder_booker"),
-        (
-            "is_whole = len(classes) < CLASSES and all(one.class_id for one in classes)",
-            "is_whole = len(classes) < CLASSES",
+        *noticed_by(
             "unit/aimharder_booker",
+            ("return _failure(refusal) if refusal else place", "return place"),
+            (
+                "is_whole = len(classes) < CLASSES and all(one.class_id for one in classes)",
+                "is_whole = len(classes) < CLASSES",
+            ),
+            (
+                "is_whole = len(classes) < CLASSES and all(one.class_id for one in classes)",
+                "is_whole = all(one.class_id for one in classes)",
+            ),
+            ("        if row.session_over:\n", "        if False:\n"),
+            (
+                "    if one.place is not Kind.NOT_BOOKED:\n            return",
+                "    if one.place is not Kind.WAITLISTED:\n            return",
+            ),
         ),
-        (
-            "is_whole = len(classes) < CLASSES and all(one.class_id for one in classes)",
-            "is_whole = all(one.class_id for one in classes)",
-            "unit/aimharder_booker",
-        ),
-        ("        if row.session_over:\n", "        if False:\n", "unit/aimharder_booker"),
         (
             "refused_version = self._used.get(row.id, held.version)",
             "refused_version = held.version",
@@ -131,11 +111,6 @@ OF_AIMHARDER = [
             "family_id=family_id, timeout=timeout / 2",
             "timeout=timeout / 2",
             "aimharder_logins::a_family_member_s_place_is_confirmed_with_the_family_id",
-        ),
-        (
-            "    if one.place is not Kind.NOT_BOOKED:\n            return",
-            "    if one.place is not Kind.WAITLISTED:\n            return",
-            "unit/aimharder_booker",
         ),
     ),
     *mutants(
@@ -166,14 +141,17 @@ OF_AIMHARDER = [
 
 OF_SEALS = mutants(
     "prebooking/bookers/aimharder/seal.py",
-    ("{venue_id}:{member.lower()}", "{member.lower()}", "unit/sealing"),
-    ("{venue_id}:{member.lower()}", "{venue_id}", "unit/sealing"),
-    ("{venue_id}:{member.lower()}", "{venue_id}:{member}", "unit/sealing"),
-    ('f"{purpose}{venue_id}', 'f"{venue_id}', "unit/sealing"),
-    ("nonce = os.urandom(_NONCE)", "nonce = bytes(_NONCE)", "unit/sealing"),
-    ("AESGCM(self._keys[0]).encrypt", "AESGCM(self._keys[-1]).encrypt", "unit/sealing"),
-    ("        for key in self._keys:\n", "        for key in self._keys[:1]:\n", "unit/sealing"),
-    ("SEALED_LIMIT = 16_384", "SEALED_LIMIT = 16_388", "unit/sealing"),
+    *noticed_by(
+        "unit/sealing",
+        ("{venue_id}:{member.lower()}", "{member.lower()}"),
+        ("{venue_id}:{member.lower()}", "{venue_id}"),
+        ("{venue_id}:{member.lower()}", "{venue_id}:{member}"),
+        ('f"{purpose}{venue_id}', 'f"{venue_id}'),
+        ("nonce = os.urandom(_NONCE)", "nonce = bytes(_NONCE)"),
+        ("AESGCM(self._keys[0]).encrypt", "AESGCM(self._keys[-1]).encrypt"),
+        ("        for key in self._keys:\n", "        for key in self._keys[:1]:\n"),
+        ("SEALED_LIMIT = 16_384", "SEALED_LIMIT = 16_388"),
+    ),
 )
 
 OF_STORED_SESSIONS = mutants(
@@ -197,15 +175,14 @@ OF_KEYS = mutants(
 
 OF_CALLERS = mutants(
     "prebooking/function/auth.py",
-    ("    if len(authorization) != 1:\n", "    if not authorization:\n", "unit/auth"),
-    ('return scheme.lower() == "bearer" and any(matches)', "return any(matches)", "unit/auth"),
-    (
-        'return scheme.lower() == "bearer" and any(matches)',
-        'return scheme.lower() == "bearer" and all(matches)',
+    *noticed_by(
         "unit/auth",
+        ("    if len(authorization) != 1:\n", "    if not authorization:\n"),
+        ('return scheme.lower() == "bearer" and any(matches)', "return any(matches)"),
+        ('return scheme.lower() == "bearer" and any(matches)', 'return scheme.lower() == "bearer" and all(matches)'),
+        ('scheme.lower() == "bearer"', 'scheme == "Bearer"'),
+        ('"surrogatepass"', '"strict"'),
     ),
-    ('scheme.lower() == "bearer"', 'scheme == "Bearer"', "unit/auth"),
-    ('"surrogatepass"', '"strict"', "unit/auth"),
 )
 
 OF_BOOKERS: list[Mutant] = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.verification.mutants.mutant import Mutant, mutants
+from tests.verification.mutants.mutant import Mutant, mutants, noticed_by
 from tests.verification.mutants.of_the_claim import MIGRATIONS
 
 _CHOICES = MIGRATIONS + "000013_choices.sql"
@@ -68,8 +68,9 @@ OF_THE_RULES = mutants(
         "where id = new.stands_after;",
         "choices_races::a_choice_that_is_added_while_the_earlier_one_ends_is_seen_by_its_end",
     ),
-    ("v_number > 3", "v_number > 4", "choices::a_fourth_later_choice_is_refused"),
-    ("v_number > 3", "v_number > 2", "choices::a_fourth_later_choice_is_refused"),
+    *noticed_by(
+        "choices::a_fourth_later_choice_is_refused", ("v_number > 3", "v_number > 4"), ("v_number > 3", "v_number > 2")
+    ),
     (
         "if v_earlier.status is distinct from 'pending' then",
         "if v_earlier.status is null then",
@@ -90,25 +91,22 @@ OF_THE_RULES = mutants(
         "if new.stands_after is null then",
         "choices::a_choice_keeps_its_place",
     ),
-    (
-        "(old.promoted_at is not null or not exists (",
-        "(not exists (",
-        "choices::a_promotion_is_not_taken_back",
-    ),
+    ("(old.promoted_at is not null or not exists (", "(not exists (", "choices::a_promotion_is_not_taken_back"),
     (
         "where e.id = new.stands_after and public.prebooking_promotes_next(e)))",
         "where e.id = new.stands_after and e.status <> 'pending'))",
         "choices::a_choice_cannot_be_promoted_by_hand",
     ),
-    (
-        "(new.id, new.venue_id, lower(new.user_email)) is distinct from (old.id, old.venue_id, lower(old.user_email))",
-        "(new.id, lower(new.user_email)) is distinct from (old.id, lower(old.user_email))",
+    *noticed_by(
         "choices::one_of_several_choices_cannot_get_another_member_or_venue",
-    ),
-    (
-        "(old.stands_after is not null\n        or exists (",
-        "(exists (",
-        "choices::one_of_several_choices_cannot_get_another_member_or_venue",
+        (
+            (
+                "(new.id, new.venue_id, lower(new.user_email)) is distinct from"
+                " (old.id, old.venue_id, lower(old.user_email))"
+            ),
+            "(new.id, lower(new.user_email)) is distinct from (old.id, lower(old.user_email))",
+        ),
+        ("(old.stands_after is not null\n        or exists (", "(exists ("),
     ),
     (
         "and e.status is distinct from 'pending'\n",
@@ -140,15 +138,13 @@ OF_THE_RULES = mutants(
 OF_WAITING_CHOICES = [
     *mutants(
         (MIGRATIONS + "000001_tables.sql", MIGRATIONS + "000002_edits.sql"),
-        (
-            "create unique index prebookings_after on",
-            "create index prebookings_after on",
+        *noticed_by(
             "choices::two_choices_cannot_stand_after_the_same_one",
-        ),
-        (
-            "(stands_after) where status = 'pending' and stands_after is not null;",
-            "(stands_after) where stands_after is not null;",
-            "choices::two_choices_cannot_stand_after_the_same_one",
+            ("create unique index prebookings_after on", "create index prebookings_after on"),
+            (
+                "(stands_after) where status = 'pending' and stands_after is not null;",
+                "(stands_after) where stands_after is not null;",
+            ),
         ),
         (
             "(class_unknown or (stands_after is not null and promoted_at is null)) stored,",
@@ -165,25 +161,27 @@ OF_WAITING_CHOICES = [
             "fired_at - greatest(available_at, created_at)",
             "choices::a_promoted_choice_is_overdue_and_late_from_its_promotion",
         ),
-        (
-            "\n        and (p.stands_after is null or p.promoted_at is not null) offset 0) live) then",
-            " offset 0) live) then",
+        *noticed_by(
             "choices::waiting_choices_count_in_the_limit_once_they_are_promoted",
+            (
+                "\n        and (p.stands_after is null or p.promoted_at is not null) offset 0) live) then",
+                " offset 0) live) then",
+            ),
+            (
+                "and (p.stands_after is null or p.promoted_at is not null) offset 0",
+                "and p.stands_after is null offset 0",
+            ),
         ),
-        (
-            "and (p.stands_after is null or p.promoted_at is not null) offset 0",
-            "and p.stands_after is null offset 0",
-            "choices::waiting_choices_count_in_the_limit_once_they_are_promoted",
-        ),
-        (
-            "when (new.status = 'pending' and (new.stands_after is null or new.promoted_at is not null)",
-            "when (new.status = 'pending'",
+        *noticed_by(
             "choices::a_waiting_choice_is_added_and_moved_to_any_opening",
-        ),
-        (
-            "when (new.status = 'pending' and new.stands_after is null) execute",
-            "when (new.status = 'pending') execute",
-            "choices::a_waiting_choice_is_added_and_moved_to_any_opening",
+            (
+                "when (new.status = 'pending' and (new.stands_after is null or new.promoted_at is not null)",
+                "when (new.status = 'pending'",
+            ),
+            (
+                "when (new.status = 'pending' and new.stands_after is null) execute",
+                "when (new.status = 'pending') execute",
+            ),
         ),
     ),
     *mutants(
@@ -263,26 +261,20 @@ OF_WAITING_CHOICES = [
 
 OF_ADDING = mutants(
     ("prebooking/cli/choices.py", "prebooking/cli/add.py", "prebooking/cli/prebookings.py"),
-    ("if len(later) > MOST_LATER:", "if len(later) > 9:", "cli_choices::useless_choices_are_refused_with_the_cure"),
-    (
-        "if later.begins <= opens[number]:",
-        "if later.begins < later.begins:",
+    *noticed_by(
         "cli_choices::useless_choices_are_refused_with_the_cure",
+        ("if len(later) > MOST_LATER:", "if len(later) > 9:"),
+        ("if later.begins <= opens[number]:", "if later.begins < later.begins:"),
     ),
     (
         "return nearest if nearest >= today else nearest + timedelta(days=7)",
         "return nearest",
         "cli_choices::a_weekday_is_the_nearest_one_that_is_not_over",
     ),
-    (
-        "if options.later and (options.opens or not venue.opening_rule):",
-        "if options.later and options.opens:",
+    *noticed_by(
         "cli_choices::choices_at_a_webhook_venue_need_data_and_a_rule",
-    ),
-    (
-        "if len(options.data) != len(choices):",
-        "if len(options.data) > len(choices):",
-        "cli_choices::choices_at_a_webhook_venue_need_data_and_a_rule",
+        ("if options.later and (options.opens or not venue.opening_rule):", "if options.later and options.opens:"),
+        ("if len(options.data) != len(choices):", "if len(options.data) > len(choices):"),
     ),
     (
         "name or (None if is_number else first.class_name)",

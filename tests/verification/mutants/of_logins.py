@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.verification.mutants.mutant import Mutant, mutants
+from tests.verification.mutants.mutant import Mutant, mutants, noticed_by
 from tests.verification.mutants.of_the_claim import MIGRATIONS
 
 OF_LOGINS_AT_BOXES = [
@@ -33,15 +33,16 @@ OF_LOGINS_AT_BOXES = [
             "timeout=until.remaining()",
             "session_keeper::a_refresh_that_is_not_answered_leaves_time_for_the_warning",
         ),
-        (
-            "if await self._sessions.warn(self._venue.id, member, why, version=held.version, within=WRITE_TIME):",
-            "if True:",
+        *noticed_by(
             "aimharder_logins::a_login_made_during_a_refresh_of_the_old_one_is_used",
-        ),
-        (
-            "            return why\n        return await self._use_newer(member, held)",
-            "            return why\n        return why",
-            "aimharder_logins::a_login_made_during_a_refresh_of_the_old_one_is_used",
+            (
+                "if await self._sessions.warn(self._venue.id, member, why, version=held.version, within=WRITE_TIME):",
+                "if True:",
+            ),
+            (
+                "            return why\n        return await self._use_newer(member, held)",
+                "            return why\n        return why",
+            ),
         ),
         (
             "        if lease.session is None:\n",
@@ -63,38 +64,29 @@ OF_LOGINS_AT_BOXES = [
     ),
     *mutants(
         "prebooking/bookers/aimharder/booker.py",
-        (
-            "family_id=family_id, timeout=timeout / 2",
-            "family_id=family_id, timeout=timeout",
+        *noticed_by(
             "aimharder_logins::the_two_requests_of_a_confirmation_share_one_time_limit",
+            ("family_id=family_id, timeout=timeout / 2", "family_id=family_id, timeout=timeout"),
+            ("self._site.whoami(session, timeout=timeout / 2)", "self._site.whoami(session, timeout=timeout)"),
         ),
-        (
-            "self._site.whoami(session, timeout=timeout / 2)",
-            "self._site.whoami(session, timeout=timeout)",
-            "aimharder_logins::the_two_requests_of_a_confirmation_share_one_time_limit",
-        ),
-        (
-            "if reply.status in (httpx.codes.FORBIDDEN, httpx.codes.TOO_MANY_REQUESTS):",
-            "if reply.status in (httpx.codes.FORBIDDEN,):",
+        *noticed_by(
             "unit/aimharder_site::a_status_counts_before_the_body",
-        ),
-        (
-            "reply.status >= httpx.codes.INTERNAL_SERVER_ERROR or reply.status == httpx.codes.REQUEST_TIMEOUT",
-            "reply.status > httpx.codes.INTERNAL_SERVER_ERROR",
-            "unit/aimharder_site::a_status_counts_before_the_body",
+            (
+                "if reply.status in (httpx.codes.FORBIDDEN, httpx.codes.TOO_MANY_REQUESTS):",
+                "if reply.status in (httpx.codes.FORBIDDEN,):",
+            ),
+            (
+                "reply.status >= httpx.codes.INTERNAL_SERVER_ERROR or reply.status == httpx.codes.REQUEST_TIMEOUT",
+                "reply.status > httpx.codes.INTERNAL_SERVER_ERROR",
+            ),
         ),
     ),
     *mutants(
         "prebooking/bookers/aimharder/site.py",
-        (
-            'if not is_set(body.get("logout")) and _names',
-            "if _names",
+        *noticed_by(
             "unit/aimharder_site::a_whoami_without_a_member_is_an_expired_session",
-        ),
-        (
-            "isinstance(v, str | int) and is_set(v)",
-            "is_set(v)",
-            "unit/aimharder_site::a_whoami_without_a_member_is_an_expired_session",
+            ('if not is_set(body.get("logout")) and _names', "if _names"),
+            ("isinstance(v, str | int) and is_set(v)", "is_set(v)"),
         ),
     ),
 ]
@@ -124,10 +116,11 @@ OF_KEPT_LOGINS = [
             "public.prebooking_clock() or warning",
             "sessions::a_session_that_is_over_warns_and_books_no_more",
         ),
-        (
-            "\n      and warning is distinct from p_warning\n",
-            "\n",
+        *noticed_by(
             "sessions::a_new_login_skips_locked_rows",
+            ("\n      and warning is distinct from p_warning\n", "\n"),
+            ("and retry_after > public.prebooking_clock() and not", "and not"),
+            ("early_since is null\n    for no key update skip locked", "early_since is null\n    for no key update"),
         ),
         (
             "version + 1, refreshed_at = t, leased_by = null, leased_until = null\n    where",
@@ -139,41 +132,29 @@ OF_KEPT_LOGINS = [
             "retry_after = null",
             "sessions::a_new_login_ends_the_back_off_of_its_rows",
         ),
-        (
-            "and retry_after > public.prebooking_clock() and not",
-            "and not",
-            "sessions::a_new_login_skips_locked_rows",
-        ),
-        (
-            "early_since is null\n    for no key update skip locked",
-            "early_since is null\n    for no key update",
-            "sessions::a_new_login_skips_locked_rows",
-        ),
-        (
-            " and w.warning is distinct from w.old and case",
-            " and case",
+        *noticed_by(
             "sessions::a_warning_is_not_written_twice",
+            (" and w.warning is distinct from w.old and case", " and case"),
+            ("coalesce(w.old, '') !~ '^(bad_data|wrong_password):'", "true"),
         ),
-        ("coalesce(w.old, '') !~ '^(bad_data|wrong_password):'", "true", "sessions::a_warning_is_not_written_twice"),
         (
             "case when p_over then coalesce(expired_at, t) else",
             "case when p_over then t else",
             "sessions::the_first_report_that_a_login_is_over_sets_the_time",
         ),
-        (
-            "w.failed_at order by n.opens, s.user_email)",
-            "w.failed_at order by s.user_email)",
+        *noticed_by(
             "sessions::sessions_are_leased_in_opening_order",
+            ("w.failed_at order by n.opens, s.user_email)", "w.failed_at order by s.user_email)"),
+            (
+                "set leased_by = p_instance, leased_until = t + interval '30 seconds'\n    from free",
+                "set leased_by = p_instance, leased_until = t + interval '299 seconds'\n    from free",
+            ),
+            ("order by l.opens, l.venue_id, l.user_email), '[]')", "), '[]')"),
         ),
-        (
-            "order by d.failed_at nulls first, d.position",
-            "order by d.position",
+        *noticed_by(
             "sessions::sessions_that_fail_every_time_delay_no_other",
-        ),
-        (
-            "order by d.failed_at nulls first, d.position, d.opens",
-            "order by d.failed_at nulls first, d.opens",
-            "sessions::sessions_that_fail_every_time_delay_no_other",
+            ("order by d.failed_at nulls first, d.position", "order by d.position"),
+            ("order by d.failed_at nulls first, d.position, d.opens", "order by d.failed_at nulls first, d.opens"),
         ),
         (
             " or s.refreshed_at > t + interval '1 minute')",
@@ -184,16 +165,6 @@ OF_KEPT_LOGINS = [
             "    for no key update of s skip locked),",
             "    for no key update of s),",
             "sessions::a_locked_login_is_not_leased",
-        ),
-        (
-            "set leased_by = p_instance, leased_until = t + interval '30 seconds'\n    from free",
-            "set leased_by = p_instance, leased_until = t + interval '299 seconds'\n    from free",
-            "sessions::sessions_are_leased_in_opening_order",
-        ),
-        (
-            "order by l.opens, l.venue_id, l.user_email), '[]')",
-            "), '[]')",
-            "sessions::sessions_are_leased_in_opening_order",
         ),
     ),
     Mutant(
@@ -219,21 +190,12 @@ OF_READERS = [
     ),
     *mutants(
         "prebooking/content_coding.py",
-        (
-            "MOST_CODINGS = 3",
-            "MOST_CODINGS = 4",
+        *noticed_by(
             "unit/content_coding::an_undecodable_body_is_refused_without_its_text",
+            ("MOST_CODINGS = 3", "MOST_CODINGS = 4"),
+            ("MOST_MEMBERS = 16", "MOST_MEMBERS = 17"),
         ),
-        (
-            "MOST_MEMBERS = 16",
-            "MOST_MEMBERS = 17",
-            "unit/content_coding::an_undecodable_body_is_refused_without_its_text",
-        ),
-        (
-            "_GZIP, limit - len(whole)",
-            "_GZIP, limit",
-            "unit/content_coding::the_memory_for_many_members_is_limited",
-        ),
+        ("_GZIP, limit - len(whole)", "_GZIP, limit", "unit/content_coding::the_memory_for_many_members_is_limited"),
     ),
     *mutants(
         "prebooking/settings.py",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.verification.mutants.mutant import Mutant, mutants
+from tests.verification.mutants.mutant import Mutant, mutants, noticed_by
 from tests.verification.mutants.of_the_claim import MIGRATIONS
 
 PART = "notifications_part"
@@ -19,15 +19,10 @@ OF_STORING = mutants(
         "when new.outcome is null then 'waitlisted' else",
         "notifications::a_completed_prebooking_is_told",
     ),
-    (
-        "'warned', split_part(new.class_warning, ':', 1));",
-        "'warned', new.class_warning);",
+    *noticed_by(
         "notifications::a_warning_is_told_once_per_code",
-    ),
-    (
-        "    or new.class_warning is distinct from old.class_warning and new.class_warning is not null\n",
-        "",
-        "notifications::a_warning_is_told_once_per_code",
+        ("'warned', split_part(new.class_warning, ':', 1));", "'warned', new.class_warning);"),
+        ("    or new.class_warning is distinct from old.class_warning and new.class_warning is not null\n", ""),
     ),
     (
         "    or old.given_back_at is null and new.given_back_at is not null)\n",
@@ -68,30 +63,16 @@ OF_SENDING = mutants(
         "\n",
         "notifications::an_upkeep_that_had_no_time_to_try_changes_nothing_about_the_channel",
     ),
-    (
-        "next_at = t + interval '1 minute'\n    from free",
-        "next_at = t\n    from free",
+    *noticed_by(
         "notifications::a_leased_message_is_not_leased_again_before_a_minute",
+        ("next_at = t + interval '1 minute'\n    from free", "next_at = t\n    from free"),
+        ("set unsure = n.unsure or n.leased_until is not null, attempts", "set unsure = n.unsure, attempts"),
     ),
-    (
-        "set unsure = n.unsure or n.leased_until is not null, attempts",
-        "set unsure = n.unsure, attempts",
-        "notifications::a_leased_message_is_not_leased_again_before_a_minute",
-    ),
-    (
-        "from due d where in_channel <= 5),",
-        "from due d),",
+    *noticed_by(
         "notifications::one_channel_has_five_leased_rows_and_the_kinds_take_turns",
-    ),
-    (
-        "coalesce(b.n, 0) + row_number()",
-        "row_number()",
-        "notifications::one_channel_has_five_leased_rows_and_the_kinds_take_turns",
-    ),
-    (
-        "partition by kind order by in_channel",
-        "order by kind desc, in_channel",
-        "notifications::one_channel_has_five_leased_rows_and_the_kinds_take_turns",
+        ("from due d where in_channel <= 5),", "from due d),"),
+        ("coalesce(b.n, 0) + row_number()", "row_number()"),
+        ("partition by kind order by in_channel", "order by kind desc, in_channel"),
     ),
     (
         "select v_held || array(select id from leased) into v_held;",
@@ -108,10 +89,13 @@ OF_SENDING = mutants(
         "where false);",
         "notifications::a_sent_message_is_over_and_its_channel_healthy",
     ),
-    (
-        "when p_result = 'unsure' and o.unsure and c.kind = 'telegram' then 'sent'",
-        "when p_result = 'unsure' and o.unsure and c.kind = 'ntfy' then 'sent'",
+    *noticed_by(
         "notifications::telegram_gets_a_message_twice_at_most",
+        (
+            "when p_result = 'unsure' and o.unsure and c.kind = 'telegram' then 'sent'",
+            "when p_result = 'unsure' and o.unsure and c.kind = 'ntfy' then 'sent'",
+        ),
+        ("and n.unsure and n.leased_until is not null and c.kind = 'telegram'", "and false"),
     ),
     (
         "when p_result = 'gone' or o.due_at <= t - interval '24 hours' then 'dead'",
@@ -122,11 +106,6 @@ OF_SENDING = mutants(
         "when p_result = 'gone' or o.due_at <= t - interval '24 hours' then 'dead'",
         "when p_result = 'gone' or o.due_at <= t - interval '12 hours' then 'dead'",
         "notifications::a_message_that_was_not_taken_is_sent_again_after_growing_pauses_for_a_day",
-    ),
-    (
-        "and n.unsure and n.leased_until is not null and c.kind = 'telegram'",
-        "and false",
-        "notifications::telegram_gets_a_message_twice_at_most",
     ),
     (
         "    or prebooking_id in (select id from public.prebookings where lower(user_email) = v_email);",
@@ -142,26 +121,13 @@ OF_THE_PART = mutants(
         "",
         f"{PART}::a_long_queue_of_a_slow_channel_is_sent_beside_a_fast_one",
     ),
-    (
-        "return_when=asyncio.FIRST_COMPLETED",
-        "return_when=asyncio.ALL_COMPLETED",
+    *noticed_by(
         f"{PART}::one_receiver_that_fails_delays_no_other",
+        ("return_when=asyncio.FIRST_COMPLETED", "return_when=asyncio.ALL_COMPLETED"),
+        ("rows = [row for row in claim.rows if row.id not in self._handled]", "rows = list(claim.rows)"),
+        ("async with asyncio.timeout(timeout + SPARE_TIME):", "async with asyncio.timeout(None):"),
     ),
-    (
-        "rows = [row for row in claim.rows if row.id not in self._handled]",
-        "rows = list(claim.rows)",
-        f"{PART}::one_receiver_that_fails_delays_no_other",
-    ),
-    (
-        "async with asyncio.timeout(timeout + SPARE_TIME):",
-        "async with asyncio.timeout(None):",
-        f"{PART}::one_receiver_that_fails_delays_no_other",
-    ),
-    (
-        "start + APART.get(row.kind, 0.0)",
-        "start",
-        f"{PART}::telegram_gets_one_message_per_second_and_chat",
-    ),
+    ("start + APART.get(row.kind, 0.0)", "start", f"{PART}::telegram_gets_one_message_per_second_and_chat"),
     (
         "await self._settle(row, SendResult.NOT_SENT, UNREADABLE)",
         "pass",

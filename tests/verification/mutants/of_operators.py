@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.verification.mutants.mutant import Mutant, mutants
+from tests.verification.mutants.mutant import Mutant, mutants, noticed_by
 from tests.verification.mutants.of_the_claim import MIGRATIONS
 
 OF_OPERATORS = [
@@ -47,65 +47,40 @@ OF_OPERATORS = [
     ),
     *mutants(
         MIGRATIONS + "000009_status.sql",
-        (
-            "(partition by venue_id, available_at order by",
-            "(partition by available_at order by",
+        *noticed_by(
             "status_figures::only_neighbours_in_a_queue_can_overtake",
-        ),
-        (
-            "(partition by venue_id, available_at order by",
-            "(partition by venue_id order by",
-            "status_figures::only_neighbours_in_a_queue_can_overtake",
+            ("(partition by venue_id, available_at order by", "(partition by available_at order by"),
+            ("(partition by venue_id, available_at order by", "(partition by venue_id order by"),
         ),
         (
             "order by created_at, id) as overtook",
             "order by id) as overtook",
             "status_figures::the_queue_of_an_opening_is_ordered_by_creation",
         ),
-        (
-            " and l.objid = 1 and",
-            " and",
+        *noticed_by(
             "status_figures::the_holder_of_the_claim_lock_is_shown",
+            (" and l.objid = 1 and", " and"),
+            (" and l.objsubid = 2 and l.granted", " and l.granted"),
+            (" and l.objsubid = 2 and l.granted", " and l.objsubid = 2"),
         ),
-        (
-            " and l.objsubid = 2 and l.granted",
-            " and l.granted",
-            "status_figures::the_holder_of_the_claim_lock_is_shown",
-        ),
-        (
-            " and l.objsubid = 2 and l.granted",
-            " and l.objsubid = 2",
-            "status_figures::the_holder_of_the_claim_lock_is_shown",
-        ),
-        (
-            "desc limit 20) c",
-            "desc limit 200) c",
+        *noticed_by(
             "status_figures::the_status_has_five_openings_and_twenty_claims",
-        ),
-        (
-            "v.name limit 5) o",
-            "v.name limit 6) o",
-            "status_figures::the_status_has_five_openings_and_twenty_claims",
+            ("desc limit 20) c", "desc limit 200) c"),
+            ("v.name limit 5) o", "v.name limit 6) o"),
         ),
     ),
     *mutants(
         MIGRATIONS + "000010_privacy.sql",
-        (
-            "    order by settled_at limit 100",
-            "    limit 100",
-            "scan::no_call_reads_past_or_future_rows",
-        ),
-        (
-            " and jsonb_typeof(value) in ('string', 'number')",
-            "",
+        ("    order by settled_at limit 100", "    limit 100", "scan::no_call_reads_past_or_future_rows"),
+        *noticed_by(
             "privacy::an_anonymised_row_has_no_warning",
+            (" and jsonb_typeof(value) in ('string', 'number')", ""),
+            (
+                "array['warning', 'class_warning', 'lateness_ms', 'waits', 'fresh']",
+                "array['class_warning', 'lateness_ms', 'waits', 'fresh']",
+            ),
+            ("  new.warning := null;\n", ""),
         ),
-        (
-            "array['warning', 'class_warning', 'lateness_ms', 'waits', 'fresh']",
-            "array['class_warning', 'lateness_ms', 'waits', 'fresh']",
-            "privacy::an_anonymised_row_has_no_warning",
-        ),
-        ("  new.warning := null;\n", "", "privacy::an_anonymised_row_has_no_warning"),
         (
             "and old.settled_at > public.prebooking_clock() - interval '400 days'",
             "and old.settled_at > public.prebooking_clock() - interval '399 days'",

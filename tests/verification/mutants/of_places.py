@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.verification.mutants.mutant import Mutant, mutants
+from tests.verification.mutants.mutant import Mutant, mutants, noticed_by
 from tests.verification.mutants.of_the_claim import MIGRATIONS
 
 OF_RECORDS = [
@@ -33,20 +33,11 @@ OF_RECORDS = [
             "when p.expires_at < t then 'begun'",
             "places::a_class_that_has_begun_is_not_given_back",
         ),
-        (
-            "o.given_back_at is null and o.settled_at > p.settled_at",
-            "o.settled_at > p.settled_at",
+        *noticed_by(
             "places::a_class_that_was_asked_for_again_is_given_back_by_the_newer_row",
-        ),
-        (
-            "o.given_back_at is null and o.settled_at > p.settled_at",
-            "o.given_back_at is null",
-            "places::a_class_that_was_asked_for_again_is_given_back_by_the_newer_row",
-        ),
-        (
-            "or o.status = 'pending' and o.available_at <= t)",
-            "or o.status = 'pending')",
-            "places::a_class_that_was_asked_for_again_is_given_back_by_the_newer_row",
+            ("o.given_back_at is null and o.settled_at > p.settled_at", "o.settled_at > p.settled_at"),
+            ("o.given_back_at is null and o.settled_at > p.settled_at", "o.given_back_at is null"),
+            ("or o.status = 'pending' and o.available_at <= t)", "or o.status = 'pending')"),
         ),
         (
             "status = 'completed' and given_back_at is null) p) x",
@@ -59,87 +50,56 @@ OF_RECORDS = [
 OF_LOOKS = [
     *mutants(
         MIGRATIONS + "000014_places.sql",
-        (
-            "p.outcome = 'waitlisted' and p.given_back_at is null and p.expires_at > t",
-            "p.outcome = 'waitlisted' and p.expires_at > t",
+        *noticed_by(
             "places::no_other_prebooking_is_looked_at",
+            (
+                "p.outcome = 'waitlisted' and p.given_back_at is null and p.expires_at > t",
+                "p.outcome = 'waitlisted' and p.expires_at > t",
+            ),
+            ("p.given_back_at is null and p.expires_at > t", "p.given_back_at is null and p.expires_at >= t"),
+            ("    and p.user_email <> 'forgotten' and", "    and"),
+            (
+                "case when p.expires_at - interval '1 hour' <= t then",
+                "case when p.expires_at - interval '61 minutes' <= t then",
+            ),
         ),
-        (
-            "p.given_back_at is null and p.expires_at > t",
-            "p.given_back_at is null and p.expires_at >= t",
-            "places::no_other_prebooking_is_looked_at",
-        ),
-        ("    and p.user_email <> 'forgotten' and", "    and", "places::no_other_prebooking_is_looked_at"),
-        (
-            "case when p.expires_at - interval '1 hour' <= t then",
-            "case when p.expires_at - interval '61 minutes' <= t then",
-            "places::no_other_prebooking_is_looked_at",
-        ),
-        (
-            "p.settled_at + interval '24 hours' <= t then",
-            "p.settled_at + interval '25 hours' <= t then",
+        *noticed_by(
             "places::a_place_on_a_waiting_list_is_looked_at_after_a_day_and_an_hour_before_the_class",
+            ("p.settled_at + interval '24 hours' <= t then", "p.settled_at + interval '25 hours' <= t then"),
+            ("tries = case when l.tried_for = excluded.tried_for then l.tries else 0 end + 1", "tries = l.tries + 1"),
         ),
         (
             "(l.looked_at is null or l.looked_at < d.due_at)",
             "true",
             "places::a_class_that_is_nearer_than_an_hour_is_looked_at_once",
         ),
-        ("l.tries < 3", "l.tries < 4", "places::a_look_without_a_clear_answer_is_tried_three_times"),
+        *noticed_by(
+            "places::a_look_without_a_clear_answer_is_tried_three_times",
+            ("l.tries < 3", "l.tries < 4"),
+            ("tries = case when l.tried_for = excluded.tried_for then l.tries else 0 end + 1", "tries = 1"),
+            ("then t + interval '5 minutes' else", "then t + interval '4 minutes' else"),
+        ),
         (
             "(l.leased_until is null or l.leased_until <= t or l",
             "(true or l",
             "places::an_upkeep_that_was_killed_is_followed_by_two_more_tries",
         ),
-        (
-            "and v.enabled and (v.paused_until",
-            "and (v.paused_until",
+        *noticed_by(
             "places::places_at_a_venue_that_is_not_called_now_wait",
+            ("and v.enabled and (v.paused_until", "and (v.paused_until"),
+            ("(v.paused_until is null or v.paused_until <= t)", "true"),
+            ("v.provider = any (p_providers) and", "true and"),
         ),
-        (
-            "(v.paused_until is null or v.paused_until <= t)",
-            "true",
-            "places::places_at_a_venue_that_is_not_called_now_wait",
-        ),
-        (
-            "v.provider = any (p_providers) and",
-            "true and",
-            "places::places_at_a_venue_that_is_not_called_now_wait",
-        ),
-        (
-            "(o.claimed_by is not null or o.available_at between",
-            "(o.available_at between",
+        *noticed_by(
             "places::a_member_who_is_being_booked_is_looked_at_later",
+            ("(o.claimed_by is not null or o.available_at between", "(o.available_at between"),
+            ("t - interval '1 minute' and t + interval '1 minute'))", "t - interval '1 minute' and t))"),
         ),
-        (
-            "t - interval '1 minute' and t + interval '1 minute'))",
-            "t - interval '1 minute' and t))",
-            "places::a_member_who_is_being_booked_is_looked_at_later",
-        ),
-        (
-            "if not pg_try_advisory_xact_lock(7303, 1) then",
-            "if false then",
+        *noticed_by(
             "places::a_place_is_leased_to_one_upkeep_at_a_time",
-        ),
-        (
-            "    order by p.expires_at, p.id limit",
-            "    limit",
-            "places::a_place_is_leased_to_one_upkeep_at_a_time",
-        ),
-        (
-            "least(p_limit, 100) - cardinality(v_held)",
-            "least(p_limit, 100)",
-            "places::a_place_is_leased_to_one_upkeep_at_a_time",
-        ),
-        (
-            "tries = case when l.tried_for = excluded.tried_for then l.tries else 0 end + 1",
-            "tries = 1",
-            "places::a_look_without_a_clear_answer_is_tried_three_times",
-        ),
-        (
-            "tries = case when l.tried_for = excluded.tried_for then l.tries else 0 end + 1",
-            "tries = l.tries + 1",
-            "places::a_place_on_a_waiting_list_is_looked_at_after_a_day_and_an_hour_before_the_class",
+            ("if not pg_try_advisory_xact_lock(7303, 1) then", "if false then"),
+            ("    order by p.expires_at, p.id limit", "    limit"),
+            ("least(p_limit, 100) - cardinality(v_held)", "least(p_limit, 100)"),
         ),
         (
             "since = case when p_place is null or place = p_place then since else t end",
@@ -150,11 +110,6 @@ OF_LOOKS = [
             "where prebooking_id = p_id and leased_by = p_instance;",
             "where prebooking_id = p_id;",
             "places::a_look_that_was_taken_over_stores_nothing",
-        ),
-        (
-            "then t + interval '5 minutes' else",
-            "then t + interval '4 minutes' else",
-            "places::a_look_without_a_clear_answer_is_tried_three_times",
         ),
     ),
     *mutants(
@@ -208,15 +163,10 @@ OF_GIVING_BACK = [
     ),
     *mutants(
         "prebooking/bookers/aimharder/give_back.py",
-        (
-            "return CancelAnswer.UNCLEAR if late else CancelAnswer.LATE",
-            "return CancelAnswer.LATE",
+        *noticed_by(
             "unit/give_back::the_number_in_aimharders_answer_counts",
-        ),
-        (
-            "reply.json_object() if reply.status == httpx.codes.OK else None",
-            "reply.json_object()",
-            "unit/give_back::the_number_in_aimharders_answer_counts",
+            ("return CancelAnswer.UNCLEAR if late else CancelAnswer.LATE", "return CancelAnswer.LATE"),
+            ("reply.json_object() if reply.status == httpx.codes.OK else None", "reply.json_object()"),
         ),
         (
             "must_be_found = True",
@@ -233,25 +183,19 @@ OF_GIVING_BACK = [
             "        if False:\n",
             "cli_give_back::a_dead_session_is_refreshed_once",
         ),
-        ('"late": str(int(late))', '"late": "1"', "cli_give_back::a_late_place_is_given_back_only_with_late"),
-        ('"late": str(int(late))', '"late": "0"', "cli_give_back::a_late_place_is_given_back_only_with_late"),
+        *noticed_by(
+            "cli_give_back::a_late_place_is_given_back_only_with_late",
+            ('"late": str(int(late))', '"late": "1"'),
+            ('"late": str(int(late))', '"late": "0"'),
+        ),
     ),
     *mutants(
         "prebooking/bookers/webhook/give_back.py",
-        (
-            "        return CancelAnswer.UNCLEAR if late else CancelAnswer.LATE",
-            "        return CancelAnswer.LATE",
+        *noticed_by(
             "unit/give_back::the_status_of_the_endpoints_answer_counts_and_then_its_state",
-        ),
-        (
-            '| {(404, "not_booked")}',
-            '| {(404, "not_booked"), (404, "")}',
-            "unit/give_back::the_status_of_the_endpoints_answer_counts_and_then_its_state",
-        ),
-        (
-            "_UNABLE = frozenset({405, 501})",
-            "_UNABLE = frozenset({405})",
-            "unit/give_back::the_status_of_the_endpoints_answer_counts_and_then_its_state",
+            ("        return CancelAnswer.UNCLEAR if late else CancelAnswer.LATE", "        return CancelAnswer.LATE"),
+            ('| {(404, "not_booked")}', '| {(404, "not_booked"), (404, "")}'),
+            ("_UNABLE = frozenset({405, 501})", "_UNABLE = frozenset({405})"),
         ),
         (
             "if said is None or not isinstance(state",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.verification.mutants.mutant import Mutant, mutants
+from tests.verification.mutants.mutant import Mutant, mutants, noticed_by
 from tests.verification.mutants.of_the_claim import MIGRATIONS
 
 _RACE = "absences::a_prebooking_that_is_made_meanwhile_is_cancelled"
@@ -12,21 +12,22 @@ _PARTLY = "repeats_changed::a_prebooking_that_may_be_at_the_venue_moves_when_it_
 
 _IN_SQL = mutants(
     MIGRATIONS + "000012_repeats.sql",
-    (
-        "return public.prebooking_local_instant(p_local, p_zone) - split_part(p_rule, ' before', 1)::interval;",
-        "return public.prebooking_local_instant(p_local - split_part(p_rule, ' before', 1)::interval, p_zone);",
+    *noticed_by(
         "opening_in_sql",
+        (
+            "return public.prebooking_local_instant(p_local, p_zone) - split_part(p_rule, ' before', 1)::interval;",
+            "return public.prebooking_local_instant(p_local - split_part(p_rule, ' before', 1)::interval, p_zone);",
+        ),
+        ("coalesce(v_at::time, p_local::time), p_zone);", "coalesce(v_at::time, p_local::time), 'UTC');"),
     ),
-    (
-        "coalesce(v_at::time, p_local::time), p_zone);",
-        "coalesce(v_at::time, p_local::time), 'UTC');",
-        "opening_in_sql",
+    *noticed_by(
+        "repeats",
+        ("::interval)::date - 1 as day)", "::interval)::date + 1 as day)"),
+        ("generate_series(0, 21, 7)", "generate_series(0, 7, 7)"),
+        ("where o.opens > t and", "where o.opens >= t - interval '7 days' and"),
+        ("order by d.day limit 2", "order by d.day limit 1"),
     ),
-    ("::interval)::date - 1 as day)", "::interval)::date + 1 as day)", "repeats"),
-    ("generate_series(0, 21, 7)", "generate_series(0, 7, 7)", "repeats"),
-    ("where o.opens > t and", "where o.opens >= t - interval '7 days' and", "repeats"),
     ("d.day <= coalesce(repeat.last_day, d.day)", "true", "repeats::no_class_after_the_last_day_is_made"),
-    ("order by d.day limit 2", "order by d.day limit 1", "repeats"),
     ("p_day between first_day and last_day", "p_day > first_day and p_day <= last_day", "absences"),
     (
         "error_message = p_why, repeat_id = null, repeat_day = null",
@@ -38,16 +39,17 @@ _IN_SQL = mutants(
         "where id = any (p_ids) and status = 'pending'\n",
         "repeats_changed::a_removed_repeat_leaves_what_may_be_at_the_venue_and_names_it",
     ),
-    (
-        "where p.status = 'pending' and p.claimed_by is null and not p.maybe_sent\n",
-        "where p.status = 'pending'\n",
+    *noticed_by(
         _PARTLY,
+        ("where p.status = 'pending' and p.claimed_by is null and not p.maybe_sent\n", "where p.status = 'pending'\n"),
+        ("for no key update of p skip locked", "for no key update of p"),
+        ("case when v_unmoved > 0 then made_by else coalesce(v_by, made_by) end", "v_by"),
     ),
-    ("for no key update of p skip locked", "for no key update of p", _PARTLY),
-    (
-        "and (v_after is not null or p.stands_after is null or p.promoted_at is not null))",
-        ")",
+    *noticed_by(
         "repeats_changed",
+        ("and (v_after is not null or p.stands_after is null or p.promoted_at is not null))", ")"),
+        ("if r.made_by <> v_by then", "if false then"),
+        ("after update of timezone, opening_rule on", "after update of opening_rule on"),
     ),
     (
         "p.repeat_id is distinct from repeat.id and p.given_back_at is null)",
@@ -74,13 +76,7 @@ _IN_SQL = mutants(
         "t + interval '1 day');",
         "repeats::the_next_class_is_made_after_an_opening_and_nothing_before",
     ),
-    (
-        "if r.made_by <> v_by then",
-        "if true then",
-        "repeats_changed::an_opening_that_was_corrected_by_hand_is_kept",
-    ),
-    ("if r.made_by <> v_by then", "if false then", "repeats_changed"),
-    ("case when v_unmoved > 0 then made_by else coalesce(v_by, made_by) end", "v_by", _PARTLY),
+    ("if r.made_by <> v_by then", "if true then", "repeats_changed::an_opening_that_was_corrected_by_hand_is_kept"),
     (
         "      if v_due is null and exists (select",
         "      if false and exists (select",
@@ -102,15 +98,13 @@ _IN_SQL = mutants(
         "repeats_changed::two_upkeeps_at_once_make_each_day_once",
         "repeats_part",
     ),
-    (
-        "order by due_at, id limit",
-        "order by due_at desc, id limit",
+    *noticed_by(
         "repeats_changed::a_call_looks_at_as_many_repeats_as_it_is_told_the_longest_due_first",
-    ),
-    (
-        "'more', exists (select from public.repeats where due_at <= t or due_at > t + interval '2 days'));",
-        "'more', false);",
-        "repeats_changed::a_call_looks_at_as_many_repeats_as_it_is_told_the_longest_due_first",
+        ("order by due_at, id limit", "order by due_at desc, id limit"),
+        (
+            "'more', exists (select from public.repeats where due_at <= t or due_at > t + interval '2 days'));",
+            "'more', false);",
+        ),
     ),
     (
         "    exit when clock_timestamp() > v_until;\n",
@@ -123,71 +117,55 @@ _IN_SQL = mutants(
         "repeats",
         "repeats_part",
     ),
-    (
-        "return exists (select from public.repeats where due_at <= t or due_at > t + interval '2 days');",
-        "return exists (select from public.repeats where due_at <= t);",
+    *noticed_by(
         _AHEAD,
+        (
+            "return exists (select from public.repeats where due_at <= t or due_at > t + interval '2 days');",
+            "return exists (select from public.repeats where due_at <= t);",
+        ),
+        ("where due_at <= t or due_at > t + interval '2 days'\n", "where due_at <= t\n"),
     ),
-    (
-        "where due_at <= t or due_at > t + interval '2 days'\n",
-        "where due_at <= t\n",
-        _AHEAD,
-    ),
-    (
-        "public.prebooking_class_start(p.booking_data, venue.timezone)::time as local",
-        "(p.booking_data ->> 'starts_at')::time as local",
+    *noticed_by(
         _BAD_ROW,
-    ),
-    (
-        " and c.local between p.repeat_day - 31 and p.repeat_day + 31\n",
-        "\n",
-        _BAD_ROW,
+        (
+            "public.prebooking_class_start(p.booking_data, venue.timezone)::time as local",
+            "(p.booking_data ->> 'starts_at')::time as local",
+        ),
+        (" and c.local between p.repeat_day - 31 and p.repeat_day + 31\n", "\n"),
     ),
     (
         "where venue_id = new.id and due_at is not null;",
         "where false;",
         "repeats_changed::prebookings_move_with_the_zone_and_the_rule_of_their_venue",
     ),
-    ("after update of timezone, opening_rule on", "after update of opening_rule on", "repeats_changed"),
     (
         "  if r.id <> p_id then\n",
         "  if false then\n",
         "repeats_changed::a_second_repeat_of_a_member_at_one_hour_is_refused",
     ),
-    (
-        "due_at = case when not p_paused then t end",
-        "due_at = t",
+    *noticed_by(
         "repeats_changed::a_paused_repeat_cancels_its_prebookings_and_makes_no_new_ones",
-    ),
-    (
-        "and settled_at >= r.paused_at and error_message like 'paused: %')",
-        "and settled_at > r.paused_at and error_message like 'paused: %')",
-        "repeats_changed::a_paused_repeat_cancels_its_prebookings_and_makes_no_new_ones",
+        ("due_at = case when not p_paused then t end", "due_at = t"),
+        (
+            "and settled_at >= r.paused_at and error_message like 'paused: %')",
+            "and settled_at > r.paused_at and error_message like 'paused: %')",
+        ),
     ),
     (
         "  perform from public.repeats where id = p_id for update;\n",
         "  perform from public.repeats where id = p_id;\n",
         "repeats_changed::a_repeat_that_is_removed_while_it_is_made_leaves_no_prebooking",
     ),
-    (
-        "  update public.repeats set due_at = t where user_email = v_member and due_at is not null;\n",
-        "",
-        _RACE,
-    ),
+    ("  update public.repeats set due_at = t where user_email = v_member and due_at is not null;\n", "", _RACE),
     (
         "(p.expires_at at time zone v.timezone)::date between p_first and p_last)",
         "(p.expires_at at time zone 'UTC')::date between p_first and p_last)",
         "absences::the_days_are_those_of_each_venue_s_clock",
     ),
-    (
-        "  if p_last < v_today then\n",
-        "  if p_last <= v_today then\n",
+    *noticed_by(
         "absences::days_that_are_past_everywhere_or_in_another_absence_are_refused",
-    ),
-    (
-        "first_day <= p_first and last_day >= p_last\n",
-        "first_day <= p_first and last_day > p_last\n",
-        "absences::days_that_are_past_everywhere_or_in_another_absence_are_refused",
+        ("  if p_last < v_today then\n", "  if p_last <= v_today then\n"),
+        ("first_day <= p_first and last_day >= p_last\n", "first_day <= p_first and last_day > p_last\n"),
     ),
     (
         "where last_day < v_today - 30;",
@@ -200,15 +178,10 @@ OF_REPEATS: list[Mutant] = [
     *_IN_SQL,
     *mutants(
         MIGRATIONS + "000010_privacy.sql",
-        (
-            "  delete from public.repeats where user_email = v_email;\n",
-            "",
+        *noticed_by(
             "privacy::a_forgotten_member_has_no_repeat_and_no_absence",
-        ),
-        (
-            "  p.repeat_id := null;\n  p.repeat_day := null;\n",
-            "",
-            "privacy::a_forgotten_member_has_no_repeat_and_no_absence",
+            ("  delete from public.repeats where user_email = v_email;\n", ""),
+            ("  p.repeat_id := null;\n  p.repeat_day := null;\n", ""),
         ),
     ),
     *mutants(
@@ -228,11 +201,7 @@ OF_REPEATS: list[Mutant] = [
             "while False:",
             "cli_repeats::a_class_whose_booking_is_open_already_is_named_with_the_command",
         ),
-        (
-            "if not offers[day].offers:",
-            "if False:",
-            "cli_repeats::a_day_that_is_not_published_yet_is_accepted",
-        ),
+        ("if not offers[day].offers:", "if False:", "cli_repeats::a_day_that_is_not_published_yet_is_accepted"),
         (
             "            if day not in offers:\n",
             "            if True:\n",
@@ -241,16 +210,16 @@ OF_REPEATS: list[Mutant] = [
     ),
     *mutants(
         "prebooking/cli/requested.py",
-        ("if placeholder not in class_id:", "if False:", "cli_repeats::bad_input_is_refused_with_the_cure"),
-        (
-            "if unknown := re.search(",
-            "if unknown := re.fullmatch(",
+        *noticed_by(
             "cli_repeats::bad_input_is_refused_with_the_cure",
+            ("if placeholder not in class_id:", "if False:"),
+            ("if unknown := re.search(", "if unknown := re.fullmatch("),
         ),
     ),
     *mutants(
         "prebooking/cli/absences.py",
-        ("if last < today:", "if first < today:", "cli_absences"),
-        ("if last < first:", "if last <= first:", "cli_absences"),
+        *noticed_by(
+            "cli_absences", ("if last < today:", "if first < today:"), ("if last < first:", "if last <= first:")
+        ),
     ),
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.verification.mutants.mutant import Mutant, mutants
+from tests.verification.mutants.mutant import Mutant, mutants, noticed_by
 
 UNSEEN = [
     Mutant(
@@ -18,11 +18,7 @@ OF_ROWS: list[Mutant] = [
     *UNSEEN,
     *mutants(
         "prebooking/run/attempt.py",
-        (
-            "        await self._venue.clock.sleep(delay)\n",
-            "",
-            "preparing::confirmations_keep_the_stagger",
-        ),
+        ("        await self._venue.clock.sleep(delay)\n", "", "preparing::confirmations_keep_the_stagger"),
         (
             "if self._venue.guard.remaining() < CONFIRM_TIME:",
             "if False:",
@@ -33,15 +29,15 @@ OF_ROWS: list[Mutant] = [
             "",
             "blocked::a_repeated_block_pauses_a_venue_only_if_it_books_no_other_row",
         ),
-        (
-            "self._attempt.outcome = self._attempt.outcome or outcome",
-            "self._attempt.outcome = outcome",
+        *noticed_by(
             "evidence::a_row_that_is_not_at_the_venue_can_be_cancelled",
+            ("self._attempt.outcome = self._attempt.outcome or outcome", "self._attempt.outcome = outcome"),
+            ("if found.kind in (Kind.NOT_BOOKED, Kind.MISSING) else", "if found.kind in (Kind.MISSING,) else"),
         ),
-        (
-            "MAX_BLOCKS = 3  #",
-            "MAX_BLOCKS = 4  #",
+        *noticed_by(
             "attempt_ends::a_row_is_rejected_without_confirmation_only_if_each_of_its_calls_was_blocked",
+            ("MAX_BLOCKS = 3  #", "MAX_BLOCKS = 4  #"),
+            ("MAX_BLOCKS = 3  #", "MAX_BLOCKS = 2  #"),
         ),
         (
             "asked_enough = row.blocks + row.setbacks >= MAX_BLOCKS",
@@ -53,41 +49,14 @@ OF_ROWS: list[Mutant] = [
             "if found.kind in (Kind.NOT_BOOKED,) else",
             "evidence::a_missing_class_is_gone_only_after_a_second_look",
         ),
-        (
-            "if found.kind in (Kind.NOT_BOOKED, Kind.MISSING) else",
-            "if found.kind in (Kind.MISSING,) else",
-            "evidence::a_row_that_is_not_at_the_venue_can_be_cancelled",
-        ),
-        (
-            "MAX_STALE_CONNECTIONS = 3",
-            "MAX_STALE_CONNECTIONS = 2",
-            "attempt::a_stale_connection_is_replaced_at_once",
-        ),
-        (
-            "MAX_BLOCKS = 3  #",
-            "MAX_BLOCKS = 2  #",
-            "attempt_ends::a_row_is_rejected_without_confirmation_only_if_each_of_its_calls_was_blocked",
-        ),
-        (
-            "return row.venue.idempotent and only_refused and",
-            "return only_refused and",
+        ("MAX_STALE_CONNECTIONS = 3", "MAX_STALE_CONNECTIONS = 2", "attempt::a_stale_connection_is_replaced_at_once"),
+        *noticed_by(
             "blocked::a_third_block_ends_a_row_without_a_question_only_at_idempotent_venues",
+            ("return row.venue.idempotent and only_refused and", "return only_refused and"),
+            ("return row.venue.idempotent and only_refused and", "return row.venue.idempotent and"),
+            ("only_refused and row.blocks + 1 >= MAX_BLOCKS", "only_refused"),
         ),
-        (
-            "return row.venue.idempotent and only_refused and",
-            "return row.venue.idempotent and",
-            "blocked::a_third_block_ends_a_row_without_a_question_only_at_idempotent_venues",
-        ),
-        (
-            "            slot.sent()\n",
-            "            pass\n",
-            "firing::slow_handshakes_do_not_change_the_order",
-        ),
-        (
-            "only_refused and row.blocks + 1 >= MAX_BLOCKS",
-            "only_refused",
-            "blocked::a_third_block_ends_a_row_without_a_question_only_at_idempotent_venues",
-        ),
+        ("            slot.sent()\n", "            pass\n", "firing::slow_handshakes_do_not_change_the_order"),
         (
             "attempt.answered_at = self._venue.time.stamp() if attempt.fired_at else None",
             "attempt.answered_at = self._venue.time.stamp()",
@@ -111,10 +80,10 @@ OF_ROWS: list[Mutant] = [
     ),
     *mutants(
         "prebooking/run/rules.py",
-        (
-            "return row.blocks > 0 and (row.alone or completed > 0)",
-            "return row.blocks > 0 and row.alone",
+        *noticed_by(
             "blocked::a_repeated_block_pauses_a_venue_only_if_it_books_no_other_row",
+            ("return row.blocks > 0 and (row.alone or completed > 0)", "return row.blocks > 0 and row.alone"),
+            ("return row.blocks > 0 and (row.alone or completed > 0)", "return row.blocks > 0"),
         ),
         (
             "return row.blocks > 0 and (row.alone or completed > 0)",
@@ -122,32 +91,21 @@ OF_ROWS: list[Mutant] = [
             "blocked::a_first_block_pauses_a_venue_that_books_other_rows",
         ),
         (
-            "return row.blocks > 0 and (row.alone or completed > 0)",
-            "return row.blocks > 0",
-            "blocked::a_repeated_block_pauses_a_venue_only_if_it_books_no_other_row",
-        ),
-        (
             "return again.kind in COMPLETED or again.kind is Kind.BLOCKED",
             "return again.kind in COMPLETED",
             "blocked::a_blocked_second_call_to_an_idempotent_venue_pauses_it",
         ),
-        (
-            "row.available_at <= time.at_least() <= time.at_most() <",
-            "row.available_at <= time.at_most() <",
+        *noticed_by(
             "unit/clock",
+            ("row.available_at <= time.at_least() <= time.at_most() <", "row.available_at <= time.at_most() <"),
+            ("<= time.at_least() <= time.at_most() <", "<= time.at_least() <"),
+            ("time.at_most() < row.expires_at", "time.at_most() <= row.expires_at"),
+            ("row.available_at <= time.at_least()", "row.available_at < time.at_least()"),
         ),
-        ("<= time.at_least() <= time.at_most() <", "<= time.at_least() <", "unit/clock"),
-        ("time.at_most() < row.expires_at", "time.at_most() <= row.expires_at", "unit/clock"),
-        ("row.available_at <= time.at_least()", "row.available_at < time.at_least()", "unit/clock"),
-        (
-            "MISSING_TIME = timedelta(minutes=1)",
-            "MISSING_TIME = timedelta(0)",
+        *noticed_by(
             "evidence::two_looks_within_a_minute_count_as_one",
-        ),
-        (
-            "MISSING_TIME = timedelta(minutes=1)",
-            "MISSING_TIME = timedelta(minutes=2)",
-            "evidence::two_looks_within_a_minute_count_as_one",
+            ("MISSING_TIME = timedelta(minutes=1)", "MISSING_TIME = timedelta(0)"),
+            ("MISSING_TIME = timedelta(minutes=1)", "MISSING_TIME = timedelta(minutes=2)"),
         ),
     ),
     *mutants(
@@ -162,11 +120,7 @@ OF_ROWS: list[Mutant] = [
             "",
             "blocked::a_repeated_block_pauses_a_venue_only_if_it_books_no_other_row",
         ),
-        (
-            "    Kind.NOT_READY: Verdict.NOT_READY,\n",
-            "",
-            "preparing::a_row_whose_preparation_raises_gets_a_setback",
-        ),
+        ("    Kind.NOT_READY: Verdict.NOT_READY,\n", "", "preparing::a_row_whose_preparation_raises_gets_a_setback"),
         ("kind in (Kind.BLOCKED, Kind.BLOCKED_ALONE))", "kind is Kind.BLOCKED)", "unit/report"),
         (
             "        fired_at=result.fired_at,\n",
@@ -176,19 +130,20 @@ OF_ROWS: list[Mutant] = [
     ),
     *mutants(
         "prebooking/run/report.py",
-        (
-            "kinds = Counter(str(kind) for result in self.results.values() if (kind := _kind(result)))",
-            "kinds = Counter(str(result.outcome.kind) for result in self.results.values() if result.outcome)",
+        *noticed_by(
             "unit/report",
+            (
+                "kinds = Counter(str(kind) for result in self.results.values() if (kind := _kind(result)))",
+                "kinds = Counter(str(result.outcome.kind) for result in self.results.values() if result.outcome)",
+            ),
+            ("(kind := _kind(result)) and kind not in COMPLETED", "(kind := _kind(result))"),
+            ("dict(sorted((+kinds).items()))", "dict(sorted(kinds.items()))"),
+            (
+                "_HELD_UP = (Kind.CANNOT_TELL, Kind.MISSING, Kind.NOT_READY)",
+                "_HELD_UP = (Kind.CANNOT_TELL, Kind.MISSING)",
+            ),
+            ("return sum(result.settled is not None for", "return sum(bool(result.settled) for"),
         ),
-        ("(kind := _kind(result)) and kind not in COMPLETED", "(kind := _kind(result))", "unit/report"),
-        ("dict(sorted((+kinds).items()))", "dict(sorted(kinds.items()))", "unit/report"),
-        (
-            "_HELD_UP = (Kind.CANNOT_TELL, Kind.MISSING, Kind.NOT_READY)",
-            "_HELD_UP = (Kind.CANNOT_TELL, Kind.MISSING)",
-            "unit/report",
-        ),
-        ("return sum(result.settled is not None for", "return sum(bool(result.settled) for", "unit/report"),
         (
             "self.expired, self.unknown = claim.expired, claim.unknown",
             "self.expired, self.unknown = claim.expired, 0",
@@ -202,11 +157,10 @@ OF_ROWS: list[Mutant] = [
             "        if False:\n",
             "call_gate::a_connection_with_a_too_long_answer_is_closed_at_once",
         ),
-        ("except (ValueError, RecursionError):", "except ValueError:", "unit/webhook"),
-        (
-            'value = json.loads(self._text(self.body or b"{}"))',
-            "value = json.loads(self._text(self.body))",
+        *noticed_by(
             "unit/webhook",
+            ("except (ValueError, RecursionError):", "except ValueError:"),
+            ('value = json.loads(self._text(self.body or b"{}"))', "value = json.loads(self._text(self.body))"),
         ),
         (
             '"cp1252" if is_latin else "utf-8"',

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.verification.mutants.mutant import Mutant, mutants
+from tests.verification.mutants.mutant import Mutant, mutants, noticed_by
 
 OF_SLOTS = mutants(
     "prebooking/run/slots.py",
@@ -12,44 +12,30 @@ OF_SLOTS = mutants(
         "MAX_CONNECTED = 1",
         "firing::forty_rows_are_sent_within_two_seconds_despite_slow_handshakes",
     ),
-    (
-        "        await self._wait_for_opening()\n",
-        "",
-        "firing::rows_within_the_lead_are_held_until_their_opening",
-    ),
-    (
-        "while (ahead := self._queue.slot_before(self)) is not None:",
-        "while (ahead := None) is not None:",
+    ("        await self._wait_for_opening()\n", "", "firing::rows_within_the_lead_are_held_until_their_opening"),
+    *noticed_by(
         "firing::slow_handshakes_do_not_change_the_order",
+        ("while (ahead := self._queue.slot_before(self)) is not None:", "while (ahead := None) is not None:"),
+        ("other < slot and other.opens_at <= now", "False"),
     ),
-    (
-        "        await self._wait_for_stagger()\n",
-        "",
-        "firing::due_rows_are_sent_in_order_50_ms_apart_without_drift",
-    ),
+    ("        await self._wait_for_stagger()\n", "", "firing::due_rows_are_sent_in_order_50_ms_apart_without_drift"),
     (
         "self._queue.sent_at = self._queue.clock.monotonic()",
         "self._queue.sent_at += self._queue.stagger",
         "firing::recorded_send_times_are_50_ms_apart_on_a_busy_machine",
         "firing",
     ),
-    (
-        "other < slot and other.opens_at <= now",
-        "other < slot",
-        "attempt::rows_with_setbacks_are_sent_before_held_rows",
-    ),
-    (
-        "other < slot and other.opens_at <= now",
-        "False",
-        "firing::slow_handshakes_do_not_change_the_order",
-    ),
+    ("other < slot and other.opens_at <= now", "other < slot", "attempt::rows_with_setbacks_are_sent_before_held_rows"),
 )
 
 OF_QUEUES = [
     *mutants(
         "prebooking/run/venue_queue.py",
-        ("await asyncio.wait([closing], timeout=CLOSING_TIME)", "await asyncio.wait([closing])", "containment"),
-        ("        self.failed = True\n", "", "containment"),
+        *noticed_by(
+            "containment",
+            ("await asyncio.wait([closing], timeout=CLOSING_TIME)", "await asyncio.wait([closing])"),
+            ("        self.failed = True\n", ""),
+        ),
     ),
     *mutants(
         "prebooking/run/venue_context.py",
@@ -100,11 +86,7 @@ OF_THE_SCHEDULER = mutants(
         "had_rows = self._holds_rows",
         "guard::a_claim_whose_answer_was_lost_is_released_although_later_tries_were_busy",
     ),
-    (
-        " if row.id not in self._report.results]",
-        "]",
-        "firing::due_rows_are_sent_in_order_50_ms_apart_without_drift",
-    ),
+    (" if row.id not in self._report.results]", "]", "firing::due_rows_are_sent_in_order_50_ms_apart_without_drift"),
     (
         "elif not await self._wait_until_more_settled(settled):",
         "else:",
@@ -117,15 +99,10 @@ OF_THE_SCHEDULER = mutants(
         "if True:",
         "guard::a_run_that_cannot_claim_because_another_run_claims_succeeds",
     ),
-    (
-        "MAX_TIME_WITHOUT_CLAIM = timedelta(seconds=90)",
-        "MAX_TIME_WITHOUT_CLAIM = timedelta(hours=9)",
+    *noticed_by(
         "progress::repeated_runs_without_time_to_claim_are_an_error",
-    ),
-    (
-        "MAX_TIME_WITHOUT_CLAIM = timedelta(seconds=90)",
-        "MAX_TIME_WITHOUT_CLAIM = timedelta(seconds=9)",
-        "progress::repeated_runs_without_time_to_claim_are_an_error",
+        ("MAX_TIME_WITHOUT_CLAIM = timedelta(seconds=90)", "MAX_TIME_WITHOUT_CLAIM = timedelta(hours=9)"),
+        ("MAX_TIME_WITHOUT_CLAIM = timedelta(seconds=90)", "MAX_TIME_WITHOUT_CLAIM = timedelta(seconds=9)"),
     ),
     (
         "writes.later(WRITE_TIME - FINISH_TIME), writes.later(WRITE_TIME)",
@@ -141,39 +118,33 @@ OF_THE_SCHEDULER = mutants(
 
 OF_REPORTS = mutants(
     "prebooking/run/report.py",
-    ('status == "released" and self.finish_failed', 'status == "never"', "unit/report"),
-    ("max(result.row.available_at, result.row.created_at)", "result.row.available_at", "unit/report"),
-    ("late[-(-len(late) * percent // 100) - 1]", "late[len(late) * percent // 100 - 1]", "unit/report"),
-    ("ERRORS_SHOWN = 10", "ERRORS_SHOWN = 11", "unit/report"),
+    *noticed_by(
+        "unit/report",
+        ('status == "released" and self.finish_failed', 'status == "never"'),
+        ("max(result.row.available_at, result.row.created_at)", "result.row.available_at"),
+        ("late[-(-len(late) * percent // 100) - 1]", "late[len(late) * percent // 100 - 1]"),
+        ("ERRORS_SHOWN = 10", "ERRORS_SHOWN = 11"),
+        ('        statuses["failed"] += self.expired + self.unknown\n', ""),
+        ("Kind.UNSURE if has_unclear_call(result) else result.outcome.kind", "result.outcome.kind"),
+    ),
     (
         "timed_out=self.timed_out or self.no_claim is NoClaim.NO_TIME",
         "timed_out=self.timed_out",
         "unit/report",
         "progress::repeated_runs_without_time_to_claim_are_an_error",
     ),
-    ('        statuses["failed"] += self.expired + self.unknown\n', "", "unit/report"),
-    ("Kind.UNSURE if has_unclear_call(result) else result.outcome.kind", "result.outcome.kind", "unit/report"),
 )
 
 OF_THE_STORE = mutants(
     "prebooking/database/prebookings.py",
-    (" or self.tries > 1", "", "attempt::a_delayed_claim_leases_nothing_to_a_closed_run"),
-    (
-        "_claim(answer.value, time, tries + answer.tries)",
-        "_claim(answer.value, time, tries)",
+    *noticed_by(
         "attempt::a_delayed_claim_leases_nothing_to_a_closed_run",
+        (" or self.tries > 1", ""),
+        ("_claim(answer.value, time, tries + answer.tries)", "_claim(answer.value, time, tries)"),
     ),
-    (
-        'if not raw["maybe_sent"]:',
-        "if True:",
-        "doubt::a_row_in_doubt_that_became_unreadable_does_not_fail",
-    ),
+    ('if not raw["maybe_sent"]:', "if True:", "doubt::a_row_in_doubt_that_became_unreadable_does_not_fail"),
     ("if not answer.value.locked or", "if True or", "store::finish_run_is_repeated_for_locked_rows"),
-    (
-        '"p_pause_seconds": round(pause)',
-        '"p_pause_seconds": 300',
-        "store::a_venue_is_paused_for_the_given_time",
-    ),
+    ('"p_pause_seconds": round(pause)', '"p_pause_seconds": 300', "store::a_venue_is_paused_for_the_given_time"),
     (
         "if fire_within.remaining() <= _BUSY_PAUSE + LOCK_WAIT:",
         "if True:",
@@ -195,42 +166,34 @@ OF_TIME = [
             "hold::a_very_short_hold_and_a_late_one_have_no_queries",
         ),
         ("READINGS = 5", "READINGS = 1", "hold"),
-        (
-            "            time.tighten(answer.value, asked, Reading.of(clock))\n",
-            "            pass\n",
+        *noticed_by(
             "hold::with_one_fast_answer_the_first_byte_is_at_most_12_ms_late",
-        ),
-        (
-            "with suppress(StoreError):",
-            "with suppress(ValueError):",
-            "hold::with_one_fast_answer_the_first_byte_is_at_most_12_ms_late",
+            ("            time.tighten(answer.value, asked, Reading.of(clock))\n", "            pass\n"),
+            ("with suppress(StoreError):", "with suppress(ValueError):"),
         ),
     ),
     *mutants(
         "prebooking/clock.py",
-        (
-            "max(clock.monotonic() - self.monotonic, (clock.now() - self.wall).total_seconds())",
-            "clock.monotonic() - self.monotonic",
+        *noticed_by(
             "unit/clock",
+            (
+                "max(clock.monotonic() - self.monotonic, (clock.now() - self.wall).total_seconds())",
+                "clock.monotonic() - self.monotonic",
+            ),
+            (
+                "max(clock.monotonic() - self.monotonic, (clock.now() - self.wall).total_seconds())",
+                "(clock.now() - self.wall).total_seconds()",
+            ),
+            ("clock.monotonic() - self.received.monotonic", "clock.monotonic() - self.asked.monotonic"),
+            ("timedelta(seconds=self.asked.elapsed(clock))", "timedelta(seconds=self.received.elapsed(clock))"),
+            ("return max(reading.at_least(self.clock)", "return min(reading.at_least(self.clock)"),
+            ("return min(reading.at_most(self.clock)", "return max(reading.at_most(self.clock)"),
+            (" and new.at_least(self.clock) <= self.at_most():\n", ":\n"),
+            ("reading.asked.monotonic <= new.asked.monotonic", "True"),
+            ("        if self.monotonic_only:\n", "        if False:\n"),
+            ("        self._tightened.set()\n", ""),
+            ("return self.received.monotonic + (instant", "return self.asked.monotonic + (instant"),
         ),
-        (
-            "max(clock.monotonic() - self.monotonic, (clock.now() - self.wall).total_seconds())",
-            "(clock.now() - self.wall).total_seconds()",
-            "unit/clock",
-        ),
-        ("clock.monotonic() - self.received.monotonic", "clock.monotonic() - self.asked.monotonic", "unit/clock"),
-        (
-            "timedelta(seconds=self.asked.elapsed(clock))",
-            "timedelta(seconds=self.received.elapsed(clock))",
-            "unit/clock",
-        ),
-        ("return max(reading.at_least(self.clock)", "return min(reading.at_least(self.clock)", "unit/clock"),
-        ("return min(reading.at_most(self.clock)", "return max(reading.at_most(self.clock)", "unit/clock"),
-        (" and new.at_least(self.clock) <= self.at_most():\n", ":\n", "unit/clock"),
-        ("reading.asked.monotonic <= new.asked.monotonic", "True", "unit/clock"),
-        ("        if self.monotonic_only:\n", "        if False:\n", "unit/clock"),
-        ("        self._tightened.set()\n", "", "unit/clock"),
-        ("return self.received.monotonic + (instant", "return self.asked.monotonic + (instant", "unit/clock"),
     ),
 ]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.verification.mutants.mutant import Mutant, mutants
+from tests.verification.mutants.mutant import Mutant, mutants, noticed_by
 from tests.verification.mutants.of_the_claim import MIGRATIONS
 
 _MINE = "where p.id = p_id and p.claimed_by = p_instance and p.status = 'pending'"
@@ -13,28 +13,27 @@ _SETTLED = """attempts = p.attempts + p_attempts,
 
 OF_SETTLING = mutants(
     MIGRATIONS + "000004_settle.sql",
-    (
-        f"booking_id = p_booking_id, {_SETTLED}{_MINE}",
-        f"booking_id = p_booking_id, {_SETTLED}where p.id = p_id and p.status = 'pending'",
+    *noticed_by(
         "settle",
+        (
+            f"booking_id = p_booking_id, {_SETTLED}{_MINE}",
+            f"booking_id = p_booking_id, {_SETTLED}where p.id = p_id and p.status = 'pending'",
+        ),
+        (
+            f"left(p_error_message, 300), {_SETTLED}{_MINE}",
+            f"left(p_error_message, 300), {_SETTLED}where p.id = p_id and p.status = 'pending'",
+        ),
+        (
+            "booking_id = p_booking_id, attempts = p.attempts + p_attempts",
+            "booking_id = p_booking_id, attempts = p_attempts",
+        ),
+        ("left(p_error_message, 300)", "p_error_message"),
+        (
+            "settled_by = p_instance and status = 'failed' and outcome = p_outcome)",
+            "settled_by = p_instance and status = 'failed')",
+        ),
+        ("if p_outcome in ('unknown', 'expired') then", "if false then"),
     ),
-    (
-        f"left(p_error_message, 300), {_SETTLED}{_MINE}",
-        f"left(p_error_message, 300), {_SETTLED}where p.id = p_id and p.status = 'pending'",
-        "settle",
-    ),
-    (
-        "booking_id = p_booking_id, attempts = p.attempts + p_attempts",
-        "booking_id = p_booking_id, attempts = p_attempts",
-        "settle",
-    ),
-    ("left(p_error_message, 300)", "p_error_message", "settle"),
-    (
-        "settled_by = p_instance and status = 'failed' and outcome = p_outcome)",
-        "settled_by = p_instance and status = 'failed')",
-        "settle",
-    ),
-    ("if p_outcome in ('unknown', 'expired') then", "if false then", "settle"),
     (
         "where id = any (p_ids) and claimed_by = p_instance and status",
         "where id = any (p_ids) and status",
@@ -47,19 +46,22 @@ OF_SETTLING = mutants(
         "claim_behind::trouble_begins_with_the_first_block",
     ),
     ("  perform public.prebooking_lock();\n", "", "claim_races::the_end_of_a_run_waits_for_its_open_claim"),
-    ("case when s.stays then p.claimed_until end", "case when s.stays then t end", "finish", "finish_verdicts"),
+    *noticed_by(
+        ("finish", "finish_verdicts"),
+        ("case when s.stays then p.claimed_until end", "case when s.stays then t end"),
+        ("coalesce(s.verdict, 'unsure')", "coalesce(s.verdict, 'unsent')"),
+    ),
     (
         "case when s.stays then least(p.turn_until, t) end",
         "case when s.stays then p.turn_until end",
         "claim_turns::the_end_of_a_run_ends_its_turn_before_its_leases",
     ),
-    ("p.maybe_sent and s.verdict <> 'not_booked'", "false", "finish_verdicts"),
-    ("p.maybe_sent and s.verdict <> 'not_booked'", "p.maybe_sent", "finish_verdicts"),
-    (
-        "(array[1, 2, 5, 15])",
-        "(array[1, 2, 5, 5])",
-        "claim_behind::a_held_back_row_waits_1_2_5_15_minutes",
+    *noticed_by(
+        "finish_verdicts",
+        ("p.maybe_sent and s.verdict <> 'not_booked'", "false"),
+        ("p.maybe_sent and s.verdict <> 'not_booked'", "p.maybe_sent"),
     ),
+    ("(array[1, 2, 5, 15])", "(array[1, 2, 5, 5])", "claim_behind::a_held_back_row_waits_1_2_5_15_minutes"),
     ("then t + interval '55 seconds'", "then t", "finish"),
     (
         "attempts = greatest(p.attempts, s.attempts), unclear",
@@ -67,37 +69,22 @@ OF_SETTLING = mutants(
         "finish_verdicts::repeated_totals_count_once",
         "finish",
     ),
-    (
-        "least(p.early_since, t) else",
-        "t else",
-        "finish_verdicts::the_first_too_early_and_missing_results_are_kept",
-    ),
-    (
-        "and p.attempts < s.attempts then",
-        "then",
+    ("least(p.early_since, t) else", "t else", "finish_verdicts::the_first_too_early_and_missing_results_are_kept"),
+    *noticed_by(
         "finish_verdicts::the_end_of_a_run_skips_a_locked_row_and_is_repeated",
-    ),
-    (
-        "status = 'pending' for no key update skip locked),\n  sent",
-        "status = 'pending' for no key update),\n  sent",
-        "finish_verdicts::the_end_of_a_run_skips_a_locked_row_and_is_repeated",
-    ),
-    (
-        "case when n_locked = 0 then t end",
-        "t",
-        "finish_verdicts::the_end_of_a_run_skips_a_locked_row_and_is_repeated",
+        ("and p.attempts < s.attempts then", "then"),
+        (
+            "status = 'pending' for no key update skip locked),\n  sent",
+            "status = 'pending' for no key update),\n  sent",
+        ),
+        ("case when n_locked = 0 then t end", "t"),
     ),
     (
         "case when s.id is null then 'unsent' else",
         "case when s.id is null then 'unsure' else",
         "finish::the_end_of_a_run_releases_unsent_rows",
     ),
-    (
-        "then p.retry_after end\n",
-        "then null end\n",
-        "finish_verdicts::an_unsent_held_back_row_stays_held_back",
-    ),
-    ("coalesce(s.verdict, 'unsure')", "coalesce(s.verdict, 'unsent')", "finish", "finish_verdicts"),
+    ("then p.retry_after end\n", "then null end\n", "finish_verdicts::an_unsent_held_back_row_stays_held_back"),
     (
         " and claimed_by is null and not maybe_sent;",
         ";",
@@ -122,17 +109,20 @@ OF_SETTLING = mutants(
 
 OF_LOGINS = mutants(
     MIGRATIONS + "000005_sessions.sql",
-    (
-        "and user_email = v_email and version = p_version and expired_at is null;",
-        "and user_email = v_email and expired_at is null;",
+    *noticed_by(
         "sessions",
+        (
+            "and user_email = v_email and version = p_version and expired_at is null;",
+            "and user_email = v_email and expired_at is null;",
+        ),
+        ("refreshed_at = t, expired_at = null, leased_by", "refreshed_at = t, leased_by"),
+        ("where public.session_is_old(s, t, p_age_ms * interval '1 millisecond', p_keys)),", "where false),"),
     ),
     (
         "version = s.version + (s.sealed <> excluded.sealed)::int",
         "version = s.version + 1",
         "sessions::a_new_login_replaces_any_other_and_can_be_repeated",
     ),
-    ("refreshed_at = t, expired_at = null, leased_by", "refreshed_at = t, leased_by", "sessions"),
     (
         "or s.leased_until <= t or s.leased_until > t + interval '5 minutes'",
         "or s.leased_until <= t",
@@ -155,11 +145,6 @@ OF_LOGINS = mutants(
         "sessions::a_login_is_leased_to_a_deployment_that_can_open_it",
     ),
     (
-        "where public.session_is_old(s, t, p_age_ms * interval '1 millisecond', p_keys)),",
-        "where false),",
-        "sessions",
-    ),
-    (
         "and retry_after > public.prebooking_clock() and not maybe_sent and early_since is null",
         "and retry_after > public.prebooking_clock() and early_since is null",
         "sessions::a_new_login_ends_the_back_off_of_its_rows",
@@ -173,9 +158,12 @@ OF_THE_BELL = mutants(
         "where p.status = 'pending' and p.venue_id = v.id and p.available_at <= p_now",
         "bell::held_settled_and_doubtful_rows_are_not_rung_for",
     ),
-    ("not r.claimed and r.tries <= 5 and", "not r.claimed and r.tries <= 6 and", "bell_again"),
-    ("not r.claimed and r.tries <= 5", "r.tries <= 5", "bell_again"),
-    ("r.triggered_at <= p_now - interval '1 second'", "r.triggered_at <= p_now", "bell_again"),
+    *noticed_by(
+        "bell_again",
+        ("not r.claimed and r.tries <= 5 and", "not r.claimed and r.tries <= 6 and"),
+        ("not r.claimed and r.tries <= 5", "r.tries <= 5"),
+        ("r.triggered_at <= p_now - interval '1 second'", "r.triggered_at <= p_now"),
+    ),
     (
         " and (select public.prebooking_bell_unsent()) < 20",
         "",
@@ -216,11 +204,7 @@ OF_THE_BELL = mutants(
         "on r.id = due.id",
         "bell_again::a_moved_row_is_rung_for_at_its_new_opening",
     ),
-    (
-        "case when v_again then 10 else 100 end",
-        "100",
-        "bell_again::a_second_ring_is_small_with_a_longer_timeout",
-    ),
+    ("case when v_again then 10 else 100 end", "100", "bell_again::a_second_ring_is_small_with_a_longer_timeout"),
     ("min(coming.available_at) - bell.lead into", "min(coming.available_at) into", "bell", "bell_minute"),
 )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.verification.mutants.mutant import Mutant, mutants
+from tests.verification.mutants.mutant import Mutant, mutants, noticed_by
 
 MIGRATIONS = "supabase/migrations/20261126"
 
@@ -25,20 +25,22 @@ OF_TABLES = mutants(
         "",
         "writing::concurrent_connections_cannot_both_add_the_fifth_row",
     ),
-    (
-        "  (venue_id, lower(user_email), public.prebooking_class_key(booking_data)) where status = 'pending';",
-        "  (venue_id, user_email, public.prebooking_class_key(booking_data)) where status = 'pending';",
+    *noticed_by(
         "rules",
-    ),
-    (
-        "public.prebooking_class_key(booking_data)) where status = 'pending';",
-        "public.prebooking_class_key(booking_data));",
-        "rules",
-    ),
-    (
-        "num_nulls(claimed_by, claimed_until, turn_until) in (0, 3)",
-        "num_nulls(claimed_by, claimed_until, turn_until) >= 0",
-        "rules",
+        (
+            "  (venue_id, lower(user_email), public.prebooking_class_key(booking_data)) where status = 'pending';",
+            "  (venue_id, user_email, public.prebooking_class_key(booking_data)) where status = 'pending';",
+        ),
+        (
+            "public.prebooking_class_key(booking_data)) where status = 'pending';",
+            "public.prebooking_class_key(booking_data));",
+        ),
+        (
+            "num_nulls(claimed_by, claimed_until, turn_until) in (0, 3)",
+            "num_nulls(claimed_by, claimed_until, turn_until) >= 0",
+        ),
+        (" and value < timestamptz '2200-01-01 00:00:00+00'", ""),
+        ("    and host !~ '(^|\\.)xn--' and", "    and"),
     ),
     (
         "(claimed_by is null and not maybe_sent and retry_after",
@@ -46,8 +48,6 @@ OF_TABLES = mutants(
         "claim_behind::a_held_back_row_waits_for_fresh_rows",
     ),
     ("and retry_after is null and blocks = 0\n", "and blocks = 0\n", "claim_behind"),
-    (" and value < timestamptz '2200-01-01 00:00:00+00'", "", "rules"),
-    ("    and host !~ '(^|\\.)xn--' and", "    and", "rules"),
     (
         "fired_at - greatest(available_at, created_at, promoted_at)",
         "fired_at - greatest(available_at, promoted_at)",
@@ -73,62 +73,68 @@ OF_THE_CLAIM = mutants(
         "true",
         "claim_behind::a_blocked_row_is_alone_if_the_venue_answered_others",
     ),
-    ("  perform public.prebooking_lock();\n  t :=", "  t :=", "claim_races"),
-    (
-        "  perform public.prebooking_lock();\n  t := public.prebooking_clock();\n",
-        "  t := public.prebooking_clock();\n  perform public.prebooking_lock();\n",
+    *noticed_by(
         "claim_races",
+        ("  perform public.prebooking_lock();\n  t :=", "  t :="),
+        (
+            "  perform public.prebooking_lock();\n  t := public.prebooking_clock();\n",
+            "  t := public.prebooking_clock();\n  perform public.prebooking_lock();\n",
+        ),
+        ("      for no key update skip locked),\n    taken as", "      for no key update),\n    taken as"),
+        ("where p.id = any (v_passed) and p.status = 'pending')", "where p.id = any (v_passed))"),
     ),
-    (
-        "p.status = 'pending' and p.venue_id = r.id and p.fresh and p.available_at <= t + v_lead and p.expires_at > t",
-        "p.status = 'pending' and p.venue_id = r.id and p.fresh and p.available_at <= t + v_lead",
+    *noticed_by(
         "claim_expiry::a_claim_ends_at_most_five_thousand_rows_oldest_first",
+        (
+            (
+                "p.status = 'pending' and p.venue_id = r.id and p.fresh and p.available_at <= t + v_lead"
+                " and p.expires_at > t"
+            ),
+            "p.status = 'pending' and p.venue_id = r.id and p.fresh and p.available_at <= t + v_lead",
+        ),
+        (
+            "and not p.fresh and not p.waits and p.available_at <= t + v_lead and p.expires_at > t",
+            "and not p.fresh and not p.waits and p.available_at <= t + v_lead",
+        ),
+        ("order by expires_at limit 5000", "order by expires_at desc limit 5000"),
     ),
-    (
-        "and not p.fresh and not p.waits and p.available_at <= t + v_lead and p.expires_at > t",
-        "and not p.fresh and not p.waits and p.available_at <= t + v_lead",
-        "claim_expiry::a_claim_ends_at_most_five_thousand_rows_oldest_first",
-    ),
-    (
-        "      and (claimed_until is null or claimed_until <= t or claimed_until > v_longest)\n    order by",
-        "    order by",
+    *noticed_by(
         "claim_expiry",
-    ),
-    (
-        "order by expires_at limit 5000",
-        "order by expires_at desc limit 5000",
-        "claim_expiry::a_claim_ends_at_most_five_thousand_rows_oldest_first",
-    ),
-    (
-        "outcome = case when p.maybe_sent or p.claimed_by is not null then 'unknown'",
-        "outcome = case when p.maybe_sent then 'unknown'",
-        "claim_expiry",
+        (
+            "      and (claimed_until is null or claimed_until <= t or claimed_until > v_longest)\n    order by",
+            "    order by",
+        ),
+        (
+            "outcome = case when p.maybe_sent or p.claimed_by is not null then 'unknown'",
+            "outcome = case when p.maybe_sent then 'unknown'",
+        ),
     ),
     (
         "set maybe_sent = p.maybe_sent or p.claimed_by is not null,",
         "set maybe_sent = p.maybe_sent,",
         "claim::an_expired_claim_is_taken_over_as_maybe_sent",
     ),
-    (
-        "claimed_by <> p_instance and turn_until > t and",
-        "claimed_by <> p_instance and claimed_until > t and",
+    *noticed_by(
         "claim_turns",
+        ("claimed_by <> p_instance and turn_until > t and", "claimed_by <> p_instance and claimed_until > t and"),
+        ("claimed_by is not null and claimed_by <> p_instance and turn_until", "claimed_by is not null and turn_until"),
     ),
     (
         "claimed_by <> p_instance and turn_until > t and turn_until <= v_longest",
         "claimed_by <> p_instance and turn_until > t",
         "claim_behind::an_impossibly_long_lease_or_turn_is_ignored",
     ),
-    (
-        "claimed_by is not null and claimed_by <> p_instance and turn_until",
-        "claimed_by is not null and turn_until",
-        "claim_turns",
-    ),
-    ("      for no key update skip locked),\n    taken as", "      for no key update),\n    taken as", "claim_races"),
     ("where slot <= t + v_within", "where slot < t + v_within", "claim_slots::a_slot_exactly_at_the_end_counts"),
     ("greatest(t - v_stagger, max(", "greatest(t, max(", "claim_slots"),
-    ("v_behind      constant int      := 10;", "v_behind      constant int      := 11;", "claim_behind"),
-    ("v_behind_all  constant int      := 100;", "v_behind_all  constant int      := 101;", "claim_behind"),
+    *noticed_by(
+        "claim_behind",
+        ("v_behind      constant int      := 10;", "v_behind      constant int      := 11;"),
+        ("v_behind_all  constant int      := 100;", "v_behind_all  constant int      := 101;"),
+        (
+            "row_number() over (\n        order by is_behind, (position",
+            "row_number() over (\n        order by (position",
+        ),
+    ),
     (
         "or p.retry_after <= t or p.retry_after > v_back_off)",
         "or p.retry_after <= t)",
@@ -146,16 +152,17 @@ OF_THE_CLAIM = mutants(
         "claim_races::a_claim_after_the_end_of_its_run_takes_nothing",
     ),
     ("  if not p_by_hand then\n", "  if true then\n", "heartbeat"),
-    ("or s.key_id = any (p_keys) or s.expired_at is not null)", "or s.key_id = any (p_keys))", "claim_logins"),
-    (
-        "where p_keys is null or key_id is null or key_id = any (p_keys) or expired_at",
-        "where p_keys is null or key_id is null or expired_at",
+    *noticed_by(
         "claim_logins",
-    ),
-    (
-        "case when p.warning not like 'no\\_login: %' and p.warning not like 'other\\_key: %' then p.warning end",
-        "p.warning",
-        "claim_logins",
+        ("or s.key_id = any (p_keys) or s.expired_at is not null)", "or s.key_id = any (p_keys))"),
+        (
+            "where p_keys is null or key_id is null or key_id = any (p_keys) or expired_at",
+            "where p_keys is null or key_id is null or expired_at",
+        ),
+        (
+            "case when p.warning not like 'no\\_login: %' and p.warning not like 'other\\_key: %' then p.warning end",
+            "p.warning",
+        ),
     ),
     (
         "is distinct from old_warning and coalesce",
@@ -185,11 +192,6 @@ OF_THE_CLAIM = mutants(
     ),
     ("(v_round = 1 and min(nth)", "(min(nth)", "claim_races::a_locked_row_makes_no_room_for_part_of_an_opening"),
     (
-        "row_number() over (\n        order by is_behind, (position",
-        "row_number() over (\n        order by (position",
-        "claim_behind",
-    ),
-    (
         "or max(nth) over batch <= h.room or",
         "or true or",
         "claim_slots::a_venue_that_exceeds_the_limit_is_left_to_the_next_claim",
@@ -200,7 +202,6 @@ OF_THE_CLAIM = mutants(
         "upkeep",
         "finish::runs_are_deleted_after_thirty_days",
     ),
-    ("where p.id = any (v_passed) and p.status = 'pending')", "where p.id = any (v_passed))", "claim_races"),
 )
 
 OF_CLAIMS: list[Mutant] = [*OF_TABLES, *OF_THE_CLAIM]

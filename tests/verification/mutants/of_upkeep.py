@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.verification.mutants.mutant import mutants
+from tests.verification.mutants.mutant import mutants, noticed_by
 from tests.verification.mutants.of_the_claim import MIGRATIONS
 
 _FIVE_HUNDRED = "class_days::at_most_five_hundred_rows_are_changed_and_the_day_is_read_again_for_the_others"
@@ -10,68 +10,46 @@ _FIVE_HUNDRED = "class_days::at_most_five_hundred_rows_are_changed_and_the_day_i
 OF_UPKEEP = [
     *mutants(
         "prebooking/upkeep/run.py",
-        (
-            "        except Exception as exc:  # noqa: BLE001 - the task",
-            "        except ValueError as exc:  # noqa: BLE001 - the task",
+        *noticed_by(
             "upkeep_invocation::a_part_that_fails_stops_no_other",
+            (
+                "        except Exception as exc:  # noqa: BLE001 - the task",
+                "        except ValueError as exc:  # noqa: BLE001 - the task",
+            ),
+            ("            self._summary.failed.append(name)\n", ""),
         ),
         (
             "async with asyncio.timeout(self._guard.remaining() + LAST_WRITES):",
             "async with asyncio.timeout(None):",
             "upkeep_invocation::a_part_that_hangs_is_cancelled_and_stops_no_other",
         ),
-        (
-            "            self._summary.failed.append(name)\n",
-            "",
-            "upkeep_invocation::a_part_that_fails_stops_no_other",
-        ),
-        (
-            " and not any(part.get(ERRORS) for part in counts)",
-            "",
+        *noticed_by(
             "upkeep_invocation::counts_of_a_part_decide_on_the_answer",
+            (" and not any(part.get(ERRORS) for part in counts)", ""),
+            (" or any(part.get(OUT_OF_TIME) for part in counts)", ""),
         ),
-        (
-            " or any(part.get(OUT_OF_TIME) for part in counts)",
-            "",
-            "upkeep_invocation::counts_of_a_part_decide_on_the_answer",
-        ),
-        (
-            "            self._summary.success = False\n",
-            "",
+        *noticed_by(
             "upkeep_invocation::an_unanswered_question_is_a_failure_and_runs_no_part",
+            ("            self._summary.success = False\n", ""),
+            ('return "Nothing was due" if self.success else "Upkeep failed: see the log"', 'return "Nothing was due"'),
         ),
         (
             "        if self._guard.passed():\n",
             "        if False:\n",
             "upkeep_invocation::an_upkeep_without_time_asks_and_reports_nothing_and_says_so",
         ),
-        (
-            'return "Nothing was due" if self.success else "Upkeep failed: see the log"',
-            'return "Nothing was due"',
-            "upkeep_invocation::an_unanswered_question_is_a_failure_and_runs_no_part",
-        ),
     ),
     *mutants(
         "prebooking/upkeep/classes.py",
-        (
-            "if until.remaining() < ANSWER_TIME + WRITE_TIME:",
-            "if until.passed():",
+        *noticed_by(
             "class_look_up::a_bad_or_silent_venue_stops_no_other",
+            ("if until.remaining() < ANSWER_TIME + WRITE_TIME:", "if until.passed():"),
+            ("timeout=until.remaining() - WRITE_TIME", "timeout=until.remaining()"),
         ),
-        (
-            "timeout=until.remaining() - WRITE_TIME",
-            "timeout=until.remaining()",
-            "class_look_up::a_bad_or_silent_venue_stops_no_other",
-        ),
-        (
-            "        return outcome is not Kind.BLOCKED\n",
-            "        return True\n",
+        *noticed_by(
             "class_look_up::a_venue_that_blocks_us_is_paused_and_called_no_more",
-        ),
-        (
-            "        if outcome is Kind.BLOCKED:\n",
-            "        if False:\n",
-            "class_look_up::a_venue_that_blocks_us_is_paused_and_called_no_more",
+            ("        return outcome is not Kind.BLOCKED\n", "        return True\n"),
+            ("        if outcome is Kind.BLOCKED:\n", "        if False:\n"),
         ),
         (
             "        except Exception as exc:  # noqa: BLE001 - the task",
@@ -88,15 +66,10 @@ OF_UPKEEP = [
             "        if False:\n",
             "class_look_up::a_day_that_cannot_be_parsed_is_an_error_and_hides_no_other",
         ),
-        (
-            "return usable if usable or not read else Outcome(Kind.CANNOT_TELL)",
-            "return usable",
+        *noticed_by(
             "hostile_timetable::no_hostile_answer_is_read_as_a_day",
-        ),
-        (
-            "if one.class_id and one.starts]",
-            "if one.class_id or one.starts]",
-            "hostile_timetable::no_hostile_answer_is_read_as_a_day",
+            ("return usable if usable or not read else Outcome(Kind.CANNOT_TELL)", "return usable"),
+            ("if one.class_id and one.starts]", "if one.class_id or one.starts]"),
         ),
         (
             "None if isinstance(read, Outcome) else _match_all(day, read)",
@@ -127,15 +100,10 @@ OF_UPKEEP = [
     ),
     *mutants(
         MIGRATIONS + "000011_upkeep.sql",
-        (
-            "d.read_at <= t - interval '6 hours'",
-            "d.read_at <= t - interval '5 hours'",
+        *noticed_by(
             "class_look_up::a_day_before_an_opening_takes_one_request_in_six_hours_and_one_in_the_last_hour_before_an_opening",
-        ),
-        (
-            "d.read_at < a.available_at - interval '1 hour'",
-            "false",
-            "class_look_up::a_day_before_an_opening_takes_one_request_in_six_hours_and_one_in_the_last_hour_before_an_opening",
+            ("d.read_at <= t - interval '6 hours'", "d.read_at <= t - interval '5 hours'"),
+            ("d.read_at < a.available_at - interval '1 hour'", "false"),
         ),
         (
             " or (a.class_unknown and d.read_at < a.created_at)",
@@ -177,11 +145,7 @@ OF_UPKEEP = [
             "and v.provider_box_id is not null",
             "class_look_up::a_disabled_or_paused_venue_is_not_read",
         ),
-        (
-            "where n.position <= 3 order",
-            "where true order",
-            "class_look_up::a_bad_or_silent_venue_stops_no_other",
-        ),
+        ("where n.position <= 3 order", "where true order", "class_look_up::a_bad_or_silent_venue_stops_no_other"),
         (
             "  delete from public.class_days where day < (t - interval '2 days')::date;\n",
             "",
@@ -202,18 +166,16 @@ OF_UPKEEP = [
             "true",
             "class_days::a_row_that_opens_within_a_minute_is_not_changed_by_a_settled_day",
         ),
-        (
-            "order by p.available_at, p.created_at, p.id limit 500 for",
-            "order by p.available_at, p.created_at, p.id for",
+        *noticed_by(
             _FIVE_HUNDRED,
+            (
+                "order by p.available_at, p.created_at, p.id limit 500 for",
+                "order by p.available_at, p.created_at, p.id for",
+            ),
+            ("order by p.available_at, p.created_at, p.id limit 500", "order by p.available_at desc, p.id limit 500"),
+            ("set read_at = null, failed_at = t where", "set read_at = null where"),
+            ("  if n = 500 then", "  if false then"),
         ),
-        (
-            "order by p.available_at, p.created_at, p.id limit 500",
-            "order by p.available_at desc, p.id limit 500",
-            _FIVE_HUNDRED,
-        ),
-        ("set read_at = null, failed_at = t where", "set read_at = null where", _FIVE_HUNDRED),
-        ("  if n = 500 then", "  if false then", _FIVE_HUNDRED),
         (
             "order by p.available_at, p.created_at, p.id limit 500 for no key update of p skip locked",
             "order by p.available_at, p.created_at, p.id limit 500 for no key update of p",

@@ -2,38 +2,33 @@
 
 from __future__ import annotations
 
-from tests.verification.mutants.mutant import Mutant, mutants
+from tests.verification.mutants.mutant import Mutant, mutants, noticed_by
 
 _LATE_TIMERS = "unit/clock::the_real_clock_wakes_in_time_despite_late_timers"
 
 OF_WAITING: list[Mutant] = [
     *mutants(
         "prebooking/run/scheduler.py",
-        (
-            "pause = next(pauses, None) if self._report.locked else None",
-            "pause = None",
+        *noticed_by(
             "claims_of_a_run::a_locked_row_is_claimed_by_the_same_run_later",
+            ("pause = next(pauses, None) if self._report.locked else None", "pause = None"),
+            ("LOCKED_PAUSES = (0.1, 0.2, 0.4, 0.8)", "LOCKED_PAUSES = (0.1,)"),
         ),
-        (
-            "LOCKED_PAUSES = (0.1, 0.2, 0.4, 0.8)",
-            "LOCKED_PAUSES = (0.1,)",
-            "claims_of_a_run::a_locked_row_is_claimed_by_the_same_run_later",
-        ),
-        (
-            "(MIN_CLAIM_TIME if self._time else 0)",
-            "0",
+        *noticed_by(
             "claims_of_a_run::a_claim_without_time_for_its_answer_is_not_started",
+            ("(MIN_CLAIM_TIME if self._time else 0)", "0"),
+            (
+                "self._report.no_claim = None if self._time else NoClaim.NO_TIME",
+                "self._report.no_claim = NoClaim.NO_TIME",
+            ),
+            ("                await self._wait_for_answers()\n", "                pass\n"),
         ),
         (
             "            self._time.merge(time)\n",
             "            pass\n",
             "claims_of_a_run::a_faster_later_claim_corrects_the_database_clock",
         ),
-        (
-            "        if openings:\n",
-            "        if False:\n",
-            "attempt::a_slow_claim_does_not_delay_the_first_byte",
-        ),
+        ("        if openings:\n", "        if False:\n", "attempt::a_slow_claim_does_not_delay_the_first_byte"),
         (
             "        await self._wait_for_stagger(result.sent_at)\n",
             "",
@@ -69,26 +64,12 @@ OF_WAITING: list[Mutant] = [
             "            pass\n",
             "wrong_clocks::a_clock_change_in_a_run_leaves_no_unsent_row_in_doubt",
         ),
-        (
-            "        if not self._holds_rows:\n",
-            "        if False:\n",
+        *noticed_by(
             "guard::a_request_with_no_time_left_claims_nothing",
+            ("        if not self._holds_rows:\n", "        if False:\n"),
+            ("last.last_claim_at is not None and", "last.last_claim_at is None or"),
         ),
-        (
-            "self._report.no_claim = None if self._time else NoClaim.NO_TIME",
-            "self._report.no_claim = NoClaim.NO_TIME",
-            "claims_of_a_run::a_claim_without_time_for_its_answer_is_not_started",
-        ),
-        (
-            "WRITE_TIME = 1.0",
-            "WRITE_TIME = 10.0",
-            "guard::a_database_that_hangs_after_the_claim_costs_no_booking",
-        ),
-        (
-            "last.last_claim_at is not None and",
-            "last.last_claim_at is None or",
-            "guard::a_request_with_no_time_left_claims_nothing",
-        ),
+        ("WRITE_TIME = 1.0", "WRITE_TIME = 10.0", "guard::a_database_that_hangs_after_the_claim_costs_no_booking"),
         (
             "self._last_start = guard.before(LAST_START)",
             "self._last_start = guard",
@@ -105,11 +86,6 @@ OF_WAITING: list[Mutant] = [
             "claims_of_a_run::an_unreadable_row_is_settled_once",
         ),
         (
-            "                await self._wait_for_answers()\n",
-            "                pass\n",
-            "claims_of_a_run::a_claim_without_time_for_its_answer_is_not_started",
-        ),
-        (
             "self._report.no_claim = None if self._time else NoClaim.BUSY",
             "self._report.no_claim = NoClaim.BUSY",
             "claims_of_a_run::a_later_claim_that_times_out_does_not_fail_the_run",
@@ -119,11 +95,7 @@ OF_WAITING: list[Mutant] = [
             '"turn": settings.lease_seconds',
             "claims_of_a_run::a_run_that_could_not_end_frees_its_opening_at_its_guard",
         ),
-        (
-            "CLAIM_LIMIT = 500",
-            "CLAIM_LIMIT = 100",
-            "firing::four_gyms_with_forty_members_each_are_served_side_by_side",
-        ),
+        ("CLAIM_LIMIT = 500", "CLAIM_LIMIT = 100", "firing::four_gyms_with_forty_members_each_are_served_side_by_side"),
         (
             "FINISH_TIME = 0.3",
             "FINISH_TIME = 0.0",
@@ -145,15 +117,10 @@ OF_WAITING: list[Mutant] = [
             "_LOCKED_TRIES = 500",
             "ends_of_a_run::a_row_that_stays_locked_does_not_keep_the_run_from_ending",
         ),
-        (
-            "self.expired or self.unknown) or",
-            "self.expired) or",
+        *noticed_by(
             "ends_of_a_run::a_run_that_only_expires_rows_is_recorded",
-        ),
-        (
-            "self.expired or self.unknown) or",
-            "self.unknown) or",
-            "ends_of_a_run::a_run_that_only_expires_rows_is_recorded",
+            ("self.expired or self.unknown) or", "self.expired) or"),
+            ("self.expired or self.unknown) or", "self.unknown) or"),
         ),
         (
             "                tries += 1\n",
@@ -210,16 +177,8 @@ OF_WAITING: list[Mutant] = [
             "",
             "wrong_clocks::a_forward_step_of_the_database_s_clock_is_followed",
         ),
-        (
-            "max(seconds, 0.001)",
-            "1.0",
-            "firing::a_call_is_in_time_for_its_opening_although_no_question_is_answered",
-        ),
-        (
-            "max(seconds, 0.001)",
-            "seconds",
-            "unit/slots::an_end_within_the_clock_s_precision_is_reached",
-        ),
+        ("max(seconds, 0.001)", "1.0", "firing::a_call_is_in_time_for_its_opening_although_no_question_is_answered"),
+        ("max(seconds, 0.001)", "seconds", "unit/slots::an_end_within_the_clock_s_precision_is_reached"),
         (
             "call_later(self._queue.stagger / 10, self.end)",
             "call_soon(self.end)",
@@ -228,25 +187,13 @@ OF_WAITING: list[Mutant] = [
     ),
     *mutants(
         "prebooking/run/venue_queue.py",
-        (
-            "        self._all_prepared.clear()\n",
-            "",
+        *noticed_by(
             "claims_of_a_run::nothing_is_claimed_while_claimed_rows_wait_for_slots",
-        ),
-        (
-            "        await self._all_prepared.wait()\n",
-            "",
-            "claims_of_a_run::nothing_is_claimed_while_claimed_rows_wait_for_slots",
-        ),
-        (
-            "        await self.slots.all_granted.wait()\n\n",
-            "\n",
-            "claims_of_a_run::nothing_is_claimed_while_claimed_rows_wait_for_slots",
-        ),
-        (
-            "(len(self._not_started) + self._preparing) * self.slots.stagger",
-            "0",
-            "claims_of_a_run::nothing_is_claimed_while_claimed_rows_wait_for_slots",
+            ("        self._all_prepared.clear()\n", ""),
+            ("        await self._all_prepared.wait()\n", ""),
+            ("        await self.slots.all_granted.wait()\n\n", "\n"),
+            ("(len(self._not_started) + self._preparing) * self.slots.stagger", "0"),
+            ("        await asyncio.wait([self._open_task])\n", ""),
         ),
         (
             "            if row.had_no_progress:\n                await self.slots.all_granted.wait()\n",
@@ -267,11 +214,6 @@ OF_WAITING: list[Mutant] = [
             "CLOSING_TIME = 0.5",
             "CLOSING_TIME = 5.0",
             "containment::a_booker_that_ignores_cancellation_does_not_keep_the_run_from_ending",
-        ),
-        (
-            "        await asyncio.wait([self._open_task])\n",
-            "",
-            "claims_of_a_run::nothing_is_claimed_while_claimed_rows_wait_for_slots",
         ),
         (
             "this is our own cancellation\n                raise\n",
@@ -300,16 +242,22 @@ OF_WAITING: list[Mutant] = [
     *mutants(
         "prebooking/clock.py",
         ("_ROUNDING = 0.00001", "_ROUNDING = 0.0", "firing::rows_within_the_lead_are_held_until_their_opening"),
-        ("at = max(at, stamped + timedelta(seconds=now - before))", "pass", "unit/clock"),
-        ("self.at_least() <= new.at_most(self.clock) and", "True and", "unit/clock"),
-        ("and new.at_least(self.clock) <= self.at_most()", "", "unit/clock"),
-        ("if left <= 2 * _LAST_LOOK:", "if True:", "unit/clock"),
-        ("        while self.monotonic() < instant:  #", "        while False:  #", "unit/clock"),
-        ("return self.remaining() <= 0", "return self.remaining() < 0", "unit/clock"),
-        ("return max(0.0, self.seconds - elapsed)", "return self.seconds - elapsed", "unit/clock"),
-        ("_LAST_LOOK = 0.03", "_LAST_LOOK = 0.3", "unit/clock"),
-        ("_COARSE = 0.2", "_COARSE = 0.0", _LATE_TIMERS),
-        ("_FINE = 0.0012", "_FINE = 0.0", _LATE_TIMERS),
-        ("_FINE = 0.0012", "_FINE = 0.012", _LATE_TIMERS),
+        *noticed_by(
+            "unit/clock",
+            ("at = max(at, stamped + timedelta(seconds=now - before))", "pass"),
+            ("self.at_least() <= new.at_most(self.clock) and", "True and"),
+            ("and new.at_least(self.clock) <= self.at_most()", ""),
+            ("if left <= 2 * _LAST_LOOK:", "if True:"),
+            ("        while self.monotonic() < instant:  #", "        while False:  #"),
+            ("return self.remaining() <= 0", "return self.remaining() < 0"),
+            ("return max(0.0, self.seconds - elapsed)", "return self.seconds - elapsed"),
+            ("_LAST_LOOK = 0.03", "_LAST_LOOK = 0.3"),
+        ),
+        *noticed_by(
+            _LATE_TIMERS,
+            ("_COARSE = 0.2", "_COARSE = 0.0"),
+            ("_FINE = 0.0012", "_FINE = 0.0"),
+            ("_FINE = 0.0012", "_FINE = 0.012"),
+        ),
     ),
 ]
