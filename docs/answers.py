@@ -12,6 +12,7 @@ from prebooking.bookers.call import Reply
 from prebooking.bookers.places import CancelAnswer
 from prebooking.bookers.webhook.booker import classify
 from prebooking.bookers.webhook.give_back import classify_deletion
+from prebooking.cli.conformance.rules import RULES, EndpointRule
 from prebooking.database.prebookings import BLOCKED_PAUSE
 from prebooking.model import FAILED, Kind
 from prebooking.run.attempt import EARLY_PAUSE, MAX_EARLY_RETRIES
@@ -67,6 +68,16 @@ def give_back_table() -> str:
     if found:
         raise ValueError(f"no text in docs/answers.py for {sorted(answer.name for answer in found)}")
     return markdown.table(("you answer", "it means"), rows)
+
+
+def rules_table() -> str:
+    """Return the rules that ``prebooking check-webhook`` checks, and the option that each needs."""
+    rows = [(rule.name, rule.contract, _needs(rule)) for rule in RULES]
+    return markdown.table(("check", "the contract", "needs"), rows)
+
+
+def _needs(rule: EndpointRule) -> str:
+    return f"`{rule.option}`" if rule.option else "" if rule.required else "not required"
 
 
 def _cancel_answer(status: int, state: str | None = None) -> CancelAnswer:

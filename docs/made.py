@@ -23,6 +23,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "metrics": tables.metrics,
     "numbers": numbers.table,
     "outcomes": tables.outcomes,
+    "rules of an endpoint": answers.rules_table,
     "targets": command_line.targets,
     "time line": numbers.time_line,
     "variables": tables.variables,

@@ -124,7 +124,7 @@ async def call(
     request.extensions["trace"] = first_byte.trace
     try:
         async with asyncio.timeout(timeout):
-            return classify(await _exchange(client, request))
+            return classify(await exchange(client, request))
     except _StaleConnection:
         return STALE_CONNECTION
     except (httpx.HTTPError, httpx.StreamError, OSError) as exc:
@@ -150,12 +150,13 @@ async def ask(
     """Send a request that books nothing. Return the answer (body: at most ``limit`` bytes), or None without one."""
     try:
         async with asyncio.timeout(timeout):
-            return await _exchange(client, request, limit)
+            return await exchange(client, request, limit)
     except Exception:  # noqa: BLE001 - any answer may make a parser raise; every failure means: no answer
         return None
 
 
-async def _exchange(client: httpx.AsyncClient, request: httpx.Request, limit: int = REPLY_LIMIT) -> Reply:
+async def exchange(client: httpx.AsyncClient, request: httpx.Request, limit: int = REPLY_LIMIT) -> Reply:
+    """Send a request, and return the answer. Has no timeout, and raises what the transport or a parser raises."""
     response = await client.send(request, stream=True)
     try:
         return Reply(response.status_code, await _body(response, limit), response.headers)

@@ -11,6 +11,7 @@ from prebooking.cli import (
     absences,
     add,
     bell,
+    check_webhook,
     classes,
     doctor,
     give_back,
@@ -55,6 +56,7 @@ app.command("doctor")(doctor.doctor)
 app.command("init")(init.init)
 app.command("secrets")(new_secrets.secrets)
 app.command("version")(version.version)
+app.command("check-webhook")(check_webhook.check_webhook)
 
 
 def _show_version(requested: bool) -> None:

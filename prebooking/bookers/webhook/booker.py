@@ -37,16 +37,22 @@ class WebhookBooker:
 
     async def book(self, row: Prebooking, *, timeout: float, gate: Gate) -> Outcome:  # noqa: ASYNC109 - see Booker
         """POST the prebooking once."""
+        return await call(self._client, self.booking(row), classify, timeout=timeout, gate=gate)
+
+    def booking(self, row: Prebooking) -> httpx.Request:
+        """Return the call that books. Raises BadBookingData if the row cannot be turned into JSON."""
         headers = {**self._headers, "Content-Type": "application/json", "Idempotency-Key": str(row.id)}
-        request = self._client.build_request("POST", self._url, content=_body(row), headers=headers)
-        return await call(self._client, request, classify, timeout=timeout, gate=gate)
+        return self._client.build_request("POST", self._url, content=_body(row), headers=headers)
 
     async def confirm(self, row: Prebooking, *, timeout: float) -> Outcome:  # noqa: ASYNC109 - see Booker
         """GET the state of the prebooking from the endpoint."""
-        url = self._url.copy_merge_params({"prebooking_id": str(row.id)})
-        request = self._client.build_request("GET", url, headers=self._headers)
-        reply = await ask(self._client, request, timeout=timeout)
+        reply = await ask(self._client, self.about(row, "GET"), timeout=timeout)
         return classify_state(reply) if reply else Outcome(Kind.CANNOT_TELL)
+
+    def about(self, row: Prebooking, method: str, **more: str) -> httpx.Request:
+        """Return a request about a prebooking: GET asks for its state, DELETE gives its place back."""
+        url = self._url.copy_merge_params({"prebooking_id": str(row.id), **more})
+        return self._client.build_request(method, url, headers=self._headers)
 
 
 def classify(reply: Reply) -> Outcome:

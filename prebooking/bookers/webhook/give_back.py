@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import httpx
-
 from prebooking.bookers.call import Reply, ask
 from prebooking.bookers.places import CancelAnswer, MemberPlace, PlaceAccess, Places
 from prebooking.bookers.webhook.booker import WebhookBooker, classify_state
@@ -42,7 +40,7 @@ class WebhookPlaces(WebhookBooker):
 
     async def find(self, row: Prebooking, *, until: Deadline) -> MemberPlace:
         """Ask for the state of the prebooking, and its position on the waiting list. See Places."""
-        reply = await ask(self._client, self._about(row, "GET"), timeout=until.remaining())
+        reply = await ask(self._client, self.about(row, "GET"), timeout=until.remaining())
         if reply is None:
             return MemberPlace(Kind.CANNOT_TELL)
         found = classify_state(reply)
@@ -51,12 +49,8 @@ class WebhookPlaces(WebhookBooker):
 
     async def cancel(self, row: Prebooking, place: MemberPlace, *, late: bool, timeout: float) -> CancelAnswer:  # noqa: ARG002, ASYNC109 - see Places
         """DELETE the prebooking. See Places."""
-        request = self._about(row, "DELETE", **({"late": "1"} if late else {}))
+        request = self.about(row, "DELETE", **({"late": "1"} if late else {}))
         return classify_deletion(await ask(self._client, request, timeout=timeout), late=late)
-
-    def _about(self, row: Prebooking, method: str, **more: str) -> httpx.Request:
-        url = self._url.copy_merge_params({"prebooking_id": str(row.id), **more})
-        return self._client.build_request(method, url, headers=self._headers)
 
 
 def classify_deletion(reply: Reply | None, *, late: bool) -> CancelAnswer:
