@@ -17,10 +17,10 @@ OF_PROMOTION = mutants(
             ("conflict_same_hour", "-", ")\n"),
         )
     ),
-    (
-        "and not (p.outcome = 'class_gone' and p.maybe_sent)",
-        "",
+    *noticed_by(
         "choices::a_class_that_is_gone_while_its_call_is_in_doubt_promotes_nothing",
+        ("and not (p.outcome = 'class_gone' and p.maybe_sent)", ""),
+        ("when p.outcome in ('unknown', 'class_gone') then", "when p.outcome = 'unknown' then"),
     ),
     (
         "and not (p.outcome = 'class_gone' and p",
@@ -54,11 +54,6 @@ OF_PROMOTION = mutants(
         "choices::a_place_cancels_all_later_choices",
     ),
     ("when p.outcome = 'waitlisted' then", "when false then", "choices::a_place_cancels_all_later_choices"),
-    (
-        "when p.outcome in ('unknown', 'class_gone') then",
-        "when p.outcome = 'unknown' then",
-        "choices::a_class_that_is_gone_while_its_call_is_in_doubt_promotes_nothing",
-    ),
 )
 
 OF_THE_RULES = mutants(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.verification.mutants.mutant import Mutant, mutants
+from tests.verification.mutants.mutant import Mutant, mutants, noticed_by
 from tests.verification.mutants.of_the_claim import MIGRATIONS
 
 _FIRST_AND_LARGEST = "finish_values::the_first_call_and_the_largest_counts_are_kept"
@@ -17,14 +17,13 @@ _UNCLAIMED = "bell_state::a_due_row_is_unclaimed_a_second_after_its_ring"
 
 OF_SETTLEMENTS = mutants(
     MIGRATIONS + "000004_settle.sql",
-    ("unclear = greatest(p.unclear, s.unclear)", "unclear = coalesce(s.unclear, p.unclear)", _FIRST_AND_LARGEST),
-    ("greatest(p.attempts, s.attempts)", "coalesce(s.attempts, p.attempts)", _FIRST_AND_LARGEST),
-    (
-        "fired_at = coalesce(p.fired_at, s.fired_at)",
-        "fired_at = coalesce(s.fired_at, p.fired_at)",
+    *noticed_by(
         _FIRST_AND_LARGEST,
+        ("unclear = greatest(p.unclear, s.unclear)", "unclear = coalesce(s.unclear, p.unclear)"),
+        ("greatest(p.attempts, s.attempts)", "coalesce(s.attempts, p.attempts)"),
+        ("fired_at = coalesce(p.fired_at, s.fired_at)", "fired_at = coalesce(s.fired_at, p.fired_at)"),
+        ("coalesce(s.if_not_booked, p.if_not_booked)", "s.if_not_booked"),
     ),
-    ("coalesce(s.if_not_booked, p.if_not_booked)", "s.if_not_booked", _FIRST_AND_LARGEST),
     (
         "when s.verdict in ('unsent', 'not_ready', 'cannot_tell') then p.missing_since end",
         "when s.verdict in ('unsent', 'cannot_tell') then p.missing_since end",
@@ -40,15 +39,10 @@ OF_SETTLEMENTS = mutants(
         "t",
         "finish_values::blocks_count_since_all_rows_were_blocked_last",
     ),
-    (
-        "('too_early', 'logged_out') as is_answer",
-        "('too_early') as is_answer",
+    *noticed_by(
         "finish_values::a_clear_answer_of_a_pending_row_ends_a_venue_s_trouble",
-    ),
-    (
-        "v.verdict in ('too_early', 'logged_out') as is_answer",
-        "true as is_answer",
-        "finish_values::a_clear_answer_of_a_pending_row_ends_a_venue_s_trouble",
+        ("('too_early', 'logged_out') as is_answer", "('too_early') as is_answer"),
+        ("v.verdict in ('too_early', 'logged_out') as is_answer", "true as is_answer"),
     ),
     (
         "greatest(answered_at, p_at)",

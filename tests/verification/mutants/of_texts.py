@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.verification.mutants.mutant import Mutant, mutants
+from tests.verification.mutants.mutant import Mutant, mutants, noticed_by
 from tests.verification.mutants.of_the_claim import MIGRATIONS
 
 TEXTS, CHANNELS, COMMANDS = "unit/texts::", "channels::", "cli_notify::"
@@ -28,14 +28,13 @@ OF_TEXTS: list[Mutant] = [
             "if notification.user_email:",
             TEXTS + "the_operator_reads_whom_it_is_about_and_a_member_does_not",
         ),
-        (
-            'if row.event == "booked" and row.outcome in words.events',
-            "if row.outcome in words.events",
+        *noticed_by(
             TEXTS + "each_event_is_told_with_its_facts",
+            ('if row.event == "booked" and row.outcome in words.events', "if row.outcome in words.events"),
+            ('if row.outcome == "booked" else None]', "]"),
+            ("if row.promoted else None]", "]"),
+            ("row.available_at > row.created_at", "True"),
         ),
-        ('if row.outcome == "booked" else None]', "]", TEXTS + "each_event_is_told_with_its_facts"),
-        ("if row.promoted else None]", "]", TEXTS + "each_event_is_told_with_its_facts"),
-        ("row.available_at > row.created_at", "True", TEXTS + "each_event_is_told_with_its_facts"),
         (
             '    if "{hour}" in template and not hour:\n        return words.other_warning\n',
             "",
@@ -51,11 +50,10 @@ OF_TEXTS: list[Mutant] = [
             "except ValueError:",
             TEXTS + "an_unknown_time_zone_is_told_in_utc_and_says_so",
         ),
-        ('one if one.isprintable() else " " for one', "one for one", TEXTS + "names_are_cut_and_stay_in_one_line"),
-        (
-            "return line if len(line) <= NAME_LENGTH else",
-            "return line if True else",
+        *noticed_by(
             TEXTS + "names_are_cut_and_stay_in_one_line",
+            ('one if one.isprintable() else " " for one', "one for one"),
+            ("return line if len(line) <= NAME_LENGTH else", "return line if True else"),
         ),
     ),
     *mutants(
@@ -153,12 +151,11 @@ OF_TEXTS: list[Mutant] = [
     ),
     *mutants(
         "prebooking/local/demo/told.py",
-        ("if len(messages) != 1:", "if not messages:", "acceptance/demo::the_checker_reports_what_was_not_told_once"),
-        (" and reason in message.text", "", "acceptance/demo::the_checker_reports_what_was_not_told_once"),
-        (
-            "if inbox.deliveries[message.id] != 1:",
-            "if False:",
+        *noticed_by(
             "acceptance/demo::the_checker_reports_what_was_not_told_once",
+            ("if len(messages) != 1:", "if not messages:"),
+            (" and reason in message.text", ""),
+            ("if inbox.deliveries[message.id] != 1:", "if False:"),
         ),
     ),
 ]

@@ -221,15 +221,10 @@ OF_UPKEEP = [
                 "v_places := public.upkeep_places_due(t, p_providers);",
             )
         ),
-        (
-            "v_failed := v_failed || 'warnings'::text;",
-            "null;",
+        *noticed_by(
             "upkeep_invocation::a_broken_function_of_the_database_stops_no_other_part",
-        ),
-        (
-            "v_failed := v_failed || 'choices'::text;",
-            "null;",
-            "upkeep_invocation::a_broken_function_of_the_database_stops_no_other_part",
+            ("v_failed := v_failed || 'warnings'::text;", "null;"),
+            ("v_failed := v_failed || 'choices'::text;", "null;"),
         ),
         (
             "update public.prebooking_heartbeat set sessions_at = t\n",
