@@ -135,6 +135,18 @@ class World(VirtualWorld):
             other.execute(f"alter function public.{function} set lock_timeout = '10ms'".encode())
         return other
 
+    def lose(self, function: str, *ends: str | Exception) -> None:
+        """Let the next calls of a database function end like this (see ``DatabaseTransport``), or raise it."""
+        left = iter(ends)
+
+        def loses(called: str) -> str:
+            end = next(left, "") if called == function else ""
+            if isinstance(end, Exception):
+                raise end
+            return end
+
+        self.to_database.loses = loses
+
     def record_connections(self, seconds: float) -> list[float]:
         """Let each connection to the venue take this long; return a list of the instants at which they are opened."""
         opened_at = list[float]()

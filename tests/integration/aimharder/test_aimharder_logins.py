@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from datetime import timedelta
 from uuid import uuid4
 
@@ -18,12 +17,6 @@ from tests.support.boxes import Gym, side_by_side
 from tests.support.doubles import EPOCH
 
 OLD = timedelta(minutes=21)
-
-
-def lose(gym: Gym, function: str, results: list[str]) -> None:
-    """Let the next calls of a database function end with these results (see ``DatabaseTransport``)."""
-    script: Iterator[str] = iter(results)
-    gym.world.to_database.loses = lambda called: next(script, "") if called == function else ""
 
 
 def member_with_expired_session(gym: Gym) -> str:
@@ -144,7 +137,7 @@ def test_one_failed_write_of_the_keeper_ends_no_other_login(gym: Gym) -> None:
         gym.prebook(email, gym.gym_class(at=3600))
     for email in members[1:]:
         gym.twin.script(email, CallPlan(delay_after=1.9), path=TOKEN_UPDATE)
-    lose(gym, "save_session_v1", ["before"] * 3)
+    gym.world.lose("save_session_v1", *["before"] * 3)
     assert not gym.world.run(gym.keep_sessions()).success
     assert [gym.session(email)["version"] for email in members] == [1, 2, 2, 2]
 
@@ -154,14 +147,14 @@ def test_a_failed_second_claim_of_the_keeper_ends_no_login(gym: Gym) -> None:
     for email in members:
         gym.prebook(email, gym.gym_class(at=3600))
         gym.twin.script(email, CallPlan(delay_after=1.9), path=TOKEN_UPDATE)
-    lose(gym, "claim_sessions_v1", ["", "before", "before", "before"])
+    gym.world.lose("claim_sessions_v1", "", *["before"] * 3)
     assert not gym.world.run(gym.keep_sessions()).success
     assert [gym.session(email)["version"] for email in members] == [2, 2]
 
 
 def test_a_refreshed_login_that_could_not_be_stored_still_books(gym: Gym) -> None:
     row = gym.prebook(member_with_expired_session(gym), gym.gym_class())
-    lose(gym, "save_session_v1", ["before"] * 3)
+    gym.world.lose("save_session_v1", *["before"] * 3)
     gym.world.run(gym.invoke())
     assert gym.end(row) == ("completed", "booked")
 

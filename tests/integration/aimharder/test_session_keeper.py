@@ -6,7 +6,6 @@ import asyncio
 from datetime import timedelta
 from itertools import pairwise
 
-import httpx
 import pytest
 
 from prebooking.bookers.aimharder.seal import Seal
@@ -178,16 +177,9 @@ def test_a_bad_login_or_venue_ends_no_other_login(database: Database, spoils: st
     assert kept.parts["logins"]["refreshed"] + kept.parts["logins"]["failed"] == 13
 
 
-def test_an_unexpected_error_ends_no_other_login(gym: Gym, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unexpected_error_ends_no_other_login(gym: Gym) -> None:
     members = [member(gym, name) for name in ("ana", "ben", "cleo")]
-    send, faults = gym.world.to_database.handle_async_request, iter([RuntimeError("a bug")])
-
-    async def fail_once(request: httpx.Request) -> httpx.Response:
-        if request.url.path.endswith("save_session_v1") and (fault := next(faults, None)):
-            raise fault
-        return await send(request)
-
-    monkeypatch.setattr(gym.world.to_database, "handle_async_request", fail_once)
+    gym.world.lose("save_session_v1", RuntimeError("a bug"))
     assert not gym.world.run(gym.keep_sessions()).success
     assert [gym.session(email)["version"] for email in members] == [1, 2, 2]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import Counter, deque
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -13,12 +13,6 @@ from prebooking.local.venue.twin import HANG, CallPlan
 from tests.support.calls import run as run_row
 from tests.support.doubles import VirtualClock
 from tests.support.world import BOOKED, CLAIM, FINISH, PENDING, RECONCILED, World
-
-
-def script(world: World, function: str, *losses: str) -> None:
-    """Script how the next calls of one database function end, see DatabaseTransport."""
-    left = deque(losses)
-    world.to_database.loses = lambda called: left.popleft() if called == function and left else ""
 
 
 def test_a_hundred_hanging_calls_are_cut_at_the_guard_and_stay_pending(world: World) -> None:
@@ -59,7 +53,7 @@ def test_a_row_between_two_calls_at_the_guard_is_released(world: World) -> None:
 
 def test_a_claim_whose_answer_was_lost_is_repeated_and_claims_nothing_twice(world: World) -> None:
     rows = world.opening(150)
-    script(world, CLAIM, "after")
+    world.lose(CLAIM, "after")
     summary = world.run(world.invoke())
     assert summary.success
     assert 115 <= summary.details["total"] <= 125, "the rows of the lost answer, once"
@@ -69,7 +63,7 @@ def test_a_claim_whose_answer_was_lost_is_repeated_and_claims_nothing_twice(worl
 @pytest.mark.parametrize("loss", ["before", "after", "hangs"])
 def test_a_run_without_an_answered_claim_fails_and_holds_no_row(world: World, loss: str) -> None:
     rows = world.opening(3)
-    script(world, CLAIM, loss, loss, loss)
+    world.lose(CLAIM, loss, loss, loss)
     summary = world.run(world.invoke())
     assert not summary.success
     assert summary.execution_time_ms <= 9000
@@ -83,7 +77,7 @@ def test_a_run_without_an_answered_claim_fails_and_holds_no_row(world: World, lo
 @pytest.mark.parametrize("loss", ["before", "after"])
 def test_a_write_whose_answer_was_lost_is_repeated_and_counts_once(world: World, function: str, loss: str) -> None:
     rows = world.opening(2)
-    script(world, function, loss, loss)
+    world.lose(function, loss, loss)
     summary = world.run(world.invoke())
     assert summary.success
     assert world.ends(rows) == [BOOKED] * 2
@@ -93,7 +87,7 @@ def test_a_write_whose_answer_was_lost_is_repeated_and_counts_once(world: World,
 @pytest.mark.parametrize("loss", ["before", "after", "hangs"])
 def test_an_outcome_that_cannot_be_written_is_reconciled_later(world: World, loss: str) -> None:
     rows = world.opening(2)
-    script(world, "complete_prebooking_v1", *[loss] * 6)
+    world.lose("complete_prebooking_v1", *[loss] * 6)
 
     async def two_minutes() -> Any:
         first = await world.invoke()

@@ -270,16 +270,9 @@ def test_many_logins_are_spaced_out_and_none_is_counted_without_being_made(gym: 
     assert sorted(gym.calls(LOGIN)) == sorted(members)
 
 
-def test_an_unexpected_error_ends_no_other_login(gym: Gym, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unexpected_error_ends_no_other_login(gym: Gym) -> None:
     members = [member(gym, name) for name in ("ana", "ben", "cleo")]
-    send, faults = gym.world.to_database.handle_async_request, iter([RuntimeError("a bug")])
-
-    async def fail_once(request: httpx.Request) -> httpx.Response:
-        if request.url.path.endswith("save_login_v1") and (fault := next(faults, None)):
-            raise fault
-        return await send(request)
-
-    monkeypatch.setattr(gym.world.to_database, "handle_async_request", fail_once)
+    gym.world.lose("save_login_v1", RuntimeError("a bug"))
     assert not gym.world.run(gym.keep_up()).success
     assert sorted(gym.session(email)["version"] for email in members) == [1, 2, 2]
 
@@ -296,8 +289,7 @@ def test_a_lost_call_of_the_database_sends_no_password_twice(
     gym: Gym, function: str, how: str, times: int, *, right: bool
 ) -> None:
     email = member(gym, password=PASSWORD if right else "wrong")
-    losses = iter([how] * times)
-    gym.world.to_database.loses = lambda called: next(losses, "") if called == function else ""
+    gym.world.lose(function, *[how] * times)
     gym.world.run(keep_up_for(gym, 19))
     assert len(gym.calls(LOGIN)) <= 1
     if times == 1 and (how != "hangs" or function != "claim_logins_v1"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -17,9 +17,9 @@ from prebooking.upkeep import notifications
 from tests.support.boxes import Gym
 from tests.support.doubles import EPOCH
 from tests.support.factories import add_prebooking, add_venue
+from tests.support.faults import FAULTS, Fault, FaultAtStep
 from tests.support.notifications import add_channel
 
-Fault = Literal["before", "after", "killed before", "killed after"]
 Receiver = Callable[[Message], Awaitable[Delivery]]
 SENT = Delivery(SendResult.SENT)
 _NONE = {"sent": 0, "not_sent": 0, "unsure": 0, "gone": 0}
@@ -172,42 +172,25 @@ def test_two_upkeeps_at_once_send_each_message_once(gym: Gym, receivers: Scripte
     assert len({row for _, _, row in receivers.taken}) == len(receivers.taken) == 9
 
 
-class FaultWhileTelling:
-    """Disturbs the step with this number, counted from 0: a call of the database, or the sending of a message."""
+class FaultWhileTelling(FaultAtStep):
+    """Disturbs a call of the database, or the sending of a message."""
 
     def __init__(self, gym: Gym, receivers: ScriptedReceivers, step: int, fault: Fault | None) -> None:
-        self._step, self._fault, self.steps = step, fault, list[str]()
-        self.task: asyncio.Task[Any] | None = None
-        self.acts = list[UUID]()
-        gym.world.to_database.loses, receivers.scripts["ana"] = self._at_the_database, self._at_the_receiver
-
-    def _strikes(self, name: str) -> bool:
-        self.steps.append(name)
-        return self._fault is not None and len(self.steps) - 1 == self._step
-
-    def _at_the_database(self, function: str) -> str:
-        if not self._strikes(function):
-            return ""
-        self._kill()
-        return str(self._fault).rpartition(" ")[2]
+        super().__init__(gym.world, step, fault)
+        self.taken = list[UUID]()
+        receivers.scripts["ana"] = self._at_the_receiver
 
     async def _at_the_receiver(self, message: Message) -> Delivery:
-        strikes = self._strikes("send")
-        if not strikes or self._fault in ("after", "killed after"):
-            self.acts.append(message.id)
+        strikes = self.strikes("send")
+        if not strikes or self.acts:
+            self.taken.append(message.id)
         if strikes:
-            self._kill()
             await asyncio.sleep(0)
             return Delivery(SendResult.UNSURE)
         return SENT
 
-    def _kill(self) -> None:
-        if str(self._fault).startswith("killed") and self.task:
-            self.task.cancel()
-
 
 STEPS = 5  # what is due, a claim, the sending, its result, and a claim that gets nothing
-FAULTS: list[Fault] = ["before", "after", "killed before", "killed after"]
 
 
 def test_an_undisturbed_round_has_these_steps(gym: Gym, receivers: ScriptedReceivers) -> None:
@@ -234,15 +217,14 @@ def test_a_fault_at_any_step_loses_nothing_and_doubles_no_id(
     struck = FaultWhileTelling(gym, receivers, step, fault)
 
     async def scenario() -> None:
-        struck.task = asyncio.create_task(gym.keep_up())
-        await asyncio.wait([struck.task])
+        await struck.invoke(gym.keep_up())
         for _ in range(3):
             await asyncio.sleep(60)
             await gym.keep_up()
 
     gym.world.run(scenario())
     assert len(struck.steps) > step
-    assert (len(set(struck.acts)), statuses(gym)) == (1, [("sent", 1)])
+    assert (len(set(struck.taken)), statuses(gym)) == (1, [("sent", 1)])
 
 
 def test_a_message_logs_no_member_and_no_text(

@@ -236,8 +236,8 @@ def test_two_upkeeps_at_once_look_once(gym: Gym) -> None:
 @pytest.mark.parametrize("lost", ["before", "after"])
 @pytest.mark.parametrize("function", ["claim_places_v1", "note_place_v1", "lease_session_v1", "save_session_v1"])
 def test_a_database_call_whose_answer_is_lost_is_repeated(gym: Gym, function: str, lost: str) -> None:
-    row, losses = waitlisted(gym, old=40), [lost]
-    gym.world.to_database.loses = lambda called: losses.pop() if called == function and losses else ""
+    row = waitlisted(gym, old=40)
+    gym.world.lose(function, lost)
     assert keep_up(gym).parts == {"places": _NONE | {"waiting": 1}}
     assert (place(gym, row), len(gym.calls(TOKEN_UPDATE))) == (("waiting", None, 1), 1)
 

@@ -174,8 +174,7 @@ def test_a_broken_function_of_the_database_stops_no_other_part(gym: Gym, functio
 
 def test_a_lost_answer_is_asked_for_again(gym: Gym) -> None:
     email = old_login(gym, 26)
-    losses = iter(["after"])
-    gym.world.to_database.loses = lambda _: next(losses, "")
+    gym.world.lose("upkeep_due_v2", "after")
     assert gym.world.run(gym.keep_up()).success
     assert gym.world.to_database.calls[:2] == ["upkeep_due_v2"] * 2
     assert gym.calls(TOKEN_UPDATE) == [email]

@@ -131,8 +131,7 @@ def test_a_claim_of_the_report_that_is_not_answered_is_reported_as_bad(gym: Gym)
 
 
 def test_a_lost_answer_to_the_claim_loses_no_report(gym: Gym) -> None:
-    losses = iter(["after"])
-    gym.world.to_database.loses = lambda function: next(losses, "") if function == "claim_heartbeat_v1" else ""
+    gym.world.lose("claim_heartbeat_v1", "after")
     watchdog = Watchdog()
     gym.world.run(invoke(gym, watchdog))
     assert watchdog.reports == [GOOD]
