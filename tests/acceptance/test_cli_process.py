@@ -205,4 +205,7 @@ def test_a_function_imports_no_command_line_module(function: str) -> None:
 def test_without_its_extra_the_command_says_what_to_install() -> None:
     said = without_the_extra("import prebooking.cli\nprebooking.cli.main()")
     assert (said.returncode, said.stdout) == (1, "")
-    assert said.stderr == "Error: typer is missing: install the command line with `pip install '.[cli]'`.\n"
+    assert (
+        said.stderr
+        == "Error: typer is missing: install the command line with `pip install 'prebooking-scheduler[cli]'`.\n"
+    )

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import tomllib
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 from xml.etree import ElementTree as ET
 
 import pytest
 from standardwebhooks.webhooks import Webhook
 
+import prebooking
 from docs import made, markdown, numbers, tables, told
 from prebooking.bookers.aimharder.booker import AimHarderBooker
 from prebooking.database.prebookings import BLOCKED_PAUSE
 from prebooking.model import COMPLETED, ENDED_BY_DATABASE, FAILED
 from prebooking.run.attempt import MAX_EARLY_RETRIES
 from prebooking.run.rules import EARLY_TIME
-from prebooking.settings import LAST_START, LONGEST_VENUE_DELAY, MAX_DURATION
+from prebooking.settings import LAST_START, LONGEST_VENUE_DELAY, MAX_DURATION, Settings, WatchSettings
 
 ROOT = Path(__file__).parents[2]
 NAMES = [str(path.relative_to(ROOT)) for path in made.DOCUMENTS]
@@ -203,3 +206,19 @@ BOUND = numbers.LEASE + 60 + MAX_DURATION + 5  # a tick is a minute, and 5 s are
 def test_a_number_in_a_sentence_is_the_code_s(name: str, sentence: str) -> None:
     path = ROOT / f"{name}.md" if name == "README" else ROOT / "docs" / f"{name}.md"
     assert sentence in " ".join(path.read_text().split())
+
+
+def test_the_address_of_the_deploy_button_asks_for_variables_that_exist() -> None:
+    [address] = re.findall(r"^https://vercel\.com/new/clone\?\S+", (ROOT / "docs/deploy.md").read_text(), re.MULTILINE)
+    query = {name: value for name, [value] in parse_qs(urlsplit(address).query, strict_parsing=True).items()}
+    known = {name.upper() for kind in (Settings, WatchSettings) for name in kind.model_fields}
+    asked = set(query["env"].split(","))
+    assert asked - known == {"VERCEL_PYTHON_COMPILEALL"}
+    assert "CRON_SECRET" in asked
+    assert json.loads(query["envDefaults"]).keys() <= asked
+    assert json.loads(query["stores"])[0]["integrationSlug"] == "supabase"
+    assert query["repository-url"] == "<repository>"
+
+
+def test_the_changelog_begins_with_this_version() -> None:
+    assert re.findall(r"^## (.*)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)[0] == prebooking.__version__
