@@ -14,11 +14,7 @@ OF_ALERTS = [
             ("good=good and self._database_answers", "good=good"),
         ),
         ("        if not good:\n", "        if False:\n", "watchdog::a_bad_upkeep_is_reported_below_the_address"),
-        (
-            "        except Exception as exc:  # noqa: BLE001 - the watchdog",
-            "        except ValueError as exc:  # noqa: BLE001 - the watchdog",
-            "watchdog::an_address_that_the_client_cannot_read_changes_nothing",
-        ),
+        ("Exception as exc:", "ValueError as exc:", "watchdog::an_address_that_the_client_cannot_read_changes_nothing"),
         (
             "timeout = min(PATIENCE, self._guard.later(AFTER_GUARD).remaining())",
             "timeout = self._guard.remaining()",
@@ -32,11 +28,7 @@ OF_ALERTS = [
     ),
     *mutants(
         "prebooking/upkeep/run.py",
-        (
-            "await heartbeat.report(good=summary.success)",
-            "await heartbeat.report(good=True)",
-            "watchdog::a_bad_upkeep_is_reported_below_the_address",
-        ),
+        ("good=summary.success)", "good=True)", "watchdog::a_bad_upkeep_is_reported_below_the_address"),
     ),
     *mutants(
         "api/metrics.py",
@@ -48,11 +40,7 @@ OF_ALERTS = [
     ),
     *mutants(
         "prebooking/function/endpoint.py",
-        (
-            "        if not accepted:\n",
-            "        if False:\n",
-            "acceptance/metrics_endpoint::without_the_setting_there_is_nothing",
-        ),
+        ("if not accepted:\n", "if False:\n", "acceptance/metrics_endpoint::without_the_setting_there_is_nothing"),
     ),
     *mutants(
         "prebooking/metrics.py",
@@ -98,10 +86,7 @@ OF_ALERTS = [
         *noticed_by(
             "heartbeat::one_upkeep_per_minute_reports_to_the_watchdog",
             ("date_trunc('minute', watchdog_at) <> date_trunc('minute', t)", "true"),
-            (
-                "where watchdog_by = p_instance and watchdog_at >= t - interval '1 minute'",
-                "where watchdog_at >= t - interval '1 minute'",
-            ),
+            ("where watchdog_by = p_instance and watchdog_at >= t - interval", "where watchdog_at >= t - interval"),
         ),
     ),
     *mutants(
@@ -120,11 +105,7 @@ OF_ALERTS = [
             ("r.summary ->> 'success' = 'false' or ", ""),
             (" or r.closed_at is null and r.opened_at < t - interval '1 minute'", ""),
         ),
-        (
-            "n.status = 'dead' and n.event <> 'alert'",
-            "n.status = 'dead'",
-            "alerts::an_alert_that_was_given_up_causes_no_alert",
-        ),
+        ("= 'dead' and n.event <> 'alert'", "= 'dead'", "alerts::an_alert_that_was_given_up_causes_no_alert"),
         *noticed_by(
             "alerts::a_cause_that_lasts_is_told_again_after_exactly_an_hour",
             ("and o.created_at > t - a.apart\n", "\n"),

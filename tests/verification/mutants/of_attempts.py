@@ -16,10 +16,7 @@ BEFORE_A_CALL = mutants(
     ("if missing.kind is Kind.BLOCKED:", "if False:", "attempt::a_venue_that_blocks_a_login_is_paused"),
     *noticed_by(
         "attempt_ends::a_row_in_doubt_does_not_fail_because_its_login_is_over",
-        (
-            "if missing.kind is Kind.SESSION_EXPIRED and login_refusal_is_final(self._row):",
-            "if missing.kind is Kind.SESSION_EXPIRED:",
-        ),
+        ("is Kind.SESSION_EXPIRED and login_refusal_is_final(self._row):", "is Kind.SESSION_EXPIRED:"),
         ("Kind.CANNOT_TELL if self._row.maybe_sent else Kind.NOT_READY", "Kind.NOT_READY"),
     ),
     (
@@ -67,11 +64,7 @@ THE_CALL = mutants(
         "attempt_ends::a_second_call_that_is_cut_off_leaves_the_row_in_doubt",
     ),
     ("attempt.fired_at or venue.time.stamp()", "venue.time.stamp()", "attempt::lateness_is_that_of_the_first_call"),
-    (
-        "attempt.fired_at or venue.time.stamp()",
-        "attempt.fired_at or venue.time.at_least()",
-        "attempt::lateness_counts_from_the_earliest_possible_opening",
-    ),
+    ("or venue.time.stamp(", "or venue.time.at_least(", "attempt::lateness_counts_from_the_earliest_possible_opening"),
     ("if venue.stopped:", "if False:", "attempt", "firing::a_blocking_venue_is_paused_and_its_other_rows_released"),
     (
         "if not has_time_for_answer(venue.last_start):",
@@ -90,11 +83,7 @@ THE_CALL = mutants(
         "evidence::clear_answers_do_not_count_as_unclear_calls",
     ),
     ("if outcome != STALE_CONNECTION:", "if True:", "attempt::a_stale_connection_is_replaced_at_once"),
-    (
-        "NOT_SENT_PAUSES = (0.1, 0.2)",
-        "NOT_SENT_PAUSES = (0.1,)",
-        "firing::a_refused_connection_is_tried_again_in_order",
-    ),
+    ("NOT_SENT_PAUSES = (0.1, 0.2", "NOT_SENT_PAUSES = (0.1,", "firing::a_refused_connection_is_tried_again_in_order"),
     (
         "NOT_SENT_TIME = 2.5",
         "NOT_SENT_TIME = 100.0",
@@ -105,11 +94,7 @@ THE_CALL = mutants(
         "pass",
         "progress::an_unreachable_venue_is_paused_for_a_minute_and_then_booked",
     ),
-    (
-        "            if not self._row.maybe_sent:\n",
-        "            if True:\n",
-        "attempt_ends::an_unsendable_row_fails_only_if_it_was_never_sent",
-    ),
+    ("if not self._row.maybe_sent:\n", "if True:\n", "attempt_ends::an_unsendable_row_fails_only_if_it_was_never_sent"),
 )
 
 AFTER_THE_ANSWER = mutants(
@@ -119,11 +104,7 @@ AFTER_THE_ANSWER = mutants(
         "return again",
         "attempt::a_retry_that_was_not_sent_keeps_the_clear_answer",
     ),
-    (
-        "self._attempt.outcome = outcome = Outcome(Kind.LOGGED_OUT)",
-        "outcome = Outcome(Kind.LOGGED_OUT)",
-        "attempt::a_row_cut_off_during_its_login_renewal_is_released",
-    ),
+    ("self._attempt.outcome = outcome =", "outcome =", "attempt::a_row_cut_off_during_its_login_renewal_is_released"),
     *noticed_by(
         "firing::too_early_is_tried_again_three_times_250_ms_apart",
         ("MAX_EARLY_RETRIES = 3", "MAX_EARLY_RETRIES = 2"),
@@ -196,16 +177,9 @@ OF_EVIDENCE = mutants(
     *noticed_by(
         "evidence::only_final_outcomes_are_proven_by_evidence",
         ("Evidence.LOGIN: frozenset({Kind.SESSION_EXPIRED})", "Evidence.LOGIN: frozenset[Kind]()"),
-        (
-            "Evidence.REPEATED_ANSWER: frozenset({Kind.TOO_EARLY})",
-            "Evidence.REPEATED_ANSWER: frozenset({Kind.TOO_EARLY, Kind.UNSURE})",
-        ),
+        ("frozenset({Kind.TOO_EARLY})", "frozenset({Kind.TOO_EARLY, Kind.UNSURE})"),
     ),
-    (
-        "_AFTER_A_CALL.get(kind, Verdict.UNSURE)",
-        "_AFTER_A_CALL.get(kind, Verdict.LOGGED_OUT)",
-        "doubt::a_call_cut_off_at_the_guard_keeps_its_lease",
-    ),
+    ("kind, Verdict.UNSURE)", "kind, Verdict.LOGGED_OUT)", "doubt::a_call_cut_off_at_the_guard_keeps_its_lease"),
     (
         "    Kind.BLOCKED: Verdict.BLOCKED,\n",
         "",

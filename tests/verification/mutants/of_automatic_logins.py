@@ -34,10 +34,7 @@ OF_THE_DECISION = mutants(
         _LIVES,
         ("s.refreshed_at > p_opens - interval '30 minutes'", "s.refreshed_at > p_opens - interval '31 minutes'"),
         ("  select s.expired_at is null and s.refreshed_at > p_opens", "  select s.refreshed_at > p_opens"),
-        (
-            "interval '1 minute'\n    and (p_keys is null or s.key_id is null or s.key_id = any (p_keys))\n",
-            "interval '1 minute'\n",
-        ),
+        ("'1 minute'\n    and (p_keys is null or s.key_id is null or s.key_id = any (p_keys))\n", "'1 minute'\n"),
         ("    and not public.session_lives(s, t, p_opens, p_keys) and", "    and"),
     ),
     ("(p_keys is null or s.password_key_id = any (p_keys))", "true", "logins::a_login_needs_the_key_of_the_password"),
@@ -59,14 +56,8 @@ OF_THE_DECISION = mutants(
     ("s.login_tried_at at time zone 'UTC')::date <", "s.login_tried_at + interval '1 hour')::date <", _MADE),
     *noticed_by(
         "logins::a_refresh_is_due_after_25_minutes",
-        (
-            "  select s.password is null and s.expired_at is null and public.session_is_free",
-            "  select s.expired_at is null and public.session_is_free",
-        ),
-        (
-            "public.session_is_old(s, t, interval '25 minutes', p_keys)",
-            "public.session_is_old(s, t, interval '24 minutes', p_keys)",
-        ),
+        ("  select s.password is null and s.expired_at is null and", "  select s.expired_at is null and"),
+        ("public.session_is_old(s, t, interval '25 minutes',", "public.session_is_old(s, t, interval '24 minutes',"),
     ),
 )
 
@@ -80,26 +71,14 @@ OF_THE_ATTEMPT = mutants(
         "where public.login_may_be_made(s, t, n.login_for, p_keys)",
         _NOT_MADE,
     ),
-    (
-        "(partition by s.venue_id order by n.login_for, s.user_email)",
-        "(partition by s.venue_id order by s.user_email)",
-        "logins::logins_are_made_in_the_order_of_the_openings",
-    ),
-    (
-        "order by d.position, d.login_for, s.venue_id, s.user_email limit",
-        "order by d.login_for, s.venue_id, s.user_email limit",
-        "logins::the_venues_take_turns",
-    ),
+    ("by n.login_for, s.user_email)", "by s.user_email)", "logins::logins_are_made_in_the_order_of_the_openings"),
+    ("by d.position, d.login_for, s.venue_id,", "by d.login_for, s.venue_id,", "logins::the_venues_take_turns"),
     (
         " and s.refreshed_at <= t + interval '1 minute'",
         "",
         "logins::a_session_from_a_clock_that_was_ahead_does_not_prevent_a_login",
     ),
-    (
-        "limit p_limit\n    for no key update of s skip locked)\n  update",
-        "limit p_limit\n    for no key update of s)\n  update",
-        "logins::two_upkeeps_make_a_login_once",
-    ),
+    ("key update of s skip locked)\n  update", "key update of s)\n  update", "logins::two_upkeeps_make_a_login_once"),
     ("login_tried_at = t, login_tried_for = f.login_for,", "login_tried_at = t,", _ALL_OPENINGS),
     *noticed_by(
         "logins::a_member_is_logged_in_three_times_a_day_at_most",
@@ -108,14 +87,8 @@ OF_THE_ATTEMPT = mutants(
     ),
     *noticed_by(
         "logins::a_repeated_claim_returns_its_logins_again",
-        (
-            "where s.leased_by = p_instance and s.leased_until > t and s.login_tried_at",
-            "where s.leased_until > t and s.login_tried_at",
-        ),
-        (
-            "where s.leased_by = p_instance and s.leased_until > t and s.login_tried_at",
-            "where s.leased_by = p_instance and s.login_tried_at",
-        ),
+        ("where s.leased_by = p_instance and s.leased_until > t and", "where s.leased_until > t and"),
+        ("= p_instance and s.leased_until > t and s.login_tried_at", "= p_instance and s.login_tried_at"),
     ),
     (
         "and s.login_tried_at = s.leased_until - interval '30 seconds'\n",
@@ -128,31 +101,13 @@ OF_ITS_END = mutants(
     MIGRATIONS + "000005_sessions.sql",
     *noticed_by(
         _REPLACES,
-        (
-            "version = version + 1, refreshed_at = t, expired_at = null,\n      password = coalesce",
-            "version = version + 1, refreshed_at = t,\n      password = coalesce",
-        ),
+        ("version = version + 1, refreshed_at = t, expired_at = null,", "version = version + 1, refreshed_at = t,"),
         ("password = coalesce(p_password, password),", "password = p_password,"),
-        (
-            (
-                "    perform public.prebooking_logged_in(p_venue_id, v_email);\n  end if;\n  return v_version;\n"
-                "end $$;\n\n-- Ends"
-            ),
-            "    null;\n  end if;\n  return v_version;\nend $$;\n\n-- Ends",
-        ),
+        ("    perform public.prebooking_logged_in(p_venue_id, v_email);\n  end if;", "    null;\n  end if;"),
     ),
     *noticed_by(
         _MEANWHILE,
-        (
-            (
-                "      leased_by = null, leased_until = null\n  where venue_id = p_venue_id and user_email = v_email"
-                " and version = p_version;\n  select version"
-            ),
-            (
-                "      leased_by = null, leased_until = null\n  where venue_id = p_venue_id and user_email = v_email;\n"
-                "  select version"
-            ),
-        ),
+        ("= p_venue_id and user_email = v_email and version = p_version;", "= p_venue_id and user_email = v_email;"),
         ("    and (version = p_version or (p_why = 'wrong_password' and password = p_password));", "    ;"),
     ),
     (
@@ -160,16 +115,8 @@ OF_ITS_END = mutants(
         "password_key_id = password_key_id,",
         "logins::a_password_that_was_sealed_again_is_stored_with_the_login",
     ),
-    (
-        "greatest(logins_stopped_until, t + interval '1 hour')",
-        "greatest(logins_stopped_until, t + interval '59 minutes')",
-        "logins::a_stop_lasts_an_hour_and_leaves_the_password",
-    ),
-    (
-        "  set leased_by = case when version <> p_version then leased_by end,",
-        "  set leased_by = leased_by,",
-        "logins::a_login_that_failed_ends_its_lease",
-    ),
+    ("t + interval '1 hour')", "t + interval '59 minutes')", "logins::a_stop_lasts_an_hour_and_leaves_the_password"),
+    ("case when version <> p_version then leased_by end,", "leased_by,", "logins::a_login_that_failed_ends_its_lease"),
     *noticed_by(
         _NEWER,
         (
@@ -182,11 +129,7 @@ OF_ITS_END = mutants(
         (" or (p_why = 'wrong_password' and password = p_password));", ");"),
         ("p_why = 'wrong_password' and version = p_version and", "p_why = 'wrong_password' and"),
     ),
-    (
-        "version = p_version and refreshed_at <= t - interval '30 minutes' then",
-        "version = p_version then",
-        "logins::a_wrong_password_ends_only_a_dead_session",
-    ),
+    ("and refreshed_at <= t - interval '30 minutes' then", "then", "logins::a_wrong_password_ends_only_a_dead_session"),
     *noticed_by(
         _WRONG,
         ("password = case when p_why <> 'wrong_password' then password end", "password = password"),
@@ -209,23 +152,14 @@ OF_LOGIN_WARNINGS = mutants(
     MIGRATIONS + "000005_sessions.sql",
     *noticed_by(
         _WARNED,
-        (
-            "when public.session_lives(s, t, p.available_at, p_keys) or not public.session_is_free(s, t) then null",
-            "when not public.session_is_free(s, t) then null",
-        ),
-        (
-            "when public.session_lives(s, t, p.available_at, p_keys) or not public.session_is_free(s, t) then null",
-            "when public.session_lives(s, t, p.available_at, p_keys) then null",
-        ),
+        ("when public.session_lives(s, t, p.available_at, p_keys) or not", "when not"),
+        ("p.available_at, p_keys) or not public.session_is_free(s, t) then null", "p.available_at, p_keys) then null"),
         ("when t <= p.available_at - interval '10 minutes'\n", "when true\n"),
         (
             "          and public.login_may_be_made(s, p.available_at - interval '10 minutes', p.available_at, p_keys)",
             "",
         ),
-        (
-            "public.login_may_be_made(s, p.available_at - interval '10 minutes', p.available_at",
-            "public.login_may_be_made(s, t, p.available_at",
-        ),
+        ("public.login_may_be_made(s, p.available_at - interval '10 minutes',", "public.login_may_be_made(s, t,"),
     ),
     (
         (
@@ -241,11 +175,7 @@ OF_LOGIN_WARNINGS = mutants(
         "logins::a_warning_about_a_failed_login_ends_with_the_next_one",
     ),
     ("'^(bad_data|wrong_password):'", "'^(bad_data):'", _WRONG),
-    (
-        "  if not v_remembered then\n",
-        "  if true then\n",
-        "logins::a_refused_session_with_a_remembered_password_ends_without_a_warning",
-    ),
+    ("if not v_remembered", "if true", "logins::a_refused_session_with_a_remembered_password_ends_without_a_warning"),
 )
 
 OF_THE_LIST = mutants(
@@ -255,11 +185,7 @@ OF_THE_LIST = mutants(
         "when (s.expired_at is not null",
         "logins::the_list_says_log_in_again_only_where_nothing_else_will_do_it",
     ),
-    (
-        "'remembered', s.password is not null,",
-        "'remembered', false,",
-        "logins::a_list_of_logins_shows_whether_a_password_is_remembered",
-    ),
+    ("s.password is not null,", "false,", "logins::a_list_of_logins_shows_whether_a_password_is_remembered"),
 )
 
 OF_THE_PART = mutants(
@@ -279,22 +205,10 @@ OF_THE_PART = mutants(
         ("        if one.venue.id in self._stopped:", "        if False:"),
         ("            self._stopped.add(one.venue.id)\n", "            pass\n"),
     ),
-    (
-        "timeout = self._until.remaining() - WRITE_TIME",
-        "timeout = self._until.remaining() + WRITE_TIME",
-        "automatic_logins::a_login_without_an_answer_in_time_ends_before_the_guard",
-    ),
-    (
-        "        except (SealBroken, BadBookingData):",
-        "        except BadBookingData:",
-        "automatic_logins::a_copied_password_is_not_sent",
-    ),
+    (") - WRITE_TIME", ") + WRITE_TIME", "automatic_logins::a_login_without_an_answer_in_time_ends_before_the_guard"),
+    ("(SealBroken, BadBookingData):", "BadBookingData:", "automatic_logins::a_copied_password_is_not_sent"),
     ('kept["username"]', "one.user_email", "automatic_logins::a_login_uses_the_address_as_it_was_typed"),
-    (
-        "member=one.user_email, purpose=Purpose.PASSWORD\n        )\n        if not isinstance",
-        "member=one.user_email\n        )\n        if not isinstance",
-        _LOST,
-    ),
+    ("member=one.user_email, purpose=Purpose.PASSWORD\n        )", "member=one.user_email\n        )", _LOST),
     *noticed_by(
         _FAILS,
         ("        if why is LoginRefusal.BLOCKED:\n", "        if False:\n"),
@@ -303,10 +217,7 @@ OF_THE_PART = mutants(
     *noticed_by(
         _OTHER_KIND,
         ("if not isinstance(kept, dict) or not", "if not"),
-        (
-            "isinstance(kept, dict) or not all(isinstance(kept.get(name), str)",
-            "isinstance(kept, dict) or not all(name in kept",
-        ),
+        ("kept, dict) or not all(isinstance(kept.get(name), str)", "kept, dict) or not all(name in kept"),
     ),
     ("        if one.password_key_id == self._seal.key_ids[0]:\n", "        if True:\n", _SEALED_AGAIN),
     (
@@ -354,10 +265,7 @@ OF_REMEMBERING = [
         *noticed_by(
             "cli_doctor::a_remembered_login_that_is_over_is_no_fault",
             ("        if known.remembered and (known.expired_at or visit.is_over):\n", "        if False:\n"),
-            (
-                "if known.remembered and (known.expired_at or visit.is_over):",
-                "if known.remembered and known.expired_at:",
-            ),
+            ("known.remembered and (known.expired_at or visit.is_over):", "known.remembered and known.expired_at:"),
         ),
     ),
 ]

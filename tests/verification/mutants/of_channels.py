@@ -52,16 +52,8 @@ OF_ADDRESSES = [
             'user: str = field(default="", repr=False)\n    password: str = field(default="")',
             SETTINGS + "no_message_and_no_text_shows_a_value",
         ),
-        (
-            "for there, missing in (pair, pair[::-1])",
-            "for there, missing in (pair,)",
-            SETTINGS + "the_other_half_of_a_pair_is_named",
-        ),
-        (
-            "        return public_address(value, database",
-            "        return value or str(database",
-            SETTINGS + "an_unsafe_host_is_refused",
-        ),
+        ("missing in (pair, pair[::-1])", "missing in (pair,)", SETTINGS + "the_other_half_of_a_pair_is_named"),
+        ("public_address(value, database", "value or str(database", SETTINGS + "an_unsafe_host_is_refused"),
         *noticed_by(
             SETTINGS + "a_server_is_given_without_a_path",
             ('not in ("", "/") or "?" in value', 'not in ("", "/")'),
@@ -75,11 +67,7 @@ OF_SENDING = [
         "prebooking/channels/post.py",
         ("if started else", "if False else", "http_channels::no_answer_is_unsure"),
         ("if started else", "if True else", "http_channels::a_refused_connection_sends_nothing"),
-        (
-            "if httpx.codes.is_success(reply.status):",
-            "if reply.status < 400:",
-            "http_channels::a_redirect_is_not_followed",
-        ),
+        ("httpx.codes.is_success(reply.status):", "reply.status < 400:", "http_channels::a_redirect_is_not_followed"),
         (
             "SendResult.GONE if reply.status == httpx.codes.GONE else SendResult.NOT_SENT",
             "SendResult.NOT_SENT",
@@ -116,11 +104,7 @@ OF_SENDING = [
             ('said.get("ok") is not False and ', ""),
         ),
         ("blocked by the user|", "", "http_channels::a_chat_that_cannot_be_written_to_is_gone"),
-        (
-            "    if message.unsure:",
-            "    if False:",
-            "http_channels::telegram_is_told_that_a_message_may_be_a_repetition",
-        ),
+        ("if message.unsure:", "if False:", "http_channels::telegram_is_told_that_a_message_may_be_a_repetition"),
         (
             "(httpx.codes.INTERNAL_SERVER_ERROR, httpx.codes.GATEWAY_TIMEOUT)",
             "()",
@@ -192,11 +176,7 @@ OF_UNSUBSCRIBING = [
     ),
     *mutants(
         "prebooking/channels/unsubscribe.py",
-        (
-            "return any(matches)",
-            "return all(matches)",
-            "acceptance/unsubscribe_endpoint::a_key_is_compared_in_constant_time",
-        ),
+        ("any(matches)", "all(matches)", "acceptance/unsubscribe_endpoint::a_key_is_compared_in_constant_time"),
         *noticed_by(
             "acceptance/unsubscribe_endpoint::a_wrong_address_removes_nothing",
             ("channel_id.bytes, hashlib", "b'', hashlib"),
@@ -206,24 +186,12 @@ OF_UNSUBSCRIBING = [
     ),
     *mutants(
         "api/unsubscribe.py",
-        (
-            'if request.method == "POST" else',
-            "if request.method else",
-            "acceptance/unsubscribe_endpoint::a_get_changes_nothing_and_shows_a_button",
-        ),
-        (
-            "    except ValueError:\n        return None\n    return channel if is_signed(",
-            "    except ValueError:\n        return None\n    return channel if True or is_signed(",
-            "acceptance/unsubscribe_endpoint::a_wrong_address_removes_nothing",
-        ),
+        ('== "POST" else', "else", "acceptance/unsubscribe_endpoint::a_get_changes_nothing_and_shows_a_button"),
+        ("if is_signed(", "if True or is_signed(", "acceptance/unsubscribe_endpoint::a_wrong_address_removes_nothing"),
     ),
     *mutants(
         MIGRATIONS + "000016_notifications.sql",
-        (
-            "where id = p_channel and kind = 'mail'",
-            "where id = p_channel",
-            "unsubscribe::only_a_channel_of_mail_is_removed_and_only_once",
-        ),
+        ("p_channel and kind = 'mail'", "p_channel", "unsubscribe::only_a_channel_of_mail_is_removed_and_only_once"),
     ),
 ]
 

@@ -22,32 +22,16 @@ OF_PROMOTION = mutants(
         ("and not (p.outcome = 'class_gone' and p.maybe_sent)", ""),
         ("when p.outcome in ('unknown', 'class_gone') then", "when p.outcome = 'unknown' then"),
     ),
-    (
-        "and not (p.outcome = 'class_gone' and p",
-        "and not (p",
-        "choices::a_refusal_that_ends_a_doubt_promotes_the_next_choice",
-    ),
+    ("not (p.outcome = 'class_gone' and p", "not (p", "choices::a_refusal_that_ends_a_doubt_promotes_the_next_choice"),
     (
         "  if public.prebooking_promotes_next(new) then\n",
         "  if new.status = 'failed' then\n",
         "choices::a_refusal_about_the_member_cancels_all_later_choices",
     ),
     ("set promoted_at = new.settled_at", "set promoted_at = new.created_at", "choices"),
-    (
-        "for each row when (old.status = 'pending' and new.status <> 'pending') execute",
-        "for each row when (new.status = 'completed') execute",
-        "choices",
-    ),
-    (
-        "and p.status = 'pending' and p.promoted_at is null for no key update skip locked)",
-        "and p.status = 'pending' and p.promoted_at is null for no key update)",
-        "choices_races::the_expiry_of_an_earlier_choice_waits_for_no_lock",
-    ),
-    (
-        "error_message = public.prebooking_why_cancelled(new)",
-        "error_message = null",
-        "choices::cancelling_the_first_choice_cancels_the_later_ones",
-    ),
+    ("row when (old.status = 'pending' and new.status <> 'pending')", "row when (new.status = 'completed')", "choices"),
+    ("no key update skip locked", "no key update", "choices_races::the_expiry_of_an_earlier_choice_waits_for_no_lock"),
+    ("= public.prebooking_why_cancelled(new)", "= null", "choices::cancelling_the_first_choice_cancels_the_later_ones"),
     (
         "when p.status = 'cancelled' and p.stands_after is not null and p.error_message ~ '^not (needed|tried): ' then",
         "when false then",
@@ -66,11 +50,7 @@ OF_THE_RULES = mutants(
     *noticed_by(
         "choices::a_fourth_later_choice_is_refused", ("v_number > 3", "v_number > 4"), ("v_number > 3", "v_number > 2")
     ),
-    (
-        "if v_earlier.status is distinct from 'pending' then",
-        "if v_earlier.status is null then",
-        "choices::an_ended_prebooking_gets_no_later_choice",
-    ),
+    ("is distinct from 'pending' then", "is null then", "choices::an_ended_prebooking_gets_no_later_choice"),
     (
         "(v_earlier.venue_id, lower(v_earlier.user_email)) is distinct from (new.venue_id, lower(new.user_email))",
         "lower(v_earlier.user_email) is distinct from lower(new.user_email)",
@@ -81,17 +61,9 @@ OF_THE_RULES = mutants(
         "elsif new.status",
         "choices::a_choice_is_added_only_after_a_pending_one_of_its_member",
     ),
-    (
-        "if new.stands_after is distinct from old.stands_after then",
-        "if new.stands_after is null then",
-        "choices::a_choice_keeps_its_place",
-    ),
+    ("is distinct from old.stands_after then", "is null then", "choices::a_choice_keeps_its_place"),
     ("(old.promoted_at is not null or not exists (", "(not exists (", "choices::a_promotion_is_not_taken_back"),
-    (
-        "where e.id = new.stands_after and public.prebooking_promotes_next(e)))",
-        "where e.id = new.stands_after and e.status <> 'pending'))",
-        "choices::a_choice_cannot_be_promoted_by_hand",
-    ),
+    ("public.prebooking_promotes_next(e)))", "e.status <> 'pending'))", "choices::a_choice_cannot_be_promoted_by_hand"),
     *noticed_by(
         "choices::one_of_several_choices_cannot_get_another_member_or_venue",
         (
@@ -103,26 +75,10 @@ OF_THE_RULES = mutants(
         ),
         ("(old.stands_after is not null\n        or exists (", "(exists ("),
     ),
-    (
-        "and e.status is distinct from 'pending'\n",
-        "and e.status <> 'pending'\n",
-        "choices_races::a_choice_whose_earlier_one_was_deleted_is_repaired",
-    ),
-    (
-        "and p.promoted_at is null and e.status is distinct",
-        "and e.status is distinct",
-        "choices_races::a_repair_leaves_waiting_and_promoted_choices",
-    ),
-    (
-        "limit 500 for no key update of p skip locked)",
-        "limit 500 for no key update of p)",
-        "choices_races::a_choice_that_was_locked_when_the_earlier_one_was_booked_is_repaired",
-    ),
-    (
-        "      v_earlier := v_earlier || v.id;\n",
-        "      v_earlier := array[v.id];\n",
-        "choices_added::choices_of_one_request_may_begin_at_the_same_hour",
-    ),
+    ("e.status is distinct from", "e.status <>", "choices_races::a_choice_whose_earlier_one_was_deleted_is_repaired"),
+    ("p.promoted_at is null and e.status", "e.status", "choices_races::a_repair_leaves_waiting_and_promoted_choices"),
+    ("of p skip locked", "of p", "choices_races::a_choice_that_was_locked_when_the_earlier_one_was_booked_is_repaired"),
+    (":= v_earlier || v.id;", ":= array[v.id];", "choices_added::choices_of_one_request_may_begin_at_the_same_hour"),
     (
         "raise exception 'none is added' using errcode = 'PV000';",
         "return v_answer;",
@@ -136,10 +92,7 @@ OF_WAITING_CHOICES = [
         *noticed_by(
             "choices::two_choices_cannot_stand_after_the_same_one",
             ("create unique index prebookings_after on", "create index prebookings_after on"),
-            (
-                "(stands_after) where status = 'pending' and stands_after is not null;",
-                "(stands_after) where stands_after is not null;",
-            ),
+            ("(stands_after) where status = 'pending' and stands_after is", "(stands_after) where stands_after is"),
         ),
         (
             "(class_unknown or (stands_after is not null and promoted_at is null)) stored,",
@@ -151,32 +104,16 @@ OF_WAITING_CHOICES = [
             "and not class_unknown) stored,",
             "choices::a_waiting_choice_is_not_previewed_due_or_rung_for",
         ),
-        (
-            "fired_at - greatest(available_at, created_at, promoted_at)",
-            "fired_at - greatest(available_at, created_at)",
-            "choices::a_promoted_choice_is_overdue_and_late_from_its_promotion",
-        ),
+        ("created_at, promoted_at", "created_at", "choices::a_promoted_choice_is_overdue_and_late_from_its_promotion"),
         *noticed_by(
             "choices::waiting_choices_count_in_the_limit_once_they_are_promoted",
-            (
-                "\n        and (p.stands_after is null or p.promoted_at is not null) offset 0) live) then",
-                " offset 0) live) then",
-            ),
-            (
-                "and (p.stands_after is null or p.promoted_at is not null) offset 0",
-                "and p.stands_after is null offset 0",
-            ),
+            ("\n        and (p.stands_after is null or p.promoted_at is not null) offset 0) live)", " offset 0) live)"),
+            ("and (p.stands_after is null or p.promoted_at is not null) offset", "and p.stands_after is null offset"),
         ),
         *noticed_by(
             "choices::a_waiting_choice_is_added_and_moved_to_any_opening",
-            (
-                "when (new.status = 'pending' and (new.stands_after is null or new.promoted_at is not null)",
-                "when (new.status = 'pending'",
-            ),
-            (
-                "when (new.status = 'pending' and new.stands_after is null) execute",
-                "when (new.status = 'pending') execute",
-            ),
+            ("= 'pending' and (new.stands_after is null or new.promoted_at is not null)", "= 'pending'"),
+            ("(new.status = 'pending' and new.stands_after is null) execute", "(new.status = 'pending') execute"),
         ),
     ),
     *mutants(
@@ -214,11 +151,7 @@ OF_WAITING_CHOICES = [
             "p.claimed_by is null and p.available_at",
             "choices::a_waiting_choice_is_not_previewed_due_or_rung_for",
         ),
-        (
-            "p.expires_at = p_expires_at and p.id <> all (p_after) then 'same_hour'",
-            "p.expires_at = p_expires_at then 'same_hour'",
-            "choices_added::choices_of_one_request_may_begin_at_the_same_hour",
-        ),
+        ("and p.id <> all (p_after) then", "then", "choices_added::choices_of_one_request_may_begin_at_the_same_hour"),
         (
             "v_verdict := case when v_id = p_id then 'added' else 'waiting' end;",
             "v_verdict := 'waiting';",
@@ -233,11 +166,7 @@ OF_WAITING_CHOICES = [
             "later_choices::a_promoted_choice_overtakes_nobody",
             "later_choices::a_promoted_choice_is_late_from_its_promotion",
         ),
-        (
-            "p.available_at <= t and not p.waits as is_due",
-            "p.available_at <= t as is_due",
-            "choices::a_waiting_choice_is_not_previewed_due_or_rung_for",
-        ),
+        ("t and not p.waits as is_due", "t as is_due", "choices::a_waiting_choice_is_not_previewed_due_or_rung_for"),
         (
             "greatest(p.available_at, p.created_at, p.promoted_at, v.paused_until,",
             "greatest(p.available_at, p.created_at, v.paused_until,",

@@ -24,16 +24,8 @@ OF_SETTLEMENTS = mutants(
         ("fired_at = coalesce(p.fired_at, s.fired_at)", "fired_at = coalesce(s.fired_at, p.fired_at)"),
         ("coalesce(s.if_not_booked, p.if_not_booked)", "s.if_not_booked"),
     ),
-    (
-        "when s.verdict in ('unsent', 'not_ready', 'cannot_tell') then p.missing_since end",
-        "when s.verdict in ('unsent', 'cannot_tell') then p.missing_since end",
-        _MISSING,
-    ),
-    (
-        "when s.verdict in ('unsent', 'not_ready', 'cannot_tell') then p.missing_since end",
-        "else p.missing_since end",
-        _MISSING,
-    ),
+    ("when s.verdict in ('unsent', 'not_ready', 'cannot_tell'", "when s.verdict in ('unsent', 'cannot_tell'", _MISSING),
+    ("when s.verdict in ('unsent', 'not_ready', 'cannot_tell') then p.missing_since", "else p.missing_since", _MISSING),
     (
         "case when s.verdict = 'blocked' then t else p.blocked_at end",
         "t",
@@ -44,21 +36,13 @@ OF_SETTLEMENTS = mutants(
         ("('too_early', 'logged_out') as is_answer", "('too_early') as is_answer"),
         ("v.verdict in ('too_early', 'logged_out') as is_answer", "true as is_answer"),
     ),
-    (
-        "greatest(answered_at, p_at)",
-        "p_at",
-        "finish_values::an_answer_by_a_slow_clock_does_not_replace_a_later_one",
-    ),
+    ("greatest(answered_at, p_at)", "p_at", "finish_values::an_answer_by_a_slow_clock_does_not_replace_a_later_one"),
     (
         "least(greatest(coalesce(p_pause_seconds, 300), 0), 3600)",
         "greatest(coalesce(p_pause_seconds, 300), 0)",
         "finish_values::a_venue_is_paused_for_an_hour_at_most",
     ),
-    (
-        "released = r.released + excluded.released",
-        "released = excluded.released",
-        "finish_values::a_repeated_end_counts_all_released_rows",
-    ),
+    ("r.released + excluded.released", "excluded.released", "finish_values::a_repeated_end_counts_all_released_rows"),
     (
         "from public.prebookings where id = p_id and lower(user_email) = public.prebooking_member(p_user_email);",
         "from public.prebookings where id = p_id;",
@@ -76,30 +60,13 @@ OF_CLAIMED_ROWS = [
     ),
     *mutants(
         MIGRATIONS + "000003_claim.sql",
-        (
-            "s.sealed is not null and s.expired_at is null then",
-            "s.sealed is not null then",
-            "claim_logins",
-        ),
-        (
-            "order by opened_at limit 100 for update skip locked",
-            "order by opened_at limit 100 for update",
-            "upkeep::a_locked_old_run_does_not_delay_a_claim",
-        ),
+        ("s.sealed is not null and s.expired_at is null then", "s.sealed is not null then", "claim_logins"),
+        ("limit 100 for update skip locked", "limit 100 for update", "upkeep::a_locked_old_run_does_not_delay_a_claim"),
         ("claimed = r.claimed + excluded.claimed", "claimed = excluded.claimed", "claim"),
         ("order by p.retry_after nulls first, p.available_at", "order by p.available_at", "claim_behind"),
         ("case when w.is_troubled then h.n else h.behind end", "h.behind", "claim_behind"),
-        (
-            "greatest(v_limit - coalesce(sum(n), 0), 0)",
-            "greatest(v_limit - 0 * coalesce(sum(n), 0), 0)",
-            "claim",
-            "claim_slots",
-        ),
-        (
-            "'alone', p.blocks > 0 and coalesce",
-            "'alone', coalesce",
-            "claim_behind::a_row_without_current_blocks_is_not_alone",
-        ),
+        ("greatest(v_limit - coalesce(sum(n), 0", "greatest(v_limit - 0 * coalesce(sum(n), 0", "claim", "claim_slots"),
+        ("p.blocks > 0 and coalesce", "coalesce", "claim_behind::a_row_without_current_blocks_is_not_alone"),
     ),
 ]
 
@@ -115,11 +82,7 @@ OF_THE_STATUS = mutants(
         " and l.granted",
         "status_locks::locks_of_the_own_transaction_are_not_reported",
     ),
-    (
-        " and l.granted and l.pid <> pg_backend_pid()",
-        " and l.pid <> pg_backend_pid()",
-        "status_locks::only_the_holder_of_a_row_lock_is_reported",
-    ),
+    (" and l.granted and l.pid <>", " and l.pid <>", "status_locks::only_the_holder_of_a_row_lock_is_reported"),
     ("    and p.status = 'pending' and p.available_at <= public", "    and p.available_at <= public", _LOCKED_ROWS),
     (" and p.available_at <= public.prebooking_clock() + interval '1 hour')", ")", _LOCKED_ROWS),
     ("for n in 1 .. 10 loop", "for n in 1 .. 9 loop", "status_locks::a_lock_is_reported_after_a_second"),
@@ -133,11 +96,7 @@ OF_THE_STATUS = mutants(
     ("where v.enabled and v.troubled_since", "where v.troubled_since", _TROUBLED),
     ("p.status = 'pending' and p.available_at <= t + interval '1 day')),", "p.status = 'pending')),", _TROUBLED),
     ("interval '105 seconds'", "interval '95 seconds'", "status_windows::a_row_is_overdue_after_105_seconds"),
-    (
-        "'stopped', count(*) filter (where is_due and stopped)",
-        "'stopped', count(*) filter (where stopped)",
-        "status_windows::a_row_that_is_not_due_is_not_stopped_by_its_venue",
-    ),
+    ("where is_due and stopped", "where stopped", "status_windows::a_row_that_is_not_due_is_not_stopped_by_its_venue"),
     (" and p.available_at <= t + interval '7 days' and p.expires_at > t", " and p.expires_at > t", _WEEK),
     ("interval '7 days' and p.expires_at > t", "interval '7 days'", _LOGINS),
     ("s.expired_at is null or s.password is not null", "true", _WEEK),
@@ -166,11 +125,7 @@ OF_RINGS = [
         ("      when d.status <> 'failed' then 'lost'\n", "", "bell_faults"),
         ("      when d.message like '%statement timeout%' then 'cut'\n", "", "bell_faults"),
         ("where jobid = bell.job_id and", "where", "bell_faults"),
-        (
-            "desc nulls last, a.timed_out, a.id",
-            "desc nulls last, a.id",
-            "bell_state::an_unsent_request_is_reported_before_a_slow_one",
-        ),
+        ("last, a.timed_out, a.id", "last, a.id", "bell_state::an_unsent_request_is_reported_before_a_slow_one"),
         (" and r.triggered_at <= t - interval '1 second')", ")", _UNCLAIMED),
         ("where not r.claimed and r.triggered_at <= t -", "where r.triggered_at <= t -", _UNCLAIMED),
         (

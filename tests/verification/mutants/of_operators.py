@@ -9,21 +9,13 @@ OF_OPERATORS = [
     *mutants(
         (MIGRATIONS + "000001_tables.sql", MIGRATIONS + "000002_edits.sql"),
         ("length(host) <= 253", "length(host) <= 254", "rules::a_venue_that_breaks_a_rule_is_refused"),
-        (
-            "coalesce(new.expires_at, new.available_at + interval '24 hours')",
-            "coalesce(new.expires_at, new.available_at + interval '25 hours')",
-            "writing::a_prebooking_expires_a_day_after_its_opening_by_default",
-        ),
+        ("+ interval '24", "+ interval '25", "writing::a_prebooking_expires_a_day_after_its_opening_by_default"),
         (
             "and status = 'pending' and not fresh and not waits and (claimed_by is not null or maybe_sent)",
             "and (claimed_by is not null or maybe_sent)",
             "writing::a_venue_with_rows_being_booked_keeps_its_identity",
         ),
-        (
-            "pg_advisory_xact_lock(7302, hashtext(lower(new.user_email)) & 1023)",
-            "pg_advisory_xact_lock(7302, 1)",
-            "writing::adding_a_row_does_not_wait_for_another_member_s",
-        ),
+        ("hashtext(lower(new.user_email)) & 1023)", "1)", "writing::adding_a_row_does_not_wait_for_another_member_s"),
     ),
     Mutant(
         MIGRATIONS + "000001_tables.sql",
@@ -52,11 +44,7 @@ OF_OPERATORS = [
             ("(partition by venue_id, available_at order by", "(partition by available_at order by"),
             ("(partition by venue_id, available_at order by", "(partition by venue_id order by"),
         ),
-        (
-            "order by created_at, id) as overtook",
-            "order by id) as overtook",
-            "status_figures::the_queue_of_an_opening_is_ordered_by_creation",
-        ),
+        ("order by created_at, id)", "order by id)", "status_figures::the_queue_of_an_opening_is_ordered_by_creation"),
         *noticed_by(
             "status_figures::the_holder_of_the_claim_lock_is_shown",
             (" and l.objid = 1 and", " and"),
@@ -75,27 +63,16 @@ OF_OPERATORS = [
         *noticed_by(
             "privacy::an_anonymised_row_has_no_warning",
             (" and jsonb_typeof(value) in ('string', 'number')", ""),
-            (
-                "array['warning', 'class_warning', 'lateness_ms', 'waits', 'fresh']",
-                "array['class_warning', 'lateness_ms', 'waits', 'fresh']",
-            ),
+            ("array['warning', 'class_warning', 'lateness_ms',", "array['class_warning', 'lateness_ms',"),
             ("  new.warning := null;\n", ""),
         ),
-        (
-            "and old.settled_at > public.prebooking_clock() - interval '400 days'",
-            "and old.settled_at > public.prebooking_clock() - interval '399 days'",
-            "privacy::pending_and_recent_rows_cannot_be_deleted",
-        ),
+        (") - interval '400 days'", ") - interval '399 days'", "privacy::pending_and_recent_rows_cannot_be_deleted"),
         (
             "where settled_at < p_now - interval '400 days'",
             "where settled_at < p_now - interval '399 days'",
             "privacy::settled_rows_are_deleted_by_a_claim_after_400_days",
         ),
-        (
-            "status = 'pending' and claimed_by is null and not maybe_sent;",
-            "status = 'pending' and claimed_by is null;",
-            "privacy::a_member_with_a_row_in_doubt_is_forgotten_later",
-        ),
+        ("is null and not maybe_sent;", "is null;", "privacy::a_member_with_a_row_in_doubt_is_forgotten_later"),
     ),
     *mutants(
         MIGRATIONS + "000001_tables.sql",
@@ -110,11 +87,7 @@ OF_BELLS = [
     ),
     *mutants(
         "prebooking/database/bell.py",
-        (
-            "[run.at for run in state.runs if run.at]",
-            "[run.at for run in state.runs]",
-            "bell_faults::a_run_that_never_started_is_reported",
-        ),
+        ("run in state.runs if run.at]", "run in state.runs]", "bell_faults::a_run_that_never_started_is_reported"),
         ("state.answer in (401, 403)", "state.answer == 401", "bell_faults::the_answer_to_the_last_ring_is_explained"),
     ),
 ]

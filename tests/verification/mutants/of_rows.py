@@ -39,11 +39,7 @@ OF_ROWS: list[Mutant] = [
             ("MAX_BLOCKS = 3  #", "MAX_BLOCKS = 4  #"),
             ("MAX_BLOCKS = 3  #", "MAX_BLOCKS = 2  #"),
         ),
-        (
-            "asked_enough = row.blocks + row.setbacks >= MAX_BLOCKS",
-            "asked_enough = row.blocks >= MAX_BLOCKS",
-            "progress::a_row_that_alone_is_blocked_becomes_last_and_is_then_rejected",
-        ),
+        ("+ row.setbacks >=", ">=", "progress::a_row_that_alone_is_blocked_becomes_last_and_is_then_rejected"),
         (
             "if found.kind in (Kind.NOT_BOOKED, Kind.MISSING) else",
             "if found.kind in (Kind.NOT_BOOKED,) else",
@@ -62,11 +58,7 @@ OF_ROWS: list[Mutant] = [
             "attempt.answered_at = self._venue.time.stamp()",
             "preparing::a_running_confirmation_settles_its_row_when_another_row_is_blocked",
         ),
-        (
-            "        elif found.kind is Kind.BLOCKED:\n            self._venue.stop(",
-            "        elif False:\n            self._venue.stop(",
-            "blocked::a_blocked_confirmation_pauses_the_venue",
-        ),
+        ("elif found.kind is Kind.BLOCKED:", "elif False:", "blocked::a_blocked_confirmation_pauses_the_venue"),
         (
             "timeout = min(CONFIRM_TIME, self._venue.guard.remaining())",
             "timeout = self._venue.guard.remaining()",
@@ -122,11 +114,7 @@ OF_ROWS: list[Mutant] = [
         ),
         ("    Kind.NOT_READY: Verdict.NOT_READY,\n", "", "preparing::a_row_whose_preparation_raises_gets_a_setback"),
         ("kind in (Kind.BLOCKED, Kind.BLOCKED_ALONE))", "kind is Kind.BLOCKED)", "unit/report"),
-        (
-            "        fired_at=result.fired_at,\n",
-            "        fired_at=None,\n",
-            "doubt::a_call_cut_off_at_the_guard_keeps_its_lease",
-        ),
+        ("fired_at=result.fired_at,\n", "fired_at=None,\n", "doubt::a_call_cut_off_at_the_guard_keeps_its_lease"),
     ),
     *mutants(
         "prebooking/run/report.py",
@@ -138,25 +126,14 @@ OF_ROWS: list[Mutant] = [
             ),
             ("(kind := _kind(result)) and kind not in COMPLETED", "(kind := _kind(result))"),
             ("dict(sorted((+kinds).items()))", "dict(sorted(kinds.items()))"),
-            (
-                "_HELD_UP = (Kind.CANNOT_TELL, Kind.MISSING, Kind.NOT_READY)",
-                "_HELD_UP = (Kind.CANNOT_TELL, Kind.MISSING)",
-            ),
+            ("= (Kind.CANNOT_TELL, Kind.MISSING, Kind.NOT_READY)", "= (Kind.CANNOT_TELL, Kind.MISSING)"),
             ("return sum(result.settled is not None for", "return sum(bool(result.settled) for"),
         ),
-        (
-            "self.expired, self.unknown = claim.expired, claim.unknown",
-            "self.expired, self.unknown = claim.expired, 0",
-            "ends_of_a_run::a_run_that_only_expires_rows_is_recorded",
-        ),
+        ("claim.expired, claim.unknown", "claim.expired, 0", "ends_of_a_run::a_run_that_only_expires_rows_is_recorded"),
     ),
     *mutants(
         "prebooking/bookers/call.py",
-        (
-            "        if len(body) > limit:\n",
-            "        if False:\n",
-            "call_gate::a_connection_with_a_too_long_answer_is_closed_at_once",
-        ),
+        ("if len(body) > limit:\n", "if False:\n", "call_gate::a_connection_with_a_too_long_answer_is_closed_at_once"),
         *noticed_by(
             "unit/webhook",
             ("except (ValueError, RecursionError):", "except ValueError:"),

@@ -71,11 +71,7 @@ OF_THE_SCHEDULER = mutants(
         "",
         "attempt::a_slow_claim_does_not_delay_the_first_byte",
     ),
-    (
-        "async with asyncio.timeout(planned + DISPATCH_MARGIN):",
-        "async with asyncio.timeout(None):",
-        "containment::a_venue_with_hanging_connections_does_not_delay_a_later_claim",
-    ),
+    ("planned + DISPATCH_MARGIN", "None", "containment::a_venue_with_hanging_connections_does_not_delay_a_later_claim"),
     (
         "await self._wait_for_stagger(max((queue.slots.sent_at for queue in self._queues.values()), default=None))",
         "pass",
@@ -109,11 +105,7 @@ OF_THE_SCHEDULER = mutants(
         "guard, guard",
         "guard::no_outcome_is_lost_at_the_guard",
     ),
-    (
-        "            self._report.timed_out = True\n",
-        "            pass\n",
-        "guard::a_hundred_hanging_calls_are_cut_at_the_guard_and_stay_pending",
-    ),
+    ("self._report.timed_out = True", "pass", "guard::a_hundred_hanging_calls_are_cut_at_the_guard_and_stay_pending"),
 )
 
 OF_REPORTS = mutants(
@@ -150,21 +142,13 @@ OF_THE_STORE = mutants(
         "if True:",
         "guard::a_claim_is_repeated_until_the_other_run_has_claimed",
     ),
-    (
-        '"p_answered_at": _instant(result.answered_at)',
-        '"p_answered_at": None',
-        "attempt::a_row_records_when_it_was_sent_and_answered",
-    ),
+    ("_instant(result.answered_at)", "None", "attempt::a_row_records_when_it_was_sent_and_answered"),
 )
 
 OF_TIME = [
     *mutants(
         "prebooking/run/hold.py",
-        (
-            "if shortest <= SHORTEST_HOLD:",
-            "if shortest <= 0:",
-            "hold::a_very_short_hold_and_a_late_one_have_no_queries",
-        ),
+        ("shortest <= SHORTEST_HOLD:", "shortest <= 0:", "hold::a_very_short_hold_and_a_late_one_have_no_queries"),
         ("READINGS = 5", "READINGS = 1", "hold"),
         *noticed_by(
             "hold::with_one_fast_answer_the_first_byte_is_at_most_12_ms_late",

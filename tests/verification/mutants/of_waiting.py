@@ -17,17 +17,10 @@ OF_WAITING: list[Mutant] = [
         *noticed_by(
             "claims_of_a_run::a_claim_without_time_for_its_answer_is_not_started",
             ("(MIN_CLAIM_TIME if self._time else 0)", "0"),
-            (
-                "self._report.no_claim = None if self._time else NoClaim.NO_TIME",
-                "self._report.no_claim = NoClaim.NO_TIME",
-            ),
+            ("= None if self._time else NoClaim.NO_TIME", "= NoClaim.NO_TIME"),
             ("                await self._wait_for_answers()\n", "                pass\n"),
         ),
-        (
-            "            self._time.merge(time)\n",
-            "            pass\n",
-            "claims_of_a_run::a_faster_later_claim_corrects_the_database_clock",
-        ),
+        ("self._time.merge(time)\n", "pass\n", "claims_of_a_run::a_faster_later_claim_corrects_the_database_clock"),
         ("        if openings:\n", "        if False:\n", "attempt::a_slow_claim_does_not_delay_the_first_byte"),
         (
             "        await self._wait_for_stagger(result.sent_at)\n",
@@ -44,47 +37,27 @@ OF_WAITING: list[Mutant] = [
             "asyncio.timeout(DISPATCH_MARGIN)",
             "claims_of_a_run::nothing_is_claimed_while_claimed_rows_wait_for_slots",
         ),
-        (
-            "self._read_clock(time, min(openings))",
-            "self._read_clock(time, max(openings))",
-            "claims_of_a_run::the_first_of_two_openings_is_met_exactly",
-        ),
+        ("time, min(openings))", "time, max(openings))", "claims_of_a_run::the_first_of_two_openings_is_met_exactly"),
         (
             "self._holds_rows = had_rows or claim.needs_finish",
             "self._holds_rows = claim.needs_finish",
             "ends_of_a_run::a_run_is_recorded_although_its_last_claim_was_empty",
         ),
-        (
-            "DISPATCH_MARGIN = 0.25",
-            "DISPATCH_MARGIN = 25",
-            "containment::a_venue_with_hanging_connections_does_not_delay_a_later_claim",
-        ),
-        (
-            "            reading.cancel()\n",
-            "            pass\n",
-            "wrong_clocks::a_clock_change_in_a_run_leaves_no_unsent_row_in_doubt",
-        ),
+        ("= 0.25", "= 25", "containment::a_venue_with_hanging_connections_does_not_delay_a_later_claim"),
+        ("reading.cancel()\n", "pass\n", "wrong_clocks::a_clock_change_in_a_run_leaves_no_unsent_row_in_doubt"),
         *noticed_by(
             "guard::a_request_with_no_time_left_claims_nothing",
             ("        if not self._holds_rows:\n", "        if False:\n"),
             ("last.last_claim_at is not None and", "last.last_claim_at is None or"),
         ),
         ("WRITE_TIME = 1.0", "WRITE_TIME = 10.0", "guard::a_database_that_hangs_after_the_claim_costs_no_booking"),
-        (
-            "self._last_start = guard.before(LAST_START)",
-            "self._last_start = guard",
-            "ends_of_a_run::no_connection_is_opened_after_the_last_start",
-        ),
+        ("= guard.before(LAST_START)", "= guard", "ends_of_a_run::no_connection_is_opened_after_the_last_start"),
         (
             "execution_time=self._guard.start.elapsed(self._clock)",
             "execution_time=0.0",
             "preparing::a_hanging_confirmation_takes_two_seconds",
         ),
-        (
-            "            if row_id not in self._report.results:\n",
-            "            if True:\n",
-            "claims_of_a_run::an_unreadable_row_is_settled_once",
-        ),
+        ("if row_id not in self._report.results:", "if True:", "claims_of_a_run::an_unreadable_row_is_settled_once"),
         (
             "self._report.no_claim = None if self._time else NoClaim.BUSY",
             "self._report.no_claim = NoClaim.BUSY",
@@ -104,11 +77,7 @@ OF_WAITING: list[Mutant] = [
     ),
     *mutants(
         "prebooking/database/prebookings.py",
-        (
-            "UNREACHABLE_PAUSE = 60.0",
-            "UNREACHABLE_PAUSE = 300.0",
-            "progress::an_unreachable_venue_is_paused_for_a_minute_and_then_booked",
-        ),
+        ("= 60.0", "= 300.0", "progress::an_unreachable_venue_is_paused_for_a_minute_and_then_booked"),
         ("self.held or self.expired", "self.expired", "attempt::a_retry_that_was_not_sent_keeps_the_clear_answer"),
         ('"p_by_hand": self._by_hand', '"p_by_hand": False', "heartbeat::a_manual_run_does_not_update_the_heartbeat"),
         ('"p_attempts": result.calls', '"p_attempts": 1', "attempt::lateness_is_that_of_the_first_call"),
@@ -127,11 +96,7 @@ OF_WAITING: list[Mutant] = [
             "",
             "ends_of_a_run::a_run_whose_first_claim_was_lost_is_closed_although_later_tries_were_busy",
         ),
-        (
-            '"p_stagger_ms": _ms(stagger)',
-            '"p_stagger_ms": 50',
-            "claims_of_a_run::no_more_rows_are_held_than_the_stagger_allows",
-        ),
+        ("_ms(stagger)", "50", "claims_of_a_run::no_more_rows_are_held_than_the_stagger_allows"),
         (
             "_BUSY_PAUSE = 0.1",
             "_BUSY_PAUSE = 1.0",
@@ -215,11 +180,7 @@ OF_WAITING: list[Mutant] = [
             "CLOSING_TIME = 5.0",
             "containment::a_booker_that_ignores_cancellation_does_not_keep_the_run_from_ending",
         ),
-        (
-            "this is our own cancellation\n                raise\n",
-            "this is our own cancellation\n                pass\n",
-            "ends_of_a_run::no_connection_is_opened_after_the_last_start",
-        ),
+        ("raise\n", "pass\n", "ends_of_a_run::no_connection_is_opened_after_the_last_start"),
         (
             "        self._context.stopped = True\n",
             "",
@@ -233,11 +194,7 @@ OF_WAITING: list[Mutant] = [
     ),
     *mutants(
         "prebooking/run/hold.py",
-        (
-            "NO_READING_BEFORE = 0.05",
-            "NO_READING_BEFORE = 0.0",
-            "hold::the_queries_of_a_short_hold_end_before_the_opening",
-        ),
+        ("= 0.05", "= 0.0", "hold::the_queries_of_a_short_hold_end_before_the_opening"),
     ),
     *mutants(
         "prebooking/clock.py",
