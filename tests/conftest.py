@@ -1,11 +1,10 @@
-"""A real Postgres for each test process, a fresh database for each test, and Supabase's RPC in front of it."""
+"""A real Postgres for each test process, a database for each test, and Supabase's RPC in front of it."""
 
 from __future__ import annotations
 
-import itertools
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import closing
 
 import psycopg
 import pytest
@@ -15,13 +14,15 @@ from prebooking.local.servers import servers_by_major
 from tests.support import called
 from tests.support.called import CalledFunctions
 from tests.support.database import Database, Rest
+from tests.support.databases import Databases
 from tests.support.postgrest import BINARY, IMITATION, NO_POSTGREST, REAL, open_rest, which_rest
 
 _TEMPLATE = "migrated"
 _OLD_TEMPLATE = "migrated_in_an_old_project"
 _CALLED = "called functions"
 _OF_A_SUITE = {"owner", "service", "project"}  # fixtures that only suites of the database use
-_numbers = itertools.count(1)
+_NEED_A_CLOCK = {"at", "gym", "world"}  # fixtures that stop the clock of the database
+_NEED_REST = {"rest", "terminal"}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -97,27 +98,11 @@ def old_template(postgres: LocalPostgres) -> str:
     return _OLD_TEMPLATE
 
 
-@contextmanager
-def _copies(postgres: LocalPostgres, called_functions: CalledFunctions | None) -> Iterator[Callable[[str], Database]]:
-    """Yield what makes a copy of a template; the copies are dropped at the end of the block."""
-    with ExitStack() as stack:
-
-        def copy(template: str) -> Database:
-            name = f"test_{next(_numbers)}"
-            dsn = postgres.create_database(name, template=template)
-            stack.callback(postgres.drop_database, name)
-            if called_functions:
-                stack.callback(called_functions.note, dsn)
-            return stack.enter_context(closing(Database(postgres, name)))
-
-        yield copy
-
-
-@pytest.fixture
-def _copy(postgres: LocalPostgres, called_functions: CalledFunctions | None) -> Iterator[Callable[[str], Database]]:
-    """Makes the test's database, as a copy of a template."""
-    with _copies(postgres, called_functions) as copy:
-        yield copy
+@pytest.fixture(scope="session")
+def databases(postgres: LocalPostgres, called_functions: CalledFunctions | None) -> Iterator[Databases]:
+    """The databases of this test process."""
+    with closing(Databases(postgres, called_functions.note if called_functions else None)) as databases:
+        yield databases
 
 
 @pytest.fixture(scope="module", params=[REAL, IMITATION])
@@ -130,17 +115,13 @@ def rest_implementation(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def shared_database(
-    request: pytest.FixtureRequest,
-    postgres: LocalPostgres,
-    called_functions: CalledFunctions | None,
-    rest_implementation: str,
+    request: pytest.FixtureRequest, databases: Databases, rest_implementation: str
 ) -> Iterator[Database]:
     """A migrated database for all tests of a file, one per REST API, with the file's ``FUNCTIONS``.
 
     They are there before the REST API starts, because PostgREST reads the schema once.
     """
-    with _copies(postgres, called_functions) as copy:
-        database = copy(_TEMPLATE)
+    with databases.lend(_TEMPLATE) as database:
         database.connection.execute(request.module.FUNCTIONS)
         yield database
 
@@ -153,19 +134,24 @@ async def shared_rest(shared_database: Database, rest_implementation: str, anyio
 
 
 @pytest.fixture
-def database(_copy: Callable[[str], Database]) -> Database:
-    """A migrated database of this test's own."""
-    return _copy(_TEMPLATE)
+def database(databases: Databases, request: pytest.FixtureRequest) -> Iterator[Database]:
+    """A migrated database, in which no other test is and nothing of one is left."""
+    clock, rest = (not needed.isdisjoint(request.fixturenames) for needed in (_NEED_A_CLOCK, _NEED_REST))
+    with databases.lend(_TEMPLATE, clock=clock, rest=rest) as database:
+        yield database
 
 
 @pytest.fixture(params=["new project", "old project"])
-def project(_copy: Callable[[str], Database], request: pytest.FixtureRequest) -> Database:
-    """A migrated database of this test's own, in both kinds of project: they differ in what they grant in advance."""
-    return _copy(_TEMPLATE if request.param == "new project" else request.getfixturevalue("old_template"))
+def project(databases: Databases, request: pytest.FixtureRequest) -> Iterator[Database]:
+    """Like ``database``, in both kinds of project: they differ in what they grant in advance."""
+    with databases.lend(
+        _TEMPLATE if request.param == "new project" else request.getfixturevalue("old_template")
+    ) as database:
+        yield database
 
 
 @pytest.fixture
 async def rest(database: Database, anyio_backend: str) -> AsyncIterator[Rest]:
     """Supabase's REST address of the test's database, and its keys."""
-    async with open_rest(database, which_rest()) as rest:
+    async with open_rest(database) as rest:
         yield rest

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import subprocess
 import tempfile
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import aiohttp
 from aiohttp import web
+from psycopg.conninfo import make_conninfo
 
 from prebooking.local import rest
 from prebooking.local.keys import Keys
-from tests.support.database import Database, Rest
+from tests.support.database import KEPT, Database, Rest
 
 REAL, IMITATION = "PostgREST", "imitation"
 BINARY = (
@@ -64,41 +65,45 @@ def which_rest() -> str:
     return REAL if BINARY.exists() else IMITATION
 
 
-def serve_rest(dsn: str, keys: Keys, which: str | None = None) -> AbstractAsyncContextManager[str]:
-    """Serve a database for as long as the block lasts; yields the project's URL. ``dsn`` is the authenticator's."""
-    return _serve_postgrest(dsn, keys) if (which or which_rest()) == REAL else rest.serve(dsn, keys)
-
-
 @contextlib.asynccontextmanager
-async def open_rest(database: Database, which: str) -> AsyncIterator[Rest]:
-    """Serve a test's database, and yield the project's address with new keys."""
-    keys = Keys()
-    async with serve_rest(database.dsn_of("authenticator"), keys, which) as url:
-        yield Rest(url, service_key=keys.secret, anon_key=keys.publishable, keys=keys)
+async def open_rest(database: Database, which: str | None = None) -> AsyncIterator[Rest]:
+    """Serve a test's database, and yield the project's address with its keys."""
+    if (which or which_rest()) == REAL:
+        postgrest = database.keep(PostgREST)
+        async with postgrest.listen() as url:
+            yield Rest(url, postgrest.keys)
+    else:
+        keys = Keys()
+        async with rest.serve(database.dsn_of("authenticator"), keys) as url:
+            yield Rest(url, keys)
 
 
-@contextlib.asynccontextmanager
-async def _serve_postgrest(dsn: str, keys: Keys) -> AsyncIterator[str]:
-    """Run PostgREST with what Supabase's gateway adds to it."""
-    with tempfile.TemporaryDirectory(prefix="rest-") as folder:
-        socket = Path(folder, "socket")
-        configuration = _write_configuration(Path(folder), dsn=dsn, secret=keys.jwt_secret, socket=socket)
-        process = await asyncio.create_subprocess_exec(BINARY, configuration, stdout=asyncio.subprocess.DEVNULL)
-        connector = aiohttp.UnixConnector(str(socket))
-        try:
-            async with aiohttp.ClientSession(connector=connector, auto_decompress=False) as session:
-                await asyncio.wait_for(_answers(session), _START_SECONDS)
-                async with _listen(_Gateway(session, keys)) as url:
-                    yield url
-        finally:
-            process.terminate()
-            await process.wait()
+class PostgREST:
+    """A process of PostgREST. It serves one test after another, for as long as its database is used again."""
 
+    def __init__(self, database: Database) -> None:
+        self.keys = Keys()
+        self._folder = tempfile.TemporaryDirectory(prefix="rest-")
+        self._socket = Path(self._folder.name, "socket")
+        dsn = make_conninfo(database.dsn_of("authenticator"), application_name=KEPT)
+        configuration = Path(self._folder.name, "postgrest.conf")
+        configuration.write_text(_CONFIGURATION.format(dsn=dsn, secret=self.keys.jwt_secret, socket=self._socket))
+        self._process = subprocess.Popen([BINARY, configuration], stdout=subprocess.DEVNULL)
 
-def _write_configuration(folder: Path, **values: object) -> Path:
-    path = folder / "postgrest.conf"
-    path.write_text(_CONFIGURATION.format(**values))
-    return path
+    @contextlib.asynccontextmanager
+    async def listen(self) -> AsyncIterator[str]:
+        """Yield an address at which it answers, with what Supabase's gateway adds to it."""
+        connector = aiohttp.UnixConnector(str(self._socket))
+        async with aiohttp.ClientSession(connector=connector, auto_decompress=False) as session:
+            await asyncio.wait_for(_answers(session), _START_SECONDS)
+            async with _listen(_Gateway(session, self.keys)) as url:
+                yield url
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.terminate()
+        self._process.wait()
+        self._folder.cleanup()
 
 
 async def _answers(session: aiohttp.ClientSession) -> None:

@@ -19,12 +19,11 @@ from typer.testing import CliRunner
 
 from prebooking.channels.settings import NotificationSettings
 from prebooking.cli.app import app
-from prebooking.local.keys import Keys
 from prebooking.local.venue import server as venue_server
 from prebooking.local.venue.twin import VenueTwin
 from prebooking.settings import Settings, WatchSettings
 from tests.support.database import Connection, Database
-from tests.support.postgrest import serve_rest
+from tests.support.postgrest import open_rest
 
 HOST, BOX = "centro.aimharder.com", 4242
 ANA, PASSWORD = "ana@example.com", "correct horse battery"
@@ -124,11 +123,10 @@ def open_terminal(
     database: Database, environment: pytest.MonkeyPatch, folder: Path, rest: str | None = None
 ) -> Iterator[Terminal]:
     """Yield a Terminal in an empty folder, with an empty database and an empty venue."""
-    keys = Keys()
     twin = VenueTwin(now=lambda: datetime.now(UTC), secret="the-secret-of-the-venue")
     with (
         start_blocking_portal() as portal,
-        portal.wrap_async_context_manager(serve_rest(database.dsn_of("authenticator"), keys, rest)) as supabase,
+        portal.wrap_async_context_manager(open_rest(database, rest)) as supabase,
         portal.wrap_async_context_manager(venue_server.serve(twin)) as venue,
     ):
         for name in [
@@ -142,8 +140,8 @@ def open_terminal(
         ]:
             environment.delenv(name.upper(), raising=False)
         environment.chdir(folder)
-        environment.setenv("SUPABASE_URL", supabase)
-        environment.setenv("SUPABASE_SERVICE_ROLE_KEY", keys.secret)
+        environment.setenv("SUPABASE_URL", supabase.url)
+        environment.setenv("SUPABASE_SERVICE_ROLE_KEY", supabase.service_key)
         environment.setenv("SESSION_ENCRYPTION_KEY", base64.b64encode(bytes(range(32))).decode())
         environment.setenv("AIMHARDER_TWIN_URL", venue)
         yield Terminal(database.connection, twin, environment)
