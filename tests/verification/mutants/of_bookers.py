@@ -21,7 +21,11 @@ OF_CALLS = mutants(
     ("NEW = 0.002", "NEW = 0.0", "unit/call_connection::an_immediate_call_notices_that_the_server_closes"),
     ("for _ in range(3):", "for _ in range(0):", "call_gate::nothing_is_sent_on_a_connection_that_breaks_at_its_slot"),
     ("FRESH = 1.0", "FRESH = 3.0", "unit/call_connection::a_connection_can_wait_a_second_for_its_slot"),
-    ("= 65_536", "= 65_537", "unit/call_connection::at_most_64_kibibytes_of_an_answer_are_read"),
+    (
+        "REPLY_LIMIT = 65_536",
+        "REPLY_LIMIT = 65_537",
+        "unit/call_connection::at_most_64_kibibytes_of_an_answer_are_read",
+    ),
     (
         "        if len(body) > limit:\n            return None\n",
         "",
@@ -79,7 +83,11 @@ OF_AIMHARDER = [
             "aimharder_logins::an_expired_session_is_refreshed_once_for_all_rows_of_its_member",
             "aimharder_logins",
         ),
-        ("float = 4", "float = 400", "aimharder_logins::a_box_that_is_down_is_called_at_most_four_times_per_row"),
+        (
+            "max_unclear_calls: float = 4",
+            "max_unclear_calls: float = 400",
+            "aimharder_logins::a_box_that_is_down_is_called_at_most_four_times_per_row",
+        ),
         (
             "family_id=family_id, timeout=timeout / 2",
             "timeout=timeout / 2",

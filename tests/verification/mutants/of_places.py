@@ -138,7 +138,11 @@ OF_GIVING_BACK = [
             ("return CancelAnswer.UNCLEAR if late else CancelAnswer.LATE", "return CancelAnswer.LATE"),
             ("reply.json_object() if reply.status == httpx.codes.OK else None", "reply.json_object()"),
         ),
-        ("= True", "= False", "cli_give_back::a_box_is_not_told_to_cancel_what_its_list_does_not_show"),
+        (
+            "must_be_found = True",
+            "must_be_found = False",
+            "cli_give_back::a_box_is_not_told_to_cancel_what_its_list_does_not_show",
+        ),
         (
             "        if not self.is_ready(row) and not self._site.problem:\n",
             "        if False:\n",

@@ -67,7 +67,11 @@ OF_UPKEEP = [
             ("return usable if usable or not read else Outcome(Kind.CANNOT_TELL)", "return usable"),
             ("if one.class_id and one.starts]", "if one.class_id or one.starts]"),
         ),
-        ("None if", "[] if", "class_look_up::a_day_that_cannot_be_read_changes_nothing_and_is_tried_again"),
+        (
+            "None if isinstance(read, Outcome)",
+            "[] if isinstance(read, Outcome)",
+            "class_look_up::a_day_that_cannot_be_read_changes_nothing_and_is_tried_again",
+        ),
     ),
     *mutants(
         "prebooking/upkeep/matching.py",

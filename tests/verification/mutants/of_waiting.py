@@ -43,7 +43,11 @@ OF_WAITING: list[Mutant] = [
             "self._holds_rows = claim.needs_finish",
             "ends_of_a_run::a_run_is_recorded_although_its_last_claim_was_empty",
         ),
-        ("= 0.25", "= 25", "containment::a_venue_with_hanging_connections_does_not_delay_a_later_claim"),
+        (
+            "DISPATCH_MARGIN = 0.25",
+            "DISPATCH_MARGIN = 25",
+            "containment::a_venue_with_hanging_connections_does_not_delay_a_later_claim",
+        ),
         ("reading.cancel()\n", "pass\n", "wrong_clocks::a_clock_change_in_a_run_leaves_no_unsent_row_in_doubt"),
         *noticed_by(
             "guard::a_request_with_no_time_left_claims_nothing",
@@ -77,7 +81,11 @@ OF_WAITING: list[Mutant] = [
     ),
     *mutants(
         "prebooking/database/prebookings.py",
-        ("= 60.0", "= 300.0", "progress::an_unreachable_venue_is_paused_for_a_minute_and_then_booked"),
+        (
+            "UNREACHABLE_PAUSE = 60.0",
+            "UNREACHABLE_PAUSE = 300.0",
+            "progress::an_unreachable_venue_is_paused_for_a_minute_and_then_booked",
+        ),
         ("self.held or self.expired", "self.expired", "attempt::a_retry_that_was_not_sent_keeps_the_clear_answer"),
         ('"p_by_hand": self._by_hand', '"p_by_hand": False', "heartbeat::a_manual_run_does_not_update_the_heartbeat"),
         ('"p_attempts": result.calls', '"p_attempts": 1', "attempt::lateness_is_that_of_the_first_call"),
@@ -180,7 +188,11 @@ OF_WAITING: list[Mutant] = [
             "CLOSING_TIME = 5.0",
             "containment::a_booker_that_ignores_cancellation_does_not_keep_the_run_from_ending",
         ),
-        ("raise\n", "pass\n", "ends_of_a_run::no_connection_is_opened_after_the_last_start"),
+        (
+            "this is our own cancellation\n                raise\n",
+            "this is our own cancellation\n                pass\n",
+            "ends_of_a_run::no_connection_is_opened_after_the_last_start",
+        ),
         (
             "        self._context.stopped = True\n",
             "",
@@ -194,7 +206,11 @@ OF_WAITING: list[Mutant] = [
     ),
     *mutants(
         "prebooking/run/hold.py",
-        ("= 0.05", "= 0.0", "hold::the_queries_of_a_short_hold_end_before_the_opening"),
+        (
+            "NO_READING_BEFORE = 0.05",
+            "NO_READING_BEFORE = 0.0",
+            "hold::the_queries_of_a_short_hold_end_before_the_opening",
+        ),
     ),
     *mutants(
         "prebooking/clock.py",
