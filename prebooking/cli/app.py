@@ -13,6 +13,7 @@ from prebooking.cli import (
     bell,
     check_webhook,
     classes,
+    cron_job,
     doctor,
     give_back,
     init,
@@ -37,6 +38,7 @@ app = typer.Typer(
 )
 app.add_typer(venues.app, name="venue")
 app.add_typer(bell.app, name="bell")
+app.add_typer(cron_job.app, name="cron-job")
 app.add_typer(logins.app, name="login")
 app.add_typer(repeats.app, name="repeat")
 app.add_typer(absences.app, name="absence")
