@@ -18,6 +18,8 @@ from prebooking.local_time import format_duration
 
 LONGEST_RUN = timedelta(seconds=60)  # an older open run was cut off
 _RECENT = timedelta(days=1)
+_SHOWN = 30  # problems: there is one per venue that is in trouble
+_LENGTH = 300  # characters of a sentence
 _instants = TypeAdapter(list[AwareDatetime]).validate_python
 
 
@@ -47,21 +49,21 @@ class Problem:
 
     def as_json(self) -> dict[str, str]:
         """Return the problem for the answer."""
-        return {"code": self.code, "level": self.level, "text": self.text, "cure": self.cure}
+        return {"code": self.code, "level": self.level, "text": self.text[:_LENGTH], "cure": self.cure[:_LENGTH]}
 
 
 def find_problems(answer: dict[str, Any], settings: PageSettings) -> list[Problem]:
-    """Return all problems that the database's answer shows. What cannot be read is a problem too."""
+    """Return the problems that the database's answer shows, failures first. What cannot be read is a problem too."""
     found = [_unreadable(section) for section in answer["failed"]]
     for section, find in (("health", _health_problems), ("bell", _bell_problems)):
-        if section in answer:
+        if section not in answer["failed"]:
             try:
                 found += find(answer[section], settings)
             except ValidationError:
                 found.append(_unreadable(section))
-    if answer.get("backlog"):
+    if answer["outcomes"] and answer["outcomes"]["backlog"]:
         found.append(_BACKLOG)
-    return sorted(found, key=lambda problem: problem.level != "fail")
+    return sorted(found, key=lambda problem: problem.level != "fail")[:_SHOWN]
 
 
 def _health_problems(answer: dict[str, Any], settings: PageSettings) -> Iterator[Problem]:

@@ -38,6 +38,8 @@ def compose_page(answer: dict[str, Any], settings: PageSettings) -> dict[str, An
     """Return the page with its sentences. A section that the database could not read is empty."""
     problems = find_problems(answer, settings)
     now = answer["now"]
+    outcomes = answer["outcomes"] or {"outcomes": [], "failures": []}
+    in_doubt = answer["in_doubt"] or {"in_doubt": [], "in_doubt_count": 0}
     return {
         "now": now,
         "version": __version__,
@@ -45,16 +47,16 @@ def compose_page(answer: dict[str, Any], settings: PageSettings) -> dict[str, An
             "ok": not any(problem.level == "fail" for problem in problems),
             "problems": [problem.as_json() for problem in problems],
         },
-        "openings": [_opening(opening) for opening in answer.get("openings", [])],
-        "lateness": answer.get("lateness", _NO_CALLS),
-        "outcomes": answer.get("outcomes", []),
-        "failures": [one | {"text": describe_outcome(one["outcome"])} for one in answer.get("failures", [])],
-        "in_doubt": [_in_doubt(row) for row in answer.get("in_doubt", [])],
-        "in_doubt_count": answer.get("in_doubt_count", 0),
-        "runs": answer.get("runs", {"from": now, "to": now, "gaps": [], "triggers": [], "runs": []}),
-        "logins": [_login(login) for login in answer.get("logins", [])],
-        "messages": _messages(answer.get("messages", {"waiting": 0, "dead": [], "failing": []})),
-        "repeats": answer.get("repeats", []),
+        "openings": [_opening(opening) for opening in answer["openings"] or []],
+        "lateness": answer["calls"] or _NO_CALLS,
+        "outcomes": outcomes["outcomes"],
+        "failures": [one | {"text": describe_outcome(one["outcome"])} for one in outcomes["failures"]],
+        "in_doubt": [_in_doubt(row) for row in in_doubt["in_doubt"]],
+        "in_doubt_count": in_doubt["in_doubt_count"],
+        "runs": answer["runs"] or {"from": now, "to": now, "gaps": [], "triggers": [], "runs": []},
+        "logins": [_login(login) for login in answer["logins"] or []],
+        "messages": _messages(answer["messages"] or {"waiting": 0, "dead": [], "failing": []}),
+        "repeats": answer["repeats"] or [],
     }
 
 

@@ -87,7 +87,14 @@ end $$;
 --   claim_ms   the durations of the slowest claims of the last twenty runs within a day
 create function public.prebooking_watch_v1()
 returns jsonb language plpgsql volatile security invoker set search_path = '' as $$
-declare t timestamptz := public.prebooking_clock();
+declare t constant timestamptz := public.prebooking_clock();
+begin
+  return public.prebooking_watch(t, public.prebooking_upkeep_late(t)) || public.prebooking_logins(t);
+end $$;
+
+-- Returns the health without the logins. p_upkeep is its "upkeep".
+create function public.prebooking_watch(t timestamptz, p_upkeep jsonb)
+returns jsonb language plpgsql volatile security invoker set search_path = '' as $$
 begin
   return (select jsonb_build_object('now', t, 'last_tick_at', min(last_tick_at), 'sessions_at', min(sessions_at),
       'watchdog_at', min(watchdog_at))
@@ -99,17 +106,24 @@ begin
       from public.venues v
       where v.enabled and v.troubled_since is not null and exists (
         select 1 from public.prebookings p where p.venue_id = v.id and p.status = 'pending' and p.available_at <= t + interval '1 day')),
-    'upkeep', (
-      select coalesce(jsonb_agg(part.key order by part.key), '[]')
-      from jsonb_each(public.prebooking_upkeep_parts(
-        t - interval '3 minutes', array(select jsonb_object_keys(public.prebooking_systems())), null)) part
-      where part.value = 'true'),
+    'upkeep', p_upkeep,
     'locks', public.prebooking_locks(),
     'claim_ms', (
       select jsonb_build_object('p50', percentile_disc(0.5) within group (order by claim_ms), 'max', max(claim_ms), 'runs', count(*))
       from (select claim_ms from public.prebooking_runs where opened_at > t - interval '1 day' and claim_ms is not null
         order by opened_at desc limit 20) c))
-    || public.prebooking_waiting(t) || public.prebooking_logins(t) || public.prebooking_messages(t);
+    || public.prebooking_waiting(t) || public.prebooking_messages(t);
+end $$;
+
+-- Returns the parts of upkeep that were due three minutes ago already, which is later than its trigger calls.
+create function public.prebooking_upkeep_late(t timestamptz) returns jsonb
+language plpgsql volatile security invoker set search_path = '' as $$
+begin
+  return (
+    select coalesce(jsonb_agg(part.key order by part.key), '[]')
+    from jsonb_each(public.prebooking_upkeep_parts(
+      t - interval '3 minutes', array(select jsonb_object_keys(public.prebooking_systems())), null)) part
+    where part.value = 'true');
 end $$;
 
 create function public.prebooking_waiting(t timestamptz) returns jsonb
@@ -191,8 +205,8 @@ returns jsonb language sql volatile security invoker set search_path = '' as $$
     where p.pronamespace = 'public'::regnamespace and p.proname = any (p_functions) group by p.proname) f
 $$;
 
-revoke all on function public.prebooking_figures_v1, public.prebooking_lock_holders, public.prebooking_locks, public.prebooking_watch_v1,
-  public.prebooking_waiting, public.prebooking_logins, public.prebooking_status_v1, public.prebooking_doctor_v1 from public, anon, authenticated, service_role;
-grant execute on function public.prebooking_figures_v1, public.prebooking_lock_holders, public.prebooking_locks, public.prebooking_watch_v1,
-  public.prebooking_waiting, public.prebooking_logins, public.prebooking_status_v1, public.prebooking_doctor_v1 to service_role;
+revoke all on function public.prebooking_figures_v1, public.prebooking_lock_holders, public.prebooking_locks, public.prebooking_watch_v1, public.prebooking_watch,
+  public.prebooking_upkeep_late, public.prebooking_waiting, public.prebooking_logins, public.prebooking_status_v1, public.prebooking_doctor_v1 from public, anon, authenticated, service_role;
+grant execute on function public.prebooking_figures_v1, public.prebooking_lock_holders, public.prebooking_locks, public.prebooking_watch_v1, public.prebooking_watch,
+  public.prebooking_upkeep_late, public.prebooking_waiting, public.prebooking_logins, public.prebooking_status_v1, public.prebooking_doctor_v1 to service_role;
 notify pgrst, 'reload schema';

@@ -22,22 +22,23 @@ create table public.page_days (
   day             date not null,
   status          text not null,
   outcome         text not null,                                            -- empty: cancelled
-  n               bigint not null,
+  n               int not null,
   primary key (day, status, outcome));
 
--- First calls at openings, per hour and lateness. The lateness has two digits, so that an hour has few rows.
+-- First calls at openings, per day of their call and lateness. The lateness has two digits, so that a day has few rows.
 create table public.page_lateness (
-  hour            public.prebooking_instant not null,
+  day             date not null,
   ms              bigint not null,
-  n               bigint not null,
-  primary key (hour, ms));
+  n               int not null,
+  primary key (day, ms));
 
--- A part of these calls, for the plot. Of each day it has the 200 latest ones, and 600 others, evenly from its hours.
+-- A part of these calls, for the plot. Of each day it has the 200 latest ones, and 300 others, evenly from its hours.
 create table public.page_calls (
   prebooking_id   uuid primary key,
   venue_id        uuid not null,
   fired_at        public.prebooking_instant not null,
-  lateness_ms     bigint not null);
+  lateness_ms     bigint not null,
+  sample          int not null);                                            -- a hash, in whose order calls are taken
 create index page_calls_fired on public.page_calls (fired_at);
 
 -- The times without a call of the scheduler's trigger, of more than 90 seconds.
@@ -140,13 +141,18 @@ begin
       select day, status, outcome, count(*) from settled group by 1, 2, 3
       on conflict (day, status, outcome) do update set n = d.n + excluded.n),
     lateness as (
-      insert into public.page_lateness as l (hour, ms, n)
-      select c.hour, public.page_digits(c.lateness_ms), sum(c.n) from (
-        select hour, lateness_ms, count(*) as n from settled where is_call group by 1, 2) c group by 1, 2
-      on conflict (hour, ms) do update set n = l.n + excluded.n),
+      insert into public.page_lateness as l (day, ms, n)
+      select c.day, public.page_digits(c.lateness_ms), sum(c.n) from (
+        select (fired_at at time zone 'UTC')::date as day, lateness_ms, count(*) as n from settled where is_call group by 1, 2) c group by 1, 2
+      on conflict (day, ms) do update set n = l.n + excluded.n),
     calls as (
-      insert into public.page_calls (prebooking_id, venue_id, fired_at, lateness_ms)
-      select id, venue_id, fired_at, lateness_ms from settled where is_call
+      -- Only those that page_thin_out could leave there.
+      insert into public.page_calls (prebooking_id, venue_id, fired_at, lateness_ms, sample)
+      select c.id, c.venue_id, c.fired_at, c.lateness_ms, c.sample from (
+        select x.*, row_number() over (partition by x.hour order by x.lateness_ms desc, x.id) as by_lateness,
+          row_number() over (partition by x.hour order by x.sample, x.id) as of_hour
+        from (select s.*, hashtext(s.id::text) as sample from settled s where s.is_call) x) c
+      where c.by_lateness <= 200 or c.of_hour <= 300
       on conflict do nothing returning fired_at)
     select (min(fired_at) at time zone 'UTC')::date into v_first from calls;
     perform public.page_thin_out(v_first);
@@ -158,7 +164,7 @@ begin
     v.marked_xid := pg_snapshot_xmax(pg_current_snapshot());
   end if;
   delete from public.page_days where day < (t at time zone 'UTC')::date - 31;
-  delete from public.page_lateness where hour < t - interval '8 days';
+  delete from public.page_lateness where day < (t at time zone 'UTC')::date - 8;
   delete from public.page_calls where fired_at < t - interval '8 days';
   update public.page_progress set folded_until = v_from, marked_until = v.marked_until, marked_xid = v.marked_xid where only_one;
   return n;
@@ -172,7 +178,7 @@ language sql stable security invoker set search_path = '' as $$
     row_number() over (partition by c.day order by c.of_hour, c.prebooking_id)
   from (
     select prebooking_id, lateness_ms, (fired_at at time zone 'UTC')::date as day,
-      row_number() over (partition by date_trunc('hour', fired_at, 'UTC') order by hashtext(prebooking_id::text), prebooking_id) as of_hour
+      row_number() over (partition by date_trunc('hour', fired_at, 'UTC') order by sample, prebooking_id) as of_hour
     from public.page_calls where fired_at >= p_from) c
 $$;
 
@@ -180,7 +186,7 @@ $$;
 create function public.page_thin_out(p_day date) returns void
 language sql volatile security invoker set search_path = '' as $$
   delete from public.page_calls where prebooking_id in (
-    select prebooking_id from public.page_ranked(p_day::timestamp at time zone 'UTC') where by_lateness > 200 and by_hour > 600)
+    select prebooking_id from public.page_ranked(p_day::timestamp at time zone 'UTC') where by_lateness > 200 and by_hour > 300)
 $$;
 
 -- Returns the settled rows that are not added up yet, at most the newest 5000.
@@ -222,42 +228,43 @@ language sql stable security invoker set search_path = '' as $$
       from (select outcome, sum(n) as n from counts where status = 'failed' group by 1) f))
 $$;
 
--- Returns the lateness of the last seven days: {"venues", "dots", "calls", "shown", "p50", "p95", "max"}. The 200 latest calls
+-- Returns the lateness of the last seven days, on the clock of UTC: {"venues", "dots", "calls", "shown", "p50", "p95", "max"}. The 200 latest calls
 -- are shown, and others evenly from the hours. A dot's venue is an index of "venues".
-create function public.page_calls_of_a_week(t timestamptz) returns jsonb
+create function public.page_calls_of_a_week(t timestamptz) returns json
 language sql stable security invoker set search_path = '' as $$
-  with tail as materialized (
-    select id, venue_id, fired_at, hour, lateness_ms from public.page_tail(t) where is_call and fired_at > t - interval '7 days'),
+  with first as materialized (select (t at time zone 'UTC')::date - 6 as day, ((t at time zone 'UTC')::date - 6)::timestamp at time zone 'UTC' as at),
+  tail as materialized (
+    select id, venue_id, fired_at, hour, lateness_ms from public.page_tail(t) where is_call and fired_at >= (select at from first)),
   counts as materialized (
     select x.ms, sum(x.n) as n from (
-      select ms, n from public.page_lateness where hour > t - interval '7 days 1 hour'
+      select ms, n from public.page_lateness where day >= (select day from first)
       union all
-      select public.page_digits(l.lateness_ms), l.n from (select lateness_ms, count(*) as n from tail group by 1) l) x
+      select public.page_digits(l.lateness_ms), l.n from (select lateness_ms, count(*)::int as n from tail group by 1) l) x
     group by 1),
   so_far as (
     select ms, sum(n) over (order by ms) as n, sum(n) over () as calls from counts),
   calls as (
-    select prebooking_id as id, venue_id, fired_at, date_trunc('hour', fired_at, 'UTC') as hour, lateness_ms
-    from public.page_calls where fired_at > t - interval '7 days'
+    select prebooking_id as id, venue_id, fired_at, date_trunc('hour', fired_at, 'UTC') as hour, lateness_ms, sample
+    from public.page_calls where fired_at >= (select at from first)
     union all
-    select id, venue_id, fired_at, hour, lateness_ms from tail),
+    select id, venue_id, fired_at, hour, lateness_ms, hashtext(id::text) from tail),
   ranked as (
     select c.*, row_number() over (order by c.lateness_ms desc, c.id) as by_lateness,
-      row_number() over (partition by c.hour order by hashtext(c.id::text), c.id) as of_hour
+      row_number() over (partition by c.hour order by c.sample, c.id) as of_hour
     from calls c),
   shown as materialized (
     select r.id, r.venue_id, r.fired_at, r.lateness_ms from ranked r
-    order by r.by_lateness > 200, r.of_hour, r.id limit 2000),
+    order by r.by_lateness > 200, r.of_hour, r.id limit 1200),
   places as (
     select s.venue_id, row_number() over (order by count(*) desc, s.venue_id) as number from shown s group by s.venue_id),
   names as materialized (
     select p.venue_id, least(p.number, 100) - 1 as number,
-      case when p.number < 100 then left(coalesce(v.name, 'removed'), 60) else 'others' end as name
+      case when p.number < 100 then left(coalesce(v.name, 'removed'), 40) else 'others' end as name
     from places p left join public.venues v on v.id = p.venue_id)
-  select jsonb_build_object(
-    'venues', (select coalesce(jsonb_agg(n.name order by n.number), '[]') from (select distinct number, name from names) n),
+  select json_build_object(
+    'venues', (select coalesce(json_agg(n.name order by n.number), '[]') from (select distinct number, name from names) n),
     'dots', (
-      select coalesce(jsonb_agg(jsonb_build_array(s.id, date_trunc('milliseconds', s.fired_at), s.lateness_ms, n.number) order by s.fired_at, s.id), '[]')
+      select coalesce(json_agg(json_build_array(s.id, date_trunc('milliseconds', s.fired_at), s.lateness_ms, n.number) order by s.fired_at, s.id), '[]')
       from shown s join names n on n.venue_id = s.venue_id),
     'calls', (select coalesce(max(calls), 0) from so_far),
     'shown', (select count(*) from shown),
@@ -267,53 +274,59 @@ language sql stable security invoker set search_path = '' as $$
 $$;
 
 -- Returns the openings of the next 24 hours, at most 50, with the prebookings that would fail now, and why. The codes are those
--- of warnings (with the text of one of them), or "paused" (its venue is not called at the opening), "no_login" and "session_expired" (the login does not
--- work), and "class_unknown" (its class is not in the venue's timetable yet). A later choice that is not called is left out.
+-- of warnings (with the text of one of them), or "paused" (its venue is not called at the opening), "no_login" and
+-- "session_expired" (the login does not work), and "class_unknown" (its class is not in the venue's timetable yet). A later
+-- choice that is not called is left out. Of the rows it has those with a problem first, at most 20 of an opening and 200 in all.
 create function public.page_openings(t timestamptz) returns jsonb
 language sql stable security invoker set search_path = '' as $$
-  with systems as materialized (select public.prebooking_systems_with('logins') as with_logins),
-  openings as materialized (
-    select p.venue_id, p.available_at, count(*) as n
-    from public.prebookings p
-    where p.status = 'pending' and p.available_at > t and p.available_at <= t + interval '1 day'
-      and (p.stands_after is null or p.promoted_at is not null)
-    group by 1, 2 order by 2, 1 limit 50),
+  with venues as materialized (
+    select v.id, v.name, v.timezone, v.enabled, v.paused_until, v.provider = any (public.prebooking_systems_with('logins')) as has_logins
+    from public.venues v),
   waiting as materialized (
     select p.id, p.venue_id, p.available_at, p.created_at, case
         when not v.enabled or v.paused_until > p.available_at then 'paused'
-        when p.warning ~ '^[a-z_]{1,40}:' then split_part(p.warning, ':', 1)
-        when p.class_warning ~ '^[a-z_]{1,40}:' then split_part(p.class_warning, ':', 1)
+        when coalesce(p.warning, p.class_warning) is not null then left(split_part(coalesce(p.warning, p.class_warning), ':', 1), 40)
         when p.class_unknown then 'class_unknown'
-        when v.provider <> all (s.with_logins) then null
-        when m.sealed is null then 'no_login'
-        when m.expired_at is not null and m.password is null then 'session_expired' end as problem,
-      coalesce(p.warning, p.class_warning) as warning
-    from openings o cross join systems s join public.venues v on v.id = o.venue_id
-    join public.prebookings p on p.venue_id = o.venue_id and p.available_at = o.available_at and p.status = 'pending'
-      and (p.stands_after is null or p.promoted_at is not null)
-    left join public.member_sessions m on m.venue_id = p.venue_id and m.user_email = lower(p.user_email)),
+        when not v.has_logins then null
+        -- Sets that are read once, whatever Postgres expects of their sizes.
+        when (p.venue_id, lower(p.user_email)) not in (select s.venue_id, s.user_email from public.member_sessions s) then 'no_login'
+        when (p.venue_id, lower(p.user_email)) in (
+          select s.venue_id, s.user_email from public.member_sessions s where s.expired_at is not null and s.password is null)
+          then 'session_expired' end as problem,
+      left(coalesce(p.warning, p.class_warning), 120) as warning
+    from public.prebookings p join venues v on v.id = p.venue_id
+    where p.status = 'pending' and p.available_at > t and p.available_at <= t + interval '1 day'
+      and (p.stands_after is null or p.promoted_at is not null)),
+  counts as materialized (
+    select venue_id, available_at, problem, count(*) as n, min(warning) as warning from waiting group by 1, 2, 3),
+  openings as materialized (
+    -- before: how many rows of the earlier ones are shown.
+    select o.*, coalesce(sum(least(n, 20)) over (order by available_at, venue_id rows between unbounded preceding and 1 preceding), 0) as before
+    from (select venue_id, available_at, sum(n) as n from counts group by 1, 2 order by 2, 1 limit 50) o),
+  problems as (
+    select venue_id, available_at,
+      jsonb_agg(jsonb_build_object('code', problem, 'count', n, 'warning', warning) order by n desc, problem) as problems
+    from (
+      select c.*, row_number() over (partition by venue_id, available_at order by n desc, problem) as nth
+      from counts c where problem is not null) c
+    where nth <= 5 group by 1, 2),
   first_rows as materialized (
-    select x.* from (
-      select w.*, row_number() over (order by w.available_at, w.venue_id, w.nth) as number from (
-        select w.*, row_number() over (
-          partition by w.venue_id, w.available_at order by w.problem is null, w.created_at, w.id) as nth
-        from waiting w) w
-      where w.nth <= 20) x
-    where x.number <= 300)
+    select w.* from (
+      select w.id, w.venue_id, w.available_at, w.problem, o.before, row_number() over (
+        partition by w.available_at, w.venue_id order by w.problem is null, w.created_at, w.id) as nth
+      from waiting w join openings o on o.venue_id = w.venue_id and o.available_at = w.available_at
+      where o.before < 200) w
+    where w.nth <= least(20, 200 - w.before)),
+  shown as (
+    select f.venue_id, f.available_at, jsonb_agg(jsonb_build_object('id', p.id, 'member', public.page_member(p.user_email),
+      'class_name', left(p.booking_data ->> 'class_name', 40), 'problem', f.problem) order by f.nth) as rows
+    from first_rows f join public.prebookings p on p.id = f.id group by 1, 2)
   select coalesce(jsonb_agg(jsonb_build_object(
-    'venue', left(v.name, 60), 'timezone', v.timezone, 'available_at', o.available_at, 'waiting', o.n,
-    'problems', (
-      select coalesce(jsonb_agg(jsonb_build_object('code', c.problem, 'count', c.n, 'warning', c.warning) order by c.n desc, c.problem), '[]')
-      from (
-        select w.problem, count(*) as n, min(w.warning) as warning from waiting w
-        where w.venue_id = o.venue_id and w.available_at = o.available_at and w.problem is not null group by 1) c),
-    'rows', (
-      select coalesce(jsonb_agg(jsonb_build_object('id', p.id, 'member', public.page_member(p.user_email),
-        'class_name', left(p.booking_data ->> 'class_name', 60), 'problem', f.problem) order by f.nth), '[]')
-      from first_rows f join public.prebookings p on p.id = f.id
-      where f.venue_id = o.venue_id and f.available_at = o.available_at))
-    order by o.available_at, v.name, v.id), '[]')
-  from openings o join public.venues v on v.id = o.venue_id
+    'venue', left(v.name, 40), 'timezone', v.timezone, 'available_at', o.available_at, 'waiting', o.n,
+    'problems', coalesce(b.problems, '[]'), 'rows', coalesce(r.rows, '[]')) order by o.available_at, v.name, v.id), '[]')
+  from openings o join venues v on v.id = o.venue_id
+  left join problems b on b.venue_id = o.venue_id and b.available_at = o.available_at
+  left join shown r on r.venue_id = o.venue_id and r.available_at = o.available_at
 $$;
 
 -- Returns the rows in doubt, the oldest first: {"in_doubt", "in_doubt_count"}. "doing" is what happens next:
@@ -332,8 +345,8 @@ language sql stable security invoker set search_path = '' as $$
   select jsonb_build_object(
     'in_doubt_count', coalesce(max(d.n), 0),
     'in_doubt', coalesce(jsonb_agg(jsonb_build_object(
-      'id', d.id, 'member', public.page_member(d.user_email), 'venue', left(d.name, 60), 'timezone', d.timezone,
-      'class_name', left(d.booking_data ->> 'class_name', 60), 'since', public.page_instant(coalesce(d.fired_at, d.available_at)),
+      'id', d.id, 'member', public.page_member(d.user_email), 'venue', left(d.name, 40), 'timezone', d.timezone,
+      'class_name', left(d.booking_data ->> 'class_name', 40), 'since', public.page_instant(coalesce(d.fired_at, d.available_at)),
       'calls', d.attempts, 'doing', x.doing, 'next_question_at', public.page_instant(case x.doing
         when 'lease' then greatest(d.claimed_until, d.retry_after) when 'paused' then d.paused_until when 'waits' then d.retry_after
         when 'next_run' then t end))
@@ -347,21 +360,22 @@ language sql stable security invoker set search_path = '' as $$
       else 'next_run' end as doing) x
 $$;
 
--- Returns the last 24 hours of the triggers: {"runs": {"from", "to", "gaps", "triggers", "runs"}}. A run's rows are those that
+-- Returns the last 24 hours of the triggers: {"from", "to", "gaps", "triggers", "runs"}. A run's rows are those that
 -- it has claimed or ended. The count of the scheduler's trigger is that of its runs with work; the other ones have none.
 create function public.page_runs(t timestamptz) returns jsonb
 language sql stable security invoker set search_path = '' as $$
   with recent as materialized (
-    select r.opened_at, r.closed_at, r.claimed + r.expired + r.unknown as rows, r.closed_at is null and r.opened_at < t - interval '1 minute' as cut_off,
+    select r.opened_at, r.claimed + r.expired + r.unknown as rows, r.closed_at is null and r.opened_at < t - interval '1 minute' as cut_off,
+      case when r.closed_at between r.opened_at and t then (extract(epoch from r.closed_at - r.opened_at) * 1000)::bigint end as ms,
       count(*) over () as n
     from public.prebooking_runs r where r.opened_at > t - interval '1 day' and r.opened_at <= t
-    order by 4 desc, r.opened_at desc limit 500)
-  select jsonb_build_object('runs', jsonb_build_object(
+    order by 3 desc, r.opened_at desc limit 500)
+  select jsonb_build_object(
     'from', t - interval '1 day', 'to', t,
     'gaps', (
       select coalesce(jsonb_agg(jsonb_build_object('from', g.from_at, 'to', g.to_at) order by g.from_at), '[]') from (
-        select greatest(from_at, t - interval '1 day') as from_at, to_at from public.heartbeat_gaps
-        where to_at > t - interval '1 day' and to_at <= t
+        (select greatest(from_at, t - interval '1 day') as from_at, to_at from public.heartbeat_gaps
+        where to_at > t - interval '1 day' and to_at <= t order by to_at - from_at desc limit 100)
         union all
         select greatest(last_tick_at, t - interval '1 day'), t from public.prebooking_heartbeat where last_tick_at < t - interval '90 seconds') g),
     'triggers', (
@@ -372,12 +386,13 @@ language sql stable security invoker set search_path = '' as $$
       where x.last_at is not null),
     'runs', (
       select coalesce(jsonb_agg(jsonb_build_object('opened_at', r.opened_at, 'cut_off', r.cut_off, 'rows', r.rows,
-        'ms', (extract(epoch from public.page_instant(r.closed_at)) * 1000 - extract(epoch from r.opened_at) * 1000)::bigint)
+        'ms', r.ms)
         order by r.opened_at), '[]')
-      from recent r)))
+      from recent r))
 $$;
 
--- Returns the logins that are needed within a week, those that do not work first. "state":
+-- Returns the logins that are needed within a week, those that do not work first, and their numbers for the health, equal to
+-- prebooking_logins: {"page": [...], "health": {"logins", "other_key", "no_login"}}. "state":
 --   none        there is no login
 --   over        the venue has refused it
 --   remembered  it is made anew before the opening
@@ -385,33 +400,48 @@ $$;
 create function public.page_logins(t timestamptz) returns jsonb
 language sql stable security invoker set search_path = '' as $$
   with needed as materialized (
-    select p.venue_id, lower(p.user_email) as user_email, min(p.available_at) as needed_at
+    select p.venue_id, lower(p.user_email) as user_email, min(p.available_at) as needed_at,
+      count(*) filter (where p.warning like 'other_key:%' and p.available_at <= t + interval '1 day') as other_key
     from public.prebookings p join public.venues v on v.id = p.venue_id
     where v.provider = any (public.prebooking_systems_with('logins')) and p.status = 'pending'
       and p.available_at <= t + interval '7 days' and p.expires_at > t
     group by 1, 2),
-  chosen as (
-    select n.*, x.state, s.refreshed_at, x.state in ('none', 'over') as fails
-    from needed n left join public.member_sessions s on s.venue_id = n.venue_id and s.user_email = n.user_email
-    cross join lateral (
-      select case
+  known as materialized (
+    select n.*, s.refreshed_at, s.expired_at is null as is_alive, case
         when s.sealed is null then 'none'
         when s.password is not null then 'remembered'
         when s.expired_at is not null then 'over'
-        else 'kept' end as state) x
-    order by fails desc, n.needed_at, n.user_email limit 50)
-  select jsonb_build_object('logins', coalesce(jsonb_agg(jsonb_build_object(
-    'member', public.page_member(c.user_email), 'venue', left(v.name, 60), 'timezone', v.timezone, 'state', c.state,
-    'needed_at', public.page_instant(c.needed_at), 'soon', c.needed_at <= t + interval '1 day',
-    'ends_at', case when c.state in ('remembered', 'kept') then public.page_instant(c.refreshed_at) + interval '30 minutes' end)
-    order by c.fails desc, c.needed_at, c.user_email), '[]'))
-  from chosen c join public.venues v on v.id = c.venue_id
+        else 'kept' end as state
+    from needed n left join public.member_sessions s on s.venue_id = n.venue_id and s.user_email = n.user_email),
+  chosen as (
+    select k.*, public.page_member(k.user_email) as member, v.name, v.timezone, k.state in ('none', 'over') as fails
+    from (select * from known order by state in ('none', 'over') desc, needed_at, user_email limit 50) k
+    join public.venues v on v.id = k.venue_id),
+  missing as (
+    select k.*, v.name, v.timezone from (
+      select * from known where state = 'none' and needed_at <= t + interval '1 day' order by needed_at, user_email limit 200) k
+    join public.venues v on v.id = k.venue_id)
+  select jsonb_build_object(
+    'page', (
+      select coalesce(jsonb_agg(jsonb_build_object(
+        'member', c.member, 'venue', left(c.name, 40), 'timezone', c.timezone, 'state', c.state,
+        'needed_at', public.page_instant(c.needed_at), 'soon', c.needed_at <= t + interval '1 day',
+        'ends_at', case when c.state in ('remembered', 'kept') then public.page_instant(c.refreshed_at) + interval '30 minutes' end)
+        order by c.fails desc, c.needed_at, c.user_email), '[]')
+      from chosen c),
+    'health', (
+      select jsonb_build_object('logins', count(*) filter (where state in ('remembered', 'kept')), 'other_key', coalesce(sum(other_key), 0))
+      from known)
+      || jsonb_build_object('no_login', (
+        select coalesce(jsonb_agg(jsonb_build_object('venue', m.name, 'timezone', m.timezone,
+          'user_email', public.page_member(m.user_email), 'opens', m.needed_at) order by m.needed_at, m.user_email), '[]')
+        from missing m)))
 $$;
 
 -- Returns the messages that wait, those that were given up in the last day, and the channels that take none.
 create function public.page_messages(t timestamptz) returns jsonb
 language sql stable security invoker set search_path = '' as $$
-  select jsonb_build_object('messages', jsonb_build_object(
+  select jsonb_build_object(
     'waiting', (select count(*) from public.notifications where status = 'waiting'),
     'dead', (
       select coalesce(jsonb_agg(jsonb_build_object('event', d.event, 'kind', d.kind, 'count', d.n) order by d.n desc, d.event, d.kind), '[]') from (
@@ -422,62 +452,68 @@ language sql stable security invoker set search_path = '' as $$
       select coalesce(jsonb_agg(jsonb_build_object('kind', f.kind, 'member', public.page_member(f.user_email),
         'since', public.page_instant(f.failed_at), 'failure', f.failure) order by f.failed_at desc, f.id), '[]') from (
         select id, kind, user_email, failed_at, failure from public.notification_channels
-        where failed_at is not null order by failed_at desc, id limit 50) f)))
+        where failed_at is not null order by failed_at desc, id limit 50) f))
 $$;
 
 -- Returns the repeats that cannot make their prebookings.
 create function public.page_repeats(t timestamptz) returns jsonb
 language sql stable security invoker set search_path = '' as $$
-  select jsonb_build_object('repeats', coalesce(jsonb_agg(jsonb_build_object('member', public.page_member(r.user_email),
-    'venue', left(r.name, 60), 'text', r.problem) order by r.created_at, r.id), '[]'))
+  select coalesce(jsonb_agg(jsonb_build_object('member', public.page_member(r.user_email),
+    'venue', left(r.name, 40), 'text', r.problem) order by r.created_at, r.id), '[]')
   from (
     select r.id, r.user_email, r.problem, r.created_at, v.name from public.repeats r join public.venues v on v.id = r.venue_id
     where r.problem is not null and r.paused_at is null order by r.created_at, r.id limit 50) r
 $$;
 
--- Returns the health of prebooking_watch_v1, with masked members, and the start of runs without an end.
-create function public.page_health(t timestamptz) returns jsonb
+-- Returns the health as prebooking_watch_v1 does, with masked members, and the start of runs without an end. p_logins is the
+-- health of page_logins. Whether parts of upkeep are late is asked only if its trigger has not called for three minutes,
+-- because nothing is said about them otherwise, and it costs more than the rest of the page.
+create function public.page_health(t timestamptz, p_logins jsonb) returns jsonb
 language sql volatile security invoker set search_path = '' as $$
-  select h.health || jsonb_build_object(
-    'no_login', (
-      select coalesce(jsonb_agg(m.row || jsonb_build_object('user_email', public.page_member(m.row ->> 'user_email')) order by m.n), '[]')
-      from jsonb_array_elements(h.health -> 'no_login') with ordinality as m(row, n) where m.n <= 200),
+  select h.health || coalesce(p_logins, '{"logins": 0, "other_key": 0, "no_login": []}') || jsonb_build_object(
     'messages', (h.health -> 'messages') || jsonb_build_object('failing', (
       select coalesce(jsonb_agg(m.row || jsonb_build_object('user_email', public.page_member(m.row ->> 'user_email')) order by m.n), '[]')
       from jsonb_array_elements(h.health #> '{messages,failing}') with ordinality as m(row, n) where m.n <= 50)),
     'open_runs', (
       select coalesce(jsonb_agg(r.opened_at order by r.opened_at), '[]') from (
-        select opened_at from public.prebooking_runs where closed_at is null order by opened_at limit 50) r))
-  from (select public.prebooking_watch_v1() as health) h
+        select opened_at from public.prebooking_runs where closed_at is null and opened_at > t - interval '1 day' order by opened_at limit 50) r))
+  from (
+    select public.prebooking_watch(t, case
+      when (select sessions_at from public.prebooking_heartbeat) > t - interval '3 minutes' then '[]'
+      else public.prebooking_upkeep_late(t) end) as health) h
 $$;
 
--- Returns the data of the page. An error in a section is reported in "failed", and the other sections are there.
-create function public.page_status_v1() returns jsonb
+-- Returns the data of the page: {"now", "failed", and an object per section}. An error in a section is reported in "failed", and
+-- the other sections are there.
+create function public.page_status_v1() returns json
 language plpgsql volatile security invoker set search_path = '' set jit = off as $$
 declare
-  t        constant timestamptz := public.prebooking_clock();
-  v        jsonb := '{}';
-  v_failed text[] := '{}';
+  t          constant timestamptz := public.prebooking_clock();
+  v_failed   text[] := '{}';
+  v_logins   jsonb; v_health jsonb; v_bell jsonb; v_openings jsonb; v_calls json; v_outcomes jsonb; v_in_doubt jsonb;
+  v_runs     jsonb; v_messages jsonb; v_repeats jsonb;
 begin
-  begin v := v || jsonb_build_object('health', public.page_health(t)); exception when others then v_failed := v_failed || 'health'::text; end;
-  begin v := v || jsonb_build_object('bell', public.prebooking_bell_status_v1()); exception when others then v_failed := v_failed || 'bell'::text; end;
-  begin v := v || jsonb_build_object('openings', public.page_openings(t)); exception when others then v_failed := v_failed || 'openings'::text; end;
-  begin v := v || jsonb_build_object('lateness', public.page_calls_of_a_week(t)); exception when others then v_failed := v_failed || 'lateness'::text; end;
-  begin v := v || public.page_outcomes(t); exception when others then v_failed := v_failed || 'outcomes'::text; end;
-  begin v := v || public.page_in_doubt(t); exception when others then v_failed := v_failed || 'in_doubt'::text; end;
-  begin v := v || public.page_runs(t); exception when others then v_failed := v_failed || 'runs'::text; end;
-  begin v := v || public.page_logins(t); exception when others then v_failed := v_failed || 'logins'::text; end;
-  begin v := v || public.page_messages(t); exception when others then v_failed := v_failed || 'messages'::text; end;
-  begin v := v || public.page_repeats(t); exception when others then v_failed := v_failed || 'repeats'::text; end;
-  return v || jsonb_build_object('now', t, 'failed', v_failed);
+  begin v_logins := public.page_logins(t); exception when others then v_failed := v_failed || 'logins'::text; end;
+  begin v_health := public.page_health(t, v_logins -> 'health'); exception when others then v_failed := v_failed || 'health'::text; end;
+  begin v_bell := public.prebooking_bell_status_v1(); exception when others then v_failed := v_failed || 'bell'::text; end;
+  begin v_openings := public.page_openings(t); exception when others then v_failed := v_failed || 'openings'::text; end;
+  begin v_calls := public.page_calls_of_a_week(t); exception when others then v_failed := v_failed || 'calls'::text; end;
+  begin v_outcomes := public.page_outcomes(t); exception when others then v_failed := v_failed || 'outcomes'::text; end;
+  begin v_in_doubt := public.page_in_doubt(t); exception when others then v_failed := v_failed || 'in_doubt'::text; end;
+  begin v_runs := public.page_runs(t); exception when others then v_failed := v_failed || 'runs'::text; end;
+  begin v_messages := public.page_messages(t); exception when others then v_failed := v_failed || 'messages'::text; end;
+  begin v_repeats := public.page_repeats(t); exception when others then v_failed := v_failed || 'repeats'::text; end;
+  return json_build_object('now', t, 'failed', v_failed, 'logins', v_logins -> 'page', 'health', v_health, 'bell', v_bell,
+    'openings', v_openings, 'calls', v_calls, 'outcomes', v_outcomes, 'in_doubt', v_in_doubt, 'runs', v_runs,
+    'messages', v_messages, 'repeats', v_repeats);
 end $$;
 
 -- Returns one prebooking with its steps in the order of time, or null. after_ms counts from the opening, or from the promotion
 -- of a later choice.
 create function public.page_prebooking_v1(p_id uuid) returns jsonb
 language sql volatile security invoker set search_path = '' as $$
-  select jsonb_build_object('id', p.id, 'member', public.page_member(p.user_email), 'venue', left(v.name, 60), 'timezone', v.timezone,
-    'class_name', left(p.booking_data ->> 'class_name', 60), 'status', p.status, 'outcome', p.outcome,
+  select jsonb_build_object('id', p.id, 'member', public.page_member(p.user_email), 'venue', left(v.name, 40), 'timezone', v.timezone,
+    'class_name', left(p.booking_data ->> 'class_name', 40), 'status', p.status, 'outcome', p.outcome,
     'text', coalesce(p.error_message, p.warning, p.class_warning),
     'steps', (
       select coalesce(jsonb_agg(jsonb_build_object('step', s.step, 'at', s.at, 'after_ms',

@@ -80,6 +80,7 @@ _FUNCTIONS = """
     claim_notifications_v1 prebooking_notification_facts settle_notification_v1
     unsubscribe_v1
     prebooking_alert_causes prebooking_alert_about prebooking_raise_alerts prebooking_messages
+    prebooking_watch prebooking_upkeep_late
     page_member page_instant page_digits page_settled page_fold page_ranked page_thin_out page_tail page_outcomes
     page_calls_of_a_week page_openings page_in_doubt page_runs page_logins page_messages page_repeats page_health
     page_status_v1 page_prebooking_v1 page_member_v1
