@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
 
 from api import status
 from tests.support.boxes import KEYS
-from tests.support.database import Rest
-from tests.support.functions import client_of, set_environment
+from tests.support.database import Database, Rest
+from tests.support.factories import add_prebooking, add_venue
+from tests.support.functions import BEARER, client_of, logged, set_environment
+from tests.support.terminal import now
 
 pytestmark = pytest.mark.anyio
 
@@ -52,3 +55,40 @@ async def test_an_empty_database_has_every_section(function: httpx.AsyncClient) 
     assert [page[name] for name in lists] == [[]] * len(lists)
     assert page["messages"] == {"waiting": 0, "dead": [], "failing": []}
     assert (page["runs"]["gaps"], page["runs"]["triggers"], page["runs"]["runs"]) == ([], [], [])
+
+
+async def test_only_the_secret_of_the_page_is_accepted(function: httpx.AsyncClient) -> None:
+    for headers in ({}, BEARER, {"authorization": "Bearer wrong"}):
+        answer = await function.get("/api/status", headers=headers)
+        assert (answer.status_code, answer.headers["cache-control"]) == (401, "no-store")
+    assert (await function.post("/api/status", headers=ASKED)).status_code == 405
+
+
+async def test_without_the_setting_the_page_is_off(
+    function: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("STATUS_SECRET")
+    assert (await function.get("/api/status", headers=ASKED)).status_code == 404
+
+
+@pytest.mark.parametrize("question", ["?member=x", "?prebooking=", "?other=1", "?member=%00", "?prebooking=1&member=2"])
+async def test_a_bad_question_has_a_clear_answer(function: httpx.AsyncClient, question: str) -> None:
+    answer = await function.get(f"/api/status{question}", headers=ASKED)
+    assert (answer.status_code, answer.json()["error"]) == (400, "bad_question")
+
+
+async def test_an_address_is_shown_to_a_question_and_logged_without_it(
+    function: httpx.AsyncClient, database: Database, capsys: pytest.CaptureFixture[str]
+) -> None:
+    venue = add_venue(database.connection, name='<script>"x"')
+    row = add_prebooking(
+        database.connection, venue, user_email="anna@example.com", available_at=now(600), expires_at=now(900)
+    )
+    assert (await ask(function))["openings"][0]["venue"] == '<script>"x"'
+    assert (await ask(function, f"?prebooking={row}"))["venue"] == '<script>"x"'
+    capsys.readouterr()
+    assert await ask(function, f"?member={row}") == {"member": "anna@example.com"}
+    lines = logged(capsys)
+    assert [(line["event"], line["prebooking"]) for line in lines] == [("address_shown", str(row))]
+    assert "anna" not in str(lines)
+    assert (await function.get(f"/api/status?member={uuid4()}", headers=ASKED)).status_code == 404
