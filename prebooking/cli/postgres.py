@@ -42,6 +42,7 @@ _CURES = {
     "does not support ssl": "The server does not encrypt the connection: add ?sslmode=disable if that is on purpose",
     "does not exist": "The database or the role of the address does not exist: correct it",
     "closed the connection": "The connection broke: run this again, and it continues where it was",
+    "uri query parameter": "The address has an option that is not known: remove what follows the question mark",
     "too many": "The database has no free connection: try again in a minute",
 }
 _AT_THE_DOOR = ("28", "3D")  # SQLSTATEs of a refused connection; not every version of libpq reports them

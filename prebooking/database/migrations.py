@@ -134,7 +134,6 @@ class MigrationTarget:
     """A database to migrate, through one connection as the role ``postgres``. Every method can raise psycopg.Error."""
 
     def __init__(self, connection: psycopg.Connection[Any]) -> None:
-        connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED  # what others commit is seen after a wait
         self._connection = connection
 
     def refuse_unfit(self) -> None:

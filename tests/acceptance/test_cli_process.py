@@ -131,20 +131,17 @@ def at_import(condition: str, statement: str) -> str:
     )
 
 
-def at_a_terminal(stack: Stack, folder: Path, keys: bytes) -> tuple[int, str]:
-    """Log in at a terminal, typing this at the prompt; return the exit code and the whole output."""
+LOGIN = ("login", "At the terminal", "--member", "ana@example.com")
+
+
+def at_a_terminal(
+    stack: Stack, folder: Path, keys: bytes, *, words: tuple[str, ...] = LOGIN, prompt: bytes = b"at the venue: "
+) -> tuple[int, str]:
+    """Run a command at a terminal, typing this at the prompt; return the exit code and the whole output."""
     ours, theirs = pty.openpty()
     needed = ("SUPABASE_URL", "SUPABASE_SERVICE_ROLE_KEY", "SESSION_ENCRYPTION_KEY", "AIMHARDER_TWIN_URL")
     process = subprocess.Popen(
-        [
-            sys.executable,
-            "-c",
-            HAS_A_TERMINAL + HEEDS_CTRL_C,
-            "login",
-            "At the terminal",
-            "--member",
-            "ana@example.com",
-        ],
+        [sys.executable, "-c", HAS_A_TERMINAL + HEEDS_CTRL_C, *words],
         cwd=folder,
         env={name: stack.environment[name] for name in needed} | {"PATH": os.environ["PATH"]},
         stdin=theirs,
@@ -158,7 +155,7 @@ def at_a_terminal(stack: Stack, folder: Path, keys: bytes) -> tuple[int, str]:
         for _ in range(TERMINAL_READS):
             if select.select([ours], [], [], 0.5)[0]:
                 shown += os.read(ours, 4096)
-                is_prompting = not typed and shown.endswith(b"at the venue: ")
+                is_prompting = not typed and shown.endswith(prompt)
             else:  # a signal right before the process waits for input is only handled after the next one
                 is_prompting = keys == CTRL_C and typed
             if is_prompting:
@@ -184,6 +181,16 @@ def test_the_password_prompt_does_not_echo(stack: Stack, tmp_path: Path) -> None
 def test_ctrl_c_at_the_password_prompt_exits_at_once(stack: Stack, tmp_path: Path) -> None:
     """A second Ctrl-C, while the process ends, kills it by the signal, which a shell shows as 130 too."""
     code, shown = at_a_terminal(stack, tmp_path, CTRL_C)
+    assert code in {130, -signal.SIGINT}
+    assert "Traceback" not in shown
+
+
+def test_the_prompt_for_the_database_does_not_echo(stack: Stack, tmp_path: Path) -> None:
+    code, shown = at_a_terminal(stack, tmp_path, b"open sesame\n", words=("init",), prompt=b"not shown): ")
+    assert "The database's address" in shown
+    assert "open sesame" not in shown
+    assert (code, "That is no address" in shown) == (2, True)
+    code, shown = at_a_terminal(stack, tmp_path, CTRL_C, words=("init",), prompt=b"not shown): ")
     assert code in {130, -signal.SIGINT}
     assert "Traceback" not in shown
 

@@ -9,7 +9,9 @@ from urllib.parse import quote
 import psycopg
 import pytest
 
+from prebooking.cli.postgres import DatabaseAddress
 from prebooking.database.migrations import MigrationTarget, known_migrations
+from prebooking.errors import CommandFailed
 from prebooking.local.postgres import SUPERUSER, LocalPostgres
 from tests.support.catalog import objects
 from tests.support.database import Connection, Database
@@ -210,6 +212,40 @@ def test_an_address_that_cannot_be_read_is_not_shown(terminal: Terminal, url: st
 def test_the_dashboards_placeholder_is_named(terminal: Terminal) -> None:
     url = "postgresql://postgres:[YOUR-PASSWORD]@db.example.com:5432/postgres"
     assert "put the database's password in its place" in terminal.fails("init", "--database", url, code=2)
+
+
+def test_an_option_that_postgres_does_not_know_is_named(terminal: Terminal, empty: Database) -> None:
+    """Vercel's variable POSTGRES_URL has one."""
+    sentence = terminal.fails("init", "--database", f"{address(empty)}&supa=base-pooler.x")
+    assert "has an option that is not known" in sentence
+
+
+@pytest.mark.parametrize(
+    ("host", "options", "mode"),
+    [
+        ("db.example.com", "", "require"),
+        ("db.example.com", "?sslmode=disable", "disable"),
+        ("127.0.0.1", "", "prefer"),
+        ("localhost", "", "prefer"),
+        ("[2001:4860:4860::8888]", "", "require"),
+    ],
+)
+def test_a_password_goes_over_the_internet_encrypted(
+    monkeypatch: pytest.MonkeyPatch, host: str, options: str, mode: str
+) -> None:
+    asked: list[str] = []
+
+    def connect(conninfo: str, **_: object) -> psycopg.Connection:
+        asked.append(conninfo)
+        raise psycopg.OperationalError("refused")
+
+    monkeypatch.setattr(psycopg, "connect", connect)
+    with (
+        pytest.raises(CommandFailed, match="Nothing answers"),
+        DatabaseAddress(f"postgresql://postgres:{SECRET}@{host}/postgres{options}").connect(),
+    ):
+        pass
+    assert psycopg.conninfo.conninfo_to_dict(asked[0])["sslmode"] == mode
 
 
 @pytest.mark.parametrize(

@@ -175,6 +175,10 @@ _BAD_STATEMENTS = [
     ("absences_user_email_check", f"{_ADD_ABSENCE} ('Ana@example.com', '2030-01-14', '2030-01-14')"),
     ("absence_ends_after_it_begins", f"{_ADD_ABSENCE} ('ana@example.com', '2030-01-14', '2030-01-13')"),
     ("prebooking_heartbeat_only_one_check", "insert into public.prebooking_heartbeat values (false, now())"),
+    (
+        "prebooking_heartbeat_version_check",
+        "insert into public.prebooking_heartbeat (version) values (repeat('x', 41))",
+    ),
     ("prebooking_bell_only_one_check", "insert into public.prebooking_bell (only_one) values (false)"),
     # the leads that the function refuses too
     *[("prebooking_bell_lead_check", f"{_SET_BELL} lead = '{lead}'") for lead in ("-1 millisecond", "5.001 seconds")],

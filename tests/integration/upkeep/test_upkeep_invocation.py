@@ -9,6 +9,7 @@ from datetime import timedelta
 
 import pytest
 
+from prebooking import __version__
 from prebooking.clock import Deadline
 from prebooking.database.upkeep import UpkeepStore
 from prebooking.errors import StoreUnavailable
@@ -72,6 +73,7 @@ def test_nothing_due_is_one_call_of_the_database_and_none_of_a_venue(gym: Gym) -
     kept = gym.world.run(gym.keep_up())
     assert (kept.success, kept.as_json()["message"], kept.parts) == (True, "Nothing was due", {})
     assert gym.world.to_database.calls == ["upkeep_due_v2"]
+    assert gym.connection.execute("select version from prebooking_heartbeat").fetchall() == [(__version__,)]
     assert gym.twin.ledger.arrivals(None) == []
 
 

@@ -10,6 +10,7 @@ from tests.verification.mutants.of_bookers import OF_BOOKERS
 from tests.verification.mutants.of_channels import OF_CHANNELS
 from tests.verification.mutants.of_choices import OF_CHOICES
 from tests.verification.mutants.of_details import OF_DETAILS
+from tests.verification.mutants.of_installing import OF_INSTALLING
 from tests.verification.mutants.of_logins import OF_LOGIN_CARE
 from tests.verification.mutants.of_notifications import OF_NOTIFICATIONS
 from tests.verification.mutants.of_operators import OF_OPERATION
@@ -35,6 +36,7 @@ MUTANTS: list[Mutant] = [
     *OF_LOGIN_CARE,
     *OF_AUTOMATIC_LOGINS,
     *OF_OPERATION,
+    *OF_INSTALLING,
     *OF_DETAILS,
     *OF_UPKEEP,
     *OF_PLACES,
