@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 INSTALL = $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo demo-week dev test coverage lint unit integration acceptance postgres postgrest bell prove mutants bench lock versions workflows wheel docs clean
+.PHONY: help demo demo-week dev test coverage lint unit integration acceptance postgres postgrest bell prove mutants bench lock versions workflows wheel browser screenshot docs clean
 
 help:                     ## list the targets
 	@awk -F ':.*## ' '/^[a-z -]+:.*## / { printf "make %-30s %s\n", $$1, $$2 }' Makefile
@@ -74,6 +74,14 @@ workflows: $(READY)       ## check the workflows of .github (with npm and node)
 wheel: $(READY)           ## build the package in dist/
 	rm -rf dist
 	$(BIN)/python -m hatchling build
+
+browser: $(READY)         ## the operator's page in an installed Chromium, at three widths, with screenshots in .screenshots
+	$(INSTALL) -e '.[browser]'
+	$(BIN)/python -m tests.browser
+
+screenshot: $(READY)      ## draw README's picture of the page, with made-up data
+	$(INSTALL) -e '.[browser]'
+	$(BIN)/python -m tests.browser.screenshot
 
 docs: $(READY)            ## draw the picture and write the tables that the documents take from the code
 	$(BIN)/python -m docs

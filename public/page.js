@@ -12,6 +12,7 @@ const SHAPES = [
   "M-4.5-3.4h9L0 4.8z", // triangle upside down
   "M-1.5-4.5h3v3h3v3h-3v3h-3v-3h-3v-3h3z", // plus
 ];
+const UNREADABLE = "The answer could not be read.";
 const EMPTY_FIGURES = { p50: null, p95: null, max: null };
 
 const $ = (selector) => document.querySelector(selector);
@@ -276,7 +277,7 @@ function drawLateness() {
   const plot = canvas("#lateness");
   const to = new Date(data.now).getTime();
   const zone = axisZone();
-  const left = 44;
+  const left = 54;
   const x = linear([to - 7 * DAY, to], [left + 8, plot.width - 8]);
   const all = dots.map((dot) => dot[2]);
   const range = [Math.min(0, ...all), Math.max(10_000, ...all) * 1.2].map(logarithm);
@@ -385,7 +386,8 @@ function drawRuns() {
   const longest = Math.max(...gaps.map((gap) => new Date(gap.to) - new Date(gap.from)));
   const cut = runs.length - ended.length;
   const said = gaps.length ? `${plural(gaps.length, "gap")}, the longest ${duration(longest)}` : "no gap";
-  write($("#runs-note"), `24 hours on the clock of ${place(zone)}: ${alive ? said : "no trigger"}, ${cut ? `${count.format(cut)} cut off (×)` : "none cut off"}`);
+  write($("#runs-zone"), `24 hours on the clock of ${place(zone)}`);
+  write($("#runs-note"), `The heartbeat has ${alive ? said : "not begun"}. ${plural(runs.length, "run")} with work, ${cut ? `${count.format(cut)} cut off (×)` : "none cut off"}.`);
   set(plot.svg, { "aria-label": `Runs of 24 hours: ${said}, ${plural(runs.length, "run")} with work, ${cut} cut off. The table has them.` });
 }
 
@@ -415,7 +417,6 @@ function writeState() {
 }
 
 function writePanels() {
-  write($("#version"), data.version);
   const { problems } = data.state;
   sync($("#problems ul"), problems, (problem, n) => `${problem.code} ${n}`, () => make("li"), (node, problem) =>
     fill(node, [coloured(`level ${problem.level}`, `${LEVELS[problem.level] ?? problem.level}: `), problem.text, line(problem.cure ?? "")]));
@@ -459,7 +460,7 @@ function loginCells(row) {
 function messages() {
   const { dead, failing } = data.messages;
   return [
-    ...failing.map((row, n) => ({ key: `failing ${n} ${row.kind}`, cells: [[row.kind], [coloured("fail", row.text)], [distance(row.since)]] })),
+    ...failing.map((row, n) => ({ key: `failing ${n} ${row.kind}`, cells: [[line(row.kind), row.member ?? ""], [coloured("fail", row.text)], [distance(row.since)]] })),
     ...dead.map((row) => ({ key: `dead ${row.event} ${row.kind}`, cells: [[row.kind], [coloured("warn", `${count.format(row.count)} × ${row.event}, given up`)], ["in a day"]] })),
   ];
 }
@@ -488,14 +489,14 @@ function draw() {
   for (const one of [drawOpenings, drawLateness, drawOutcomes, drawRuns, writePanels, writeDetails]) one();
   for (const area of document.querySelectorAll(".scroll")) {
     const scrolls = area.scrollHeight > area.clientHeight; // reachable with the keyboard only where it has to be
-    if (scrolls) set(area, { tabindex: 0, role: "region", "aria-label": area.querySelector("caption")?.textContent ?? "What needs you" });
+    if (scrolls) set(area, { tabindex: 0, role: "region", "aria-label": area.dataset.name ?? area.querySelector("caption").textContent });
     else ["tabindex", "role", "aria-label"].forEach((name) => area.removeAttribute(name));
   }
 }
 
 function tick() {
   for (const node of document.querySelectorAll("time.ago")) write(node, ago(node.dateTime));
-  write($("#age"), data ? `As of ${hour(data.now, axisZone(), 0)} ${place(axisZone())}, ${ago(data.now)}` : "");
+  write($("#age"), data ? `Version ${data.version} as of ${hour(data.now, axisZone(), 0)} ${place(axisZone())}, ${ago(data.now)}` : "");
 }
 
 // One prebooking ----------------------------------------------------------------------------------------------------
@@ -572,8 +573,15 @@ async function request(query, signal = AbortSignal.timeout(PATIENCE)) {
   try {
     return JSON.parse(body);
   } catch {
-    throw new Error("The answer could not be read.");
+    throw new Error(UNREADABLE);
   }
+}
+
+/** Return whether an answer has all sections, so that it can be drawn. */
+function isWhole(answer) {
+  const lists = [answer?.state?.problems, answer?.lateness?.dots, answer?.runs?.runs, answer?.messages?.dead];
+  const sections = ["openings", "outcomes", "failures", "in_doubt", "logins", "repeats"];
+  return !Number.isNaN(Date.parse(answer?.now)) && lists.every(Array.isArray) && sections.every((name) => Array.isArray(answer[name]));
 }
 
 function sentenceOf(status, body) {
@@ -590,6 +598,7 @@ async function load() {
   try {
     const answer = await request("", mine.signal);
     if (asking !== mine) return;
+    if (!isWhole(answer)) throw new Error(UNREADABLE);
     [data, trouble] = [answer, null];
     ahead = new Date(answer.now).getTime() - Date.now();
     show("board");

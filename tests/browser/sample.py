@@ -93,6 +93,7 @@ def busy(now: datetime | None = None, *, dots: int = 600) -> dict[str, Any]:
             "failing": [
                 {
                     "kind": "telegram",
+                    "member": "lu…#90ab",
                     "since": (now - timedelta(hours=5)).isoformat(),
                     "text": "The receiver has blocked the bot.",
                 }

@@ -24,7 +24,7 @@ from tests.support.code import loaded
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted([*ROOT.glob("api/**/*.py"), *ROOT.glob("prebooking/**/*.py")])
 VERCEL = json.loads((ROOT / "vercel.json").read_text())
-PAGE = ("index.html", "page.css", "page.js", "robots.txt")  # what is served as it is
+PAGE = ("icon.svg", "index.html", "page.css", "page.js", "robots.txt")  # what is served as it is
 FIELDS = NotificationSettings.model_fields | Settings.model_fields | WatchSettings.model_fields
 VARIABLES = {name.upper() for name in FIELDS}
 
@@ -113,7 +113,7 @@ def test_every_function_has_a_url_with_hyphens() -> None:
 def test_the_page_loads_nothing_but_its_own_files_and_has_no_script_or_style_of_its_own() -> None:
     assert sorted(path.name for path in (ROOT / "public").iterdir()) == sorted(PAGE)
     text = (ROOT / "public" / "index.html").read_text()
-    assert re.findall(r'(?:src|href)="([^#"]+)"', text) == ["/page.css", "/page.js"]
+    assert re.findall(r'(?:src|href)="([^#"]+)"', text) == ["/icon.svg", "/page.css", "/page.js"]
     assert re.findall(r"<style|<script(?! type=\"module\" src)|\s(?:style|on\w+)=", text) == []
     assert not re.search(r"innerHTML|insertAdjacentHTML|outerHTML|document\.write\(|eval\(", page_script())
 

@@ -200,7 +200,7 @@ def main() -> int:
     console.print(_INTRODUCTION)
     with ThreadPoolExecutor(3) as cron, local_stack() as stack:
         try:
-            wrong = _run_demo(stack, cron, console).compare()
+            wrong = run_demo(stack, cron, console).compare()
         except Exception:
             _show_log(stack, console)
             raise
@@ -211,7 +211,8 @@ def main() -> int:
         return wrong
 
 
-def _run_demo(stack: Stack, cron: ThreadPoolExecutor, console: Console) -> Demo:
+def run_demo(stack: Stack, cron: ThreadPoolExecutor, console: Console) -> Demo:
+    """Play the demo on this stack. ``cron`` makes the calls of the cron, three at a time."""
     with stack.function(LEAD_SECONDS="3") as function, stack.function(STAGGER_MS="1000") as doomed:
         for instance in (function, doomed):
             instance.ready()
