@@ -137,6 +137,8 @@ $$;
 
 -- The scheduler's indexes contain pending rows only, so that settled rows do not slow the claim down.
 create index prebookings_due on public.prebookings (venue_id, available_at, created_at, id) where status = 'pending';
+-- The fresh rows in the order of the claim.
+create index prebookings_next on public.prebookings (available_at, created_at, id) where status = 'pending' and fresh;
 create index prebookings_held_back on public.prebookings (venue_id, available_at, created_at, id)
   where status = 'pending' and not fresh and not waits;
 -- One pending choice after each earlier one. This prevents two of them from being promoted together.

@@ -9,6 +9,101 @@ language sql volatile security invoker set search_path = '' as 'select clock_tim
 create function public.prebooking_lock() returns void
 language sql volatile security invoker set search_path = '' as 'select pg_advisory_xact_lock(7301, 1)';
 
+-- Returns the venues that a claim has to look at, so that its cost follows the rows that it takes, not the rows that are due.
+-- filled: their fresh rows fill the room of the claim. Then every row that it takes is among the fresh rows of these venues.
+--
+-- A claim takes the first p_batch rows of each venue before other rows, and venues in the order of their first row. So venues
+-- whose first row comes later can be left out, if enough rows of p_batch or less per venue come before it. This function counts
+-- only rows that the claim surely takes if there is room. It counts no rows of a venue whose first due row it cannot take,
+-- because the place of that venue in the order is not known then. A count that is too low only adds venues, and a venue
+-- without rows to take does not change what a claim takes.
+--
+-- The first thousand fresh due rows are read in order. They are not enough if most of them are of a few venues, or cannot be
+-- taken. Then the first due row of every venue is read.
+create function public.prebooking_venues_to_claim(
+  p_instance uuid, p_providers text[], p_keys text[], p_passed uuid[], t timestamptz, p_until timestamptz, p_room bigint, p_batch int,
+  out venues uuid[], out filled boolean)
+language plpgsql volatile security invoker set search_path = ''
+set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off as $$
+declare
+  v_walk        constant int    := 1000;
+  v_with_logins constant text[] := public.prebooking_systems_with('logins');
+  v_firsts      uuid[];
+  v_all         boolean := false;
+  n_walked      int;
+  n_rows        int;
+  n_venues      int;
+begin
+  venues := '{}';
+  filled := p_room <= 0;
+  if filled then
+    return;
+  end if;
+  with walked as materialized (
+    select p.id, p.venue_id, p.available_at, p.created_at from public.prebookings p
+    where p.status = 'pending' and p.fresh and p.available_at <= p_until
+    order by p.available_at, p.created_at, p.id limit v_walk),
+  firsts as (
+    select distinct on (w.venue_id) w.* from walked w order by w.venue_id, w.available_at, w.created_at, w.id)
+  select coalesce(array_agg(f.venue_id order by f.available_at, f.created_at, f.id), '{}'),
+         array_agg(f.id order by f.available_at, f.created_at, f.id), (select count(*) from walked)
+  into venues, v_firsts, n_walked from firsts f;
+
+  while n_walked >= least(p_room, v_walk) loop
+    -- The limit ends this after the venues that are needed.
+    select count(*), max(c.n) into n_rows, n_venues
+    from (
+      select c.n
+      from unnest(venues, v_firsts) with ordinality as c(id, first, n)
+      cross join lateral (
+        select w.provider = any (v_with_logins) as has_logins from public.venues w
+        where w.id = c.id and w.enabled and w.troubled_since is null and (w.paused_until is null or w.paused_until <= t)
+          and w.provider = any (p_providers) limit 1) v
+      cross join lateral (
+        -- The openings on which another invocation has the turn, and the number of rows that this one holds.
+        select coalesce(array_agg(b.available_at::timestamptz) filter (where b.claimed_by <> p_instance and b.turn_until > t), '{}') as busy,
+               count(*) filter (where b.claimed_by = p_instance) as held
+        from public.prebookings b
+        where b.status = 'pending' and b.venue_id = c.id and not b.fresh and not b.waits) b
+      cross join lateral (
+        select from (
+          select first_value(p.id) over (order by p.available_at, p.created_at, p.id) as first
+          from public.prebookings p
+          where p.status = 'pending' and p.venue_id = c.id and p.fresh and p.available_at <= t and p.expires_at > t
+            and p.available_at <> all (b.busy) and p.id <> all (p_passed)
+            and (not v.has_logins or (
+              select true from public.member_sessions l
+              where l.venue_id = p.venue_id and l.user_email = lower(p.user_email)
+                and (p_keys is null or l.key_id is null or l.key_id = any (p_keys) or l.expired_at is not null)))
+          limit greatest(p_batch - b.held, 0)) p
+        where p.first = c.first) p
+      order by c.n limit p_room) c;
+    filled := n_rows = p_room;
+    if filled then
+      venues := venues[1 : n_venues];
+      return;
+    end if;
+    exit when v_all or n_walked < v_walk;
+    v_all := true;
+    select coalesce(array_agg(f.venue_id order by f.available_at, f.created_at, f.id), '{}'),
+           array_agg(f.id order by f.available_at, f.created_at, f.id)
+    into venues, v_firsts
+    from public.venues v cross join lateral (
+      select p.id, p.venue_id, p.available_at, p.created_at from public.prebookings p
+      where p.status = 'pending' and p.venue_id = v.id and p.fresh and p.available_at <= p_until
+      order by p.available_at, p.created_at, p.id limit 1) f
+    where v.enabled and v.provider = any (p_providers) and (v.paused_until is null or v.paused_until <= t);
+  end loop;
+  -- There may be room for other rows than fresh ones.
+  venues := array(
+    select unnest(venues)
+    union
+    select p.venue_id from public.prebookings p
+    where p.status = 'pending' and p.available_at <= p_until and p.expires_at > t and not p.fresh and not p.waits
+      and (p.claimed_until is null or p.claimed_until <= t or p.claimed_until > t + interval '300 seconds')
+      and (p.retry_after is null or p.retry_after <= t or p.retry_after > t + interval '15 minutes'));
+end $$;
+
 -- Leases the oldest due rows to one invocation.
 --
 --   p_instance        the invocation; a repeated call returns the rows that it still holds, and new ones
@@ -46,7 +141,10 @@ returns jsonb language plpgsql volatile security invoker set search_path = ''
 -- Shorter than the caller's timeout, so that the caller gets the answer "busy".
 set lock_timeout = '1500ms'
 -- JIT compilation would cost a new connection 50 to 110 ms per call.
-set jit = off as $$
+set jit = off
+-- Every statement reads an index, mostly in its order. Without statistics, or with old ones, Postgres would read the table, or
+-- all due rows of a venue to sort them.
+set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off as $$
 declare
   ms            constant interval := '1 millisecond';
   v_limit       constant int      := least(greatest(coalesce(p_limit, 0), 0), 500);
@@ -67,6 +165,8 @@ declare
   v_back_off    timestamptz;
   v_missed      uuid[];
   v_passed      uuid[] := '{}';
+  v_venues      uuid[];
+  v_filled      boolean;
   n_expired     int;
   n_unknown     int;
   n_no_login    int;
@@ -115,21 +215,31 @@ begin
   select count(*) filter (where outcome = 'expired'), count(*) filter (where outcome = 'unknown')
   into n_expired, n_unknown from ended;
 
-  -- Due rows whose session this deployment cannot decrypt get a warning, and are left to a deployment that can.
-  with unopened as materialized (
-    select p.id, p.warning as old_warning, case when s.venue_id is null
+  -- Due rows whose session this deployment cannot decrypt get a warning, and are left to a deployment that can. Only the first
+  -- thousand due rows are looked at; upkeep warns about rows before they are due.
+  with due as materialized (
+    (select p.id, p.venue_id, lower(p.user_email) as user_email, p.expires_at, p.warning
+     from public.prebookings p
+     where v_with_logins && p_providers and p.status = 'pending' and p.available_at <= t + v_lead and p.fresh
+     order by p.available_at, p.created_at, p.id limit 1000)
+    union all
+    (select p.id, p.venue_id, lower(p.user_email) as user_email, p.expires_at, p.warning
+     from public.prebookings p
+     where v_with_logins && p_providers and p.status = 'pending' and p.available_at <= t + v_lead and not p.waits and not p.fresh
+       and (p.claimed_until is null or p.claimed_until <= t or p.claimed_until > v_longest)
+     order by p.venue_id, p.available_at, p.created_at, p.id limit 1000)),
+  unopened as materialized (
+    select d.id, d.warning as old_warning, case when s.venue_id is null
         then 'no_login: booking is open, and there is no login for this member. The member has to log in.'
         else 'other_key: booking is open, and the login was encrypted with a key that this deployment does not have.' end as warning
-    from public.venues v cross join lateral (
-      select p.id, p.venue_id, lower(p.user_email) as user_email, p.warning from public.prebookings p
-      where p.status = 'pending' and p.venue_id = v.id and p.available_at <= t + v_lead and p.expires_at > t
-        and (p.claimed_until is null or p.claimed_until <= t or p.claimed_until > v_longest) and not p.waits
-        and (p.venue_id, lower(p.user_email)) not in (
-          select s.venue_id, s.user_email from public.member_sessions s
-          where p_keys is null or s.key_id is null or s.key_id = any (p_keys) or s.expired_at is not null)
-      order by p.available_at, p.created_at, p.id limit 200) p
-    left join public.member_sessions s on s.venue_id = p.venue_id and s.user_email = p.user_email
-    where v.enabled and v.provider = any (v_with_logins) and v.provider = any (p_providers)),
+    from due d
+    cross join lateral (
+      select from public.venues v
+      where v.id = d.venue_id and v.enabled and v.provider = any (v_with_logins) and v.provider = any (p_providers) limit 1) v
+    left join lateral (
+      select s.venue_id, p_keys is null or s.key_id is null or s.key_id = any (p_keys) or s.expired_at is not null as is_usable
+      from public.member_sessions s where s.venue_id = d.venue_id and s.user_email = d.user_email limit 1) s on true
+    where d.expires_at > t and s.is_usable is not true),
   warned as (
     update public.prebookings p set warning = u.warning
     from unopened u
@@ -143,6 +253,13 @@ begin
 
   -- If rows were skipped because they are locked, the next round takes the rows after them instead.
   for v_round in 1 .. 3 loop
+    select c.venues, c.filled into v_venues, v_filled
+    from public.prebooking_venues_to_claim(
+      p_instance, p_providers, p_keys, v_passed, t, t + v_lead, v_limit - (
+        select count(*) from public.prebookings h
+        where h.status = 'pending' and h.claimed_by = p_instance and h.claimed_until > t and h.claimed_until <= v_longest),
+      least(40, v_per_venue)) c;
+    exit when v_venues = '{}';
     with held as materialized (
       -- The rows that this invocation already holds: their slots, and how many of them count against the share of v_behind.
       select venue_id, count(*) as n, count(*) filter (where maybe_sent or retry_after is not null or blocks > 0) as behind
@@ -150,17 +267,17 @@ begin
       where status = 'pending' and claimed_by = p_instance and claimed_until > t and claimed_until <= v_longest group by venue_id),
     busy as materialized (
       -- Openings on which another invocation has the turn.
-      select venue_id, available_at from public.prebookings
-      where status = 'pending' and claimed_by is not null and claimed_by <> p_instance and turn_until > t and turn_until <= v_longest),
-    openable as materialized (
-      -- Members with a session that this deployment can decrypt, or that the venue has refused, which is an outcome too.
-      select venue_id, user_email from public.member_sessions
-      where p_keys is null or key_id is null or key_id = any (p_keys) or expired_at is not null),
+      select b.venue_id, b.available_at
+      from unnest(v_venues) as chosen(id) cross join lateral (
+        -- "is distinct from", so that Postgres does not read the index of all claimed rows for each venue.
+        select venue_id, available_at from public.prebookings
+        where status = 'pending' and venue_id = chosen.id and not fresh and not waits
+          and (claimed_by is distinct from p_instance and turn_until > t and turn_until <= v_longest) offset 0) b),
     ready as materialized (
       -- Venues that can be called now.
       select v.id, w.is_troubled, v.provider = any (v_with_logins) as has_logins, coalesce(h.n, 0) as held,
              greatest(v_behind - coalesce(case when w.is_troubled then h.n else h.behind end, 0), 0) as share
-      from public.venues v left join held h on h.venue_id = v.id cross join lateral (
+      from unnest(v_venues) as chosen(id) join public.venues v on v.id = chosen.id left join held h on h.venue_id = v.id cross join lateral (
         -- Trouble of more than 10 minutes ago does not count: a venue that still fails would have been paused again.
         select v.troubled_since is not null and coalesce(v.paused_until, v.troubled_since) > t - interval '10 minutes' as is_troubled) w
       where v.enabled and (v.paused_until is null or v.paused_until <= t) and v.provider = any (p_providers)),
@@ -171,7 +288,10 @@ begin
         select p.id, p.venue_id, p.available_at, p.created_at, p.retry_after from public.prebookings p
         where p.status = 'pending' and p.venue_id = r.id and p.fresh and p.available_at <= t + v_lead and p.expires_at > t
           and (p.venue_id, p.available_at) not in (select b.venue_id, b.available_at from busy b)
-          and (not r.has_logins or (p.venue_id, lower(p.user_email)) in (select o.venue_id, o.user_email from openable o))
+          and (not r.has_logins or (
+            select true from public.member_sessions o
+            where o.venue_id = p.venue_id and o.user_email = lower(p.user_email)
+              and (p_keys is null or o.key_id is null or o.key_id = any (p_keys) or o.expired_at is not null)))
           and p.id <> all (v_passed)
         order by p.available_at, p.created_at, p.id limit v_per_venue) row
       union all
@@ -181,10 +301,13 @@ begin
       from ready r cross join lateral (
         select p.id, p.venue_id, p.available_at, p.created_at, p.retry_after from public.prebookings p
         where p.status = 'pending' and p.venue_id = r.id and not p.fresh and not p.waits and p.available_at <= t + v_lead and p.expires_at > t
-          and (p.claimed_until is null or p.claimed_until <= t or p.claimed_until > v_longest)
+          and not v_filled and (p.claimed_until is null or p.claimed_until <= t or p.claimed_until > v_longest)
           and (p.retry_after is null or p.retry_after <= t or p.retry_after > v_back_off)
           and (p.venue_id, p.available_at) not in (select b.venue_id, b.available_at from busy b)
-          and (not r.has_logins or (p.venue_id, lower(p.user_email)) in (select o.venue_id, o.user_email from openable o))
+          and (not r.has_logins or (
+            select true from public.member_sessions b
+            where b.venue_id = p.venue_id and b.user_email = lower(p.user_email)
+              and (p_keys is null or b.key_id is null or b.key_id = any (p_keys) or b.expired_at is not null)))
           and p.id <> all (v_passed)
         order by p.retry_after nulls first, p.available_at, p.created_at, p.id limit v_behind) row),
     behind as (
@@ -229,8 +352,9 @@ begin
       window batch as (partition by venue_id, is_behind, (position - 1) / 40)),
     chosen as materialized (select id from whole_batches where fits),
     free as materialized (
-      select p.id from public.prebookings p
-      where p.id = any (array(select id from chosen)) and p.status = 'pending' and not p.waits
+      -- A join, because without statistics Postgres would read all pending rows to find an array of ids.
+      select p.id from chosen join public.prebookings p on p.id = chosen.id
+      where p.status = 'pending' and not p.waits
         and (p.claimed_until is null or p.claimed_until <= t or p.claimed_until > v_longest)
       for no key update skip locked),
     taken as (
@@ -296,8 +420,8 @@ returns jsonb language sql volatile security invoker set search_path = '' as $$
     (select last_tick_at from public.prebooking_heartbeat), (select max(opened_at) from public.prebooking_runs)))
 $$;
 
-revoke all on function public.prebooking_clock, public.prebooking_lock, public.claim_due_prebookings_v1, public.claims_since_v1
-  from public, anon, authenticated, service_role;
-grant execute on function public.prebooking_clock, public.prebooking_lock, public.claim_due_prebookings_v1, public.claims_since_v1
-  to service_role;
+revoke all on function public.prebooking_clock, public.prebooking_lock, public.prebooking_venues_to_claim, public.claim_due_prebookings_v1,
+  public.claims_since_v1 from public, anon, authenticated, service_role;
+grant execute on function public.prebooking_clock, public.prebooking_lock, public.prebooking_venues_to_claim, public.claim_due_prebookings_v1,
+  public.claims_since_v1 to service_role;
 notify pgrst, 'reload schema';

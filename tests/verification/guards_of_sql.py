@@ -13,18 +13,21 @@ from tests.verification.guard import guard
 from tests.verification.mutation import Dropped, InSql
 
 CLAIM, FINISH, CANCEL = "claim_due_prebookings_v1", "finish_run_v1", "cancel_prebooking_v1"
+VENUES = "prebooking_venues_to_claim"
 END_CHOICE = "prebookings_end_choice"
 COMPLETE, FAIL = "complete_prebooking_v1", "fail_prebooking_v1"
 
 _MINE = "where p.id = p_id and p.claimed_by = p_instance and p.status = 'pending'"
 _UNFENCED = "where p.id = p_id and p.status = 'pending'"
 _LEASE_OVER = "(p.claimed_until is null or p.claimed_until <= t or p.claimed_until > v_longest)"
-_TURN = "claimed_by is not null and claimed_by <> p_instance and turn_until > t and turn_until <= v_longest)"
+_ANY_ROW = "p.status = 'pending' and p.available_at <= p_until\n    order"
+_TURN = "claimed_by is distinct from p_instance and turn_until > t and turn_until <= v_longest)"
 
 GUARDS_OF_SQL = (
     guard(
         "a live claim is respected",
         scenarios.two_triggers_overlap,
+        InSql(VENUES, "p.status = 'pending' and p.fresh and p.available_at <= p_until\n    order", _ANY_ROW),
         InSql(CLAIM, "and p.fresh and", "and"),
         InSql(CLAIM, _TURN, "false)"),
         InSql(CLAIM, f"and {_LEASE_OVER}\n      for no key", "for no key"),

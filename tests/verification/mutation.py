@@ -69,10 +69,10 @@ class InSql:
     def applied(self, sim_database: SimDatabase) -> Iterator[None]:
         """Replace the function in a database that is removed afterwards."""
         text = "".join(path.read_text() for path in sorted(MIGRATIONS.glob("*.sql")))
-        found = re.search(rf"create function public\.{self.function}\(.*?\nend \$\$;", text, re.DOTALL)
+        pattern = rf"create (?:or replace )?function public\.{self.function}\(.*?\nend \$\$;"
+        found = re.findall(pattern, text, re.DOTALL)
         assert found, f"no migration creates {self.function}"
-        current = sim_database.source(self.function) or found[0]
-        edited = _edited(current, self.old, self.new, self.function)
+        edited = _edited(sim_database.source(self.function) or found[-1], self.old, self.new, self.function)
         sim_database.replace(self.function, edited.replace("create function", "create or replace function"))
         yield
 

@@ -84,6 +84,7 @@ _FUNCTIONS = """
     page_member page_instant page_digits page_settled page_fold page_ranked page_thin_out page_tail page_outcomes
     page_calls_of_a_week page_openings page_in_doubt page_runs page_logins page_messages page_repeats page_health
     page_status_v1 page_prebooking_v1 page_member_v1
+    prebooking_venues_to_claim
 """
 
 _EXPECTED = {

@@ -60,6 +60,41 @@ def test_no_call_reads_past_or_future_rows(owner: Connection, service: Connectio
     assert max(read.values()) < 20 * _DUE_ROWS, read
 
 
+# Each venue has an opening of its own; ``crowded`` rows of one venue are due before all others.
+_DUE_AT_MANY_VENUES = b"""
+with new_venues as (
+  insert into public.venues (name, provider, timezone)
+  select 'venue ' || n, 'webhook', 'UTC' from generate_series(1, 1000) n returning id),
+numbered as (select id, row_number() over () as number from new_venues)
+insert into public.prebookings (venue_id, user_email, booking_data, available_at, expires_at)
+select v.id, n || '@example.com', '{}', now() - interval '1 hour' + v.number * interval '1 second',
+  now() + interval '1 day'
+from numbered v, generate_series(1, case v.number when 1 then 30 + %s else 30 end) n
+"""
+
+
+@pytest.mark.parametrize("analyzed", [True, False], ids=["with statistics", "without statistics"])
+@pytest.mark.parametrize("crowded", [0, 5000], ids=["many venues", "one crowded venue"])
+def test_a_claim_reads_what_it_takes_and_not_what_is_due(
+    owner: Connection, service: Connection, *, crowded: int, analyzed: bool
+) -> None:
+    with owner.transaction():
+        owner.execute("set local session_replication_role = replica")
+        owner.execute(_DUE_AT_MANY_VENUES, [crowded])
+    # A changed schema: the database is not used again, because dead rows would be counted in the next test.
+    owner.execute("create table public.used ()")
+    if analyzed:
+        owner.execute("analyze")
+    for plan in ("custom", "generic"):
+        with service.transaction(force_rollback=True):
+            service.execute(f"set local plan_cache_mode = force_{plan}_plan".encode())
+            assert len(claimed(service, uuid4(), limit=100)) == (100 if crowded else 90)
+            for _ in range(0 if crowded else 8):  # the other rows stay claimed
+                before = _rows_read(service)
+                claimed(service, uuid4(), limit=100)
+                assert _rows_read(service) - before < 5000, "a sixth of those that are due"
+
+
 _FROM_THE_COMMAND_LINE: list[Callable[[Connection, UUID], object]] = [
     lambda connection, venue: add_prebooking_by_command(connection, venue, email="7@example.com", expires_at=noon(1e9)),
     lambda connection, _: ask(connection, "list_prebookings_v1", "7@example.com", 7, 200),

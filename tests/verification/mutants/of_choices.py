@@ -117,10 +117,10 @@ OF_WAITING_CHOICES = [
         ),
     ),
     *mutants(
-        MIGRATIONS + "000003_claim.sql",
+        MIGRATIONS + "000020_claim_cost.sql",
         (
-            "and not p.waits\n        and (p.venue_id, lower(p.user_email)) not in",
-            "\n        and (p.venue_id, lower(p.user_email)) not in",
+            "and not p.waits and not p.fresh\n       and (p.claimed",
+            "and not p.fresh\n       and (p.claimed",
             "choices::a_waiting_choice_gets_no_warning_about_a_missing_login",
         ),
         (
@@ -130,7 +130,7 @@ OF_WAITING_CHOICES = [
         ),
     ),
     *mutants(
-        MIGRATIONS + "000003_claim.sql",
+        MIGRATIONS + "000020_claim_cost.sql",
         (
             "'created_at', greatest(p.created_at, p.promoted_at), ",
             "'created_at', p.created_at, ",
@@ -138,7 +138,7 @@ OF_WAITING_CHOICES = [
         ),
     ),
     Mutant(
-        MIGRATIONS + "000003_claim.sql",
+        MIGRATIONS + "000020_claim_cost.sql",
         "p.status = 'pending' and not p.waits\n        and (p.claimed_until",
         "p.status = 'pending'\n        and (p.claimed_until",
         tests=("choices", "choices_races"),

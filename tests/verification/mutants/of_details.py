@@ -52,14 +52,14 @@ OF_SETTLEMENTS = mutants(
 
 OF_CLAIMED_ROWS = [
     Mutant(
-        MIGRATIONS + "000003_claim.sql",
+        MIGRATIONS + "000020_claim_cost.sql",
         "limit v_behind) row",
         "limit v_per_venue) row",
         tests=("claim_behind",),
         unseen="of these rows at most ten are taken, in the same order: the limit saves sorting the others",
     ),
     *mutants(
-        MIGRATIONS + "000003_claim.sql",
+        MIGRATIONS + "000020_claim_cost.sql",
         ("s.sealed is not null and s.expired_at is null then", "s.sealed is not null then", "claim_logins"),
         ("limit 100 for update skip locked", "limit 100 for update", "upkeep::a_locked_old_run_does_not_delay_a_claim"),
         ("claimed = r.claimed + excluded.claimed", "claimed = excluded.claimed", "claim"),

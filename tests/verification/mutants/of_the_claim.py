@@ -45,7 +45,7 @@ OF_TABLES = mutants(
 )
 
 OF_THE_CLAIM = mutants(
-    MIGRATIONS + "000003_claim.sql",
+    MIGRATIONS + "000020_claim_cost.sql",
     ("exit when v_missed = '{}';", "exit;", "claim_races::many_locked_rows_are_skipped"),
     (
         "coalesce(v.answered_at > p.blocked_at, false)",
@@ -83,8 +83,8 @@ OF_THE_CLAIM = mutants(
     ),
     *noticed_by(
         "claim_turns",
-        ("claimed_by <> p_instance and turn_until > t and", "claimed_by <> p_instance and claimed_until > t and"),
-        ("claimed_by is not null and claimed_by <> p_instance and turn_until", "claimed_by is not null and turn_until"),
+        ("distinct from p_instance and turn_until > t and", "distinct from p_instance and claimed_until > t and"),
+        ("and (claimed_by is distinct from p_instance and turn_until", "and (turn_until"),
     ),
     ("> t and turn_until <= v_longest", "> t", "claim_behind::an_impossibly_long_lease_or_turn_is_ignored"),
     ("where slot <= t + v_within", "where slot < t + v_within", "claim_slots::a_slot_exactly_at_the_end_counts"),
@@ -106,8 +106,8 @@ OF_THE_CLAIM = mutants(
     ("  if not p_by_hand then\n", "  if true then\n", "heartbeat"),
     *noticed_by(
         "claim_logins",
-        ("or s.key_id = any (p_keys) or s.expired_at is not null)", "or s.key_id = any (p_keys))"),
-        ("is null or key_id is null or key_id = any (p_keys) or expired_at", "is null or key_id is null or expired_at"),
+        ("or s.key_id = any (p_keys) or s.expired_at is not null as", "or s.key_id = any (p_keys) as"),
+        ("or o.key_id is null or o.key_id = any (p_keys) or o.expired_at", "or o.key_id is null or o.expired_at"),
         (
             "case when p.warning not like 'no\\_login: %' and p.warning not like 'other\\_key: %' then p.warning end",
             "p.warning",
