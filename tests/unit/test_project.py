@@ -103,10 +103,12 @@ def test_a_deployment_uploads_only_the_functions(tmp_path: Path) -> None:
 
 def test_every_function_has_a_url_with_hyphens() -> None:
     assert VERCEL["framework"] is None
-    assert {rule["source"].replace("-", "_") for rule in VERCEL["rewrites"]} == {
+    page, *rules = VERCEL["rewrites"]
+    assert page == {"source": "/", "destination": "/index.html"}
+    assert {rule["source"].replace("-", "_") for rule in rules} == {
         f"/api/cron/{path.stem}" for path in ROOT.glob("api/**/*.py") if "_" in path.stem
     }
-    assert all(rule["destination"] == rule["source"].replace("-", "_") for rule in VERCEL["rewrites"])
+    assert all(rule["destination"] == rule["source"].replace("-", "_") for rule in rules)
     assert (ROOT / "public" / "robots.txt").exists(), "without it every source file would be published"
 
 
