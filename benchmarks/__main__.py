@@ -1,4 +1,4 @@
-"""``make bench``: prints the costs, measured in this number of rounds."""
+"""``make bench``: measures in this number of rounds, and prints tables; with WRITE=1 also into the documents."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import os
 import sys
 
 
-def main() -> None:
+def main() -> int:
     rounds = _rounds()
-    from benchmarks.table import print_table  # noqa: PLC0415 - its libraries are only installed for the benchmarks
+    from benchmarks.bench import measure_all  # noqa: PLC0415 - its libraries are only installed for the benchmarks
 
-    print_table(rounds)
+    return measure_all(rounds)
 
 
 def _rounds() -> int:
-    text = os.environ.get("ROUNDS") or "3"
+    text = os.environ.get("ROUNDS") or "2"
     if not (text.isascii() and text.isdecimal() and int(text)):
         print(f"ROUNDS={text} is no number of rounds: use, for example, ROUNDS=20.")
         sys.exit(2)
@@ -22,4 +22,4 @@ def _rounds() -> int:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -6,10 +6,12 @@ import asyncio
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 
-import psycopg
+import httpx
 
 from benchmarks.peers import Task, plain_cron
+from benchmarks.report import Row
 from benchmarks.run import opening
 from benchmarks.venue_socket import venue_socket
 from prebooking.local.stack import Stack
@@ -17,10 +19,21 @@ from prebooking.local.stack import Stack
 OPENINGS, MEMBERS = 5, 20
 
 
-def figures(stack: Stack) -> Iterator[tuple[str, str, str]]:
-    prebookings = OPENINGS * MEMBERS
-    for name, doubles in (("ours", ours(stack)), ("a plain cron job", theirs(stack))):
-        yield f"double bookings under two overlapping triggers, {name}", f"{doubles}", f"of {prebookings} prebookings"
+def measure(stack: Stack) -> dict[str, int]:
+    """Return the number of double bookings, ours first."""
+    return {"ours": ours(stack), "a plain cron job": theirs(stack)}
+
+
+def figures(doubles: dict[str, int]) -> Iterator[Row]:
+    for name, number in doubles.items():
+        what = f"double bookings under two overlapping triggers, {name}"
+        yield what, f"{number}", f"of {OPENINGS * MEMBERS} prebookings"
+
+
+def faults(doubles: dict[str, int]) -> Iterator[str]:
+    """Yield what must not happen."""
+    if doubles["ours"]:
+        yield f"{doubles['ours']} double bookings of ours under two overlapping triggers"
 
 
 def ours(stack: Stack) -> int:
@@ -41,13 +54,18 @@ def theirs(stack: Stack) -> int:
         for number in range(OPENINGS):
             dsn = stack.postgres.create_database(f"plain_{number}")
             venue.arrivals.clear()
-            asyncio.run(_twice(Task(dsn, url, time.time(), MEMBERS, "staggered")))
+            asyncio.run(_twice(Task(dsn, "staggered", restarted=False), url))
             beyond += len(venue.arrivals) - MEMBERS
             stack.postgres.drop_database(f"plain_{number}")
     return beyond
 
 
-async def _twice(task: Task) -> None:
-    with psycopg.connect(task.dsn, autocommit=True) as connection:
-        plain_cron.add_prebookings(connection, task)
-    await asyncio.gather(plain_cron.invocation(task), plain_cron.invocation(task))
+async def _twice(task: Task, url: str) -> None:
+    async with httpx.AsyncClient(trust_env=False) as client, asyncio.TaskGroup() as group:
+
+        async def book(booking: str) -> None:
+            await client.post(url, json={"member": booking})
+
+        schedule = await plain_cron.start(task, book, group)
+        await schedule(datetime.fromtimestamp(time.time(), UTC), [str(number) for number in range(MEMBERS)])
+        group.create_task(plain_cron.run(task, book))

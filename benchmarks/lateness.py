@@ -1,27 +1,21 @@
-"""The lateness of requests at the venue after their opening: ours, a plain cron job's, and other schedulers'.
-
-``python -m benchmarks.lateness --rounds 1`` takes three minutes; figures to quote need twenty rounds, in an hour.
-"""
+"""The lateness of requests at the venue after their opening: ours, a plain cron job's, and other schedulers'."""
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import math
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-
-from rich.console import Console
-from rich.table import Table
+from statistics import median
 
 from benchmarks.figure import draw
+from benchmarks.peer_process import PeerProcess
+from benchmarks.report import BenchTable, Progress
 from benchmarks.venue_socket import VenueSocket, venue_socket
 from prebooking.local.bell import run_bell
 from prebooking.local.function import Function
@@ -29,18 +23,33 @@ from prebooking.local.postgres import LocalPostgres
 from prebooking.local.stack import Stack, local_stack
 
 REQUESTS = (1, 10, 40)
-OURS = "us, with the bell"
+SHOWN = 10  # in the figure
+OURS, CALLED = "us, with the bell", "us, a cron at second 0"
 LEAD = 3.0  # seconds: the bell's, and the function's with it
 FIGURE = Path(__file__).with_name("lateness")  # .png and .svg
-READY = 4.0  # seconds from a system's start to the opening, in which it schedules its requests
 PATIENCE = 12.0  # seconds after the opening: a poll every 5 s, and forty calls one after the other
+GOLDEN = (math.sqrt(5) - 1) / 2  # its multiples are spread evenly over a poll's interval
+PAUSE = 0.1  # seconds: the last answers of an opening arrive
 
+HOWS = ("defaults", "best", "warm")
 PEERS = {
-    "with_apscheduler": ("defaults", "best", "warm"),
-    "with_pgqueuer": ("defaults", "best", "warm"),
-    "with_procrastinate": ("defaults", "best", "warm"),
+    "with_apscheduler": HOWS,
+    "with_pgqueuer": HOWS,
+    "with_procrastinate": HOWS,
+    "with_dbos": HOWS,
+    "with_absurd": HOWS,
     "plain_cron": ("one by one", "staggered"),
 }
+NAMES = {
+    "with_apscheduler": "APScheduler",
+    "with_pgqueuer": "PgQueuer",
+    "with_procrastinate": "Procrastinate",
+    "with_dbos": "DBOS",
+    "with_absurd": "Absurd",
+    "plain_cron": "a plain cron job",
+}
+# Seconds from one poll to the next by default. Openings are spread over it, because only chance decides how they meet.
+POLLS = {"with_procrastinate": 5.0, "with_dbos": 1.0, "with_absurd": 0.25}
 
 _numbers = itertools.count(1)
 _PREBOOKINGS = """
@@ -50,37 +59,45 @@ select v.id, 'member' || n || '@example.com', jsonb_build_object('class_id', n::
 from v, generate_series(1, %(requests)s) n
 """
 
-# A context manager that starts a system, which sends this number of requests at a Unix time.
-System = Callable[[float, int], AbstractContextManager[None]]
+# Schedules this number of requests at a Unix time.
+Schedule = Callable[[float, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """A system that is compared. ``start`` starts it; it needs ``ready`` seconds from a schedule to the opening."""
+
+    start: Callable[[], AbstractContextManager[Schedule]]
+    ready: float = 0.5
+    poll: float = 0.0
+
+    def opening(self, requests: int) -> float:
+        """Return a Unix time for the next opening."""
+        phase = (next(_numbers) * GOLDEN) % 1 * self.poll
+        return time.time() + self.ready + 0.02 * requests + phase
 
 
 @dataclass(slots=True)
 class Measured:
-    """The arrivals at the venue, in ms after the opening."""
+    """The arrivals at the venue, in ms after the opening: the first and the last of each opening."""
 
     first: list[float] = field(default_factory=list)
-    every: list[float] = field(default_factory=list)
+    last: list[float] = field(default_factory=list)
     missing: int = 0
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="benchmarks.lateness", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=20)
-    parser.add_argument("--requests", type=int, nargs="+", default=REQUESTS)
-    parser.add_argument("--figure", type=Path, metavar="PATH", help="write PATH.png and PATH.svg, of ten at once")
-    chosen = parser.parse_args()
-    results = measure(chosen.rounds, chosen.requests)
-    Console(width=140).print(table(results))
-    if chosen.figure:
-        _draw(results, chosen.figure)
+Results = dict[str, dict[int, Measured]]
 
 
-def measure(rounds: int, numbers: Sequence[int]) -> dict[tuple[str, int], Measured]:
-    """Measure every system with every number of requests, one after the other."""
+def measure(rounds: int, progress: Progress) -> Results:
+    """Measure every system with every number of requests, one opening after the other."""
     with venue_socket() as (venue, url), systems(url) as all_systems:
-        results = {(name, requests): Measured() for requests in numbers for name in all_systems}
-        for _, (name, requests) in itertools.product(range(rounds), list(results)):
-            _one_opening(venue, all_systems[name], requests, results[name, requests])
+        results = {name: {requests: Measured() for requests in REQUESTS} for name in all_systems}
+        for number, (name, system) in itertools.product(range(1, rounds + 1), all_systems.items()):
+            progress.step(f"    round {number} of {rounds}: {name}")
+            with system.start() as schedule:
+                for requests, measured in results[name].items():
+                    _one_opening(venue, system, schedule, requests, measured)
     return results
 
 
@@ -92,13 +109,15 @@ def systems(url: str) -> Iterator[dict[str, System]]:
         rung, called = enter(local_stack()), enter(local_stack())
         ours = [_function(stack, url, lead) for stack, lead in ((rung, LEAD), (called, 0.0))]
         with_bell, with_cron = (enter(function).ready() for function in ours)
+        with_cron.trigger()
         enter(run_bell(rung.postgres.dsn(), url=with_bell.url, secret=rung.environment["CRON_SECRET"]))
         yield {
-            OURS: partial(_rung, rung),
-            "us, a cron at :00": partial(_called, called, with_cron),
+            OURS: System(partial(_rung, rung), ready=LEAD + 1),
+            CALLED: System(partial(_called, called, with_cron)),
             **{
-                f"{peer.removeprefix('with_').replace('_', ' ')}, {how}": partial(
-                    _peer, called.postgres, url, peer=peer, how=how
+                f"{NAMES[peer]}, {how}": System(
+                    partial(_peer, called.postgres, url, peer, how),
+                    poll=POLLS.get(peer, 0.0) if how == "defaults" else 0.0,
                 )
                 for peer, hows in PEERS.items()
                 for how in hows
@@ -106,58 +125,76 @@ def systems(url: str) -> Iterator[dict[str, System]]:
         }
 
 
-def figures(rounds: int) -> Iterator[tuple[str, str, str]]:
-    """Yield the lateness of the first request, relative to ours, per system and number; also draw the figure."""
-    results = measure(rounds, REQUESTS)
-    _draw(results, FIGURE)
-    for (name, requests), measured in results.items():
-        first, every = spread(measured.first), spread(measured.every)
-        yield (
-            f"{requests} due at one instant, {name}",
-            f"{first[0] / spread(results[OURS, requests].first)[0]:.1f}",
-            f"first {_format(first)}; all {_format(every)} ms"
-            + (f"; {measured.missing} missing" if measured.missing else ""),
-        )
-
-
-def _draw(results: dict[tuple[str, int], Measured], path: Path) -> None:
-    numbers = {requests for _, requests in results}
-    shown = 10 if 10 in numbers else min(numbers)
-    late = {name: measured.first for (name, requests), measured in results.items() if requests == shown}
-    draw(late, title=f"The first of {shown} requests due at one instant", path=path)
-
-
-def _format(figures: Sequence[float]) -> str:
-    return " / ".join(f"{value:.1f}" for value in figures)
-
-
-def table(results: dict[tuple[str, int], Measured]) -> Table:
-    """Return a table with a line per system and number of requests: the first request, and all of them."""
-    shown = Table("at once", "system", "first p50", "p99", "max", "all p50", "p99", "max", "missing", title=_TITLE)
-    for (name, requests), measured in results.items():
-        figures = [f"{value:.1f}" for late in (measured.first, measured.every) for value in spread(late)]
-        shown.add_row(str(requests), name, *figures, str(measured.missing or ""))
+def report(results: Results) -> BenchTable:
+    """Return the medians: the first request of each number, and the last of most."""
+    most = max(REQUESTS)
+    shown = BenchTable(
+        "lateness",
+        "From the opening to the first byte at the venue, against ours with the bell",
+        ("", *(f"the first of {requests}" for requests in REQUESTS), f"all {most} are sent"),
+    )
+    ours = results[OURS]
+    for name, by_number in results.items():
+        firsts = [_cell(by_number[one].first, ours[one].first) for one in REQUESTS]
+        cells = [*firsts, _cell(by_number[most].last, ours[most].last)]
+        missing = sum(measured.missing for measured in by_number.values())
+        label = f"**{name}**" if name.startswith("us") else name
+        shown.rows.append((label + (f" ({missing} missing)" if missing else ""), *cells))
     return shown
 
 
-_TITLE = "ms from the opening to the first byte at the venue's socket"
+def summary(results: Results) -> Iterator[str]:
+    """Yield sentences for those who read no table."""
+    ours = {requests: median(measured.first) for requests, measured in results[OURS].items()}
+    used = [late[SHOWN] for name, late in results.items() if name.endswith((", defaults", ", best"))]
+    times = [median(late.first) / ours[SHOWN] for late in used]
+    yield (
+        f"The first of {SHOWN} requests that are due at one instant reaches the venue {ours[SHOWN]:.1f} ms after the "
+        f"opening; with other schedulers, at their default and at their best settings, it takes {min(times):.0f} to "
+        f"{max(times):.0f} times as long."
+    )
+    warm = {median(late[1].first) / ours[1]: name for name, late in results.items() if name.endswith(", warm")}
+    yield (
+        f"With connections that their users would have to open before, the closest is "
+        f"{warm[min(warm)].removesuffix(', warm')}: {min(warm):.1f} times as long for a single request."
+    )
 
 
-def spread(values: Sequence[float]) -> list[float]:
-    """Return p50, p99 and the maximum, by nearest rank; NaN without values."""
-    line = sorted(values)
-    return [line[math.ceil(len(line) * share) - 1] if line else math.nan for share in (0.5, 0.99, 1)]
+def faults(results: Results) -> Iterator[str]:
+    """Yield what must not happen: a request of ours before its opening, or none."""
+    for name in (OURS, CALLED):
+        for requests, measured in results[name].items():
+            if measured.missing or min(measured.first, default=0.0) < 0:
+                first = min(measured.first, default=math.nan)
+                yield f"{name}, {requests} at once: {measured.missing} missing, the first at {first:.1f} ms"
 
 
-def _one_opening(venue: VenueSocket, system: System, requests: int, measured: Measured) -> None:
+def figure(results: Results) -> None:
+    """Draw the lateness of the first request."""
+    late = {name: by_number[SHOWN].first for name, by_number in results.items()}
+    draw(late, title=f"The first of {SHOWN} requests due at one instant", path=FIGURE)
+
+
+def _cell(values: list[float], ours: list[float]) -> str:
+    if not values:
+        return "nothing arrived"
+    return f"{short(median(values) / median(ours))} x ({short(median(values))} ms)"
+
+
+def short(value: float) -> str:
+    """Return a number with as many digits as can be quoted."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 1 else f"{value:.2f}"
+
+
+def _one_opening(venue: VenueSocket, system: System, schedule: Schedule, requests: int, measured: Measured) -> None:
     venue.arrivals.clear()
-    opens = time.time() + READY
-    with system(opens, requests):
-        venue.wait_for(requests, until=opens + PATIENCE)
-        late = sorted((at - opens) * 1000 for at in venue.arrivals)
+    schedule(opens := system.opening(requests), requests)
+    venue.wait_for(requests, until=opens + PATIENCE)
+    late = sorted((at - opens) * 1000 for at in venue.arrivals)
     measured.first += late[:1]
-    measured.every += late
+    measured.last += late[-1:]
     measured.missing += requests - len(late)
+    time.sleep(PAUSE)
 
 
 def _function(stack: Stack, url: str, lead: float) -> Function:
@@ -165,35 +202,30 @@ def _function(stack: Stack, url: str, lead: float) -> Function:
 
 
 @contextmanager
-def _rung(stack: Stack, opens: float, requests: int) -> Iterator[None]:
-    stack.connection.execute(_PREBOOKINGS, {"opens": opens, "requests": requests})
-    yield
+def _rung(stack: Stack) -> Iterator[Schedule]:
+    def schedule(opens: float, requests: int) -> None:
+        stack.connection.execute(_PREBOOKINGS, {"opens": opens, "requests": requests})
+
+    yield schedule
 
 
 @contextmanager
-def _called(stack: Stack, function: Function, opens: float, requests: int) -> Iterator[None]:
-    stack.connection.execute(_PREBOOKINGS, {"opens": opens, "requests": requests})
-    cron = threading.Timer(opens - time.time(), function.trigger)
-    cron.start()
-    yield
-    cron.join()
+def _called(stack: Stack, function: Function) -> Iterator[Schedule]:
+    crons: list[threading.Timer] = []
+
+    def schedule(opens: float, requests: int) -> None:
+        stack.connection.execute(_PREBOOKINGS, {"opens": opens, "requests": requests})
+        crons.append(threading.Timer(opens - time.time(), function.trigger))
+        crons[-1].start()
+
+    yield schedule
+    for cron in crons:
+        cron.join()
 
 
 @contextmanager
-def _peer(postgres: LocalPostgres, url: str, opens: float, requests: int, *, peer: str, how: str) -> Iterator[None]:
-    name = f"peer_{next(_numbers)}"
-    dsn = postgres.create_database(name)
-    command = [sys.executable, "-m", "benchmarks.peers", peer, dsn, url, str(opens), str(requests), how]
-    with subprocess.Popen(command, stderr=subprocess.PIPE) as process:  # noqa: S603 - this interpreter, this project
-        try:
-            yield
-        finally:
-            process.kill()
-            output = process.stderr.read() if process.stderr else b""
-            if b"Traceback" in output:
-                sys.stderr.write(output.decode(errors="replace"))
+def _peer(postgres: LocalPostgres, url: str, peer: str, how: str) -> Iterator[Schedule]:
+    dsn = postgres.create_database(name := f"peer_{next(_numbers)}")
+    with PeerProcess(peer, how, dsn=dsn, url=url) as process:
+        yield process.schedule
     postgres.drop_database(name)
-
-
-if __name__ == "__main__":
-    main()

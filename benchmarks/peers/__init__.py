@@ -1,7 +1,9 @@
 """Other schedulers, each used as its own documentation shows, one module per system.
 
-Each module has ``send_all(task)``, which sends ``task.requests`` POSTs to ``task.url`` that are due at ``task.opens``.
-It may run until it is killed. ``how`` is one of three:
+Each module has ``start(task, book, group)``, which starts the system in this process and returns a function that
+schedules bookings at an instant, and ``OPEN``, which selects the bookings that the system's own tables call open. A
+booking is a string. The system calls ``book`` with it, which sends the request. ``how`` is one of these, or for the
+second table a word that only the module knows:
 
 - defaults: the default settings.
 - best: the best settings for exact times, and all requests in parallel.
@@ -11,39 +13,46 @@ It may run until it is killed. ``how`` is one of three:
 
 from __future__ import annotations
 
-import asyncio
+from asyncio import TaskGroup
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
+from typing import Protocol
+from urllib.parse import quote
 
-import httpx
+from psycopg.conninfo import conninfo_to_dict
+
+POLL = 0.02  # seconds: the best settings of systems that poll; each costs its database fifty queries per second
+PARALLEL = 40  # the best settings run as many bookings at the same time as any opening has
+
+Book = Callable[[str], Awaitable[None]]
+Schedule = Callable[[datetime, Sequence[str]], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """The task of a system. ``dsn`` is its own empty database, ``opens`` a Unix time."""
+    """The task of a system. ``dsn`` is its own database, which is empty unless the system is ``restarted``."""
 
     dsn: str
-    url: str
-    opens: float
-    requests: int
     how: str
+    restarted: bool
 
     @property
     def best(self) -> bool:
         """Return whether the system has its best settings."""
         return self.how != "defaults"
 
-    @property
-    def instant(self) -> datetime:
-        """Return the instant of the opening."""
-        return datetime.fromtimestamp(self.opens, UTC)
+    def url(self, scheme: str = "postgresql") -> str:
+        """Return the database's address as a URL."""
+        where = conninfo_to_dict(self.dsn)
+        return f"{scheme}://{where['user']}@/{where['dbname']}?host={quote(str(where['host']))}&port={where['port']}"
 
 
-async def client_for(task: Task) -> httpx.AsyncClient:
-    """Return the HTTP client, with default settings or with open connections."""
-    if task.how != "warm":
-        return httpx.AsyncClient(trust_env=False)
-    limits = httpx.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=60)
-    client = httpx.AsyncClient(trust_env=False, limits=limits)
-    await asyncio.gather(*(client.get(task.url) for _ in range(task.requests)))
-    return client
+class PeerModule(Protocol):
+    """A module of this package."""
+
+    OPEN: str
+
+    async def start(self, task: Task, book: Book, group: TaskGroup) -> Schedule:
+        """Start the system, and return its ``schedule(at, bookings)``."""
+        ...

@@ -1,25 +1,50 @@
-"""Procrastinate: rows with ``schedule_at``. With the best settings it polls every 0.1 s, and runs jobs in parallel."""
+"""Procrastinate: rows with ``schedule_at``. With the best settings it polls often, and runs jobs in parallel.
+
+Its recovery is code that its user copies from the documentation: a periodic task that retries the jobs of workers
+without a heartbeat.
+"""
 
 from __future__ import annotations
 
-from procrastinate import App, PsycopgConnector
+from asyncio import TaskGroup
+from collections.abc import Sequence
+from datetime import datetime
 
-from benchmarks.peers import Task, client_for
+from procrastinate import App, JobContext, PsycopgConnector
+
+from benchmarks.peers import PARALLEL, POLL, Book, Schedule, Task
+
+RETRIED = "its recipe for stalled jobs, every minute"
+OPEN = "select args ->> 'booking' from procrastinate_jobs where task_name = 'book' and status in ('todo', 'doing')"
 
 
-async def send_all(task: Task) -> None:
-    client = await client_for(task)
-
-    async def book(number: int) -> None:
-        await client.post(task.url, json={"member": number})
-
+async def start(task: Task, book: Book, group: TaskGroup) -> Schedule:
     app = App(connector=PsycopgConnector(conninfo=task.dsn))
-    booking = app.task(book, name="book")
-    async with app.open_async():
+
+    @app.task(name="book")
+    async def send(booking: str) -> None:
+        await book(booking)
+
+    if task.how == RETRIED:
+        retry_stalled_jobs(app)
+    await app.open_async()
+    if not task.restarted:
         await app.schema_manager.apply_schema_async()
-        for number in range(task.requests):
-            await booking.configure(schedule_at=task.instant).defer_async(number=number)
-        if task.best:
-            await app.run_worker_async(fetch_job_polling_interval=0.1, concurrency=task.requests)
-        else:
-            await app.run_worker_async()
+    best = {"fetch_job_polling_interval": POLL, "concurrency": PARALLEL} if task.best else {}
+    group.create_task(app.run_worker_async(**best, install_signal_handlers=False))
+
+    async def schedule(at: datetime, bookings: Sequence[str]) -> None:
+        for booking in bookings:
+            await send.configure(schedule_at=at).defer_async(booking=booking)
+
+    return schedule
+
+
+def retry_stalled_jobs(app: App) -> None:
+    """Add the periodic task of the documentation, which has ``*/10`` where this has ``*``."""
+
+    @app.periodic(cron="* * * * *")
+    @app.task(queueing_lock="retry_stalled_jobs", pass_context=True)
+    async def retry_stalled_jobs(_: JobContext, timestamp: int) -> None:  # noqa: ARG001 - its signature
+        for job in await app.job_manager.get_stalled_jobs():
+            await app.job_manager.retry_job(job)

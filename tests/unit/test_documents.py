@@ -15,7 +15,7 @@ import pytest
 from standardwebhooks.webhooks import Webhook
 
 import prebooking
-from docs import made, markdown, numbers, tables, told
+from docs import made, markdown, measured, numbers, tables, told
 from prebooking.bookers.aimharder.booker import AimHarderBooker
 from prebooking.database.prebookings import BLOCKED_PAUSE
 from prebooking.model import COMPLETED, ENDED_BY_DATABASE, FAILED
@@ -67,6 +67,46 @@ def test_an_unknown_part_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     monkeypatch.setattr(made, "DOCUMENTS", [document])
     with pytest.raises(KeyError):
         made.stale()
+
+
+MADE_BY_RUNS = {"bench": {"account", "costs", "killed", "lateness", "summary"}, "prove": {"proof"}}
+
+
+@pytest.mark.parametrize("target", MADE_BY_RUNS)
+def test_every_table_that_a_run_prints_has_one_place_in_the_documents(target: str) -> None:
+    texts = [path.read_text() for path in made.DOCUMENTS]
+    found = [part for text in texts for part in measured.pattern(target).finditer(text)]
+    assert sorted(part[2] for part in found) == sorted(MADE_BY_RUNS[target])
+    assert all(part[0].count("\n") > 3 for part in found), f"run `WRITE=1 make {target}`"
+
+
+def test_a_run_writes_its_own_parts_and_nothing_else(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    document = tmp_path / "a.md"
+    monkeypatch.setattr(made, "DOCUMENTS", [document])
+    other = "<!-- made by `make prove`: proof -->\nold\n<!-- end -->\n"
+    document.write_text(f"1\n<!-- made by `make bench`: costs -->\nold\n<!-- end -->\n2\n{other}")
+    measured.write("bench", {"costs": r"| \1 |"})
+    written = "<!-- made by `make bench`: costs -->\n\n| \\1 |\n\n<!-- end -->\n"
+    assert document.read_text() == f"1\n{written}2\n{other}"
+    with pytest.raises(KeyError):
+        measured.write("bench", {})
+
+
+def test_every_number_among_the_measured_figures_was_written_by_a_run() -> None:
+    text = (ROOT / "docs" / "measured.md").read_text()
+    for target in MADE_BY_RUNS:
+        text = measured.pattern(target).sub("", text)
+    prose_alone = re.sub(r"`[^`]*`|\]\([^)]*\)", "", text)
+    assert re.findall(r"\d+", prose_alone) == []
+
+
+def test_the_measured_part_of_readme_is_a_picture_and_a_few_lines() -> None:
+    _, part = (ROOT / "README.md").read_text().split("\n## Measured\n")
+    lines = [line for line in part.split("\n## ")[0].splitlines() if line and not line.startswith("<!--")]
+    assert lines[0].startswith("![")
+    assert len(lines) <= 9
+    text = measured.pattern("bench").sub("", "\n".join(part.split("\n## ")[0].splitlines()))
+    assert re.findall(r"\d+", text) == []
 
 
 def test_the_reference_library_signs_the_documented_webhook_in_the_same_way() -> None:

@@ -2,7 +2,7 @@
 
 ``SEEDS=3000 FIRST=20000`` runs the 3,000 seeds of the simulation from 20,000 on. ``SEED=17`` runs one and prints its
 timeline. ``PART=guards`` runs the parts whose names begin with "guards". The exit status is 1 if anything is violated,
-and 2 if a variable is invalid.
+and 2 if a variable is invalid. ``WRITE=1`` writes the table of a whole run into the documents.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from rich.console import Console
 from rich.table import Table
 
+from docs import markdown, measured
 from tests.verification.part import Part, Result, Share, Size, failures
 from tests.verification.parts import PARTS
 from tests.verification.seeds import replay
@@ -109,6 +110,14 @@ def _table(lines: dict[str, dict[str, Result]]) -> Table:
     return table
 
 
+def _markdown(lines: dict[str, dict[str, Result]]) -> str:
+    rows: list[tuple[str, str, str]] = []
+    for part, results in lines.items():
+        rows.append((f"**{part}**", "", ""))
+        rows += [(one.what, f"{one.count:,}", f"{len(one.violations)}") for one in results.values()]
+    return markdown.table(("what", "how many", "violations"), rows)
+
+
 def _number(variable: str) -> int | None:
     """Return a variable's number, or None if it is not set; raise ValueError with a message for the user."""
     text = os.environ.get(variable, "")
@@ -136,6 +145,8 @@ def main() -> int:
         return replay(seed)
     lines = _collected(console, size)
     console.print(_table(lines))
+    if measured.wanted() and len(lines) == len(PARTS):
+        measured.write("prove", {"proof": _markdown(lines)})
     for note in (note for results in lines.values() for result in results.values() for note in result.notes):
         console.print(f"  {note}", markup=False, highlight=False)
     found = [fault for results in lines.values() for fault in failures(results.values())]
