@@ -22,6 +22,7 @@ _OLD_TEMPLATE = "migrated_in_an_old_project"
 _CALLED = "called functions"
 _OF_A_SUITE = {"owner", "service", "project"}  # fixtures that only suites of the database use
 _NEED_A_CLOCK = {"at", "gym", "world"}  # fixtures that stop the clock of the database
+_NEED_A_BELL = {"bell", "stand_ins"}  # fixtures that ring the bell
 _NEED_REST = {"rest", "terminal"}
 
 
@@ -136,8 +137,12 @@ async def shared_rest(shared_database: Database, rest_implementation: str, anyio
 @pytest.fixture
 def database(databases: Databases, request: pytest.FixtureRequest) -> Iterator[Database]:
     """A migrated database, in which no other test is and nothing of one is left."""
-    clock, rest = (not needed.isdisjoint(request.fixturenames) for needed in (_NEED_A_CLOCK, _NEED_REST))
-    with databases.lend(_TEMPLATE, clock=clock, rest=rest) as database:
+
+    def needs(fixtures: set[str]) -> bool:
+        return not fixtures.isdisjoint(request.fixturenames)
+
+    clock, bell, rest = needs(_NEED_A_CLOCK), needs(_NEED_A_BELL), needs(_NEED_REST)
+    with databases.lend(_TEMPLATE, clock=clock, bell=bell, rest=rest) as database:
         yield database
 
 

@@ -38,6 +38,11 @@ def at(owner: Connection) -> At:
 
 
 @pytest.fixture
+def stand_ins() -> None:
+    """The test's database has what a ``Bell`` needs (see ``database``). A fixture named ``bell`` does the same."""
+
+
+@pytest.fixture
 def world(database: Database) -> World:
     """A world on a virtual clock around the test's database."""
     return World(database)

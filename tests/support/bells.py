@@ -61,10 +61,10 @@ class Bell:
 
     def __init__(self, owner: Connection, *, sends: bool = True, arrives: bool = True) -> None:
         self._owner = owner
-        owner.execute(STAND_INS)
+        if owner.execute("select to_regclass('testing.plan')").fetchone() == (None,):
+            install(owner)
         owner.execute("select vault.create_secret(%s, %s)", [SECRET, SECRET_NAME])
         set_clock(owner, noon(0))
-        owner.execute(_CLOCKWORK)
         owner.execute("insert into testing.network values (%s, %s)", [sends, arrives])
 
     @classmethod
@@ -120,6 +120,13 @@ class Bell:
         row = self._owner.execute(query, arguments).fetchone()
         assert row is not None
         return row[0]
+
+
+def install(owner: Connection) -> None:
+    """Define what a bell of the tests needs: the stand-ins of the extensions, the clock and the clockwork."""
+    owner.execute(STAND_INS)
+    set_clock(owner, None)
+    owner.execute(_CLOCKWORK)
 
 
 def add_rows(connection: Connection, venues: int, rows: int, *, opens: float) -> None:

@@ -2,7 +2,7 @@
 
 A copy of the template costs four times as much as emptying its tables, and new sessions plan every statement again. So
 a test's database is used again when the test has only changed rows. It is dropped when the test has changed anything
-else: a definition, a privilege, a setting of the database, statistics, a large object, or a session that does not end.
+else: a definition, a privilege, a setting of the database, a large object, or a session that does not end.
 An event trigger notes the definitions and privileges.
 """
 
@@ -18,6 +18,7 @@ import psycopg
 
 from prebooking.local.postgres import SUPERUSER, LocalPostgres
 from prebooking.local.virtual_world import set_clock
+from tests.support import bells
 from tests.support.database import Database, Sessions
 
 _USES = 50  # tests per database: each leaves dead rows in the catalog
@@ -44,16 +45,17 @@ class Databases:
         self.dropped = list[str]()  # the reasons
 
     @contextmanager
-    def lend(self, template: str, *, clock: bool = False, rest: bool = False) -> Iterator[Database]:
+    def lend(self, template: str, *, clock: bool = False, bell: bool = False, rest: bool = False) -> Iterator[Database]:
         """Yield a database in the state of the template.
 
         Args:
             template: a migrated database.
             clock: the test stops the clock, so that it is replaced by one that can be stopped.
+            bell: the test rings the bell, so that it gets what a ``Bell`` needs, which includes the clock.
             rest: the test needs a REST API, so that it gets a database that has one, if there is one.
 
         """
-        name = self._template(template, clock=clock)
+        name = self._template(template, clock=clock, bell=bell)
         idle = self._idle[name, rest]
         reusable = idle.pop() if idle else self._copy(name)
         database = Database(self._postgres, reusable.name, reusable.sessions)
@@ -76,13 +78,15 @@ class Databases:
             self._drop(reusable)
         self._idle.clear()
 
-    def _template(self, template: str, *, clock: bool) -> str:
+    def _template(self, template: str, *, clock: bool, bell: bool) -> str:
         """Return the name of the template's copy that can be reset, which is made once."""
-        name = f"{template} with {'a clock' if clock else 'a reset'}"
+        name = f"{template} with {'a bell' if bell else 'a clock' if clock else 'a reset'}"
         if name not in self._templates:
             dsn = self._postgres.create_database(name, template)
-            if clock:
-                with psycopg.connect(dsn, autocommit=True) as owner:
+            with psycopg.connect(dsn, autocommit=True) as owner:
+                if bell:
+                    bells.install(owner)
+                elif clock:
                     set_clock(owner, None)
             with psycopg.connect(self._postgres.dsn(name, SUPERUSER), autocommit=True) as superuser:
                 superuser.execute(_RESET)

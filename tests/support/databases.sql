@@ -22,8 +22,6 @@ end $$;
 create view reset.tables as select c.oid, c.oid::regclass as name, c.reltuples from pg_catalog.pg_class c
 where c.relkind = 'r' and c.oid >= 16384 and c.relnamespace <> 'reset'::regnamespace and c.relpersistence <> 't';
 create view reset.facts as select
-  (select sum(reltuples) from reset.tables) as analyzed,
-  (select count(*) from pg_catalog.pg_statistic where starelid >= 16384) as statistics,
   (select count(*) from pg_catalog.pg_largeobject_metadata) as large_objects,
   (select jsonb_agg(s) from pg_catalog.pg_db_role_setting s, pg_catalog.pg_database d
    where s.setdatabase = d.oid and d.datname = current_database()) as settings,
@@ -37,7 +35,8 @@ create view reset.sessions as
 select pid, application_name = 'kept' as kept, state from pg_catalog.pg_stat_activity
 where datname = current_database() and backend_type = 'client backend' and pid <> pg_backend_pid();
 
--- Ends every session except those with these process ids, and empties the tables. Returns why it cannot, or null.
+-- Ends every session except those with these process ids, and empties the tables, which also removes the number of rows
+-- that "analyze" has counted. Returns why it cannot, or null.
 create function reset.to_template(p_idle int[]) returns text language plpgsql set search_path = '' as $$
 declare
   filled text;
@@ -63,22 +62,24 @@ begin
     return (select min(tag) from reset.definitions);
   end if;
   if (select f from reset.facts f) is distinct from (select f from reset.template_facts f) then
-    return 'a setting, statistics or a large object';
+    return 'a setting or a large object';
   end if;
   set local session_replication_role = replica;
   set local lock_timeout = '5s';
   select string_agg(t.name::text, ', ') into filled from reset.tables t
-  where pg_relation_size(t.oid) > 0 and t.oid not in (select original from reset.seeds);
+  where (pg_relation_size(t.oid) > 0 or t.reltuples >= 0) and t.oid not in (select original from reset.seeds);
   if filled is not null then
     execute format('truncate %s restart identity cascade', filled);
   end if;
-  for seed in select * from reset.seeds where content is distinct from reset.content(original) loop
+  for seed in select s.* from reset.seeds s join reset.tables t on t.oid = s.original
+    where t.reltuples >= 0 or s.content is distinct from reset.content(s.original) loop
     execute format('truncate %s restart identity cascade', seed.original);
     execute format('insert into %s (%s) overriding system value select %2$s from %s', seed.original, seed.columns, seed.copy);
   end loop;
   for counter in select seqrelid from pg_catalog.pg_sequence where pg_catalog.pg_sequence_last_value(seqrelid) is not null loop
     execute format('alter sequence %s restart', counter);
   end loop;
+  delete from pg_catalog.pg_statistic where starelid >= 16384;
   delete from reset.definitions;
   perform pg_stat_clear_snapshot();
   update reset.killed_before set sessions = (table reset.killed);
@@ -90,6 +91,9 @@ declare original regclass;
 begin
   if exists (select from pg_sequence where pg_sequence_last_value(seqrelid) is not null) then
     raise exception 'a sequence of the template has been used: restarting it is not enough';
+  end if;
+  if exists (select from reset.tables where reltuples >= 0) then
+    raise exception 'a table of the template has been analyzed: truncating it is not enough';
   end if;
   for original in select name from reset.tables where reset.content(name) is not null loop
     execute format('create table reset.%I as table %s', 'seed ' || original, original);

@@ -115,6 +115,7 @@ def test_a_claimed_and_released_row_is_not_rung_for_again(owner: Connection, bel
     assert bell.posts() == [27]
 
 
+@pytest.mark.usefixtures("stand_ins")
 def test_unsent_requests_of_pg_net_do_not_accumulate(owner: Connection) -> None:
     bell = Bell.switched_on(owner, sends=False, arrives=False)
     owner.execute(

@@ -129,6 +129,7 @@ def test_the_operator_s_key_reads_the_runs_of_the_bell(owner: Connection, servic
 # pg_net
 
 
+@pytest.mark.usefixtures("stand_ins")
 @pytest.mark.parametrize("arrives", [True, False], ids=["one ring", "several rings"])
 def test_waiting_requests_are_reported_with_the_time(owner: Connection, *, arrives: bool) -> None:
     bell = Bell.switched_on(owner, sends=False, arrives=arrives)
@@ -140,6 +141,7 @@ def test_waiting_requests_are_reported_with_the_time(owner: Connection, *, arriv
     assert "net.worker_restart()" in bell.faults()
 
 
+@pytest.mark.usefixtures("stand_ins")
 def test_waiting_requests_of_others_count_from_the_bell_s_first_look(owner: Connection) -> None:
     bell = Bell.switched_on(owner, sends=False)
     owner.execute(
@@ -152,6 +154,7 @@ def test_waiting_requests_of_others_count_from_the_bell_s_first_look(owner: Conn
     assert (bell.status()["waiting"], bell.faults()) == (0, "")
 
 
+@pytest.mark.usefixtures("stand_ins")
 def test_recent_requests_are_no_fault(owner: Connection) -> None:
     bell = Bell.switched_on(owner, sends=False)
     add_rows(owner, 1, 1, opens=62.5)
@@ -228,6 +231,7 @@ def test_a_ring_without_an_answer_yet_is_no_fault(owner: Connection, bell: Bell)
     assert (bell.status()["answer_kind"], bell.faults()) == (None, "")
 
 
+@pytest.mark.usefixtures("stand_ins")
 def test_unclaimed_rows_are_counted(owner: Connection) -> None:
     bell = Bell.switched_on(owner, arrives=False)
     add_rows(owner, 1, 3, opens=30)

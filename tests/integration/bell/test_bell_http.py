@@ -75,6 +75,7 @@ def running(runner: PgNet | PgCron) -> Iterator[None]:
             done.result()
 
 
+@pytest.mark.usefixtures("stand_ins")
 def test_the_function_is_called_with_the_secret(database: Database, owner: Connection, app: App, url: str) -> None:
     bell = Bell.switched_on(owner, url, sends=False)
     add_rows(owner, 1, 1, opens=30)
@@ -84,6 +85,7 @@ def test_the_function_is_called_with_the_secret(database: Database, owner: Conne
     assert app.calls.empty()
 
 
+@pytest.mark.usefixtures("stand_ins")
 def test_nothing_is_sent_before_the_commit(database: Database, owner: Connection, app: App, url: str) -> None:
     Bell.switched_on(owner, url, sends=False)
     add_rows(owner, 1, 1, opens=0)
@@ -96,6 +98,7 @@ def test_nothing_is_sent_before_the_commit(database: Database, owner: Connection
         assert app.calls.get(timeout=_PATIENCE) == (_PATH, f"Bearer {SECRET}")
 
 
+@pytest.mark.usefixtures("stand_ins")
 def test_a_rolled_back_request_is_not_sent(database: Database, owner: Connection, app: App, url: str) -> None:
     bell = Bell.switched_on(owner, url, sends=False)
     add_rows(owner, 1, 1, opens=0)
@@ -108,6 +111,7 @@ def test_a_rolled_back_request_is_not_sent(database: Database, owner: Connection
     assert app.calls.empty()
 
 
+@pytest.mark.usefixtures("stand_ins")
 def test_invocations_are_called_concurrently(database: Database, owner: Connection, app: App, url: str) -> None:
     app.answers.clear()  # no call is answered before all have arrived
     bell = Bell.switched_on(owner, url, sends=False)
@@ -119,6 +123,7 @@ def test_invocations_are_called_concurrently(database: Database, owner: Connecti
         app.answers.set()
 
 
+@pytest.mark.usefixtures("stand_ins")
 def test_the_bell_does_not_wait_for_its_function(database: Database, owner: Connection, app: App, url: str) -> None:
     app.answers.clear()
     bell = Bell.switched_on(owner, url, sends=False)
@@ -133,6 +138,7 @@ def test_the_bell_does_not_wait_for_its_function(database: Database, owner: Conn
     assert answered == (None, True)
 
 
+@pytest.mark.usefixtures("stand_ins")
 def test_a_failed_run_is_recorded_and_stops_no_other(database: Database) -> None:
     owner = database.connection
     Bell(owner, sends=False)

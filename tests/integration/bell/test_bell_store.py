@@ -22,6 +22,7 @@ async def store(rest: Rest) -> AsyncIterator[BellStore]:
         yield BellStore(supabase)
 
 
+@pytest.mark.usefixtures("stand_ins")
 async def test_the_state_is_read(owner: Connection, store: BellStore) -> None:
     bell = Bell.switched_on(owner)
     add_rows(owner, 1, 1, opens=30)
@@ -32,6 +33,7 @@ async def test_the_state_is_read(owner: Connection, store: BellStore) -> None:
     assert (state.looked_at, state.triggered_at, state.now) == (noon(0), noon(27), noon(59.75))
 
 
+@pytest.mark.usefixtures("stand_ins")
 async def test_the_bell_is_switched_off_and_on(owner: Connection, store: BellStore) -> None:
     Bell(owner).on()
     assert "off" in await store.off(until=deadline())

@@ -58,6 +58,7 @@ def test_a_failure_of_the_alerts_does_not_prevent_the_call(owner: Connection, be
     assert urls(owner) == [(UPKEEP, 0.0)]
 
 
+@pytest.mark.usefixtures("stand_ins")
 @pytest.mark.parametrize("path", ["prebooking-scheduler", "prebooking_scheduler"])
 def test_both_spellings_of_the_address_lead_to_upkeep(owner: Connection, path: str) -> None:
     bell = Bell.switched_on(owner, URL.replace("prebooking_scheduler", path))

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+import pytest
+
 from tests.support.bells import URL, Bell
 from tests.support.database import set_clock
 from tests.support.terminal import Terminal
 
 
+@pytest.mark.usefixtures("stand_ins")
 def test_the_bell_is_switched_off_and_on_and_shows_its_status(terminal: Terminal) -> None:
     Bell(terminal.connection).on()
     assert "is off" in terminal.succeeds("bell", "off")
@@ -27,6 +30,7 @@ def test_missing_requirements_are_named_with_the_cure(terminal: Terminal) -> Non
     assert missing[0] in terminal.fails("bell", "on", URL)
 
 
+@pytest.mark.usefixtures("stand_ins")
 def test_a_fault_is_shown_with_its_cure_and_exit_code_1(terminal: Terminal) -> None:
     Bell(terminal.connection).on()
     terminal.connection.execute(
@@ -39,11 +43,13 @@ def test_a_fault_is_shown_with_its_cure_and_exit_code_1(terminal: Terminal) -> N
     assert "alter role postgres set statement_timeout = '2min'" in said.out
 
 
+@pytest.mark.usefixtures("stand_ins")
 def test_an_address_that_is_not_the_function_s_exits_with_2(terminal: Terminal) -> None:
     Bell(terminal.connection)
     assert "not the function's address" in terminal.fails("bell", "on", "https://evil.example", code=2)
 
 
+@pytest.mark.usefixtures("stand_ins")
 def test_the_first_switch_on_needs_the_sql_editor(terminal: Terminal) -> None:
     Bell(terminal.connection)
     assert f"select prebooking_bell_on('{URL}')" in terminal.fails("bell", "on", URL)

@@ -8,7 +8,6 @@ from uuid import UUID
 import pytest
 
 from prebooking.model import Summary
-from tests.support.database import Database
 from tests.support.doubles import EPOCH, VirtualClock
 from tests.support.factories import add_prebooking, add_venue
 from tests.support.world import World
@@ -30,9 +29,9 @@ def noted_claims(world: World) -> list[float]:
     return instants
 
 
-async def locked_for(seconds: float, world: World, database: Database, row: UUID) -> Summary:
+async def locked_for(seconds: float, world: World, row: UUID) -> Summary:
     """Invoke the function while another connection holds a row's lock for some seconds."""
-    other = database.connect()
+    other = world.database.connect()
     with other.transaction():
         other.execute("select from public.prebookings where id = %s for update", [row])
         run = asyncio.create_task(world.invoke(LEAD_SECONDS="1"))
@@ -41,25 +40,22 @@ async def locked_for(seconds: float, world: World, database: Database, row: UUID
 
 
 @pytest.mark.parametrize("seconds", [0.05, 1.2])
-def test_a_locked_row_is_claimed_by_the_same_run_later(database: Database, seconds: float) -> None:
-    world = World(database)
+def test_a_locked_row_is_claimed_by_the_same_run_later(world: World, seconds: float) -> None:
     [row] = world.opening(1)
-    world.run(locked_for(seconds, world, database, row))
+    world.run(locked_for(seconds, world, row))
     assert world.ends([row]) == [BOOKED]
 
 
-def test_a_run_gives_up_on_a_row_that_stays_locked(database: Database) -> None:
-    world = World(database)
+def test_a_run_gives_up_on_a_row_that_stays_locked(world: World) -> None:
     [row] = world.opening(1)
-    summary = world.run(locked_for(4.0, world, database, row))
+    summary = world.run(locked_for(4.0, world, row))
     assert (summary.execution_time_ms < 2000, summary.message) == (
         True,
         "No prebookings ready; 1 due row locked by another transaction",
     )
 
 
-def test_a_claim_without_time_for_its_answer_is_not_started(database: Database) -> None:
-    world = World(database)
+def test_a_claim_without_time_for_its_answer_is_not_started(world: World) -> None:
     rows = world.opening(1)
     world.to_database.there = world.to_database.back = 0.15
     summary = world.run(world.invoke(guard=2.45))  # the first claim is answered 0.15 s before the last start
@@ -67,8 +63,7 @@ def test_a_claim_without_time_for_its_answer_is_not_started(database: Database) 
     assert (summary.success, summary.timed_out, world.to_database.calls.count(CLAIM)) == (True, False, 1)
 
 
-def test_a_faster_later_claim_corrects_the_database_clock(database: Database) -> None:
-    world = World(database)
+def test_a_faster_later_claim_corrects_the_database_clock(world: World) -> None:
     [row] = world.opening(1, at=0.5)
     world.to_database.back = 0.3
 
@@ -77,14 +72,13 @@ def test_a_faster_later_claim_corrects_the_database_clock(database: Database) ->
         return ""
 
     world.to_database.loses = quicker
-    world.run(locked_for(0.2, world, database, row))
+    world.run(locked_for(0.2, world, row))
     assert world.ends([row]) == [BOOKED]
     assert 0.5 <= world.sent()[0] - 0.02 <= 0.512
 
 
-def test_the_first_of_two_openings_is_met_exactly(database: Database) -> None:
+def test_the_first_of_two_openings_is_met_exactly(world: World) -> None:
     """The questions about the database's clock end before it, although another row is held for longer."""
-    world = World(database)
     venue = add_venue(world.connection)
     rows = [*world.opening(1, at=1.1, venue=venue), *world.opening(1, at=4.9, venue=venue)]
     asked = 0
@@ -102,9 +96,8 @@ def test_the_first_of_two_openings_is_met_exactly(database: Database) -> None:
 
 
 @pytest.mark.parametrize("in_doubt", [False, True])
-def test_nothing_is_claimed_while_claimed_rows_wait_for_slots(database: Database, *, in_doubt: bool) -> None:
+def test_nothing_is_claimed_while_claimed_rows_wait_for_slots(world: World, *, in_doubt: bool) -> None:
     """Each claim takes the lock of all claims, so a run that cannot send more yet does not claim."""
-    world = World(database)
     rows = world.opening(10 if in_doubt else 30, maybe_sent=in_doubt)
     claims = noted_claims(world)
     world.run(world.invoke())
@@ -112,8 +105,7 @@ def test_nothing_is_claimed_while_claimed_rows_wait_for_slots(database: Database
     assert claims[1] > world.sent()[-6], "but for the last ones, which connect and wait, all have left"
 
 
-def test_nothing_is_claimed_while_rows_of_a_later_claim_wait_for_slots(database: Database) -> None:
-    world = World(database)
+def test_nothing_is_claimed_while_rows_of_a_later_claim_wait_for_slots(world: World) -> None:
     venue = add_venue(world.connection)
     rows = world.opening(1, venue=venue)
     claims = noted_claims(world)
@@ -131,8 +123,7 @@ def test_nothing_is_claimed_while_rows_of_a_later_claim_wait_for_slots(database:
 
 
 @pytest.mark.parametrize("first", [0, 1])
-def test_a_row_that_waits_for_its_opening_does_not_delay_later_claims(database: Database, first: int) -> None:
-    world = World(database)
+def test_a_row_that_waits_for_its_opening_does_not_delay_later_claims(world: World, first: int) -> None:
     venue, other = add_venue(world.connection), add_venue(world.connection)
     world.opening(first, venue=venue)
 
@@ -150,10 +141,9 @@ def test_a_row_that_waits_for_its_opening_does_not_delay_later_claims(database: 
     assert world.run(scenario()) == [BOOKED]
 
 
-def test_a_later_claim_that_times_out_does_not_fail_the_run(database: Database) -> None:
-    world = World(database)
+def test_a_later_claim_that_times_out_does_not_fail_the_run(world: World) -> None:
     rows = world.opening(1)
-    other = database.connect()
+    other = world.database.connect()
     other.execute("alter function public.claim_due_prebookings_v1 set lock_timeout = '10ms'")
 
     def busy(called: str) -> str:
@@ -170,8 +160,7 @@ def test_a_later_claim_that_times_out_does_not_fail_the_run(database: Database) 
     assert "claims_since_v1" not in world.to_database.calls
 
 
-def test_an_unreadable_row_is_settled_once(database: Database) -> None:
-    world = World(database)
+def test_an_unreadable_row_is_settled_once(world: World) -> None:
     venue = add_venue(world.connection)
     world.opening(1, venue=venue)
     bad = add_prebooking(world.connection, venue, available_at=EPOCH)
@@ -184,8 +173,7 @@ def test_an_unreadable_row_is_settled_once(database: Database) -> None:
     assert world.to_database.calls.count(FAIL) == 2, "one try was lost, and one was answered"
 
 
-def test_a_run_that_could_not_end_frees_its_opening_at_its_guard(database: Database) -> None:
-    world = World(database)
+def test_a_run_that_could_not_end_frees_its_opening_at_its_guard(world: World) -> None:
     venue = add_venue(world.connection)
     world.opening(1, venue=venue)
     world.to_database.loses = lambda called: "" if called == CLAIM else "hangs"
@@ -200,19 +188,17 @@ def test_a_run_that_could_not_end_frees_its_opening_at_its_guard(database: Datab
     assert world.ends(world.run(scenario())) == [BOOKED]
 
 
-def test_no_more_rows_are_held_than_the_stagger_allows(database: Database) -> None:
+def test_no_more_rows_are_held_than_the_stagger_allows(world: World) -> None:
     """The other rows are left to later runs."""
-    world = World(database)
     world.opening(30)
     summary = world.run(world.invoke(STAGGER_MS="500"))
     assert summary.details["completed"] == 12
     assert summary.details["released"] <= 1
 
 
-def test_a_run_repeats_its_claim_soon_while_another_one_claims(database: Database) -> None:
-    world = World(database)
+def test_a_run_repeats_its_claim_soon_while_another_one_claims(world: World) -> None:
     rows = world.opening(1)
-    other = database.connect()
+    other = world.database.connect()
     other.execute("alter function public.claim_due_prebookings_v1 set lock_timeout = '10ms'")
 
     async def scenario() -> None:

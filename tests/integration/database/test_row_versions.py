@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import pytest
 
-from tests.support.database import Connection, Database
+from tests.support.database import Connection
 from tests.support.factories import add_venue
 from tests.support.floods import KEY, MEMBERS, Flood, blocked, in_doubt, locked, no_login, out_of_reach, times_out
 from tests.support.world import World
@@ -40,9 +40,8 @@ create trigger count_writes after update on public.prebookings for each row exec
         (locked, 0),
     ],
 )
-def test_rows_without_progress_are_rarely_written(database: Database, flood: Flood, most: int) -> None:
+def test_rows_without_progress_are_rarely_written(world: World, flood: Flood, most: int) -> None:
     """``most`` row versions are written per minute, after the first; 960 if all rows were claimed and released."""
-    world = World(database)
     world.connection.execute(COUNT_WRITES)
     with ExitStack() as until:
         flood(world, [add_venue(world.connection) for _ in range(VENUES)], until)

@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 
 from tests.support.bells import Bell, add_rows
-from tests.support.database import Connection, Database
+from tests.support.database import Connection
 from tests.support.factories import add_prebooking, add_venue, noon
 from tests.support.world import World
 
@@ -34,8 +34,7 @@ def spoil(connection: Connection, row: UUID, column: str, instant: str) -> None:
         *((column, instant) for column in ("missing_since", "blocked_at") for instant in INSTANTS),
     ],
 )
-def test_a_row_with_an_unreadable_instant_stops_no_other_row(database: Database, column: str, instant: str) -> None:
-    world = World(database)
+def test_a_row_with_an_unreadable_instant_stops_no_other_row(world: World, column: str, instant: str) -> None:
     venue = add_venue(world.connection)
     [bad, *same_venue] = world.opening(3, venue=venue)
     others = world.opening(2)
@@ -46,8 +45,7 @@ def test_a_row_with_an_unreadable_instant_stops_no_other_row(database: Database,
 
 @pytest.mark.parametrize("instant", INSTANTS)
 @pytest.mark.parametrize("column", ["paused_until", "troubled_since", "answered_at"])
-def test_a_venue_with_an_unreadable_instant_stops_no_other_venue(database: Database, column: str, instant: str) -> None:
-    world = World(database)
+def test_a_venue_with_an_unreadable_instant_stops_no_other_venue(world: World, column: str, instant: str) -> None:
     world.connection.execute("alter domain public.prebooking_instant drop constraint prebooking_instant_check")
     [bad] = world.opening(1)
     rows = world.opening(2)

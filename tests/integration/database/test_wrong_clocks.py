@@ -9,7 +9,6 @@ import pytest
 
 from prebooking.model import Summary
 from tests.support.calls import prebooking
-from tests.support.database import Database
 from tests.support.doubles import VirtualClock
 from tests.support.factories import add_venue
 from tests.support.world import World
@@ -33,9 +32,8 @@ def _set_clock_in_a_run(world: World, step: timedelta, *, lead: str = "1") -> Su
 
 @pytest.mark.parametrize("ahead", [0.0, 1.0], ids=["while it fires", "while it holds"])
 @pytest.mark.parametrize("hours", [1, -1, 24 * 365])
-def test_a_clock_change_in_a_run_leaves_no_unsent_row_in_doubt(database: Database, *, ahead: float, hours: int) -> None:
+def test_a_clock_change_in_a_run_leaves_no_unsent_row_in_doubt(world: World, *, ahead: float, hours: int) -> None:
     """The venue cannot confirm, so that a row in doubt would end as ``unknown``."""
-    world = World(database)
     world.twin.can_tell = False
     rows = world.opening(ROWS, at=ahead, venue=add_venue(world.connection))
     summary = _set_clock_in_a_run(world, timedelta(hours=hours), lead="2")
@@ -52,8 +50,7 @@ def test_a_clock_change_in_a_run_leaves_no_unsent_row_in_doubt(database: Databas
     assert world.ends(rows) == [BOOKED] * ROWS
 
 
-def test_a_summary_counts_rows_as_released_only_if_written(database: Database) -> None:
-    world = World(database)
+def test_a_summary_counts_rows_as_released_only_if_written(world: World) -> None:
     rows = world.opening(ROWS)
     world.to_database.loses = lambda function: "before" if function == "finish_run_v1" else ""
     summary = _set_clock_in_a_run(world, timedelta(hours=1))
@@ -63,10 +60,9 @@ def test_a_summary_counts_rows_as_released_only_if_written(database: Database) -
 
 
 def test_a_forward_step_of_the_database_s_clock_is_followed(
-    database: Database,
+    world: World,
 ) -> None:
     """The clock is two seconds slow when the run claims, and is set right a second later."""
-    world = World(database)
     rows = world.opening(2, at=3.0)
     world.database_skew = timedelta(seconds=-2)
 
