@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -22,10 +23,10 @@ FOR_SESSIONS = {
     "prebooking.bookers.aimharder.seal",
     "prebooking.bookers.aimharder.sessions",
     "prebooking.bookers.aimharder.site",
-    "cryptography.hazmat.primitives.ciphers.aead",
     "pydantic.dataclasses",
     "pydantic._internal._dataclasses",
 }
+_CRYPTOGRAPHY = re.compile(r"(cryptography|_cffi_backend|_openssl)\b")
 
 # Calls the function in its own process, without a server: all modules, sockets and tasks are the function's.
 PROGRAM = """
@@ -120,9 +121,8 @@ def test_invocations_leave_no_task_and_no_socket(stack: Stack) -> None:
     assert seen["statuses"] == [200] * 3
     assert seen["summaries"][0]["details"]["unsure"] == 1, "one call is cut off at the guard"
     assert ends(stack, rows) == {("completed", "booked"), ("pending", None)}
-    assert {"prebooking.database.sessions"} <= set(seen["first"]) <= FOR_SESSIONS, (
-        "modules that the first request imports"
-    )
+    first = {name for name in seen["first"] if not _CRYPTOGRAPHY.match(name)}
+    assert {"prebooking.database.sessions"} <= first <= FOR_SESSIONS, "modules that the first request imports"
     assert seen["left"] == [], "tasks that outlive their answer"
     assert seen["sockets"] == 0, "sockets that outlive their answer"
     assert seen["loads"] == 1, "times the authorities' certificates were loaded"

@@ -20,8 +20,9 @@ from pydantic import SecretStr
 from prebooking.clock import Clock, Deadline, Reading
 from prebooking.database.client import IsolatedSupabase, create_isolated_supabase
 from prebooking.errors import StoreRefused, StoreUnavailable
-from prebooking.http import tls_context
+from prebooking.http import isolated_client, tls_context
 from prebooking.settings import Settings
+from supabase import AsyncClient, AsyncClientOptions
 from tests.support.peers import GOOD, ScriptedTransport, answers, serve, silence
 from tests.support.programs import run_python
 from tests.support.world import ENVIRONMENT
@@ -69,6 +70,21 @@ async def test_a_call_is_one_post_to_the_function_with_the_key_and_the_instance(
     assert request.headers["x-instance-id"] == str(instance)
     assert request.headers["apikey"] == KEY
     assert request.headers["authorization"] == f"Bearer {KEY}"
+
+
+async def test_a_call_is_what_a_client_of_supabase_sends() -> None:
+    ours, theirs, instance = ScriptedTransport(GOOD), ScriptedTransport(GOOD), uuid4()
+    async with create_isolated_supabase(settings(), instance, clock=CLOCK, transport=ours) as database:
+        await database.call("a_function_v1", {"p": 1}, dict, until=deadline())
+    async with isolated_client(headers={"Accept-Encoding": "identity"}, transport=theirs) as http:
+        options = AsyncClientOptions(httpx_client=http, headers={"x-instance-id": str(instance)})
+        supabase = AsyncClient(settings().supabase_url, KEY, options)
+        await supabase.rpc("a_function_v1", {"p": 1}).execute()
+    assert type(database.client) is type(supabase.postgrest)
+    mine, other = (
+        [(one.method, one.url, one.headers, one.content) for one in script.requests] for script in (ours, theirs)
+    )
+    assert mine == other
 
 
 async def test_only_the_calls_are_sent_on_one_connection() -> None:

@@ -164,20 +164,14 @@ OF_READERS = [
     *mutants(
         "prebooking/database/client.py",
         ("ValueError, RecursionError", "ValueError", "isolated_supabase::an_unreadable_refusal_still_has_its_status"),
+        ('"apiKey": key, ', "", "isolated_supabase_sharing::a_call_is_what_a_client_of_supabase_sends"),
     ),
     Mutant(
         "prebooking/database/client.py",
-        "postgrest_client_retry=False",
-        "postgrest_client_retry=True",
+        "retry_enabled=False",
+        "retry_enabled=True",
         tests=("isolated_supabase",),
         unseen="the library asks again for reads only, and every call here is a POST",
-    ),
-    Mutant(
-        "prebooking/database/client.py",
-        "auto_refresh_token=False",
-        "auto_refresh_token=True",
-        tests=("isolated_supabase_sharing",),
-        unseen="nobody signs in with this client, so there is no session to refresh",
     ),
 ]
 
