@@ -15,7 +15,7 @@ from fastapi.responses import Response  # noqa: E402 - as above
 
 from prebooking.clock import Deadline  # noqa: E402 - as above
 from prebooking.database.client import IsolatedSupabase, create_isolated_supabase  # noqa: E402 - as above
-from prebooking.errors import StoreError  # noqa: E402 - as above
+from prebooking.errors import NOT_MIGRATED, SettingsError, StoreError  # noqa: E402 - as above
 from prebooking.function.endpoint import Trigger, json_answer, secured_app  # noqa: E402 - as above
 from prebooking.page.problems import PageSettings  # noqa: E402 - as above
 from prebooking.page.read import read_member, read_page, read_prebooking  # noqa: E402 - as above
@@ -24,12 +24,18 @@ from prebooking.settings import BUFFER, MAX_DURATION, Settings, WatchSettings  #
 # What a person asks for by the id of a prebooking.
 QUESTIONS = {"prebooking": read_prebooking, "member": read_member}
 _BAD_QUESTION = "ask for nothing, or for ?prebooking=<id> or ?member=<id>, where the id is a prebooking's UUID"
+_EQUAL = "is also the secret of the cron: browsers keep this one, so give it a value of its own"
+_MIGRATE = "the database lacks migrations of this version: run `prebooking init`"
 
 
-def secrets(_: Settings) -> list[str]:
-    """Return the accepted bearer tokens. Without one, the function is off."""
+def secrets(settings: Settings) -> list[str]:
+    """Return the accepted bearer tokens. Without one, the function is off. Raises a SettingsError."""
     secret = WatchSettings.from_environment(os.environ).status_secret
-    return [secret.get_secret_value()] if secret else []
+    if secret is None:
+        return []
+    if secret.get_secret_value() in settings.cron_secrets:
+        raise SettingsError({"STATUS_SECRET": _EQUAL})
+    return [secret.get_secret_value()]
 
 
 async def respond(trigger: Trigger) -> Response:
@@ -41,7 +47,10 @@ async def respond(trigger: Trigger) -> Response:
     try:
         return await _answer(trigger, *question)
     except StoreError as exc:
-        trigger.log.error("status_failed", function=exc.function, code=exc.code)  # noqa: TRY400 - it is no logger
+        cure = {"cure": _MIGRATE} if exc.code in NOT_MIGRATED else {}
+        trigger.log.error("status_failed", function=exc.function, code=exc.code, **cure)  # noqa: TRY400 - it is no logger
+        if cure:
+            return json_answer(500, {"success": False, "error": "database_not_migrated"})
     except Exception as exc:  # noqa: BLE001 - log it with the request id, which the platform would not do
         trigger.log.unexpected("unexpected", exc)
     return json_answer(500, {"success": False, "error": "no_answer_of_the_database"})

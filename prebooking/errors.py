@@ -18,6 +18,9 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+# The error codes of a function, a table or a column that the database lacks.
+NOT_MIGRATED = ("PGRST202", "PGRST203", "PGRST204", "PGRST205", "42883", "42P01", "42703")
+
 
 class PrebookingError(Exception):
     """Base class of every exception that this package raises on purpose."""

@@ -18,6 +18,7 @@ import typer
 from prebooking.cli.terminal import print_error
 from prebooking.database.client import CERTIFICATE, NO_JSON, UNKNOWN_HOST, UNREADABLE
 from prebooking.errors import (
+    NOT_MIGRATED,
     BadInput,
     PrebookingError,
     SettingsError,
@@ -35,8 +36,6 @@ _SOON = "The database is overloaded or restarting: try again in a minute, and lo
 _SLOW = "The database does not answer in time: try again in a minute, and look at its load in Supabase's dashboard"
 _CUT = "The database's answer was cut off or garbled: look at the network and at proxies, and try again"
 
-# The error codes of a function, a table or a column that the database lacks.
-NOT_MIGRATED = ("PGRST202", "PGRST203", "PGRST204", "PGRST205", "42883", "42P01", "42703")
 # The cure per error code: an SQLSTATE, a code of PostgREST, an HTTP status, or the name of a transport error.
 _CURES: dict[str, str] = {
     **dict.fromkeys(NOT_MIGRATED, _MIGRATE),

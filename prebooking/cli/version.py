@@ -11,11 +11,11 @@ import typer
 import prebooking
 from prebooking.cli.database import open_database
 from prebooking.cli.options import AsJson
-from prebooking.cli.runner import FAILED, NOT_MIGRATED, run_command
+from prebooking.cli.runner import FAILED, run_command
 from prebooking.cli.terminal import say, show_json
 from prebooking.database.migrations import known_migrations
 from prebooking.database.versions import Versions
-from prebooking.errors import StoreRefused
+from prebooking.errors import NOT_MIGRATED, StoreRefused
 from prebooking.local_time import format_duration
 
 OLDER = "The database is older than this command: run `prebooking init`, then deploy the function of the same version"

@@ -116,7 +116,8 @@ def format_summary(summary: dict[str, Any]) -> str:
 async def serve(scope: Scope, receive: Receive, send: Send) -> None:
     """Answer as the function or the file with this URL. All but the scheduler are imported at their first request."""
     path = scope.get("path", "")
-    answer = public_file(path) or importlib.import_module(_MODULES.get(path, _MODULES[PATH])).app
+    file = public_file(path) if scope.get("method") in ("GET", "HEAD") else None
+    answer = file or importlib.import_module(_MODULES.get(path, _MODULES[PATH])).app
     await answer(scope, receive, send)
 
 

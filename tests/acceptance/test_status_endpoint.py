@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from api import status
+from prebooking.errors import NOT_MIGRATED
 from tests.support.boxes import KEYS
 from tests.support.database import Database, Rest
 from tests.support.factories import add_prebooking, add_venue
@@ -69,6 +70,49 @@ async def test_without_the_setting_the_page_is_off(
 ) -> None:
     monkeypatch.delenv("STATUS_SECRET")
     assert (await function.get("/api/status", headers=ASKED)).status_code == 404
+
+
+@pytest.mark.parametrize("name", ["CRON_SECRET", "CRON_SECRET_PREVIOUS"])
+async def test_the_secret_of_the_cron_is_not_that_of_the_page(
+    function: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    monkeypatch.setenv(name, SECRET)
+    answer = await function.get("/api/status", headers=ASKED)
+    assert (answer.status_code, answer.json()["error"]) == (500, "server_not_configured")
+    ((event, problems),) = [(line["event"], line["problems"]) for line in logged(capsys)]
+    assert (event, list(problems)) == ("server_not_configured", ["STATUS_SECRET"])
+    assert SECRET not in str(problems)
+
+
+async def test_a_secret_in_the_address_is_refused_and_in_no_log(
+    function: httpx.AsyncClient, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for headers in ({}, ASKED):
+        answer = await function.get(f"/api/status?token={SECRET}", headers=headers)
+        assert (answer.status_code, SECRET in answer.text) == (400 if headers else 401, False)
+    twice = [("authorization", f"Bearer {SECRET}"), ("authorization", "Bearer wrong")]
+    assert (await function.get("/api/status", headers=twice)).status_code == 401
+    assert SECRET not in capsys.readouterr().out
+
+
+async def test_no_other_site_may_read_the_answer(function: httpx.AsyncClient) -> None:
+    other = {"origin": "https://other.example"}
+    asked = await function.options("/api/status", headers=other | {"access-control-request-method": "GET"})
+    answer = await function.get("/api/status", headers=ASKED | other)
+    assert (asked.status_code, answer.status_code) == (405, 200)
+    assert [name for one in (asked, answer) for name in one.headers if name.startswith("access-control")] == []
+
+
+async def test_a_database_without_the_migration_of_the_page_has_a_cure_in_the_log(
+    function: httpx.AsyncClient, database: Database, capsys: pytest.CaptureFixture[str]
+) -> None:
+    database.connection.execute("drop function page_status_v1()")
+    answer = await function.get("/api/status", headers=ASKED)
+    assert (answer.status_code, answer.json()["error"]) == (500, "database_not_migrated")
+    (line,) = logged(capsys)
+    assert line["event"] == "status_failed"
+    assert line["code"] in NOT_MIGRATED
+    assert "prebooking init" in line["cure"]
 
 
 @pytest.mark.parametrize("question", ["?member=x", "?prebooking=", "?other=1", "?member=%00", "?prebooking=1&member=2"])
