@@ -12,7 +12,9 @@ const SHAPES = [
   "M-4.5-3.4h9L0 4.8z", // triangle upside down
   "M-1.5-4.5h3v3h3v3h-3v3h-3v-3h-3v-3h3z", // plus
 ];
+const FORGOTTEN = "forgotten"; // what the database stores in place of the address of a member who is forgotten
 const UNREADABLE = "The answer could not be read.";
+const NOT_ACCEPTED = "This token was not accepted. It has to be the value of STATUS_SECRET in this deployment, which is not CRON_SECRET.";
 const EMPTY_FIGURES = { p50: null, p95: null, max: null };
 
 const $ = (selector) => document.querySelector(selector);
@@ -24,6 +26,7 @@ let ahead = 0; // ms by which the database's clock is ahead of this machine's
 let trouble = null; // why the last request has no answer
 let timer = 0;
 let asking = null; // the AbortController of the request under way
+let shownRow = null; // the time line that was asked for last
 
 // The document ------------------------------------------------------------------------------------------------------
 
@@ -50,7 +53,12 @@ function write(node, text) {
 /** Make one child per item, and keep those that are there already, so that focus and open details survive. */
 function sync(parent, items, key, create, update) {
   const old = new Map([...parent.children].map((child) => [child.dataset.key, child]));
-  const wanted = new Map(items.map((item, index) => [String(key(item, index)), item]));
+  const wanted = new Map();
+  items.forEach((item, index) => {
+    let name = String(key(item, index));
+    while (wanted.has(name)) name += " again"; // two items may look alike, as two removed venues do
+    wanted.set(name, item);
+  });
   for (const [name, child] of old) if (!wanted.has(name)) child.remove();
   let next = parent.firstElementChild;
   for (const [name, item] of wanted) {
@@ -78,7 +86,7 @@ const filled = new WeakMap();
 const PARTS = {
   when: ({ at, zone, text }) => [make("time", { datetime: at, title: zone }, text), " ", ...PARTS.distance({ at })],
   distance: ({ at }) => [make("time", { class: "ago", datetime: at }, ago(at))],
-  member: ({ id, masked }) => [addressButton(id, masked)],
+  member: ({ id, masked }) => [who(id, masked)],
   opens: ({ id, label }) => [button(label, () => openTimeline(id))],
   line: ({ parts }) => [make("span", { class: "part" }, ...parts.flatMap(nodes))],
   coloured: ({ level, text }) => [make("span", { class: level }, text)],
@@ -96,7 +104,12 @@ function fill(node, parts) {
   const now = JSON.stringify(parts);
   if (filled.get(node) === now) return;
   filled.set(node, now);
+  const controls = () => [...node.querySelectorAll("button, summary")];
+  const focused = controls().indexOf(document.activeElement);
+  const open = [...node.querySelectorAll("details")].map((one) => one.open);
   node.replaceChildren(...parts.flatMap(nodes));
+  node.querySelectorAll("details").forEach((one, n) => (one.open = open[n] ?? false));
+  if (focused >= 0) controls()[focused]?.focus({ preventScroll: true });
 }
 
 function button(label, press, attributes = {}) {
@@ -156,11 +169,11 @@ function hour(at, zone, digits = 0) {
 
 /** Return a duration in one unit, or two of them where one is coarse. */
 export function duration(ms) {
-  const size = Math.abs(ms);
-  if (size < 999.5) return `${Math.round(ms)} ms`;
-  if (size < 9950) return `${(ms / 1000).toFixed(1)} s`;
-  if (size < 99_500) return `${Math.round(ms / 1000)} s`;
-  const minutes = Math.round(size / 60_000);
+  if (ms < 0) return `−${duration(-ms)}`;
+  if (ms < 999.5) return `${Math.round(ms)} ms`;
+  if (ms < 9950) return `${(ms / 1000).toFixed(1)} s`;
+  if (ms < 99_500) return `${Math.round(ms / 1000)} s`;
+  const minutes = Math.round(ms / 60_000);
   if (minutes < 60) return `${minutes} min`;
   if (minutes < 2880) return `${Math.floor(minutes / 60)} h${minutes % 60 ? ` ${minutes % 60} min` : ""}`;
   return `${Math.round(minutes / 1440)} days`;
@@ -282,7 +295,7 @@ function drawLateness() {
   const all = dots.map((dot) => dot[2]);
   const range = [Math.min(0, ...all), Math.max(10_000, ...all) * 1.2].map(logarithm);
   const y = linear(range, [plot.height - 26, 12]);
-  const levels = [-1000, -100, 10, 100, 1000, 10_000, 60_000, 600_000, 3_600_000].filter((ms) => logarithm(ms) > range[0] && logarithm(ms) < range[1]);
+  const levels = [-1000, -100, 10, 100, 1000, 10_000, 60_000, 600_000, 3_600_000, 86_400_000].filter((ms) => logarithm(ms) > range[0] && logarithm(ms) < range[1]);
   const days = (at) => format(zone, { weekday: "short", day: "numeric" }).format(at).replace(",", "");
   timeAxis(plot, [to - 7 * DAY, to], zone, x, 24, plot.width < 500 ? (at) => days(at).split(" ")[1] : days);
   plot.draw("grids", levels.map((ms) => segment(ms, "grid", left, y(logarithm(ms)), plot.width, y(logarithm(ms)))));
@@ -302,7 +315,7 @@ function drawLateness() {
     at: {
       class: `dot v${venue % SHAPES.length}`, d: SHAPES[venue % SHAPES.length],
       transform: `translate(${x(new Date(at).getTime()).toFixed(1)} ${y(logarithm(ms)).toFixed(1)})`,
-      "aria-label": `${venues[venue]}, ${duration(ms)} after the opening, ${clock(at, zone)}`,
+      "aria-label": `${venues[venue]}, ${duration(Math.abs(ms))} ${ms < 0 ? "before" : "after"} the opening, ${clock(at, zone)}`,
     },
   })));
   const first = plot.svg.querySelector('.dot[tabindex="0"]') ?? plot.svg.querySelector(".dot");
@@ -489,8 +502,22 @@ function draw() {
   for (const one of [drawOpenings, drawLateness, drawOutcomes, drawRuns, writePanels, writeDetails]) one();
   for (const area of document.querySelectorAll(".scroll")) {
     const scrolls = area.scrollHeight > area.clientHeight; // reachable with the keyboard only where it has to be
-    if (scrolls) set(area, { tabindex: 0, role: "region", "aria-label": area.dataset.name ?? area.querySelector("caption").textContent });
+    if (scrolls || area === document.activeElement) set(area, { tabindex: 0, role: "region", "aria-label": area.dataset.name ?? area.querySelector("caption").textContent });
     else ["tabindex", "role", "aria-label"].forEach((name) => area.removeAttribute(name));
+  }
+}
+
+/** Draw an answer. If a part of it has another form than expected, draw the last one and throw an Error for the reader. */
+function take(answer) {
+  const before = [data, ahead];
+  [data, ahead] = [answer, new Date(answer.now).getTime() - Date.now()];
+  try {
+    draw();
+  } catch (problem) {
+    console.warn(problem);
+    [data, ahead] = before;
+    draw();
+    throw new Error(UNREADABLE);
   }
 }
 
@@ -506,6 +533,7 @@ const STEPS = { added: "added", due: "opened", claimed: "claimed", sent: "sent",
 async function openTimeline(id) {
   const opener = document.activeElement;
   const dialog = $("#timeline");
+  const mine = (shownRow = { token });
   write($("#timeline-title"), "Loading …");
   for (const part of ["#timeline-who", "#timeline-end", "#timeline-steps"]) $(part).replaceChildren();
   dialog.addEventListener("close", () => opener?.isConnected && opener.focus(), { once: true });
@@ -513,8 +541,10 @@ async function openTimeline(id) {
   $("#timeline-title").focus();
   try {
     const row = await request(`?prebooking=${encodeURIComponent(id)}`);
-    if (dialog.open) writeTimeline(row);
+    if (shownRow === mine && token === mine.token) writeTimeline(row);
   } catch (problem) {
+    if (shownRow !== mine || token !== mine.token) return;
+    if (problem.status === 401) return signOut(NOT_ACCEPTED);
     write($("#timeline-title"), problem.status === 404 ? "This prebooking is not there any more" : "No answer");
     write($("#timeline-end"), problem.status === 404 ? "It may have been deleted." : problem.message);
   }
@@ -523,7 +553,7 @@ async function openTimeline(id) {
 function writeTimeline(row) {
   const due = row.steps.find((step) => step.step === "due");
   write($("#timeline-title"), `${row.class_name ?? "A class"} at ${row.venue}`);
-  $("#timeline-who").replaceChildren(addressButton(row.id, row.member), make("span", { class: "soft" }, ` · times of ${row.timezone}`));
+  $("#timeline-who").replaceChildren(who(row.id, row.member), make("span", { class: "soft" }, ` · times of ${row.timezone}`));
   write($("#timeline-end"), [row.status, row.outcome].filter(Boolean).join(": ") + (row.text ? `. ${row.text}` : ""));
   const steps = row.steps.filter((step) => step.at).sort((one, other) => new Date(one.at) - new Date(other.at));
   $("#timeline-steps").replaceChildren(...steps.map(({ step, at }) => {
@@ -533,13 +563,23 @@ function writeTimeline(row) {
   }));
 }
 
+/** Return a member: a button for the whole address, or a word where it was removed. */
+function who(id, masked) {
+  if (masked === FORGOTTEN) addresses.delete(id);
+  return masked === FORGOTTEN ? masked : addressButton(id, masked);
+}
+
 function addressButton(id, masked) {
   const made = button(addresses.get(id) ?? masked, async () => {
+    const mine = token;
     try {
-      addresses.set(id, (await request(`?member=${encodeURIComponent(id)}`)).member);
-      write(made, addresses.get(id));
+      const answer = await request(`?member=${encodeURIComponent(id)}`);
+      if (token !== mine) return;
+      addresses.set(id, answer.member);
+      write(made, answer.member);
       ["aria-label", "title"].forEach((name) => made.removeAttribute(name));
-    } catch {
+    } catch (problem) {
+      if (problem.status === 401 && token === mine) return signOut(NOT_ACCEPTED);
       set(made, { title: "No answer: try again" });
     }
   });
@@ -585,7 +625,9 @@ function isWhole(answer) {
 }
 
 function sentenceOf(status, body) {
-  if (body.includes("server_not_configured")) return "The deployment’s variables are incomplete: its log names them.";
+  if (body.includes('"server_not_configured"')) return "The deployment’s variables are incomplete or not valid: its log names them.";
+  if (body.includes('"database_not_migrated"')) return "The database is older than the deployment. Run “prebooking init”.";
+  if (body.includes('"no_answer_of_the_database"')) return "The database gave no answer: the deployment’s log has the error’s code.";
   return status >= 500 ? `The endpoint answered with an error (${status}): its log has the reason.` : `The endpoint answered ${status}.`;
 }
 
@@ -599,14 +641,13 @@ async function load() {
     const answer = await request("", mine.signal);
     if (asking !== mine) return;
     if (!isWhole(answer)) throw new Error(UNREADABLE);
-    [data, trouble] = [answer, null];
-    ahead = new Date(answer.now).getTime() - Date.now();
+    trouble = null;
     show("board");
-    draw();
+    take(answer);
     set($("#board"), { "aria-busy": false });
   } catch (problem) {
     if (asking !== mine) return;
-    if (problem.status === 401) return signOut("This token was not accepted. It has to be the value of STATUS_SECRET in this deployment, which is not CRON_SECRET.");
+    if (problem.status === 401) return signOut(NOT_ACCEPTED);
     if (problem.status === 404) return show("off");
     trouble = problem.message;
   } finally {

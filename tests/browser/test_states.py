@@ -148,6 +148,35 @@ def test_a_request_without_an_answer_is_given_up_and_offline_is_told(open_page: 
     expect(opened.page.get_by_role("status")).to_contain_text("All is well")
 
 
+def test_an_answer_with_a_part_of_another_form_leaves_the_last_one_on_the_page(open_page: OpenPage) -> None:
+    opened = open_page()
+    opened.page.clock.install()
+    data = sample.busy(dots=20)
+    opened.answer(data)
+    page = opened.drawn()
+    for part in ("outcomes", "in_doubt", "openings"):
+        opened.answer(data | {part: [None]})
+        opened.refresh()
+        expect(page.get_by_role("status")).to_contain_text("The answer could not be read.")
+        expect(page.locator("#doubt tbody tr")).to_have_count(3)
+    opened.answer(data)
+    opened.refresh()
+    expect(page.get_by_role("status")).to_contain_text("2 members have no usable login")
+    assert opened.complaints() == []
+
+
+@pytest.mark.parametrize("error", ["server_not_configured", "database_not_migrated", "no_answer_of_the_database"])
+def test_an_error_that_the_endpoint_names_is_told_with_its_cure(open_page: OpenPage, error: str) -> None:
+    sentences = {
+        "server_not_configured": "its log names them",
+        "database_not_migrated": "Run “prebooking init”",
+        "no_answer_of_the_database": "has the error\u2019s code",
+    }
+    opened = open_page()
+    opened.answer(lambda route: route.fulfill(status=500, json={"success": False, "error": error}))
+    expect(opened.go().get_by_role("status")).to_contain_text(sentences[error])
+
+
 @pytest.mark.parametrize("body", ["<html>", "null", "{}", '{"now": 5}', "[]"])
 def test_an_answer_that_is_something_else_is_an_error_and_not_a_broken_page(open_page: OpenPage, body: str) -> None:
     opened = open_page()
@@ -184,6 +213,14 @@ def test_a_refresh_moves_nothing(open_page: OpenPage, width: int) -> None:
     page.wait_for_function("() => window.shifts.length > 0")  # the browser does observe it
 
 
+def later(data: dict[str, Any]) -> dict[str, Any]:
+    """Return the answer with other rows in the openings' cells, and without the repeats."""
+    for row in data["openings"]:
+        row["rows"] = row["rows"][1:]
+        row["problems"] = [{"code": "paused", "text": "the venue is paused", "count": 1}]
+    return data | {"repeats": []}
+
+
 def test_a_refresh_keeps_the_focus_and_what_is_open(open_page: OpenPage) -> None:
     opened = open_page()
     opened.page.clock.install()
@@ -195,7 +232,7 @@ def test_a_refresh_keeps_the_focus_and_what_is_open(open_page: OpenPage) -> None
     dot = page.locator("#lateness .dot").nth(5)
     for focused in (summary, dot):
         focused.focus()
-        opened.answer(sample.busy(dots=80) | {"repeats": []})
+        opened.answer(later(sample.busy(dots=80)))
         opened.refresh()
         expect(focused).to_be_focused()
     expect(page.locator("#openings details[open]")).to_have_count(1)

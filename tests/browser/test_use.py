@@ -189,6 +189,107 @@ def test_hostile_texts_are_shown_as_text(open_page: OpenPage) -> None:
     assert opened.complaints() == []
 
 
+def test_rows_that_look_alike_are_all_shown(open_page: OpenPage) -> None:
+    opened = open_page()
+    data = sample.busy(dots=60)
+    data["lateness"]["venues"] = ["removed"] * len(sample.VENUES)
+    for name in ("openings", "logins", "repeats"):
+        data[name] = [data[name][0]] * 3
+    opened.answer(data)
+    page = opened.drawn()
+    expect(page.locator("#lateness .legend li")).to_have_count(len(sample.VENUES))
+    assert [page.locator(f"#{name} tbody tr").count() for name in ("openings", "logins", "repeats")] == [3, 3, 3]
+
+
+def test_an_extreme_lateness_is_drawn_within_the_plot(open_page: OpenPage) -> None:
+    opened = open_page()
+    data = sample.busy(dots=20)
+    for n, ms in enumerate((-86_400_000, -700, 0, 40 * 86_400_000)):
+        data["lateness"]["dots"][n][2] = ms
+    opened.answer(data)
+    page = opened.drawn()
+    labels = page.locator("#lateness .dot[role]").evaluate_all("(dots) => dots.map((dot) => dot.ariaLabel)")
+    assert [label.split(", ")[1] for label in labels[:4]] == [
+        "24 h before the opening", "700 ms before the opening", "0 ms after the opening", "40 days after the opening",
+    ]  # fmt: skip
+    outside = """() => {
+      const { top, bottom, left, right } = document.querySelector("#lateness > svg").getBoundingClientRect();
+      const boxes = [...document.querySelectorAll("#lateness .dot[role]")].map((dot) => dot.getBoundingClientRect());
+      return boxes.filter((b) => b.top < top || b.bottom > bottom || b.left < left || b.right > right).length;
+    }"""
+    assert page.evaluate(outside) == 0
+
+
+def test_a_late_answer_about_one_prebooking_is_not_shown_as_another_one(open_page: OpenPage) -> None:
+    opened = open_page()
+    held: list[Route] = []
+
+    def respond(route: Route) -> None:
+        if "?prebooking=" not in route.request.url:
+            route.fulfill(json=sample.busy(dots=3))
+        elif not held:
+            held.append(route)
+        else:
+            route.fulfill(json=sample.timeline(KNOWN, class_name="the second"))
+
+    opened.answer(respond)
+    page = opened.drawn()
+    dot = page.locator("#lateness .dot[role]").first
+    dot.press("Enter")
+    expect(page.locator("#timeline-title")).to_have_text("Loading …")
+    page.keyboard.press("Escape")
+    dot.press("Enter")
+    expect(page.locator("#timeline-title")).to_contain_text("the second")
+    with page.expect_response("**/api/status?prebooking=*"):
+        held[0].fulfill(json=sample.timeline(KNOWN, class_name="the first"))
+    page.evaluate("new Promise((done) => setTimeout(done, 50))")
+    expect(page.locator("#timeline-title")).to_contain_text("the second")
+
+
+def test_a_token_that_is_revoked_meanwhile_is_asked_for_again(open_page: OpenPage) -> None:
+    opened = open_page()
+    opened.answer(sample.busy(dots=3))
+    for press in ("#doubt td button", "#lateness .dot[role]"):
+        page = opened.drawn()
+        opened.answer(401)
+        page.locator(press).first.press("Enter")
+        expect(page.get_by_role("alert")).to_contain_text("was not accepted")
+        expect(page.get_by_role("dialog")).to_be_hidden()
+        assert page.evaluate("sessionStorage.length") == 0
+        opened.answer(sample.busy(dots=3))
+        page.goto("about:blank")
+
+
+def test_an_address_that_arrives_after_the_token_was_forgotten_is_not_kept(open_page: OpenPage) -> None:
+    opened = open_page()
+    held: list[Route] = []
+    data = sample.busy(dots=3)
+    opened.answer(lambda route: held.append(route) if "?member=" in route.request.url else route.fulfill(json=data))
+    page = opened.drawn()
+    page.locator("#doubt td button").first.press("Enter")
+    page.get_by_role("button", name="Forget the token").press("Enter")
+    with page.expect_response("**/api/status?member=*"):
+        held[0].fulfill(json={"member": "whole@example.com"})
+    page.get_by_label("Value of STATUS_SECRET").fill("another-secret-of-some-length")
+    page.keyboard.press("Enter")
+    expect(page.locator("#doubt td button").first).to_have_text("ab…#0001")
+
+
+def test_a_member_who_was_forgotten_is_a_word_and_no_question(open_page: OpenPage) -> None:
+    opened = open_page()
+    opened.page.clock.install()
+    data = sample.busy(dots=3)
+    opened.answer(respond_with(data))
+    page = opened.drawn()
+    page.locator("#doubt td button").first.click()
+    expect(page.locator("#doubt tbody")).to_contain_text("whole@example.com")
+    data["in_doubt"][0]["member"] = "forgotten"
+    opened.refresh()
+    expect(page.locator("#doubt tr td").first).to_contain_text("forgotten")
+    expect(page.locator("#doubt tbody")).not_to_contain_text("whole@example.com")
+    expect(page.locator("#doubt tr td").first.get_by_role("button")).to_have_count(0)
+
+
 def test_a_time_zone_that_does_not_exist_is_shown_as_utc(open_page: OpenPage) -> None:
     opened = open_page()
     data = sample.busy(dots=3)
@@ -224,6 +325,7 @@ def call(opened: Opened, expression: str) -> Any:
     ("expression", "expected"),
     [
         ("[0, 3, 999, 1000, 2340, 34000].map(m.duration)", ["0 ms", "3 ms", "999 ms", "1.0 s", "2.3 s", "34 s"]),
+        ("[-90, -5000, -240e3].map(m.duration)", ["\u221290 ms", "\u22125.0 s", "\u22124 min"]),
         ("[240e3, 3600e3, 5400e3, 86400e3, 3e9].map(m.duration)", ["4 min", "1 h", "1 h 30 min", "24 h", "35 days"]),
         ("[0, 1, 7, 20, 51, 130].map(m.top)", [1, 1, 10, 20, 100, 200]),
         ("m.ago('2026-11-26T10:00:00Z', Date.UTC(2026, 10, 26, 10, 0, 12))", "12 s ago"),
