@@ -29,8 +29,10 @@ OPENS = datetime(2026, 10, 24, 6, tzinfo=UTC)
 def test_the_demo_runs_and_finds_that_ledger_and_database_agree(tmp_path: Path) -> None:
     """With spaces in the paths of the project and of the temporary folder."""
     here, temporary = tmp_path / "my projects" / "the demo", tmp_path / "for a while"
-    for folder in ("prebooking", "api", "supabase"):
+    for folder in ("prebooking", "api", "supabase", "public"):
         shutil.copytree(ROOT / folder, here / folder)
+    for file in ("pyproject.toml", "vercel.json"):
+        shutil.copy(ROOT / file, here)
     temporary.mkdir()
     command = [sys.executable, "-m", "prebooking.local.demo"]
     environment = {**os.environ, "PYTHONPATH": str(here), "TMPDIR": str(temporary)}
