@@ -76,6 +76,7 @@ class _ClaimAnswer(BaseModel):
 
 _count = TypeAdapter(int).validate_python
 _yes_or_no = TypeAdapter(bool).validate_python
+_yes_or_no_or_alone = TypeAdapter(list[bool | None]).validate_python
 _cancellation = TypeAdapter[Cancellation](Cancellation).validate_python
 
 
@@ -127,12 +128,21 @@ class PrebookingStore:
 
     async def settle(self, result: RowResult, outcome: Outcome, *, until: Deadline) -> bool:
         """Write a final outcome if this run still holds the row. Return False, and change nothing, if it does not."""
-        if outcome.kind in COMPLETED:
-            function, more = "complete_prebooking_v1", {"p_booking_id": outcome.booking_id}
-        else:
-            function, more = "fail_prebooking_v1", {"p_error_message": outcome.sentence}
-        params = self._mine(_settlement(result, outcome) | more)
+        function = "complete_prebooking_v1" if outcome.kind in COMPLETED else "fail_prebooking_v1"
+        params = self._mine({f"p_{name}": value for name, value in _settlement(result, outcome).items()})
         return (await self._database.call(function, params, _yes_or_no, until=until)).value
+
+    async def settle_many(self, results: Sequence[tuple[RowResult, Outcome]], *, until: Deadline) -> list[bool | None]:
+        """Do the same for several rows in one call. None: this row was not written, and has to be settled alone."""
+
+        def read(answer: Any) -> list[bool | None]:
+            settled = _yes_or_no_or_alone(answer)
+            if len(settled) != len(results):
+                raise ValueError("one answer per row is expected")
+            return settled
+
+        params = self._mine({"p_results": [_settlement(result, outcome) for result, outcome in results]})
+        return (await self._database.call("settle_prebookings_v1", params, read, until=until)).value
 
     async def release(
         self, row_ids: Sequence[UUID], *, blocked_venue: UUID, until: Deadline, pause: float = BLOCKED_PAUSE
@@ -180,12 +190,14 @@ def _instant(instant: datetime | None) -> str | None:
 
 
 def _settlement(result: RowResult, outcome: Outcome) -> dict[str, Any]:
+    detail = {"booking_id": outcome.booking_id} if outcome.kind in COMPLETED else {"error_message": outcome.sentence}
     return {
-        "p_id": str(result.id),
-        "p_outcome": outcome.kind.value,
-        "p_attempts": result.calls,
-        "p_fired_at": _instant(result.fired_at),
-        "p_answered_at": _instant(result.answered_at),
+        "id": str(result.id),
+        "outcome": outcome.kind.value,
+        "attempts": result.calls,
+        "fired_at": _instant(result.fired_at),
+        "answered_at": _instant(result.answered_at),
+        **detail,
     }
 
 

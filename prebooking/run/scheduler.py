@@ -16,6 +16,7 @@ from prebooking.errors import StoreBusy, StoreError
 from prebooking.log import Log
 from prebooking.model import Attempt, Kind, Outcome, RowResult, Summary, Venue
 from prebooking.run.evidence import note_for
+from prebooking.run.outcomes import OutcomeWriter
 from prebooking.run.report import NoClaim, Report
 from prebooking.run.slots import SlotQueue
 from prebooking.run.venue_context import VenueContext
@@ -72,11 +73,19 @@ class PrebookingScheduler:
         self._store, self._bookers, self._terms, self._keys = store, bookers, claim_terms(settings), keys
         self._read_clock, self._guard, self._clock, self._log = read_clock, guard, clock, log
         self._last_start = guard.before(LAST_START)
-        # By the monotonic clock only: the database refuses a write if this run no longer holds the row, and a wall
-        # clock that was set forward must not prevent a write.
+        # By the monotonic clock only, because a wall clock that was set forward must not prevent a write.
         writes = guard.by_monotonic_clock()
         self._outcomes_until, self._end = writes.later(WRITE_TIME - FINISH_TIME), writes.later(WRITE_TIME)
         self._stagger = self._terms["stagger"]
+        self._outcomes = OutcomeWriter(
+            store,
+            start=self._write,
+            calls=self._calls,
+            stagger=self._stagger,
+            guard=guard,
+            until=self._outcomes_until,
+            log=log,
+        )
         self._report = Report(store.instance_id)
         self._queues: dict[UUID, VenueQueue] = {}
         self._time: DatabaseTime | None = None
@@ -159,7 +168,7 @@ class PrebookingScheduler:
             if row_id not in self._report.results:
                 bad = Outcome(Kind.BAD_DATA)
                 result = self._report.results[row_id] = RowResult(row_id, bad)
-                self._settle(result, bad)
+                self._outcomes.add(result, bad)
 
     # fire
 
@@ -177,7 +186,7 @@ class PrebookingScheduler:
             time=self._time,
             last_start=self._last_start,
             guard=self._guard,
-            settle=self._settle,
+            settle=self._outcomes.add,
             release=self._release,
             log=self._log,
         )
@@ -209,8 +218,10 @@ class PrebookingScheduler:
         return self._report.settled > settled
 
     def _unfinished_tasks(self) -> list[asyncio.Task[None]]:
-        writes = [write for write in self._writes if not write.done()]
-        return writes + [task for queue in self._queues.values() for task in queue.tasks]
+        return [write for write in self._writes if not write.done()] + self._calls()
+
+    def _calls(self) -> list[asyncio.Task[None]]:
+        return [task for queue in self._queues.values() for task in queue.tasks]
 
     async def _wait_for_answers(self) -> None:
         for queue in self._queues.values():
@@ -224,26 +235,12 @@ class PrebookingScheduler:
 
     # settle: in tasks that the guard's timeout does not cancel, because a cancelled write would be lost
 
-    def _settle(self, result: RowResult, outcome: Outcome) -> None:
-        self._write(self._write_outcome(result, outcome))
-
-    async def _write_outcome(self, result: RowResult, outcome: Outcome) -> None:
-        await self._wait_for_stagger(result.sent_at)
-        result.settled = await self._store.settle(result, outcome, until=self._outcomes_until)
-        event = "settled" if result.settled else "lost"
-        self._log.info(event, prebooking=result.id, outcome=outcome.kind, calls=result.calls)
-
     def _release(self, venue_id: UUID, unsent: list[Attempt], pause: float) -> None:
         self._write(self._write_release(venue_id, [attempt.id for attempt in unsent], pause))
 
     async def _write_release(self, venue_id: UUID, ids: list[UUID], pause: float) -> None:
         released = await self._store.release(ids, blocked_venue=venue_id, pause=pause, until=self._outcomes_until)
         self._log.warning("venue paused", venue=venue_id, seconds=pause, released=released)
-
-    async def _wait_for_stagger(self, sent_at: float | None) -> None:
-        """Wait until one stagger after the call: once the row is settled, another invocation may call."""
-        if sent_at is not None:
-            await self._clock.sleep(max(0.0, sent_at + self._stagger - self._clock.monotonic()))
 
     def _write(self, steps: Coroutine[Any, Any, None]) -> None:
         self._writes.add(asyncio.create_task(self._catch_errors(steps)))
@@ -258,15 +255,15 @@ class PrebookingScheduler:
             self._log.unexpected("unexpected", exc)
 
     async def _wait_for_writes(self) -> None:
-        if self._writes:
-            await asyncio.wait(self._writes)
+        while unfinished := [write for write in self._writes if not write.done()]:  # a write may start others
+            await asyncio.wait(unfinished)
 
     # release
 
     async def _release_held(self) -> None:
         if not self._holds_rows:
             return
-        await self._wait_for_stagger(max((queue.slots.sent_at for queue in self._queues.values()), default=None))
+        await self._wait_for_stagger()
         unsettled = (result for result in self._report.results.values() if result.settled is None)
         notes = [note for result in unsettled if (note := note_for(result))]
         summary = self._summary().as_json()
@@ -277,6 +274,11 @@ class PrebookingScheduler:
             self._report.finish_failed = True
             if self._report.results or not isinstance(exc, StoreBusy):
                 self._log_store_error("finish_run failed", exc)
+
+    async def _wait_for_stagger(self) -> None:
+        """Wait until one stagger after the last call: once the rows are released, another invocation may call."""
+        sent_at = max((queue.slots.sent_at for queue in self._queues.values()), default=float("-inf"))
+        await self._clock.sleep(max(0.0, sent_at + self._stagger - self._clock.monotonic()))
 
     async def _check_last_claim(self) -> None:
         """If this run could not claim, read when any run last did. If that is too long ago, this run fails."""

@@ -69,6 +69,14 @@ def fail(
     return bool(_value(connection, "select public.fail_prebooking_v1(%s, %s, %s, %s, %s, %s, %s)", arguments))
 
 
+def settle_many(connection: Connection, instance: UUID, *results: dict[str, Any]) -> list[bool | None]:
+    """Settle several rows in one call. Each result needs "id" and "outcome"."""
+    plain = {"attempts": 1, "fired_at": None, "answered_at": None}
+    given = Jsonb([plain | result for result in results])
+    answer: list[bool | None] = _value(connection, "select public.settle_prebookings_v1(%s, %s)", [instance, given])
+    return answer
+
+
 def release(
     connection: Connection, instance: UUID, rows: Sequence[UUID], blocked_venue: UUID | None = None, pause: int = 300
 ) -> int:

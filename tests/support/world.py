@@ -31,6 +31,7 @@ BookerT = TypeVar("BookerT", bound=Booker)
 # status and outcome of a row
 PENDING, BOOKED, RECONCILED = ("pending", None), ("completed", "booked"), ("completed", "reconciled")
 CLAIM, FINISH = "claim_due_prebookings_v1", "finish_run_v1"
+COMPLETE, SETTLE = "complete_prebooking_v1", "settle_prebookings_v1"
 
 ENVIRONMENT = {
     "CRON_SECRET": "the-secret-of-the-cron",

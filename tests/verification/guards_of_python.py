@@ -31,8 +31,13 @@ def _unclear_is_released(kind: Kind) -> Verdict:
     return _AFTER_A_CALL.get(kind, Verdict.LOGGED_OUT)
 
 
+@replaced("prebooking.run.outcomes:OutcomeWriter._wait_for_stagger")
+async def _settled_at_once(self: Any, batch: Any) -> None:
+    pass
+
+
 @replaced("prebooking.run.scheduler:PrebookingScheduler._wait_for_stagger")
-async def _settled_at_once(self: Any, sent_at: float | None) -> None:
+async def _released_at_once(self: Any) -> None:
     pass
 
 
@@ -149,7 +154,12 @@ async def _login_never_checked(self: Any, session: Any, *, timeout: float) -> Ou
 GUARDS_OF_PYTHON = (
     guard("the venue is asked before anything is sent again", scenarios.a_holder_dies_after_sending, _never_in_doubt),
     guard("an unclear response leaves the row leased", scenarios.a_call_is_cut_off, _unclear_is_released),
-    guard("settling waits for the stagger", scenarios.a_member_joins_right_after_a_call, _settled_at_once),
+    guard(
+        "settling waits for the stagger",
+        scenarios.a_member_joins_right_after_a_call,
+        _settled_at_once,
+        _released_at_once,
+    ),
     guard("a refusal in doubt is confirmed", scenarios.a_class_is_full_because_of_the_first_call, _refusals_are_clear),
     guard("a missing response is no failure", scenarios.a_venue_acts_after_its_gateway_gave_up, _unsure_is_refused),
     guard(

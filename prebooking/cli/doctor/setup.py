@@ -15,6 +15,7 @@ FUNCTIONS = (
     "claims_since_v1",
     "complete_prebooking_v1",
     "fail_prebooking_v1",
+    "settle_prebookings_v1",
     "release_prebookings_v1",
     "finish_run_v1",
     "cancel_prebooking_v1",

@@ -25,6 +25,7 @@ from tests.support.calls import (
     release,
     save_login,
     save_session,
+    settle_many,
     warn,
     warn_about_logins,
 )
@@ -56,6 +57,7 @@ _FUNCTIONS = """
     claim_logins_v1 end_login_v1 login_may_be_made prebooking_logged_in prebooking_login_needs save_login_v1
     session_is_free session_is_old session_lives
     complete_prebooking_v1 due_elsewhere_v1 edit_venue_v1 enable_venue_v1 fail_prebooking_v1 finish_run_v1
+    settle_prebookings_v1
     forget_member_v1 lease_session_v1 list_prebookings_v1 list_sessions_v1 list_venues_v1 logout_v1
     prebooking_anonymous prebooking_bad_data prebooking_bell_answer prebooking_bell_check prebooking_bell_due
     prebooking_bell_may_read prebooking_bell_minute prebooking_bell_requirements prebooking_bell_off prebooking_bell_on
@@ -136,6 +138,7 @@ _CALLS: dict[str, Callable[[Connection], object]] = {
     "claims_since_v1": lambda connection: ask(connection, "claims_since_v1"),
     "complete_prebooking_v1": lambda connection: complete(connection, uuid4(), uuid4()),
     "fail_prebooking_v1": lambda connection: fail(connection, uuid4(), uuid4()),
+    "settle_prebookings_v1": lambda connection: settle_many(connection, uuid4(), {"id": str(uuid4()), "outcome": "x"}),
     "release_prebookings_v1": lambda connection: release(connection, uuid4(), [uuid4()]),
     "finish_run_v1": lambda connection: finish(connection, uuid4()),
     "cancel_prebooking_v1": lambda connection: cancel(connection, uuid4(), "me@example.com"),

@@ -12,7 +12,7 @@ import pytest
 from prebooking.local.venue.twin import HANG, CallPlan
 from tests.support.calls import run as run_row
 from tests.support.doubles import VirtualClock
-from tests.support.world import BOOKED, CLAIM, FINISH, PENDING, RECONCILED, World
+from tests.support.world import BOOKED, CLAIM, COMPLETE, FINISH, PENDING, RECONCILED, SETTLE, World
 
 
 def test_a_hundred_hanging_calls_are_cut_at_the_guard_and_stay_pending(world: World) -> None:
@@ -73,21 +73,26 @@ def test_a_run_without_an_answered_claim_fails_and_holds_no_row(world: World, lo
     assert world.ends(rows) == [BOOKED] * 3
 
 
-@pytest.mark.parametrize("function", ["complete_prebooking_v1", FINISH])
+@pytest.mark.parametrize(("function", "members"), [(COMPLETE, 1), (SETTLE, 2), (FINISH, 2)])
 @pytest.mark.parametrize("loss", ["before", "after"])
-def test_a_write_whose_answer_was_lost_is_repeated_and_counts_once(world: World, function: str, loss: str) -> None:
-    rows = world.opening(2)
+def test_a_write_whose_answer_was_lost_is_repeated_and_counts_once(
+    world: World, function: str, members: int, loss: str
+) -> None:
+    rows = world.opening(members)
     world.lose(function, loss, loss)
     summary = world.run(world.invoke())
     assert summary.success
-    assert world.ends(rows) == [BOOKED] * 2
-    assert [world.row(row)["attempts"] for row in rows] == [1, 1]
+    assert world.ends(rows) == [BOOKED] * members
+    assert [world.row(row)["attempts"] for row in rows] == [1] * members
 
 
+@pytest.mark.parametrize(("function", "members"), [(COMPLETE, 1), (SETTLE, 2)])
 @pytest.mark.parametrize("loss", ["before", "after", "hangs"])
-def test_an_outcome_that_cannot_be_written_is_reconciled_later(world: World, loss: str) -> None:
-    rows = world.opening(2)
-    world.lose("complete_prebooking_v1", *[loss] * 6)
+def test_an_outcome_that_cannot_be_written_is_reconciled_later(
+    world: World, function: str, members: int, loss: str
+) -> None:
+    rows = world.opening(members)
+    world.lose(function, *[loss] * 3)
 
     async def two_minutes() -> Any:
         first = await world.invoke()
@@ -97,9 +102,9 @@ def test_an_outcome_that_cannot_be_written_is_reconciled_later(world: World, los
 
     summary = world.run(two_minutes())
     assert not summary.success
-    assert summary.details["unsure"] == 2
+    assert summary.details["unsure"] == members
     assert {end[0] for end in world.ends(rows)} == {"completed"}
-    assert len(world.twin.ledger.bookings()) == 2
+    assert len(world.twin.ledger.bookings()) == members
 
 
 def test_a_database_that_hangs_after_the_claim_costs_no_booking(world: World) -> None:
@@ -186,7 +191,7 @@ def test_a_claim_whose_answer_was_lost_is_released_although_later_tries_were_bus
 
 def test_outcomes_that_cannot_be_written_leave_time_for_the_end_of_the_run(world: World) -> None:
     world.opening(1)
-    world.to_database.loses = lambda function: "hangs" if function == "complete_prebooking_v1" else ""
+    world.to_database.loses = lambda function: "hangs" if function == COMPLETE else ""
     summary = world.run(world.invoke(guard=3))
     assert summary.execution_time_ms <= 4000
     query = "select claimed, closed_at is not null from public.prebooking_runs"

@@ -78,6 +78,50 @@ OF_SETTLING = mutants(
     ),
 )
 
+OF_SETTLING_TOGETHER = [
+    *mutants(
+        MIGRATIONS + "000022_settle_many.sql",
+        *noticed_by(
+            "settle_many",
+            (" for no key update skip locked;", ";"),
+            ("if found or not exists (", "if found or exists ("),
+            ("public.prebooking_clock() > v_end", "false"),
+            ("if r ? 'booking_id' then", "if r ->> 'booking_id' is not null then"),
+            ("coalesce(to_jsonb(v_settled), 'null')", "coalesce(to_jsonb(v_settled), 'false')"),
+        ),
+    ),
+    *mutants(
+        "prebooking/run/outcomes.py",
+        *noticed_by(
+            "outcomes",
+            ("MAX_TOGETHER = 50", "MAX_TOGETHER = 500"),
+            ("GATHER_TIME = 0.2", "GATHER_TIME = 2.0"),
+            ("min(GATHER_TIME, self._guard.remaining())", "GATHER_TIME"),
+            ("batch if len(batch) == 1 else await", "await"),
+            ("            return batch\n", "            return []\n"),
+            ("if is_settled is not None:", "if is_settled:"),
+            ("if is_settled is None]", "if not is_settled]"),
+        ),
+        (
+            "        await self._wait_for_stagger(batch)\n",
+            "",
+            "firing::an_added_row_is_sent_only_after_the_stagger",
+        ),
+    ),
+    *mutants(
+        "prebooking/run/scheduler.py",
+        ("while unfinished := [write for", "if unfinished := [write for", "outcomes"),
+    ),
+    *mutants(
+        "prebooking/database/prebookings.py",
+        (
+            "if len(settled) != len(results):",
+            "if False:",
+            "outcomes::an_answer_that_does_not_fit_the_outcomes_is_refused",
+        ),
+    ),
+]
+
 OF_LOGINS = mutants(
     MIGRATIONS + "000005_sessions.sql",
     *noticed_by(
@@ -156,4 +200,4 @@ OF_THE_BELL = mutants(
     ("min(coming.available_at) - bell.lead into", "min(coming.available_at) into", "bell", "bell_minute"),
 )
 
-OF_ENDS: list[Mutant] = [*OF_SETTLING, *OF_LOGINS, *OF_THE_BELL]
+OF_ENDS: list[Mutant] = [*OF_SETTLING, *OF_SETTLING_TOGETHER, *OF_LOGINS, *OF_THE_BELL]

@@ -23,11 +23,6 @@ OF_WAITING: list[Mutant] = [
         ("self._time.merge(time)\n", "pass\n", "claims_of_a_run::a_faster_later_claim_corrects_the_database_clock"),
         ("        if openings:\n", "        if False:\n", "attempt::a_slow_claim_does_not_delay_the_first_byte"),
         (
-            "        await self._wait_for_stagger(result.sent_at)\n",
-            "",
-            "firing::an_added_row_is_sent_only_after_the_stagger",
-        ),
-        (
             "            self._report.finish_failed = True\n",
             "",
             "wrong_clocks::a_summary_counts_rows_as_released_only_if_written",
@@ -88,7 +83,7 @@ OF_WAITING: list[Mutant] = [
         ),
         ("self.held or self.expired", "self.expired", "attempt::a_retry_that_was_not_sent_keeps_the_clear_answer"),
         ('"p_by_hand": self._by_hand', '"p_by_hand": False', "heartbeat::a_manual_run_does_not_update_the_heartbeat"),
-        ('"p_attempts": result.calls', '"p_attempts": 1', "attempt::lateness_is_that_of_the_first_call"),
+        ('"attempts": result.calls', '"attempts": 1', "attempt::lateness_is_that_of_the_first_call"),
         (
             "_LOCKED_TRIES = 5",
             "_LOCKED_TRIES = 500",
