@@ -22,6 +22,7 @@ from prebooking.clock import Clock
 from prebooking.errors import BadInput, SettingsError
 from prebooking.settings import Secret
 
+_KEY = "CRONJOB_API_KEY"
 app = typer.Typer(help="The jobs at cron-job.org.", no_args_is_help=True, rich_markup_mode=None)
 
 AppUrl = Annotated[str, typer.Argument(help="https://<your app>", metavar="URL", show_default=False)]
@@ -87,7 +88,13 @@ def _secret(name: str, missing: str) -> SecretStr:
 
 
 def _key() -> SecretStr:
-    return _secret("CRONJOB_API_KEY", "is missing: make one in Settings at console.cron-job.org")
+    try:
+        return _secret(_KEY, "is missing: make one in Settings at console.cron-job.org")
+    except SettingsError as exc:
+        if "missing" in exc.problems[_KEY]:
+            raise
+        cure = "is not a key of cron-job.org: copy it again from Settings at console.cron-job.org"
+        raise SettingsError({_KEY: cure}) from None
 
 
 def _wanted(url: str, bearer: SecretStr | None) -> list[WantedJob]:

@@ -284,8 +284,17 @@ def test_an_address_that_cannot_be_called_exits_with_2(there: CronJobOrg, url: s
     assert there.requests == []
 
 
-@pytest.mark.parametrize("name", ["CRONJOB_API_KEY", "CRON_SECRET"])
-@pytest.mark.parametrize(("value", "sentence"), [("", "is missing"), ("short", "too short"), ("é" * 20, "ASCII")])
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("CRON_SECRET", "", "is missing"),
+        ("CRON_SECRET", "short", "too short"),
+        ("CRON_SECRET", "é" * 20, "ASCII"),
+        ("CRONJOB_API_KEY", "", "make one in Settings at console.cron-job.org"),
+        ("CRONJOB_API_KEY", "short", "copy it again from Settings at console.cron-job.org"),
+        ("CRONJOB_API_KEY", "é" * 20, "copy it again from Settings at console.cron-job.org"),
+    ],
+)
 def test_a_secret_that_cannot_be_right_is_named_without_its_value(
     there: CronJobOrg, monkeypatch: pytest.MonkeyPatch, name: str, value: str, sentence: str
 ) -> None:
