@@ -16,7 +16,7 @@ from prebooking.cli.conformance.run import OPEN, Conformance, check_endpoint
 from prebooking.cli.environment import environment
 from prebooking.cli.options import AsJson
 from prebooking.cli.runner import FAILED, report_errors, run_command
-from prebooking.cli.terminal import say, show_json, show_table
+from prebooking.cli.terminal import counted, say, show_json, show_table
 from prebooking.errors import BadInput, SettingsError
 from prebooking.http import isolated_client
 
@@ -137,5 +137,5 @@ def _show(result: Conformance) -> None:
         say(f"It may still be booked: {row.user_email}, class {row.booking_data['class_id']}, prebooking {row.id}.")
     kept = sum(one["result"] == "holds" for one in found)
     missing = sum(one["required"] and one["result"] == "not_tried" for one in found)
-    end = f"; {missing} required ones could not be tried" if missing else ""
+    end = f"; {counted(missing, 'required one')} could not be tried" if missing else ""
     say(f"{kept} of {len(RULES)} checks hold{end}.")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import httpx
 
 from prebooking.cli.conformance import rules
-from prebooking.cli.conformance.client import PLACED, TIMED_OUT, EndpointClient, Heard
+from prebooking.cli.conformance.client import PLACED, TIMED_OUT, EndpointClient, Heard, unknown
 from prebooking.cli.conformance.rules import EndpointRule
 from prebooking.cli.conformance.verdicts import Verdicts
 from prebooking.model import NAMED_REFUSALS, Kind, Prebooking
@@ -48,6 +48,7 @@ class BookingChecks:
         asked = await self.endpoint.ask(row)
         self._judge_first(first, asked)
         self._judge_question(first, asked)
+        await self._ask_about_another(row)
         self.truthful = self.verdicts.held(rules.QUESTION_UNKNOWN) and self.verdicts.held(rules.QUESTION_BOOKED)
         if self.clear:
             await self._repeat(row, first)
@@ -74,7 +75,7 @@ class BookingChecks:
         elif httpx.codes.is_redirect(heard.status):
             self.verdicts.fails(rules.REDIRECT, f"a POST is answered with HTTP {heard.status}")
         elif heard.unreadable:
-            self.verdicts.fails(rules.READABLE, f"HTTP {heard.status} with a body that is no JSON object")
+            self.verdicts.fails(rules.READABLE, f"HTTP {heard.status} with {heard.unreadable}")
         elif kind in NAMED_REFUSALS or kind is Kind.TOO_EARLY:
             self.verdicts.skips((rules.BOOKING,), f"{seen}: name an open class with free places")
         elif kind is Kind.REJECTED:
@@ -91,6 +92,14 @@ class BookingChecks:
             self.verdicts.fails(rules.QUESTION_BOOKED, asked.describe(asked.state))
         else:
             self.verdicts.skips((rules.QUESTION_BOOKED,), _UNCLEAR)
+
+    async def _ask_about_another(self, row: Prebooking) -> None:
+        """Ask about an id that was never booked, now that another one is."""
+        asked = await self.endpoint.ask(unknown(row))
+        if asked.state in PLACED:
+            self.verdicts.fails(
+                rules.QUESTION_UNKNOWN, f"{asked.describe(asked.state)}, after a booking with another id"
+            )
 
     async def _repeat(self, row: Prebooking, first: Heard) -> None:
         second = await self.endpoint.book(row)
@@ -136,7 +145,9 @@ class BookingChecks:
         elif kind in (Kind.UNSURE, Kind.BLOCKED):
             self.verdicts.fails(rules.SAME_CLASS_AGAIN, heard.describe(kind))
         elif self.truthful and (asked := await self.endpoint.ask(first)).state not in PLACED:
-            self.verdicts.fails(rules.SAME_CLASS_AGAIN, f"the first one is answered {asked.state} after it")
+            self.verdicts.fails(
+                rules.SAME_CLASS_AGAIN, f"asked about the first one, the endpoint then answers {asked.state}"
+            )
         else:
             self.verdicts.holds(rules.SAME_CLASS_AGAIN, heard.describe(kind))
 

@@ -54,9 +54,12 @@ class Heard:
         return classify_deletion(self.reply, late=self.late)
 
     @property
-    def unreadable(self) -> bool:
-        """Return whether this is a success whose body is neither a JSON object nor empty."""
-        return self.status in (200, 201, 204) and self.reply is not None and self.reply.json_object() is None
+    def unreadable(self) -> str:
+        """Return what is wrong with the body of a success that is no clear answer; empty if nothing is."""
+        if self.status not in (200, 201, 204) or self.reply is None or self.booking.kind is not Kind.UNSURE:
+            return ""
+        is_object = self.reply.json_object() is not None
+        return "a state that is neither booked nor waitlisted" if is_object else "a body that is no JSON object"
 
     def describe(self, meaning: str) -> str:
         """Return the status and a meaning of this answer."""
@@ -142,30 +145,31 @@ class EndpointClient:
 
     async def ask(self, row: Prebooking, *, bearer: str | None = None) -> Heard:
         """Ask for the state of a prebooking."""
-        return await self._send(self._booker(bearer).about(row, "GET"))
+        return await self._send(self._about(row, "GET", bearer))
 
     async def give_back(self, row: Prebooking, *, bearer: str | None = None) -> Heard:
         """Give the place of a prebooking back, also if it is late."""
-        heard = await self._send(self._booker(bearer).about(row, "DELETE"))
+        heard = await self._send(self._about(row, "DELETE", bearer))
         if heard.deletion is CancelAnswer.LATE:
-            heard = await self._send(self._booker(bearer).about(row, "DELETE", late="1"), late=True)
+            heard = await self._send(self._about(row, "DELETE", bearer, late="1"), late=True)
         return heard
 
     async def ask_on_waiting_connection(self, row: Prebooking, wait: Callable[[], Any]) -> Outcome:
         """Ask on a connection that is opened before ``wait``, like a call that waits for its slot."""
-        request = self._booker().about(row, "GET")
+        request = self._about(row, "GET")
         gate = Gate(mark_sent=lambda: None, wait=wait)
         return await call(self.http, request, classify_state, timeout=self.timeout, gate=gate)
 
     def _booker(self, bearer: str | None = None) -> WebhookBooker:
         return WebhookBooker(self.http, url=self.url, secret=self.secret if bearer is None else bearer)
 
+    def _about(self, row: Prebooking, method: str, bearer: str | None = None, **more: str) -> httpx.Request:
+        return _bare(self._booker(bearer).about(row, method, **more), bearer)
+
     def _booking(
         self, row: Prebooking, bearer: str | None = None, extra: dict[str, Any] | None = None
     ) -> httpx.Request:
-        request = self._booker(bearer).booking(row)
-        if bearer == "":
-            del request.headers["Authorization"]
+        request = _bare(self._booker(bearer).booking(row), bearer)
         if not extra:
             return request
         body = json.loads(request.content) | extra
@@ -187,6 +191,13 @@ class EndpointClient:
 def unknown(row: Prebooking) -> Prebooking:
     """Return the same prebooking with an id that was never sent."""
     return row.model_copy(update={"id": UUID(int=uuid4().int)})
+
+
+def _bare(request: httpx.Request, bearer: str | None) -> httpx.Request:
+    """Return the request, without its Authorization header if the bearer is empty."""
+    if bearer == "":
+        del request.headers["Authorization"]
+    return request
 
 
 def _name(exc: BaseException) -> str:

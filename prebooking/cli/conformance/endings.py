@@ -10,7 +10,7 @@ from prebooking.cli.conformance import rules
 from prebooking.cli.conformance.bookings import AT_ONCE, BookingChecks
 from prebooking.cli.conformance.client import PLACED, EndpointClient, unknown
 from prebooking.cli.conformance.rules import EndpointRule
-from prebooking.cli.conformance.transport import NO_CLASS
+from prebooking.cli.conformance.transport import NO_CLASS, WRONG_BEARERS
 from prebooking.cli.conformance.verdicts import Verdicts
 from prebooking.model import FAILED, Kind, Prebooking
 
@@ -45,6 +45,7 @@ async def check_giving_back(checks: BookingChecks) -> None:
         verdicts.skips(rules.BACK, "there is no booking whose state is clear")
         return
     row = checks.once[0]
+    await _give_back_unauthorised(checks, row)
     heard = await endpoint.give_back(row)
     if heard.deletion is CancelAnswer.UNABLE:
         verdicts.skips(rules.BACK, f"HTTP {heard.status}: it cannot give places back", optional=True)
@@ -60,6 +61,15 @@ async def check_giving_back(checks: BookingChecks) -> None:
     verdicts.skips(rules.BACK, "giving back does not work")
 
 
+async def _give_back_unauthorised(checks: BookingChecks, row: Prebooking) -> None:
+    """Send a DELETE of a booking with each wrong bearer, and ask whether it is still booked."""
+    for name, bearer in WRONG_BEARERS.items():
+        await checks.endpoint.give_back(row, bearer=bearer)
+        if checks.truthful and (await checks.endpoint.ask(row)).state is Kind.NOT_BOOKED:
+            checks.verdicts.fails(rules.BEARER, f"a DELETE with {name} gave a place back")
+            return
+
+
 async def _check_after(checks: BookingChecks, row: Prebooking) -> None:
     """Make the checks that need a place that was given back."""
     endpoint, verdicts = checks.endpoint, checks.verdicts
@@ -71,10 +81,36 @@ async def _check_after(checks: BookingChecks, row: Prebooking) -> None:
         heard = await endpoint.book(endpoint.row(checks.class_id, member=row.user_email))
         judge = verdicts.holds if heard.booking.kind in PLACED else verdicts.fails
         judge(rules.AFTER_GIVING_BACK, heard.describe(heard.booking.kind))
-    for rule, repeated in checks.repeated.items():
-        await endpoint.give_back(repeated)
-        if checks.truthful and (await endpoint.ask(repeated)).state in PLACED:
+    if checks.truthful:
+        await _give_back_repeated(checks)
+        await _call_again(checks)
+    verdicts.skips((rules.CALL_AFTER_GIVING_BACK,), "it needs the question, and one booking per key and member")
+
+
+async def _call_again(checks: BookingChecks) -> None:
+    """Repeat the call of a place that was given back, as a delayed call would arrive."""
+    endpoint, verdicts = checks.endpoint, checks.verdicts
+    row = checks.repeated.get(rules.SAME_KEY_AGAIN)
+    if row is None or verdicts.failed(rules.SAME_KEY_AGAIN) or verdicts.failed(rules.SAME_CLASS_AGAIN):
+        return
+    heard = await endpoint.book(row)
+    if (state := (await endpoint.ask(row)).state) in PLACED:
+        verdicts.fails(rules.CALL_AFTER_GIVING_BACK, f"{heard.describe(heard.booking.kind)}; asked: {state}")
+    else:
+        verdicts.holds(rules.CALL_AFTER_GIVING_BACK, heard.describe(heard.booking.kind))
+
+
+async def _give_back_repeated(checks: BookingChecks) -> None:
+    """Give back the bookings of repeated calls: one DELETE is enough if there is one booking."""
+    endpoint, verdicts = checks.endpoint, checks.verdicts
+    for rule, row in checks.repeated.items():
+        await endpoint.give_back(row)
+        if (state := (await endpoint.ask(row)).state) not in PLACED:
+            continue
+        if await _is_given_back(endpoint, row, truthful=True):
             verdicts.fails(rule, "given back once, it is still booked")
+        else:
+            verdicts.fails(rules.GIVING_BACK, f"answered as done, and the question then says {state}")
 
 
 async def check_named_classes(endpoint: EndpointClient, verdicts: Verdicts, classes: Mapping[str, str]) -> None:
@@ -110,7 +146,9 @@ async def _check_last_place(endpoint: EndpointClient, verdicts: Verdicts, class_
     rows = [endpoint.row(class_id), endpoint.row(class_id)]
     kinds = [heard.booking.kind for heard in await asyncio.gather(*(endpoint.book(row) for row in rows))]
     seen = f"{kinds[0]} and {kinds[1]}"
-    if kinds.count(Kind.BOOKED) == 0 and Kind.UNSURE not in kinds:
+    if Kind.UNSURE in kinds and (verdicts.failed(rules.BOOKING) or verdicts.failed(rules.READABLE)):
+        verdicts.skips((rules.LAST_PLACE,), f"{seen}: the answer to a call is not clear")
+    elif kinds.count(Kind.BOOKED) == 0 and Kind.UNSURE not in kinds:
         verdicts.skips((rules.LAST_PLACE,), f"{seen}: name a class with one free place")
     elif kinds.count(Kind.BOOKED) != 1:
         verdicts.fails(rules.LAST_PLACE, seen)

@@ -33,7 +33,7 @@ REDIRECT = EndpointRule(
 )
 ANSWER_TIME = EndpointRule(
     "answer time",
-    "A call is answered within 2 s: the last one starts 2 s before the guard cuts it off.",
+    "A call is answered within 2 s, because the last call of a run is cut off after 2 s.",
     "Book first and do slow work, such as mails, after the answer.",
 )
 SECRET = EndpointRule(
@@ -69,8 +69,8 @@ BOOKING = EndpointRule(
 )
 READABLE = EndpointRule(
     "readable answers",
-    "The body of a 200, 201 or 204 is a JSON object or empty.",
-    "Answer JSON, and keep pages of proxies, logins and frameworks away from the address.",
+    "The body of a 200, 201 or 204 is empty, or a JSON object whose state is booked, waitlisted or left out.",
+    "Answer JSON with one of these states, and keep pages of proxies, logins and frameworks away from the address.",
 )
 QUESTION_BOOKED = EndpointRule(
     "question, booked",
@@ -100,7 +100,7 @@ UNKNOWN_FIELDS = EndpointRule(
 SAME_CLASS_AGAIN = EndpointRule(
     "same class again",
     "A second prebooking of a member for the same class gets a clear answer, and the first one stays.",
-    "Answer 409, or 422 with a state such as limit_reached.",
+    "Change nothing about the first one, and answer 409, or 422 with a state such as limit_reached.",
 )
 REFUSED = EndpointRule(
     "refused",
@@ -115,12 +115,19 @@ QUESTION_REFUSED = EndpointRule(
 GIVING_BACK = EndpointRule(
     "giving back",
     "A DELETE that is answered with 200 or 204 has given the place back, and the question then says not_booked.",
-    "Change the ledger before the answer, or answer 405 if the endpoint cannot give places back.",
+    "Change the ledger before the answer, and let nothing cache the question. If the endpoint cannot give places back,"
+    " answer 405.",
 )
 GIVING_BACK_AGAIN = EndpointRule(
     "giving back again",
     "A repeated DELETE changes nothing more, and is answered like the first one.",
     "Answer 200, or 404 with the state not_booked, if the place is gone.",
+)
+CALL_AFTER_GIVING_BACK = EndpointRule(
+    "call after giving back",
+    "A delayed call with the key of a place that was given back books nothing.",
+    "Keep the row of a place that was given back, and answer a call with its key from there.",
+    required=False,
 )
 GIVING_BACK_UNKNOWN = EndpointRule(
     "giving back, unknown id",
@@ -159,4 +166,4 @@ LAST_PLACE = EndpointRule(
 
 RULES = [rule for rule in list(globals().values()) if isinstance(rule, EndpointRule)]  # in the order of this file
 QUESTIONS = (QUESTION_UNKNOWN, QUESTION_BOOKED, QUESTION_REFUSED)
-BACK = (GIVING_BACK, GIVING_BACK_AGAIN, GIVING_BACK_UNKNOWN, AFTER_GIVING_BACK)
+BACK = (GIVING_BACK, GIVING_BACK_AGAIN, CALL_AFTER_GIVING_BACK, GIVING_BACK_UNKNOWN, AFTER_GIVING_BACK)

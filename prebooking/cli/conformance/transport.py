@@ -16,6 +16,7 @@ from prebooking.model import FAILED, NAMED_REFUSALS, Kind
 NO_CLASS = "prebooking-check-no-such-class"
 HOLD = 0.8  # seconds for which a connection waits; the booking function lets it wait up to one
 _DATABASE = "http://127.0.0.1"  # a database on this machine allows an endpoint on this machine
+WRONG_BEARERS = {"a wrong bearer": "a-wrong-bearer-of-the-check", "no bearer": ""}
 _REFUSED_SECRET = (401, 403, 407)
 
 
@@ -71,13 +72,13 @@ async def check_bearer(endpoint: EndpointClient, verdicts: Verdicts) -> None:
     """Call, ask and give back with a wrong bearer and without one, about a class and an id that do not exist."""
     row = endpoint.row(NO_CLASS)
     accepted = []
-    for bearer, name in (("a-wrong-bearer-of-the-check", "a wrong bearer"), ("", "no bearer")):
+    for name, bearer in WRONG_BEARERS.items():
         if _is_accepted(await endpoint.book(row, bearer=bearer)):
             accepted.append(f"a POST with {name}")
-    if (await endpoint.ask(row, bearer="a-wrong-bearer-of-the-check")).state is not Kind.CANNOT_TELL:
-        accepted.append("a GET with a wrong bearer")
-    if (await endpoint.give_back(row, bearer="a-wrong-bearer-of-the-check")).deletion is CancelAnswer.DONE:
-        accepted.append("a DELETE with a wrong bearer")
+        if (await endpoint.ask(row, bearer=bearer)).state is not Kind.CANNOT_TELL:
+            accepted.append(f"a GET with {name}")
+        if (await endpoint.give_back(row, bearer=bearer)).deletion is CancelAnswer.DONE:
+            accepted.append(f"a DELETE with {name}")
     if accepted:
         verdicts.fails(rules.BEARER, f"accepted: {', '.join(accepted)}")
     else:
