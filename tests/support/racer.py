@@ -1,13 +1,15 @@
-"""One of many processes that claim and settle as fast as they can: ``python -m tests.support.racer DSN``.
+"""Processes that claim and settle as fast as they can: ``python -m tests.support.racer DSN PROCESSES``.
 
-Prints "ready", waits for a line, and ends when no row is pending. Every fifth invocation dies: it settles half of its
-rows, and other invocations take over the rest when its short lease ends.
+They start at the same instant and end when no row is pending. Every fifth invocation dies: it settles half of its rows,
+and other invocations take over the rest when its short lease ends.
 """
 
 from __future__ import annotations
 
 import itertools
+import multiprocessing
 import sys
+from multiprocessing.synchronize import Barrier
 from uuid import UUID, uuid4
 
 import psycopg
@@ -19,13 +21,25 @@ _LEASE_MS = 1000
 _TURN_MS = 300
 
 
-def main(dsn: str) -> None:
-    """Claim and settle until no row is pending."""
+_START_SECONDS = 60.0
+
+
+def main(dsn: str, processes: int) -> int:
+    """Claim and settle in processes until no row is pending; return how many of them failed."""
+    fork = multiprocessing.get_context("fork")  # the modules are imported once
+    start = fork.Barrier(processes)
+    racers = [fork.Process(target=_race, args=(dsn, start)) for _ in range(processes)]
+    for racer in racers:
+        racer.start()
+    for racer in racers:
+        racer.join()
+    return sum(racer.exitcode != 0 for racer in racers)
+
+
+def _race(dsn: str, start: Barrier) -> None:
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute("set role service_role")
-        sys.stdout.write("ready\n")
-        sys.stdout.flush()
-        sys.stdin.readline()
+        start.wait(_START_SECONDS)
         for number in itertools.count(1):
             if not _something_is_left(connection):
                 break
@@ -46,4 +60,4 @@ def _something_is_left(connection: Connection) -> bool:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    sys.exit(main(sys.argv[1], int(sys.argv[2])))

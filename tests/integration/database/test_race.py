@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from contextlib import ExitStack
 
 import pytest
 
@@ -84,17 +83,4 @@ def test_ten_processes_claim_each_row_once_and_in_order(raced: Connection) -> No
 
 
 def _race(dsn: str) -> None:
-    command, pipe = [sys.executable, "-m", "tests.support.racer", dsn], subprocess.PIPE
-    with ExitStack() as stack:
-        racers = [
-            stack.enter_context(subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True))
-            for _ in range(_PROCESSES)
-        ]
-        for racer in racers:
-            assert racer.stdout
-            assert racer.stdout.readline() == "ready\n"
-        for racer in racers:
-            assert racer.stdin
-            racer.stdin.write("go\n")
-            racer.stdin.flush()
-        assert [racer.wait() for racer in racers] == [0] * _PROCESSES
+    subprocess.run([sys.executable, "-m", "tests.support.racer", dsn, str(_PROCESSES)], check=True)
