@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterable
-from functools import cache
 from pathlib import Path
 
 import pytest
 
 from prebooking.channels import KINDS
-from prebooking.systems import SYSTEMS
-from tests.support.code import MODULES, ROOT, lines_of_code, loaded
+from tests.support.code import MODULES, ROOT, lines_of_code, loaded, loaded_modules
 
-FUNCTION = ("prebooking_scheduler",)
+FUNCTION = "prebooking_scheduler"
 # What everything stands on. These modules are no part of the path.
 NOUNS = {
     "addresses",
@@ -36,7 +32,7 @@ def test_the_booking_path_has_at_most_2000_lines_of_code() -> None:
 
 
 def test_the_function_that_books_has_at_most_3300_lines_of_code_with_every_venue_system() -> None:
-    assert total(loaded(FUNCTION, tuple(SYSTEMS))) <= 3300
+    assert total(loaded(FUNCTION, with_systems=True)) <= 3300
 
 
 def test_upkeep_has_at_most_1700_lines_of_code_of_its_own() -> None:
@@ -44,12 +40,12 @@ def test_upkeep_has_at_most_1700_lines_of_code_of_its_own() -> None:
 
     700 of the lines are for messages to members: the part that sends them, their texts in two languages, and settings.
     """
-    both = loaded((*FUNCTION, "upkeep", "session_keeper"), tuple(SYSTEMS))
-    assert total(set(both) - set(loaded(FUNCTION, tuple(SYSTEMS)))) <= 1700
+    both = loaded(FUNCTION, "upkeep", "session_keeper", with_systems=True)
+    assert total(both - loaded(FUNCTION, with_systems=True)) <= 1700
 
 
 def test_the_metrics_have_at_most_350_lines_of_code_of_their_own_and_load_nothing_of_the_rest() -> None:
-    own = set(loaded(("metrics",))) - set(loaded(FUNCTION, tuple(SYSTEMS)))
+    own = loaded("metrics") - loaded(FUNCTION, with_systems=True)
     assert {str(file.relative_to(ROOT)) for file in own} == {
         "api/metrics.py",
         "prebooking/metrics.py",
@@ -59,7 +55,7 @@ def test_the_metrics_have_at_most_350_lines_of_code_of_their_own_and_load_nothin
 
 
 def test_the_page_has_at_most_900_lines_of_code_of_its_own_and_loads_nothing_of_the_rest() -> None:
-    own = set(loaded(("status",))) - set(loaded(FUNCTION, tuple(SYSTEMS)))
+    own = loaded("status") - loaded(FUNCTION, with_systems=True)
     assert {str(file.relative_to(ROOT)) for file in own if file.parent.name not in ("page", "checks")} == {
         "api/status.py",
         "prebooking/local_time.py",
@@ -80,29 +76,32 @@ def test_the_booking_path_loads_only_its_own_modules() -> None:
         "prebooking/database",
     }
     assert {file.stem for file in loaded(FUNCTION) if file.parent.name == "prebooking"} == NOUNS
-    assert {file.stem for file in loaded(FUNCTION, tuple(SYSTEMS))} & {"give_back", "places", "notifications"} == set()
+    stems = {file.stem for file in loaded(FUNCTION, with_systems=True)}
+    assert stems & {"give_back", "places", "notifications"} == set()
 
 
 def test_the_function_that_books_tells_nobody() -> None:
     """Members are told by upkeep: no channel, no text and no outbox is loaded, with every venue system."""
     folders = {
-        file.relative_to(ROOT).parts[1] for file in loaded(FUNCTION, tuple(SYSTEMS)) if "prebooking" in file.parts
+        file.relative_to(ROOT).parts[1] for file in loaded(FUNCTION, with_systems=True) if "prebooking" in file.parts
     }
     assert folders & {"channels", "upkeep"} == set()
-    assert "channels" in {file.parent.name for file in loaded(("upkeep",), tuple(SYSTEMS))}
+    assert "channels" in {file.parent.name for file in loaded("upkeep", with_systems=True)}
 
 
 @pytest.mark.parametrize("function", MODULES)
 def test_no_function_loads_a_channel_before_a_message_is_due(function: str) -> None:
     """A mail's libraries cost a cold start 68 ms of CPU. FastAPI has loaded a part of ``email`` anyway."""
     libraries = {"aiosmtplib", "smtplib", "email.policy", "email.generator", "email.contentmanager"}
-    assert modules_of(function) & (libraries | {f"prebooking.channels.{kind}" for kind in KINDS}) == set()
+    assert loaded_modules(function) & (libraries | {f"prebooking.channels.{kind}" for kind in KINDS}) == set()
 
 
 @pytest.mark.parametrize("function", MODULES)
 def test_no_function_loads_supabases_clients_for_auth_storage_and_realtime(function: str) -> None:
     """They take a fifth of a cold start, and every function only calls functions of the database."""
-    assert modules_of(function) & {"supabase", "supabase_auth", "storage3", "realtime", "supabase_functions"} == set()
+    assert (
+        loaded_modules(function) & {"supabase", "supabase_auth", "storage3", "realtime", "supabase_functions"} == set()
+    )
 
 
 @pytest.mark.parametrize(
@@ -117,15 +116,6 @@ def test_no_function_loads_supabases_clients_for_auth_storage_and_realtime(funct
 )
 def test_comments_docstrings_and_blank_lines_are_no_code(source: str, lines: int) -> None:
     assert lines_of_code(source) == lines
-
-
-@cache
-def modules_of(function: str) -> set[str]:
-    """Return the names of all modules that importing a function loads."""
-    command = [sys.executable, "-c", f"import sys, {function}\nprint(*sys.modules)"]
-    environment = {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True, text=True)
-    return set(done.stdout.split())
 
 
 def total(files: Iterable[Path]) -> int:
