@@ -179,6 +179,9 @@ _BAD_STATEMENTS = [
         "prebooking_heartbeat_version_check",
         "insert into public.prebooking_heartbeat (version) values (repeat('x', 41))",
     ),
+    ("page_progress_only_one_check", "insert into public.page_progress (only_one) values (false)"),
+    ("mark_is_whole", "update public.page_progress set marked_until = now()"),
+    ("mark_is_whole", "update public.page_progress set marked_xid = pg_current_xact_id()"),
     ("prebooking_bell_only_one_check", "insert into public.prebooking_bell (only_one) values (false)"),
     # the leads that the function refuses too
     *[("prebooking_bell_lead_check", f"{_SET_BELL} lead = '{lead}'") for lead in ("-1 millisecond", "5.001 seconds")],
