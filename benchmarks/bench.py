@@ -6,7 +6,20 @@ from collections.abc import Iterable
 
 from rich.console import Console
 
-from benchmarks import booking_cpu, claim_cost, client, cold_start, doubles, first_byte, imports, killed, lateness, run
+from benchmarks import (
+    booking_cpu,
+    claim_cost,
+    client,
+    cold_start,
+    doubles,
+    first_byte,
+    imports,
+    killed,
+    lateness,
+    operator_cost,
+    page_cost,
+    run,
+)
 from benchmarks.report import BenchTable, Progress, Row
 from docs import measured
 from prebooking.local.stack import local_stack
@@ -21,7 +34,7 @@ def measure_all(rounds: int) -> int:
             progress.part("kills, beside counts and CPU times, which they do not distort")
             twice = doubles.measure(stack)
             costs.rows.extend(shown(progress, doubles.figures(twice)))
-            for measure_alone in (imports.figures, claim_cost.figures):
+            for measure_alone in (imports.figures, claim_cost.figures, operator_cost.figures, page_cost.figures):
                 costs.rows.extend(shown(progress, measure_alone()))
             for measure in (cold_start.figures, client.figures, booking_cpu.figures):
                 costs.rows.extend(shown(progress, measure(stack)))

@@ -145,6 +145,8 @@ create index prebookings_held_back on public.prebookings (venue_id, available_at
 create unique index prebookings_after on public.prebookings (stands_after) where status = 'pending' and stands_after is not null;
 create unique index prebookings_of_repeats on public.prebookings (repeat_id, repeat_day) where repeat_id is not null and stands_after is null;
 create index prebookings_expiring on public.prebookings (expires_at) where status = 'pending';
+-- Rows that were called and are still pending, for the operator's figures.
+create index prebookings_called on public.prebookings (fired_at) where status = 'pending' and fired_at is not null;
 create index prebookings_held on public.prebookings (claimed_by) where status = 'pending' and claimed_by is not null;
 -- One pending prebooking per member and class. This prevents two bookings when a member's app adds a prebooking twice.
 create unique index prebookings_one_live on public.prebookings

@@ -16,8 +16,10 @@ returns jsonb language sql volatile security invoker set search_path = '' as $$
   -- A row that was called since then is settled since then, or still pending.
   recent as materialized (
     select venue_id, available_at, greatest(created_at, promoted_at) as created_at, id, status, outcome, fired_at, lateness_ms
-    from public.prebookings
-    where (status = 'pending' and fired_at is not null) or settled_at between p_since and 'infinity'),
+    from (
+      select * from public.prebookings where status = 'pending' and fired_at between p_since and 'infinity'
+      union all
+      select * from public.prebookings where settled_at between p_since and 'infinity') r),
   fired as (
     select lateness_ms, created_at < available_at as was_ahead,
            fired_at < lag(fired_at) over (partition by venue_id, available_at order by created_at, id) as overtook
@@ -126,30 +128,43 @@ begin
     where part.value = 'true');
 end $$;
 
+-- Returns "rows" and "overdue" of prebooking_watch_v1. It counts per venue first, so that the venues are joined to few rows. Two
+-- instants are calculated once, because there may be many rows.
 create function public.prebooking_waiting(t timestamptz) returns jsonb
-language sql volatile security invoker set search_path = '' as $$
-  with pending as materialized (
-    -- since: the instant from which the row could be called. The back-off of the row and the pause of its venue do not count.
-    select v.provider, p.maybe_sent, p.available_at <= t and not p.waits as is_due, coalesce(p.warning like 'bad_data:%', false) as bad_data,
-           not v.enabled or coalesce(v.paused_until > t, false) as stopped,
-           greatest(p.available_at, p.created_at, p.promoted_at, v.paused_until,
-             case when p.retry_after <= t + interval '15 minutes' then p.retry_after end) as since
-    from public.prebookings p join public.venues v on v.id = p.venue_id where p.status = 'pending'),
-  overdue as (select provider from pending where is_due and not stopped and since < t - interval '105 seconds')
-  select jsonb_build_object(
-    'rows', (
-      select jsonb_build_object(
-        'pending', count(*),
-        'due', count(*) filter (where is_due and not stopped),
-        'overdue', (select count(*) from overdue),
-        'stopped', count(*) filter (where is_due and stopped),
-        'in_doubt', count(*) filter (where maybe_sent),
-        'bad_data', count(*) filter (where bad_data))
-      from pending),
-    'overdue', (
-      select coalesce(jsonb_object_agg(o.provider, o.n), '{}')
-      from (select provider, count(*) as n from overdue group by provider) o))
-$$;
+language plpgsql volatile security invoker set search_path = '' set jit = off as $$
+declare
+  v_late      constant timestamptz := t - interval '105 seconds';
+  v_next_try  constant timestamptz := t + interval '15 minutes';
+begin
+  return (
+    with at_venues as (
+      -- overdue: the row could have been called before v_late. The back-off of the row and the pause of its venue do not count.
+      select p.venue_id, count(*) as pending,
+        count(*) filter (where p.maybe_sent) as in_doubt,
+        count(*) filter (where p.warning like 'bad_data:%') as bad_data,
+        count(*) filter (where p.available_at <= t and not p.waits) as due,
+        count(*) filter (where p.available_at < v_late and not p.waits and p.created_at < v_late
+          and (p.promoted_at is null or p.promoted_at < v_late)
+          and (p.retry_after is null or p.retry_after < v_late or p.retry_after > v_next_try)) as overdue
+      from public.prebookings p where p.status = 'pending' group by p.venue_id),
+    of_systems as materialized (
+      select v.provider, sum(a.pending) as pending, sum(a.in_doubt) as in_doubt, sum(a.bad_data) as bad_data,
+        sum(a.due) filter (where v.enabled and (v.paused_until is null or v.paused_until <= t)) as due,
+        sum(a.due) filter (where not v.enabled or v.paused_until > t) as stopped,
+        sum(a.overdue) filter (where v.enabled and (v.paused_until is null or v.paused_until < v_late)) as overdue
+      from at_venues a join public.venues v on v.id = a.venue_id group by v.provider)
+    select jsonb_build_object(
+      'rows', (
+        select jsonb_build_object(
+          'pending', coalesce(sum(pending), 0),
+          'due', coalesce(sum(due), 0),
+          'overdue', coalesce(sum(overdue), 0),
+          'stopped', coalesce(sum(stopped), 0),
+          'in_doubt', coalesce(sum(in_doubt), 0),
+          'bad_data', coalesce(sum(bad_data), 0))
+        from of_systems),
+      'overdue', (select coalesce(jsonb_object_agg(provider, overdue), '{}') from of_systems where overdue > 0)));
+end $$;
 
 create function public.prebooking_logins(t timestamptz) returns jsonb
 language sql volatile security invoker set search_path = '' as $$
@@ -179,18 +194,21 @@ begin
       select coalesce(jsonb_agg(jsonb_build_object('venue', o.name, 'timezone', o.timezone, 'available_at', o.available_at,
         'prebookings', o.n) order by o.available_at, o.name), '[]')
       from (
-        select v.name, v.timezone, p.available_at, count(*) as n
-        from public.prebookings p join public.venues v on v.id = p.venue_id
-        where p.status = 'pending' and p.available_at > t
-        group by v.id, p.available_at order by p.available_at, v.name limit 5) o),
+        select v.name, v.timezone, p.available_at, p.n
+        from (
+          select venue_id, available_at, count(*) as n from public.prebookings
+          where status = 'pending' and available_at > t group by venue_id, available_at) p
+        join public.venues v on v.id = p.venue_id order by p.available_at, v.name limit 5) o),
     'day', public.prebooking_figures_v1(t - interval '24 hours'),
     'month', public.prebooking_figures_v1(t - interval '30 days'),
     'recent', (
       select coalesce(jsonb_agg(jsonb_build_object('fired_at', l.fired_at, 'lateness_ms', l.lateness_ms) order by l.fired_at), '[]')
       from (
-        select fired_at, lateness_ms from public.prebookings
-        where (status = 'pending' or settled_at between t - interval '30 days' and 'infinity')
-          and fired_at >= t - interval '30 days' and greatest(created_at, promoted_at) < available_at order by fired_at desc limit 60) l));
+        select fired_at, lateness_ms from (
+          select * from public.prebookings where status = 'pending' and fired_at between t - interval '30 days' and 'infinity'
+          union all
+          select * from public.prebookings where settled_at between t - interval '30 days' and 'infinity') r
+        where fired_at >= t - interval '30 days' and greatest(created_at, promoted_at) < available_at order by fired_at desc limit 60) l));
 end $$;
 
 -- Returns the caller's role, and whether it may execute each function: {"now", "role", "functions": {name: boolean}}.

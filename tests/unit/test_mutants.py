@@ -4,17 +4,41 @@ from __future__ import annotations
 
 import errno
 import io
+import re
 import sys
+from functools import cache
+from pathlib import Path
 
 import pytest
 
+from prebooking.files import MIGRATIONS
 from tests.verification.mutants import check
 from tests.verification.mutants.catalogue import MUTANTS
 from tests.verification.mutants.copies import Copy
+from tests.verification.mutants.mutant import ROOT
 
 
 def test_every_mutant_applies_to_the_code_as_it_is_and_names_tests_that_exist() -> None:
     assert [mutant.stale for mutant in MUTANTS if mutant.stale] == []
+
+
+def test_no_mutant_changes_a_function_that_a_later_migration_replaces() -> None:
+    last = {name: path.name for path in sorted(MIGRATIONS.glob("*.sql")) for name, *_ in _functions(path)}
+    stale = [
+        f"{mutant}: see {last[name]}"
+        for mutant in MUTANTS
+        if (path := ROOT / mutant.file).parent == MIGRATIONS
+        for name, start, end in _functions(path)
+        if start <= path.read_text().find(mutant.before) < end and last[name] != path.name
+    ]
+    assert stale == []
+
+
+@cache
+def _functions(path: Path) -> list[tuple[str, int, int]]:
+    """Return the name of each function in a migration, and where its definition begins and ends."""
+    definitions = re.compile(r"create (?:or replace )?function public\.(\w+)\(.*?\$\$.*?\$\$;", re.DOTALL)
+    return [(found[1], *found.span()) for found in definitions.finditer(path.read_text())]
 
 
 def test_no_mutant_is_listed_twice_or_changes_nothing() -> None:

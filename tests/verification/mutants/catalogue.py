@@ -21,6 +21,7 @@ from tests.verification.mutants.of_runs import OF_RUNS
 from tests.verification.mutants.of_settling import OF_ENDS
 from tests.verification.mutants.of_texts import OF_TEXTS
 from tests.verification.mutants.of_the_claim import OF_CLAIMS
+from tests.verification.mutants.of_the_page import OF_THE_PAGE
 from tests.verification.mutants.of_upkeep import OF_UPKEEP
 from tests.verification.mutants.of_waiting import OF_WAITING
 
@@ -44,5 +45,6 @@ MUTANTS: list[Mutant] = [
     *OF_REPEATS,
     *OF_CHANNELS,
     *OF_ALERTS,
+    *OF_THE_PAGE,
     *OF_TEXTS,
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.verification.mutants.mutant import mutants, noticed_by
-from tests.verification.mutants.of_the_claim import MIGRATIONS
+from tests.verification.mutants.of_the_claim import MIGRATIONS, UPKEEP_DUE
 
 OF_ALERTS = [
     *mutants(
@@ -81,7 +81,7 @@ OF_ALERTS = [
         ),
     ),
     *mutants(
-        MIGRATIONS + "000015_upkeep_due.sql",
+        UPKEEP_DUE,
         ("v_failed := v_failed || 'alerts'::text;", "null;", "alerts::a_failure_of_the_alerts_stops_nothing_else"),
         *noticed_by(
             "heartbeat::one_upkeep_per_minute_reports_to_the_watchdog",

@@ -23,7 +23,7 @@ _LOST = "automatic_logins::a_lost_call_of_the_database_sends_no_password_twice"
 _SEALED_AGAIN = "automatic_logins::a_password_sealed_with_the_previous_key_is_sealed_again_when_it_is_used"
 
 OF_THE_DECISION = mutants(
-    MIGRATIONS + "000005_sessions.sql",
+    (MIGRATIONS + "000023_operator_cost.sql", MIGRATIONS + "000005_sessions.sql"),
     *noticed_by(
         _WINDOW,
         ("between t + interval '10 minutes' and t", "between t and t"),
@@ -57,7 +57,7 @@ OF_THE_DECISION = mutants(
     *noticed_by(
         "logins::a_refresh_is_due_after_25_minutes",
         ("  select s.password is null and s.expired_at is null and", "  select s.expired_at is null and"),
-        ("public.session_is_old(s, t, interval '25 minutes',", "public.session_is_old(s, t, interval '24 minutes',"),
+        ("constant interval    := '25 minutes'", "constant interval    := '26 minutes'"),
     ),
 )
 
@@ -179,7 +179,7 @@ OF_LOGIN_WARNINGS = mutants(
 )
 
 OF_THE_LIST = mutants(
-    MIGRATIONS + "000006_operator.sql",
+    (MIGRATIONS + "000023_operator_cost.sql", MIGRATIONS + "000006_operator.sql"),
     (
         "when s.password is null and (s.expired_at is not null",
         "when (s.expired_at is not null",

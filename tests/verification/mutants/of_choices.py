@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.verification.mutants.mutant import Mutant, mutants, noticed_by
-from tests.verification.mutants.of_the_claim import MIGRATIONS
+from tests.verification.mutants.of_the_claim import MIGRATIONS, STATUS, UPKEEP_DUE
 
 _CHOICES = MIGRATIONS + "000013_choices.sql"
 
@@ -159,22 +159,26 @@ OF_WAITING_CHOICES = [
         ),
     ),
     *mutants(
-        MIGRATIONS + "000009_status.sql",
+        STATUS,
         (
             "available_at, greatest(created_at, promoted_at) as created_at, id",
             "available_at, created_at, id",
             "later_choices::a_promoted_choice_overtakes_nobody",
             "later_choices::a_promoted_choice_is_late_from_its_promotion",
         ),
-        ("t and not p.waits as is_due", "t as is_due", "choices::a_waiting_choice_is_not_previewed_due_or_rung_for"),
         (
-            "greatest(p.available_at, p.created_at, p.promoted_at, v.paused_until,",
-            "greatest(p.available_at, p.created_at, v.paused_until,",
+            "p.available_at <= t and not p.waits)",
+            "p.available_at <= t)",
+            "choices::a_waiting_choice_is_not_previewed_due_or_rung_for",
+        ),
+        (
+            "          and (p.promoted_at is null or p.promoted_at < v_late)\n",
+            "",
             "choices::a_promoted_choice_is_overdue_and_late_from_its_promotion",
         ),
     ),
     *mutants(
-        MIGRATIONS + "000015_upkeep_due.sql",
+        UPKEEP_DUE,
         (
             "  perform public.prebooking_repair_choices();\n",
             "",

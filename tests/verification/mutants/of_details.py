@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.verification.mutants.mutant import Mutant, mutants, noticed_by
-from tests.verification.mutants.of_the_claim import MIGRATIONS
+from tests.verification.mutants.of_the_claim import MIGRATIONS, STATUS
 
 _FIRST_AND_LARGEST = "finish_values::the_first_call_and_the_largest_counts_are_kept"
 _MISSING = "finish_values::a_class_is_missing_until_it_is_seen"
@@ -71,7 +71,7 @@ OF_CLAIMED_ROWS = [
 ]
 
 OF_THE_STATUS = mutants(
-    MIGRATIONS + "000009_status.sql",
+    STATUS,
     (
         "    and l.database = (select oid from pg_catalog.pg_database where datname = current_database())\n",
         "",
@@ -96,15 +96,23 @@ OF_THE_STATUS = mutants(
     ("where v.enabled and v.troubled_since", "where v.troubled_since", _TROUBLED),
     ("p.status = 'pending' and p.available_at <= t + interval '1 day')),", "p.status = 'pending')),", _TROUBLED),
     ("interval '105 seconds'", "interval '95 seconds'", "status_windows::a_row_is_overdue_after_105_seconds"),
-    ("where is_due and stopped", "where stopped", "status_windows::a_row_that_is_not_due_is_not_stopped_by_its_venue"),
+    (
+        "        sum(a.due) filter (where not v.enabled",
+        "        sum(a.pending) filter (where not v.enabled",
+        "status_windows::a_row_that_is_not_due_is_not_stopped_by_its_venue",
+    ),
+    ("order by fired_at desc limit 60) l", "order by fired_at desc limit 61) l", _RECENT),
+    (" and greatest(created_at, promoted_at) < available_at order by fired_at", " order by fired_at", _RECENT),
+)
+
+OF_NEEDED_LOGINS = mutants(
+    MIGRATIONS + "000009_status.sql",
     (" and p.available_at <= t + interval '7 days' and p.expires_at > t", " and p.expires_at > t", _WEEK),
     ("interval '7 days' and p.expires_at > t", "interval '7 days'", _LOGINS),
     ("s.expired_at is null or s.password is not null", "true", _WEEK),
     (" or s.password is not null)", ")", _WEEK),
     ("where s.sealed is null and n.opens <= t + interval '1 day'", "where s.sealed is null", _WEEK),
     ("where s.sealed is null and n.opens", "where n.opens", _LOGINS),
-    ("order by fired_at desc limit 60) l", "order by fired_at desc limit 61) l", _RECENT),
-    (" and greatest(created_at, promoted_at) < available_at order by fired_at", " order by fired_at", _RECENT),
 )
 
 OF_RINGS = [
@@ -154,6 +162,7 @@ OF_DETAILS: list[Mutant] = [
     *OF_SETTLEMENTS,
     *OF_CLAIMED_ROWS,
     *OF_THE_STATUS,
+    *OF_NEEDED_LOGINS,
     *OF_RINGS,
     *OF_THE_ENDPOINT,
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.verification.mutants.mutant import Mutant, mutants, noticed_by
-from tests.verification.mutants.of_the_claim import MIGRATIONS
+from tests.verification.mutants.of_the_claim import MIGRATIONS, STATUS
 
 OF_OPERATORS = [
     *mutants(
@@ -38,7 +38,7 @@ OF_OPERATORS = [
         ),
     ),
     *mutants(
-        MIGRATIONS + "000009_status.sql",
+        STATUS,
         *noticed_by(
             "status_figures::only_neighbours_in_a_queue_can_overtake",
             ("(partition by venue_id, available_at order by", "(partition by available_at order by"),

@@ -5,6 +5,9 @@ from __future__ import annotations
 from tests.verification.mutants.mutant import Mutant, mutants, noticed_by
 
 MIGRATIONS = "supabase/migrations/20261126"
+# Files whose functions later migrations replace, the newest first.
+STATUS = tuple(MIGRATIONS + name for name in ("000023_operator_cost.sql", "000019_page.sql", "000009_status.sql"))
+UPKEEP_DUE = (MIGRATIONS + "000019_page.sql", MIGRATIONS + "000015_upkeep_due.sql")
 
 OF_TABLES = mutants(
     (MIGRATIONS + "000001_tables.sql", MIGRATIONS + "000002_edits.sql"),

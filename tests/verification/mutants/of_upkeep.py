@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.verification.mutants.mutant import mutants, noticed_by
-from tests.verification.mutants.of_the_claim import MIGRATIONS
+from tests.verification.mutants.of_the_claim import MIGRATIONS, UPKEEP_DUE
 
 _FIVE_HUNDRED = "class_days::at_most_five_hundred_rows_are_changed_and_the_day_is_read_again_for_the_others"
 
@@ -169,7 +169,7 @@ OF_UPKEEP = [
         ),
     ),
     *mutants(
-        MIGRATIONS + "000015_upkeep_due.sql",
+        UPKEEP_DUE,
         *(
             (
                 f"begin {asks} exception when others then null; end;",
