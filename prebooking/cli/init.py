@@ -53,7 +53,7 @@ def init(*, database: Address = None, as_sql: AsSql = False, yes: Yes = False) -
             target = MigrationTarget(connection)
             target.refuse_unfit()
             pending = pending_migrations(known, target.applied())
-            target.refuse_leftovers(pending)
+            target.refuse_leftovers(known, pending)
             if as_sql:
                 show_text(script(known, pending) if pending else "-- nothing: the database is up to date\n")
             elif not pending:

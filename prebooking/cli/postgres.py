@@ -94,9 +94,10 @@ def _explain(exc: psycopg.Error) -> str:
 _REFUSED = "The database refused a migration, and nothing of it was applied: please report it"
 _REFUSALS = {
     **dict.fromkeys(
-        ("42P07", "42710", "42723", "42701", "42P06"),
-        "Something that this migration makes is there already, and nothing of it was applied: if the migrations were"
-        " run by hand, note them with `supabase migration repair --status applied`, or use an empty project",
+        ("42P07", "42710", "42723", "42701", "42P06", "42725", "42P13", "42809"),
+        "Something with the name of what this migration makes is there already, and nothing of it was applied: rename"
+        " it if it is your own; if the migrations were run by hand, note them with"
+        " `supabase migration repair --status applied`; or use an empty project",
     ),
     "55P03": "A run or another session holds a table, and nothing of this migration was applied: run this again",
     "40P01": "A run or another session holds a table, and nothing of this migration was applied: run this again",

@@ -34,6 +34,8 @@ alter table supabase_migrations.schema_migrations add column if not exists name 
 _APPLIED = "select version from supabase_migrations.schema_migrations order by version"
 _BOOK = "insert into supabase_migrations.schema_migrations (version, name, statements) values (%s, %s, %s)"
 
+_A = {"table": "a table", "index": "an index"}
+
 # The script for the SQL editor: it refuses to run on a database with other migrations than those it was made for.
 _SCRIPT = """\
 -- {title}
@@ -71,9 +73,9 @@ class Migration:
         return f"{self.version}_{self.name}"
 
     @property
-    def tables(self) -> list[str]:
-        """Return the tables that it creates."""
-        return re.findall(r"^create table (?:public\.)?(\w+)", self.sql, re.MULTILINE)
+    def relations(self) -> list[tuple[str, str]]:
+        """Return the tables and indexes that it creates: the kind and the name of each."""
+        return re.findall(r"^create (?:unique )?(table|index) (?:public\.)?(\w+)", self.sql, re.MULTILINE)
 
 
 def known_migrations(folder: Path = MIGRATIONS) -> list[Migration]:
@@ -157,15 +159,16 @@ class MigrationTarget:
             return []
         return [version for (version,) in self._connection.execute(_APPLIED)]
 
-    def refuse_leftovers(self, pending: Sequence[Migration]) -> None:
-        """Raise CommandFailed if there is a table that a pending migration creates."""
-        tables = [table for migration in pending for table in migration.tables]
+    def refuse_leftovers(self, known: Sequence[Migration], pending: Sequence[Migration]) -> None:
+        """Raise CommandFailed if there is a table or an index that only pending migrations create."""
+        made = {name for migration in known if migration not in pending for _, name in migration.relations}
+        kinds = {name: kind for migration in pending for kind, name in migration.relations if name not in made}
         query = "select coalesce(array_agg(t order by n), '{}') from unnest(%s::text[]) with ordinality as _(t, n)"
-        [found] = self._row(f"{query} where to_regclass('public.' || quote_ident(t)) is not null", [tables])
+        [found] = self._row(f"{query} where to_regclass('public.' || quote_ident(t)) is not null", [[*kinds]])
         if found:
             raise CommandFailed(
-                f"The database has a table {found[0]} that none of its noted migrations has made. If it is a table of"
-                " your own, rename it first (docs/upgrade.md). If the migrations were run by hand, note them with"
+                f"The database has {_A[kinds[found[0]]]} {found[0]} that none of its noted migrations has made. If it"
+                " is your own, rename it first (docs/upgrade.md). If the migrations were run by hand, note them with"
                 " `supabase migration repair --status applied`, or use an empty project."
             )
 

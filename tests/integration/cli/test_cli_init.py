@@ -154,8 +154,25 @@ def test_a_database_that_does_not_fit_is_refused(
 
 def test_a_table_of_ones_own_is_refused_before_anything_is_applied(terminal: Terminal, empty: Database) -> None:
     empty.connection.execute("create table public.prebookings (id int)")
-    assert "a table of your own, rename it" in terminal.fails("init", "--yes", "--database", address(empty))
+    assert "If it is your own, rename it" in terminal.fails("init", "--yes", "--database", address(empty))
     assert booked(empty) == []
+
+
+def test_an_index_of_a_renamed_table_is_named_before_anything_is_applied(terminal: Terminal, empty: Database) -> None:
+    empty.connection.execute("create table public.prebookings_old (at date)")
+    empty.connection.execute("create index prebookings_due on public.prebookings_old (at)")
+    said = terminal.fails("init", "--yes", "--database", address(empty))
+    assert "has an index prebookings_due that none of its noted migrations has made. If it is your own, rename" in said
+    assert booked(empty) == []
+
+
+def test_a_function_of_ones_own_is_no_fault_to_report(terminal: Terminal, empty: Database) -> None:
+    empty.connection.execute(
+        "create function public.prebooking_local_instant(text, text) returns int language sql as 'select 1'"
+    )
+    said = terminal.run("init", "--yes", "--database", address(empty))
+    assert "is there already, and nothing of it was applied: rename it if it is your own" in said.err
+    assert "report" not in said.err
 
 
 def test_another_object_of_ours_stops_it_at_its_migration(terminal: Terminal, empty: Database) -> None:

@@ -14,6 +14,11 @@ OF_INSTALLING = [
             ("    if list(applied) != versions[: len(applied)]:\n", "    if False:\n"),
             ("        if found:\n", "        if False:\n"),
         ),
+        (
+            "create (?:unique )?(table|index) ",
+            "create (table) ",
+            "cli_init::an_index_of_a_renamed_table_is_named_before_anything_is_applied",
+        ),
         *noticed_by(
             "cli_init::another_role_and_another_server_are_refused",
             ("        if user != OWNER:\n", "        if False:\n"),
