@@ -4,6 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 INSTALL = $(BIN)/pip install --quiet --disable-pip-version-check
+LINT    = $(MAKE) --no-print-directory lint
 
 .PHONY: help demo demo-week dev test coverage lint unit integration acceptance postgres postgrest bell prove mutants bench lock versions workflows wheel browser screenshot docs clean
 
@@ -20,8 +21,13 @@ demo-week: $(READY)       ## a week of a gym with repeats, second choices and lo
 dev: $(READY)             ## the stack, left running, with lines to paste and a ticker
 	@trap '' INT; exec $(BIN)/python -m prebooking.local.dev
 
-test: lint postgrest      ## everything that must hold before a commit lands
-	$(BIN)/pytest -n 2 --dist worksteal $(COVERAGE)
+# Lint runs beside the tests. Its output follows theirs, if it fails.
+test: postgrest           ## everything that must hold before a commit lands
+	@mkdir -p .tools
+	@$(LINT) >.tools/lint 2>&1 & lint=$$!; \
+	echo $(BIN)/pytest -n 2 --dist worksteal $(COVERAGE); \
+	$(BIN)/pytest -n 2 --dist worksteal $(COVERAGE); tests=$$?; \
+	if wait $$lint; then echo 'make lint passed'; else cat .tools/lint; exit 1; fi; exit $$tests
 
 coverage: COVERAGE = --cov --cov-report=term
 coverage: test            ## make test, and most of the code has to be run by it; takes a third longer
