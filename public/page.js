@@ -13,6 +13,7 @@ const SHAPES = [
   "M-1.5-4.5h3v3h3v3h-3v3h-3v-3h-3v-3h3z", // plus
 ];
 const FORGOTTEN = "forgotten"; // what the database stores in place of the address of a member who is forgotten
+const DIRECTIONS = /[\u202a-\u202e\u2066-\u2069]/g; // characters that turn the text around them
 const UNREADABLE = "The answer could not be read.";
 const NOT_ACCEPTED = "This token was not accepted. It has to be the value of STATUS_SECRET in this deployment, which is not CRON_SECRET.";
 const EMPTY_FIGURES = { p50: null, p95: null, max: null };
@@ -193,8 +194,9 @@ const plural = (n, one, many = `${one}s`) => `${count.format(n)} ${n === 1 ? one
 /** Return the time zone in which the axes are: that of most venues, or this browser's. */
 function axisZone() {
   const zones = [...data.openings, ...data.in_doubt, ...data.logins].map((row) => row.timezone);
-  const often = (zone) => zones.filter((other) => other === zone).length;
-  return zones.sort((one, other) => often(other) - often(one))[0] ?? format(undefined, {}).resolvedOptions().timeZone;
+  const often = new Map();
+  for (const zone of zones) often.set(zone, (often.get(zone) ?? 0) + 1);
+  return [...often.keys()].sort((one, other) => often.get(other) - often.get(one))[0] ?? format(undefined, {}).resolvedOptions().timeZone;
 }
 
 // Scales ------------------------------------------------------------------------------------------------------------
@@ -259,13 +261,13 @@ function drawOpenings() {
   const x = linear([from, from + DAY], [gutter + 12, plot.width - 18]);
   const venues = [...new Set(data.openings.map((row) => row.venue))];
   const lanes = Math.min(Math.max(venues.length, 1), 5);
-  const y = (venue) => (Math.min(venues.indexOf(venue), lanes - 1) + (gutter ? 0.5 : 0.7)) * ((plot.height - 20) / lanes);
+  const y = (venue) => (Math.min(venues.indexOf(venue), lanes - 1) + (gutter ? 0.5 : 0.78)) * ((plot.height - 20) / lanes);
   const step = plot.width < 500 ? 6 : 3;
   timeAxis(plot, [from, from + DAY], zone, x, step, (at) => hour(at, zone));
   const names = venues.slice(0, lanes);
   if (venues.length > lanes) names[lanes - 1] = `${plural(venues.length - lanes + 1, "more venue")}`;
   plot.draw("lanes", names.map((_, n) => segment(n, "lane", gutter, y(venues[n]), plot.width, y(venues[n]))));
-  plot.draw("names", names.map((name, n) => label(name, 0, y(venues[n]) - (gutter ? -4 : 13), short(name, gutter ? 15 : 40), "start", "strong")));
+  plot.draw("names", names.map((name, n) => label(name, 0, y(venues[n]) - (gutter ? -4 : 15), short(name, gutter ? 15 : 40), "start", "strong")));
   const free = new Map(); // venue -> where its last number ends
   const marks = data.openings.map((row) => {
     const at = x(new Date(row.available_at).getTime());
@@ -555,7 +557,9 @@ function writeTimeline(row) {
   write($("#timeline-title"), `${row.class_name ?? "A class"} at ${row.venue}`);
   $("#timeline-who").replaceChildren(who(row.id, row.member), make("span", { class: "soft" }, ` · times of ${row.timezone}`));
   write($("#timeline-end"), [row.status, row.outcome].filter(Boolean).join(": ") + (row.text ? `. ${row.text}` : ""));
-  const steps = row.steps.filter((step) => step.at).sort((one, other) => new Date(one.at) - new Date(other.at));
+  // The database's clock settles and the function's clock sends, so their difference could put the end before the call.
+  const end = ({ step }) => Number(step === "settled");
+  const steps = row.steps.filter((step) => step.at).sort((one, other) => end(one) - end(other) || new Date(one.at) - new Date(other.at));
   $("#timeline-steps").replaceChildren(...steps.map(({ step, at }) => {
     const offset = due ? new Date(at) - new Date(due.at) : null;
     const text = offset === null || step === "due" ? "" : `${offset < 0 ? "−" : "+"}${duration(Math.abs(offset))}`;
@@ -611,7 +615,7 @@ async function request(query, signal = AbortSignal.timeout(PATIENCE)) {
   }
   if (!answer.ok) throw new Refused(answer.status, sentenceOf(answer.status, body));
   try {
-    return JSON.parse(body);
+    return JSON.parse(body, (_, value) => (typeof value === "string" ? value.replace(DIRECTIONS, "\ufffd") : value));
   } catch {
     throw new Error(UNREADABLE);
   }

@@ -127,6 +127,36 @@ def test_every_state_is_accessible_and_fits(
     assert found.violations_count == 0, found.generate_report()
 
 
+def long_(opened: Opened, data: dict[str, Any]) -> Page:
+    """Texts without a space, as long as a person can make them."""
+    word = "W" * 300
+    for row in (data["openings"][0], data["repeats"][0], data["logins"][0], data["in_doubt"][0]):
+        row["venue"] = word
+    data["state"] = {"ok": False, "problems": [{"code": "x", "level": "fail", "text": word, "cure": word}]}
+    data["lateness"]["venues"] = [word, *data["lateness"]["venues"][1:]]
+    opened.answer(data)
+    return opened.drawn()
+
+
+@pytest.mark.parametrize("width", [320, *WIDTHS])
+def test_a_long_word_is_wrapped_and_not_cut_off(open_page: OpenPage, width: int) -> None:
+    page = long_(open_page(width), sample.busy(dots=20))
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    wide = (
+        "(nodes) => nodes.filter((one) => one.scrollWidth > one.clientWidth).map((one) => one.outerHTML.slice(0, 80))"
+    )
+    assert page.locator("#state, #board .scroll, #board td, #board h2").evaluate_all(wide) == []
+
+
+def test_the_first_screen_has_the_state_the_openings_and_the_lateness(open_page: OpenPage) -> None:
+    opened = open_page(1600, height=900)
+    opened.answer(sample.busy(dots=60))
+    page = opened.drawn()
+    ends = "(nodes) => nodes.map((node) => node.getBoundingClientRect().bottom)"
+    for part in ("#state", "#problems", "#openings", "#lateness"):
+        assert max(page.locator(part).evaluate_all(ends)) < 800, part
+
+
 def test_without_javascript_there_is_a_sentence(open_page: OpenPage) -> None:
     page = open_page(java_script_enabled=False).go("")
     expect(page.locator("noscript p")).to_contain_text("This page needs JavaScript")
