@@ -17,6 +17,7 @@ from standardwebhooks.webhooks import Webhook
 import prebooking
 from docs import made, markdown, measured, numbers, tables, told
 from prebooking.bookers.aimharder.booker import AimHarderBooker
+from prebooking.channels.settings import NotificationSettings
 from prebooking.database.prebookings import BLOCKED_PAUSE
 from prebooking.model import COMPLETED, ENDED_BY_DATABASE, FAILED
 from prebooking.run.attempt import MAX_EARLY_RETRIES
@@ -258,6 +259,29 @@ def test_the_address_of_the_deploy_button_asks_for_variables_that_exist() -> Non
     assert json.loads(query["envDefaults"]).keys() <= asked
     assert json.loads(query["stores"])[0]["integrationSlug"] == "supabase"
     assert query["repository-url"] == "<repository>"
+
+
+def test_security_has_what_each_secret_allows_and_how_it_is_changed() -> None:
+    kinds = (Settings, WatchSettings, NotificationSettings)
+    fields = [(name.upper(), str(field.annotation)) for kind in kinds for name, field in kind.model_fields.items()]
+    secrets = {name for name, kind in fields if "SecretStr" in kind and not name.endswith("_PREVIOUS")}
+    assert {"SUPABASE_SERVICE_ROLE_KEY", "STATUS_SECRET", "SMTP_URL"} <= secrets
+    parts = (ROOT / "SECURITY.md").read_text().split("\n## ")
+    for title in ("Who can do what with which key", "Change a secret"):
+        [part] = [part for part in parts if part.startswith(title)]
+        missing = {
+            name for name in secrets | {"CRONJOB_API_KEY"} if not re.search(rf"^\|[^|]*`{name}`", part, re.MULTILINE)
+        }
+        assert missing == set(), title
+
+
+def test_security_has_every_table_with_addresses() -> None:
+    schemas = "".join(path.read_text() for path in (ROOT / "supabase/schemas").glob("*.sql"))
+    tables = re.findall(r"^create table public\.(\w+) \((.*?)\n\n", schemas, re.MULTILINE | re.DOTALL)
+    found = {name for name, columns in tables if re.search(r"^\s+(user_email|address) ", columns, re.MULTILINE)}
+    assert "prebookings" in found
+    [part] = [part for part in (ROOT / "SECURITY.md").read_text().split("\n## ") if part.startswith("What is stored")]
+    assert {name for name in found if f"`{name}`" not in part} == set()
 
 
 def test_the_changelog_begins_with_this_version() -> None:
