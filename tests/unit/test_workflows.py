@@ -17,6 +17,14 @@ def test_every_action_is_pinned_to_a_commit(path: Path) -> None:
     assert [one for one in uses if not re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", one)] == []
 
 
+def test_the_pull_request_of_the_lock_is_tested() -> None:
+    """A push and a pull request with the token of a workflow start no other workflow; only a dispatch does."""
+    ci, lock = ((WORKFLOWS[0].parent / name).read_text() for name in ("ci.yml", "lock.yml"))
+    assert re.search(r"^  workflow_dispatch:", ci, re.MULTILINE)
+    assert "gh workflow run ci.yml --ref lock\n" in lock
+    assert "      actions: write\n" in lock
+
+
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
 def test_no_checkout_leaves_its_token_behind(path: Path) -> None:
     text = path.read_text()
