@@ -59,7 +59,7 @@ def _(system: HealthySystem) -> None:
     _page(system, 503)
 
 
-@breaks("venue clock", "off", "Box Centro clock differs from ours by 1")
+@breaks("venue clock", "off", "Box Centro's clock differs from ours by 1")
 def _(system: HealthySystem) -> None:
     _page(system, 200, {"date": format_datetime(datetime.now(UTC) - timedelta(minutes=2), usegmt=True)})
 

@@ -93,7 +93,7 @@ async def _visit_endpoint(found: Observations, clock: Clock) -> EndpointVisit | 
     headers = {"Authorization": f"Bearer {secret}"}
     async with isolated_client(connect_timeout=5) as client:
         address = httpx.URL(url).copy_merge_params({"prebooking_id": str(NO_PREBOOKING)})
-        visit = await _visit("the endpoint's", client, client.build_request("GET", address, headers=headers), clock)
+        visit = await _visit("the endpoint", client, client.build_request("GET", address, headers=headers), clock)
         options = await ask(client, client.build_request("OPTIONS", url, headers=headers), timeout=PATIENCE)
     needed = not all(venue.idempotent for venue in venues)
     return EndpointVisit(visit, takes_posts=_takes_posts(options), question_needed=needed)
@@ -112,7 +112,7 @@ async def _visit(name: str, client: httpx.AsyncClient, request: httpx.Request, c
     asked = Reading.of(clock)
     reply = await ask(client, request, timeout=PATIENCE)
     at = _parse_date(reply)
-    offset = ClockOffset.of(f"{name} clock", at, asked, clock, grain=_DATE_GRAIN) if at else None
+    offset = ClockOffset.of(f"{name}'s clock", at, asked, clock, grain=_DATE_GRAIN) if at else None
     return Visit(name, reply, offset)
 
 
