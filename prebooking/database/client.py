@@ -144,7 +144,7 @@ def _word_for(exc: Exception) -> str:
             return UNKNOWN_HOST
         if isinstance(cause, ssl.SSLCertVerificationError):
             return CERTIFICATE
-        cause = cause.__cause__
+        cause = cause.__cause__ or cause.__context__  # httpcore raises its own errors without a cause
     return type(exc).__name__
 
 

@@ -14,6 +14,7 @@ from uuid import uuid4
 
 import httpx
 import pytest
+import trustme
 import yarl
 from pydantic import SecretStr
 
@@ -58,6 +59,25 @@ def json_answer(status: str, text: str, more: str = "") -> bytes:
 EMPTY = json_answer("200 OK", "{}")
 
 # What is sent.
+
+
+async def code_of_failure(url: str) -> str:
+    async with open_client(url) as database:
+        with pytest.raises(StoreUnavailable) as failed:
+            await ask(database)
+    return failed.value.code
+
+
+async def test_a_host_that_does_not_exist_has_its_own_code() -> None:
+    assert await code_of_failure("https://nothing.invalid") == "unknown_host"
+
+
+async def test_a_certificate_that_is_not_trusted_has_its_own_code() -> None:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    trustme.CA().issue_cert("localhost").configure_cert(context)
+    async with serve(answers(b""), tls=context) as server:
+        secure = server.url.replace("http://127.0.0.1", "https://localhost")
+        assert (await code_of_failure(secure), server.requests()) == ("certificate", [])
 
 
 async def test_a_call_is_one_post_to_the_function_with_the_key_and_the_instance() -> None:
