@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import Any
 
 import httpx
 
@@ -40,6 +41,33 @@ def tls_context() -> ssl.SSLContext:
     return context
 
 
+class PlainClient(httpx.AsyncClient):
+    """Gives each request to the transport as it is.
+
+    httpx itself would prepare logins, redirects and cookies for each answer, which takes as much CPU as reading it.
+    """
+
+    def __init__(self, transport: httpx.AsyncBaseTransport, **how: Any) -> None:
+        super().__init__(transport=transport, **how)
+        self._plain_transport = transport
+
+    async def send(self, request: httpx.Request, *, stream: bool = False, **_: Any) -> httpx.Response:
+        """Send a request with its own timeouts, and call the hooks. Nothing else of the client is applied."""
+        if self.is_closed:
+            raise RuntimeError("the client is closed")
+        response = await self._plain_transport.handle_async_request(request)
+        response.request = request
+        try:
+            for hook in self.event_hooks["response"]:
+                await hook(response)
+            if not stream:
+                await response.aread()
+        except BaseException:
+            await response.aclose()
+            raise
+        return response
+
+
 def isolated_client(
     *,
     headers: Mapping[str, str] | None = None,
@@ -54,16 +82,14 @@ def isolated_client(
     Only connecting has a timeout here, in seconds. The caller limits the whole call, because httpx's read timeout
     restarts with every byte. The pool has no limit, because cancelling a call that waits for a connection breaks it.
     """
-    return httpx.AsyncClient(
+    limits = _limits(keep_connections=keep_connections)
+    return PlainClient(
+        transport=transport or httpx.AsyncHTTPTransport(verify=tls_context(), limits=limits, trust_env=False),
         headers=headers,
-        verify=tls_context(),
         timeout=httpx.Timeout(None, connect=connect_timeout),
-        limits=_limits(keep_connections=keep_connections),
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         follow_redirects=False,
-        http2=False,
         trust_env=False,
-        transport=transport,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 from contextlib import suppress
+from operator import attrgetter
 from typing import Self
 
 from prebooking.clock import Clock, DatabaseTime, Deadline
@@ -159,7 +160,7 @@ class SlotQueue:
         self.all_granted.set()
 
     def _granted_before(self, slot: Slot) -> list[Slot]:
-        return sorted(other for other in self._granted if other < slot)
+        return sorted((other for other in self._granted if other.order < slot.order), key=attrgetter("order"))
 
     def _connects_at(self, slot: Slot) -> float:
         """Return when the slot's call should connect, if every earlier call is sent as early as possible."""

@@ -26,6 +26,10 @@ class WebhookBooker:
     def __init__(self, client: httpx.AsyncClient, *, url: str, secret: str) -> None:
         self._client, self._url = client, httpx.URL(url)  # parsed once, not for every call
         self._headers = {**HEADERS, "Authorization": f"Bearer {secret}"}
+        # The parts that all booking calls have in common.
+        self._booking = client.build_request(
+            "GET", self._url, headers=self._headers | {"Content-Type": "application/json"}
+        )
 
     def is_ready(self, row: Prebooking) -> bool:  # noqa: ARG002 - see Booker
         """Return True: the secret belongs to the deployment, so no row needs a login."""
@@ -41,8 +45,9 @@ class WebhookBooker:
 
     def booking(self, row: Prebooking) -> httpx.Request:
         """Return the call that books. Raises BadBookingData if the row cannot be turned into JSON."""
-        headers = {**self._headers, "Content-Type": "application/json", "Idempotency-Key": str(row.id)}
-        return self._client.build_request("POST", self._url, content=_body(row), headers=headers)
+        common, key = self._booking, (b"Idempotency-Key", str(row.id).encode())
+        headers = [*common.headers.raw, key]
+        return httpx.Request("POST", self._url, headers=headers, content=_body(row), extensions=common.extensions)
 
     async def confirm(self, row: Prebooking, *, timeout: float) -> Outcome:  # noqa: ASYNC109 - see Booker
         """GET the state of the prebooking from the endpoint."""

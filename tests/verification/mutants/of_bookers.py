@@ -53,7 +53,7 @@ OF_WEBHOOKS = mutants(
     ),
     *noticed_by(
         "unit/webhook_request",
-        ('"Idempotency-Key": str(row.id)', '"Idempotency-Key": str(row.venue.id)'),
+        ('"Idempotency-Key", str(row.id)', '"Idempotency-Key", str(row.venue.id)'),
         ("allow_nan=False", "allow_nan=True"),
     ),
 )
