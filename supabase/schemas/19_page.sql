@@ -14,6 +14,7 @@ create table public.page_progress (
   folded_until    public.prebooking_instant,                                -- null: nothing is added up yet
   marked_until    public.prebooking_instant,
   marked_xid      xid8,
+  salt            uuid not null default gen_random_uuid(),                  -- of the hashes that page_member shows
   constraint mark_is_whole check (num_nulls(marked_until, marked_xid) in (0, 2)));
 insert into public.page_progress default values;
 
@@ -61,12 +62,13 @@ create trigger heartbeat_gap after update of last_tick_at on public.prebooking_h
   for each row when (new.last_tick_at > old.last_tick_at + interval '90 seconds')
   execute function public.heartbeat_note_gap();
 
--- Returns a member's address so that it cannot be read: two letters, and four digits of its hash.
+-- Returns a member's address so that it cannot be read: two letters, and four digits of its hash. The hash has a secret of this
+-- database in it, so that a picture of the page does not confirm an address that somebody guesses.
 create function public.page_member(p_user_email text) returns text
-language sql immutable security invoker set search_path = '' as $$
+language sql stable security invoker set search_path = '' as $$
   select case when p_user_email = 'forgotten' then p_user_email else
     left(split_part(p_user_email, '@', 1), 2) || chr(8230) || '#'
-      || left(encode(sha256(convert_to(lower(p_user_email), 'UTF8')), 'hex'), 4) end
+      || left(encode(sha256(convert_to((select salt from public.page_progress) || lower(p_user_email), 'UTF8')), 'hex'), 4) end
 $$;
 
 -- Returns an instant; null if it is one that the page cannot read.

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import timedelta
+from hashlib import sha256
 from typing import Any, LiteralString
 from uuid import UUID, uuid4
 
@@ -352,6 +353,28 @@ def test_members_are_masked_and_only_one_question_shows_an_address(
     masked = [ask(service, "page_member", address) for address in ("Ana@x.es", "ana@x.es", "ana@x.de", "a@x.es")]
     assert masked[0].lower() == masked[1] != masked[2]
     assert [len(text) for text in masked] == [8, 8, 8, 7]
+
+
+def test_the_hash_of_a_member_is_another_one_in_each_database(owner: Connection, service: Connection) -> None:
+    address = "anna@example.com"
+    shown = {ask(service, "page_member", address), f"an\u2026#{sha256(address.encode()).hexdigest()[:4]}"}
+    for _ in range(2):
+        owner.execute("update page_progress set salt = gen_random_uuid()")
+        shown.add(ask(service, "page_member", address))
+    assert len(shown) >= 3  # of four digits, two may be equal by chance
+
+
+def test_nothing_of_a_forgotten_member_is_left_on_the_page(at: At, owner: Connection, service: Connection) -> None:
+    venue = add_venue(owner, name="Forge")
+    row = settle(owner, venue, 0, 4, user_email="Anna.Secret@example.com", settled_at=noon(0.25))
+    add_prebooking(owner, venue, user_email="anna.secret@example.com", available_at=noon(3600), expires_at=noon(7200))
+    masked = ask(service, "page_member", "anna.secret@example.com")
+    assert json.dumps(masked) in json.dumps(page(service))
+    ask(service, "forget_member_v1", "anna.secret@example.com")
+    shown = json.dumps([page(service), ask(service, "page_prebooking_v1", row), ask(service, "page_member_v1", row)])
+    assert json.dumps(masked).strip('"')[2:] not in shown
+    assert "secret" not in shown.lower()
+    assert ask(service, "page_member_v1", row) == {"member": "forgotten"}
 
 
 def test_the_steps_of_a_prebooking_count_from_its_opening(at: At, owner: Connection, service: Connection) -> None:

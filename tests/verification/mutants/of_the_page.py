@@ -45,7 +45,12 @@ OF_THE_PAGE = [
         *noticed_by(
             _MASKED,
             ("left(split_part(p_user_email, '@', 1), 2)", "left(split_part(p_user_email, '@', 1), 20)"),
-            ("sha256(convert_to(lower(p_user_email), 'UTF8'))", "sha256(convert_to(p_user_email, 'UTF8'))"),
+            (" || lower(p_user_email), 'UTF8'))", " || p_user_email, 'UTF8'))"),
+        ),
+        (
+            "(select salt from public.page_progress) || lower",
+            "lower",
+            "page::the_hash_of_a_member_is_another_one_in_each_database",
         ),
         ("interval '90 seconds')\n  execute", "interval '1 day')\n  execute", "page::a_gap_of_the_heartbeat_is_shown"),
         (
