@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import psycopg
+from typing import TYPE_CHECKING, Any
 
 from prebooking.errors import CommandFailed
 from prebooking.files import MIGRATIONS
+
+if TYPE_CHECKING:
+    import psycopg
 
 OLDEST_SERVER = 15  # the first major version of Postgres on which the migrations are tested
 OWNER = "postgres"  # the role of `supabase db push`, to which the tables have to belong
@@ -198,9 +199,11 @@ class MigrationTarget:
             if not self._row("select pg_try_advisory_xact_lock(%s)", [_LOCK])[0]:
                 waiting()
                 self._connection.execute(f"set local lock_timeout = '{_LOCK_SECONDS}s'".encode())
+                from psycopg.errors import LockNotAvailable  # noqa: PLC0415 - as in cli/postgres.py
+
                 try:
                     self._connection.execute("select pg_advisory_xact_lock(%s)", [_LOCK])
-                except psycopg.errors.LockNotAvailable:
+                except LockNotAvailable:
                     raise CommandFailed("Another init is running for a minute already: wait for its end.") from None
             yield
 

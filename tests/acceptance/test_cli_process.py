@@ -219,6 +219,12 @@ def test_a_function_imports_no_command_line_module(function: str) -> None:
     assert (said.returncode, said.stdout) == (0, "[]\n"), said.stderr
 
 
+def test_only_init_loads_the_driver_of_the_database() -> None:
+    """It takes an eighth of the start of a command."""
+    said = run_python("-c", "import sys, prebooking.cli.app; print('psycopg' in sys.modules)")
+    assert (said.returncode, said.stdout) == (0, "False\n"), said.stderr
+
+
 def test_without_its_extra_the_command_says_what_to_install() -> None:
     said = without_the_extra("import prebooking.cli\nprebooking.cli.main()")
     assert (said.returncode, said.stdout) == (1, "")
