@@ -17,7 +17,7 @@ from prebooking.errors import BadInput, CommandFailed
 
 VARIABLE = "DATABASE_URL"
 _NEXT = (
-    "1. Deploy the function, with the lines of `prebooking secrets` in its environment: docs/deploy.md",
+    "1. Deploy the function with the lines of your .env, which `prebooking secrets --write` makes: docs/deploy.md",
     "2. Let something call it every minute, and check all with `prebooking doctor`",
     "3. Add a venue with `prebooking venue add`, and a class with `prebooking add`",
 )

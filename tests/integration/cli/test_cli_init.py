@@ -62,7 +62,9 @@ def test_it_says_what_it_would_do_and_applies_it_once(
     assert shown.endswith("Nothing was changed.\n")
     assert booked(empty) == []
     applied = terminal.succeeds(*words, stdin="y\n")
-    assert len(applied.split("Next:\n")[1].splitlines()) == 3
+    following = applied.split("Next:\n")[1].splitlines()
+    assert len(following) == 3
+    assert "the lines of your .env" in following[0], "`prebooking secrets` alone would make other ones"
     assert empty.connection.execute(BOOKED).fetchall() == ROWS
     assert objects(empty.dsn) == objects(postgres.dsn("migrated"))
     assert terminal.succeeds(*words) == f"The database empty at {here(empty)} is up to date: {len(KNOWN)} migrations.\n"
