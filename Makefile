@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 INSTALL = $(BIN)/pip install --quiet --disable-pip-version-check
 LINT    = $(MAKE) --no-print-directory lint
 
-.PHONY: help demo demo-week dev test coverage lint unit integration acceptance postgres postgrest bell prove mutants bench lock versions workflows wheel browser screenshot docs clean
+.PHONY: help demo demo-week dev test coverage lint unit integration acceptance postgres postgrest bell prove mutants bench spread lock versions workflows wheel browser screenshot docs clean
 
 help:                     ## list the targets
 	@awk -F ':.*## ' '/^[a-z -]+:.*## / { printf "make %-30s %s\n", $$1, $$2 }' Makefile
@@ -60,6 +60,9 @@ mutants: $(READY)         ## changes the code in one place after another, and re
 bench: $(READY)           ## what it costs, beside what people use today, in eight minutes; ROUNDS=20 for figures to quote, WRITE=1 into the documents
 	$(INSTALL) -e '.[bench]'
 	$(BIN)/python -m benchmarks
+
+spread: $(READY)          ## 100,000 rows that open at one instant, on a virtual clock; SIZES=5000/250 for fewer, WRITE=1 into the documents
+	$(BIN)/python -m benchmarks.spread
 
 lock: $(READY)            ## write the versions and hashes of all dependencies; UPGRADE=--upgrade takes the newest
 	$(INSTALL) -e '.[lock]'

@@ -20,6 +20,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "commands": command_line.commands,
     "evidence": tables.evidence,
     "exit codes": command_line.exit_codes,
+    "limits of an instant": numbers.limits_of_an_instant,
     "metrics": tables.metrics,
     "numbers": numbers.table,
     "outcomes": tables.outcomes,

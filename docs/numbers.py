@@ -86,6 +86,23 @@ def table() -> str:
     return markdown.table(("what", "how much"), [*_of_a_run(), *_of_a_row()])
 
 
+def limits_of_an_instant() -> str:
+    """Return the numbers that limit how many rows can be sent at one instant."""
+    again, first = (
+        in_sql(r"case when v_again then (\d+) else \d+ end\)"),
+        in_sql(r"when v_again then \d+ else (\d+) end\)"),
+    )
+    rows = [
+        ("the bell rings", f"{bell_lead()} s before the opening, with at most {first} requests"),
+        ("it rings again, for rows that were not claimed", f"with at most {again} requests"),
+        ("rows of one claim", f"at most {scheduler.CLAIM_LIMIT}"),
+        ("claims at the same time", "1"),
+        ("from one call of a venue to the next", f"{STAGGER_MS} ms (`STAGGER_MS`)"),
+        ("the last call of an invocation starts", f"{_s(LAST_START)} after its request"),
+    ]
+    return markdown.table(("what", "how much"), rows)
+
+
 def time_line() -> str:
     """Return the ten seconds of an invocation that the bell calls, as a mermaid chart in milliseconds."""
     lead, guard, end = float(bell_lead()), GUARD, settings.MAX_DURATION

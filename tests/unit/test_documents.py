@@ -70,7 +70,11 @@ def test_an_unknown_part_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: 
         made.stale()
 
 
-MADE_BY_RUNS = {"bench": {"account", "costs", "killed", "lateness", "summary"}, "prove": {"proof"}}
+MADE_BY_RUNS = {
+    "bench": {"account", "costs", "killed", "lateness", "summary"},
+    "prove": {"proof"},
+    "spread": {"model", "openings"},
+}
 
 
 @pytest.mark.parametrize("target", MADE_BY_RUNS)
@@ -93,10 +97,12 @@ def test_a_run_writes_its_own_parts_and_nothing_else(monkeypatch: pytest.MonkeyP
         measured.write("bench", {})
 
 
-def test_every_number_among_the_measured_figures_was_written_by_a_run() -> None:
-    text = (ROOT / "docs" / "measured.md").read_text()
-    for target in MADE_BY_RUNS:
+@pytest.mark.parametrize("name", ["measured", "scale"])
+def test_every_number_among_the_measured_figures_was_written_by_a_run(name: str) -> None:
+    text = (ROOT / "docs" / f"{name}.md").read_text()
+    for target in (*MADE_BY_RUNS, "docs"):
         text = measured.pattern(target).sub("", text)
+    text = re.sub(r"^\d+\. ", "", text, flags=re.MULTILINE)
     prose_alone = re.sub(r"`[^`]*`|\]\([^)]*\)", "", text)
     assert re.findall(r"\d+", prose_alone) == []
 
