@@ -13,8 +13,7 @@ create index prebookings_called on public.prebookings (fired_at) where status = 
 -- ones do not fill the list. The clock is read once, and the days are a range with two ends, so that Postgres uses the index,
 -- also without statistics.
 create or replace function public.list_prebookings_v1(p_user_email text, p_settled_days int, p_limit int)
-returns jsonb language sql volatile security invoker set search_path = ''
-set jit = off set enable_bitmapscan = off set enable_sort = off as $$
+returns jsonb language sql volatile security invoker set search_path = '' set jit = off set enable_sort = off as $$
   with clock as materialized (
     select public.prebooking_clock() as t, public.prebooking_member(p_user_email) as member, least(greatest(p_limit, 1), 1000) as rows),
   pending as materialized (
