@@ -21,6 +21,7 @@ const EMPTY_FIGURES = { p50: null, p95: null, max: null };
 const $ = (selector) => document.querySelector(selector);
 const count = new Intl.NumberFormat("en-GB");
 const addresses = new Map(); // id of a prebooking -> the whole address, once somebody has asked for it
+const looks = new Map(); // name of a venue -> the number of its colour and shape
 let token = null;
 let data = null; // the last answer
 let ahead = 0; // ms by which the database's clock is ahead of this machine's
@@ -315,7 +316,7 @@ function drawLateness() {
     tag: "path",
     fixed: { role: "button", tabindex: -1, "data-id": id, "data-venue": venue },
     at: {
-      class: `dot v${venue % SHAPES.length}`, d: SHAPES[venue % SHAPES.length],
+      ...lookOf(venues[venue]),
       transform: `translate(${x(new Date(at).getTime()).toFixed(1)} ${y(logarithm(ms)).toFixed(1)})`,
       "aria-label": `${venues[venue]}, ${duration(Math.abs(ms))} ${ms < 0 ? "before" : "after"} the opening, ${clock(at, zone)}`,
     },
@@ -323,7 +324,7 @@ function drawLateness() {
   const first = plot.svg.querySelector('.dot[tabindex="0"]') ?? plot.svg.querySelector(".dot");
   if (first) set(first, { tabindex: 0 });
   set(plot.svg, { "aria-label": `Lateness of ${plural(calls, "call")}. The arrow keys go from call to call, Enter opens a time line.` });
-  sync($("#lateness .legend"), venues.map((name, n) => ({ name, n })), ({ name }) => name, ({ name, n }) => legend(name, n), () => {});
+  sync($("#lateness .legend"), venues, (name) => name, legend, () => {});
   const figures = calls ? data.lateness : EMPTY_FIGURES;
   const shape = (ms) => (ms === null ? "–" : duration(ms));
   const pairs = [["median", shape(figures.p50)], ["95 of 100 under", shape(figures.p95)], ["latest", shape(figures.max)], ["calls", count.format(calls)]];
@@ -336,9 +337,16 @@ function many(shown, calls, zone) {
   return `${part}Days on the clock of ${place(zone)}. Click a call for its time line.`;
 }
 
-function legend(name, n) {
+/** Return a venue's colour and shape, which it keeps; 36 venues have different ones. */
+function lookOf(name) {
+  if (!looks.has(name)) looks.set(name, looks.size);
+  const [n, kinds] = [looks.get(name), SHAPES.length];
+  return { class: `dot v${n % kinds}`, d: SHAPES[(n + Math.floor(n / kinds)) % kinds] };
+}
+
+function legend(name) {
   const key = make("svg", { class: "key", viewBox: "-6 -6 12 12", "aria-hidden": true });
-  key.append(make("path", { class: `dot v${n % SHAPES.length}`, d: SHAPES[n % SHAPES.length] }));
+  key.append(make("path", lookOf(name)));
   return make("li", {}, key, name);
 }
 

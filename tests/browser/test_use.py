@@ -321,6 +321,40 @@ def test_every_colour_of_a_venue_has_a_shape_besides(open_page: OpenPage) -> Non
     assert len(kinds) == len({kind.split("|")[1] for kind in kinds}) == len(sample.VENUES)
 
 
+def test_thirty_venues_look_different(open_page: OpenPage) -> None:
+    opened = open_page()
+    data = sample.busy(dots=60)
+    data["lateness"]["venues"] = [f"Venue {n}" for n in range(30)]
+    data["lateness"]["dots"] = [[*dot[:3], n] for n, dot in enumerate(data["lateness"]["dots"][:30])]
+    opened.answer(data)
+    page = opened.drawn()
+    look = "(nodes) => nodes.map((n) => [n.getAttribute('d'), getComputedStyle(n).fill].join('|'))"
+    plot, legend = (page.locator(f"#lateness {part}").evaluate_all(look) for part in (".dot[role]", ".legend .dot"))
+    assert len(set(plot)) == len(plot) == 30
+    assert set(plot) == set(legend)
+
+
+def test_a_venue_keeps_its_colour_when_the_order_of_the_venues_changes(open_page: OpenPage) -> None:
+    opened = open_page()
+    opened.page.clock.install()
+    data = sample.busy(dots=60)
+    opened.answer(data)
+    page = opened.drawn()
+    dots = "(nodes) => Object.fromEntries(nodes.map((n) => [n.ariaLabel.split(',')[0], n.getAttribute('d')]))"
+    legend = (
+        "(nodes) => Object.fromEntries(nodes.map((n) => [n.textContent, n.querySelector('path').getAttribute('d')]))"
+    )
+    before = page.locator("#lateness .dot[role]").evaluate_all(dots)
+    assert len(set(before.values())) == len(sample.VENUES)
+    lateness = data["lateness"]
+    turned = [[*dot[:3], len(sample.VENUES) - 1 - dot[3]] for dot in lateness["dots"]]
+    opened.answer(data | {"lateness": lateness | {"venues": sample.VENUES[::-1], "dots": turned}})
+    opened.refresh()
+    assert page.locator("#lateness .legend li").first.inner_text() == sample.VENUES[-1]
+    assert page.locator("#lateness .dot[role]").evaluate_all(dots) == before
+    assert page.locator("#lateness .legend li").evaluate_all(legend) == before
+
+
 @pytest.fixture
 def module(open_page: OpenPage) -> Opened:
     opened = open_page()
