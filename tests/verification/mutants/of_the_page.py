@@ -75,6 +75,19 @@ OF_THE_PAGE = [
         ),
     ),
     *mutants(
+        "api/status.py",
+        (
+            "if secret.get_secret_value() in settings.cron_secrets:",
+            "if False:",
+            "acceptance/status_endpoint::the_secret_of_the_cron_is_not_that_of_the_page",
+        ),
+        (
+            " if exc.code in NOT_MIGRATED else {}",
+            " if False else {}",
+            "acceptance/status_endpoint::a_database_without_the_migration_of_the_page_has_a_cure_in_the_log",
+        ),
+    ),
+    *mutants(
         MIGRATIONS + "000023_operator_cost.sql",
         *noticed_by(
             _NEAR,
