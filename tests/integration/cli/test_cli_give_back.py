@@ -12,6 +12,7 @@ from uuid import UUID
 import httpx
 import pytest
 
+from prebooking.http import PlainClient
 from prebooking.local.venue.aimharder import CANCEL_BOOK, TOKEN_UPDATE
 from prebooking.local.venue.twin import DROP, Arrival, CallPlan, State, TwinReply
 from prebooking.local.venue.verdicts import VERDICTS, json_reply
@@ -353,9 +354,9 @@ def test_a_missing_variable_is_named(endpoint: Terminal, missing: str) -> None:
 @contextmanager
 def interrupted(terminal: Terminal, *, at: int, when: str = "", by: BaseException | None = None) -> Iterator[list[str]]:
     """Raise an exception before or after the request with this number; yield the paths of all requests."""
-    send, paths = httpx.AsyncClient.send, list[str]()
+    send, paths = PlainClient.send, list[str]()
 
-    async def counted(client: httpx.AsyncClient, request: httpx.Request, **how: Any) -> httpx.Response:
+    async def counted(client: PlainClient, request: httpx.Request, **how: Any) -> httpx.Response:
         paths.append(request.url.path)
         is_last = len(paths) == at + 1
         if is_last and by and when == "before":
@@ -367,7 +368,7 @@ def interrupted(terminal: Terminal, *, at: int, when: str = "", by: BaseExceptio
         return response
 
     with terminal.environment.context() as patch:
-        patch.setattr(httpx.AsyncClient, "send", counted)
+        patch.setattr(PlainClient, "send", counted)
         yield paths
 
 
@@ -394,6 +395,7 @@ def test_an_answer_that_is_lost_at_any_step_leaves_nothing_wrong(either: Termina
     row = book(either)
     with interrupted(either, at=-1) as paths:
         either.succeeds("give-back", str(row))
+    assert paths
     for number, when in [(n, when) for n in range(len(paths)) for when in ("before", "after")]:
         either.connection.execute("delete from prebookings")
         row, before = book(either), cancellations(either)

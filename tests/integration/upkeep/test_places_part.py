@@ -14,6 +14,7 @@ import pytest
 
 from prebooking.bookers.aimharder.seal import Seal
 from prebooking.bookers.webhook.give_back import WebhookPlaces
+from prebooking.http import PlainClient
 from prebooking.local.venue.aimharder import BOOKINGS, TOKEN_UPDATE, WHOAMI
 from prebooking.local.venue.twin import DROP, HANG, Act, CallPlan, State
 from prebooking.local.venue.verdicts import VERDICTS
@@ -260,16 +261,16 @@ class Kills:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.requests, self.at = 0, (-1, 0)
-        send = httpx.AsyncClient.send
+        send = PlainClient.send
 
-        async def counted(client: httpx.AsyncClient, request: httpx.Request, **how: Any) -> httpx.Response:
+        async def counted(client: PlainClient, request: httpx.Request, **how: Any) -> httpx.Response:
             self.requests += 1
             await self.kill(0)
             response = await send(client, request, **how)
             await self.kill(1)
             return response
 
-        monkeypatch.setattr(httpx.AsyncClient, "send", counted)
+        monkeypatch.setattr(PlainClient, "send", counted)
 
     async def kill(self, when: int) -> None:
         if (self.requests - 1, when) == self.at:
