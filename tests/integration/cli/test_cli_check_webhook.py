@@ -222,6 +222,7 @@ FAULTS: dict[str, tuple[Mapping[str, str], set[str]]] = {
 }
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize(("changes", "names"), FAULTS.values(), ids=FAULTS.keys())
 def test_a_planted_fault_is_found_by_its_name_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: Mapping[str, str], names: set[str]

@@ -34,6 +34,7 @@ def first_version(owner: Connection, at: At) -> None:
     owner.execute(found[0].replace(_CLAIM, "first_claim").encode())
 
 
+@pytest.mark.grid
 @pytest.mark.usefixtures("first_version")
 @pytest.mark.parametrize("walk", [1000, 15, 3], ids=["reads all due rows", "reads some", "reads few"])
 @pytest.mark.parametrize("seed", range(12))
