@@ -44,7 +44,7 @@ _LEFT = "select from prebookings where status = 'pending' and claimed_by is null
 
 
 class Case(NamedTuple):
-    """So many rows are due, and so many open later, at this number of venues."""
+    """The number of rows that are due, of rows that open later, and of their venues."""
 
     due: int
     waiting: int

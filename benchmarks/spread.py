@@ -73,7 +73,7 @@ _BOOKED = "select count(*) from prebookings where outcome = 'booked'"
 
 
 class OpeningSize(NamedTuple):
-    """So many rows, at so many venues, open at one instant."""
+    """The number of rows that open at one instant, and of their venues."""
 
     rows: int
     venues: int
