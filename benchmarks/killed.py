@@ -168,7 +168,7 @@ def summary(results: Results) -> Iterator[str]:
     yield (
         f"Killed while the venue has acted on {ACTS} members and holds the answers, and started again: we book "
         f"{results[OURS].acted['once']} of {ACTS} once. Of {len(others)} other ways, {twice} book members twice, "
-        f"{open_} leave them open for two minutes, and {lost} lose members whom the venue had not acted on."
+        f"{open_} leave them open for two minutes, and {lost} lose the members that the venue had not booked yet."
     )
 
 
