@@ -46,10 +46,6 @@ _ABILITIES = {
     Ability.GIVE_BACK: "give a booking back",
     Ability.IDEMPOTENCY: "book once per `Idempotency-Key`, if the venue says so",
 }
-_ENDED_BY = {
-    Kind.EXPIRED: "The class began before anything was sent.",
-    Kind.UNKNOWN: "It may have been sent, and the result was still unclear when the class began.",
-}
 _PLACES = {
     Kind.BOOKED: "The member has the place.",
     Kind.ALREADY_BOOKED: "The venue says that the member had it already.",
@@ -82,7 +78,7 @@ def _meaning(name: str) -> str:
 
 def outcomes() -> str:
     """Return every final outcome, and what it says."""
-    ended = {kind: _ENDED_BY[kind] for kind in Kind if kind in ENDED_BY_DATABASE}
+    ended = {kind: SENTENCES[kind] for kind in Kind if kind in ENDED_BY_DATABASE}
     completed = {kind: _PLACES[kind] for kind in Kind if kind in COMPLETED}
     failed = {kind: SENTENCES[kind] for kind in Kind if kind in FAILED}
     statuses = [("completed", completed), ("failed", failed), ("failed, by the database alone", ended)]
@@ -91,7 +87,7 @@ def outcomes() -> str:
 
 
 def evidence() -> str:
-    """Return which outcome rests on what."""
+    """Return the outcomes that each kind of evidence proves."""
     rows = [(one.value, code(kind for kind in Kind if proves(one, kind))) for one in Evidence]
     return table(("evidence", "outcomes that it proves"), rows)
 

@@ -10,9 +10,8 @@ from pathlib import Path
 _PACKAGE = Path(__file__).parent
 _IN_A_WHEEL = _PACKAGE / "_files"
 
-ROOT = (
-    _IN_A_WHEEL if _IN_A_WHEEL.is_dir() else _PACKAGE.parent
-)  # has api/, public/, supabase/, pyproject.toml and vercel.json
+# The folder with api/, public/, supabase/, pyproject.toml and vercel.json.
+ROOT = _IN_A_WHEEL if _IN_A_WHEEL.is_dir() else _PACKAGE.parent
 MIGRATIONS = ROOT / "supabase" / "migrations"
 SCHEMAS = ROOT / "supabase" / "schemas"
 PUBLIC = ROOT / "public"

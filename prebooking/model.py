@@ -76,8 +76,9 @@ SENTENCES = {
     Kind.SESSION_EXPIRED: "The venue asks the member to log in again.",
     Kind.REJECTED: "The venue refused the booking.",
     Kind.BAD_DATA: "The prebooking's data cannot be turned into a booking.",
+    Kind.EXPIRED: "The class began before anything was sent.",
+    Kind.UNKNOWN: "It may have been sent, and the result was still unclear when the class began.",
 }
-
 
 _DEEPEST = 100  # nested brackets in JSON; the limit of Python's json module depends on its version
 

@@ -92,8 +92,6 @@ def _session_key(value: SecretStr) -> SecretStr:
 Secret = Annotated[SecretStr, AfterValidator(lambda s: SecretStr(_secret(s.get_secret_value())))]
 SessionKey = Annotated[SecretStr, AfterValidator(_session_key)]
 
-WEBHOOK = ("booking_webhook_url", "booking_webhook_secret")
-
 
 class DatabaseSettings(BaseModel):
     """The address and the key of the database. Field names are the variables' names in lower case."""

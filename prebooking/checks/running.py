@@ -16,6 +16,7 @@ from prebooking.settings import Settings
 LATE_TICK = timedelta(seconds=90)  # the cron calls every minute: after a longer gap, a call is missing
 SILENT_UPKEEP = timedelta(hours=26)  # Vercel's own cron calls it once a day, within an hour
 LATE_UPKEEP = timedelta(minutes=3)  # the cron or the bell calls upkeep within a minute when something is due
+LONGEST_RUN = timedelta(seconds=60)  # an older open run was cut off
 SLOW_CLAIM = 500  # milliseconds: slower claims cost openings their first second, because claims run in turn
 _SHOWN = 5  # members named in the report
 

@@ -88,7 +88,7 @@ async def _list(member: str | None, *, as_json: bool) -> None:
     elif absences:
         show_table(("Id", "First day", "Last day", "Member"), [_row(absence) for absence in absences])
     elif not absences.unreadable:
-        say(f"Nobody is away{' of ' + whose if whose else ''}: say so with `prebooking away` or `prebooking skip`.")
+        say(f"{whose + ' is not away' if whose else 'Nobody is away'}: add days with `prebooking away` or `skip`.")
     refuse_unreadable(absences.unreadable)
 
 

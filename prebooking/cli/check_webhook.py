@@ -22,8 +22,6 @@ from prebooking.http import isolated_client
 
 PLACES = 8  # the check has at most this number of places of the open class at a time
 
-ClassId = Annotated[str | None, typer.Option(metavar="ID", show_default=False)]
-
 
 def check_webhook(
     url: Annotated[str, typer.Argument(metavar="URL", help="The endpoint's address.", show_default=False)],
@@ -88,7 +86,7 @@ def _secret() -> str:
 
 
 def _announce(url: str, classes: dict[str, str], prefix: str, *, yes: bool, as_json: bool) -> None:
-    """Tell what will be booked, and ask. Raises BadInput if JSON is wanted without --yes."""
+    """Print what will be booked, and ask. Raises BadInput if JSON is wanted without --yes."""
     host = urlsplit(url).hostname
     if not classes:
         message = f"Nothing is booked, because no class is named: only a part of the contract is checked at {host}."

@@ -1,14 +1,13 @@
-"""``prebooking status``: the last tick, the prebookings, the failed checks, and the five figures."""
+"""``prebooking status``: the last tick, the prebookings, the failed checks, and the figures."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from datetime import timedelta
 
 import typer
 
-from prebooking.checks.running import find_failures
+from prebooking.checks.running import LONGEST_RUN, find_failures
 from prebooking.checks.watchdog import format_report
 from prebooking.cli import plot
 from prebooking.cli.database import open_database
@@ -18,7 +17,6 @@ from prebooking.cli.terminal import say, show_json, show_table
 from prebooking.database.overview import Figures, Spread, Status
 from prebooking.local_time import format_duration, format_instant
 
-LONGEST_RUN = timedelta(seconds=60)  # an older open run was cut off
 NOTHING = "-"
 
 

@@ -83,7 +83,7 @@ async def _add(name: str, *, zone: str, host: str | None, opens: str | None, box
     async with open_database() as database:
         result = await database.operator.add_venue(venue, str(rule) if rule else None, until=database.deadline())
     if result.verdict == "name_taken":
-        raise CommandFailed(f'There is a venue "{result.name}" already: give this one another name.')
+        raise CommandFailed(_REFUSALS[result.verdict].format(name=result.name))
     if result.verdict == "box_taken":
         raise CommandFailed(f'That box is here already, as "{result.name}"; if it is another of that host, say --box.')
     say(f"Added {venue.name}" + (f": booking opens {rule}, by the clock of {venue.timezone}." if rule else "."))
@@ -175,10 +175,9 @@ async def _remove(name: str) -> None:
         venue = find_venue(await database.operator.venues(until=database.deadline()), name)
         result = await database.operator.remove_venue(venue.id, until=database.deadline())
     if result.verdict == "waiting":
-        repeats = f"remove its {counted(result.repeats, 'repeat')} (`prebooking repeat list`) and " * bool(
-            result.repeats
-        )
-        cure = f'{repeats}cancel them first, or pause the venue: prebooking venue pause "{venue.name}"'
+        cure = f'cancel them first, or pause the venue: prebooking venue pause "{venue.name}"'
+        if result.repeats:
+            cure = f"remove its {counted(result.repeats, 'repeat')} (`prebooking repeat list`) and {cure}"
         raise CommandFailed(f"{counted(result.pending, 'prebooking')} still to be booked at {venue.name}: {cure}")
     repeats = f", {counted(result.repeats, 'repeat')}" if result.repeats else ""
     with_it = f"{counted(result.logins, 'login')}{repeats} and {counted(result.settled, 'prebooking')}"

@@ -38,6 +38,9 @@ class AccountStore:
         return (await self._database.call("logout_v1", params, _read_bool, until=until)).value
 
     async def forget(self, user_email: str, *, until: Deadline) -> Forgotten:
-        """Remove a member's logins, repeats and absences, cancel pending prebookings, and anonymise ended ones."""
+        """Remove a member's logins, repeats, absences and channels.
+
+        Pending prebookings are cancelled, ended ones are anonymised.
+        """
         params = {"p_user_email": user_email}
         return (await self._database.call("forget_member_v1", params, Forgotten.model_validate, until=until)).value

@@ -217,7 +217,7 @@ class OperatorStore:
         return (await self._database.call("edit_venue_v1", params, EditVenueResult.model_validate, until=until)).value
 
     async def remove_venue(self, venue_id: UUID, *, until: Deadline) -> RemoveVenueResult:
-        """Remove a venue without pending prebookings, with its logins and ended prebookings."""
+        """Remove a venue without pending prebookings, with its logins, repeats and ended prebookings."""
         params = {"p_id": str(venue_id)}
         answer = await self._database.call("remove_venue_v1", params, RemoveVenueResult.model_validate, until=until)
         return answer.value

@@ -38,7 +38,6 @@ create function cron.schedule(job_name text, schedule text, command text) return
   on conflict (jobname) do update set schedule = excluded.schedule, command = excluded.command returning jobid $$;
 create function cron.unschedule(job_name text) returns boolean language sql as $$
   delete from cron.job where jobname = job_name returning true $$;
-
 """
 _PG_NET = """
 create schema net;
@@ -53,7 +52,6 @@ returns bigint language sql as $$
   select pg_notify('pg_net', '');
   insert into net.http_request_queue (url, headers, body, timeout_milliseconds)
   values (url, headers, body::text, timeout_milliseconds) returning id $$;
-
 """
 _VAULT = """
 create schema vault;

@@ -10,13 +10,12 @@ from typing import Any
 from pydantic import AwareDatetime, TypeAdapter, ValidationError
 
 from prebooking.checks.check import Check, Finding
-from prebooking.checks.running import BELL, HEALTH_CHECKS
+from prebooking.checks.running import BELL, HEALTH_CHECKS, LONGEST_RUN
 from prebooking.checks.watchdog import WATCHDOG
 from prebooking.database.bell import BellState
 from prebooking.database.overview import Health
 from prebooking.local_time import format_duration
 
-LONGEST_RUN = timedelta(seconds=60)  # an older open run was cut off
 _RECENT = timedelta(days=1)
 _SHOWN = 30  # problems: there is one per venue that is in trouble
 _LENGTH = 300  # characters of a sentence

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from prebooking.model import SENTENCES, Kind
+from prebooking.model import SENTENCES
 
-_OUTCOMES = {
-    "expired": "The class began before anything was sent.",
-    "unknown": "It may have been sent, and the result was still unclear when the class began.",
-}
+_OUTCOMES = {kind.value: sentence for kind, sentence in SENTENCES.items()}
 # Problems of a coming prebooking that it has no warning about yet.
 _PROBLEMS = {
     "paused": "The venue is paused at the opening: prebooking venue resume",
@@ -35,9 +32,7 @@ _NEEDS_A_PERSON = ("none", "over")
 
 def describe_outcome(outcome: str) -> str:
     """Return the sentence about an outcome of a failed prebooking."""
-    if outcome in _OUTCOMES:
-        return _OUTCOMES[outcome]
-    return SENTENCES.get(Kind(outcome), outcome) if outcome in {kind.value for kind in Kind} else outcome
+    return _OUTCOMES.get(outcome, outcome)
 
 
 def describe_problem(code: str, warning: str | None) -> str:

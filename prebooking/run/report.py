@@ -37,7 +37,7 @@ class Report:
     """The data for the summary of a run, collected during the run.
 
     Attributes:
-        not_given_back: finish_run failed, so unsent rows stay leased.
+        finish_failed: finish_run failed, so unsent rows stay leased.
 
     """
 

@@ -45,7 +45,7 @@ class AutomaticLogins:
 
     async def run(self, until: Deadline) -> None:
         """Make the logins that are due, in small batches, as many as the time until the guard allows."""
-        self._until, last_claim = until, until.later(-REFRESH_TIME - AT_ONCE * APART)
+        self._until, last_claim = until, until.before(REFRESH_TIME + AT_ONCE * APART)
         while not last_claim.passed() and (logins := await self._claim(last_claim)):
             async with asyncio.TaskGroup() as batch:
                 for one in logins:

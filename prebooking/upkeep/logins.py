@@ -38,7 +38,7 @@ class LoginsPart:
 
     async def run(self, until: Deadline) -> dict[str, int]:
         """Refresh sessions and log members in, as many as the time allows. One that fails stops no other."""
-        self._guard, self._last_start = until, until.later(-REFRESH_TIME)
+        self._guard, self._last_start = until, until.before(REFRESH_TIME)
         if self._seal.key_ids:
             async with self._context.client("aimharder") as self._client:
                 automatic = AutomaticLogins(self._context, self._client, self._counts)

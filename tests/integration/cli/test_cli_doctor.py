@@ -107,7 +107,6 @@ GATEWAY = {
     "overloaded": ("503 X", b"<html>wait</html>", "overloaded or restarting"),
     "no Supabase": ("200 OK", b"<html>log in</html>", "What answers at SUPABASE_URL is not Supabase"),
 }
-ASKED_AGAIN = ("overloaded", "no Supabase")
 
 
 @pytest.mark.parametrize("what", GATEWAY)

@@ -197,7 +197,7 @@ OF_THE_PART = mutants(
     ),
     *noticed_by(
         _MANY,
-        ("until.later(-REFRESH_TIME - AT_ONCE * APART)", "until"),
+        ("until.before(REFRESH_TIME + AT_ONCE * APART)", "until"),
         ("                    await self._clock.sleep(APART)\n", ""),
     ),
     *noticed_by(
