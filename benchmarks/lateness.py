@@ -27,7 +27,7 @@ SHOWN = 10  # in the figure
 OURS, CALLED = "us, with the bell", "us, a cron at second 0"
 LEAD = 3.0  # seconds: the bell's, and the function's with it
 FIGURE = Path(__file__).with_name("lateness")  # .png and .svg
-PATIENCE = 12.0  # seconds after the opening: a poll every 5 s, and forty calls one after the other
+TIMEOUT = 12.0  # seconds after the opening: a poll every 5 s, and forty calls one after the other
 GOLDEN = (math.sqrt(5) - 1) / 2  # its multiples are spread evenly over a poll's interval
 PAUSE = 0.1  # seconds: the last answers of an opening arrive
 
@@ -189,7 +189,7 @@ def short(value: float) -> str:
 def _one_opening(venue: VenueSocket, system: System, schedule: Schedule, requests: int, measured: Measured) -> None:
     venue.arrivals.clear()
     schedule(opens := system.opening(requests), requests)
-    venue.wait_for(requests, until=opens + PATIENCE)
+    venue.wait_for(requests, until=opens + TIMEOUT)
     late = sorted((at - opens) * 1000 for at in venue.arrivals)
     measured.first += late[:1]
     measured.last += late[-1:]

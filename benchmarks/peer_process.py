@@ -23,13 +23,13 @@ class PeerProcess:
         )
         assert self._process.stdout
         if not any(line == "ready\n" for line in self._process.stdout):
-            raise RuntimeError(f"{' '.join(self._command)} has ended:\n{self._said()}")
+            raise RuntimeError(f"{' '.join(self._command)} has ended:\n{self._output()}")
         return self
 
     def __exit__(self, *_: object) -> None:
         self.kill()
-        if "Traceback" in (said := self._said()):
-            sys.stderr.write(said)
+        if "Traceback" in (output := self._output()):
+            sys.stderr.write(output)
         self._errors.close()
 
     def schedule(self, opens: float, requests: int) -> None:
@@ -43,6 +43,6 @@ class PeerProcess:
         self._process.kill()
         self._process.wait()
 
-    def _said(self) -> str:
+    def _output(self) -> str:
         self._errors.seek(0)
         return self._errors.read().decode(errors="replace")

@@ -47,7 +47,7 @@ def table() -> str:
     statuses[Kind.UNSURE].append("no answer")
     named = markdown.code(kind for kind in Kind if kind in FAILED - {Kind.REJECTED} and _kind(REFUSED, kind) is kind)
     meanings = _MEANINGS | {Kind.REJECTED: _MEANINGS[Kind.REJECTED] + named}
-    rows = [(", ".join(said), meanings[kind]) for kind in _MEANINGS if (said := statuses.pop(kind))]
+    rows = [(", ".join(answers), meanings[kind]) for kind in _MEANINGS if (answers := statuses.pop(kind))]
     if statuses:
         raise ValueError(f"no text in docs/answers.py for {sorted(statuses)}")
     return markdown.table(("you answer", "it means"), rows)

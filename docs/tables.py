@@ -82,7 +82,7 @@ def outcomes() -> str:
     completed = {kind: _PLACES[kind] for kind in Kind if kind in COMPLETED}
     failed = {kind: SENTENCES[kind] for kind in Kind if kind in FAILED}
     statuses = [("completed", completed), ("failed", failed), ("failed, by the database alone", ended)]
-    rows = [(f"`{kind}`", status, said) for status, kinds in statuses for kind, said in kinds.items()]
+    rows = [(f"`{kind}`", status, meaning) for status, kinds in statuses for kind, meaning in kinds.items()]
     return table(("outcome", "status", "what it says"), rows)
 
 
@@ -107,4 +107,4 @@ def venue_systems() -> str:
 
 
 def _abilities(name: str) -> str:
-    return ", ".join(said for ability, said in _ABILITIES.items() if ability in SYSTEMS[name].can)
+    return ", ".join(meaning for ability, meaning in _ABILITIES.items() if ability in SYSTEMS[name].can)

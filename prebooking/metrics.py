@@ -18,7 +18,7 @@ from prebooking.database.overview import Figures, Spread, Status
 from prebooking.settings import DatabaseSettings
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-TRY = 8.0  # seconds for one try: counting the rows of a month may take some of them
+TRY_TIMEOUT = 8.0  # seconds for one try: counting the rows of a month may take some of them
 
 Labels = dict[str, str]
 Samples = Iterable[tuple[Labels, float | None]]  # None: there is no value
@@ -43,7 +43,7 @@ async def read_metrics(
 ) -> str:
     """Return the figures of now. Raises a StoreError without a usable answer of the database."""
     async with create_isolated_supabase(
-        settings, instance_id, clock=clock, timeout=TRY, transport=to_database
+        settings, instance_id, clock=clock, timeout=TRY_TIMEOUT, transport=to_database
     ) as database:
         return render((await database.call("prebooking_status_v1", {}, Status.model_validate, until=until)).value)
 

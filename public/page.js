@@ -1,7 +1,7 @@
 // The operator's page. It reads GET /api/status, and writes what it reads as text: no markup is made from it.
 
 const EVERY = 15_000; // ms from an answer to the next request
-const PATIENCE = 10_000; // ms until a request is given up
+const TIMEOUT = 10_000; // ms until a request is given up
 const STORED = "prebooking.token";
 const DAY = 86_400_000;
 const SHAPES = [
@@ -609,7 +609,7 @@ class Refused extends Error {
 }
 
 /** Ask the endpoint, and return its JSON. Throws an Error whose message is for the reader. */
-async function request(query, signal = AbortSignal.timeout(PATIENCE)) {
+async function request(query, signal = AbortSignal.timeout(TIMEOUT)) {
   let answer;
   let body;
   try {
@@ -618,7 +618,7 @@ async function request(query, signal = AbortSignal.timeout(PATIENCE)) {
     });
     body = await answer.text();
   } catch (problem) {
-    if (problem.name === "TimeoutError") throw new Error(`There was no answer within ${PATIENCE / 1000} s.`);
+    if (problem.name === "TimeoutError") throw new Error(`There was no answer within ${TIMEOUT / 1000} s.`);
     throw new Error(navigator.onLine ? "The endpoint could not be reached." : "This device is offline.");
   }
   if (!answer.ok) throw new Refused(answer.status, sentenceOf(answer.status, body));
@@ -648,7 +648,7 @@ async function load() {
   if (asking || !token) return;
   clearTimeout(timer);
   const mine = (asking = new AbortController());
-  const patience = setTimeout(() => mine.abort(new DOMException("", "TimeoutError")), PATIENCE);
+  const timeout = setTimeout(() => mine.abort(new DOMException("", "TimeoutError")), TIMEOUT);
   try {
     const answer = await request("", mine.signal);
     if (asking !== mine) return;
@@ -663,7 +663,7 @@ async function load() {
     if (problem.status === 404) return show("off");
     trouble = problem.message;
   } finally {
-    clearTimeout(patience);
+    clearTimeout(timeout);
     if (asking === mine) asking = null;
   }
   if ($("#board").hidden) return;

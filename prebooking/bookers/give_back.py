@@ -1,4 +1,4 @@
-"""Gives a member's place back: the venue is asked, told once, and asked again if its answer was not clear."""
+"""Gives a member's place back: a query, one cancellation, and a second query if its answer was not clear."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ class GiveBack(Enum):
     UNCLEAR = auto()  # the call had no clear answer, and neither had the question after it
 
 
-_ENDS = {
+_CLEAR_ANSWERS = {
     CancelAnswer.DONE: GiveBack.GIVEN_BACK,
     CancelAnswer.LATE: GiveBack.LATE,
     CancelAnswer.UNABLE: GiveBack.UNABLE,
     CancelAnswer.BLOCKED: GiveBack.BLOCKED,
 }
-_NOT_TOLD = {
+_WITHOUT_PLACE = {
     Kind.NOT_BOOKED: GiveBack.NOT_BOOKED,
     Kind.SESSION_EXPIRED: GiveBack.LOGGED_OUT,
     Kind.BLOCKED: GiveBack.BLOCKED,
@@ -50,12 +50,12 @@ async def give_back(places: Places, row: Prebooking, *, booking_id: str | None, 
     credit.
     """
     found = await places.find(row, until=_until(clock))
-    if found.kind not in FOUND and (places.must_be_found or found.kind in _NOT_TOLD):
-        return _NOT_TOLD.get(found.kind, GiveBack.CANNOT_TELL)
+    if found.kind not in FOUND and (places.must_be_found or found.kind in _WITHOUT_PLACE):
+        return _WITHOUT_PLACE.get(found.kind, GiveBack.CANNOT_TELL)
     place = MemberPlace(found.kind, found.booking_id or booking_id)
     answer = await places.cancel(row, place, late=late, timeout=CANCEL_TIME)
-    if answer in _ENDS:
-        return _ENDS[answer]
+    if answer in _CLEAR_ANSWERS:
+        return _CLEAR_ANSWERS[answer]
     found = await places.find(row, until=_until(clock))
     if found.kind is Kind.NOT_BOOKED:
         return GiveBack.GIVEN_BACK

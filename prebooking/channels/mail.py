@@ -61,7 +61,7 @@ class MailChannel:
                 data.set()
                 await smtp.data(text)
         except Exception as exc:  # noqa: BLE001 - any answer may make the parser raise
-            return _judge(exc, maybe_taken=data.is_set())
+            return _classify(exc, maybe_taken=data.is_set())
         else:
             await _quit(smtp)
             return Delivery(SendResult.SENT)
@@ -101,7 +101,7 @@ class MailChannel:
         return self._sender.rpartition("@")[2]
 
 
-def _judge(exc: Exception, *, maybe_taken: bool) -> Delivery:
+def _classify(exc: Exception, *, maybe_taken: bool) -> Delivery:
     """Return the meaning of a failure. An answer of the server to the mail's text is clear, and no answer is not."""
     if isinstance(exc, aiosmtplib.SMTPAuthenticationError):
         return Delivery(SendResult.NOT_SENT, "login_refused")

@@ -8,7 +8,7 @@ import httpx
 
 from prebooking.channels import Delivery, Message, SendResult
 from prebooking.channels.addresses import address_problem
-from prebooking.channels.post import judge, post
+from prebooking.channels.post import classify, post
 from prebooking.channels.settings import NotificationSettings
 
 _LONGEST = 4000  # bytes; ntfy turns a text of more than 4,096 into an attachment
@@ -33,7 +33,7 @@ class NtfyChannel:
             "X-Title": f"=?UTF-8?B?{title}?=",  # RFC 2047: a header has no characters outside ASCII
         }
         body = message.text.encode()[:_LONGEST].decode(errors="ignore").encode()
-        return judge(
+        return classify(
             await post(self._client, f"{self._url}/{message.address}", body=body, headers=headers, timeout=timeout)
         )
 

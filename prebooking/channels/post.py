@@ -35,7 +35,7 @@ async def post(
     return Delivery(SendResult.UNSURE, "no_answer") if started else Delivery(SendResult.NOT_SENT, "not_connected")
 
 
-def judge(reply: Reply | Delivery) -> Delivery:
+def classify(reply: Reply | Delivery) -> Delivery:
     """Return the meaning of an answer by its status: 2xx is taken, 410 is gone, and any other is not taken."""
     if isinstance(reply, Delivery):
         return reply

@@ -39,21 +39,21 @@ class TelegramChannel:
         text = message.text[:_LONGEST]
         if message.unsure:
             text += "\n" + AGAIN.get(message.language, AGAIN["en"])
-        said = {"chat_id": int(message.address), "text": text, "link_preview_options": {"is_disabled": True}}
+        payload = {"chat_id": int(message.address), "text": text, "link_preview_options": {"is_disabled": True}}
         headers = {"Content-Type": "application/json"}
-        reply = await post(self._client, self._url, body=json.dumps(said).encode(), headers=headers, timeout=timeout)
-        return reply if isinstance(reply, Delivery) else _judge(reply)
+        reply = await post(self._client, self._url, body=json.dumps(payload).encode(), headers=headers, timeout=timeout)
+        return reply if isinstance(reply, Delivery) else _classify(reply)
 
 
-def _judge(reply: Reply) -> Delivery:
+def _classify(reply: Reply) -> Delivery:
     """Return the meaning of an answer. One that is not Telegram's own may be of a proxy that gave up waiting for it."""
-    said = reply.json_object() or {}
+    body = reply.json_object() or {}
     if httpx.codes.is_success(reply.status):
         return Delivery(SendResult.SENT)
     failure = f"http_{reply.status}"
-    if _GONE.search(str(said.get("description", ""))):
+    if _GONE.search(str(body.get("description", ""))):
         return Delivery(SendResult.GONE, failure)
-    if said.get("ok") is not False and reply.status in (httpx.codes.INTERNAL_SERVER_ERROR, httpx.codes.GATEWAY_TIMEOUT):
+    if body.get("ok") is not False and reply.status in (httpx.codes.INTERNAL_SERVER_ERROR, httpx.codes.GATEWAY_TIMEOUT):
         return Delivery(SendResult.UNSURE, failure)
     return Delivery(SendResult.NOT_SENT, failure)
 

@@ -120,7 +120,7 @@ def _describe_class(row: Notification, words: Language) -> str:
 
 
 def _instant(instant: datetime | None, row: Notification, words: Language) -> str | None:
-    """Return the weekday, the day and the hour on the venue's clock; in UTC, and said so, if its zone is unknown."""
+    """Return the weekday, the day and the hour on the venue's clock; with "UTC" if its zone is unknown."""
     if instant is None:
         return None
     try:

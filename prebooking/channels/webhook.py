@@ -11,7 +11,7 @@ from datetime import datetime
 import httpx
 
 from prebooking.channels import Delivery, Message
-from prebooking.channels.post import judge, post
+from prebooking.channels.post import classify, post
 from prebooking.channels.settings import NotificationSettings, signing_key
 from prebooking.clock import Clock
 
@@ -25,14 +25,14 @@ class WebhookChannel:
     async def send(self, message: Message, *, timeout: float) -> Delivery:  # noqa: ASYNC109 - see Channel
         """Send the message once."""
         headers, body = signed(message, self._key, self._clock.now())
-        return judge(await post(self._client, self._url, body=body, headers=headers, timeout=timeout))
+        return classify(await post(self._client, self._url, body=body, headers=headers, timeout=timeout))
 
 
 def signed(message: Message, key: bytes, now: datetime) -> tuple[dict[str, str], bytes]:
     """Return the headers and the body of a message."""
     facts = {**message.facts, "text": message.text}
-    said = {"type": f"prebooking.{message.event}", "timestamp": message.at.isoformat(), "data": facts}
-    body, at = json.dumps(said).encode(), str(int(now.timestamp()))
+    payload = {"type": f"prebooking.{message.event}", "timestamp": message.at.isoformat(), "data": facts}
+    body, at = json.dumps(payload).encode(), str(int(now.timestamp()))
     signature = hmac.digest(key, f"{message.id}.{at}.".encode() + body, hashlib.sha256)
     headers = {
         "Content-Type": "application/json",

@@ -44,7 +44,7 @@ def ordinal(number: int) -> str:
 
 
 def refuse_useless(choices: Sequence[RequestedClass], opens: Sequence[datetime], venue: Venue) -> None:
-    """Raise an error if two choices are one class, or if one begins before its turn can come."""
+    """Raise an error if two choices are one class, or if a later one begins before booking of an earlier one opens."""
     for (number, earlier), (_, later) in combinations(enumerate(choices), 2):
         begins = format_instant(later.begins, venue.timezone)
         if str(earlier.data["class_id"]).strip() == str(later.data["class_id"]).strip():

@@ -21,8 +21,8 @@ from prebooking.database.sessions import SessionStore
 from prebooking.database.versions import VersionStore
 from prebooking.settings import DatabaseSettings
 
-PATIENCE = 15.0  # seconds for one database call with all its retries
-TRY = 5.0  # seconds for one try: `prebooking status` counts all rows of a month
+CALL_TIMEOUT = 15.0  # seconds for one database call with all its retries
+TRY_TIMEOUT = 5.0  # seconds for one try: `prebooking status` counts all rows of a month
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class AdminDatabase:
 
     def deadline(self) -> Deadline:
         """Return the deadline for a query that starts now."""
-        return Deadline(self.clock, Reading.of(self.clock), PATIENCE)
+        return Deadline(self.clock, Reading.of(self.clock), CALL_TIMEOUT)
 
 
 @asynccontextmanager
@@ -50,7 +50,7 @@ async def open_database(settings: DatabaseSettings | None = None) -> AsyncIterat
     """Connect with these settings, by default those of the environment. Raises SettingsError."""
     settings = settings or DatabaseSettings.from_environment(environment())
     clock, instance_id = Clock(), uuid4()
-    async with create_isolated_supabase(settings, instance_id, clock=clock, timeout=TRY) as supabase:
+    async with create_isolated_supabase(settings, instance_id, clock=clock, timeout=TRY_TIMEOUT) as supabase:
         store = PrebookingStore(supabase, instance_id=instance_id, clock=clock)
         sessions = SessionStore(supabase, instance_id=instance_id, clock=clock)
         yield AdminDatabase(

@@ -15,7 +15,7 @@ from prebooking.cli.environment import environment
 from prebooking.cli.lookup import find_venue
 from prebooking.cli.options import Member, VenueName, require_member
 from prebooking.cli.runner import report_errors, run_command
-from prebooking.cli.site import PATIENCE, open_site
+from prebooking.cli.site import TIMEOUT, open_site
 from prebooking.cli.terminal import say
 from prebooking.database.operator import SetBoxResult, VenueView
 from prebooking.errors import BadInput, CommandFailed, SettingsError
@@ -61,7 +61,7 @@ async def _login(
         if not new_key:
             _refuse_other_key(seal, await database.sessions.key_ids(until=database.deadline()))
         async with open_site(settings, venue) as site:
-            done = await site.login(who, password, timeout=PATIENCE)
+            done = await site.login(who, password, timeout=TIMEOUT)
         if box_id := _box_at(venue, done.boxes):
             _refuse_conflict(await database.operator.set_box(venue.id, box_id, until=database.deadline()), venue, who)
         forgets = not remember and await _is_remembered(database, venue, who)

@@ -173,15 +173,15 @@ def _parse_choices(options: _RepeatOptions, day: date, *, now: datetime, zone: Z
 
 
 def _refuse_useless_choices(choices: Sequence[Choice], rule: OpeningRule, zone: ZoneInfo) -> None:
-    """Raise an error if two choices are one class, or if one begins before its turn can come."""
+    """Raise an error if two choices are one class, or if a later one begins before booking of an earlier one opens."""
     for earlier, later in combinations(choices, 2):
-        said = f"{later.day:%A} {later.clock:%H:%M}"
+        chosen = f"{later.day:%A} {later.clock:%H:%M}"
         same_name = name_key(earlier.class_name or "") == name_key(later.class_name or "")
         if (earlier.day, earlier.clock) == (later.day, later.clock) and same_name:
-            raise BadInput(f"{said} is chosen twice: leave one of the two out.")
+            raise BadInput(f"{chosen} is chosen twice: leave one of the two out.")
         if instant(_begins(later), zone) <= rule.opening(_begins(earlier), zone):
             raise CommandFailed(
-                f"{said} begins before booking opens for {earlier.day:%A} {earlier.clock:%H:%M}: choose it first, or"
+                f"{chosen} begins before booking opens for {earlier.day:%A} {earlier.clock:%H:%M}: choose it first, or"
                 " in a repeat of its own."
             )
 

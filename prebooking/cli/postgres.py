@@ -45,7 +45,7 @@ _CURES = {
     "uri query parameter": "The address has an option that is not known: remove what follows the question mark",
     "too many": "The database has no free connection: try again in a minute",
 }
-_AT_THE_DOOR = ("28", "3D")  # SQLSTATEs of a refused connection; not every version of libpq reports them
+_NOT_CONNECTED = ("28", "3D")  # SQLSTATEs of a refused connection; not every version of libpq reports them
 _UNKNOWN = f"The database cannot be reached: look at the address ({_WHERE}) and at the network"
 
 
@@ -77,7 +77,7 @@ class DatabaseAddress:
             with psycopg.connect(
                 self._value if "sslmode=" in self._value else make_conninfo(self._value, sslmode=self._sslmode),
                 autocommit=True,
-                prepare_threshold=None,  # a pooler in transaction mode knows no prepared statements
+                prepare_threshold=None,  # a pooler in transaction mode supports no prepared statements
                 connect_timeout=CONNECT_SECONDS,
                 application_name="prebooking init",
             ) as connection:
@@ -88,7 +88,7 @@ class DatabaseAddress:
 
 def _explain(exc: psycopg.Error) -> str:
     """Return one sentence with the cure. The SQLSTATE is shown, the server's text is not."""
-    if exc.sqlstate and not exc.sqlstate.startswith(_AT_THE_DOOR):
+    if exc.sqlstate and not exc.sqlstate.startswith(_NOT_CONNECTED):
         return f"{_REFUSALS.get(exc.sqlstate, _REFUSED)} (SQLSTATE {exc.sqlstate})."
     text = str(exc).lower()
     return f"{next((cure for part, cure in _CURES.items() if part in text), _UNKNOWN)}."

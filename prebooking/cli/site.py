@@ -21,7 +21,7 @@ from prebooking.opening import OpeningRule, instant
 from prebooking.settings import AccountSettings
 from prebooking.systems import Ability, can
 
-PATIENCE = 15.0  # seconds: under load AimHarder's pages take up to 13
+TIMEOUT = 15.0  # seconds: under load AimHarder's pages take up to 13
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ async def read_timetable(site: AimHarderSite, venue: VenueView, day: date, sessi
     """Return a day's classes. Raises CommandFailed if the venue's list cannot be read."""
     if venue.provider_box_id is None:
         raise CommandFailed(f'The box of {venue.name} is not known yet: prebooking login "{venue.name}" finds it.')
-    found = await site.classes(session, day, timeout=PATIENCE)
+    found = await site.classes(session, day, timeout=TIMEOUT)
     if isinstance(found, Outcome):
         raise CommandFailed(_explain_failure(venue, found))
     zone = timezone_of(venue)

@@ -185,10 +185,10 @@ async def _cap(response: httpx.Response) -> None:
 
 async def _code(response: httpx.Response) -> str | None:
     try:
-        said = json.loads(await response.aread())
+        body = json.loads(await response.aread())
     except (httpx.DecodingError, ValueError, RecursionError):
         return None
-    code = said.get("code") if isinstance(said, dict) else None
+    code = body.get("code") if isinstance(body, dict) else None
     return code if isinstance(code, str) and _CODE.fullmatch(code) else None
 
 

@@ -106,8 +106,8 @@ def _responder(inbox: Inbox) -> Any:
             return web.Response(text=inbox.page(), content_type="text/html")
         body = await request.text()
         if id_ := request.headers.get("webhook-id"):
-            said = json.loads(body)
-            inbox.put(ReceivedMessage(id_, "webhook", "", said["type"], said["data"]["text"]))
+            payload = json.loads(body)
+            inbox.put(ReceivedMessage(id_, "webhook", "", payload["type"], payload["data"]["text"]))
         else:
             id_, title = request.headers.get("X-Sequence-ID", ""), request.headers.get("X-Title", "")
             inbox.put(ReceivedMessage(id_, "ntfy", request.path.strip("/"), _decode(title), body))

@@ -66,7 +66,7 @@ def _in_force(claims: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(expires, int | float):
         raise BadToken("PGRST303", "The JWT 'exp' claim must be a number")
     if expires < now - _SKEW:
-        raise BadToken("PGRST303", "JWT expired")  # PostgREST 12 still said PGRST301
+        raise BadToken("PGRST303", "JWT expired")  # PGRST301 up to PostgREST 12
     return claims
 
 

@@ -23,7 +23,7 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 from prebooking.local.keys import BadToken, Keys
 
 _CONNECTIONS = 20  # calls at once; further calls wait for a connection, as in PostgREST
-_PATIENCE = 10.0  # seconds for which a call waits for a connection
+_POOL_TIMEOUT = 10.0  # seconds for which a call waits for a connection
 _BODY_BYTES = 10_000_000
 
 # SQLSTATE to HTTP status, longest prefix first: the table of PostgREST 12 (Error.hs). See _status for 42501 and PTxyz.
@@ -230,7 +230,7 @@ async def serve(dsn: str, keys: Keys, *, port: int = 0) -> AsyncIterator[str]:
         dsn,
         min_size=1,
         max_size=_CONNECTIONS,
-        timeout=_PATIENCE,
+        timeout=_POOL_TIMEOUT,
         open=False,
         kwargs={"autocommit": True},
         configure=_configure,

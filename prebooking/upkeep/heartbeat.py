@@ -14,7 +14,7 @@ from prebooking.http import isolated_client
 from prebooking.settings import WatchSettings
 from prebooking.upkeep.part import UpkeepContext
 
-PATIENCE = 2.0  # seconds for the report
+TIMEOUT = 2.0  # seconds for the report
 AFTER_GUARD = 1.5  # seconds after the guard until which a report may take
 
 
@@ -65,7 +65,7 @@ class Heartbeat:
         address = httpx.URL(self._url or "")
         if not good:
             address = address.copy_with(path=f"{address.path.rstrip('/')}/fail")
-        timeout = min(PATIENCE, self._guard.later(AFTER_GUARD).remaining())
+        timeout = min(TIMEOUT, self._guard.later(AFTER_GUARD).remaining())
         async with isolated_client(headers=HEADERS, transport=self._context.to_watchdog) as client:
             reply = await ask(client, client.build_request("GET", address), timeout=timeout)
         return reply.status if reply else None

@@ -57,7 +57,7 @@ def _every_answer_tells(again: Outcome) -> bool:
 
 
 @replaced("prebooking.bookers.webhook.booker:_placed")
-def _every_success_is_a_booking(said: dict[str, Any] | None) -> Outcome:
+def _every_success_is_a_booking(body: dict[str, Any] | None) -> Outcome:
     return Outcome(Kind.BOOKED)
 
 

@@ -62,40 +62,40 @@ class WebhookBooker:
 
 def classify(reply: Reply) -> Outcome:
     """Return the meaning of the answer to a booking: from the HTTP status, then from ``state`` in the body."""
-    said = reply.json_object()
+    body = reply.json_object()
     if reply.status in (200, 201, 204):
-        return _placed(said)
+        return _placed(body)
     if reply.status == httpx.codes.CONFLICT:
-        return Outcome(Kind.ALREADY_BOOKED, _booking_id(said or {}))
+        return Outcome(Kind.ALREADY_BOOKED, _booking_id(body or {}))
     if reply.status == httpx.codes.TOO_EARLY:
         return Outcome(Kind.TOO_EARLY)
     if reply.status in _BLOCKED:
         return Outcome(Kind.BLOCKED, detail=f"HTTP {reply.status}")
     if httpx.codes.is_client_error(reply.status) and reply.status != httpx.codes.REQUEST_TIMEOUT:
-        return _refused(reply.status, said or {})
+        return _refused(reply.status, body or {})
     return Outcome(Kind.UNSURE, detail=f"HTTP {reply.status}")
 
 
 def classify_state(reply: Reply) -> Outcome:
     """Return the meaning of the answer to a query: 200 with a known ``state`` is clear, 403 and 429 mean blocked."""
-    said = reply.json_object() or {}
-    state = said.get("state")
+    body = reply.json_object() or {}
+    state = body.get("state")
     if reply.status == httpx.codes.OK and state in (Kind.BOOKED, Kind.WAITLISTED, Kind.NOT_BOOKED):
-        return Outcome(Kind(state), _booking_id(said))
+        return Outcome(Kind(state), _booking_id(body))
     if reply.status in (httpx.codes.FORBIDDEN, httpx.codes.TOO_MANY_REQUESTS):
         return Outcome(Kind.BLOCKED, detail=f"HTTP {reply.status}")
     return Outcome(Kind.CANNOT_TELL)
 
 
-def _placed(said: dict[str, Any] | None) -> Outcome:
+def _placed(body: dict[str, Any] | None) -> Outcome:
     """Return the meaning of a 2xx answer. If the body is not ours, for example a proxy's page, it is unsure."""
-    if said is None or (state := said.get("state", Kind.BOOKED)) not in (Kind.BOOKED, Kind.WAITLISTED):
+    if body is None or (state := body.get("state", Kind.BOOKED)) not in (Kind.BOOKED, Kind.WAITLISTED):
         return Outcome(Kind.UNSURE, detail="unreadable")
-    return Outcome(Kind(state), _booking_id(said))
+    return Outcome(Kind(state), _booking_id(body))
 
 
-def _refused(status: int, said: dict[str, Any]) -> Outcome:
-    state = said.get("state")
+def _refused(status: int, body: dict[str, Any]) -> Outcome:
+    state = body.get("state")
     if isinstance(state, str) and state in NAMED_REFUSALS:
         return Outcome(Kind(state))
     if status == httpx.codes.PAYMENT_REQUIRED:  # hosting platforms answer this for an endpoint that they have disabled
@@ -103,9 +103,9 @@ def _refused(status: int, said: dict[str, Any]) -> Outcome:
     return Outcome(Kind.REJECTED, detail=f"(HTTP {status})")
 
 
-def _booking_id(said: dict[str, Any]) -> str | None:
+def _booking_id(body: dict[str, Any]) -> str | None:
     """Return the venue's booking id if it is valid: at most 100 letters, digits, "_", ".", ":" or "-"."""
-    value = said.get("booking_id")
+    value = body.get("booking_id")
     number = isinstance(value, str | int) and not isinstance(value, bool)
     plain = number and re.fullmatch(r"[\w.:-]{1,100}", str(value), re.ASCII)
     return str(value) if plain else None

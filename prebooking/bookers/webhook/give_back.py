@@ -64,8 +64,8 @@ def classify_deletion(reply: Reply | None, *, late: bool) -> CancelAnswer:
         return CancelAnswer.BLOCKED
     if reply.status in _UNABLE:
         return CancelAnswer.UNABLE
-    said = reply.json_object()
-    if said is None or not isinstance(state := said.get("state", ""), str):  # for example a proxy's page
+    body = reply.json_object()
+    if body is None or not isinstance(state := body.get("state", ""), str):  # for example a proxy's page
         return CancelAnswer.UNCLEAR
     if (reply.status, state) == _LATE:
         return CancelAnswer.UNCLEAR if late else CancelAnswer.LATE

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import httpx
 
 from prebooking.cli.conformance import rules
-from prebooking.cli.conformance.client import PLACED, TIMED_OUT, EndpointClient, Heard, unknown
+from prebooking.cli.conformance.client import PLACED, TIMED_OUT, EndpointAnswer, EndpointClient, unknown
 from prebooking.cli.conformance.rules import EndpointRule
 from prebooking.cli.conformance.verdicts import Verdicts
 from prebooking.model import NAMED_REFUSALS, Kind, Prebooking
@@ -63,19 +63,19 @@ class BookingChecks:
         await self._cut_off()
         self._judge_times()
 
-    def _judge_first(self, heard: Heard, asked: Heard) -> None:
-        kind = heard.booking.kind
-        seen = heard.describe(kind)
+    def _judge_first(self, answer: EndpointAnswer, asked: EndpointAnswer) -> None:
+        kind = answer.booking.kind
+        seen = answer.describe(kind)
         self.clear = kind in PLACED
         if self.clear:
             self.verdicts.holds(rules.BOOKING, seen)
             self.verdicts.holds(rules.READABLE, seen)
-        elif heard.failure == TIMED_OUT:
+        elif answer.failure == TIMED_OUT:
             self.verdicts.fails(rules.ANSWER_TIME, f"a call had no answer within {self.endpoint.timeout:g} s")
-        elif httpx.codes.is_redirect(heard.status):
-            self.verdicts.fails(rules.REDIRECT, f"a POST is answered with HTTP {heard.status}")
-        elif heard.unreadable:
-            self.verdicts.fails(rules.READABLE, f"HTTP {heard.status} with {heard.unreadable}")
+        elif httpx.codes.is_redirect(answer.status):
+            self.verdicts.fails(rules.REDIRECT, f"a POST is answered with HTTP {answer.status}")
+        elif answer.unreadable:
+            self.verdicts.fails(rules.READABLE, f"HTTP {answer.status} with {answer.unreadable}")
         elif kind in NAMED_REFUSALS or kind is Kind.TOO_EARLY:
             self.verdicts.skips((rules.BOOKING,), f"{seen}: name an open class with free places")
         elif kind is Kind.REJECTED:
@@ -84,11 +84,11 @@ class BookingChecks:
             self.verdicts.fails(rules.BOOKING, f"{seen}; asked about it, the endpoint answers {asked.state}")
         self.verdicts.skips((rules.BOOKING, rules.READABLE), _UNCLEAR)
 
-    def _judge_question(self, first: Heard, asked: Heard) -> None:
+    def _judge_question(self, first: EndpointAnswer, asked: EndpointAnswer) -> None:
         expected = {first.booking.kind} if self.clear else PLACED
         if asked.state in expected:
             self.verdicts.holds(rules.QUESTION_BOOKED, asked.describe(asked.state))
-        elif self.clear and self.endpoint.needs(asked):
+        elif self.clear and self.endpoint.counts(asked):
             self.verdicts.fails(rules.QUESTION_BOOKED, asked.describe(asked.state))
         else:
             self.verdicts.skips((rules.QUESTION_BOOKED,), _UNCLEAR)
@@ -101,55 +101,55 @@ class BookingChecks:
                 rules.QUESTION_UNKNOWN, f"{asked.describe(asked.state)}, after a booking with another id"
             )
 
-    async def _repeat(self, row: Prebooking, first: Heard) -> None:
+    async def _repeat(self, row: Prebooking, first: EndpointAnswer) -> None:
         second = await self.endpoint.book(row)
         self.repeated[rules.SAME_KEY_AGAIN] = row
-        self._judge_same_key(rules.SAME_KEY_AGAIN, [first, second], answered=2)
+        self._judge_same_key(rules.SAME_KEY_AGAIN, [first, second], least=2)
 
     async def _at_once(self) -> None:
         row = self.endpoint.row(self.class_id)
-        heard = await asyncio.gather(*(self.endpoint.book(row) for _ in range(AT_ONCE)))
+        answers = await asyncio.gather(*(self.endpoint.book(row) for _ in range(AT_ONCE)))
         self.repeated[rules.SAME_KEY_AT_ONCE] = row
-        self._judge_same_key(rules.SAME_KEY_AT_ONCE, heard, answered=1)
+        self._judge_same_key(rules.SAME_KEY_AT_ONCE, answers, least=1)
 
-    def _judge_same_key(self, rule: EndpointRule, heard: Sequence[Heard], *, answered: int) -> None:
+    def _judge_same_key(self, rule: EndpointRule, answers: Sequence[EndpointAnswer], *, least: int) -> None:
         """Judge calls with one key: one booking id, no refusal, and at least this number of clear answers."""
-        kinds = [one.booking.kind for one in heard]
-        ids = {one.booking.booking_id for one in heard if one.booking.booking_id}
+        kinds = [one.booking.kind for one in answers]
+        ids = {one.booking.booking_id for one in answers if one.booking.booking_id}
         refusals = [kind for kind in kinds if kind not in _KEPT | {Kind.UNSURE}]
         if len(ids) > 1:
             self.verdicts.fails(rule, f"{len(ids)} different booking ids for one key")
         elif refusals:
             self.verdicts.fails(rule, f"a call with the key of a booking is answered {refusals[0]}")
-        elif sum(kind in _KEPT for kind in kinds) < answered:
-            self.verdicts.fails(rule, f"{heard[-1].describe('unclear')}")
+        elif sum(kind in _KEPT for kind in kinds) < least:
+            self.verdicts.fails(rule, answers[-1].describe("unclear"))
         else:
-            self.verdicts.holds(rule, f"{len(heard)} calls, one booking")
+            self.verdicts.holds(rule, f"{len(answers)} calls, one booking")
 
     async def _unknown_fields(self) -> None:
         row = self.endpoint.row(self.class_id)
         row = row.model_copy(update={"booking_data": row.booking_data | {"prebooking_check": {"unknown": [1, None]}}})
-        heard = await self.endpoint.book(row, extra={"prebooking_check": {"unknown": [1, None]}})
-        kind = heard.booking.kind
+        answer = await self.endpoint.book(row, extra={"prebooking_check": {"unknown": [1, None]}})
+        kind = answer.booking.kind
         if kind in PLACED:
             self.once.append(row)
-            self.verdicts.holds(rules.UNKNOWN_FIELDS, heard.describe(kind))
+            self.verdicts.holds(rules.UNKNOWN_FIELDS, answer.describe(kind))
         else:
-            self.verdicts.fails(rules.UNKNOWN_FIELDS, heard.describe(kind))
+            self.verdicts.fails(rules.UNKNOWN_FIELDS, answer.describe(kind))
 
     async def _same_class_again(self, first: Prebooking) -> None:
-        heard = await self.endpoint.book(self.endpoint.row(self.class_id, member=first.user_email))
-        kind = heard.booking.kind
+        answer = await self.endpoint.book(self.endpoint.row(self.class_id, member=first.user_email))
+        kind = answer.booking.kind
         if kind in (Kind.UNSURE, Kind.BLOCKED) and self.verdicts.failed(rules.REFUSED):
-            self.verdicts.skips((rules.SAME_CLASS_AGAIN,), f"{heard.describe(kind)}, as for other refusals")
+            self.verdicts.skips((rules.SAME_CLASS_AGAIN,), f"{answer.describe(kind)}, as for other refusals")
         elif kind in (Kind.UNSURE, Kind.BLOCKED):
-            self.verdicts.fails(rules.SAME_CLASS_AGAIN, heard.describe(kind))
+            self.verdicts.fails(rules.SAME_CLASS_AGAIN, answer.describe(kind))
         elif self.truthful and (asked := await self.endpoint.ask(first)).state not in PLACED:
             self.verdicts.fails(
                 rules.SAME_CLASS_AGAIN, f"asked about the first one, the endpoint then answers {asked.state}"
             )
         else:
-            self.verdicts.holds(rules.SAME_CLASS_AGAIN, heard.describe(kind))
+            self.verdicts.holds(rules.SAME_CLASS_AGAIN, answer.describe(kind))
 
     async def _cut_off(self) -> None:
         """Close the connection before the answer, ask until the booking shows, then call again."""

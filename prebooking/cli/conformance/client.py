@@ -25,7 +25,7 @@ TIMED_OUT, UNREACHABLE, CERTIFICATE, CUT = "no answer in time", "cannot be reach
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class EndpointAnswer:
     """The answer to one request, or why there is none, and the seconds it took."""
 
     reply: Reply | None
@@ -111,18 +111,20 @@ class EndpointClient:
             maybe_sent=False,
         )
 
-    def needs(self, answer: Heard) -> bool:
+    def counts(self, answer: EndpointAnswer) -> bool:
         """Return whether this answer to the question counts: an idempotent venue need not be able to tell."""
         return not (self.idempotent and answer.state is Kind.CANNOT_TELL)
 
-    async def book(self, row: Prebooking, *, bearer: str | None = None, extra: dict[str, Any] | None = None) -> Heard:
+    async def book(
+        self, row: Prebooking, *, bearer: str | None = None, extra: dict[str, Any] | None = None
+    ) -> EndpointAnswer:
         """Send the call that books. ``bearer``: another token, or none if empty. ``extra``: more fields of the JSON."""
-        heard = await self._send(self._booking(row, bearer, extra))
+        answer = await self._send(self._booking(row, bearer, extra))
         if bearer is None:
-            self.times.append(heard.seconds)
-        if heard.booking.kind not in FAILED | {Kind.BLOCKED} and row not in self.maybe_booked:
+            self.times.append(answer.seconds)
+        if answer.booking.kind not in FAILED | {Kind.BLOCKED} and row not in self.maybe_booked:
             self.maybe_booked.append(row)
-        return heard
+        return answer
 
     async def book_without_listening(self, row: Prebooking) -> None:
         """Send the call that books, and close the connection before the answer."""
@@ -136,23 +138,23 @@ class EndpointClient:
         self.maybe_booked.append(row)
         await self._send(request)
 
-    async def other_method(self, row: Prebooking) -> Heard:
+    async def other_method(self, row: Prebooking) -> EndpointAnswer:
         """Send the call that books with a method that the contract does not have."""
         booking = self._booking(row)
         return await self._send(
             self.http.build_request("PUT", self.url, content=booking.content, headers=booking.headers)
         )
 
-    async def ask(self, row: Prebooking, *, bearer: str | None = None) -> Heard:
+    async def ask(self, row: Prebooking, *, bearer: str | None = None) -> EndpointAnswer:
         """Ask for the state of a prebooking."""
         return await self._send(self._about(row, "GET", bearer))
 
-    async def give_back(self, row: Prebooking, *, bearer: str | None = None) -> Heard:
+    async def give_back(self, row: Prebooking, *, bearer: str | None = None) -> EndpointAnswer:
         """Give the place of a prebooking back, also if it is late."""
-        heard = await self._send(self._about(row, "DELETE", bearer))
-        if heard.deletion is CancelAnswer.LATE:
-            heard = await self._send(self._about(row, "DELETE", bearer, late="1"), late=True)
-        return heard
+        answer = await self._send(self._about(row, "DELETE", bearer))
+        if answer.deletion is CancelAnswer.LATE:
+            answer = await self._send(self._about(row, "DELETE", bearer, late="1"), late=True)
+        return answer
 
     async def ask_on_waiting_connection(self, row: Prebooking, wait: Callable[[], Any]) -> Outcome:
         """Ask on a connection that is opened before ``wait``, like a call that waits for its slot."""
@@ -176,7 +178,7 @@ class EndpointClient:
         headers = {name: value for name, value in request.headers.items() if name != "content-length"}
         return self.http.build_request("POST", self.url, content=json.dumps(body), headers=headers)
 
-    async def _send(self, request: httpx.Request, *, late: bool = False) -> Heard:
+    async def _send(self, request: httpx.Request, *, late: bool = False) -> EndpointAnswer:
         loop = asyncio.get_running_loop()
         started = loop.time()
         reply, failure = None, ""
@@ -185,7 +187,7 @@ class EndpointClient:
                 reply = await exchange(self.http, request)
         except Exception as exc:  # noqa: BLE001 - any answer may make a parser raise; every failure means: no answer
             failure = _name(exc)
-        return Heard(reply, loop.time() - started, failure, late)
+        return EndpointAnswer(reply, loop.time() - started, failure, late)
 
 
 def unknown(row: Prebooking) -> Prebooking:

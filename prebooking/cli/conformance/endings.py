@@ -24,12 +24,12 @@ _ANSWERS = {
 async def check_refusal(endpoint: EndpointClient, verdicts: Verdicts) -> None:
     """Call for a class that does not exist, and ask about it."""
     row = endpoint.row(NO_CLASS)
-    heard = await endpoint.book(row)
-    kind, state = heard.booking.kind, (await endpoint.ask(row)).state
+    answer = await endpoint.book(row)
+    kind, state = answer.booking.kind, (await endpoint.ask(row)).state
     if kind in FAILED - {Kind.TOO_EARLY}:
-        verdicts.holds(rules.REFUSED, heard.describe(kind))
+        verdicts.holds(rules.REFUSED, answer.describe(kind))
     else:
-        verdicts.fails(rules.REFUSED, f"{heard.describe(kind)}; asked about it, the endpoint answers {state}")
+        verdicts.fails(rules.REFUSED, f"{answer.describe(kind)}; asked about it, the endpoint answers {state}")
     if state is Kind.NOT_BOOKED:
         verdicts.holds(rules.QUESTION_REFUSED, "not_booked")
     elif verdicts.failed(rules.REFUSED) or not verdicts.held(rules.QUESTION_UNKNOWN):
@@ -46,17 +46,17 @@ async def check_giving_back(checks: BookingChecks) -> None:
         return
     row = checks.once[0]
     await _give_back_unauthorised(checks, row)
-    heard = await endpoint.give_back(row)
-    if heard.deletion is CancelAnswer.UNABLE:
-        verdicts.skips(rules.BACK, f"HTTP {heard.status}: it cannot give places back", optional=True)
+    answer = await endpoint.give_back(row)
+    if answer.deletion is CancelAnswer.UNABLE:
+        verdicts.skips(rules.BACK, f"HTTP {answer.status}: it cannot give places back", optional=True)
         return
     state = (await endpoint.ask(row)).state
-    if heard.deletion is not CancelAnswer.DONE:
-        verdicts.fails(rules.GIVING_BACK, heard.describe(heard.deletion.name.lower()))
+    if answer.deletion is not CancelAnswer.DONE:
+        verdicts.fails(rules.GIVING_BACK, answer.describe(answer.deletion.name.lower()))
     elif checks.truthful and state is not Kind.NOT_BOOKED:
         verdicts.fails(rules.GIVING_BACK, f"answered as done, and the question then says {state}")
     else:
-        verdicts.holds(rules.GIVING_BACK, heard.describe("done"))
+        verdicts.holds(rules.GIVING_BACK, answer.describe("done"))
         await _check_after(checks, row)
     verdicts.skips(rules.BACK, "giving back does not work")
 
@@ -73,13 +73,13 @@ async def _check_after(checks: BookingChecks, row: Prebooking) -> None:
     """Make the checks that need a place that was given back."""
     endpoint, verdicts = checks.endpoint, checks.verdicts
     for rule, other in ((rules.GIVING_BACK_AGAIN, row), (rules.GIVING_BACK_UNKNOWN, unknown(row))):
-        heard = await endpoint.give_back(other)
-        judge = verdicts.holds if heard.deletion is CancelAnswer.DONE else verdicts.fails
-        judge(rule, heard.describe(heard.deletion.name.lower()))
+        answer = await endpoint.give_back(other)
+        record = verdicts.holds if answer.deletion is CancelAnswer.DONE else verdicts.fails
+        record(rule, answer.describe(answer.deletion.name.lower()))
     if checks.clear:
-        heard = await endpoint.book(endpoint.row(checks.class_id, member=row.user_email))
-        judge = verdicts.holds if heard.booking.kind in PLACED else verdicts.fails
-        judge(rules.AFTER_GIVING_BACK, heard.describe(heard.booking.kind))
+        answer = await endpoint.book(endpoint.row(checks.class_id, member=row.user_email))
+        record = verdicts.holds if answer.booking.kind in PLACED else verdicts.fails
+        record(rules.AFTER_GIVING_BACK, answer.describe(answer.booking.kind))
     if checks.truthful:
         await _give_back_repeated(checks)
         await _call_again(checks)
@@ -93,11 +93,11 @@ async def _call_again(checks: BookingChecks) -> None:
     needed = (rules.SAME_KEY_AGAIN, rules.SAME_CLASS_AGAIN, rules.GIVING_BACK)
     if row is None or any(verdicts.failed(rule) for rule in needed):
         return
-    heard = await endpoint.book(row)
+    answer = await endpoint.book(row)
     if (state := (await endpoint.ask(row)).state) in PLACED:
-        verdicts.fails(rules.CALL_AFTER_GIVING_BACK, f"{heard.describe(heard.booking.kind)}; asked: {state}")
+        verdicts.fails(rules.CALL_AFTER_GIVING_BACK, f"{answer.describe(answer.booking.kind)}; asked: {state}")
     else:
-        verdicts.holds(rules.CALL_AFTER_GIVING_BACK, heard.describe(heard.booking.kind))
+        verdicts.holds(rules.CALL_AFTER_GIVING_BACK, answer.describe(answer.booking.kind))
 
 
 async def _give_back_repeated(checks: BookingChecks) -> None:
@@ -127,24 +127,24 @@ async def check_named_classes(endpoint: EndpointClient, verdicts: Verdicts, clas
 async def _check_answer(
     endpoint: EndpointClient, verdicts: Verdicts, rule: EndpointRule, row: Prebooking, expected: tuple[Kind, ...]
 ) -> None:
-    heard = await endpoint.book(row)
-    kind = heard.booking.kind
+    answer = await endpoint.book(row)
+    kind = answer.booking.kind
     if rule is rules.FULL and kind in (Kind.UNSURE, Kind.BLOCKED) and verdicts.failed(rules.REFUSED):
-        verdicts.skips((rule,), f"{heard.describe(kind)}, as for other refusals")
+        verdicts.skips((rule,), f"{answer.describe(kind)}, as for other refusals")
     elif kind not in expected:
-        verdicts.fails(rule, heard.describe(kind))
+        verdicts.fails(rule, answer.describe(kind))
     elif rule is rules.WAITLISTED and verdicts.held(rules.QUESTION_BOOKED):
         state = (await endpoint.ask(row)).state
-        judge = verdicts.holds if state is Kind.WAITLISTED else verdicts.fails
-        judge(rule, f"{heard.describe(kind)}; asked: {state}")
+        record = verdicts.holds if state is Kind.WAITLISTED else verdicts.fails
+        record(rule, f"{answer.describe(kind)}; asked: {state}")
     else:
-        verdicts.holds(rule, heard.describe(kind))
+        verdicts.holds(rule, answer.describe(kind))
 
 
 async def _check_last_place(endpoint: EndpointClient, verdicts: Verdicts, class_id: str) -> None:
     """Let two members call at once, and the one who got the place once more."""
     rows = [endpoint.row(class_id), endpoint.row(class_id)]
-    kinds = [heard.booking.kind for heard in await asyncio.gather(*(endpoint.book(row) for row in rows))]
+    kinds = [answer.booking.kind for answer in await asyncio.gather(*(endpoint.book(row) for row in rows))]
     seen = f"{kinds[0]} and {kinds[1]}"
     if Kind.UNSURE in kinds and (verdicts.failed(rules.BOOKING) or verdicts.failed(rules.READABLE)):
         verdicts.skips((rules.LAST_PLACE,), f"{seen}: the answer to a call is not clear")
@@ -154,8 +154,8 @@ async def _check_last_place(endpoint: EndpointClient, verdicts: Verdicts, class_
         verdicts.fails(rules.LAST_PLACE, seen)
     else:
         again = (await endpoint.book(rows[kinds.index(Kind.BOOKED)])).booking.kind
-        judge = verdicts.holds if again in PLACED | {Kind.ALREADY_BOOKED} else verdicts.fails
-        judge(rules.LAST_PLACE, f"{seen}; called again: {again}")
+        record = verdicts.holds if again in PLACED | {Kind.ALREADY_BOOKED} else verdicts.fails
+        record(rules.LAST_PLACE, f"{seen}; called again: {again}")
 
 
 async def clean_up(endpoint: EndpointClient, verdicts: Verdicts) -> list[Prebooking]:

@@ -9,7 +9,7 @@ import httpx
 from prebooking.addresses import is_loopback, public_address
 from prebooking.bookers.places import CancelAnswer
 from prebooking.cli.conformance import rules
-from prebooking.cli.conformance.client import CERTIFICATE, TIMED_OUT, UNREACHABLE, EndpointClient, Heard
+from prebooking.cli.conformance.client import CERTIFICATE, TIMED_OUT, UNREACHABLE, EndpointAnswer, EndpointClient
 from prebooking.cli.conformance.verdicts import Verdicts
 from prebooking.model import FAILED, NAMED_REFUSALS, Kind
 
@@ -34,33 +34,33 @@ def check_address(url: str, verdicts: Verdicts) -> bool:
 
 async def check_connection(endpoint: EndpointClient, verdicts: Verdicts) -> bool:
     """Ask about an unknown id. Return whether the endpoint answers as one, so that the other checks make sense."""
-    heard = await endpoint.ask(endpoint.row(NO_CLASS))
-    if heard.failure == TIMED_OUT:
+    answer = await endpoint.ask(endpoint.row(NO_CLASS))
+    if answer.failure == TIMED_OUT:
         verdicts.fails(rules.ANSWER_TIME, f"the question had no answer within {endpoint.timeout:g} s")
         return False
-    if heard.failure:
-        verdicts.fails(rules.CONNECTION, _explain(heard.failure))
+    if answer.failure:
+        verdicts.fails(rules.CONNECTION, _explain(answer.failure))
         return False
-    verdicts.holds(rules.CONNECTION, f"answered in {heard.seconds * 1000:.0f} ms")
-    if httpx.codes.is_redirect(heard.status):
-        verdicts.fails(rules.REDIRECT, f"HTTP {heard.status}")
+    verdicts.holds(rules.CONNECTION, f"answered in {answer.seconds * 1000:.0f} ms")
+    if httpx.codes.is_redirect(answer.status):
+        verdicts.fails(rules.REDIRECT, f"HTTP {answer.status}")
         return False
-    verdicts.holds(rules.REDIRECT, f"HTTP {heard.status}")
-    if heard.status in _REFUSED_SECRET:
-        verdicts.fails(rules.SECRET, f"HTTP {heard.status}")
+    verdicts.holds(rules.REDIRECT, f"HTTP {answer.status}")
+    if answer.status in _REFUSED_SECRET:
+        verdicts.fails(rules.SECRET, f"HTTP {answer.status}")
         return False
-    verdicts.holds(rules.SECRET, f"HTTP {heard.status}")
-    _judge_unknown(endpoint, heard, verdicts)
+    verdicts.holds(rules.SECRET, f"HTTP {answer.status}")
+    _judge_unknown(endpoint, answer, verdicts)
     return True
 
 
-def _judge_unknown(endpoint: EndpointClient, heard: Heard, verdicts: Verdicts) -> None:
-    if heard.state is Kind.NOT_BOOKED:
-        verdicts.holds(rules.QUESTION_UNKNOWN, heard.describe("not_booked"))
-    elif not endpoint.needs(heard):
-        verdicts.skips(rules.QUESTIONS, f"HTTP {heard.status}: it does not answer questions", optional=True)
+def _judge_unknown(endpoint: EndpointClient, answer: EndpointAnswer, verdicts: Verdicts) -> None:
+    if answer.state is Kind.NOT_BOOKED:
+        verdicts.holds(rules.QUESTION_UNKNOWN, answer.describe("not_booked"))
+    elif not endpoint.counts(answer):
+        verdicts.skips(rules.QUESTIONS, f"HTTP {answer.status}: it does not answer questions", optional=True)
     else:
-        verdicts.fails(rules.QUESTION_UNKNOWN, heard.describe(heard.state))
+        verdicts.fails(rules.QUESTION_UNKNOWN, answer.describe(answer.state))
 
 
 def _explain(failure: str) -> str:
@@ -85,9 +85,9 @@ async def check_bearer(endpoint: EndpointClient, verdicts: Verdicts) -> None:
         verdicts.holds(rules.BEARER, "a wrong one is refused")
 
 
-def _is_accepted(heard: Heard) -> bool:
+def _is_accepted(answer: EndpointAnswer) -> bool:
     """Return whether a call was looked at further than its bearer: it is booked, refused or too early."""
-    return heard.booking.kind in FAILED | {Kind.BOOKED, Kind.WAITLISTED, Kind.ALREADY_BOOKED}
+    return answer.booking.kind in FAILED | {Kind.BOOKED, Kind.WAITLISTED, Kind.ALREADY_BOOKED}
 
 
 async def check_waiting_connection(endpoint: EndpointClient, verdicts: Verdicts) -> None:
@@ -103,9 +103,9 @@ async def check_waiting_connection(endpoint: EndpointClient, verdicts: Verdicts)
 
 async def check_other_method(endpoint: EndpointClient, verdicts: Verdicts) -> None:
     """Send the JSON of a booking with PUT."""
-    heard = await endpoint.other_method(endpoint.row(NO_CLASS))
-    kind = heard.booking.kind
-    if httpx.codes.is_success(heard.status) or kind in NAMED_REFUSALS | {Kind.ALREADY_BOOKED, Kind.TOO_EARLY}:
-        verdicts.fails(rules.METHODS, f"a PUT is answered like a call: {heard.describe(kind)}")
+    answer = await endpoint.other_method(endpoint.row(NO_CLASS))
+    kind = answer.booking.kind
+    if httpx.codes.is_success(answer.status) or kind in NAMED_REFUSALS | {Kind.ALREADY_BOOKED, Kind.TOO_EARLY}:
+        verdicts.fails(rules.METHODS, f"a PUT is answered like a call: {answer.describe(kind)}")
     else:
-        verdicts.holds(rules.METHODS, f"HTTP {heard.status}" if heard.reply else heard.failure)
+        verdicts.holds(rules.METHODS, f"HTTP {answer.status}" if answer.reply else answer.failure)

@@ -19,7 +19,7 @@ from prebooking.errors import CommandFailed
 from prebooking.http import isolated_client
 
 API = "https://api.cron-job.org"
-_PATIENCE = 20.0  # seconds for an answer
+_TIMEOUT = 20.0  # seconds for an answer
 _PAUSE = 0.25  # seconds between two requests: at most 5 a second are allowed
 _PAUSE_BEFORE_NEW = 1.1  # seconds between two new jobs: at most 1 a second is allowed
 _LIMIT = 4_000_000  # bytes of an answer: an account may have thousands of jobs
@@ -107,7 +107,7 @@ class CronJobAccount:
         content = None if body is None else json.dumps(body)
         request = self._client.build_request(method, f"{API}{path}", headers=headers, content=content)
         try:
-            async with asyncio.timeout(_PATIENCE):
+            async with asyncio.timeout(_TIMEOUT):
                 reply = await exchange(self._client, request, _LIMIT)
         except (httpx.HTTPError, httpx.StreamError, OSError):  # includes TimeoutError
             raise CommandFailed(_NO_ANSWER) from None

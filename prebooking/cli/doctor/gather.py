@@ -28,7 +28,7 @@ from prebooking.systems import SYSTEMS
 
 T = TypeVar("T")
 
-PATIENCE = 10.0  # seconds for one answer of a venue
+TIMEOUT = 10.0  # seconds for one answer of a venue
 SOON = timedelta(hours=24)  # logins are kept alive for prebookings that open within this time
 _DATE_GRAIN = 1.0  # seconds: the resolution of a Date header
 
@@ -94,7 +94,7 @@ async def _visit_endpoint(found: Observations, clock: Clock) -> EndpointVisit | 
     async with isolated_client(connect_timeout=5) as client:
         address = httpx.URL(url).copy_merge_params({"prebooking_id": str(NO_PREBOOKING)})
         visit = await _visit("the endpoint", client, client.build_request("GET", address, headers=headers), clock)
-        options = await ask(client, client.build_request("OPTIONS", url, headers=headers), timeout=PATIENCE)
+        options = await ask(client, client.build_request("OPTIONS", url, headers=headers), timeout=TIMEOUT)
     needed = not all(venue.idempotent for venue in venues)
     return EndpointVisit(visit, takes_posts=_takes_posts(options), question_needed=needed)
 
@@ -110,7 +110,7 @@ def _takes_posts(options: Reply | None) -> bool:
 async def _visit(name: str, client: httpx.AsyncClient, request: httpx.Request, clock: Clock) -> Visit:
     request.headers.update(HEADERS)
     asked = Reading.of(clock)
-    reply = await ask(client, request, timeout=PATIENCE)
+    reply = await ask(client, request, timeout=TIMEOUT)
     at = _parse_date(reply)
     offset = ClockOffset.of(f"{name}'s clock", at, asked, clock, grain=_DATE_GRAIN) if at else None
     return Visit(name, reply, offset)
@@ -145,6 +145,6 @@ async def _visit_session(known: SessionView, settings: AccountSettings) -> Sessi
         return SessionVisit(known, opens=session is not None)
     try:
         async with open_site(settings, known.venue) as site:
-            return SessionVisit(known, opens=True, answer=await site.whoami(session, timeout=PATIENCE))
+            return SessionVisit(known, opens=True, answer=await site.whoami(session, timeout=TIMEOUT))
     except CommandFailed as exc:
         return SessionVisit(known, opens=True, answer=Outcome(Kind.UNKNOWN, detail=str(exc)))

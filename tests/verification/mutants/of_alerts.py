@@ -16,13 +16,13 @@ OF_ALERTS = [
         ("        if not good:\n", "        if False:\n", "watchdog::a_bad_upkeep_is_reported_below_the_address"),
         ("Exception as exc:", "ValueError as exc:", "watchdog::an_address_that_the_client_cannot_read_changes_nothing"),
         (
-            "timeout = min(PATIENCE, self._guard.later(AFTER_GUARD).remaining())",
+            "timeout = min(TIMEOUT, self._guard.later(AFTER_GUARD).remaining())",
             "timeout = self._guard.remaining()",
             "watchdog::a_watchdog_that_fails_changes_nothing",
         ),
         (
-            "timeout = min(PATIENCE, self._guard.later(AFTER_GUARD).remaining())",
-            "timeout = PATIENCE",
+            "timeout = min(TIMEOUT, self._guard.later(AFTER_GUARD).remaining())",
+            "timeout = TIMEOUT",
             "watchdog::a_dead_database_is_reported_in_time_for_the_answer",
         ),
     ),

@@ -1,4 +1,4 @@
-"""Mutants of what is said to a venue: calls, webhook, AimHarder, members' logins, and who may call us."""
+"""Mutants of the requests to a venue: calls, webhook, AimHarder, members' logins, and who may call us."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ OF_WEBHOOKS = mutants(
         ("if reply.status == httpx.codes.TOO_EARLY:", "if False:"),
         ("403, 404, 405, 407", "403, 405, 407"),
         (" and reply.status != httpx.codes.REQUEST_TIMEOUT", ""),
-        ("if said is None or (state := said.get(", "if (state := (said or {}).get("),
+        ("if body is None or (state := body.get(", "if (state := (body or {}).get("),
         ("if reply.status == httpx.codes.OK and state in", "if state in"),
         ("{1,100}", "{1,101}"),
         ("if isinstance(state, str) and state in NAMED_REFUSALS:", "if isinstance(state, str) and state in set(Kind):"),
-        ("return Outcome(Kind.ALREADY_BOOKED, _booking_id(said or", "return Outcome(Kind.BOOKED, _booking_id(said or"),
+        ("return Outcome(Kind.ALREADY_BOOKED, _booking_id(body or", "return Outcome(Kind.BOOKED, _booking_id(body or"),
     ),
     *noticed_by(
         "unit/webhook_request",

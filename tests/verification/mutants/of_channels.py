@@ -101,7 +101,7 @@ OF_SENDING = [
         *noticed_by(
             "http_channels::another_refusal_of_telegram_is_tried_again",
             ("|chat not found", "|"),
-            ('said.get("ok") is not False and ', ""),
+            ('body.get("ok") is not False and ', ""),
         ),
         ("blocked by the user|", "", "http_channels::a_chat_that_cannot_be_written_to_is_gone"),
         ("if message.unsure:", "if False:", "http_channels::telegram_is_told_that_a_message_may_be_a_repetition"),

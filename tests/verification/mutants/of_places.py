@@ -116,12 +116,12 @@ OF_GIVING_BACK = [
             "unit/give_back::after_an_unclear_answer_the_venue_is_asked_once",
         ),
         (
-            "(places.must_be_found or found.kind in _NOT_TOLD)",
-            "(found.kind in _NOT_TOLD)",
+            "(places.must_be_found or found.kind in _WITHOUT_PLACE)",
+            "(found.kind in _WITHOUT_PLACE)",
             "unit/give_back::a_venue_that_does_not_tell_is_called_only_if_a_call_without_a_place_is_harmless",
         ),
         (
-            "(places.must_be_found or found.kind in _NOT_TOLD)",
+            "(places.must_be_found or found.kind in _WITHOUT_PLACE)",
             "places.must_be_found",
             "unit/give_back::nothing_is_sent_without_a_place",
         ),
@@ -163,7 +163,7 @@ OF_GIVING_BACK = [
             ('| {(404, "not_booked")}', '| {(404, "not_booked"), (404, "")}'),
             ("_UNABLE = frozenset({405, 501})", "_UNABLE = frozenset({405})"),
         ),
-        ("if said is None or not", "if not", "unit/give_back::an_answer_that_cannot_be_read_is_unclear"),
+        ("if body is None or not", "if not", "unit/give_back::an_answer_that_cannot_be_read_is_unclear"),
         (
             '**({"late": "1"} if late else {})',
             '**{"late": "1"}',
