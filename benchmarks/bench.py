@@ -39,19 +39,19 @@ def measure_all(rounds: int) -> int:
             for measure in (cold_start.figures, client.figures, booking_cpu.figures):
                 costs.rows.extend(shown(progress, measure(stack)))
             progress.part("kills, the rest of the two minutes")
-            fates = results()
+            kills = results()
         progress.part("costs by the clock")
         for measure in (run.figures, first_byte.figures):
             costs.rows.extend(shown(progress, measure(stack)))
     progress.part("lateness")
     late = lateness.measure(rounds, progress)
     account = progress.account()
-    faults = [*doubles.faults(twice), *killed.faults(fates), *lateness.faults(late)]
-    reports = [lateness.report(late), killed.report(fates), costs]
+    faults = [*doubles.faults(twice), *killed.faults(kills), *lateness.faults(late)]
+    reports = [lateness.report(late), killed.report(kills), costs]
     show(reports, [*faults, account])
     if measured.wanted():
         lateness.figure(late)
-        summary = "\n".join(f"- {line}" for line in [*lateness.summary(late), *killed.summary(fates)])
+        summary = "\n".join(f"- {line}" for line in [*lateness.summary(late), *killed.summary(kills)])
         parts = {report.name: report.markdown() for report in reports}
         measured.write("bench", parts | {"summary": summary, "account": account})
     return 1 if faults else 0

@@ -32,9 +32,9 @@ SCHEDULED = 10.0  # seconds before the opening, because all start at once
 ARRIVE = 60.0  # seconds until all calls must have arrived
 WAIT = 120.0  # seconds after the restart
 CRON = 60.0  # seconds from one call of the cron to the next
-FATES = ("once", "twice", "lost", "stuck")
+ENDS = ("once", "twice", "lost", "stuck")
 
-# How each is started, in the words of its module.
+# Each system and its mode, by the names of its module.
 CASES = (
     ("plain_cron", "staggered"),
     ("with_apscheduler", "its persistent job store"),
@@ -56,7 +56,7 @@ _OPEN = "select id::text from prebookings where status = 'pending'"
 
 @dataclass(frozen=True, slots=True)
 class KillResult:
-    """The fates of the members that the venue had acted on at the kill, and of those that it had not."""
+    """How many members ended in each way: of those that the venue had acted on at the kill, and of the others."""
 
     acted: Counter[str]
     not_acted: Counter[str]
@@ -71,23 +71,23 @@ def started() -> Iterator[Callable[[], Results]]:
     over = threading.Event()
     with ledger_venue() as venue, LocalPostgres() as postgres, ThreadPoolExecutor(len(CASES) + 1) as threads:
         futures: dict[str, Future[KillResult]] = {OURS: threads.submit(ours, f"{venue}/us", over)}
-        for number, (peer, how) in enumerate(CASES):
-            name = NAMES[peer] + ("" if how in ("best", "staggered") else f", {how}")
+        for number, (peer, mode) in enumerate(CASES):
+            name = NAMES[peer] + ("" if mode in ("best", "staggered") else f", {mode}")
             dsn = postgres.create_database(f"killed_{number}")
-            futures[name] = threads.submit(theirs, peer, how, dsn, f"{venue}/{number}", over)
+            futures[name] = threads.submit(theirs, peer, mode, dsn, f"{venue}/{number}", over)
         try:
             yield lambda: {name: future.result() for name, future in futures.items()}
         finally:
             over.set()  # after Ctrl-C nothing waits any more
 
 
-def theirs(peer: str, how: str, dsn: str, url: str, over: threading.Event) -> KillResult:
-    with PeerProcess(peer, how, dsn=dsn, url=url) as process:
+def theirs(peer: str, mode: str, dsn: str, url: str, over: threading.Event) -> KillResult:
+    with PeerProcess(peer, mode, dsn=dsn, url=url) as process:
         process.schedule(time.time() + SCHEDULED, MEMBERS)
         acted = killed(url, process.kill)
-    with PeerProcess(peer, how, dsn=dsn, url=url, restarted=True):
+    with PeerProcess(peer, mode, dsn=dsn, url=url, restarted=True):
         over.wait(WAIT)
-        return judged(url, acted, dsn, [f"1/{number}" for number in range(MEMBERS)], opens(peer))
+        return count_ends(url, acted, dsn, [f"1/{number}" for number in range(MEMBERS)], opens(peer))
 
 
 def opens(peer: str) -> str:
@@ -107,7 +107,7 @@ def ours(url: str, over: threading.Event) -> KillResult:
         while (left := until - time.monotonic()) > 0 and not over.is_set():
             again.trigger()
             over.wait(min(CRON, left))
-        return judged(url, acted, stack.postgres.dsn(), [row[0] for row in rows], _OPEN)
+        return count_ends(url, acted, stack.postgres.dsn(), [row[0] for row in rows], _OPEN)
 
 
 def killed(url: str, kill: Callable[[], None]) -> set[str]:
@@ -123,20 +123,20 @@ def killed(url: str, kill: Callable[[], None]) -> set[str]:
     return booked
 
 
-def judged(url: str, acted: set[str], dsn: str, bookings: list[str], open_: str) -> KillResult:
-    """Return the fates of all members, of each group."""
+def count_ends(url: str, acted: set[str], dsn: str, bookings: list[str], open_: str) -> KillResult:
+    """Return how many members of each group ended in each way."""
     booked = ledger(url)["booked"]
     with psycopg.connect(dsn) as connection:
         still_open = {row[0] for row in connection.execute(open_).fetchall()}
-    fates = {one: fate(booked.get(one, 0), is_open=one in still_open) for one in bookings}
+    ends = {one: end_of(booked.get(one, 0), is_open=one in still_open) for one in bookings}
     return KillResult(
-        Counter(fate for one, fate in fates.items() if one in acted),
-        Counter(fate for one, fate in fates.items() if one not in acted),
+        Counter(end for one, end in ends.items() if one in acted),
+        Counter(end for one, end in ends.items() if one not in acted),
     )
 
 
-def fate(booked: int, *, is_open: bool) -> str:
-    """Return a member's fate; a second booking counts most, because it cannot be undone."""
+def end_of(booked: int, *, is_open: bool) -> str:
+    """Return how a member ended; a second booking counts most, because it cannot be undone."""
     if booked > 1:
         return "twice"
     return "stuck" if is_open else "once" if booked else "lost"
@@ -147,11 +147,11 @@ def ledger(url: str) -> Any:
 
 
 def report(results: Results) -> BenchTable:
-    fates = ", ".join(FATES)
+    ends = ", ".join(ENDS)
     shown = BenchTable(
         "killed",
-        f"Members after a kill: booked {fates} after two minutes",
-        ("", "killed after the venue has acted: " + fates, "killed before the venue acts: " + fates),
+        f"Members after a kill: booked {ends} after two minutes",
+        ("", "killed after the venue has acted: " + ends, "killed before the venue acts: " + ends),
     )
     for name, result in results.items():
         label = f"**{name}**" if name == OURS else name
@@ -160,16 +160,21 @@ def report(results: Results) -> BenchTable:
 
 
 def summary(results: Results) -> Iterator[str]:
-    """Yield sentences for those who read no table."""
+    """Yield sentences for the README."""
     others = {name: result for name, result in results.items() if name != OURS}
     twice = sum(result.acted["twice"] > 0 for result in others.values())
     open_ = sum(result.acted["stuck"] + result.not_acted["stuck"] > 0 for result in others.values())
     lost = sum(result.not_acted["lost"] > 0 for result in others.values())
     yield (
         f"Killed while the venue has acted on {ACTS} members and holds the answers, and started again: we book "
-        f"{results[OURS].acted['once']} of {ACTS} once. Of {len(others)} other ways, {twice} book members twice, "
-        f"{open_} leave them open for two minutes, and {lost} lose the members that the venue had not booked yet."
+        f"{results[OURS].acted['once']} of {ACTS} once. Of {len(others)} other ways, {_some(twice, 'book')} members "
+        f"twice, {_some(open_, 'leave')} them open for two minutes, and {_some(lost, 'lose')} the members that the "
+        "venue had not booked yet."
     )
+
+
+def _some(number: int, verb: str) -> str:
+    return f"{number} {verb}{'s' * (number == 1)}"
 
 
 def faults(results: Results) -> Iterator[str]:
@@ -179,8 +184,8 @@ def faults(results: Results) -> Iterator[str]:
             yield f"members of ours after a kill: {dict(group)}"
 
 
-def _cell(fates: Counter[str]) -> str:
-    return " / ".join(str(fates[fate]) for fate in FATES)
+def _cell(ends: Counter[str]) -> str:
+    return " / ".join(str(ends[end]) for end in ENDS)
 
 
 def _call_without_answer(trigger: Callable[[], object]) -> None:

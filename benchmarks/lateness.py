@@ -31,13 +31,13 @@ TIMEOUT = 12.0  # seconds after the opening: a poll every 5 s, and forty calls o
 GOLDEN = (math.sqrt(5) - 1) / 2  # its multiples are spread evenly over a poll's interval
 PAUSE = 0.1  # seconds: the last answers of an opening arrive
 
-HOWS = ("defaults", "best", "warm")
+MODES = ("defaults", "best", "warm")
 PEERS = {
-    "with_apscheduler": HOWS,
-    "with_pgqueuer": HOWS,
-    "with_procrastinate": HOWS,
-    "with_dbos": HOWS,
-    "with_absurd": HOWS,
+    "with_apscheduler": MODES,
+    "with_pgqueuer": MODES,
+    "with_procrastinate": MODES,
+    "with_dbos": MODES,
+    "with_absurd": MODES,
     "plain_cron": ("one by one", "staggered"),
 }
 NAMES = {
@@ -48,7 +48,7 @@ NAMES = {
     "with_absurd": "Absurd",
     "plain_cron": "a plain cron job",
 }
-# Seconds from one poll to the next by default. Openings are spread over it, because only chance decides how they meet.
+# Seconds from one poll to the next by default. Openings are spread evenly over this time.
 POLLS = {"with_procrastinate": 5.0, "with_dbos": 1.0, "with_absurd": 0.25}
 
 _numbers = itertools.count(1)
@@ -106,21 +106,21 @@ def systems(url: str) -> Iterator[dict[str, System]]:
     """Start our functions, and yield all systems by name. Ours have a Postgres each; the others share the second."""
     with ExitStack() as open_:
         enter = open_.enter_context
-        rung, called = enter(local_stack()), enter(local_stack())
-        ours = [_function(stack, url, lead) for stack, lead in ((rung, LEAD), (called, 0.0))]
+        bell_stack, cron_stack = enter(local_stack()), enter(local_stack())
+        ours = [_function(stack, url, lead) for stack, lead in ((bell_stack, LEAD), (cron_stack, 0.0))]
         with_bell, with_cron = (enter(function).ready() for function in ours)
         with_cron.trigger()
-        enter(run_bell(rung.postgres.dsn(), url=with_bell.url, secret=rung.environment["CRON_SECRET"]))
+        enter(run_bell(bell_stack.postgres.dsn(), url=with_bell.url, secret=bell_stack.environment["CRON_SECRET"]))
         yield {
-            OURS: System(partial(_rung, rung), ready=LEAD + 1),
-            CALLED: System(partial(_called, called, with_cron)),
+            OURS: System(partial(_with_bell, bell_stack), ready=LEAD + 1),
+            CALLED: System(partial(_with_cron, cron_stack, with_cron)),
             **{
-                f"{NAMES[peer]}, {how}": System(
-                    partial(_peer, called.postgres, url, peer, how),
-                    poll=POLLS.get(peer, 0.0) if how == "defaults" else 0.0,
+                f"{NAMES[peer]}, {mode}": System(
+                    partial(_peer, cron_stack.postgres, url, peer, mode),
+                    poll=POLLS.get(peer, 0.0) if mode == "defaults" else 0.0,
                 )
-                for peer, hows in PEERS.items()
-                for how in hows
+                for peer, modes in PEERS.items()
+                for mode in modes
             },
         }
 
@@ -144,7 +144,7 @@ def report(results: Results) -> BenchTable:
 
 
 def summary(results: Results) -> Iterator[str]:
-    """Yield sentences for those who read no table."""
+    """Yield sentences for the README."""
     ours = {requests: median(measured.first) for requests, measured in results[OURS].items()}
     used = [late[SHOWN] for name, late in results.items() if name.endswith((", defaults", ", best"))]
     times = [median(late.first) / ours[SHOWN] for late in used]
@@ -202,7 +202,7 @@ def _function(stack: Stack, url: str, lead: float) -> Function:
 
 
 @contextmanager
-def _rung(stack: Stack) -> Iterator[Schedule]:
+def _with_bell(stack: Stack) -> Iterator[Schedule]:
     def schedule(opens: float, requests: int) -> None:
         stack.connection.execute(_PREBOOKINGS, {"opens": opens, "requests": requests})
 
@@ -210,7 +210,7 @@ def _rung(stack: Stack) -> Iterator[Schedule]:
 
 
 @contextmanager
-def _called(stack: Stack, function: Function) -> Iterator[Schedule]:
+def _with_cron(stack: Stack, function: Function) -> Iterator[Schedule]:
     crons: list[threading.Timer] = []
 
     def schedule(opens: float, requests: int) -> None:
@@ -224,8 +224,8 @@ def _called(stack: Stack, function: Function) -> Iterator[Schedule]:
 
 
 @contextmanager
-def _peer(postgres: LocalPostgres, url: str, peer: str, how: str) -> Iterator[Schedule]:
+def _peer(postgres: LocalPostgres, url: str, peer: str, mode: str) -> Iterator[Schedule]:
     dsn = postgres.create_database(name := f"peer_{next(_numbers)}")
-    with PeerProcess(peer, how, dsn=dsn, url=url) as process:
+    with PeerProcess(peer, mode, dsn=dsn, url=url) as process:
         yield process.schedule
     postgres.drop_database(name)

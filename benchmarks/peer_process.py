@@ -11,9 +11,9 @@ from typing import Self
 class PeerProcess:
     """A running system: a context manager, which kills its process at the end."""
 
-    def __init__(self, peer: str, how: str, *, dsn: str, url: str, restarted: bool = False) -> None:
+    def __init__(self, peer: str, mode: str, *, dsn: str, url: str, restarted: bool = False) -> None:
         state = "restarted" if restarted else "new"
-        self._command = [sys.executable, "-m", "benchmarks.peers", peer, dsn, url, how, state]
+        self._command = [sys.executable, "-m", "benchmarks.peers", peer, dsn, url, mode, state]
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed in __exit__
 
     def __enter__(self) -> Self:

@@ -2,7 +2,7 @@
 
 Each module has ``start(task, book, group)``, which starts the system in this process and returns a function that
 schedules bookings at an instant, and ``OPEN``, which selects the bookings that the system's own tables call open. A
-booking is a string. The system calls ``book`` with it, which sends the request. ``how`` is one of these, or for the
+booking is a string. The system calls ``book`` with it, which sends the request. ``mode`` is one of these, or for the
 second table a word that only the module knows:
 
 - defaults: the default settings.
@@ -34,13 +34,13 @@ class Task:
     """The task of a system. ``dsn`` is its own database, which is empty unless the system is ``restarted``."""
 
     dsn: str
-    how: str
+    mode: str
     restarted: bool
 
     @property
     def best(self) -> bool:
         """Return whether the system has its best settings."""
-        return self.how != "defaults"
+        return self.mode != "defaults"
 
     def url(self, scheme: str = "postgresql") -> str:
         """Return the database's address as a URL."""

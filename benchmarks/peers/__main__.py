@@ -1,4 +1,4 @@
-"""Run one system in this process: ``python -m benchmarks.peers <name> <dsn> <url> <how> <new or restarted>``.
+"""Run one system in this process: ``python -m benchmarks.peers <name> <dsn> <url> <mode> <new or restarted>``.
 
 It prints "ready" when the system runs. Each line of its standard input, ``<opens> <requests>``, is an opening to
 schedule. Libraries are loaded and used once before, as in a process that has run for days. Each opening has an HTTP
@@ -23,9 +23,9 @@ _LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=None, kee
 
 
 def main() -> None:
-    name, dsn, url, how, state = sys.argv[1:]
+    name, dsn, url, mode, state = sys.argv[1:]
     system: PeerModule = importlib.import_module(f"benchmarks.peers.{name}")
-    asyncio.run(serve(system, Task(dsn, how, restarted=state == "restarted"), url))
+    asyncio.run(serve(system, Task(dsn, mode, restarted=state == "restarted"), url))
 
 
 async def serve(system: PeerModule, task: Task, url: str) -> None:
@@ -35,7 +35,7 @@ async def serve(system: PeerModule, task: Task, url: str) -> None:
     )
 
     def client(booking: str) -> httpx.AsyncClient:
-        return clients[booking if task.how == "warm" else booking.partition("/")[0]]
+        return clients[booking if task.mode == "warm" else booking.partition("/")[0]]
 
     async def book(booking: str) -> None:
         await client(booking).post(url, json={"prebooking_id": booking})
@@ -51,7 +51,7 @@ async def serve(system: PeerModule, task: Task, url: str) -> None:
             opens, requests = line.split()
             bookings = [f"{opening}/{number}" for number in range(int(requests))]
             callers = list(map(client, bookings))
-            if task.how == "warm":
+            if task.mode == "warm":
                 await asyncio.gather(*(one.get(url) for one in callers))
             await schedule(datetime.fromtimestamp(float(opens), UTC), bookings)
 

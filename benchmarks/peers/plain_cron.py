@@ -54,7 +54,7 @@ async def run(task: Task, book: Book) -> None:
             await connection.execute(_MARK, [booking])
 
         for (booking,) in await (await connection.execute(_SELECT)).fetchall():
-            if task.how == ONE_BY_ONE:
+            if task.mode == ONE_BY_ONE:
                 await send(booking)
             else:
                 calls.create_task(send(booking))

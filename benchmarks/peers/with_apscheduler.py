@@ -28,13 +28,13 @@ async def send(*bookings: str) -> None:
 async def start(task: Task, book: Book, group: TaskGroup) -> Schedule:  # noqa: ARG001 - it has its own tasks
     _sender.append(book)
     scheduler = AsyncIOScheduler()
-    if task.how == PERSISTENT:
+    if task.mode == PERSISTENT:
         scheduler.configure(job_defaults={"misfire_grace_time": None})  # a job that is late is not left out
         scheduler.add_jobstore(SQLAlchemyJobStore(task.url("postgresql+psycopg")))
     scheduler.start()
 
     async def schedule(at: datetime, bookings: Sequence[str]) -> None:
-        together = task.how in ("best", "warm")
+        together = task.mode in ("best", "warm")
         for batch in [bookings] if together else [[booking] for booking in bookings]:
             scheduler.add_job(send, "date", run_date=at, args=batch, id=batch[0])
 

@@ -19,7 +19,7 @@ OPEN = "select workflow_uuid from dbos.workflow_status where status in ('PENDING
 
 
 async def start(task: Task, book: Book, group: TaskGroup) -> Schedule:  # noqa: ARG001 - it has its own tasks
-    executor = "second" if task.how == ANOTHER and task.restarted else "first"
+    executor = "second" if task.mode == ANOTHER and task.restarted else "first"
     DBOS(
         config={"name": "bench", "system_database_url": task.url(), "executor_id": executor, "log_level": "ERROR"}
         | ({"sys_db_pool_size": PARALLEL} if task.best else {})

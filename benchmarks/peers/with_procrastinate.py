@@ -25,7 +25,7 @@ async def start(task: Task, book: Book, group: TaskGroup) -> Schedule:
     async def send(booking: str) -> None:
         await book(booking)
 
-    if task.how == RETRIED:
+    if task.mode == RETRIED:
         retry_stalled_jobs(app)
     await app.open_async()
     if not task.restarted:

@@ -69,7 +69,7 @@ def _look_at_data(health: Health) -> Iterator[Found]:
     if health.rows.bad_data:
         yield fault("unreadable", rows=health.rows.bad_data)
     else:
-        yield Fine("of every prebooking that waits can be read")
+        yield Fine("every pending prebooking can be read")
 
 
 def _look_at_trouble(health: Health) -> Iterator[Found]:
@@ -132,7 +132,7 @@ HEALTH_CHECKS: tuple[Check[Health], ...] = (
             "never": "has never called the function: set it up (docs/deploy.md)",
             "dead": "called {since}, {overdue} overdue: the trigger is dead: look at the cron's log, and whether it has"
             " the function's address and CRON_SECRET",
-            "held_up": "could claim last {since}, because a lock is held: see locks",
+            "held_up": "claimed last {since}, because a lock is held: see locks",
             "overdue": "calls, but {overdue} prebookings are overdue ({systems}): look at the other lines here, at the"
             " function's log, and whether it is set up for these venue systems",
         },
@@ -168,8 +168,8 @@ HEALTH_CHECKS: tuple[Check[Health], ...] = (
         lambda observations: observations.health,
         _look_at_data,
         {
-            "unreadable": "of {rows} prebookings cannot be read, and their venue will not get them: prebooking list"
-            " names them: correct their class_id or day, or cancel them",
+            "unreadable": "{rows} prebookings cannot be read, so their venue will not get them: prebooking list names"
+            " them: correct their class_id or day, or cancel them",
         },
     ),
     Check(

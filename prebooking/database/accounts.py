@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from pydantic import TypeAdapter
-
 from prebooking.clock import Deadline
-from prebooking.database.client import IsolatedSupabase
+from prebooking.database.client import IsolatedSupabase, read_bool
 from prebooking.database.overview import DatabaseModel
 
 
@@ -23,9 +21,6 @@ class Forgotten(DatabaseModel):
     being_booked: int
 
 
-_read_bool = TypeAdapter(bool).validate_python
-
-
 class AccountStore:
     """Removes members' data. Every method raises a StoreError without a usable answer."""
 
@@ -35,7 +30,7 @@ class AccountStore:
     async def logout(self, venue_id: UUID, user_email: str, *, until: Deadline) -> bool:
         """Remove a member's login at a venue. Returns False if there is none."""
         params = {"p_venue_id": str(venue_id), "p_user_email": user_email}
-        return (await self._database.call("logout_v1", params, _read_bool, until=until)).value
+        return (await self._database.call("logout_v1", params, read_bool, until=until)).value
 
     async def forget(self, user_email: str, *, until: Deadline) -> Forgotten:
         """Remove a member's logins, repeats, absences and channels.

@@ -8,10 +8,10 @@ from datetime import time
 from typing import Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, TypeAdapter
+from pydantic import AwareDatetime
 
 from prebooking.clock import Deadline
-from prebooking.database.client import IsolatedSupabase
+from prebooking.database.client import IsolatedSupabase, read_bool
 from prebooking.database.overview import DatabaseModel, Rows, read_each
 
 
@@ -57,7 +57,6 @@ class AddChannelResult(DatabaseModel):
 
 
 _channels = read_each(ChannelView)
-_yes_or_no = TypeAdapter(bool).validate_python
 
 
 class ChannelStore:
@@ -89,4 +88,4 @@ class ChannelStore:
 
     async def remove(self, channel: UUID, *, until: Deadline) -> bool:
         """Remove a channel and the messages that wait for it. Returns False if there is no such channel."""
-        return (await self._database.call("remove_channel_v1", {"p_id": str(channel)}, _yes_or_no, until=until)).value
+        return (await self._database.call("remove_channel_v1", {"p_id": str(channel)}, read_bool, until=until)).value

@@ -15,6 +15,7 @@ from uuid import UUID
 
 import httpx
 from postgrest import APIError, AsyncPostgrestClient
+from pydantic import TypeAdapter
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_chain, wait_fixed
 
 from prebooking.clock import Clock, Deadline
@@ -24,6 +25,8 @@ from prebooking.http import isolated_client
 from prebooking.settings import DatabaseSettings
 
 T = TypeVar("T")
+
+read_bool = TypeAdapter(bool).validate_python  # of the many functions that answer yes or no
 
 TRY_TIMEOUT = 2.0  # timeout of one try in seconds, or the time until the deadline if that is shorter
 PAUSES = (0.1, 0.2)  # seconds before the second and the third try

@@ -10,7 +10,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from prebooking.clock import Clock, Deadline, Reading
-from prebooking.database.client import IsolatedSupabase
+from prebooking.database.client import IsolatedSupabase, read_bool
 from prebooking.model import Venue
 
 
@@ -27,7 +27,6 @@ class ClaimedLogin(BaseModel):
 
 
 _version = TypeAdapter(int | None).validate_python
-_yes_or_no = TypeAdapter(bool).validate_python
 _raw = TypeAdapter(list[Any]).validate_python
 _login = TypeAdapter(ClaimedLogin).validate_python
 
@@ -74,7 +73,7 @@ class LoginStore:
         A wrong password is removed. ``stopped`` stops automatic logins at the venue for an hour.
         """
         params = _key(login) | {"p_why": why, "p_password": login.password}
-        return (await self._database.call("end_login_v1", params, _yes_or_no, until=self._until(within))).value
+        return (await self._database.call("end_login_v1", params, read_bool, until=self._until(within))).value
 
     def _until(self, seconds: float) -> Deadline:
         return Deadline(self._clock, Reading.of(self._clock), seconds)

@@ -11,7 +11,7 @@ from uuid import UUID
 from pydantic import AwareDatetime, BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from prebooking.clock import Deadline
-from prebooking.database.client import IsolatedSupabase
+from prebooking.database.client import IsolatedSupabase, read_bool
 
 
 class Notification(BaseModel):
@@ -68,7 +68,6 @@ class NotificationClaim:
 
 
 _raw = TypeAdapter(list[dict[str, Any]]).validate_python
-_yes_or_no = TypeAdapter(bool).validate_python
 
 
 class NotificationStore:
@@ -93,10 +92,10 @@ class NotificationStore:
     async def settle(self, row_id: UUID, result: str, failure: str | None = None, *, until: Deadline) -> bool:
         """Store how an attempt ended. Returns False if another invocation has leased the notification since."""
         params = {"p_id": str(row_id), "p_instance": self._instance, "p_result": result, "p_failure": failure}
-        return (await self._database.call("settle_notification_v1", params, _yes_or_no, until=until)).value
+        return (await self._database.call("settle_notification_v1", params, read_bool, until=until)).value
 
 
 async def unsubscribe(database: IsolatedSupabase, channel_id: UUID, *, until: Deadline) -> bool:
     """Remove a channel of mail. Return whether it was there. Raises a StoreError."""
     params = {"p_channel": str(channel_id)}
-    return (await database.call("unsubscribe_v1", params, _yes_or_no, until=until)).value
+    return (await database.call("unsubscribe_v1", params, read_bool, until=until)).value

@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 from pydantic import AwareDatetime, TypeAdapter
 
 from prebooking.clock import Deadline
-from prebooking.database.client import IsolatedSupabase
+from prebooking.database.client import IsolatedSupabase, read_bool
 from prebooking.database.overview import DatabaseModel, Health, Rows, Status, read_each
 from prebooking.model import SealedSession, Venue
 
@@ -156,7 +156,6 @@ _read_venues = read_each(VenueView)
 _read_prebookings = read_each(PrebookingView)
 _read_sessions = read_each(SessionView)
 _read_counts = TypeAdapter(dict[str, int]).validate_python
-_read_bool = TypeAdapter(bool).validate_python
 
 
 class OperatorStore:
@@ -185,7 +184,7 @@ class OperatorStore:
     async def enable_venue(self, venue_id: UUID, *, enabled: bool, until: Deadline) -> bool:
         """Enable or disable a venue. Returns False if there is no such venue."""
         params = {"p_id": str(venue_id), "p_enabled": enabled}
-        return (await self._database.call("enable_venue_v1", params, _read_bool, until=until)).value
+        return (await self._database.call("enable_venue_v1", params, read_bool, until=until)).value
 
     async def set_box(self, venue_id: UUID, box_id: str, *, until: Deadline) -> SetBoxResult:
         """Set a venue's box, unless it has one or another venue has this box."""

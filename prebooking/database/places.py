@@ -12,7 +12,7 @@ from uuid import UUID
 from pydantic import AwareDatetime, BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from prebooking.clock import Deadline
-from prebooking.database.client import IsolatedSupabase
+from prebooking.database.client import IsolatedSupabase, read_bool
 from prebooking.model import Prebooking
 
 Place = Literal["waiting", "booked", "lost"]
@@ -54,7 +54,6 @@ class PlaceClaim:
 
 _raw = TypeAdapter(list[Any]).validate_python
 _recorded = TypeAdapter[GiveBackRecord](GiveBackRecord).validate_python
-_yes_or_no = TypeAdapter(bool).validate_python
 
 
 class PlaceStore:
@@ -88,4 +87,4 @@ class PlaceStore:
     ) -> bool:
         """Store what a look has shown; None: no clear answer. Returns False if another upkeep holds the place now."""
         params = {"p_instance": str(instance_id), "p_id": str(row_id), "p_place": place, "p_position": position}
-        return (await self._database.call("note_place_v1", params, _yes_or_no, until=until)).value
+        return (await self._database.call("note_place_v1", params, read_bool, until=until)).value

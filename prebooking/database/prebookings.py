@@ -11,7 +11,7 @@ from uuid import UUID
 from pydantic import AwareDatetime, BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from prebooking.clock import Clock, DatabaseTime, Deadline, Reading
-from prebooking.database.client import LOCK_WAIT, IsolatedSupabase
+from prebooking.database.client import LOCK_WAIT, IsolatedSupabase, read_bool
 from prebooking.errors import StoreBusy
 from prebooking.model import COMPLETED, Outcome, Prebooking, RowNote, RowResult
 
@@ -75,8 +75,7 @@ class _ClaimAnswer(BaseModel):
 
 
 _count = TypeAdapter(int).validate_python
-_yes_or_no = TypeAdapter(bool).validate_python
-_yes_or_no_or_alone = TypeAdapter(list[bool | None]).validate_python
+_settled = TypeAdapter(list[bool | None]).validate_python
 _cancellation = TypeAdapter[Cancellation](Cancellation).validate_python
 
 
@@ -113,7 +112,7 @@ class PrebookingStore:
         while True:
             asked = Reading.of(self._clock)
             try:
-                params = self._mine(fixed | {"p_fire_within_ms": _ms(fire_within.remaining())})
+                params = self._with_instance(fixed | {"p_fire_within_ms": _ms(fire_within.remaining())})
                 answer = await self._database.call(
                     "claim_due_prebookings_v1", params, _ClaimAnswer.model_validate, until=fire_within
                 )
@@ -129,38 +128,38 @@ class PrebookingStore:
     async def settle(self, result: RowResult, outcome: Outcome, *, until: Deadline) -> bool:
         """Write a final outcome if this run still holds the row. Return False, and change nothing, if it does not."""
         function = "complete_prebooking_v1" if outcome.kind in COMPLETED else "fail_prebooking_v1"
-        params = self._mine({f"p_{name}": value for name, value in _settlement(result, outcome).items()})
-        return (await self._database.call(function, params, _yes_or_no, until=until)).value
+        params = self._with_instance({f"p_{name}": value for name, value in _settlement(result, outcome).items()})
+        return (await self._database.call(function, params, read_bool, until=until)).value
 
     async def settle_many(self, results: Sequence[tuple[RowResult, Outcome]], *, until: Deadline) -> list[bool | None]:
-        """Do the same for several rows in one call. None: this row was not written, and has to be settled alone."""
+        """Write the final outcomes of several rows in one call.
+
+        Return for each row what ``settle`` would, or None if it was not written and has to be settled alone.
+        """
 
         def read(answer: Any) -> list[bool | None]:
-            settled = _yes_or_no_or_alone(answer)
+            settled = _settled(answer)
             if len(settled) != len(results):
                 raise ValueError("one answer per row is expected")
             return settled
 
-        params = self._mine({"p_results": [_settlement(result, outcome) for result, outcome in results]})
+        params = self._with_instance({"p_results": [_settlement(result, outcome) for result, outcome in results]})
         return (await self._database.call("settle_prebookings_v1", params, read, until=until)).value
 
     async def release(
         self, row_ids: Sequence[UUID], *, blocked_venue: UUID, until: Deadline, pause: float = BLOCKED_PAUSE
     ) -> int:
         """Release unsent rows and pause their venue for ``pause`` seconds. Return the number of released rows."""
-        params = {
-            "p_ids": [str(row_id) for row_id in row_ids],
-            "p_blocked_venue": str(blocked_venue),
-            "p_pause_seconds": round(pause),
-        }
-        return (await self._database.call("release_prebookings_v1", self._mine(params), _count, until=until)).value
+        params = {"p_ids": [str(row_id) for row_id in row_ids], "p_blocked_venue": str(blocked_venue)}
+        params = self._with_instance(params | {"p_pause_seconds": round(pause)})
+        return (await self._database.call("release_prebookings_v1", params, _count, until=until)).value
 
     async def finish_run(self, sent: Iterable[RowNote], summary: Mapping[str, Any], *, until: Deadline) -> Finished:
         """End the run: store the verdicts in ``sent``, and release every held row that cannot be at the venue.
 
         If another transaction has locked rows, repeat this a few times while there is time.
         """
-        params = self._mine({"p_sent": [_sent(row) for row in sent], "p_summary": dict(summary)})
+        params = self._with_instance({"p_sent": [_sent(row) for row in sent], "p_summary": dict(summary)})
         for _ in range(_LOCKED_TRIES):
             answer = await self._database.call("finish_run_v1", params, Finished.model_validate, until=until)
             if not answer.value.locked or until.remaining() <= 2 * _LOCKED_PAUSE:
@@ -177,7 +176,7 @@ class PrebookingStore:
         params = {"p_id": str(row_id), "p_user_email": user_email}
         return (await self._database.call("cancel_prebooking_v1", params, _cancellation, until=until)).value
 
-    def _mine(self, params: dict[str, Any]) -> dict[str, Any]:
+    def _with_instance(self, params: dict[str, Any]) -> dict[str, Any]:
         return {"p_instance": str(self.instance_id), **params}
 
 

@@ -11,7 +11,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from prebooking.clock import Clock, Deadline, Reading
-from prebooking.database.client import IsolatedSupabase
+from prebooking.database.client import IsolatedSupabase, read_bool
 from prebooking.model import Kind, Outcome, SealedSession, Venue
 
 WARNINGS = {
@@ -51,7 +51,6 @@ class ClaimedSession(BaseModel):
 
 
 _version = TypeAdapter(int | None).validate_python
-_yes_or_no = TypeAdapter(bool).validate_python
 _lease = TypeAdapter(SessionLease).validate_python
 _strings = TypeAdapter(list[str]).validate_python
 _raw = TypeAdapter(list[Any]).validate_python
@@ -96,7 +95,7 @@ class SessionStore:
         )
         params = _key(venue_id, member) | {"p_version": version, "p_warning": warning}
         params |= {"p_over": why.kind is Kind.SESSION_EXPIRED}
-        return (await self._database.call("warn_about_session_v1", params, _yes_or_no, until=self._until(within))).value
+        return (await self._database.call("warn_about_session_v1", params, read_bool, until=self._until(within))).value
 
     async def lease(self, venue_id: UUID, member: str, *, version: int, within: float) -> SessionLease:
         """Request the right to refresh this version. A refresh token works only once, so only one run may use it."""

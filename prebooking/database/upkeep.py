@@ -12,7 +12,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, TypeAdapter, Validati
 
 from prebooking import __version__
 from prebooking.clock import Deadline
-from prebooking.database.client import IsolatedSupabase
+from prebooking.database.client import IsolatedSupabase, read_bool
 from prebooking.model import Venue
 
 
@@ -66,7 +66,6 @@ class ClassDay(BaseModel):
 _day = TypeAdapter(ClassDay).validate_python
 _raw = TypeAdapter(list[Any]).validate_python
 _count = TypeAdapter(int | None).validate_python
-_bool = TypeAdapter(bool).validate_python
 
 
 class UpkeepStore:
@@ -86,7 +85,7 @@ class UpkeepStore:
     async def claim_heartbeat(self, instance_id: UUID, *, until: Deadline) -> bool:
         """Return whether this upkeep is the one that reports to the watchdog in this minute."""
         params = {"p_instance": str(instance_id)}
-        return (await self._database.call("claim_heartbeat_v1", params, _bool, until=until)).value
+        return (await self._database.call("claim_heartbeat_v1", params, read_bool, until=until)).value
 
     async def claim_class_days(
         self, instance_id: UUID, *, providers: Iterable[str], limit: int, until: Deadline

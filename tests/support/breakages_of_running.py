@@ -147,7 +147,7 @@ def _(system: HealthySystem) -> None:
     system.sql("update prebookings set available_at = '4714-11-24 00:00+00 BC' where id = %s", row)
 
 
-@breaks("data", "unreadable", "of 1 prebookings cannot be read, and their venue will not get them: prebooking list")
+@breaks("data", "unreadable", "1 prebookings cannot be read, so their venue will not get them: prebooking list")
 def _(system: HealthySystem) -> None:
     data = {"class_id": "4711", "day": "11 January 2030"}
     add_prebooking(

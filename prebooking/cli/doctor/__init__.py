@@ -37,4 +37,4 @@ async def _doctor(*, as_json: bool) -> None:
 
 
 def _as_json(finding: Finding) -> dict[str, Any]:
-    return {"name": finding.name, "ok": finding.ok, "said": finding.message, "way": finding.way}
+    return {"name": finding.name, "ok": finding.ok, "message": finding.message, "way": finding.way}

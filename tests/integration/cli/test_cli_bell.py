@@ -58,7 +58,7 @@ def test_the_first_switch_on_needs_the_sql_editor(terminal: Terminal) -> None:
 def test_the_doctor_reports_different_leads(terminal: Terminal) -> None:
     def bell() -> str:
         [check] = [check for check in terminal.run("doctor", "--json").json if check["name"] == "bell"]
-        return f"{check['ok']}: {check['said']}"
+        return f"{check['ok']}: {check['message']}"
 
     assert bell() == "True: is off: the cron alone triggers"
     switch = Bell(terminal.connection)

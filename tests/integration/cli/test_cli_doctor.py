@@ -48,7 +48,7 @@ def test_each_breakage_is_found_with_its_cure(system: HealthySystem, what: tuple
     broken(system)
     all_found = found(system)
     there = [check for check in all_found if (check["name"], check["way"]) == (name, way)]
-    assert any(said in check["said"] for check in there), all_found
+    assert any(said in check["message"] for check in there), all_found
     assert {check["ok"] for check in there} == {(name, way) in WARNINGS}
 
 

@@ -42,7 +42,7 @@ def test_an_unknown_time_zone_hides_no_row(terminal: Terminal) -> None:
         assert "UTC" in terminal.succeeds(*words), words
     for words in (["classes", "box centro", "today"], ["add", "box centro", str(day(4)), "19:30", "-m", ANA]):
         assert "Box Centro has a time zone that is not known here: set venues.timezone" in terminal.fails(*words)
-    ill = [check["said"] for check in terminal.run("doctor", "--json").json if not check["ok"]]
+    ill = [check["message"] for check in terminal.run("doctor", "--json").json if not check["ok"]]
     assert any("Box Centro has a time zone that is not known here" in said for said in ill)
     assert "UTC" in terminal.succeeds("cancel", row)
 
