@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from docs import answers, command_line, numbers, picture, tables, told
+from docs import answers, command_line, numbers, picture, tables, webhook_example
 
 ROOT = Path(__file__).parents[1]
 PICTURE = ROOT / "docs" / "invocation.svg"
@@ -29,7 +29,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "time line": numbers.time_line,
     "variables": tables.variables,
     "venue systems": tables.venue_systems,
-    "webhook message": told.webhook_message,
+    "webhook message": webhook_example.webhook_message,
 }
 _PART = re.compile(r"(<!-- made by `make docs`: ([\w ]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 

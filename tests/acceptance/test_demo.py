@@ -16,7 +16,7 @@ from uuid import UUID
 import pytest
 
 from prebooking.local.demo.checker import QUESTIONS, BothSides, PrebookingRow
-from prebooking.local.demo.told import each_member_was_told_once
+from prebooking.local.demo.messages import each_member_was_told_once
 from prebooking.local.inbox import Inbox, ReceivedMessage
 from prebooking.local.scenario import AHEAD, AT_ONCE, BOX, FULL, LEFT_BEHIND, SLOW
 from prebooking.local.venue.twin import Act, Arrival, Ledger, State

@@ -15,7 +15,7 @@ import pytest
 from standardwebhooks.webhooks import Webhook
 
 import prebooking
-from docs import made, markdown, measured, numbers, tables, told
+from docs import made, markdown, measured, numbers, tables, webhook_example
 from prebooking.bookers.aimharder.booker import AimHarderBooker
 from prebooking.channels.settings import NotificationSettings
 from prebooking.database.prebookings import BLOCKED_PAUSE
@@ -117,11 +117,11 @@ def test_the_measured_part_of_readme_is_a_picture_and_a_few_lines() -> None:
 
 
 def test_the_reference_library_signs_the_documented_webhook_in_the_same_way() -> None:
-    _, *headers, _, body = told.webhook_message().strip("`").removeprefix("http\n").strip().splitlines()
+    _, *headers, _, body = webhook_example.webhook_message().strip("`").removeprefix("http\n").strip().splitlines()
     given = dict(line.split(": ", 1) for line in headers)
     at = datetime.fromtimestamp(int(given["webhook-timestamp"]), UTC)
-    assert Webhook(told.SECRET).sign(given["webhook-id"], at, body) == given["webhook-signature"]
-    assert f"`{told.SECRET}`" in (ROOT / "docs" / "notifications.md").read_text()
+    assert Webhook(webhook_example.SECRET).sign(given["webhook-id"], at, body) == given["webhook-signature"]
+    assert f"`{webhook_example.SECRET}`" in (ROOT / "docs" / "notifications.md").read_text()
 
 
 def test_the_picture_has_a_title_and_is_in_readme() -> None:

@@ -16,8 +16,8 @@ from rich.console import Console
 from prebooking.local.bell import run_bell
 from prebooking.local.box import add_box, log_in
 from prebooking.local.demo.checker import QUESTIONS, BothSides, read_rows
+from prebooking.local.demo.messages import add_channels, each_member_was_told_once, messages_table
 from prebooking.local.demo.report import lateness_plot, members_table
-from prebooking.local.demo.told import add_channels, each_member_was_told_once, told_table
 from prebooking.local.function import UPKEEP, Function, format_summary
 from prebooking.local.scenario import AHEAD, AT_ONCE, BOX, FULL, LEFT_BEHIND, SLOW, add_venues, prebook
 from prebooking.local.stack import Stack, local_stack
@@ -54,13 +54,13 @@ _OPENING = """\
   calls off 8 s after the trigger, because the platform kills it after 10 s.
 """
 _IN_DOUBT = """\
-  {doubtful} rows are in doubt: those of the killed run, and those of spinning, which
+  {in_doubt} rows are in doubt: those of the killed run, and those of spinning, which
   the venue booked {after}. Their leases last 30 s, because
   a call may still reach the venue; the demo ends the leases in the database.
   The next run queries the venue about each row. Rows with a place are settled
   as reconciled. Ben has no place, so his call is sent now:
 """
-_SHORTEN = """
+_END_LEASES = """
 update public.prebookings set claimed_until = clock_timestamp(), turn_until = clock_timestamp()
 where status = 'pending' and claimed_by is not null
 """
@@ -72,7 +72,7 @@ _HOST, _BOX_ID = "forge.aimharder.com", 10_584
 _RUNS = "select summary from public.prebooking_runs where opened_at > %s order by opened_at"
 _OPEN_RUNS = "select count(*) from public.prebooking_runs where opened_at > %s and closed_at is null"
 _CLOSED = "select max(closed_at) from public.prebooking_runs"
-_UNTOLD = "select count(*) from public.notifications where status = 'waiting'"
+_WAITING_MESSAGES = "select count(*) from public.notifications where status = 'waiting'"
 _TOLD = "each member was told once, as it ended"
 _PENDING = "select count(*) from public.prebookings where status = 'pending'"
 
@@ -95,7 +95,7 @@ class Demo:
         self.kill_a_run(doomed)
         self.let_classes_open()
         self.settle_rows_in_doubt()
-        self.tell_members()
+        self.send_messages()
 
     def kill_a_run(self, doomed: Function) -> None:
         """Kill a run that holds two rows, one of which the venue has booked."""
@@ -134,16 +134,16 @@ class Demo:
         self._wait_until(lambda: len(self._spinning_bookings()) == len(SLOW.emails), "spinning's places")
         closed = self._query(_CLOSED)
         after = "after the run had ended" if max(self._spinning_bookings()) > closed else "before the run ended"
-        self.console.print(_IN_DOUBT.format(doubtful=self._query(_PENDING), after=after))
+        self.console.print(_IN_DOUBT.format(in_doubt=self._query(_PENDING), after=after))
         for _ in range(LAST_TRIGGERS):
             if self._query(_PENDING):
-                self.stack.connection.execute(_SHORTEN)
+                self.stack.connection.execute(_END_LEASES)
                 self.console.print(f"  the cron: {format_summary(self.function.trigger().json())}")
 
-    def tell_members(self) -> None:
+    def send_messages(self) -> None:
         """Let upkeep send the messages that were stored with the outcomes."""
         for _ in range(LAST_TRIGGERS):
-            if self._query(_UNTOLD):
+            if self._query(_WAITING_MESSAGES):
                 self.function.trigger(UPKEEP)
 
     def compare(self) -> int:
@@ -159,7 +159,7 @@ class Demo:
         complaints = [complaint for question in answers for complaint in self._check(question, answers[question])]
         complaints += self._check(_TOLD, each_member_was_told_once(both.rows, self.stack.inbox))
         self.console.print("\nWhat each member was told, by mail or ntfy", style="bold")
-        self.console.print(told_table(both.rows, self.stack.inbox))
+        self.console.print(messages_table(both.rows, self.stack.inbox))
         verdict = f"They disagree, {len(complaints)} times." if complaints else "They agree."
         self.console.print(f"\n{verdict}", style="bold red" if complaints else "bold green")
         return 1 if complaints else 0

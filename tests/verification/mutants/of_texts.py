@@ -118,7 +118,7 @@ OF_TEXTS: list[Mutant] = [
         ),
     ),
     *mutants(
-        "prebooking/local/demo/told.py",
+        "prebooking/local/demo/messages.py",
         *noticed_by(
             "acceptance/demo::the_checker_reports_what_was_not_told_once",
             ("if len(messages) != 1:", "if not messages:"),

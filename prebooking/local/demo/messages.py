@@ -1,4 +1,4 @@
-"""What the members of the demo were told: a channel for each, and a check that each was told once."""
+"""The messages to the members of the demo: a channel for each, and a check that each got one message."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def add_channels(connection: psycopg.Connection[Any], emails: Iterable[str]) -> 
         connection.execute(_CHANNEL, [email, kind, email if kind == "mail" else email.partition("@")[0]])
 
 
-def told_table(rows: Sequence[PrebookingRow], inbox: Inbox) -> Table:
+def messages_table(rows: Sequence[PrebookingRow], inbox: Inbox) -> Table:
     """Return a table of the messages, in the order of the queue."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     for heading in ("member", "by"):
