@@ -11,8 +11,8 @@ import pytest
 
 from prebooking.local.postgres import OLD_DEFAULTS, LocalPostgres, apply_migrations
 from prebooking.local.servers import servers_by_major
-from tests.support import called
-from tests.support.called import CalledFunctions
+from tests.support.called_functions import SETTINGS as COUNT_CALLS
+from tests.support.called_functions import CalledFunctions
 from tests.support.database import Database, Rest
 from tests.support.databases import Databases
 from tests.support.postgrest import BINARY, IMITATION, NO_POSTGREST, REAL, open_rest, which_rest
@@ -85,7 +85,7 @@ def postgres(pytestconfig: pytest.Config, called_functions: CalledFunctions | No
     """The server of this test process, with a database to copy: the migrations are in it, and no rows."""
     major = pytestconfig.getoption("--postgres-major")
     bin_dir = servers_by_major()[major] if major else None
-    with LocalPostgres(bin_dir, _SETTINGS | (called.SETTINGS if called_functions else {})) as server:
+    with LocalPostgres(bin_dir, _SETTINGS | (COUNT_CALLS if called_functions else {})) as server:
         apply_migrations(server.create_database(_TEMPLATE))
         if called_functions:
             called_functions.expect(server.dsn(_TEMPLATE))

@@ -16,7 +16,7 @@ from tests.support.factories import add_prebooking
 from tests.support.stacks import ends, opening
 
 _LEAD = 3.0  # seconds
-_PATIENCE = 20.0  # seconds
+_TIMEOUT = 20.0  # seconds
 _PROMISED = 2000  # milliseconds: the first forty of a venue
 
 
@@ -42,7 +42,7 @@ def test_the_bell_alone_calls_upkeep_when_it_is_due(stack: Stack) -> None:
     )
     # The bell asks once a minute, and may just have done so.
     stack.connection.execute("update public.prebooking_bell set upkeep_at = null where only_one")
-    give_up = time.monotonic() + _PATIENCE
+    give_up = time.monotonic() + _TIMEOUT
     while prebooking(stack.connection, row)["class_unknown"]:
         assert time.monotonic() < give_up, "the class was not looked up"
     assert prebooking(stack.connection, row)["booking_data"]["class_id"] == "7001"
@@ -50,8 +50,8 @@ def test_the_bell_alone_calls_upkeep_when_it_is_due(stack: Stack) -> None:
 
 def test_the_bell_alone_books_open_and_opening_classes(stack: Stack) -> None:
     rows_open, rows_ahead = opening(stack, 3), opening(stack, 5, ahead=_LEAD + 1)
-    assert stack.ledger.wait_for(lambda: len(stack.ledger.bookings()) == 8, seconds=_PATIENCE)
-    give_up = time.monotonic() + _PATIENCE
+    assert stack.ledger.wait_for(lambda: len(stack.ledger.bookings()) == 8, seconds=_TIMEOUT)
+    give_up = time.monotonic() + _TIMEOUT
     while ends(stack, rows_open + rows_ahead) != {("completed", "booked")}:
         assert time.monotonic() < give_up, "the outcomes were not written"
     query = "select lateness_ms from public.prebookings where id = any(%s) order by created_at"

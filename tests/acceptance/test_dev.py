@@ -24,7 +24,7 @@ from prebooking.local.dev.timetable import ZONE
 
 ROOT = Path(__file__).parents[2]
 NEVER = "86400"  # seconds from tick to tick: at midnight
-PATIENCE = 60.0  # seconds that one step may take
+TIMEOUT = 60.0  # seconds that one step may take
 TOGETHER = 240.0  # seconds that a test may take
 
 Start = Callable[..., "Dev"]
@@ -115,7 +115,7 @@ def test_the_printed_commands_work_and_ctrl_c_stops_everything(start: Start) -> 
         assert all("WOD" in classes and "Gymnastics" in classes for classes in week)
     dev.process.send_signal(signal.SIGINT)
     dev.read_until("Stopped.")
-    assert dev.process.wait(PATIENCE) == 0
+    assert dev.process.wait(TIMEOUT) == 0
     assert "Traceback" not in "\n".join(dev.printed)
     with pytest.raises(subprocess.CalledProcessError):
         paste(dev.line("order by"))
@@ -142,7 +142,7 @@ def test_the_ticker_books_and_no_process_survives(start: Start, end: signal.Sign
 def check_page(address: str) -> None:
     """Check that the operator's page is served, with its headers, and nothing else."""
     site, _, token = address.partition("#token=")
-    with httpx.Client(base_url=site, trust_env=False, timeout=PATIENCE) as client:
+    with httpx.Client(base_url=site, trust_env=False, timeout=TIMEOUT) as client:
         answer = client.get("/")
         assert "<title>Prebooking scheduler</title>" in answer.text
         assert answer.headers["content-security-policy"].startswith("default-src 'self'; ")
@@ -159,9 +159,7 @@ def days(number: int) -> list[str]:
 
 def paste(line: str) -> str:
     """Run the line in a shell; return its output."""
-    done = subprocess.run(
-        ["/bin/sh", "-c", line], capture_output=True, text=True, check=True, timeout=PATIENCE, cwd="/"
-    )
+    done = subprocess.run(["/bin/sh", "-c", line], capture_output=True, text=True, check=True, timeout=TIMEOUT, cwd="/")
     return done.stdout
 
 
@@ -176,7 +174,7 @@ def post(line: str) -> str:
         return paste(line)
     _, method, header, url = paste_words(line)
     name, _, value = header.partition(": ")
-    return httpx.request(method, url, headers={name: value}, timeout=PATIENCE, trust_env=False).text
+    return httpx.request(method, url, headers={name: value}, timeout=TIMEOUT, trust_env=False).text
 
 
 def _parents() -> Iterator[tuple[int, int]]:
@@ -196,6 +194,6 @@ def _has_ended(pidfd: int) -> bool:
     poll = select.poll()
     poll.register(pidfd, select.POLLIN)
     try:
-        return bool(poll.poll(PATIENCE * 1000))
+        return bool(poll.poll(TIMEOUT * 1000))
     finally:
         os.close(pidfd)

@@ -19,7 +19,7 @@ from prebooking.local.demo.walkthrough import run_demo
 from prebooking.local.function import PATH, UPKEEP, Function
 from prebooking.local.stack import local_stack
 from tests.browser.installed import NO_CHROMIUM, chromium
-from tests.browser.opened import PATIENCE, LogLines, Opened, OpenPage, Story
+from tests.browser.opened import TIMEOUT, LogLines, Opened, OpenPage, Story
 
 FLAGS = [
     "--no-sandbox",
@@ -76,7 +76,7 @@ def open_page(browser: Browser, files: str) -> Iterator[OpenPage]:
                 **options,
             )
             ends.callback(context.close)
-            context.set_default_timeout(PATIENCE)
+            context.set_default_timeout(TIMEOUT)
             page = context.new_page()
             page.add_init_script(_WATCH)
             opened = Opened(page, site)

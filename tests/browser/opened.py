@@ -13,7 +13,7 @@ from playwright.sync_api import Page, Route
 from prebooking.local.function import STATUS, Function
 from prebooking.local.stack import Stack
 
-PATIENCE = 10_000.0  # ms that one step may take
+TIMEOUT = 10_000.0  # ms that one step may take
 SECRET = "the-token-of-the-page"
 
 
@@ -75,13 +75,13 @@ class LogLines:
             self._read.notify_all()
 
     def with_all_of(self, *texts: str) -> list[str]:
-        """Return the lines that contain all these texts. Waits until there is one, at most PATIENCE."""
+        """Return the lines that contain all these texts. Waits until there is one, at most TIMEOUT."""
 
         def found() -> list[str]:
             return [line for line in self._lines if all(text in line for text in texts)]
 
         with self._read:
-            self._read.wait_for(found, PATIENCE / 1000)
+            self._read.wait_for(found, TIMEOUT / 1000)
             return found()
 
     def contain(self, text: str) -> bool:
@@ -105,7 +105,7 @@ class Story:
         answer = httpx.get(
             f"{self.function.address}{STATUS}",
             headers={"Authorization": f"Bearer {self.token}"},
-            timeout=PATIENCE / 1000,
+            timeout=TIMEOUT / 1000,
             trust_env=False,
         )
         answer.raise_for_status()

@@ -75,16 +75,15 @@ class HealthySystem:
 
 
 Breakage = Callable[[HealthySystem], None]
-BREAKAGES: dict[
-    tuple[str, str, str], tuple[Breakage, str]
-] = {}  # (check, way, variant) -> (breakage, part of the message)
+# (check, way, variant) -> (breakage, part of the message)
+BREAKAGES: dict[tuple[str, str, str], tuple[Breakage, str]] = {}
 
 
-def breaks(check: str, way: str, said: str, *, variant: str = "") -> Callable[[Breakage], Breakage]:
+def breaks(check: str, way: str, message: str, *, variant: str = "") -> Callable[[Breakage], Breakage]:
     """Register a breakage that makes a check fail in this way, with a part of the expected message."""
 
     def register(broken: Breakage) -> Breakage:
-        BREAKAGES[check, way, variant] = (broken, said)
+        BREAKAGES[check, way, variant] = (broken, message)
         return broken
 
     return register

@@ -54,14 +54,14 @@ class Browser:
         assert answer.json()["data"]["auth"]["authOK"]
         return browser
 
-    async def log_in(self, who: str, password: str = PASSWORD, **said: Any) -> httpx.Response:
+    async def log_in(self, who: str, password: str = PASSWORD, **fields: Any) -> httpx.Response:
         body = {"username": email(who), "password": password, "fingerprint": self.fingerprint, "iniframe": 0}
-        answer = await self._send("POST", f"login.aimharder.{self.family}", LOGIN, json=body | said)
+        answer = await self._send("POST", f"login.aimharder.{self.family}", LOGIN, json=body | fields)
         return self._kept(answer, answer.json().get("data", {}).get("auth", {}).get("refreshToken", ""))
 
-    async def refresh(self, token: str = "", **said: str) -> httpx.Response:
+    async def refresh(self, token: str = "", **fields: str) -> httpx.Response:
         form = {"token": token or self.token, "ciclo": "1", "fingerprint": self.fingerprint}
-        answer = await self._send("POST", f"aimharder.{self.family}", TOKEN_UPDATE, data=form | said)
+        answer = await self._send("POST", f"aimharder.{self.family}", TOKEN_UPDATE, data=form | fields)
         return self._kept(answer, answer.json().get("newToken", ""))
 
     async def whoami(self) -> list[Any]:
@@ -77,9 +77,11 @@ class Browser:
         params = {"day": DAY, "box": BOX_ID, "familyId": ""} | asked
         return await self._send("GET", self.host, BOOKINGS, params=params)
 
-    async def book(self, class_id: str = WOD, *, headers: dict[str, str] | None = None, **said: Any) -> httpx.Response:
-        """Ask for a place; what is said to be None is left out."""
-        form = {"id": class_id, "day": DAY, "insist": "0", "familyId": ""} | said
+    async def book(
+        self, class_id: str = WOD, *, headers: dict[str, str] | None = None, **fields: Any
+    ) -> httpx.Response:
+        """Ask for a place; a field that is None is left out."""
+        form = {"id": class_id, "day": DAY, "insist": "0", "familyId": ""} | fields
         form = {name: value for name, value in form.items() if value is not None}
         return await self._send("POST", self.host, BOOK, data=form, headers=self._page() | (headers or {}))
 

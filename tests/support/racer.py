@@ -19,8 +19,6 @@ from tests.support.database import Connection
 
 _LEASE_MS = 1000
 _TURN_MS = 300
-
-
 _START_SECONDS = 60.0
 
 

@@ -12,7 +12,7 @@ from tests.support.database import Connection
 
 T = TypeVar("T")
 
-_PATIENCE = 10.0  # seconds; a working test never waits this long
+_TIMEOUT = 10.0  # seconds; a working test never waits this long
 
 
 @contextmanager
@@ -56,7 +56,7 @@ def wait_until_somebody_is_blocked(observer: Connection, *, by: Connection) -> N
 
 def _wait_for_a_waiter(observer: Connection, *, by: Connection) -> tuple[int, str]:
     query = "select pid, locktype from pg_locks where not granted and %s = any (pg_blocking_pids(pid))"
-    end = time.monotonic() + _PATIENCE
+    end = time.monotonic() + _TIMEOUT
     while time.monotonic() < end:
         if (waiter := observer.execute(query, [by.info.backend_pid]).fetchone()) is not None:
             return int(waiter[0]), str(waiter[1])

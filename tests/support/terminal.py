@@ -71,16 +71,16 @@ class Terminal:
 
     def succeeds(self, *words: str, stdin: str = "") -> str:
         """Run a command, require success, and return its output."""
-        said = self.run(*words, stdin=stdin)
-        assert (said.code, said.err) == (0, ""), said
-        return said.out
+        result = self.run(*words, stdin=stdin)
+        assert (result.code, result.err) == (0, ""), result
+        return result.out
 
     def fails(self, *words: str, code: int = 1, stdin: str = "") -> str:
         """Run a command, require this exit code and one line on standard error, and return that line."""
-        said = self.run(*words, stdin=stdin)
-        assert (said.code, said.out) == (code, ""), said
-        assert "Traceback" not in said.err
-        [sentence] = said.err.splitlines()
+        result = self.run(*words, stdin=stdin)
+        assert (result.code, result.out) == (code, ""), result
+        assert "Traceback" not in result.err
+        [sentence] = result.err.splitlines()
         return sentence
 
     def rows(self, query: str) -> list[Any]:

@@ -40,7 +40,7 @@ from tests.verification.watch import Watch, watching
 
 GUARD = 3.0  # seconds: the shortest that the settings accept, with which a lease is at least 23 s
 LEASE = 8.0  # seconds, shortened by a trigger: the guard + 4 s in which a venue acts late + 1 s
-PATIENCE = 60.0  # seconds for a response or a start; a longer wait is a fault
+TIMEOUT = 60.0  # seconds for a response or a start; a longer wait is a fault
 TICK = 1.0  # seconds from trigger to trigger, instead of 60
 BOUND = LEASE + TICK + (GUARD + 1.0) + 5.0  # seconds: the bound of I2 (105 s) with these numbers
 _BOX, _DAY = "mybox.aimharder.com", "20300111"
@@ -153,7 +153,7 @@ class Harness:
     def search_for_canaries(self) -> None:
         """Search all responses, logs and columns."""
         self.canaries.others |= self._logins()
-        received = [answer.result() for answer in self.answers if not answer.exception(PATIENCE)]
+        received = [answer.result() for answer in self.answers if not answer.exception(TIMEOUT)]
         self.canaries.search("the responses", (answer.text for answer in received))
         self.canaries.search("the log", self.watch.log)
         self.canaries.search_columns(self.stack.connection)

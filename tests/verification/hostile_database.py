@@ -28,9 +28,8 @@ from tests.verification.hostile_replies import MEBIBYTE, UNSURE, ok, says
 from tests.verification.part import Part, Result, Share
 from tests.verification.watch import Memory, Watch, watching
 
-MEMORY = (
-    128 * MEBIBYTE
-)  # bytes: a response of up to 16 MiB is bytes, text and objects at once, and others are read besides
+# Bytes: a response of up to 16 MiB is bytes, text and objects at once, and others are read besides.
+MEMORY = 128 * MEBIBYTE
 IN_TIME = GUARD + 5.0  # seconds: the guard, a second for the last writes, and four because the machine is busy
 _AT_ONCE = 6  # triggers
 _ROUNDS = 4

@@ -21,7 +21,7 @@ from tests.support.calls import prebooking
 from tests.support.factories import add_prebooking, add_session, add_venue
 from tests.support.peers import Peer, Script, Server
 from tests.verification.canaries import MARK
-from tests.verification.harness import GUARD, PATIENCE, Harness, new_harness, ports
+from tests.verification.harness import GUARD, TIMEOUT, Harness, new_harness, ports
 from tests.verification.hostile_replies import AT_AIMHARDER, BOOKED, CLEAR_AT_AIMHARDER, MEBIBYTE, UNSURE, ok, says
 from tests.verification.part import Part, Result, Share
 from tests.verification.watch import Memory
@@ -99,7 +99,7 @@ class HostileScenario:
         """Invoke the function; complain if its response is late or an error, or if it took too much memory."""
         memory = Memory(self.function.process.pid) if Memory.can_be_measured() else None
         started = time.monotonic()
-        answer = self.harness.trigger(self.function).result(PATIENCE)
+        answer = self.harness.trigger(self.function).result(TIMEOUT)
         took, grown = time.monotonic() - started, memory.grown() if memory else 0
         if took > IN_TIME or answer.status_code != 200:
             yield f"{name}: HTTP {answer.status_code} after {took:.1f} s"

@@ -1,4 +1,4 @@
-"""Random scenarios of telling members, each from a seed: kills, lost answers, and receivers that fail in every way."""
+"""Random scenarios of the outbox, each from a seed: kills, lost answers, and receivers that fail in every way."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ HOUR = 3600.0
 _LEASES_END = 75.0  # seconds after the last fault
 _ENDS = 27 * HOUR  # every message has ended before
 _MOST_UPKEEPS = 200
-ENDS = "the scenario of telling ends"
+ENDS = "the simulation of the outbox ends"
 MEMBERS = ("ana@example.com", "ben@example.com", "cleo@example.com")
 _FIRST = ("booked", "booked", "waitlisted", "failed", "warned", "class_warned", "cancelled")
 
@@ -119,31 +119,33 @@ class OutboxScenario:
     def _receiver(self) -> dict[str, Any]:
         """Draw how a receiver fails; at most one per scenario takes nothing for hours, a day, or for ever."""
         rng = self._rng
-        how: Plan = rng.choice(["refuses", "hangs"])
+        when_down: Plan = rng.choice(["refuses", "hangs"])
         begins = rng.choice([0.0, rng.uniform(0, self.ends)])
         if self._long_outages and rng.random() < 0.5:
             self._long_outages -= 1
-            for_ever: dict[str, Any] = {"down": (0.0, FOREVER), "how": rng.choice([how, how, "gone"])}
-            return rng.choice([for_ever, {"down": (begins, begins + rng.uniform(1, 22) * HOUR), "how": how}])
-        brief = {"down": (begins, begins + rng.uniform(10, 300)), "how": how}
+            for_ever: dict[str, Any] = {"down": (0.0, FOREVER), "when_down": rng.choice([when_down, when_down, "gone"])}
+            return rng.choice(
+                [for_ever, {"down": (begins, begins + rng.uniform(1, 22) * HOUR), "when_down": when_down}]
+            )
+        brief = {"down": (begins, begins + rng.uniform(10, 300)), "when_down": when_down}
         return rng.choice([{}, {}, {"rate": rng.choice([0.3, 0.9])}, brief])
 
     def _schedule_events(self) -> None:
         """Schedule what happens to prebookings, some of it after the faults, and what happens to channels."""
         rng = self._rng
         for _ in range(rng.randint(1, 5)):
-            self._at(rng.uniform(0, self.ends), partial(self._something, rng.choice(MEMBERS)))
+            self._at(rng.uniform(0, self.ends), partial(self._change_a_row, rng.choice(MEMBERS)))
         for _ in range(rng.randint(0, 3)):
-            self._at(self.quiet_from + rng.uniform(0, 100), partial(self._something, rng.choice(MEMBERS)))
+            self._at(self.quiet_from + rng.uniform(0, 100), partial(self._change_a_row, rng.choice(MEMBERS)))
         if rng.random() < 0.1 and not self._long_outages:
             for _ in range(12):
-                self._at(rng.choice([1.0, self.quiet_from]), partial(self._something, MEMBERS[0]))
+                self._at(rng.choice([1.0, self.quiet_from]), partial(self._change_a_row, MEMBERS[0]))
         if rng.random() < 0.2:
             self._at(rng.uniform(0, self.ends), self._remove_one)
         if rng.random() < 0.1:
             self._at(rng.uniform(0, self.ends), partial(self._forget, rng.choice(MEMBERS)))
 
-    def _something(self, member: str) -> None:
+    def _change_a_row(self, member: str) -> None:
         """Change a new prebooking of a member, and maybe change it again."""
         rng, row = self._rng, self.sim.add_row(member)
         self._rows[row] = member
@@ -216,8 +218,8 @@ def run(sim_database: SimDatabase, seed: int, *, traced: bool = False) -> Outbox
 
 
 _TOTALS = {
-    "seeds": "simulations of telling, each from a seed",
-    "told": "events to be told, one per channel",
+    "seeds": "simulations of the outbox, each from a seed",
+    "expected": "expected messages, one per event and channel",
     "attempts": "attempts to send them",
     "twice": "messages that a receiver got again, with the same id",
     "dead": "messages that ended as dead",
@@ -237,7 +239,7 @@ def _run(share: Share) -> Iterable[Result]:
         broken = [each for each in results if each.violations[name]]
         violations = [f"seed {each.seed}: {violation}" for each in broken for violation in each.violations[name][:3]]
         again = f"make prove PART=notifications FIRST={broken[0].seed} SEEDS=1" if broken else ""
-        yield Result(name, totals["told"], violations, again)
+        yield Result(name, totals["expected"], violations, again)
 
 
 PART = Part("notifications", _run, shares=4)

@@ -1,4 +1,4 @@
-"""Simulates members with channels, what happens to their prebookings, and upkeep that tells them."""
+"""Simulates members with channels, changes of their prebookings, and upkeep that sends messages about them."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ _PLACE = "insert into public.prebooking_places (prebooking_id, place, since, loo
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """Something that a receiver has to be told: which event of which row, on which channel."""
+class ExpectedMessage:
+    """A message that a receiver has to get: which event of which row, on which channel."""
 
     row: UUID
     event: str
@@ -82,8 +82,8 @@ class OutboxSimulation(SimWorld):
         self.kinds = list(KINDS)
         self.channels: dict[UUID, tuple[str | None, list[str]]] = {}  # the member and the events of each that exists
         self.receivers: dict[UUID, SimReceiver] = {}
-        self.expected: dict[Told, float] = {}  # from which second on it is to be told
-        self.excused = set[Told]()  # its channel was removed, or its member forgotten
+        self.expected: dict[ExpectedMessage, float] = {}  # the second of its event
+        self.excused = set[ExpectedMessage]()  # its channel was removed, or its member forgotten
         self.leases = list[LeaseChange]()
         self._rows = 0
         self._scripted = {
@@ -136,13 +136,13 @@ class OutboxSimulation(SimWorld):
         event, about = _ABOUT.get(what, (what, ""))
         for channel, (owner, events) in self.channels.items():
             if owner in (member, None) and event in events and not rolled_back:
-                self.expected.setdefault(Told(row, event, about, channel), self.now())
+                self.expected.setdefault(ExpectedMessage(row, event, about, channel), self.now())
 
     def remove_channel(self, channel: UUID) -> None:
-        """Remove a channel, so that what is not sent yet is not sent."""
+        """Remove a channel. Its waiting messages are not sent."""
         self.connection.execute("delete from public.notification_channels where id = %s", [channel])
         del self.channels[channel]
-        self.excused |= {told for told in self.expected if told.channel == channel}
+        self.excused |= {message for message in self.expected if message.channel == channel}
         self.note(f"{self.receivers[channel].kind} {self.receivers[channel].address} is removed")
 
     def forget(self, member: str, rows: set[UUID]) -> None:
@@ -150,7 +150,7 @@ class OutboxSimulation(SimWorld):
         self.set_database_clock()
         self.connection.execute("select public.forget_member_v1(%s)", [member])
         self.channels = {channel: of for channel, of in self.channels.items() if of[0] != member}
-        self.excused |= {told for told in self.expected if told.row in rows}
+        self.excused |= {message for message in self.expected if message.row in rows}
         self.note(f"{member} is forgotten")
 
     def invoke(self, instance: Instance) -> None:
@@ -207,7 +207,7 @@ class OutboxSimulation(SimWorld):
         """Return what is counted for the table."""
         return Counter(
             seeds=1,
-            told=len(self.expected),
+            expected=len(self.expected),
             dead=self._dead(),
             attempts=sum(one.attempts for one in self.receivers.values()),
             twice=sum(len(one.taken) - len({each.id for each in one.taken}) for one in self.receivers.values()),

@@ -1,4 +1,4 @@
-"""I12: what is told, judged by the receivers' ledgers, the events that happened, and the database's answers."""
+"""I12: compares the receivers' ledgers with the events that happened and with the database's answers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import UUID
 
-from tests.verification.outbox import LeaseChange, OutboxSimulation, Told
+from tests.verification.outbox import ExpectedMessage, LeaseChange, OutboxSimulation
 from tests.verification.receivers import MADE_UP
 
 _LEASE = 60.0  # seconds
@@ -20,19 +20,19 @@ class OutboxTrace:
 
     def __init__(self, sim: OutboxSimulation, *, quiet_from: float) -> None:
         self.sim, self.quiet_from = sim, quiet_from
-        self.rows: dict[Told, tuple[UUID, str, int, bool]] = {}
+        self.rows: dict[ExpectedMessage, tuple[UUID, str, int, bool]] = {}
         for row, event, about, channel, *rest in sim.connection.execute(_ROWS).fetchall():
             values: Any = tuple(rest)
-            self.rows[Told(row, event, about, channel)] = values
-        self.ids = {values[0]: told for told, values in self.rows.items()}
+            self.rows[ExpectedMessage(row, event, about, channel)] = values
+        self.ids = {values[0]: message for message, values in self.rows.items()}
 
 
-def told_once(trace: OutboxTrace) -> Iterator[str]:
+def sent_once(trace: OutboxTrace) -> Iterator[str]:
     """A receiver that compares ids has at most one message per event; Telegram gets an id twice, with a note."""
     for channel, receiver in trace.sim.receivers.items():
         ids = {delivery.id for delivery in receiver.taken}
         of_event = Counter(trace.ids[one] for one in ids if one in trace.ids)
-        yield from (f"{told} was told with {n} ids" for told, n in of_event.items() if n > 1)
+        yield from (f"{message} was sent with {n} ids" for message, n in of_event.items() if n > 1)
         if not receiver.compares_ids:
             for one, n in Counter(delivery.id for delivery in receiver.taken).items():
                 again = [delivery.unsure for delivery in receiver.taken if delivery.id == one]
@@ -41,10 +41,10 @@ def told_once(trace: OutboxTrace) -> Iterator[str]:
 
 
 def none_is_lost(trace: OutboxTrace) -> Iterator[str]:
-    """Every event was told, or is shown as dead because its receiver took nothing for a day."""
-    for told in set(trace.sim.expected) - trace.sim.excused:
-        receiver = trace.sim.receivers[told.channel]
-        row, status, attempts, unsure = trace.rows.get(told, (None, "missing", 0, False))
+    """Every message was sent, or is shown as dead because its receiver took nothing for a day."""
+    for message in set(trace.sim.expected) - trace.sim.excused:
+        receiver = trace.sim.receivers[message.channel]
+        row, status, attempts, unsure = trace.rows.get(message, (None, "missing", 0, False))
         if status == "dead":
             is_fair = receiver.is_lost or receiver.kind not in trace.sim.kinds
         elif status == "sent":
@@ -53,17 +53,18 @@ def none_is_lost(trace: OutboxTrace) -> Iterator[str]:
         else:
             is_fair = False
         if not is_fair:
-            yield f"{told} is {status} after {attempts} attempts, and its receiver: {receiver.down} {receiver.how}"
+            outage = f"{receiver.down} {receiver.when_down}"
+            yield f"{message} is {status} after {attempts} attempts, and its receiver: {outage}"
 
 
 def only_what_happened(trace: OutboxTrace) -> Iterator[str]:
-    """No receiver is told of anything else, nor of another member."""
-    yield from (f"{told} is stored" for told in trace.rows if told not in trace.sim.expected)
+    """No receiver gets another message, nor one about another member."""
+    yield from (f"{message} is stored" for message in trace.rows if message not in trace.sim.expected)
     for channel, receiver in trace.sim.receivers.items():
         for delivery in receiver.taken:
-            told = trace.ids.get(delivery.id)
-            if told and told.channel != channel:
-                yield f"{channel} has the message of {told.channel}"
+            message = trace.ids.get(delivery.id)
+            if message and message.channel != channel:
+                yield f"{channel} has the message of {message.channel}"
 
 
 def _by_message(trace: OutboxTrace) -> dict[UUID, list[LeaseChange]]:
@@ -102,18 +103,18 @@ def results_are_stored(trace: OutboxTrace) -> Iterator[str]:
 
 
 def no_receiver_delays_another(trace: OutboxTrace) -> Iterator[str]:
-    """After the faults of the process, a receiver that works is told within two calls of upkeep."""
-    messages = Counter(told.channel for told in trace.sim.expected)
-    for told, happened in trace.sim.expected.items():
-        receiver = trace.sim.receivers[told.channel]
-        if happened < trace.quiet_from or not receiver.never_fails or told in trace.sim.excused:
+    """After the faults of the process, a receiver that works gets its message within two calls of upkeep."""
+    messages = Counter(message.channel for message in trace.sim.expected)
+    for message, happened in trace.sim.expected.items():
+        receiver = trace.sim.receivers[message.channel]
+        if happened < trace.quiet_from or not receiver.never_fails or message in trace.sim.excused:
             continue
-        if messages[told.channel] > 5:  # messages on one channel wait for each other
+        if messages[message.channel] > 5:  # messages on one channel wait for each other
             continue
-        row = trace.rows[told][0] if told in trace.rows else None
+        row = trace.rows[message][0] if message in trace.rows else None
         first = min((delivery.at for delivery in receiver.taken if delivery.id == row), default=None)
         if receiver.kind in trace.sim.kinds and (first is None or first > happened + _ROUND):
-            yield f"{told} happened at {happened:.0f}, and was told at {first}"
+            yield f"{message} happened at {happened:.0f}, and was sent at {first}"
 
 
 def nothing_unexpected(trace: OutboxTrace) -> Iterator[str]:
@@ -122,11 +123,11 @@ def nothing_unexpected(trace: OutboxTrace) -> Iterator[str]:
 
 
 I12: dict[str, Callable[[OutboxTrace], Iterator[str]]] = {
-    "I12 told once": told_once,
+    "I12 sent once": sent_once,
     "I12 none is lost": none_is_lost,
-    "I12 nothing else is told": only_what_happened,
+    "I12 nothing else is sent": only_what_happened,
     "I12 one upkeep per message": one_upkeep_per_message,
     "I12 the result of the holder counts": results_are_stored,
     "I12 no receiver delays another": no_receiver_delays_another,
-    "no unexpected exception from telling": nothing_unexpected,
+    "no unexpected exception in upkeep": nothing_unexpected,
 }

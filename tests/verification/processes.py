@@ -11,7 +11,7 @@ from random import Random
 from anyio.from_thread import start_blocking_portal
 
 from prebooking.local.function import Function
-from tests.verification.harness import GUARD, PATIENCE, SCALED, Harness, new_harness, ports
+from tests.verification.harness import GUARD, SCALED, TIMEOUT, Harness, new_harness, ports
 from tests.verification.part import Part, Result, Share
 from tests.verification.proxy import NetworkFault, Proxy, start_proxy
 
@@ -35,7 +35,7 @@ def _killed(harness: Harness, random: Random, kills: int) -> Iterator[str]:
                 harness.trigger(other)
             threading.Event().wait(random.uniform(0, _KILL_WITHIN))
             one.kill()
-            one, other, next_one = other, next_one.result(PATIENCE), starter.submit(start)
+            one, other, next_one = other, next_one.result(TIMEOUT), starter.submit(start)
         yield from harness.settle_all(one)
 
 
@@ -60,7 +60,7 @@ def restarts(random: Random, count: int) -> Iterator[Result]:
             threading.Event().wait(random.uniform(0.3, _KILL_WITHIN))
             harness.stack.postgres.restart()
             harness.reconnect()
-            wait([harness.trigger(function)], PATIENCE)
+            wait([harness.trigger(function)], TIMEOUT)
         found = list(harness.settle_all(function)) + harness.disagreements()
         harness.search_for_canaries()
         yield Result(f"immediate restarts of Postgres ({SCALED})", count, found)
@@ -75,9 +75,9 @@ def overlaps(count: int) -> Iterator[Result]:
             harness.add_opening(_MEMBERS, ahead=0.5)
         posts = [harness.trigger(functions[number % 2]) for number in range(count)]
         found = [
-            f"a trigger got HTTP {post.result(PATIENCE).status_code}"
+            f"a trigger got HTTP {post.result(TIMEOUT).status_code}"
             for post in posts
-            if post.result(PATIENCE).status_code != 200
+            if post.result(TIMEOUT).status_code != 200
         ]
         found += [*harness.settle_all(one), *harness.disagreements()]
         harness.search_for_canaries()
@@ -94,7 +94,7 @@ def _run_with(harness: Harness, function: Function) -> None:
     harness.add_opening(6)
     first = harness.trigger(function)
     threading.Event().wait(GUARD / 2)
-    wait([first, harness.trigger(function)], PATIENCE)
+    wait([first, harness.trigger(function)], TIMEOUT)
 
 
 def network(random: Random, faults: list[NetworkFault]) -> Iterator[Result]:

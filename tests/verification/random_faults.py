@@ -14,9 +14,8 @@ from tests.verification.instance import Instance
 from tests.verification.systems import SystemKind
 
 GUARD = 8.0  # seconds from an invocation's start: EXECUTION_TIMEOUT_SECONDS
-ACTS_WITHIN = (
-    GUARD + 15.0
-)  # seconds from an invocation's start: a venue that acts later may book twice (docs/guarantees.md)
+# Seconds from an invocation's start: a venue that acts later may book twice (docs/guarantees.md).
+ACTS_WITHIN = GUARD + 15.0
 
 _UNCLEAR = (200, 202, 302, 408, 500, 502, 503)  # with a body that is no clear response, so 200 too
 # Unclear responses: the venue may act on the call nevertheless. A box has more of them than an endpoint.

@@ -49,7 +49,7 @@ class SimReceiver:
     Attributes:
         kind, address: of the channel.
         down: from which second until which one it takes nothing.
-        how: what it does then.
+        when_down: what it does then.
         rate: the probability of a fault of one attempt, before the faults end.
 
     """
@@ -57,7 +57,7 @@ class SimReceiver:
     kind: str
     address: str
     down: tuple[float, float] = (0.0, 0.0)
-    how: Plan = "refuses"
+    when_down: Plan = "refuses"
     rate: float = 0.0
     taken: list[Taken] = field(default_factory=list)
     attempts: int = 0
@@ -69,7 +69,7 @@ class SimReceiver:
     @property
     def is_lost(self) -> bool:
         """Whether no message can arrive within a day."""
-        return self.how == "gone" or self.down[1] == FOREVER
+        return self.when_down == "gone" or self.down[1] == FOREVER
 
     @property
     def never_fails(self) -> bool:
@@ -78,7 +78,7 @@ class SimReceiver:
     def plan(self, now: float, rng: random.Random, *, faults: bool) -> Plan:
         """Draw what it does with an attempt."""
         if self.down[0] <= now < self.down[1]:
-            return self.how
+            return self.when_down
         return rng.choice(_FAULTS) if faults and rng.random() < self.rate else "takes"
 
 

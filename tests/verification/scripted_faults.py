@@ -37,7 +37,7 @@ class ScriptedFaults(FaultPlan):
     ) -> None:
         self._rpcs = {key: list(plans) for key, plans in (rpcs or {}).items()}
         self._bookings = {key: list(plans) for key, plans in (bookings or {}).items()}
-        self._clock_readings = {key: list(plans) for key, plans in (questions or {}).items()}
+        self._questions = {key: list(plans) for key, plans in (questions or {}).items()}
         self._injections, self._travel = dict(injections or {}), travel
         self._connects, self._late_acts = list(connects), list(late_acts)
         self._steps: dict[tuple[str, Step], int] = {}
@@ -53,7 +53,7 @@ class ScriptedFaults(FaultPlan):
 
     def call_plan(self, instance: Instance, arrival: Arrival) -> CallPlan:
         is_booking = arrival.books and arrival.method == "POST"
-        plans = (self._bookings if is_booking else self._clock_readings).get(instance.name)
+        plans = (self._bookings if is_booking else self._questions).get(instance.name)
         return plans.pop(0) if plans else CallPlan()
 
     def acts_later(self, instance: Instance, arrival: Arrival) -> float | None:

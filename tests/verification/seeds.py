@@ -168,11 +168,11 @@ class RandomScenario:
         # Only at venues that give a member one place in a class.
         for _ in range(rng.choice([0, 0, 1, 4]) if self._kind.protection is Protection.DUPLICATES else 0):
             self._at(rng.uniform(0, self.ends), lambda: interference.book_by_hand(self.sim, self._one()))
-        self._set_clock_and_edit()
+        self._schedule_clock_steps_and_edits()
         for _ in range(self._late_rng.choice([0, 0, 1, 4])):
             self._at(self._late_rng.uniform(0, self.ends), self._give_back_one)
 
-    def _set_clock_and_edit(self) -> None:
+    def _schedule_clock_steps_and_edits(self) -> None:
         """Schedule steps of the database's clock, and edits of prebookings, mostly while they are being booked."""
         rng = self._rng
         self.random_faults.clock_steps = draw_steps(rng, self._openings, self.ends)

@@ -39,14 +39,14 @@ class FaultAt(FaultPlan):
     """Injects a fault at one step of the first instance, and records its steps."""
 
     def __init__(self, at: int = -1, fault: Fault | None = None) -> None:
-        self._at, self._log_store_error = at, fault
+        self._at, self._fault = at, fault
         self.steps = list[Step]()
 
     def at_step(self, instance: Instance, step: Step) -> None:
         if instance.name == "i0":
             self.steps.append(step)
-            if len(self.steps) - 1 == self._at and self._log_store_error:
-                self._log_store_error(instance)
+            if len(self.steps) - 1 == self._at and self._fault:
+                self._fault(instance)
 
 
 class LostAt(FaultPlan):

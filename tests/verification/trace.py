@@ -239,9 +239,8 @@ class Trace:
 def _claims(history: list[Change]) -> Iterator[RecordedClaim]:
     """Return every claim in the history, with the rows that others held then."""
     state: dict[UUID, Change] = {}
-    turns: dict[
-        UUID, tuple[float, datetime | None]
-    ] = {}  # per claimed row: its turn's end in simulation time and in the database
+    # Per claimed row: the end of its turn in simulation time and by the database's clock.
+    turns: dict[UUID, tuple[float, datetime | None]] = {}
     for (at, seconds, by), changes in groupby(history, key=_claim_of):
         group = list(changes)
         if by is not None:

@@ -19,7 +19,7 @@ from prebooking.local.venue.server import TwinTransport
 from prebooking.local.venue.twin import AnswerKind, Arrival, CallPlan, TwinCall, TwinReply, VenueTwin
 from prebooking.local.virtual_time import seconds_passed
 from prebooking.local.virtual_world import DatabaseTransport
-from tests.verification.fault_plan import FaultPlan, RpcPlan
+from tests.verification.fault_plan import FaultPlan, RpcPlan, Step
 from tests.verification.instance import Instance, current, in_simulation
 
 
@@ -97,7 +97,7 @@ class SimDatabaseTransport(DatabaseTransport):
             asked_for = max(seconds_passed() - asked, (instance.now() - wall).total_seconds())
             self.clock_answers.append(ClockAnswer(instance, asked, read, seconds_passed(), asked_for))
 
-    async def _step(self, instance: Instance, step: Any, request: httpx.Request) -> None:
+    async def _step(self, instance: Instance, step: Step, request: httpx.Request) -> None:
         if self.over:
             raise httpx.ConnectError("the simulation is over", request=request)
         self._faults.at_step(instance, step)
@@ -163,7 +163,7 @@ class SimVenueTransport(TwinTransport):
         await self._step(instance, "venue response", request)
         return response
 
-    async def _step(self, instance: Instance, step: Any, request: httpx.Request) -> None:
+    async def _step(self, instance: Instance, step: Step, request: httpx.Request) -> None:
         if self.over:
             raise httpx.ConnectError("the simulation is over", request=request)
         self._faults.at_step(instance, step)
@@ -193,8 +193,8 @@ class SimVenueTransport(TwinTransport):
         ending = await self._travel(request, body)
         if sent.books:
             self.answers.append((sent, ending))
-        said = f"{ending.status} {ending.body.decode()[:80]}" if isinstance(ending, TwinReply) else ending.name
-        self._note(f"venue: {request.method} {request.url.path} {sent.row[:8]} -> {said}")
+        answer = f"{ending.status} {ending.body.decode()[:80]}" if isinstance(ending, TwinReply) else ending.name
+        self._note(f"venue: {request.method} {request.url.path} {sent.row[:8]} -> {answer}")
         return ending
 
     def _plan(self, arrival: Arrival) -> CallPlan:
@@ -211,7 +211,7 @@ class SimVenueTransport(TwinTransport):
 
     async def _act_later(self, seconds: float, sent: SentRequest, call: TwinCall, arrival: Arrival) -> TwinReply:
         await asyncio.sleep(seconds)
-        reply = aimharder.answer if aimharder.is_meant(call) else webhook.answer
-        said = reply(self.twin, call, arrival)
-        self._note(f"venue: acts on {sent.row[:8]} late: {said.status} {said.body.decode()[:80]}")
-        return said
+        answer = aimharder.answer if aimharder.is_meant(call) else webhook.answer
+        reply = answer(self.twin, call, arrival)
+        self._note(f"venue: acts on {sent.row[:8]} late: {reply.status} {reply.body.decode()[:80]}")
+        return reply

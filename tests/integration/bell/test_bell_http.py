@@ -20,7 +20,7 @@ from tests.support.database import Connection, Database
 from tests.support.factories import add_prebooking, add_venue
 
 _PATH = "/api/cron/prebooking_scheduler"
-_PATIENCE = 10.0  # seconds; a working test never waits this long
+_TIMEOUT = 10.0  # seconds; a working test never waits this long
 
 
 class App:
@@ -38,7 +38,7 @@ class App:
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 app.calls.put((self.path, self.headers["Authorization"]))
-                app.answers.wait(_PATIENCE)
+                app.answers.wait(_TIMEOUT)
                 self.send_response(200)
                 self.end_headers()
 
@@ -81,7 +81,7 @@ def test_the_function_is_called_with_the_secret(database: Database, owner: Conne
     add_rows(owner, 1, 1, opens=30)
     with running(PgNet(database.dsn)):
         bell.minute()
-        assert app.calls.get(timeout=_PATIENCE) == (_PATH, f"Bearer {SECRET}")
+        assert app.calls.get(timeout=_TIMEOUT) == (_PATH, f"Bearer {SECRET}")
     assert app.calls.empty()
 
 
@@ -94,8 +94,8 @@ def test_nothing_is_sent_before_the_commit(database: Database, owner: Connection
         with ringer.transaction():
             ringer.execute("select public.prebooking_bell_trigger()")
             owner.execute("select net.http_post(url := %s, headers := %s)", [url, Jsonb({"Authorization": "later"})])
-            assert app.calls.get(timeout=_PATIENCE) == (_PATH, "later")  # it has overtaken the bell's
-        assert app.calls.get(timeout=_PATIENCE) == (_PATH, f"Bearer {SECRET}")
+            assert app.calls.get(timeout=_TIMEOUT) == (_PATH, "later")  # it has overtaken the bell's
+        assert app.calls.get(timeout=_TIMEOUT) == (_PATH, f"Bearer {SECRET}")
 
 
 @pytest.mark.usefixtures("stand_ins")
@@ -107,7 +107,7 @@ def test_a_rolled_back_request_is_not_sent(database: Database, owner: Connection
         ringer.execute("select public.prebooking_bell_trigger()")
     with running(PgNet(database.dsn)):
         bell.minute()  # rings for the same row, once
-        app.calls.get(timeout=_PATIENCE)
+        app.calls.get(timeout=_TIMEOUT)
     assert app.calls.empty()
 
 
@@ -119,7 +119,7 @@ def test_invocations_are_called_concurrently(database: Database, owner: Connecti
     with running(PgNet(database.dsn)):
         bell.minute()
         for _ in range(4):
-            app.calls.get(timeout=_PATIENCE)
+            app.calls.get(timeout=_TIMEOUT)
         app.answers.set()
 
 
@@ -130,8 +130,8 @@ def test_the_bell_does_not_wait_for_its_function(database: Database, owner: Conn
     add_rows(owner, 1, 1, opens=30)
     with running(PgNet(database.dsn)):
         bell.minute()
-        app.calls.get(timeout=_PATIENCE)
-        give_up = time.monotonic() + _PATIENCE
+        app.calls.get(timeout=_TIMEOUT)
+        give_up = time.monotonic() + _TIMEOUT
         while (answered := owner.execute("select status_code, timed_out from net._http_response").fetchone()) is None:
             assert time.monotonic() < give_up, "the missing answer was not recorded"
     app.answers.set()
@@ -153,6 +153,6 @@ def test_a_failed_run_is_recorded_and_stops_no_other(database: Database) -> None
 def test_the_tower_rings_and_stops_in_real_time(database: Database, owner: Connection, app: App, url: str) -> None:
     row = add_prebooking(owner, add_venue(owner))
     with run_bell(database.dsn, url=url, secret=SECRET):
-        assert app.calls.get(timeout=_PATIENCE) == (_PATH, f"Bearer {SECRET}")
+        assert app.calls.get(timeout=_TIMEOUT) == (_PATH, f"Bearer {SECRET}")
         assert prebooking(owner, row)["status"] == "pending"
     assert not {"PgNet", "PgCron"} & {thread.name for thread in threading.enumerate()}

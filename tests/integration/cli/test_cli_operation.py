@@ -17,7 +17,7 @@ from tests.support.terminal import ANA, Terminal, day, now
 
 TERMINAL_REST = IMITATION  # starts at once; test_cli_add and test_cli_status use the real one
 
-_PATIENCE = 10.0  # seconds
+_TIMEOUT = 10.0  # seconds
 CRON_SECRET = "0a1b2c3d4e5f60718293a4b5c6d7e8f9"
 
 
@@ -236,7 +236,7 @@ def test_an_unusable_database_is_one_error_message(terminal: Terminal, words: li
 
 def _wait_until_the_rest_api_has_noticed() -> None:
     url, key = os.environ["SUPABASE_URL"], os.environ["SUPABASE_SERVICE_ROLE_KEY"]
-    end = time.monotonic() + _PATIENCE
+    end = time.monotonic() + _TIMEOUT
     while time.monotonic() < end:
         reply = httpx.post(f"{url}/rest/v1/rpc/list_venues_v1", headers={"apikey": key}, json={})
         if reply.json()["code"] == "PGRST202":

@@ -10,7 +10,7 @@ import pytest
 
 from prebooking.local.postgres import LocalPostgres, apply_migrations
 from prebooking.local.servers import server_version, servers_by_major
-from tests.support.called import SETTINGS, CalledFunctions
+from tests.support.called_functions import SETTINGS, CalledFunctions
 from tests.support.calls import claimed, complete, finish
 from tests.support.factories import add_prebooking, add_venue
 

@@ -29,7 +29,7 @@ with LocalPostgres() as server:
     print(server.pid, server.keeper.pid, server.folder, server.data, flush=True)
     sys.stdin.read()
 """
-_PATIENCE_MS = 10_000
+_TIMEOUT_MS = 10_000
 
 
 @pytest.fixture
@@ -163,6 +163,6 @@ def _has_ended(pidfd: int) -> bool:
     poll = select.poll()
     poll.register(pidfd, select.POLLIN)
     try:
-        return bool(poll.poll(_PATIENCE_MS))
+        return bool(poll.poll(_TIMEOUT_MS))
     finally:
         os.close(pidfd)

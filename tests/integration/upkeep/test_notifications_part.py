@@ -181,10 +181,10 @@ class FaultWhileTelling(FaultAtStep):
         receivers.scripts["ana"] = self._at_the_receiver
 
     async def _at_the_receiver(self, message: Message) -> Delivery:
-        strikes = self.strikes("send")
-        if not strikes or self.acts:
+        disturbed = self.is_disturbed("send")
+        if not disturbed or self.acts:
             self.taken.append(message.id)
-        if strikes:
+        if disturbed:
             await asyncio.sleep(0)
             return Delivery(SendResult.UNSURE)
         return SENT

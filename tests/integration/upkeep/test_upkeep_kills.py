@@ -31,7 +31,7 @@ class FaultOfUpkeep(FaultAtStep):
         gym.twin.plan = self._at_the_venue
 
     def _at_the_venue(self, arrival: Arrival) -> CallPlan:
-        return CallPlan(acts=self.acts, answer=DROP) if self.strikes(arrival.path) else CallPlan()
+        return CallPlan(acts=self.acts, answer=DROP) if self.is_disturbed(arrival.path) else CallPlan()
 
 
 def ask(gym: Gym, day: str, class_id: str) -> UUID:

@@ -11,7 +11,7 @@ from tests.verification.mutants.of_channels import OF_CHANNELS
 from tests.verification.mutants.of_choices import OF_CHOICES
 from tests.verification.mutants.of_details import OF_DETAILS
 from tests.verification.mutants.of_installing import OF_INSTALLING
-from tests.verification.mutants.of_logins import OF_LOGIN_CARE
+from tests.verification.mutants.of_logins import OF_LOGINS
 from tests.verification.mutants.of_notifications import OF_NOTIFICATIONS
 from tests.verification.mutants.of_operators import OF_OPERATION
 from tests.verification.mutants.of_places import OF_PLACES
@@ -34,7 +34,7 @@ MUTANTS: list[Mutant] = [
     *OF_CLAIMS,
     *OF_CHOICES,
     *OF_ENDS,
-    *OF_LOGIN_CARE,
+    *OF_LOGINS,
     *OF_AUTOMATIC_LOGINS,
     *OF_OPERATION,
     *OF_INSTALLING,

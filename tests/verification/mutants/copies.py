@@ -76,7 +76,7 @@ class Copy:
 
     async def _run(self, module: str, arguments: Sequence[str], **variables: str) -> tuple[int | None, str]:
         """Run a module in the copy, and return its exit status (None: it was still running) and what it printed."""
-        process = _FORKED.Process(target=_be, args=(module, arguments, self._root, self._output, variables))
+        process = _FORKED.Process(target=_become, args=(module, arguments, self._root, self._output, variables))
         process.start()
         try:
             await asyncio.to_thread(process.join, TIME)
@@ -88,7 +88,7 @@ class Copy:
         return status, self._output.read_text()
 
 
-def _be(module: str, arguments: Sequence[str], root: Path, output: Path, variables: dict[str, str]) -> None:
+def _become(module: str, arguments: Sequence[str], root: Path, output: Path, variables: dict[str, str]) -> None:
     """Become ``python -m module`` in the copy: nothing of the project is imported yet, or it is forgotten here."""
     os.setsid()
     os.chdir(root)

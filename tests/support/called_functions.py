@@ -1,4 +1,4 @@
-"""Which functions the suites of the database have called, summed over the databases and the processes of a test run.
+"""The functions that the suites of the database have called, summed over the databases and the processes of a test run.
 
 The server counts calls (``track_functions``). Every function has a ``search_path`` of its own, so none is inlined and
 every call is counted. A function that a test has replaced does not count: its name is there, but not its text.
@@ -27,7 +27,7 @@ _OTHERS = """
 select count(*) from pg_stat_activity
 where datname = current_database() and backend_type = 'client backend' and pid <> pg_backend_pid()
 """
-_PATIENCE = 5.0  # seconds; a closed connection reports its calls when it ends
+_TIMEOUT = 5.0  # seconds; a closed connection reports its calls when it ends
 
 
 class CalledFunctions:
@@ -45,7 +45,7 @@ class CalledFunctions:
     def note(self, dsn: str) -> None:
         """Note the functions that were called in a database without connections."""
         with psycopg.connect(dsn, autocommit=True) as connection:
-            end = time.monotonic() + _PATIENCE
+            end = time.monotonic() + _TIMEOUT
             while connection.execute(_OTHERS).fetchone() != (0,) and time.monotonic() < end:
                 connection.execute("select pg_sleep(0.002)")
             self.called |= _read(connection, _CALLED)
