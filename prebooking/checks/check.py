@@ -62,9 +62,9 @@ class Check(Generic[T]):
     def findings(self, observations: Any) -> Iterator[Finding]:
         """Yield the findings for these observations; none if the input could not be read."""
         subject = self.of(observations)
-        return self.judge(subject) if subject is not None else iter(())
+        return self.evaluate(subject) if subject is not None else iter(())
 
-    def judge(self, subject: T) -> Iterator[Finding]:
+    def evaluate(self, subject: T) -> Iterator[Finding]:
         """Yield the findings for this input."""
         for found in self.look(subject):
             if isinstance(found, Fine):

@@ -219,4 +219,4 @@ BELL: Check[tuple[BellState, str]] = Check(
 def find_failures(health: Health) -> list[str]:
     """Return one message per failed check of the running system."""
     checks: tuple[Check[Any], ...] = HEALTH_CHECKS
-    return [f"{found.name}: {found.message}" for check in checks for found in check.judge(health) if not found.ok]
+    return [f"{found.name}: {found.message}" for check in checks for found in check.evaluate(health) if not found.ok]

@@ -271,7 +271,7 @@ class OperatorStore:
         return (await self._database.call("prebooking_status_v1", {}, Status.model_validate, until=until)).value
 
     async def health(self, *, until: Deadline) -> Health:
-        """Return the health data that ``prebooking doctor`` judges."""
+        """Return the health data that ``prebooking doctor`` checks."""
         return (await self._database.call("prebooking_watch_v1", {}, Health.model_validate, until=until)).value
 
     async def preview(

@@ -68,8 +68,8 @@ def find_problems(answer: dict[str, Any], settings: PageSettings) -> list[Proble
 def _health_problems(answer: dict[str, Any], settings: PageSettings) -> Iterator[Problem]:
     health = Health.model_validate(answer)
     checks: tuple[Check[Any], ...] = HEALTH_CHECKS
-    findings = [finding for check in checks for finding in check.judge(health)]
-    findings += WATCHDOG.judge((health, settings.has_watchdog))
+    findings = [finding for check in checks for finding in check.evaluate(health)]
+    findings += WATCHDOG.evaluate((health, settings.has_watchdog))
     yield from _of(findings)
     runs = [opened for opened in _instants(answer["open_runs"]) if LONGEST_RUN < health.now - opened <= _RECENT]
     if runs:
@@ -79,7 +79,7 @@ def _health_problems(answer: dict[str, Any], settings: PageSettings) -> Iterator
 
 
 def _bell_problems(answer: dict[str, Any], settings: PageSettings) -> Iterator[Problem]:
-    return _of(BELL.judge((BellState.model_validate(answer), settings.lead)))
+    return _of(BELL.evaluate((BellState.model_validate(answer), settings.lead)))
 
 
 def _of(findings: Iterator[Finding] | list[Finding]) -> Iterator[Problem]:

@@ -51,35 +51,35 @@ def database(stack: Stack) -> dict[str, str]:
 
 def test_the_installed_command_lists_in_a_pipe_without_colours(stack: Stack, tmp_path: Path) -> None:
     row = add_prebooking(stack.connection, add_venue(stack.connection, name="A box with a very long name " * 2))
-    said = run("list", folder=tmp_path, **database(stack), PYTHONIOENCODING="utf-8")
-    assert (said.returncode, said.stderr) == (0, "")
-    [line] = [line for line in said.stdout.splitlines() if str(row)[:8] in line]
+    result = run("list", folder=tmp_path, **database(stack), PYTHONIOENCODING="utf-8")
+    assert (result.returncode, result.stderr) == (0, "")
+    [line] = [line for line in result.stdout.splitlines() if str(row)[:8] in line]
     assert "A box with a very long name " * 2 in line
-    assert "\x1b" not in said.stdout
+    assert "\x1b" not in result.stdout
 
 
 @pytest.mark.parametrize(("variable", "coloured"), [("FORCE_COLOR", True), ("NO_COLOR", False)])
 def test_no_color_switches_colours_off(stack: Stack, tmp_path: Path, variable: str, *, coloured: bool) -> None:
     add_prebooking(stack.connection, add_venue(stack.connection))
-    said = run("list", folder=tmp_path, **database(stack), **{variable: "1"}, TERM="xterm-256color")
-    assert said.returncode == 0
-    assert ("\x1b[" in said.stdout) == coloured
+    result = run("list", folder=tmp_path, **database(stack), **{variable: "1"}, TERM="xterm-256color")
+    assert result.returncode == 0
+    assert ("\x1b[" in result.stdout) == coloured
 
 
 def test_a_terminal_that_knows_only_ascii_gets_ascii(stack: Stack, tmp_path: Path) -> None:
     add_prebooking(stack.connection, add_venue(stack.connection, name="Ñandú"))
-    said = run("venue", "list", folder=tmp_path, **database(stack), PYTHONIOENCODING="ascii:replace")
-    assert said.returncode == 0
-    assert said.stdout.isascii()
+    result = run("venue", "list", folder=tmp_path, **database(stack), PYTHONIOENCODING="ascii:replace")
+    assert result.returncode == 0
+    assert result.stdout.isascii()
 
 
 def test_a_dotenv_file_adds_what_the_environment_lacks(stack: Stack, tmp_path: Path) -> None:
     settings = database(stack)
     (tmp_path / ".env").write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
     assert run("list", folder=tmp_path).returncode == 0
-    said = run("list", folder=tmp_path, SUPABASE_URL="http://127.0.0.1:9")
-    assert (said.returncode, said.stdout) == (1, "")
-    assert "SUPABASE_SERVICE_ROLE_KEY is in the .env of this folder" in said.stderr
+    result = run("list", folder=tmp_path, SUPABASE_URL="http://127.0.0.1:9")
+    assert (result.returncode, result.stdout) == (1, "")
+    assert "SUPABASE_SERVICE_ROLE_KEY is in the .env of this folder" in result.stderr
     elsewhere = settings | {"SUPABASE_URL": "http://127.0.0.1:9"}
     assert "cannot be reached" in run("list", folder=tmp_path, **elsewhere).stderr
     assert run("list", folder=tmp_path, SUPABASE_URL=" ").returncode == 0, "a blank variable is none"
@@ -89,8 +89,8 @@ def test_a_dotenv_file_adds_what_the_environment_lacks(stack: Stack, tmp_path: P
 def test_a_dotenv_file_that_is_not_utf_8_is_an_error_with_the_cure(tmp_path: Path, encoding: str) -> None:
     (tmp_path / ".env").write_text("PREBOOKING_MEMBER=señor@example.com\n", encoding=encoding)
     cure = "Error: The .env in this folder is not in UTF-8: save it as that, or delete it.\n"
-    said = run_python("-c", EACH_IN_A_PROCESS, folder=tmp_path, environment={"PYTHONPATH": str(ROOT)})
-    assert (said.returncode, said.stdout, said.stderr) == (0, "1\n" * 6, cure * 6)
+    result = run_python("-c", EACH_IN_A_PROCESS, folder=tmp_path, environment={"PYTHONPATH": str(ROOT)})
+    assert (result.returncode, result.stdout, result.stderr) == (0, "1\n" * 6, cure * 6)
 
 
 def test_a_closed_pipe_causes_no_traceback(stack: Stack, tmp_path: Path) -> None:
@@ -98,9 +98,9 @@ def test_a_closed_pipe_causes_no_traceback(stack: Stack, tmp_path: Path) -> None
     for _ in range(200):
         add_prebooking(stack.connection, venue)
     with closed_pipe() as closed:
-        said = run_python(COMMAND, "list", "--json", folder=tmp_path, stdout=closed, environment=database(stack))
-    assert "Traceback" not in said.stderr
-    assert said.returncode == 141, "as a program that SIGPIPE ends"
+        result = run_python(COMMAND, "list", "--json", folder=tmp_path, stdout=closed, environment=database(stack))
+    assert "Traceback" not in result.stderr
+    assert result.returncode == 141, "as a program that SIGPIPE ends"
 
 
 def test_ctrl_c_ends_a_waiting_command_with_130_and_no_traceback(tmp_path: Path) -> None:
@@ -125,8 +125,8 @@ def test_ctrl_c_ends_a_waiting_command_with_130_and_no_traceback(tmp_path: Path)
 @pytest.mark.parametrize("module", ["prebooking.cli.app", "typer", "httpx", "prebooking.cli.venues"])
 def test_ctrl_c_during_the_imports_exits_with_130_without_output(module: str) -> None:
     interrupted = at_import(f"name == {module!r}", "signal.raise_signal(signal.SIGINT)")
-    said = run_python("-c", f"{interrupted}{HEEDS_CTRL_C}", "list")
-    assert (said.returncode, said.stdout, said.stderr) == (130, "", "")
+    result = run_python("-c", f"{interrupted}{HEEDS_CTRL_C}", "list")
+    assert (result.returncode, result.stdout, result.stderr) == (130, "", "")
 
 
 def at_import(condition: str, statement: str) -> str:
@@ -215,20 +215,20 @@ def without_the_extra(program: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize("function", ["prebooking_scheduler", "session_keeper", "upkeep"])
 def test_a_function_imports_no_command_line_module(function: str) -> None:
     loaded = "print([name for name in sys.modules if name.startswith('prebooking.cli')])"
-    said = without_the_extra(f"import api.cron.{function}\n{loaded}")
-    assert (said.returncode, said.stdout) == (0, "[]\n"), said.stderr
+    result = without_the_extra(f"import api.cron.{function}\n{loaded}")
+    assert (result.returncode, result.stdout) == (0, "[]\n"), result.stderr
 
 
 def test_only_init_loads_the_driver_of_the_database() -> None:
     """It takes an eighth of the start of a command."""
-    said = run_python("-c", "import sys, prebooking.cli.app; print('psycopg' in sys.modules)")
-    assert (said.returncode, said.stdout) == (0, "False\n"), said.stderr
+    result = run_python("-c", "import sys, prebooking.cli.app; print('psycopg' in sys.modules)")
+    assert (result.returncode, result.stdout) == (0, "False\n"), result.stderr
 
 
 def test_without_its_extra_the_command_says_what_to_install() -> None:
-    said = without_the_extra("import prebooking.cli\nprebooking.cli.main()")
-    assert (said.returncode, said.stdout) == (1, "")
+    result = without_the_extra("import prebooking.cli\nprebooking.cli.main()")
+    assert (result.returncode, result.stdout) == (1, "")
     assert (
-        said.stderr
+        result.stderr
         == "Error: typer is missing: install the command line with `pip install 'prebooking-scheduler[cli]'`.\n"
     )

@@ -35,7 +35,7 @@ def four_commands(day: str) -> list[list[str]]:
 
 def run(folder: Path, words: list[str]) -> str:
     """Run a command in a process of its own, require success, and return its output."""
-    said = subprocess.run(
+    result = subprocess.run(
         [COMMAND, *words],
         cwd=folder,
         env={"PATH": os.environ["PATH"]},
@@ -45,8 +45,8 @@ def run(folder: Path, words: list[str]) -> str:
         timeout=60,
         check=False,
     )
-    assert (said.returncode, said.stderr) == (0, ""), (words, said.stderr)
-    return said.stdout
+    assert (result.returncode, result.stderr) == (0, ""), (words, result.stderr)
+    return result.stdout
 
 
 def test_four_commands_and_the_function_book_a_class_and_a_fifth_gives_it_back(stack: Stack, tmp_path: Path) -> None:

@@ -106,13 +106,13 @@ def test_the_commands_of_the_first_screen_book_a_class(wheel: Path, empty: Stack
     database = f"postgresql://postgres@/postgres?host={quote(str(empty.postgres.folder))}&port=5432"
     operator = Operator(install_wheel(wheel, tmp_path / "clean", "cli"), tmp_path / "folder", database)
     answers = {"init": "y\n", "login": f"{PASSWORD}\n"}
-    said = {}
+    outputs = {}
     for words in rest:
-        said[words[1]] = operator.types(words, answers.get(words[1], ""))
+        outputs[words[1]] = operator.types(words, answers.get(words[1], ""))
         if words[1] == "secrets":
             fill_in(operator.folder / ".env", empty)
-    assert list(said) == ["secrets", "init", "venue", "login", "add", "list"]
-    assert "The database is up to date" in said["init"]
+    assert list(outputs) == ["secrets", "init", "venue", "login", "add", "list"]
+    assert "The database is up to date" in outputs["init"]
     assert operator.calls_the_function()["outcomes"] == {"booked": 1}
     booked = [(act.member, act.class_id, act.state) for act in empty.twin.ledger.bookings()]
     assert booked == [(MEMBER, "10001", State.BOOKED)]

@@ -130,17 +130,17 @@ def reply(status: int, body: Any = None) -> Reply:
 def test_the_number_in_aimharders_answer_counts(
     status: int, state: Any, answer: CancelAnswer, answer_if_late: CancelAnswer
 ) -> None:
-    said = reply(status, {"cancelState": state})
-    assert classify_cancellation(said, late=False) is answer
-    assert classify_cancellation(said, late=True) is answer_if_late
+    answered = reply(status, {"cancelState": state})
+    assert classify_cancellation(answered, late=False) is answer
+    assert classify_cancellation(answered, late=True) is answer_if_late
 
 
 @pytest.mark.parametrize("classify", [classify_cancellation, classify_deletion])
 @pytest.mark.parametrize(
-    "said", [None, Reply(200, None), Reply(200, b"<html>"), Reply(200, b"[1]"), Reply(200, b"{")], ids=repr
+    "answered", [None, Reply(200, None), Reply(200, b"<html>"), Reply(200, b"[1]"), Reply(200, b"{")], ids=repr
 )
-def test_an_answer_that_cannot_be_read_is_unclear(classify: Any, said: Reply | None) -> None:
-    assert classify(said, late=False) is classify(said, late=True) is _UNCLEAR
+def test_an_answer_that_cannot_be_read_is_unclear(classify: Any, answered: Reply | None) -> None:
+    assert classify(answered, late=False) is classify(answered, late=True) is _UNCLEAR
 
 
 @pytest.mark.parametrize(

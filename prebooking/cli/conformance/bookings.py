@@ -26,7 +26,7 @@ class BookingChecks:
     """The checks of one open class.
 
     Attributes:
-        clear: the first call had a clear answer, so that the answers to further calls can be judged.
+        clear: the first call had a clear answer, so that the answers to further calls can be checked.
         truthful: the question was answered correctly so far, so that other checks may use it.
         once: bookings of which one call was made.
         repeated: per rule, a booking of which several calls were made.
@@ -46,8 +46,8 @@ class BookingChecks:
         row = self.endpoint.row(self.class_id)
         first = await self.endpoint.book(row)
         asked = await self.endpoint.ask(row)
-        self._judge_first(first, asked)
-        self._judge_question(first, asked)
+        self._check_first(first, asked)
+        self._check_question(first, asked)
         await self._ask_about_another(row)
         self.truthful = self.verdicts.held(rules.QUESTION_UNKNOWN) and self.verdicts.held(rules.QUESTION_BOOKED)
         if self.clear:
@@ -61,9 +61,9 @@ class BookingChecks:
             (rules.SAME_KEY_AGAIN, rules.SAME_KEY_AT_ONCE, rules.UNKNOWN_FIELDS, rules.SAME_CLASS_AGAIN), _UNCLEAR
         )
         await self._cut_off()
-        self._judge_times()
+        self._check_times()
 
-    def _judge_first(self, answer: EndpointAnswer, asked: EndpointAnswer) -> None:
+    def _check_first(self, answer: EndpointAnswer, asked: EndpointAnswer) -> None:
         kind = answer.booking.kind
         seen = answer.describe(kind)
         self.clear = kind in PLACED
@@ -84,7 +84,7 @@ class BookingChecks:
             self.verdicts.fails(rules.BOOKING, f"{seen}; asked about it, the endpoint answers {asked.state}")
         self.verdicts.skips((rules.BOOKING, rules.READABLE), _UNCLEAR)
 
-    def _judge_question(self, first: EndpointAnswer, asked: EndpointAnswer) -> None:
+    def _check_question(self, first: EndpointAnswer, asked: EndpointAnswer) -> None:
         expected = {first.booking.kind} if self.clear else PLACED
         if asked.state in expected:
             self.verdicts.holds(rules.QUESTION_BOOKED, asked.describe(asked.state))
@@ -104,16 +104,16 @@ class BookingChecks:
     async def _repeat(self, row: Prebooking, first: EndpointAnswer) -> None:
         second = await self.endpoint.book(row)
         self.repeated[rules.SAME_KEY_AGAIN] = row
-        self._judge_same_key(rules.SAME_KEY_AGAIN, [first, second], least=2)
+        self._check_same_key(rules.SAME_KEY_AGAIN, [first, second], least=2)
 
     async def _at_once(self) -> None:
         row = self.endpoint.row(self.class_id)
         answers = await asyncio.gather(*(self.endpoint.book(row) for _ in range(AT_ONCE)))
         self.repeated[rules.SAME_KEY_AT_ONCE] = row
-        self._judge_same_key(rules.SAME_KEY_AT_ONCE, answers, least=1)
+        self._check_same_key(rules.SAME_KEY_AT_ONCE, answers, least=1)
 
-    def _judge_same_key(self, rule: EndpointRule, answers: Sequence[EndpointAnswer], *, least: int) -> None:
-        """Judge calls with one key: one booking id, no refusal, and at least this number of clear answers."""
+    def _check_same_key(self, rule: EndpointRule, answers: Sequence[EndpointAnswer], *, least: int) -> None:
+        """Check calls with one key: one booking id, no refusal, and at least this number of clear answers."""
         kinds = [one.booking.kind for one in answers]
         ids = {one.booking.booking_id for one in answers if one.booking.booking_id}
         refusals = [kind for kind in kinds if kind not in _KEPT | {Kind.UNSURE}]
@@ -173,7 +173,7 @@ class BookingChecks:
         else:
             self.verdicts.fails(rules.CUT_OFF, seen)
 
-    def _judge_times(self) -> None:
+    def _check_times(self) -> None:
         slowest = max(self.endpoint.times)
         if slowest > LAST_START:
             self.verdicts.fails(rules.ANSWER_TIME, f"the slowest of {len(self.endpoint.times)} took {slowest:.1f} s")

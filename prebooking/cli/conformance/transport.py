@@ -50,11 +50,11 @@ async def check_connection(endpoint: EndpointClient, verdicts: Verdicts) -> bool
         verdicts.fails(rules.SECRET, f"HTTP {answer.status}")
         return False
     verdicts.holds(rules.SECRET, f"HTTP {answer.status}")
-    _judge_unknown(endpoint, answer, verdicts)
+    _check_unknown(endpoint, answer, verdicts)
     return True
 
 
-def _judge_unknown(endpoint: EndpointClient, answer: EndpointAnswer, verdicts: Verdicts) -> None:
+def _check_unknown(endpoint: EndpointClient, answer: EndpointAnswer, verdicts: Verdicts) -> None:
     if answer.state is Kind.NOT_BOOKED:
         verdicts.holds(rules.QUESTION_UNKNOWN, answer.describe("not_booked"))
     elif not endpoint.counts(answer):

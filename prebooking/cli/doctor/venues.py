@@ -35,10 +35,10 @@ def _look_at_venues(observations: Observations) -> Iterator[Found]:
         elif missing := SYSTEMS[venue.provider].missing(observations.environment):
             yield fault("not_set_up", name=venue.name, variables=" and ".join(missing))
     for visit in observations.visits:
-        yield _judge_page(visit)
+        yield _check_page(visit)
 
 
-def _judge_page(visit: Visit) -> Found:
+def _check_page(visit: Visit) -> Found:
     status = visit.reply.status if visit.reply else 0
     if not visit.reply:
         return fault("no_answer", name=visit.name)
@@ -56,10 +56,10 @@ def _look_at_endpoint(endpoint: EndpointVisit) -> Iterator[Found]:
     if reply is None:
         yield fault("no_answer")
     else:
-        yield _judge_endpoint(endpoint, reply)
+        yield _check_endpoint(endpoint, reply)
 
 
-def _judge_endpoint(endpoint: EndpointVisit, reply: Reply) -> Found:
+def _check_endpoint(endpoint: EndpointVisit, reply: Reply) -> Found:
     if way := _endpoint_fault(reply.status, takes_posts=endpoint.takes_posts):
         return fault(way, status=reply.status)
     if classify_state(reply).kind not in _STATES and endpoint.question_needed:

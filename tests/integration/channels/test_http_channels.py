@@ -72,8 +72,8 @@ async def test_the_reference_library_verifies_a_webhook() -> None:
     _, server = await send(webhook, answers(OK))
     first, headers, body = parsed(server.requests()[0])
     assert first == "POST /told HTTP/1.1"
-    said = Webhook(WEBHOOK_SECRET).verify(body, dict(headers))
-    assert said == {
+    payload = Webhook(WEBHOOK_SECRET).verify(body, dict(headers))
+    assert payload == {
         "type": "prebooking.booked",
         "timestamp": "2026-11-26T06:00:00+00:00",
         "data": {**message().facts, "text": message().text},
@@ -184,8 +184,8 @@ async def test_410_means_that_the_receiver_is_gone(opens: Open) -> None:
 
 
 def refusal(code: int, description: str, **parameters: int) -> bytes:
-    said = {"ok": False, "error_code": code, "description": description, "parameters": parameters}
-    return answer(code, json.dumps(said).encode(), "Content-Type: application/json")
+    body = {"ok": False, "error_code": code, "description": description, "parameters": parameters}
+    return answer(code, json.dumps(body).encode(), "Content-Type: application/json")
 
 
 @pytest.mark.parametrize(

@@ -19,15 +19,15 @@ def in_words(ahead: int) -> str:
 def test_a_skipped_day_is_cancelled_and_can_be_undone(terminal: Terminal) -> None:
     mine(terminal)
     repeat(terminal, "--class", "WOD")
-    said = terminal.succeeds("skip", str(day(4)), "-m", ANA)
-    assert f"{ANA} is away on {in_words(4)}: nothing is asked for by a repeat." in said
-    assert f"Cancelled: WOD at Mine, {day(4):%a %d %b} 18:00" in said
+    output = terminal.succeeds("skip", str(day(4)), "-m", ANA)
+    assert f"{ANA} is away on {in_words(4)}: nothing is asked for by a repeat." in output
+    assert f"Cancelled: WOD at Mine, {day(4):%a %d %b} 18:00" in output
     assert classes(terminal) == [(day(11), "18:00")]
     [absence] = terminal.run("absence", "list", "--json").json
-    assert f"prebooking absence remove {absence['id'][:8]}" in said
+    assert f"prebooking absence remove {absence['id'][:8]}" in output
     assert in_words(4) in terminal.succeeds("absence", "list", "-m", ANA)
-    said = terminal.succeeds("absence", "remove", absence["id"][:8])
-    assert f"Asked for: WOD at Mine, {day(4):%a %d %b} 18:00" in said
+    output = terminal.succeeds("absence", "remove", absence["id"][:8])
+    assert f"Asked for: WOD at Mine, {day(4):%a %d %b} 18:00" in output
     assert classes(terminal) == [(day(4), "18:00"), (day(11), "18:00")]
     assert "Nobody is away" in terminal.succeeds("absence", "list")
     assert 'There is no absence "1"' in terminal.fails("absence", "remove", "1")
@@ -43,12 +43,12 @@ def test_booked_classes_are_listed_with_the_command_that_gives_them_back(termina
     held = add_prebooking(
         terminal.connection, venue, user_email=ANA, maybe_sent=True, **starts | {"expires_at": now(172_800)}
     )
-    said = terminal.succeeds("away", "today", str(day(20)), "-m", ANA)
-    assert f"is away on {in_words(0)} to {in_words(20)}" in said
-    assert said.count("Cancelled: ") == 2
-    assert "Still booked. To give it back: class 1 at Mine, " in said
-    assert f": `prebooking give-back {str(booked)[:8]}`" in said
-    assert "Not cancelled, because it may be at the venue: class 1 at Mine" in said
+    output = terminal.succeeds("away", "today", str(day(20)), "-m", ANA)
+    assert f"is away on {in_words(0)} to {in_words(20)}" in output
+    assert output.count("Cancelled: ") == 2
+    assert "Still booked. To give it back: class 1 at Mine, " in output
+    assert f": `prebooking give-back {str(booked)[:8]}`" in output
+    assert "Not cancelled, because it may be at the venue: class 1 at Mine" in output
     assert terminal.rows(f"select status from prebookings where id in ('{booked}', '{held}') order by 1") == [  # noqa: S608
         ("completed",),
         ("pending",),

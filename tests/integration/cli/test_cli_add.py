@@ -30,9 +30,9 @@ def test_a_second_class_at_the_same_hour_needs_anyway(terminal: Terminal) -> Non
         terminal.offer(number, day=day(6), name=name)
     ask = ["add", "box centro", str(day(6)), "19:30", "-m", ANA, "--class"]
     terminal.succeeds(*ask, "WOD")
-    said = terminal.fails(*ask, "Yoga")
-    assert f"{ANA} has WOD at Box Centro at that hour" in said
-    assert "say --anyway to ask for both" in said
+    output = terminal.fails(*ask, "Yoga")
+    assert f"{ANA} has WOD at Box Centro at that hour" in output
+    assert "say --anyway to ask for both" in output
     assert count(terminal) == 1
     terminal.succeeds(*ask, "Yoga", "--anyway")
     assert count(terminal) == 2
@@ -43,8 +43,8 @@ def test_a_sixth_prebooking_for_one_opening_is_refused(terminal: Terminal) -> No
     opens = ["--opens", f"{day(2)} 20:00", "-m", ANA]
     for hour in range(10, 15):
         terminal.succeeds("add", "Mine", str(day(3)), f"{hour}:00", "--data", f'{{"class_id": {hour}}}', *opens)
-    said = terminal.fails("add", "Mine", str(day(3)), "15:00", "--data", DATA, *opens)
-    assert f"{ANA} has five prebookings for this opening already: cancel one of them first." in said
+    output = terminal.fails("add", "Mine", str(day(3)), "15:00", "--data", DATA, *opens)
+    assert f"{ANA} has five prebookings for this opening already: cancel one of them first." in output
     assert count(terminal) == 5
 
 
@@ -71,8 +71,8 @@ def test_the_timetable_marks_prebooked_classes(terminal: Terminal) -> None:
 def test_a_class_at_a_webhook_venue_is_added_with_data(terminal: Terminal) -> None:
     mine(terminal)
     opens = ["--opens", f"{day(2)} 20:00", "--class", "Spinning"]
-    said = terminal.succeeds("add", "Mine", str(day(3)), "19:30", "--data", DATA, "-m", ANA, *opens)
-    assert "Asked for Spinning at Mine" in said
+    output = terminal.succeeds("add", "Mine", str(day(3)), "19:30", "--data", DATA, "-m", ANA, *opens)
+    assert "Asked for Spinning at Mine" in output
     begins = datetime.fromisoformat(f"{day(3)}T19:30").replace(tzinfo=MADRID)
     [(data, available_at, expires_at)] = terminal.rows("select booking_data, available_at, expires_at from prebookings")
     assert data == {"class_id": "4711", "room": 2, "class_name": "Spinning"}

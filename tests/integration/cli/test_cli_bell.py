@@ -17,9 +17,9 @@ def test_the_bell_is_switched_off_and_on_and_shows_its_status(terminal: Terminal
     assert "is off" in terminal.succeeds("bell", "off")
     assert "The bell is off." in terminal.succeeds("bell", "status")
     assert "LEAD_SECONDS=3" in terminal.succeeds("bell", "on", URL)
-    said = terminal.succeeds("bell", "status")
-    assert f"The bell is on, for {URL}." in " ".join(said.split())
-    assert "LEAD_SECONDS has to be 3" in said
+    output = terminal.succeeds("bell", "status")
+    assert f"The bell is on, for {URL}." in " ".join(output.split())
+    assert "LEAD_SECONDS has to be 3" in output
     assert terminal.run("bell", "status", "--json").json["url"] == URL
 
 
@@ -38,9 +38,9 @@ def test_a_fault_is_shown_with_its_cure_and_exit_code_1(terminal: Terminal) -> N
         select jobid, 'failed', 'ERROR:  canceling statement due to statement timeout', now(), now() from cron.job"""
     )
     terminal.connection.execute("select public.prebooking_bell_begin()")
-    said = terminal.run("bell", "status")
-    assert said.code == 1
-    assert "alter role postgres set statement_timeout = '2min'" in said.out
+    result = terminal.run("bell", "status")
+    assert result.code == 1
+    assert "alter role postgres set statement_timeout = '2min'" in result.out
 
 
 @pytest.mark.usefixtures("stand_ins")

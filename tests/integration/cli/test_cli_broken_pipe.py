@@ -37,8 +37,8 @@ def into_a_closed_pipe(*words: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
 def test_a_command_with_a_closed_pipe_ends_quietly(terminal: Terminal, words: list[str]) -> None:
     make_healthy(terminal)
-    said = into_a_closed_pipe(*words)
-    assert (said.stderr, said.returncode) == ("", BROKEN_PIPE)
+    result = into_a_closed_pipe(*words)
+    assert (result.stderr, result.returncode) == ("", BROKEN_PIPE)
 
 
 def test_a_help_text_with_a_closed_pipe_ends_quietly(terminal: Terminal) -> None:
@@ -48,5 +48,5 @@ def test_a_help_text_with_a_closed_pipe_ends_quietly(terminal: Terminal) -> None
 def test_an_error_with_a_closed_pipe_ends_quietly(terminal: Terminal) -> None:
     with closed_pipe() as closed:
         command = ["-m", "prebooking.cli", "cancel", "zzz"]
-        said = run_python(*command, folder=Path.cwd(), stdout=closed, stderr=closed)
-    assert said.returncode in (1, BROKEN_PIPE)
+        result = run_python(*command, folder=Path.cwd(), stdout=closed, stderr=closed)
+    assert result.returncode in (1, BROKEN_PIPE)

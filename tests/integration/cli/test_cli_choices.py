@@ -45,15 +45,15 @@ def ask(*later: str, hour: str = "18:00") -> list[str]:
 
 
 def test_later_choices_are_added_with_their_own_openings(box: Terminal) -> None:
-    said = box.succeeds(*ask("19:30 WOD", f"{day(7)} 07:00 open box")).splitlines()
+    output = box.succeeds(*ask("19:30 WOD", f"{day(7)} 07:00 open box")).splitlines()
     rows = box.rows(_ROWS)
     assert [(number, after) for number, _, after in rows] == [("1001", None), ("1002", "1001"), ("1004", "1002")]
     assert rows[2][1] - rows[0][1] == timedelta(hours=13)
-    assert said[2].startswith(f"2nd choice: WOD, {day(6):%a %d %b} 19:30. Booking opens {day(2):%a %d %b} 19:30 (in ")
-    assert said[3].startswith(
+    assert output[2].startswith(f"2nd choice: WOD, {day(6):%a %d %b} 19:30. Booking opens {day(2):%a %d %b} 19:30 (in ")
+    assert output[3].startswith(
         f"3rd choice: Open Box, {day(7):%a %d %b} 07:00. Booking opens {day(3):%a %d %b} 07:00 (in "
     )
-    assert "only if the venue refuses the one before" in said[4]
+    assert "only if the venue refuses the one before" in output[4]
 
 
 def test_a_later_choice_has_the_name_of_the_first_unless_it_has_its_own(box: Terminal) -> None:
@@ -66,9 +66,10 @@ def test_choices_are_listed_with_their_number_and_the_reason_of_their_end(termin
     venue, me = add_venue(connection, name="Mine"), uuid4()
     rows = add_choices(connection, venue, user_email=ANA)
     ids = [str(row)[:8] for row in rows]
-    said = terminal.succeeds("list", "-m", ANA)
-    assert [f"{ids[1]}: 2nd choice of {ids[0]}" in said, f"{ids[2]}: 3rd choice of {ids[0]}" in said] == [True, True]
-    assert said.count("2nd choice") == 2, "in its state too"
+    output = terminal.succeeds("list", "-m", ANA)
+    assert f"{ids[1]}: 2nd choice of {ids[0]}" in output
+    assert f"{ids[2]}: 3rd choice of {ids[0]}" in output
+    assert output.count("2nd choice") == 2, "in its state too"
     listed = terminal.run("list", "-m", ANA, "--json").json
     by_id = {one["id"]: (one["choice"], one["first_choice"], one["promoted"]) for one in listed}
     assert by_id[str(rows[0])] == (None, None, False)
@@ -85,8 +86,8 @@ def test_cancelling_a_choice_says_whether_later_ones_are_cancelled(
     terminal: Terminal, *, number: int, is_followed: bool
 ) -> None:
     rows = add_choices(terminal.connection, add_venue(terminal.connection), user_email=ANA)
-    said = terminal.succeeds("cancel", str(rows[number]), "-m", ANA)
-    assert ("Its later choices are cancelled too." in said) == is_followed
+    output = terminal.succeeds("cancel", str(rows[number]), "-m", ANA)
+    assert ("Its later choices are cancelled too." in output) == is_followed
     assert states(terminal.connection, rows[number:]) == ["cancelled"] * (3 - number)
 
 
@@ -121,8 +122,8 @@ def test_useless_choices_are_refused_with_the_cure(box: Terminal, words: list[st
 def test_no_choice_is_added_if_one_is_asked_for_already(box: Terminal) -> None:
     box.succeeds(*ask(hour="19:30"), "--class", "WOD")
     assert "waits for this class already" in box.fails(*ask("19:30 WOD"))
-    said = box.fails(*ask("19:30 Yoga"))
-    assert f"{ANA} has WOD at Box Centro at that hour" in said
+    output = box.fails(*ask("19:30 Yoga"))
+    assert f"{ANA} has WOD at Box Centro at that hour" in output
     assert len(box.rows("select * from prebookings")) == 1
 
 
@@ -136,8 +137,8 @@ def mine(*words: str) -> list[str]:
 def test_each_choice_at_a_webhook_venue_has_its_own_data(terminal: Terminal) -> None:
     terminal.succeeds("venue", "add", "Mine", "--provider", "webhook", "--zone", "UTC", "--opens", "2 days before")
     first, second = ('{"class_id": "1"}', '{"class_id": "2", "class_name": "Late"}')
-    said = terminal.succeeds(*mine("--data", first, "--else", "19:30", "--data", second))
-    assert "2nd choice: Late" in said
+    output = terminal.succeeds(*mine("--data", first, "--else", "19:30", "--data", second))
+    assert "2nd choice: Late" in output
     assert [(number, after) for number, _, after in terminal.rows(_ROWS)] == [("1", None), ("2", "1")]
 
 

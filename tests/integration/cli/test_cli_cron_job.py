@@ -138,9 +138,9 @@ def test_a_job_that_was_disabled_after_failures_is_switched_on_with_a_hint(there
 
 def test_a_job_made_by_hand_is_taken_over(there: CronJobOrg) -> None:
     there.add(title="booker", url=f"{APP}/api/cron/prebooking-scheduler", enabled=True, requestMethod=1)
-    said = lines("on", APP)
-    assert said[0].startswith(f"Repaired: {SCHEDULER} (its title, its timeout, its schedule, its notifications")
-    assert said[1] == f"Created: {UPKEEP}, a POST every minute."
+    output = lines("on", APP)
+    assert output[0].startswith(f"Repaired: {SCHEDULER} (its title, its timeout, its schedule, its notifications")
+    assert output[1] == f"Created: {UPKEEP}, a POST every minute."
     assert len(there.jobs) == 2
 
 
@@ -151,9 +151,9 @@ def test_duplicates_are_removed_and_jobs_of_others_are_left_alone(there: CronJob
     other_app = there.add(title="prebooking scheduler at other.example.com", url="https://other.example.com/x")
     foreign = there.add(title="backup", url="https://example.com/backup")
     assert "there twice" in run("show", APP).stdout
-    said = " ".join(lines("on", APP))
-    assert f"Removed: a second {SCHEDULER}." in said
-    assert f"Job {by_hand} calls the same address" in said
+    output = " ".join(lines("on", APP))
+    assert f"Removed: a second {SCHEDULER}." in output
+    assert f"Job {by_hand} calls the same address" in output
     assert set(there.jobs) == {101, 102, by_hand, other_app, foreign}
     assert lines("off", APP)[:2] == [f"Removed: {SCHEDULER}.", f"Removed: {UPKEEP}."]
     assert set(there.jobs) == {by_hand, other_app, foreign}
@@ -172,9 +172,9 @@ def test_show_reports_the_last_execution_and_what_is_missing(there: CronJobOrg) 
     assert f"prebooking cron-job on {APP}" in missing.stdout
     lines("on", APP)
     there.find(SCHEDULER)["lastStatus"] = 1
-    said = " ".join(" ".join(lines("show", APP)).split())
-    assert f"{SCHEDULER} OK every minute" in said
-    assert f"{UPKEEP} not executed yet every minute" in said
+    output = " ".join(" ".join(lines("show", APP)).split())
+    assert f"{SCHEDULER} OK every minute" in output
+    assert f"{UPKEEP} not executed yet every minute" in output
     first, _ = json.loads(run("show", APP, "--json").stdout)
     assert first == {"title": SCHEDULER, "job_id": 101, "last": "OK", "faults": []}
 
@@ -299,9 +299,9 @@ def test_a_secret_that_cannot_be_right_is_named_without_its_value(
     there: CronJobOrg, monkeypatch: pytest.MonkeyPatch, name: str, value: str, sentence: str
 ) -> None:
     monkeypatch.setenv(name, value)
-    said = error("on", APP)
-    assert said.startswith(f"Error: {name} ")
-    assert sentence in said
+    output = error("on", APP)
+    assert output.startswith(f"Error: {name} ")
+    assert sentence in output
     assert there.requests == []
 
 

@@ -27,10 +27,10 @@ WARNINGS = {(check.name, way) for check in CHECKS for way in check.warnings}
 
 def found(system: HealthySystem) -> list[dict[str, Any]]:
     """Return the doctor's warnings and failures, after checking its exit code."""
-    said = system.terminal.run("doctor", "--json")
-    assert said.err == ""
-    assert said.code == (0 if all(check["ok"] for check in said.json) else 1)
-    return [check for check in said.json if check["way"]]
+    result = system.terminal.run("doctor", "--json")
+    assert result.err == ""
+    assert result.code == (0 if all(check["ok"] for check in result.json) else 1)
+    return [check for check in result.json if check["way"]]
 
 
 def test_without_a_fault_every_line_is_ok(system: HealthySystem) -> None:
@@ -44,11 +44,11 @@ def test_without_a_fault_every_line_is_ok(system: HealthySystem) -> None:
 @pytest.mark.parametrize("what", BREAKAGES, ids=lambda what: "-".join(filter(None, what)))
 def test_each_breakage_is_found_with_its_cure(system: HealthySystem, what: tuple[str, str, str]) -> None:
     name, way, _ = what
-    broken, said = BREAKAGES[what]
+    broken, message = BREAKAGES[what]
     broken(system)
     all_found = found(system)
     there = [check for check in all_found if (check["name"], check["way"]) == (name, way)]
-    assert any(said in check["message"] for check in there), all_found
+    assert any(message in check["message"] for check in there), all_found
     assert {check["ok"] for check in there} == {(name, way) in WARNINGS}
 
 
@@ -65,9 +65,9 @@ def test_a_warning_has_its_own_mark_and_exit_code_0(system: HealthySystem) -> No
 
 def test_a_failure_is_marked_and_no_secret_is_shown(system: HealthySystem) -> None:
     system.set(CRON_SECRET_PREVIOUS=SECRET)
-    said = system.terminal.run("doctor")
-    assert (said.code, SECRET in said.out) == (1, False)
-    assert any(line.startswith("FAIL secrets: ") for line in said.out.splitlines())
+    result = system.terminal.run("doctor")
+    assert (result.code, SECRET in result.out) == (1, False)
+    assert any(line.startswith("FAIL secrets: ") for line in result.out.splitlines())
 
 
 def test_the_address_of_the_watchdog_is_neither_shown_nor_called(system: HealthySystem) -> None:
@@ -114,10 +114,10 @@ GATEWAY = {
 def test_an_error_of_the_gateway_is_named_with_its_cure(system: HealthySystem, what: str, words: list[str]) -> None:
     status, body, cure = GATEWAY[what]
     system.set(SUPABASE_URL=system.serve(answers(ok(body, status=status))))
-    said = system.terminal.run(*words)
-    assert said.code == 1
-    assert cure in said.out + said.err
-    assert "network" not in said.out + said.err
+    result = system.terminal.run(*words)
+    assert result.code == 1
+    assert cure in result.out + result.err
+    assert "network" not in result.out + result.err
 
 
 # endpoints without a fault

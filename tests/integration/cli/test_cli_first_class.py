@@ -91,8 +91,8 @@ def test_a_login_at_the_same_box_under_a_second_name_is_refused(terminal: Termin
     words = ["--zone", "Europe/Madrid", "--opens", RULE, "--host", HOST]
     terminal.succeeds("venue", "add", "Twice", *words)
     assert "if it is another of that host, say --box" in terminal.fails("venue", "add", "Thrice", *words)
-    said = terminal.fails("login", "Twice", "-m", ANA, stdin=f"{PASSWORD}\n")
-    assert said.endswith(
+    output = terminal.fails("login", "Twice", "-m", ANA, stdin=f"{PASSWORD}\n")
+    assert output.endswith(
         f'Twice is the same box as "Box Centro": pause Twice, and prebooking login "Box Centro" --member {ANA}'
     )
     assert terminal.rows("select provider_box_id from venues where name = 'Twice'") == [(None,)]
@@ -120,9 +120,9 @@ def test_a_login_is_stored_sealed_without_the_password(terminal: Terminal) -> No
 
 def test_a_remembered_password_is_stored_sealed_and_the_answer_explains_how_to_undo_it(terminal: Terminal) -> None:
     terminal.add_box_and_member()
-    said = terminal.succeeds("login", "box centro", "--remember", "-m", ANA, stdin=f"{PASSWORD}\n")
+    output = terminal.succeeds("login", "box centro", "--remember", "-m", ANA, stdin=f"{PASSWORD}\n")
     assert (
-        'and so is the password: it is used to log in once before each opening, until `prebooking logout "Box' in said
+        'and so is the password: it is used to log in once before each opening, until `prebooking logout "Box' in output
     )
     [(venue, sealed, key_id, everything)] = terminal.rows(
         "select venue_id, password, password_key_id, s::text from member_sessions s"
@@ -133,7 +133,7 @@ def test_a_remembered_password_is_stored_sealed_and_the_answer_explains_how_to_u
         "password": PASSWORD,
     }
     assert key_id == seal.key_ids[0]
-    assert PASSWORD not in everything + said
+    assert PASSWORD not in everything + output
 
 
 def test_a_login_without_remember_removes_a_remembered_password(terminal: Terminal) -> None:
@@ -143,11 +143,11 @@ def test_a_login_without_remember_removes_a_remembered_password(terminal: Termin
     assert terminal.rows(remembered) == [(2, True)]
     assert terminal.succeeds("login", "list").split("Refreshed")[1].count("password remembered") == 1
     assert terminal.run("login", "list", "--json").json[0]["remembered"] is True
-    said = terminal.succeeds("login", "box centro", "-m", ANA, stdin=f"{PASSWORD}\n")
-    assert said.rstrip().endswith("The login is stored encrypted, and the remembered password is removed.")
+    output = terminal.succeeds("login", "box centro", "-m", ANA, stdin=f"{PASSWORD}\n")
+    assert output.rstrip().endswith("The login is stored encrypted, and the remembered password is removed.")
     assert terminal.rows(remembered) == [(3, False)]
-    said = terminal.succeeds("login", "box centro", "-m", ANA, stdin=f"{PASSWORD}\n")
-    assert said.rstrip().endswith("The login is stored encrypted, the password is not kept.")
+    output = terminal.succeeds("login", "box centro", "-m", ANA, stdin=f"{PASSWORD}\n")
+    assert output.rstrip().endswith("The login is stored encrypted, the password is not kept.")
 
 
 def test_a_login_that_is_refused_leaves_the_remembered_password(terminal: Terminal) -> None:
@@ -161,8 +161,8 @@ def test_a_login_that_is_refused_leaves_the_remembered_password(terminal: Termin
 
 def test_a_password_that_is_too_long_to_be_remembered_is_not_tried(terminal: Terminal) -> None:
     terminal.add_box()
-    said = terminal.fails("login", "box centro", "--remember", "-m", ANA, stdin="x" * 12_300 + "\n", code=2)
-    assert "too long to be remembered" in said
+    output = terminal.fails("login", "box centro", "--remember", "-m", ANA, stdin="x" * 12_300 + "\n", code=2)
+    assert "too long to be remembered" in output
     assert [call for call in terminal.twin.ledger.entries if getattr(call, "path", "") == "/api/login"] == []
 
 
@@ -194,16 +194,16 @@ def test_a_member_of_other_boxes_is_refused_with_their_names(terminal: Terminal)
     terminal.twin.join(ANA, PASSWORD)
     terminal.twin.boxes.clear()
     terminal.twin.open_box("norte.aimharder.com", box_id=7, name="Box Norte")
-    said = terminal.fails("login", "box centro", "-m", ANA, stdin=f"{PASSWORD}\n")
-    assert f"not a member at {HOST}, but at Box Norte (norte.aimharder.com)" in said
+    output = terminal.fails("login", "box centro", "-m", ANA, stdin=f"{PASSWORD}\n")
+    assert f"not a member at {HOST}, but at Box Norte (norte.aimharder.com)" in output
     assert terminal.rows("select * from member_sessions") == []
 
 
 def test_a_login_refuses_a_wrong_box_number(terminal: Terminal) -> None:
     terminal.add_box("--box", "7")
     terminal.twin.join(ANA, PASSWORD)
-    said = terminal.fails("login", "box centro", "-m", ANA, stdin=f"{PASSWORD}\n")
-    assert f"with --box and one of {BOX}" in said
+    output = terminal.fails("login", "box centro", "-m", ANA, stdin=f"{PASSWORD}\n")
+    assert f"with --box and one of {BOX}" in output
     assert terminal.rows("select * from member_sessions") == []
 
 

@@ -47,9 +47,11 @@ def test_only_the_named_member_is_forgotten(terminal: Terminal) -> None:
     ended(terminal, norte, BEN)
     add_prebooking(terminal.connection, centro, user_email=BEN, available_at=now(60))
     of_ben = rows_of(terminal, BEN)
-    said = terminal.succeeds("forget", "Ana@example.com")
-    assert "Removed of Ana@example.com: 2 logins, 0 repeats, 0 absences, 0 channels, 1 prebooking that waited;" in said
-    assert " 2 prebookings without a name are left." in said
+    output = terminal.succeeds("forget", "Ana@example.com")
+    assert (
+        "Removed of Ana@example.com: 2 logins, 0 repeats, 0 absences, 0 channels, 1 prebooking that waited;" in output
+    )
+    assert " 2 prebookings without a name are left." in output
     assert "ana" not in everything(terminal).lower()
     assert rows_of(terminal, BEN) == of_ben
     assert {row["id"]: row["status"] for row in rows_of(terminal, "forgotten")} == {
@@ -68,8 +70,8 @@ def test_a_prebooking_that_is_being_booked_is_kept_and_reported(terminal: Termin
     held = add_prebooking(terminal.connection, venue, user_email=ANA)
     assert claimed(terminal.connection, uuid4()) == [held]
     add_prebooking(terminal.connection, venue, user_email=ANA, maybe_sent=True)
-    said = terminal.succeeds("forget", ANA)
-    assert "may be at the venue already: 2 prebookings. Repeat this command then." in said
+    output = terminal.succeeds("forget", ANA)
+    assert "may be at the venue already: 2 prebookings. Repeat this command then." in output
     assert terminal.rows("select status, user_email from prebookings") == [("pending", ANA)] * 2
     terminal.connection.execute(
         "update prebookings set status = 'failed', outcome = 'full', settled_at = now(),"

@@ -136,9 +136,9 @@ def test_a_call_and_a_question_without_an_answer_are_unclear(either: Terminal) -
     silent = CallPlan(acts=False, answer=DROP)
     either.twin.script(ANA, CallPlan(), silent, method="GET", path="/api/bookings")
     either.twin.script(row, CallPlan(), silent, method="GET")
-    said = either.fails("give-back", str(row))
-    assert "is not clear" in said
-    assert "run this again in a minute: it asks first" in said
+    output = either.fails("give-back", str(row))
+    assert "is not clear" in output
+    assert "run this again in a minute: it asks first" in output
     assert not given_back(either)
     assert "It was not booked there any more" in either.succeeds("give-back", str(row))
     assert given_back(either)
@@ -150,16 +150,16 @@ def test_a_call_and_a_question_without_an_answer_are_unclear(either: Terminal) -
 def test_no_answer_to_a_cancellation_records_what_did_not_happen(box: Terminal, name: str) -> None:
     row = book(box)
     plan_cancellation(box, row, CallPlan(acts=False, answer=VERDICTS[name]))
-    said = box.fails("give-back", str(row))
+    output = box.fails("give-back", str(row))
     assert not given_back(box)
     expected = {"cancelled_late": "--late", "cancel_refused": "refuses to take"}
     blocked = dict.fromkeys(("blocked", "captcha", "too_many_requests"), "refuses calls from here")
-    assert (expected | blocked).get(name, "still shows the place") in said
+    assert (expected | blocked).get(name, "still shows the place") in output
 
 
 @pytest.mark.grid
 @pytest.mark.parametrize(
-    ("status", "body", "said"),
+    ("status", "body", "sentence"),
     [
         (200, b"<html>done</html>", "still shows the place"),
         (200, b'{"state": "booked"}', "still shows the place"),
@@ -180,11 +180,11 @@ def test_no_answer_to_a_cancellation_records_what_did_not_happen(box: Terminal, 
     ],
 )
 def test_no_answer_to_a_delete_records_what_did_not_happen(
-    endpoint: Terminal, status: int, body: bytes, said: str
+    endpoint: Terminal, status: int, body: bytes, sentence: str
 ) -> None:
     row = book(endpoint)
     plan_cancellation(endpoint, row, CallPlan(acts=False, answer=TwinReply(status, {}, body)))
-    assert said in endpoint.fails("give-back", str(row))
+    assert sentence in endpoint.fails("give-back", str(row))
     assert not given_back(endpoint)
 
 
@@ -208,9 +208,9 @@ def test_an_endpoint_that_cannot_be_asked_is_told_to_delete(endpoint: Terminal) 
 def test_a_late_place_is_given_back_only_with_late(either: Terminal) -> None:
     row = book(either)
     either.twin.classes[WOD] = replace(either.twin.classes[WOD], late_from=now(-1))
-    said = either.fails("give-back", str(row))
-    assert "the credit" in said
-    assert "--late" in said
+    output = either.fails("give-back", str(row))
+    assert "the credit" in output
+    assert "--late" in output
     assert not given_back(either)
     assert len(either.twin.ledger.bookings()) == 1
     either.succeeds("give-back", str(row), "--late")
@@ -247,8 +247,8 @@ def test_without_a_usable_login_the_member_logs_in_first(box: Terminal, how: str
         box.environment.setenv("SESSION_ENCRYPTION_KEY", "A" * 43 + "=")
     else:
         box.connection.execute("update member_sessions set expired_at = now()")
-    said = box.fails("give-back", str(row))
-    assert f'prebooking login "Box Centro" --member {ANA}' in said
+    output = box.fails("give-back", str(row))
+    assert f'prebooking login "Box Centro" --member {ANA}' in output
     assert (given_back(box), cancellations(box)) == (False, 0)
 
 
@@ -287,11 +287,11 @@ def test_nothing_secret_and_no_text_of_the_venue_is_printed(box: Terminal, how: 
     elif how == "venue's text":
         answer = json_reply({"cancelState": 3, "errorMssg": "canary", "cookie": "canary"}, cookies=["canary=canary"])
         plan_cancellation(box, row, CallPlan(acts=False, answer=answer))
-    said = box.run("give-back", str(row))
+    result = box.run("give-back", str(row))
     sessions = box.twin.members._sessions.values()
     secrets = {"canary", PASSWORD, os.environ["SUPABASE_SERVICE_ROLE_KEY"], os.environ["SESSION_ENCRYPTION_KEY"]}
     secrets |= {text for session in sessions for text in (session.cookie, session.token, session.fingerprint)}
-    printed = said.out + said.err + caplog.text
+    printed = result.out + result.err + caplog.text
     assert [secret for secret in secrets if secret in printed] == []
 
 
@@ -299,7 +299,7 @@ def test_nothing_secret_and_no_text_of_the_venue_is_printed(box: Terminal, how: 
 
 
 @pytest.mark.parametrize(
-    ("how", "said"),
+    ("how", "sentence"),
     [
         ({"status": "pending", "outcome": None, "settled_at": None}, "cancel it with `prebooking cancel "),
         ({"status": "failed", "outcome": "full"}, "it ended as full"),
@@ -308,10 +308,10 @@ def test_nothing_secret_and_no_text_of_the_venue_is_printed(box: Terminal, how: 
         ({"given_back_at": now(-1)}, "was given back before"),
     ],
 )
-def test_what_is_not_booked_or_has_begun_is_refused(either: Terminal, how: dict[str, Any], said: str) -> None:
+def test_what_is_not_booked_or_has_begun_is_refused(either: Terminal, how: dict[str, Any], sentence: str) -> None:
     row = book(either, **how)
     calls = len(either.twin.ledger.entries)
-    assert said in either.fails("give-back", str(row))
+    assert sentence in either.fails("give-back", str(row))
     assert len(either.twin.ledger.entries) == calls
 
 
@@ -383,8 +383,8 @@ def test_a_command_that_is_killed_at_any_step_is_run_again(either: Terminal) -> 
         with interrupted(either, at=number, when=when, by=Killed()), pytest.raises(Killed):
             either.run("give-back", str(row))
         assert given_back(either) in {False, (number, when) == (len(paths) - 1, "after")}
-        said = either.run("give-back", str(row))
-        assert (said.code, "was given back before" in said.err) in {(0, False), (1, True)}
+        result = either.run("give-back", str(row))
+        assert (result.code, "was given back before" in result.err) in {(0, False), (1, True)}
         assert given_back(either)
         assert either.twin.ledger.bookings() == []
         assert cancellations(either) - before == 1
@@ -400,10 +400,10 @@ def test_an_answer_that_is_lost_at_any_step_leaves_nothing_wrong(either: Termina
         either.connection.execute("delete from prebookings")
         row, before = book(either), cancellations(either)
         with interrupted(either, at=number, when=when, by=httpx.ReadError("lost")):
-            said = either.run("give-back", str(row))
-        assert given_back(either) is (said.code == 0), (number, when)
-        assert said.code == 0 or "rpc" not in paths[number], (number, when, said.err)
-        if said.code:
+            result = either.run("give-back", str(row))
+        assert given_back(either) is (result.code == 0), (number, when)
+        assert result.code == 0 or "rpc" not in paths[number], (number, when, result.err)
+        if result.code:
             either.succeeds("give-back", str(row))
         assert given_back(either)
         assert either.twin.ledger.bookings() == []
@@ -413,8 +413,8 @@ def test_an_answer_that_is_lost_at_any_step_leaves_nothing_wrong(either: Termina
 def test_a_command_whose_record_is_lost_is_run_again(either: Terminal) -> None:
     row = book(either)
     either.connection.execute("alter function public.give_back_v1 rename to give_back_v0")
-    said = either.fails("give-back", str(row))
-    assert "could not be recorded (give_back_v1: PGRST202): run this again" in said
+    output = either.fails("give-back", str(row))
+    assert "could not be recorded (give_back_v1: PGRST202): run this again" in output
     either.connection.execute("alter function public.give_back_v0 rename to give_back_v1")
     either.succeeds("give-back", str(row))
     assert given_back(either)

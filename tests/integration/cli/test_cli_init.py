@@ -83,9 +83,9 @@ def test_the_address_may_be_in_the_environment(terminal: Terminal, empty: Databa
 
 
 def test_without_an_answer_nothing_is_changed(terminal: Terminal, empty: Database) -> None:
-    said = terminal.run("init", "--database", address(empty))
-    assert (said.code, booked(empty)) == (1, [])
-    assert said.err.endswith("Error: Nothing was changed: confirm with --yes.\n")
+    result = terminal.run("init", "--database", address(empty))
+    assert (result.code, booked(empty)) == (1, [])
+    assert result.err.endswith("Error: Nothing was changed: confirm with --yes.\n")
 
 
 def test_after_a_kill_the_next_init_continues(terminal: Terminal, empty: Database, postgres: LocalPostgres) -> None:
@@ -163,8 +163,10 @@ def test_a_table_of_ones_own_is_refused_before_anything_is_applied(terminal: Ter
 def test_an_index_of_a_renamed_table_is_named_before_anything_is_applied(terminal: Terminal, empty: Database) -> None:
     empty.connection.execute("create table public.prebookings_old (at date)")
     empty.connection.execute("create index prebookings_due on public.prebookings_old (at)")
-    said = terminal.fails("init", "--yes", "--database", address(empty))
-    assert "has an index prebookings_due that none of its noted migrations has made. If it is your own, rename" in said
+    output = terminal.fails("init", "--yes", "--database", address(empty))
+    assert (
+        "has an index prebookings_due that none of its noted migrations has made. If it is your own, rename" in output
+    )
     assert booked(empty) == []
 
 
@@ -172,16 +174,16 @@ def test_a_function_of_ones_own_is_no_fault_to_report(terminal: Terminal, empty:
     empty.connection.execute(
         "create function public.prebooking_local_instant(text, text) returns int language sql as 'select 1'"
     )
-    said = terminal.run("init", "--yes", "--database", address(empty))
-    assert "is there already, and nothing of it was applied: rename it if it is your own" in said.err
-    assert "report" not in said.err
+    result = terminal.run("init", "--yes", "--database", address(empty))
+    assert "is there already, and nothing of it was applied: rename it if it is your own" in result.err
+    assert "report" not in result.err
 
 
 def test_another_object_of_ours_stops_it_at_its_migration(terminal: Terminal, empty: Database) -> None:
     empty.connection.execute("create domain public.prebooking_instant as timestamptz")
-    said = terminal.run("init", "--yes", "--database", address(empty))
-    assert said.code == 1
-    assert "is there already, and nothing of it was applied" in said.err
+    result = terminal.run("init", "--yes", "--database", address(empty))
+    assert result.code == 1
+    assert "is there already, and nothing of it was applied" in result.err
     assert booked(empty) == []
 
 
@@ -189,9 +191,9 @@ def test_a_run_that_holds_a_table_stops_it_with_a_cure(terminal: Terminal, empty
     apply_first(empty, 1)
     terminal.environment.setattr("prebooking.database.migrations._TABLE_LOCK_SECONDS", 0.2)
     empty.connect().execute("begin; lock table public.prebookings in row exclusive mode")
-    said = terminal.run("init", "--yes", "--database", address(empty))
-    assert said.code == 1
-    assert "holds a table, and nothing of this migration was applied: run this again (SQLSTATE 55P03)" in said.err
+    result = terminal.run("init", "--yes", "--database", address(empty))
+    assert result.code == 1
+    assert "holds a table, and nothing of this migration was applied: run this again (SQLSTATE 55P03)" in result.err
     assert booked(empty) == VERSIONS[:1]
 
 
@@ -274,9 +276,9 @@ def test_a_password_goes_over_the_internet_encrypted(
 def test_a_database_that_cannot_be_reached(terminal: Terminal, host: str, sentence: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as unused:
         port = unused.getsockname()[1]
-    said = terminal.fails("init", "--database", f"postgresql://postgres:{SECRET}@{host}:{port}/postgres")
-    assert sentence in said
-    assert SECRET not in said
+    output = terminal.fails("init", "--database", f"postgresql://postgres:{SECRET}@{host}:{port}/postgres")
+    assert sentence in output
+    assert SECRET not in output
 
 
 def test_a_wrong_password_is_not_shown(terminal: Terminal) -> None:

@@ -25,11 +25,11 @@ def test_an_unreadable_prebooking_is_named_and_hides_no_other(terminal: Terminal
     good, bad = (add_prebooking(terminal.connection, venue) for _ in range(2))
     unchecked(terminal)
     terminal.connection.execute("update prebookings set expires_at = %s where id = %s", [end, bad])
-    said = terminal.run(*words)
-    assert said.code == 1
-    assert str(good)[:8] in said.out
-    assert f"Error: Not shown: {bad}" in said.err
-    assert "cannot be read: correct expires_at in the database." in said.err
+    result = terminal.run(*words)
+    assert result.code == 1
+    assert str(good)[:8] in result.out
+    assert f"Error: Not shown: {bad}" in result.err
+    assert "cannot be read: correct expires_at in the database." in result.err
     assert "Cancelled" in terminal.succeeds("cancel", str(good))
 
 
@@ -44,8 +44,8 @@ def test_the_list_shows_that_a_class_is_not_found_yet(terminal: Terminal) -> Non
 def test_the_list_shows_what_differs_from_the_class_that_was_asked_for(terminal: Terminal) -> None:
     warnings = {"warning": "session_expired: log in again.", "class_warning": "class_gone: no such class."}
     row = str(add_prebooking(terminal.connection, add_venue(terminal.connection), **warnings))
-    said = terminal.succeeds("list")
-    assert all(f"{row[:8]}: {warning}" in said for warning in warnings.values())
+    output = terminal.succeeds("list")
+    assert all(f"{row[:8]}: {warning}" in output for warning in warnings.values())
     [one] = terminal.run("list", "--json").json
     assert one["class_warning"] == warnings["class_warning"]
 
@@ -56,11 +56,11 @@ def test_an_unreadable_venue_is_named_and_hides_no_other(terminal: Terminal, wor
     bad = add_venue(terminal.connection, name="Bad")
     unchecked(terminal)
     terminal.connection.execute("update venues set paused_until = 'infinity' where id = %s", [bad])
-    said = terminal.run(*words)
-    assert said.code == 1
-    assert "Good" in said.out
-    assert "Bad" in said.err
-    assert "correct paused_until in the database" in said.err
+    result = terminal.run(*words)
+    assert result.code == 1
+    assert "Good" in result.out
+    assert "Bad" in result.err
+    assert "correct paused_until in the database" in result.err
     assert "is paused" in terminal.succeeds("venue", "pause", "Good")
 
 
@@ -74,9 +74,9 @@ def test_logins_are_listed_with_their_next_opening_and_without_the_session(termi
     assert ana.split()[:6] == [ANA, "Centro", "kept", "7", "min", "ago"]
     assert "asks for a new login" in ben
     assert ben.rstrip().endswith("-")
-    said = terminal.run("login", "list", "--json", "-m", ANA)
-    assert [(one["user_email"], one["venue"]) for one in said.json] == [(ANA, "Centro")]
-    assert "TheSealedOne" not in said.out + ana + ben
+    result = terminal.run("login", "list", "--json", "-m", ANA)
+    assert [(one["user_email"], one["venue"]) for one in result.json] == [(ANA, "Centro")]
+    assert "TheSealedOne" not in result.out + ana + ben
 
 
 def test_an_empty_list_of_logins_explains_how_to_log_in(terminal: Terminal) -> None:

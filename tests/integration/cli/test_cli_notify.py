@@ -104,10 +104,10 @@ def test_a_list_of_channels_fits_into_80_columns_without_cutting_words(terminal:
     for events in (USUAL, [*USUAL, "reminder"], ["failed"]):
         add_channel(terminal.connection, ANA, "ntfy", address=f"classes{len(events)}", events=list(events))
     add_channel(terminal.connection, None, "webhook", events=[*USUAL])
-    said = terminal.shows_at_width("notify", "list")
-    assert max(map(len, said.splitlines())) <= 80
-    assert {"all", "but", "alert", "reminder", "failed"} <= set(said.split())
-    assert "waitl" not in said
+    output = terminal.shows_at_width("notify", "list")
+    assert max(map(len, output.splitlines())) <= 80
+    assert {"all", "but", "alert", "reminder", "failed"} <= set(output.split())
+    assert "waitl" not in output
 
 
 @pytest.mark.usefixtures("inbox")

@@ -43,7 +43,7 @@ def test_an_unknown_time_zone_hides_no_row(terminal: Terminal) -> None:
     for words in (["classes", "box centro", "today"], ["add", "box centro", str(day(4)), "19:30", "-m", ANA]):
         assert "Box Centro has a time zone that is not known here: set venues.timezone" in terminal.fails(*words)
     ill = [check["message"] for check in terminal.run("doctor", "--json").json if not check["ok"]]
-    assert any("Box Centro has a time zone that is not known here" in said for said in ill)
+    assert any("Box Centro has a time zone that is not known here" in output for output in ill)
     assert "UTC" in terminal.succeeds("cancel", row)
 
 
@@ -58,14 +58,14 @@ def test_a_list_fits_into_80_columns_and_shows_each_state(terminal: Terminal) ->
     doubt = add_row(terminal, box, **mine | {"available_at": now(-60)}, maybe_sent=True)
     full = {"status": "failed", "outcome": "full", "error_message": "The class was full.", "settled_at": now(-5)}
     ended = add_row(terminal, box, **mine, **full)
-    said = terminal.shows_at_width("list", "--member", ANA)
-    assert max(map(len, said.splitlines())) <= 80
-    lines = {line.split()[0]: line for line in said.splitlines() if line[:8] in {waiting, doubt, ended}}
-    assert "WOD" in said
+    output = terminal.shows_at_width("list", "--member", ANA)
+    assert max(map(len, output.splitlines())) <= 80
+    lines = {line.split()[0]: line for line in output.splitlines() if line[:8] in {waiting, doubt, ended}}
+    assert "WOD" in output
     assert [("being booked" in lines[doubt]), ("full" in lines[ended])] == [True, True]
-    assert f"{waiting}: session_expired: log in again." in said
-    assert f"{ended}: The class was full." in said
-    assert said.splitlines()[0] == f"{ANA} at Box Centro"
+    assert f"{waiting}: session_expired: log in again." in output
+    assert f"{ended}: The class was full." in output
+    assert output.splitlines()[0] == f"{ANA} at Box Centro"
 
 
 def test_a_list_can_be_json_and_of_one_member(terminal: Terminal) -> None:
@@ -127,24 +127,24 @@ def test_a_venue_is_named_by_its_whole_name_or_its_id(terminal: Terminal) -> Non
     terminal.succeeds("venue", "pause", str(ids[2]))
     assert terminal.rows("select name from venues where not enabled order by 1") == [("Box",), ("Box Norte",)]
     for unknown in ("Boxx", "Box N", ""):
-        said = terminal.fails("venue", "pause", unknown)
-        assert f'no venue "{unknown}": there is Box, Box Norte, Box Sur.' in said
+        output = terminal.fails("venue", "pause", unknown)
+        assert f'no venue "{unknown}": there is Box, Box Norte, Box Sur.' in output
 
 
 def test_a_name_that_several_venues_have_is_refused_with_their_ids(terminal: Terminal) -> None:
     ids = [str(add_venue(terminal.connection, name=name)) for name in ("Box\u00a01", "Box 1")]
-    said = terminal.fails("venue", "pause", "box 1")
-    assert 'Several venues are named "box 1": use an id' in said
-    assert all(one in said for one in ids)
+    output = terminal.fails("venue", "pause", "box 1")
+    assert 'Several venues are named "box 1": use an id' in output
+    assert all(one in output for one in ids)
     assert terminal.rows("select distinct enabled from venues") == [(True,)]
 
 
 def test_venues_are_listed_as_a_table_and_as_json(terminal: Terminal) -> None:
     assert "add one with" in terminal.succeeds("venue", "list")
     terminal.add_box()
-    said = terminal.shows_at_width("venue", "list")
-    assert "4 days before" in said
-    assert max(map(len, said.splitlines())) <= 80
+    output = terminal.shows_at_width("venue", "list")
+    assert "4 days before" in output
+    assert max(map(len, output.splitlines())) <= 80
     [venue] = terminal.run("venue", "list", "--json").json
     assert (venue["name"], venue["opening_rule"], venue["enabled"]) == ("Box Centro", "4 days before", True)
 
@@ -170,9 +170,9 @@ def test_a_dry_run_shows_the_claim_and_sends_nothing(terminal: Terminal) -> None
     terminal.offer(day=day(1))
     terminal.succeeds("add", "box centro", "tomorrow", "19:30", "-m", ANA)
     before, calls = terminal.rows("select * from prebookings"), len(terminal.twin.ledger.entries)
-    said = terminal.succeeds("run", "--dry-run")
-    assert "would claim 1 now; nothing was claimed or sent" in said
-    assert ANA in said
+    output = terminal.succeeds("run", "--dry-run")
+    assert "would claim 1 now; nothing was claimed or sent" in output
+    assert ANA in output
     assert [row["user_email"] for row in terminal.run("run", "--dry-run", "--json").json["rows"]] == [ANA]
     assert terminal.rows("select * from prebookings") == before
     assert terminal.rows("select * from prebooking_heartbeat") == []
@@ -193,9 +193,9 @@ def test_a_run_reports_why_due_rows_are_not_booked(terminal: Terminal, words: li
         add_row(terminal, mine)
     box = add_venue(terminal.connection, provider="aimharder", host="box.aimharder.com", enabled=False)
     add_row(terminal, box)
-    said = terminal.succeeds(*words)
-    assert "2 due rows wait for a deployment that has webhook venues." in said
-    assert "1 due row waits for a venue that is paused" in said
+    output = terminal.succeeds(*words)
+    assert "2 due rows wait for a deployment that has webhook venues." in output
+    assert "1 due row waits for a venue that is paused" in output
 
 
 def test_a_run_reports_due_rows_of_venue_systems_that_are_not_set_up(terminal: Terminal) -> None:
@@ -205,18 +205,18 @@ def test_a_run_reports_due_rows_of_venue_systems_that_are_not_set_up(terminal: T
     terminal.environment.setenv("SESSION_ENCRYPTION_KEY", "")
     for name in ("BOOKING_WEBHOOK_URL", "BOOKING_WEBHOOK_SECRET"):
         terminal.environment.setenv(name, "https://book.example.com/at-my-gym")
-    said = terminal.succeeds("run", "--dry-run")
-    assert "1 due row waits for a deployment that has aimharder venues." in said
+    output = terminal.succeeds("run", "--dry-run")
+    assert "1 due row waits for a deployment that has aimharder venues." in output
 
 
 def test_a_failed_run_explains_itself_on_standard_error(terminal: Terminal) -> None:
     terminal.environment.setenv("CRON_SECRET", CRON_SECRET)
     terminal.connection.execute("revoke execute on function claim_due_prebookings_v1 from service_role")
-    said = terminal.run("run", "--json")
-    assert said.code == 1
-    assert said.json["success"] is False
-    assert "42501" in said.err
-    assert "Traceback" not in said.err
+    result = terminal.run("run", "--json")
+    assert result.code == 1
+    assert result.json["success"] is False
+    assert "42501" in result.err
+    assert "Traceback" not in result.err
 
 
 # the database
@@ -250,6 +250,6 @@ def test_lists_need_only_the_two_database_variables(terminal: Terminal) -> None:
     terminal.succeeds("list")
     terminal.environment.delenv("SUPABASE_URL")
     terminal.environment.setenv("SUPABASE_SERVICE_ROLE_KEY", " ")
-    said = terminal.run("list")
-    assert said.code == 1
-    assert [line.split()[1] for line in said.err.splitlines()] == ["SUPABASE_URL", "SUPABASE_SERVICE_ROLE_KEY"]
+    result = terminal.run("list")
+    assert result.code == 1
+    assert [line.split()[1] for line in result.err.splitlines()] == ["SUPABASE_URL", "SUPABASE_SERVICE_ROLE_KEY"]

@@ -52,27 +52,27 @@ def test_in_a_pipe_every_row_names_its_member(terminal: Terminal) -> None:
 
 def test_on_a_terminal_names_are_folded_but_not_addresses_ids_and_times(terminal: Terminal) -> None:
     two_prebookings(terminal)
-    said = terminal.shows_at_width("list", columns=130)
-    assert max(map(len, said.splitlines())) <= 130
-    assert ADA in said
-    assert LONG not in said
+    output = terminal.shows_at_width("list", columns=130)
+    assert max(map(len, output.splitlines())) <= 130
+    assert ADA in output
+    assert LONG not in output
 
 
 @pytest.mark.parametrize("columns", [30, 80, 100])
 def test_nothing_is_wider_than_the_terminal_and_nothing_is_cut(terminal: Terminal, columns: int) -> None:
     two_prebookings(terminal)
-    said = terminal.shows_at_width("list", columns=columns)
-    assert max(map(len, said.splitlines())) <= columns
-    assert "…" not in said
+    output = terminal.shows_at_width("list", columns=columns)
+    assert max(map(len, output.splitlines())) <= columns
+    assert "…" not in output
 
 
 def test_json_is_ascii_for_every_name(terminal: Terminal) -> None:
     name = "Ñandú \x9b2J \u202egnp.exe \u2028 \x7f"
     add_venue(terminal.connection, name=name)
-    said = terminal.succeeds("venue", "list", "--json")
-    assert said.isascii()
-    assert "\x7f" not in said
-    assert json.loads(said)[0]["name"] == name
+    output = terminal.succeeds("venue", "list", "--json")
+    assert output.isascii()
+    assert "\x7f" not in output
+    assert json.loads(output)[0]["name"] == name
 
 
 # a full disk
@@ -83,9 +83,9 @@ def test_json_is_ascii_for_every_name(terminal: Terminal) -> None:
 )
 def test_a_full_disk_is_one_error_message(terminal: Terminal, words: list[str]) -> None:
     with Path("/dev/full").open("w") as full:
-        said = run_python("-m", "prebooking.cli", *words, folder=Path.cwd(), stdout=full)
-    assert said.stderr == "Error: Standard output cannot be written to: No space left on device.\n"
-    assert said.returncode == 1
+        result = run_python("-m", "prebooking.cli", *words, folder=Path.cwd(), stdout=full)
+    assert result.stderr == "Error: Standard output cannot be written to: No space left on device.\n"
+    assert result.returncode == 1
 
 
 # where settings come from
@@ -102,8 +102,8 @@ def test_a_key_from_the_environment_is_not_sent_to_an_address_from_a_dotenv_file
         terminal.environment.delenv(name)
     terminal.environment.setenv(key, secret)
     in_a_file(SUPABASE_URL=url)
-    said = terminal.fails("list")
-    assert f"SUPABASE_URL is in the .env of this folder, {key} in the environment: set both in one place" in said
+    output = terminal.fails("list")
+    assert f"SUPABASE_URL is in the .env of this folder, {key} in the environment: set both in one place" in output
     in_a_file(SUPABASE_URL=url, SUPABASE_SERVICE_ROLE_KEY="sb_secret_of_somebody_else")
     assert "SUPABASE_URL is in the .env of this folder" in terminal.fails("list")
 

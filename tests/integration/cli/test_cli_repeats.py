@@ -52,10 +52,10 @@ def test_a_repeat_names_its_next_two_classes(terminal: Terminal, spelling: str, 
         "--class",
         " WOD ",
     ]
-    said = terminal.succeeds(*words)
-    assert f"Asked for WOD at Mine every {day(4):%A} at 18:00, for {ANA}." in said
-    assert f"{day(4):%a %d %b} 18:00: booking opens {day(2):%a %d %b} 18:00 (in " in said
-    assert f"{day(11):%a %d %b} 18:00: booking opens " in said
+    output = terminal.succeeds(*words)
+    assert f"Asked for WOD at Mine every {day(4):%A} at 18:00, for {ANA}." in output
+    assert f"{day(4):%a %d %b} 18:00: booking opens {day(2):%a %d %b} 18:00 (in " in output
+    assert f"{day(11):%a %d %b} 18:00: booking opens " in output
     assert classes(terminal) == [(day(4), "18:00"), (day(11), "18:00")]
     [data, _] = terminal.rows("select booking_data from prebookings order by expires_at")
     assert data[0] == {
@@ -65,20 +65,20 @@ def test_a_repeat_names_its_next_two_classes(terminal: Terminal, spelling: str, 
 
 def test_a_class_whose_booking_is_open_already_is_named_with_the_command(terminal: Terminal) -> None:
     mine(terminal, "10 days before")
-    said = repeat(terminal)
-    assert f'Booking of {day(4):%a %d %b} is open already, so the repeat leaves it out: prebooking add "Mine"' in said
-    assert f'prebooking add "Mine" {day(4)} 18:00' in said
+    output = repeat(terminal)
+    assert f'Booking of {day(4):%a %d %b} is open already, so the repeat leaves it out: prebooking add "Mine"' in output
+    assert f'prebooking add "Mine" {day(4)} 18:00' in output
     assert classes(terminal)[0][0] == day(11)
-    [command] = re.findall("prebooking (add .*)", said)
+    [command] = re.findall("prebooking (add .*)", output)
     terminal.succeeds(*shlex.split(command))
     assert classes(terminal)[0] == (day(4), "18:00")
 
 
 def test_later_choices_are_named_and_stand_after_the_first(terminal: Terminal) -> None:
     mine(terminal)
-    said = repeat(terminal, "--else", "19:30", "--else", f"{weekday(5)[:3]} 07:00 Yoga", "--class", "WOD")
-    assert f"Else {day(4):%A} at 19:30: WOD." in said
-    assert f"Else {day(5):%A} at 07:00: Yoga." in said
+    output = repeat(terminal, "--else", "19:30", "--else", f"{weekday(5)[:3]} 07:00 Yoga", "--class", "WOD")
+    assert f"Else {day(4):%A} at 19:30: WOD." in output
+    assert f"Else {day(5):%A} at 07:00: Yoga." in output
     first = [(day(4), "18:00"), (day(4), "19:30"), (day(5), "07:00")]
     assert classes(terminal)[:3] == first
     names = terminal.rows("select booking_data ->> 'class_name' from prebookings order by expires_at limit 3")
@@ -104,25 +104,25 @@ def test_repeats_are_listed_paused_resumed_and_removed(terminal: Terminal) -> No
     assert line.split()[:5] == [short, "WOD", "Mine", f"{day(4):%a}", "18:00"]
     assert line.split()[-1] == "active"
 
-    said = terminal.succeeds("repeat", "pause", short)
-    assert f"Paused: WOD at Mine, every {day(4):%A} at 18:00, for {ANA}." in said
-    assert f"Cancelled: WOD at Mine, {day(4):%a %d %b} 18:00" in said
-    assert f"`prebooking repeat resume {short}`" in said
+    output = terminal.succeeds("repeat", "pause", short)
+    assert f"Paused: WOD at Mine, every {day(4):%A} at 18:00, for {ANA}." in output
+    assert f"Cancelled: WOD at Mine, {day(4):%a %d %b} 18:00" in output
+    assert f"`prebooking repeat resume {short}`" in output
     assert (len(classes(terminal)), len(classes(terminal, "cancelled"))) == (0, 2)
     assert terminal.succeeds("repeat", "list").splitlines()[2].split()[-1] == "paused"
 
-    said = terminal.succeeds("repeat", "resume", short)
-    assert f"Asked for: WOD at Mine, {day(11):%a %d %b} 18:00" in said
+    output = terminal.succeeds("repeat", "resume", short)
+    assert f"Asked for: WOD at Mine, {day(11):%a %d %b} 18:00" in output
     assert len(classes(terminal)) == 2
 
     terminal.connection.execute(
         "update prebookings set maybe_sent = true where id = (select max(id::text)::uuid from prebookings"
         " where status = 'pending')"
     )
-    said = terminal.succeeds("repeat", "remove", short)
-    assert "Removed: WOD at Mine" in said
-    assert said.count("Cancelled: WOD") == 1
-    assert said.count("Not cancelled, because it may be at the venue: WOD at Mine") == 1
+    output = terminal.succeeds("repeat", "remove", short)
+    assert "Removed: WOD at Mine" in output
+    assert output.count("Cancelled: WOD") == 1
+    assert output.count("Not cancelled, because it may be at the venue: WOD at Mine") == 1
     assert "No repeats for ana@example.com" in terminal.succeeds("repeat", "list", "-m", ANA)
     assert f'There is no repeat "{short}".' in terminal.fails("repeat", "remove", short)
 
@@ -187,16 +187,16 @@ def test_a_second_repeat_at_that_hour_is_refused_with_the_id_of_the_first(termin
     mine(terminal)
     repeat(terminal)
     [(id_,)] = terminal.rows("select id from repeats")
-    said = terminal.fails("repeat", "add", "mine", weekday(4), "18:00", "-m", ANA.upper(), "--data", DATA)
-    assert f"remove it first: prebooking repeat remove {str(id_)[:8]}" in said
+    output = terminal.fails("repeat", "add", "mine", weekday(4), "18:00", "-m", ANA.upper(), "--data", DATA)
+    assert f"remove it first: prebooking repeat remove {str(id_)[:8]}" in output
 
 
 def test_a_venue_with_repeats_says_what_becomes_of_them(terminal: Terminal) -> None:
     mine(terminal)
     repeat(terminal)
     assert "remove its 1 repeat (`prebooking repeat list`) and cancel them" in terminal.fails("venue", "remove", "mine")
-    said = terminal.succeeds("venue", "edit", "mine", "--opens", "3 days before")
-    assert "except those of repeats, which move within a minute" in said
+    output = terminal.succeeds("venue", "edit", "mine", "--opens", "3 days before")
+    assert "except those of repeats, which move within a minute" in output
     make(terminal.connection)
     opens = terminal.rows("select available_at from prebookings order by 1")
     assert [at.astimezone(MADRID).date() for (at,) in opens] == [day(1), day(8)]
@@ -216,8 +216,8 @@ def test_the_name_is_that_of_the_timetable(terminal: Terminal, more: list[str]) 
     terminal.add_box_and_member()
     terminal.offer("1001", day=day(6), name="WOD")
     terminal.offer("1002", day=day(6), name="Yoga")
-    said = box(terminal, *more, "--waiting-list")
-    assert f"Asked for WOD at Box Centro every {day(6):%A} at 19:30" in said
+    output = box(terminal, *more, "--waiting-list")
+    assert f"Asked for WOD at Box Centro every {day(6):%A} at 19:30" in output
     rows = terminal.rows("select booking_data, class_unknown, warning from prebookings order by expires_at")
     assert rows[0] == (
         {"day": f"{day(6):%Y%m%d}", "starts_at": "19:30", "class_name": "WOD", "insist": 1}, True, None,
@@ -229,8 +229,8 @@ def test_without_a_name_it_is_any_class_at_that_hour(terminal: Terminal) -> None
     terminal.add_box_and_member()
     terminal.offer("1001", day=day(6), name="WOD")
     terminal.offer("1002", day=day(6), at="20:30", name="Yoga")
-    said = box(terminal, "--else", "20:30")
-    assert f"Asked for the class at Box Centro every {day(6):%A}" in said
+    output = box(terminal, "--else", "20:30")
+    assert f"Asked for the class at Box Centro every {day(6):%A}" in output
     [(data,), *_] = terminal.rows("select booking_data from prebookings order by expires_at")
     assert data == {"day": f"{day(6):%Y%m%d}", "starts_at": "19:30"}
 
@@ -260,8 +260,8 @@ def test_a_day_that_is_not_published_yet_is_accepted(terminal: Terminal) -> None
     with terminal.environment.context() as here:
         here.setattr(terminal.twin, "classes", {})
         terminal.connection.execute("update venues set provider_box_id = '4242'")
-        said = box(terminal, "--class", "WOD")
-    assert f'prebooking login "Box Centro" --member {ANA} --remember' in said
+        output = box(terminal, "--class", "WOD")
+    assert f'prebooking login "Box Centro" --member {ANA} --remember' in output
     number = ["repeat", "add", "box centro", weekday(5), "19:30", "-m", ANA, "--class", "1001"]
     assert "The number of a class is that of one day: give its name" in terminal.fails(*number, code=2)
     assert "--data is for venues that your own endpoint books" in terminal.fails(*number, "--data", DATA, code=2)

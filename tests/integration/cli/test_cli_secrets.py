@@ -60,14 +60,14 @@ def test_an_env_file_is_never_overwritten(terminal: Terminal, tmp_path: Path, co
 
 
 def test_a_written_file_is_private_and_read_by_the_command_line(terminal: Terminal, tmp_path: Path) -> None:
-    said = terminal.succeeds("secrets", "--write")
+    output = terminal.succeeds("secrets", "--write")
     file = tmp_path / ".env"
     written = values(file.read_text(), tmp_path)
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert written.pop("VERCEL_PYTHON_COMPILEALL") == "1"
     assert list(written) == [*DATABASE, *(name for name, secret in SECRETS.items() if not secret.optional)]
-    assert not any(secret and secret in said for secret in written.values())
-    assert all(name in said for name in DATABASE), "they are still empty"
+    assert not any(secret and secret in output for secret in written.values())
+    assert all(name in output for name in DATABASE), "they are still empty"
 
 
 def test_a_file_of_one_secret_has_nothing_to_fill_in(terminal: Terminal, tmp_path: Path) -> None:

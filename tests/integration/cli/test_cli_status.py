@@ -17,9 +17,9 @@ CHECKED = ("trigger", "upkeep", "login", "data", "locks", "messages")
 
 
 def test_without_a_fault_status_names_no_failure(system: HealthySystem) -> None:
-    said = system.terminal.succeeds("status")
-    assert "Needs you" not in said
-    assert said.startswith("Last tick      ")
+    output = system.terminal.succeeds("status")
+    assert "Needs you" not in output
+    assert output.startswith("Last tick      ")
     assert system.terminal.run("status", "--json").json["needs"] == []
 
 
@@ -29,9 +29,9 @@ def test_without_a_fault_status_names_no_failure(system: HealthySystem) -> None:
 def test_a_failed_check_is_shown_and_exits_with_1(system: HealthySystem, what: tuple[str, str, str]) -> None:
     broken, part = BREAKAGES[what]
     broken(system)
-    said = system.terminal.run("status", "--json")
-    assert (said.code, said.err) == (1, "")
-    assert [sentence.split(":")[0] for sentence in said.json["needs"] if part in sentence] == [what[0]]
+    result = system.terminal.run("status", "--json")
+    assert (result.code, result.err) == (1, "")
+    assert [sentence.split(":")[0] for sentence in result.json["needs"] if part in sentence] == [what[0]]
 
 
 def test_a_slow_claim_is_not_a_failure(system: HealthySystem) -> None:
@@ -44,9 +44,9 @@ def test_an_unreadable_opening_hides_no_other(system: HealthySystem) -> None:
     far = {"available_at": now(7200), "expires_at": now(9000)}
     row = add_prebooking(system.terminal.connection, system.box(), **far)
     system.sql("update prebookings set expires_at = '20001-01-01', available_at = '20000-01-01' where id = %s", row)
-    said = system.terminal.succeeds("status")
-    assert "Box Centro cannot be read: correct available_at in the database" in said
-    assert said.count("Box Centro: 1") == 1
+    output = system.terminal.succeeds("status")
+    assert "Box Centro cannot be read: correct available_at in the database" in output
+    assert output.count("Box Centro: 1") == 1
 
 
 def test_failures_are_listed_by_frequency(system: HealthySystem) -> None:
@@ -68,9 +68,9 @@ def test_a_status_has_rows_openings_figures_and_a_plot_in_80_columns(terminal: T
     add_prebooking(terminal.connection, box, available_at=now(7200))
     add_prebooking(terminal.connection, box, available_at=now(-300), created_at=now(-300))
     finish(terminal.connection, uuid4(), summary={"execution_time_ms": 812, "outcomes": {"unsure": 2}})
-    said = terminal.run("status").out
-    assert max(len(line) for line in said.splitlines() if not line.startswith("Needs you")) <= 80
-    lines = {line.split("  ")[0]: line for line in said.splitlines()}
+    output = terminal.run("status").out
+    assert max(len(line) for line in output.splitlines() if not line.startswith("Needs you")) <= 80
+    lines = {line.split("  ")[0]: line for line in output.splitlines()}
     assert "2 waiting, 1 due, 1 overdue" in lines["Prebookings"]
     assert "Box Centro: 1" in lines["Next openings"]
     assert "812/812/812 ms (1 run)" in lines["Execution time"]
@@ -78,7 +78,7 @@ def test_a_status_has_rows_openings_figures_and_a_plot_in_80_columns(terminal: T
     assert "50.0 % (1 of 2)" in lines["Order kept"]
     assert "100/1200/1200 ms (3 calls)" in lines["Lateness"]
     assert lines["Connection errors"].split()[2:] == ["2", "2"]
-    plotted = [line for line in said.splitlines() if "|" in line]
+    plotted = [line for line in output.splitlines() if "|" in line]
     assert plotted[0].startswith("1200 ms |")
     assert len(plotted[0].split("|")[1]) == 3
     found = terminal.run("status", "--json").json

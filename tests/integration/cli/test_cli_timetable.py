@@ -69,9 +69,9 @@ def test_a_day_without_classes_is_reported(terminal: Terminal) -> None:
 def test_an_unreadable_timetable_is_one_error_message(terminal: Terminal, status: int, body: bytes, cure: str) -> None:
     terminal.add_box_and_member()
     terminal.twin.plan = lambda _: CallPlan(answer=TwinReply(status, {}, body))
-    said = terminal.fails("classes", "box centro", "tomorrow")
-    assert cure in said
-    assert "maintenance" not in said
+    output = terminal.fails("classes", "box centro", "tomorrow")
+    assert cure in output
+    assert "maintenance" not in output
 
 
 # add
@@ -102,8 +102,8 @@ def test_one_of_two_classes_with_the_same_name_is_chosen_by_number(terminal: Ter
 def test_an_hour_without_a_class_is_refused_with_the_hours_that_have_one(terminal: Terminal) -> None:
     terminal.add_box_and_member()
     terminal.offer(day=day(6))
-    said = terminal.fails("add", "box centro", str(day(6)), "7:00", "-m", ANA)
-    assert "there is 19:30 WOD" in said
+    output = terminal.fails("add", "box centro", str(day(6)), "7:00", "-m", ANA)
+    assert "there is 19:30 WOD" in output
     assert terminal.rows("select * from prebookings") == []
 
 
@@ -134,8 +134,8 @@ def test_a_class_that_has_begun_is_refused(terminal: Terminal) -> None:
     terminal.add_box_and_member()
     now = datetime.now(MADRID)
     terminal.offer(day=now.date(), at=f"{now:%H:%M}")
-    said = terminal.fails("add", "box centro", "today", f"{now:%H:%M}", "-m", ANA, code=2)
-    assert "has begun" in said or "is over" in said
+    output = terminal.fails("add", "box centro", "today", f"{now:%H:%M}", "-m", ANA, code=2)
+    assert "has begun" in output or "is over" in output
     assert terminal.rows("select * from prebookings") == []
 
 
@@ -181,8 +181,8 @@ def test_a_login_sealed_for_another_member_is_refused(terminal: Terminal) -> Non
     terminal.add_box_and_member()
     terminal.offer(day=day(6))
     terminal.connection.execute("update member_sessions set user_email = 'ben@example.com'")
-    said = terminal.fails("add", "box centro", str(day(6)), "19:30", "-m", "ben@example.com")
-    assert "log in again" in said
+    output = terminal.fails("add", "box centro", str(day(6)), "19:30", "-m", "ben@example.com")
+    assert "log in again" in output
     assert terminal.rows("select * from prebookings") == []
 
 

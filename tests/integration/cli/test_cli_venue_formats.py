@@ -48,10 +48,10 @@ def test_an_unreadable_class_is_listed_as_unreadable(terminal: Terminal) -> None
     lines = [{"id": 7, "className": "WOD", "time": "after lunch"}, {"id": "x y", "className": "Yoga", "time": "9:00"}]
     answer = CallPlan(acts=False, answer=json_reply({"bookings": lines}))
     terminal.twin.script("", answer, answer, method="GET", path=BOOKINGS)
-    said = terminal.succeeds("classes", "box centro", "tomorrow")
-    assert 'time cannot be read: "WOD" at "after lunch"' in said
-    assert 'number cannot be read: "Yoga" at "9:00"' in said
-    assert "has no classes" not in said
+    output = terminal.succeeds("classes", "box centro", "tomorrow")
+    assert 'time cannot be read: "WOD" at "after lunch"' in output
+    assert 'number cannot be read: "Yoga" at "9:00"' in output
+    assert "has no classes" not in output
     found = terminal.run("classes", "box centro", "tomorrow", "--json").json
     assert [(one["name"], one["starts_at"]) for one in found] == [("WOD", None), ("Yoga", None)]
 
@@ -61,8 +61,12 @@ def test_a_closed_or_cancelled_class_is_shown_and_cannot_be_added(terminal: Term
     for class_id, at in (("1001", "07:00"), ("1002", "08:00"), ("1003", "09:00")):
         terminal.offer(class_id, day=day(2), at=at, name="WOD")
     terminal.twin.page = Page(closed={"1001"}, cancelled={"1002"})
-    said = terminal.succeeds("classes", "box centro", str(day(2))).splitlines()[3:]
-    assert [("closed" in line, "cancelled" in line) for line in said] == [(True, False), (False, True), (False, False)]
+    output = terminal.succeeds("classes", "box centro", str(day(2))).splitlines()[3:]
+    assert [("closed" in line, "cancelled" in line) for line in output] == [
+        (True, False),
+        (False, True),
+        (False, False),
+    ]
     assert "is closed for bookings at the venue: say --anyway" in terminal.fails(
         "add", "box centro", str(day(2)), "07:00", "-m", ANA
     )
@@ -94,9 +98,9 @@ def test_a_key_that_sealed_no_stored_login_is_refused_before_the_password_is_use
     terminal.add_box_and_member()
     terminal.environment.setenv("SESSION_ENCRYPTION_KEY", OTHER_KEY)
     calls = len(terminal.twin.ledger.entries)
-    said = terminal.fails("login", "box centro", "-m", ANA, stdin=f"{PASSWORD}\n")
-    assert "is not the key that encrypted the stored logins" in said
-    assert "--new-key" in said
+    output = terminal.fails("login", "box centro", "-m", ANA, stdin=f"{PASSWORD}\n")
+    assert "is not the key that encrypted the stored logins" in output
+    assert "--new-key" in output
     assert len(terminal.twin.ledger.entries) == calls
     assert terminal.rows("select version from member_sessions") == [(1,)]
 

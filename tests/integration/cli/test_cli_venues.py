@@ -29,16 +29,16 @@ def settled(terminal: Terminal, venue: UUID) -> None:
     ["xn--x.aimharder.com", "xn--.aimharder.com", "-a.aimharder.com", "a_b.aimharder.com", "ñ.aimharder.com", "a b.es"],
 )
 def test_a_host_that_is_not_a_box_is_refused(terminal: Terminal, host: str) -> None:
-    said = terminal.fails("venue", "add", "Box", "--host", host, *WORDS, code=2)
-    assert "<box>.aimharder.com or <box>.aimharder.es" in said
+    output = terminal.fails("venue", "add", "Box", "--host", host, *WORDS, code=2)
+    assert "<box>.aimharder.com or <box>.aimharder.es" in output
     assert terminal.rows("select * from venues") == []
 
 
 @pytest.mark.parametrize("option", ["--host", "--box"])
 def test_a_webhook_venue_has_neither_host_nor_box(terminal: Terminal, option: str) -> None:
     words = ["--provider", "webhook", "--zone", "UTC", option, "42"]
-    said = terminal.fails("venue", "add", "Mine", *words, code=2)
-    assert f"{option} is for AimHarder" in said
+    output = terminal.fails("venue", "add", "Mine", *words, code=2)
+    assert f"{option} is for AimHarder" in output
     assert terminal.rows("select * from venues") == []
 
 
@@ -126,8 +126,8 @@ def test_a_venue_with_pending_prebookings_is_not_removed(terminal: Terminal) -> 
     venue = add_venue(terminal.connection, name="Mine")
     add_prebooking(terminal.connection, venue)
     settled(terminal, venue)
-    said = terminal.fails("venue", "remove", "Mine")
-    assert "1 prebooking still to be booked at Mine: cancel them first, or pause" in said
+    output = terminal.fails("venue", "remove", "Mine")
+    assert "1 prebooking still to be booked at Mine: cancel them first, or pause" in output
     assert len(terminal.rows("select * from prebookings")) == 2
 
 

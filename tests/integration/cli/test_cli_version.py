@@ -71,16 +71,16 @@ def test_what_does_not_fit_is_named_with_its_cure(
 ) -> None:
     book(database.connection, migration)
     call_upkeep(database, function)
-    said = terminal.run("version")
-    assert (said.code, said.err) == (1, "")
-    assert said.out.splitlines()[3:] == [f"{complaint}."]
+    result = terminal.run("version")
+    assert (result.code, result.err) == (1, "")
+    assert result.out.splitlines()[3:] == [f"{complaint}."]
     assert json.loads(terminal.run("version", "--json").out)["problems"] == [complaint]
 
 
 def test_a_database_that_does_not_know_the_question_is_older(terminal: Terminal, database: Database) -> None:
     database.connection.execute("drop function prebooking_version_v1; notify pgrst, 'reload schema'")
-    said = terminal.run("version")
-    assert (said.code, said.out.splitlines()[3:]) == (1, [f"{OLDER}."])
+    result = terminal.run("version")
+    assert (result.code, result.out.splitlines()[3:]) == (1, [f"{OLDER}."])
 
 
 def test_a_heartbeat_without_a_version_is_from_before(terminal: Terminal, database: Database) -> None:
@@ -90,9 +90,9 @@ def test_a_heartbeat_without_a_version_is_from_before(terminal: Terminal, databa
 
 def test_without_settings_the_commands_own_version_is_shown(terminal: Terminal) -> None:
     terminal.environment.delenv("SUPABASE_URL")
-    said = terminal.run("version")
-    assert (said.code, said.out.partition(",")[0]) == (1, f"command   {prebooking.__version__}")
-    assert "SUPABASE_URL is missing" in said.err
+    result = terminal.run("version")
+    assert (result.code, result.out.partition(",")[0]) == (1, f"command   {prebooking.__version__}")
+    assert "SUPABASE_URL is missing" in result.err
 
 
 def test_a_locked_heartbeat_gets_the_version_at_the_next_call(database: Database) -> None:

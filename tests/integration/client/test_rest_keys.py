@@ -38,8 +38,8 @@ async def test_a_secret_key_is_service_role_and_a_publishable_key_is_anon(shared
 
 @pytest.mark.parametrize("role", ["service_role", "anon", "authenticated"])
 async def test_a_signed_key_names_its_role(shared_rest: Rest, role: str) -> None:
-    said = (await who(shared_rest, Authorization=f"Bearer {shared_rest.keys.sign(role=role, sub='m1')}")).json()
-    assert said == {"role": role, "claims": {"role": role, "sub": "m1"}, "isolation": "read committed"}
+    identity = (await who(shared_rest, Authorization=f"Bearer {shared_rest.keys.sign(role=role, sub='m1')}")).json()
+    assert identity == {"role": role, "claims": {"role": role, "sub": "m1"}, "isolation": "read committed"}
 
 
 async def test_without_a_key_or_a_role_the_caller_is_anon(shared_rest: Rest) -> None:

@@ -16,23 +16,23 @@ _MEMBERS = 200  # of every venue, for one opening
 
 # Who held which row from when to when, written down by the database itself. The heartbeat is switched off: claims would
 # wait for one another at its one row even if they had no lock of their own.
-_WITNESS = b"""
-create table public.witness (
+_WATCH = b"""
+create table public.watched_claims (
   opening uuid, place bigint, row_id uuid, instance uuid, turn_until timestamptz, stolen boolean,
   claimed_at timestamptz default clock_timestamp(), left_at timestamptz);
-create index on public.witness (row_id, instance);
-create function public.witness() returns trigger language plpgsql security definer as $$
+create index on public.watched_claims (row_id, instance);
+create function public.watch_claims() returns trigger language plpgsql security definer as $$
 begin
-  update public.witness set left_at = clock_timestamp() where row_id = old.id and instance = old.claimed_by;
+  update public.watched_claims set left_at = clock_timestamp() where row_id = old.id and instance = old.claimed_by;
   if new.claimed_by is not null then
-    insert into public.witness (opening, place, row_id, instance, turn_until, stolen)
+    insert into public.watched_claims (opening, place, row_id, instance, turn_until, stolen)
       values (new.venue_id, (new.booking_data ->> 'class_id')::int, new.id, new.claimed_by, new.turn_until,
               old.claimed_until > clock_timestamp());
   end if;
   return null;
 end $$;
-create trigger witness after update on public.prebookings for each row
-  when (new.claimed_by is distinct from old.claimed_by) execute function public.witness();
+create trigger watch_claims after update on public.prebookings for each row
+  when (new.claimed_by is distinct from old.claimed_by) execute function public.watch_claims();
 create function public.no_heartbeat() returns trigger language plpgsql as $$ begin return null; end $$;
 create trigger no_heartbeat before insert on public.prebooking_heartbeat
   for each row execute function public.no_heartbeat();
@@ -45,16 +45,16 @@ from public.venues v cross join generate_series(1, %s) n
 """
 
 _VIOLATIONS = {
-    "a row was taken during its lease": b"select * from public.witness where stolen",
+    "a row was taken during its lease": b"select * from public.watched_claims where stolen",
     "an opening was in two turns at once": b"""
       with turns as (
         select opening, instance, min(claimed_at) as since, max(least(left_at, turn_until)) as until
-        from public.witness group by opening, instance)
+        from public.watched_claims group by opening, instance)
       select * from turns a join turns b on a.opening = b.opening and a.since < b.since and b.since < a.until""",
     "a member was overtaken": b"""
       with firsts as (
         select distinct on (row_id) opening, place, instance, claimed_at
-        from public.witness order by row_id, claimed_at),
+        from public.watched_claims order by row_id, claimed_at),
       batches as (
         select opening, min(claimed_at) as at, min(place) as low, max(place) as high
         from firsts group by opening, instance)
@@ -70,7 +70,7 @@ def raced(database: Database, owner: Connection) -> Connection:
     for _ in range(_VENUES):
         add_venue(owner)
     owner.execute(_CROWD, [_MEMBERS])
-    owner.execute(_WITNESS)
+    owner.execute(_WATCH)
     _race(database.dsn)
     return owner
 
@@ -79,7 +79,7 @@ def test_ten_processes_claim_each_row_once_and_in_order(raced: Connection) -> No
     found = {violation: len(raced.execute(query).fetchall()) for violation, query in _VIOLATIONS.items()}
     assert found == dict.fromkeys(_VIOLATIONS, 0)
     assert raced.execute("select count(*) from public.prebookings").fetchone() == (_VENUES * _MEMBERS,)
-    assert raced.execute("select count(distinct instance) > 100 from public.witness").fetchone() == (True,)
+    assert raced.execute("select count(distinct instance) > 100 from public.watched_claims").fetchone() == (True,)
 
 
 def _race(dsn: str) -> None:

@@ -43,10 +43,10 @@ def test_only_the_holder_of_a_row_lock_is_reported(database: Database, owner: Co
         holder.execute(_TOUCH, [row])
         with at_the_same_time(lambda: waiter.execute(_TOUCH, [row])) as waiting:
             wait_until_blocked(owner, waiter, by=holder)
-            said = ask(service, "prebooking_locks")
+            locks = ask(service, "prebooking_locks")
             holder.execute("commit; begin")
             waiting.result()
-    assert (said["rows"], said["row_pids"]) == (1, [holder.info.backend_pid])
+    assert (locks["rows"], locks["row_pids"]) == (1, [holder.info.backend_pid])
 
 
 @pytest.mark.parametrize(

@@ -58,9 +58,9 @@ def test_a_lost_answer_is_confirmed_in_the_same_run(world: World) -> None:
 @pytest.mark.parametrize("status", [200, 202, 302, 408, 500, 502, 503])
 def test_an_unclear_answer_is_confirmed(world: World, status: int) -> None:
     acted, not_acted = world.opening(2)
-    said = TwinReply(status, {"content-type": "text/html"}, b"<html>oops</html>")
-    world.twin.script(acted, CallPlan(answer=said))
-    world.twin.script(not_acted, CallPlan(acts=False, answer=said))
+    reply = TwinReply(status, {"content-type": "text/html"}, b"<html>oops</html>")
+    world.twin.script(acted, CallPlan(answer=reply))
+    world.twin.script(not_acted, CallPlan(acts=False, answer=reply))
     world.run(world.invoke())
     assert world.ends([acted, not_acted]) == [RECONCILED, PENDING]
     assert len(world.twin.ledger.arrivals()) == 2, "the row that is not booked is not sent again before its lease ends"

@@ -86,8 +86,8 @@ def test_the_doctor_names_the_variables_that_its_venues_need(a_third_system: Dat
 
 
 def test_an_unknown_provider_is_refused_with_the_known_ones(terminal: Terminal) -> None:
-    said = terminal.fails("venue", "add", "X", "--provider", "clubb", "--zone", "UTC", code=2)
-    assert said == 'Error: There is no venue system "clubb": say --provider webhook or aimharder.'
+    output = terminal.fails("venue", "add", "X", "--provider", "clubb", "--zone", "UTC", code=2)
+    assert output == 'Error: There is no venue system "clubb": say --provider webhook or aimharder.'
 
 
 def test_python_and_sql_list_the_same_systems_and_abilities(database: Database) -> None:
