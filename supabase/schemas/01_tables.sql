@@ -56,6 +56,9 @@ create table public.venues (
   answered_at     public.prebooking_instant,
   -- The venue books once per Idempotency-Key. So a row in doubt is confirmed by sending it again with the same key.
   idempotent      boolean not null default false,
+  -- The last time the venue blocked us or could not be reached. Answers before it do not set troubled_since to null, because
+  -- they can be written later.
+  troubled_at     public.prebooking_instant,
   constraint aimharder_needs_host check (provider <> 'aimharder' or host is not null),
   -- Only an own endpoint can support keys. For other venues this would send a row in doubt again without a query.
   constraint aimharder_knows_no_keys check (not idempotent or public.prebooking_systems() -> provider ? 'idempotency'));
@@ -234,7 +237,7 @@ revoke all on public.venues, public.prebookings, public.member_sessions, public.
   public.prebooking_heartbeat
   from public, anon, authenticated, service_role;
 grant select on public.venues to service_role;
-grant update (paused_until, troubled_since, answered_at) on public.venues to service_role;
+grant update (paused_until, troubled_since, troubled_at, answered_at) on public.venues to service_role;
 grant select, update on public.prebookings to service_role;
 grant select, insert, update on public.member_sessions to service_role;
 grant select, insert, update on public.prebooking_places to service_role;

@@ -1,11 +1,14 @@
 -- The functions that end a claim (complete, fail, release, finish the run) and cancel an unclaimed prebooking.
 -- Every update states what must still be true (my claim, still pending), and returns whether it was.
 
--- Stores that the venue gave a clear answer: troubled_since is cleared, and answered_at is set, at most once per second.
--- If another transaction has locked the venue, nothing is stored.
+-- Stores that the venue gave a clear answer at p_at: troubled_since is cleared, unless the venue blocked us or could not be
+-- reached after p_at, and answered_at is set, at most once per second. If another transaction has locked the venue, nothing is
+-- stored. A troubled_at later than the clock was written while the clock was ahead, and does not count.
 create function public.prebooking_venue_answered(p_venue uuid, p_at timestamptz) returns void
 language sql volatile security invoker set search_path = '' as $$
-  update public.venues set troubled_since = null, answered_at = greatest(answered_at, p_at)
+  update public.venues
+  set troubled_since = case when troubled_at between p_at and public.prebooking_clock() then troubled_since end,
+      answered_at = greatest(answered_at, p_at)
   where id in (
     select id from public.venues
     where id = p_venue and (troubled_since is not null or answered_at is null or answered_at < p_at - interval '1 second')
@@ -25,7 +28,7 @@ begin
       settled_by = p_instance, claimed_by = null, claimed_until = null, turn_until = null
   where p.id = p_id and p.claimed_by = p_instance and p.status = 'pending' returning p.venue_id into v_venue;
   if found then
-    perform public.prebooking_venue_answered(v_venue, public.prebooking_clock()) where p_answered_at is not null;
+    perform public.prebooking_venue_answered(v_venue, least(p_answered_at, public.prebooking_clock())) where p_answered_at is not null;
     return true;
   end if;
   -- A new statement, so that it sees the result of an earlier, slow try.
@@ -47,7 +50,7 @@ begin
       settled_by = p_instance, claimed_by = null, claimed_until = null, turn_until = null
   where p.id = p_id and p.claimed_by = p_instance and p.status = 'pending' returning p.venue_id into v_venue;
   if found then
-    perform public.prebooking_venue_answered(v_venue, public.prebooking_clock()) where p_answered_at is not null;
+    perform public.prebooking_venue_answered(v_venue, least(p_answered_at, public.prebooking_clock())) where p_answered_at is not null;
     return true;
   end if;
   return exists (
@@ -112,10 +115,10 @@ begin
   begin
     update public.venues
     set paused_until = greatest(paused_until, t + least(greatest(coalesce(p_pause_seconds, 300), 0), 3600) * interval '1 second'),
-        troubled_since = coalesce(troubled_since, t)
+        troubled_since = coalesce(troubled_since, t), troubled_at = t
     where id = p_blocked_venue;
-  exception when lock_not_available then
-    -- Another transaction has locked the venue: the rows are released without a pause.
+  exception when lock_not_available or deadlock_detected then
+    -- Another transaction has locked the venue, and may wait for one of the rows: they are released without a pause.
     null;
   end;
   return n;
@@ -148,7 +151,7 @@ returns jsonb language plpgsql volatile security invoker set search_path = '' se
 declare
   t timestamptz;
   v_ended uuid[];
-  v_answered uuid[];
+  v_answered jsonb;
   n_released int;
   n_locked int;
 begin
@@ -192,11 +195,13 @@ begin
           when s.is_setback then t + (array[1, 2, 5, 15])[least(p.setbacks + 1, 4)] * interval '1 minute'
           when s.verdict = 'too_early' then t + interval '55 seconds'
           when s.verdict <> 'not_booked' then p.retry_after end
-    from said s where p.id = s.id returning p.id, p.venue_id, s.stays, s.is_answer)
-  select coalesce(array_agg(id), '{}'), coalesce(array_agg(distinct venue_id) filter (where is_answer), '{}'),
-         count(*) filter (where not stays)
-  into v_ended, v_answered, n_released from ended;
-  perform public.prebooking_venue_answered(venue, t) from unnest(v_answered) as venue;
+    from said s where p.id = s.id returning p.id, p.venue_id, s.stays, s.is_answer, s.fired_at)
+  -- The time of an answer is not known here. It is not before the row's first call in this run.
+  select coalesce(array_agg(id), '{}'), count(*) filter (where not stays), (
+    select jsonb_object_agg(a.venue_id, a.called_at) from (
+      select venue_id, max(least(fired_at, t)) as called_at from ended where is_answer group by venue_id) a)
+  into v_ended, n_released, v_answered from ended;
+  perform public.prebooking_venue_answered(key::uuid, value::timestamptz) from jsonb_each_text(v_answered);
   select count(*) into n_locked from public.prebookings
   where claimed_by = p_instance and status = 'pending' and id <> all (v_ended);
 

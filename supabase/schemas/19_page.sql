@@ -104,7 +104,8 @@ $$;
 
 -- Adds up settled prebookings: batches of p_rows, for about half a second. Returns how many batches it added up. Calls at the
 -- same time do not wait for each other: the second one adds up nothing. Everything happens in one transaction, so a batch is
--- added up once.
+-- added up once. The sums are made anew from the rows if they go beyond the clock, because it was set back, or if they come
+-- from a dump without its page_progress.
 create function public.page_fold(t timestamptz, p_rows int default 5000) returns int
 language plpgsql volatile security invoker set search_path = '' set lock_timeout = '1500ms' set jit = off as $$
 declare
@@ -118,7 +119,7 @@ begin
   -- Nothing is locked if there is nothing to do. Two limits, so that Postgres uses the index also without statistics.
   if not exists (
       select from public.prebookings
-      where settled_at > coalesce((select folded_until from public.page_progress), t - interval '31 days')
+      where settled_at > coalesce((select folded_until from public.page_progress where folded_until <= t), t - interval '31 days')
         and settled_at <= t - interval '10 seconds') then
     return 0;
   end if;
@@ -126,8 +127,14 @@ begin
   if not found then
     return 0;
   end if;
-  -- A mark of another server, from a dump.
-  if v.marked_xid > pg_snapshot_xmax(pg_current_snapshot()) then
+  if v.folded_until is null or v.folded_until > t then
+    delete from public.page_days where day is not null;
+    delete from public.page_lateness where day is not null;
+    delete from public.page_calls where prebooking_id is not null;
+    v.folded_until := null;
+  end if;
+  -- A mark of another server, from a dump, or of a clock that was set back.
+  if v.marked_xid > pg_snapshot_xmax(pg_current_snapshot()) or v.marked_until > t then
     v.marked_until := null;
     v.marked_xid := null;
   end if;

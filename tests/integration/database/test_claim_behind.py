@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from tests.support.calls import claim, claimed, complete, fail, finish, prebooking, release
+from tests.support.calls import claim, claimed, complete, fail, finish, prebooking, release, settle_many
 from tests.support.database import At, Connection
 from tests.support.factories import add_prebooking, add_venue, noon
 
@@ -201,6 +201,39 @@ def test_a_clear_answer_ends_a_venue_s_trouble(owner: Connection, service: Conne
     claim(service, me)
     settle(service, row, me, answered_at=noon(1))
     assert _venue(owner) == (None, noon(0))
+
+
+def settle_together(service: Connection, row: UUID, me: UUID, *, answered_at: datetime) -> bool:
+    result = {"id": str(row), "outcome": "booked", "booking_id": None, "answered_at": answered_at.isoformat()}
+    return settle_many(service, me, result) == [True]
+
+
+@pytest.mark.parametrize(("answered", "since"), [(4.9, 0), (5.1, None)])
+@pytest.mark.parametrize("settle", [complete, fail, settle_together])
+def test_an_answer_before_the_last_block_ends_no_trouble(  # noqa: PLR0917 - three of them are fixtures
+    owner: Connection, service: Connection, at: At, settle: Any, answered: float, since: float | None
+) -> None:
+    """It is written after the block. Answers between two blocks are written late, too."""
+    venue, me = add_venue(owner), uuid4()
+    row = add_prebooking(owner, venue)
+    claim(service, me)
+    for seconds in (0, 5):
+        at(seconds)
+        release(service, me, [], blocked_venue=venue)
+    at(6)
+    assert settle(service, row, me, answered_at=noon(answered))
+    assert _venue(owner) == (since if since is None else noon(since), noon(answered))
+
+
+def test_a_block_by_a_clock_that_was_set_back_can_be_ended(owner: Connection, service: Connection, at: At) -> None:
+    venue, me = add_venue(owner), uuid4()
+    row = add_prebooking(owner, venue)
+    claim(service, me)
+    at(3600)
+    release(service, me, [], blocked_venue=venue)
+    at(1)
+    complete(service, row, me, answered_at=noon(1))
+    assert _venue(owner) == (None, noon(1))
 
 
 def test_a_row_settled_without_an_answer_ends_no_trouble(owner: Connection, service: Connection) -> None:

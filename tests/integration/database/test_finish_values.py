@@ -69,6 +69,21 @@ def test_a_clear_answer_of_a_pending_row_ends_a_venue_s_trouble(
     assert owner.execute(query, [noon()]).fetchone() == (answers,)
 
 
+@pytest.mark.parametrize(("fired", "since"), [(4, 5), (6, None)])
+def test_a_clear_answer_of_a_pending_row_before_a_block_ends_no_trouble(
+    owner: Connection, service: Connection, at: At, fired: float, since: float | None
+) -> None:
+    venue = add_venue(owner)
+    row, me = add_prebooking(owner, venue), uuid4()
+    claim(service, me)
+    at(5)
+    release(service, me, [], blocked_venue=venue)
+    at(7)
+    finish(service, me, [{"id": row, "attempts": 1, "verdict": "too_early", "fired_at": noon(fired).isoformat()}])
+    stored = owner.execute("select troubled_since, answered_at from public.venues").fetchone()
+    assert stored == (since and noon(since), noon(fired))
+
+
 def test_an_answer_by_a_slow_clock_does_not_replace_a_later_one(owner: Connection, service: Connection, at: At) -> None:
     venue = add_venue(owner, troubled_since=noon(-60), answered_at=noon(60))
     row, me = add_prebooking(owner, venue), uuid4()

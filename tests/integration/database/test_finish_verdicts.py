@@ -10,8 +10,9 @@ import pytest
 
 from prebooking.model import Verdict
 from tests.support.calls import cancel, claim, claimed, finish, prebooking, release, run, try_to_finish
-from tests.support.database import At, Connection
+from tests.support.database import At, Connection, Database
 from tests.support.factories import add_prebooking, add_venue, noon
+from tests.support.races import at_the_same_time, wait_until_blocked
 
 pytestmark = pytest.mark.usefixtures("at")
 
@@ -143,6 +144,21 @@ def test_a_release_skips_a_locked_row_and_venue(editor: Connection, owner: Conne
         editor.execute("select from public.venues for update")
         assert release(service, me, [locked, free], blocked_venue=venue) == 1
     assert prebooking(owner, free)["claimed_by"] is None
+
+
+def test_rows_are_released_although_a_transaction_waits_for_them_and_has_locked_their_venue(
+    database: Database, owner: Connection, service: Connection
+) -> None:
+    venue, me, editor = add_venue(owner), uuid4(), database.superuser()
+    row = add_prebooking(owner, venue)
+    claim(service, me)
+    editor.execute("set deadlock_timeout = '1min'")  # so that the release finds the deadlock
+    with editor.transaction():
+        editor.execute("select from public.venues for update")
+        with at_the_same_time(lambda: release(service, me, [row], blocked_venue=venue)) as released:
+            wait_until_blocked(owner, service, by=editor)
+            editor.execute("select from public.prebookings where id = %s for update", [row])
+            assert released.result() == 1
 
 
 def test_settling_does_not_wait_for_a_locked_venue(editor: Connection, owner: Connection, service: Connection) -> None:

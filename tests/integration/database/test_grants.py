@@ -92,7 +92,8 @@ _FUNCTIONS = """
 _EXPECTED = {
     *((table, "SELECT") for table in _TABLES),
     *((f"venues.{column}", "INSERT") for column in _VENUE),
-    *((f"venues.{column}", "UPDATE") for column in ("paused_until", "troubled_since", "answered_at", "enabled")),
+    *((f"venues.{column}", "UPDATE") for column in ("paused_until", "troubled_since", "troubled_at")),
+    *((f"venues.{column}", "UPDATE") for column in ("answered_at", "enabled")),
     ("venues.logins_stopped_until", "UPDATE"),
     *(
         (f"venues.{column}", "UPDATE")

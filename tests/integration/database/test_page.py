@@ -196,6 +196,44 @@ def test_a_mark_of_another_server_stops_nothing(at: At, owner: Connection, servi
     assert [fold(service, seconds) for seconds in (1, 2)] == [0, 1]
 
 
+@pytest.mark.parametrize("folds", [1, 2, 3], ids=["only marked ahead", "added up ahead", "added up twice ahead"])
+def test_rows_are_counted_once_after_the_clock_was_set_back(
+    at: At, owner: Connection, service: Connection, folds: int
+) -> None:
+    venue = add_venue(owner)
+    settle(owner, venue, -60, 4)
+    settle(owner, venue, 3600, 4)
+    for number in range(folds):
+        fold(service, 3700 + 60 * number)
+    for minute in range(5):  # the clock shows the right time now
+        settle(owner, venue, 60 * minute, 4)
+        fold(service, 60 * minute + 30)
+    at(300)
+    read = page(service)
+    assert (totals(read)["completed"], read["calls"]["calls"]) == (7, 7)
+    assert one(owner, "select folded_until < %s from page_progress", [noon(300)])
+    for seconds in (3800, 3900):
+        fold(service, seconds)
+    at(4000)
+    assert totals(page(service))["completed"] == one(owner, "select sum(n) from page_days") == 7
+    assert one(owner, "select sum(n) from page_lateness") == 7
+
+
+def test_rows_are_counted_once_after_sums_were_restored_without_the_progress(
+    at: At, owner: Connection, service: Connection
+) -> None:
+    """A migrated database has a progress already, so the one of a dump is refused."""
+    settle(owner, add_venue(owner), -60, 4)
+    for seconds in (0, 1):
+        fold(service, seconds)
+    owner.execute("delete from page_progress")
+    owner.execute("insert into page_progress default values")
+    for seconds in (2, 3, 4):
+        fold(service, seconds)
+    read = page(service)
+    assert (totals(read)["completed"], read["calls"]["calls"]) == (1, 1)
+
+
 def test_without_settled_rows_nothing_is_locked_or_written(at: At, owner: Connection, service: Connection) -> None:
     settle(owner, add_venue(owner), -60)
     for seconds in (0, 1, 2):

@@ -39,7 +39,7 @@ _BAD_VENUES: list[tuple[str, dict[str, Any]]] = [
     *[("venues_host_check", {"host": host}) for host in _BAD_HOSTS],
     *[
         ("prebooking_instant_check", {column: instant})
-        for column, instant in product(["paused_until", "troubled_since"], _BAD_INSTANTS)
+        for column, instant in product(["paused_until", "troubled_since", "troubled_at"], _BAD_INSTANTS)
     ],
     *[("venues_timezone_check", {"timezone": zone}) for zone in _BAD_ZONES],
     ("venue_is_short", {"name": "x" * 201}),

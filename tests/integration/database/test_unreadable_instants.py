@@ -44,7 +44,7 @@ def test_a_row_with_an_unreadable_instant_stops_no_other_row(world: World, colum
 
 
 @pytest.mark.parametrize("instant", INSTANTS)
-@pytest.mark.parametrize("column", ["paused_until", "troubled_since", "answered_at"])
+@pytest.mark.parametrize("column", ["paused_until", "troubled_since", "troubled_at", "answered_at"])
 def test_a_venue_with_an_unreadable_instant_stops_no_other_venue(world: World, column: str, instant: str) -> None:
     world.connection.execute("alter domain public.prebooking_instant drop constraint prebooking_instant_check")
     [bad] = world.opening(1)

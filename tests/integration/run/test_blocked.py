@@ -48,6 +48,18 @@ def test_a_first_block_pauses_a_venue_that_books_other_rows(world: World) -> Non
     assert world.paused_until(venue) is not None
 
 
+@pytest.mark.parametrize("status", [201, 425])
+def test_answers_before_a_block_do_not_end_the_trouble_of_a_venue(world: World, status: int) -> None:
+    """Outcomes wait for each other, and a row that is called too early is written at the end of the run."""
+    venue = add_venue(world.connection)
+    answered, blocked = world.opening(2, venue=venue)
+    world.twin.script(answered, CallPlan(acts=status == 201, answer=TwinReply(status)))
+    world.twin.script(blocked, BLOCK)
+    world.run(world.invoke())
+    query = "select troubled_since is not null, answered_at is not null from public.venues"
+    assert world.connection.execute(query).fetchall() == [(True, True)]
+
+
 @pytest.mark.parametrize(
     ("idempotent", "refused", "attempts", "end"),
     [

@@ -16,7 +16,7 @@ _RECENT = "status_windows::the_last_sixty_calls_of_early_rows_are_recent"
 _UNCLAIMED = "bell_state::a_due_row_is_unclaimed_a_second_after_its_ring"
 
 OF_SETTLEMENTS = mutants(
-    MIGRATIONS + "000004_settle.sql",
+    (MIGRATIONS + "000024_late_answers.sql", MIGRATIONS + "000004_settle.sql"),
     *noticed_by(
         _FIRST_AND_LARGEST,
         ("unclear = greatest(p.unclear, s.unclear)", "unclear = coalesce(s.unclear, p.unclear)"),

@@ -11,8 +11,11 @@ _SETTLED = """attempts = p.attempts + p_attempts,
       settled_by = p_instance, claimed_by = null, claimed_until = null, turn_until = null
   """
 
+_CLOCK = "public.prebooking_clock()"
+_ANSWERED = " where p_answered_at is not null;\n    return true;\n  end if;\n"
+
 OF_SETTLING = mutants(
-    MIGRATIONS + "000004_settle.sql",
+    (MIGRATIONS + "000024_late_answers.sql", MIGRATIONS + "000004_settle.sql"),
     *noticed_by(
         "settle",
         (
@@ -70,7 +73,30 @@ OF_SETTLING = mutants(
         "and status = 'pending'",
         "terminal::a_member_cannot_cancel_another_member_s_row",
     ),
-    ("troubled_since = null, answered_at", "answered_at", "claim_behind::a_clear_answer_ends_a_venue_s_trouble"),
+    *noticed_by(
+        "claim_behind",
+        ("case when troubled_at between p_at and public.prebooking_clock() then troubled_since end", "troubled_since"),
+        ("case when troubled_at between p_at and public.prebooking_clock() then troubled_since end", "null"),
+        ("troubled_at between p_at and public.prebooking_clock()", "troubled_at >= p_at"),
+        ("troubled_at = t\n", "troubled_at = coalesce(troubled_at, t)\n"),
+    ),
+    *noticed_by(
+        "claim_behind::an_answer_before_the_last_block_ends_no_trouble",
+        *(
+            (f"v_venue, least(p_answered_at, {_CLOCK})){end}", f"v_venue, {_CLOCK}){end}")
+            for end in (f"{_ANSWERED}  -- A new", f"{_ANSWERED}  return exists")
+        ),
+    ),
+    (
+        "max(least(fired_at, t))",
+        "max(t)",
+        "finish_values::a_clear_answer_of_a_pending_row_before_a_block_ends_no_trouble",
+    ),
+    (
+        "lock_not_available or deadlock_detected",
+        "lock_not_available",
+        "finish_verdicts::rows_are_released_although_a_transaction_waits_for_them_and_has_locked_their_venue",
+    ),
     (
         "< p_at - interval '1 second')\n    for no key update skip locked)",
         "< p_at - interval '1 second'))",

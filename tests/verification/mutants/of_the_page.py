@@ -10,7 +10,7 @@ _NEAR = "scan::a_list_reads_what_is_near_and_not_what_is_pending"
 
 OF_THE_PAGE = [
     *mutants(
-        MIGRATIONS + "000019_page.sql",
+        (MIGRATIONS + "000024_late_answers.sql", MIGRATIONS + "000019_page.sql"),
         (
             "for no key update skip locked;\n  if not found",
             "for no key update;\n  if not found",
@@ -22,9 +22,20 @@ OF_THE_PAGE = [
             "page::a_row_that_is_committed_late_is_added_up_once",
         ),
         (
-            "if v.marked_xid > pg_snapshot_xmax(pg_current_snapshot()) then",
-            "if false then",
+            "if v.marked_xid > pg_snapshot_xmax(pg_current_snapshot()) or",
+            "if",
             "page::a_mark_of_another_server_stops_nothing",
+        ),
+        *noticed_by(
+            "page::rows_are_counted_once_after_the_clock_was_set_back",
+            (" or v.marked_until > t then", " then"),
+            ("v.folded_until is null or v.folded_until > t", "v.folded_until is null"),
+            (" where folded_until <= t), t - interval", "), t - interval"),
+        ),
+        (
+            "v.folded_until is null or v.folded_until > t",
+            "v.folded_until > t",
+            "page::rows_are_counted_once_after_sums_were_restored_without_the_progress",
         ),
         (
             "coalesce((select folded_until from public.page_progress), t - interval '31 days'), 'infinity', 5000)",
