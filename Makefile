@@ -12,7 +12,7 @@ help:                     ## list the targets
 	@awk -F ':.*## ' '/^[a-z -]+:.*## / { printf "make %-30s %s\n", $$1, $$2 }' Makefile
 
 # SIGINT is ignored until the program handles it, so that Ctrl-C in its first instant does not print a traceback of the interpreter.
-demo: $(READY)            ## the whole story on this machine, in under half a minute
+demo: $(READY)            ## four venues, six openings and a killed run on this machine, in under half a minute
 	@trap '' INT; exec $(BIN)/python -m prebooking.local.demo
 
 demo-week: $(READY)       ## a week of a gym with repeats, second choices and logins, on a virtual clock, in under a minute

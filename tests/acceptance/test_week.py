@@ -16,7 +16,7 @@ from prebooking.local.venue.aimharder import BOOKINGS
 from prebooking.local.venue.twin import Arrival, State
 from prebooking.local.virtual_world import CommittedDatabase
 from prebooking.local.week.report import MOST_REQUESTS, WeekReport
-from prebooking.local.week.story import BEGINS, ENDS, PASSWORD, ZONE, Week, kept_log
+from prebooking.local.week.scenario import BEGINS, ENDS, PASSWORD, ZONE, Week, kept_log
 from prebooking.local.week.world import WeekWorld
 
 

@@ -1,4 +1,4 @@
-"""An installed Chromium, pages that report what it complains about, and the local stack after the demo's story."""
+"""An installed Chromium, pages that report what it complains about, and the local stack after the demo."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from prebooking.local.demo.walkthrough import run_demo
 from prebooking.local.function import PATH, UPKEEP, Function
 from prebooking.local.stack import local_stack
 from tests.browser.installed import NO_CHROMIUM, chromium
-from tests.browser.opened import TIMEOUT, LogLines, Opened, OpenPage, Story
+from tests.browser.opened import TIMEOUT, LogLines, Opened, OpenPage, ServedDemo
 
 FLAGS = [
     "--no-sandbox",
@@ -88,18 +88,17 @@ def open_page(browser: Browser, files: str) -> Iterator[OpenPage]:
 
 
 @pytest.fixture(scope="session")
-def story() -> Iterator[Story]:
-    """The demo's story: four venues, six openings, a killed run. The real functions settle every row."""
+def demo() -> Iterator[ServedDemo]:
+    """The demo: four venues, six openings, a killed run. The real functions settle every row."""
     quiet = Console(file=io.StringIO())
     with ThreadPoolExecutor(4) as threads, local_stack() as stack:
-        threads.submit(
-            run_demo, stack, threads, quiet
-        ).result()  # in a thread, because playwright's loop runs in this one
+        # In a thread, because playwright's loop runs in this one.
+        threads.submit(run_demo, stack, threads, quiet).result()
         log = LogLines()
         with stack.function(log=log.add) as function:
             for path in (PATH, UPKEEP):
                 function.trigger(path)
-            yield Story(stack, function, log)
+            yield ServedDemo(stack, function, log)
 
 
 @pytest.fixture(scope="session")

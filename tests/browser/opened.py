@@ -89,8 +89,8 @@ class LogLines:
 
 
 @dataclass(frozen=True)
-class Story:
-    """The local stack after the demo's story, with an instance of the function that serves the page, and its log."""
+class ServedDemo:
+    """The local stack after the demo, with an instance of the function that serves the page, and its log."""
 
     stack: Stack
     function: Function

@@ -1,4 +1,4 @@
-"""``make demo-week``: plays a week in less than a minute, and compares the database with the venue's ledger."""
+"""``make demo-week``: runs a week in less than a minute, and compares the database with the venue's ledger."""
 
 from __future__ import annotations
 
@@ -7,4 +7,4 @@ import sys
 from prebooking.local.program import run
 
 if __name__ == "__main__":
-    sys.exit(run("prebooking.local.week.story"))
+    sys.exit(run("prebooking.local.week.scenario"))

@@ -1,4 +1,4 @@
-"""``make demo-week``: what three members ask for once, and what a week then does without them."""
+"""``make demo-week``: three members ask once, and the functions book their classes for a week."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ insert into public.venues (name, provider, host, provider_box_id, timezone, open
 values (%s, 'aimharder', %s, %s, 'Europe/Madrid', '2 days before') returning id
 """
 
-# What upkeep did, by part and count: how the demo says it.
+# What the demo prints for a count of upkeep, by part and count.
 _DONE = {
     ("logins", "logged_in"): "{} logged in with remembered passwords",
     ("logins", "refreshed"): "{} logins refreshed",
@@ -67,7 +67,7 @@ def email_of(member: str) -> str:
 
 
 class Week:
-    """The story, in the order in which it happens."""
+    """The events of the week, in their order."""
 
     def __init__(self, world: WeekWorld, console: Console, log: list[str]) -> None:
         self.world, self.console, self.log = world, console, log
@@ -78,7 +78,7 @@ class Week:
         world.on_summary = self._note_summary
 
     async def run(self) -> int:
-        """Play the week, and return 0 if the database and the venue's ledger agree, 1 if they do not."""
+        """Run the week, and return 0 if the database and the venue's ledger agree, 1 if they do not."""
         self._publish("3001", "2027-03-23", "18:00", places=2)
         self._publish("3002", "2027-03-23", "19:30")
         self._publish("3003", "2027-03-25", "18:00")
@@ -102,9 +102,9 @@ class Week:
 
     def _publish(self, class_id: str, day: str, time: str, *, name: str = "WOD", places: int = 10) -> None:
         begins = datetime.fromisoformat(f"{day}T{time}").replace(tzinfo=ZONE)
-        opened = self.world.twin.classes.get(class_id)
-        opens = opened.opens_at if opened else begins - timedelta(days=2)
-        places = opened.capacity if opened else places
+        known = self.world.twin.classes.get(class_id)
+        opens = known.opens_at if known else begins - timedelta(days=2)
+        places = known.capacity if known else places
         self.world.twin.open_class(
             class_id, opens_at=opens, capacity=places, name=name, day=day.replace("-", ""), time=time, box=HOST
         )
@@ -115,7 +115,7 @@ class Week:
         for member in MEMBERS:
             self.world.twin.join(email_of(member), PASSWORD)
             await self._log_in(member)
-        self._say(
+        self._print(
             "Ana, Ben and Cleo log in with `--remember`, and ask once: `prebooking repeat add` for tuesday and thursday"
             " at 18:00. Cleo adds `--else 19:30`."
         )
@@ -171,18 +171,18 @@ class Week:
 
     # the clock
 
-    async def _at(self, when: str, what: str) -> None:
-        """Let the time pass until the next such weekday and hour, and say what happens then."""
+    async def _at(self, when: str, event: str) -> None:
+        """Let the time pass until the next such weekday and hour, and print what happens then."""
         weekday, hour = when.split()
         instant = self.world.clock.now().astimezone(ZONE)
         while f"{instant:%a %H:%M}" != f"{weekday} {hour}":
             instant += timedelta(minutes=1)
         await self.world.sleep_until(instant)
-        self._say(what)
+        self._print(event)
 
-    def _say(self, what: str) -> None:
+    def _print(self, event: str) -> None:
         when = f"{self.world.clock.now().astimezone(ZONE):%a %d %H:%M}  "
-        self.console.print(fill(when + what, _WIDTH, subsequent_indent=" " * (len(when) + 2)))
+        self.console.print(fill(when + event, _WIDTH, subsequent_indent=" " * (len(when) + 2)))
 
     def _note_summary(self, name: str, summary: dict[str, Any]) -> None:
         """Print what an invocation did, if it did anything that a member notices."""
@@ -192,11 +192,11 @@ class Week:
         else:
             done = [f"{n} {outcome}" for outcome, n in summary["outcomes"].items()]
         if done:
-            self._say(f"  {_NAMES[name]}: {', '.join(done)}")
+            self._print(f"  {_NAMES[name]}: {', '.join(done)}")
         for warning, members in self.world.connection.execute(_WARNINGS).fetchall():
             if (warning, members) not in self._warned:
                 self._warned.add((warning, members))
-                self._say(f"  {members} read: {warning}")
+                self._print(f"  {members} read: {warning}")
 
 
 def _days(first: str, last: str | None = None) -> dict[str, str]:
@@ -226,7 +226,7 @@ def kept_log() -> Iterator[list[str]]:
 
 
 def main() -> int:
-    """Play the week; return 0 if ledger and database agree, 1 if they do not."""
+    """Run the week; return 0 if ledger and database agree, 1 if they do not."""
     console = Console(width=None if sys.stdout.isatty() else 80, markup=False, highlight=False)
     console.print(_INTRODUCTION.format(upkeep=WeekWorld.UPKEEP_EVERY.total_seconds() / 60))
     with kept_log() as log, LocalPostgres() as postgres:

@@ -1,4 +1,4 @@
-"""The page on the local stack after the demo's story: every section has what the endpoint and the database have."""
+"""The page on the local stack after the demo: every section has what the endpoint and the database have."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-from tests.browser.opened import OpenPage, Story
+from tests.browser.opened import OpenPage, ServedDemo
 from tests.support.factories import add_prebooking, add_venue
 
 HOSTILE = "<b>b</b><script>hurt=1</script>"  # a venue's name has at most 40 characters on the page
 
 
 @pytest.fixture
-def page(open_page: OpenPage, story: Story) -> Iterator[Page]:
+def page(open_page: OpenPage, demo: ServedDemo) -> Iterator[Page]:
     """The page with the real data, without a complaint of the browser at the end."""
-    opened = open_page(site=story.function.address)
-    yield opened.drawn(story.token)
+    opened = open_page(site=demo.function.address)
+    yield opened.drawn(demo.token)
     assert opened.complaints() == []
 
 
@@ -30,8 +30,8 @@ def numbers(page: Page, rows: str) -> dict[str, str]:
     return {second: first for first, second in page.locator(rows).evaluate_all(cells)}
 
 
-def test_every_call_of_the_story_is_a_dot_and_a_row(page: Page, story: Story) -> None:
-    calls = story.query(
+def test_every_call_of_the_demo_is_a_dot_and_a_row(page: Page, demo: ServedDemo) -> None:
+    calls = demo.query(
         "select id::text, lateness_ms from prebookings where lateness_ms is not null and created_at < available_at"
     )
     assert len(calls) > 20
@@ -46,12 +46,12 @@ def test_every_call_of_the_story_is_a_dot_and_a_row(page: Page, story: Story) ->
     assert figures[2] == expected == page.locator("#lateness tbody td:nth-child(3)").first.inner_text()
 
 
-def test_the_outcomes_and_the_reasons_are_those_of_the_database(page: Page, story: Story) -> None:
-    ends = dict(story.query("select status, count(*)::int from prebookings where status <> 'pending' group by 1"))
+def test_the_outcomes_and_the_reasons_are_those_of_the_database(page: Page, demo: ServedDemo) -> None:
+    ends = dict(demo.query("select status, count(*)::int from prebookings where status <> 'pending' group by 1"))
     expected = [f"{ends.get(status, 0)} {status}" for status in ("completed", "failed", "cancelled")]
     label = page.locator("#outcomes > svg").get_attribute("aria-label")
     assert label == f"In 30 days {', '.join(expected)}. The table has each day."
-    failures = story.query("select outcome, count(*)::int from prebookings where status = 'failed' group by 1")
+    failures = demo.query("select outcome, count(*)::int from prebookings where status = 'failed' group by 1")
     shown = numbers(page, "#failures tbody tr")
     assert {text.split()[-1]: int(count) for text, count in shown.items()} == dict(failures)
     page.locator("#outcomes summary").press("Enter")
@@ -60,9 +60,9 @@ def test_the_outcomes_and_the_reasons_are_those_of_the_database(page: Page, stor
     assert page.locator("#outcomes rect").evaluate_all(heights) > 0
 
 
-def test_the_runs_of_the_story_are_in_the_strip_and_the_killed_one_is_cut_off(page: Page, story: Story) -> None:
-    (runs,), *_ = story.query("select count(*)::int from prebooking_runs")
-    answer = story.status()["runs"]
+def test_the_runs_of_the_demo_are_in_the_strip_and_the_killed_one_is_cut_off(page: Page, demo: ServedDemo) -> None:
+    (runs,), *_ = demo.query("select count(*)::int from prebooking_runs")
+    answer = demo.status()["runs"]
     assert len(answer["runs"]) == runs
     cut = [run for run in answer["runs"] if run["cut_off"]]
     assert page.locator("#runs .run").count() == runs - page.locator("#runs .cut").count()
@@ -73,15 +73,15 @@ def test_the_runs_of_the_story_are_in_the_strip_and_the_killed_one_is_cut_off(pa
     assert names == [one["trigger"] for one in answer["triggers"]]
 
 
-def test_the_state_is_that_of_the_endpoint(page: Page, story: Story) -> None:
-    problems = story.status()["state"]["problems"]
+def test_the_state_is_that_of_the_endpoint(page: Page, demo: ServedDemo) -> None:
+    problems = demo.status()["state"]["problems"]
     shown = page.locator("#problems li").all_inner_texts()
     assert len(shown) == len(problems)
     assert all(problem["text"].split("`")[0] in text for problem, text in zip(problems, shown, strict=True))
 
 
-def test_a_call_of_the_story_has_its_time_line_and_its_address(page: Page, story: Story) -> None:
-    (row, email), *_ = story.query(
+def test_a_call_of_the_demo_has_its_time_line_and_its_address(page: Page, demo: ServedDemo) -> None:
+    (row, email), *_ = demo.query(
         "select id::text, user_email from prebookings where outcome = 'booked' and created_at < available_at limit 1"
     )
     page.locator(f'#lateness .dot[data-id="{row}"]').press("Enter")
@@ -95,13 +95,13 @@ def test_a_call_of_the_story_has_its_time_line_and_its_address(page: Page, story
     assert email not in dialog.inner_text()
     who.click()
     expect(who).to_have_text(email)
-    assert len(story.log.with_all_of("address_shown", row)) == 1
-    assert not story.log.contain(email)
+    assert len(demo.log.with_all_of("address_shown", row)) == 1
+    assert not demo.log.contain(email)
 
 
-def add_opening(story: Story) -> list[str]:
+def add_opening(demo: ServedDemo) -> list[str]:
     """Add a venue with a hostile name, whose class opens in three hours for two members, one of them hostile."""
-    owner = story.stack.connection
+    owner = demo.stack.connection
     venue = add_venue(owner, name=HOSTILE)
     opens = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) + timedelta(hours=3)
     rows = [
@@ -119,11 +119,11 @@ def add_opening(story: Story) -> list[str]:
     return [str(row) for row in rows]
 
 
-def test_what_opens_next_and_why_it_would_fail(open_page: OpenPage, story: Story) -> None:
-    rows = add_opening(story)
-    opened = open_page(site=story.function.address)
-    page = opened.drawn(story.token)
-    (opening,) = story.status()["openings"]
+def test_what_opens_next_and_why_it_would_fail(open_page: OpenPage, demo: ServedDemo) -> None:
+    rows = add_opening(demo)
+    opened = open_page(site=demo.function.address)
+    page = opened.drawn(demo.token)
+    (opening,) = demo.status()["openings"]
     row = page.locator("#openings tbody tr")
     expect(row).to_have_count(1)
     expect(row).to_contain_text(f"{HOSTILE}2 waiting")
@@ -142,25 +142,25 @@ def test_what_opens_next_and_why_it_would_fail(open_page: OpenPage, story: Story
     assert opened.complaints() == []
 
 
-def test_the_wrong_token_is_told_kindly_by_the_real_endpoint(open_page: OpenPage, story: Story) -> None:
-    page = open_page(site=story.function.address).go(story.stack.environment["CRON_SECRET"])
+def test_the_wrong_token_is_told_kindly_by_the_real_endpoint(open_page: OpenPage, demo: ServedDemo) -> None:
+    page = open_page(site=demo.function.address).go(demo.stack.environment["CRON_SECRET"])
     expect(page.get_by_role("alert")).to_contain_text("This token was not accepted.")
     assert page.evaluate("sessionStorage.length") == 0
 
 
-def test_without_its_setting_the_page_names_it(open_page: OpenPage, story: Story) -> None:
-    with story.stack.function(STATUS_SECRET="") as function:
-        page = open_page(site=function.ready().address).go(story.token)
+def test_without_its_setting_the_page_names_it(open_page: OpenPage, demo: ServedDemo) -> None:
+    with demo.stack.function(STATUS_SECRET="") as function:
+        page = open_page(site=function.ready().address).go(demo.token)
         expect(page.get_by_role("heading", name="This page is switched off")).to_be_visible()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [360, 820, 1600])
 def test_the_story_is_accessible_and_fits(
-    open_page: OpenPage, story: Story, width: int, scheme: str, screenshots: Path
+    open_page: OpenPage, demo: ServedDemo, width: int, scheme: str, screenshots: Path
 ) -> None:
-    page = open_page(width, scheme, site=story.function.address).drawn(story.token)
-    page.screenshot(path=screenshots / f"story-{width}-{scheme}.png", full_page=True)
+    page = open_page(width, scheme, site=demo.function.address).drawn(demo.token)
+    page.screenshot(path=screenshots / f"demo-{width}-{scheme}.png", full_page=True)
     assert page.evaluate("document.documentElement.scrollWidth") == width
     found = Axe().run(page)
     assert found.violations_count == 0, found.generate_report()
