@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import os
 import ssl
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from functools import cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 
+import httpcore
 import httpx
 
 from prebooking.errors import SettingsError
+from prebooking.network import AsyncioNetwork
 
 CONNECT_TIME = 2.0  # seconds a connection may take
+_OF_HTTPCORE = (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError, httpcore.UnsupportedProtocol)
 KEPT = 30.0  # seconds for which an idle connection is kept: longer than any invocation
 
 
@@ -82,9 +85,8 @@ def isolated_client(
     Only connecting has a timeout here, in seconds. The caller limits the whole call, because httpx's read timeout
     restarts with every byte. The pool has no limit, because cancelling a call that waits for a connection breaks it.
     """
-    limits = _limits(keep_connections=keep_connections)
     return PlainClient(
-        transport=transport or httpx.AsyncHTTPTransport(verify=tls_context(), limits=limits, trust_env=False),
+        transport=transport or HttpTransport(keep_connections=keep_connections),
         headers=headers,
         timeout=httpx.Timeout(None, connect=connect_timeout),
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
@@ -93,11 +95,73 @@ def isolated_client(
     )
 
 
-class RewriteHostTransport(httpx.AsyncHTTPTransport):
+class HttpTransport(httpx.AsyncBaseTransport):
+    """httpx's transport with connections of ours, and with nothing from the environment: a pool of httpcore's.
+
+    ``network`` opens the connections.
+    """
+
+    def __init__(self, *, keep_connections: bool = False, network: httpcore.AsyncNetworkBackend | None = None) -> None:
+        self._pool = httpcore.AsyncConnectionPool(
+            ssl_context=tls_context(),
+            max_connections=None,
+            max_keepalive_connections=None if keep_connections else 0,
+            keepalive_expiry=KEPT,
+            network_backend=network or AsyncioNetwork(),
+        )
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send the request, and return the response as soon as its headers have arrived."""
+        url = request.url
+        with _httpx_errors():
+            response = await self._pool.handle_async_request(
+                httpcore.Request(
+                    request.method,
+                    httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
+                    headers=request.headers.raw,
+                    content=request.stream,
+                    extensions=request.extensions,
+                )
+            )
+        return httpx.Response(
+            response.status, headers=response.headers, stream=_Body(response), extensions=response.extensions
+        )
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await self._pool.aclose()
+
+
+class _Body(httpx.AsyncByteStream):
+    """The body of a response."""
+
+    def __init__(self, response: httpcore.Response) -> None:
+        self._response = response
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        with _httpx_errors():
+            async for chunk in self._response.aiter_stream():
+                yield chunk
+
+    async def aclose(self) -> None:
+        with _httpx_errors():
+            await self._response.aclose()
+
+
+@contextmanager
+def _httpx_errors() -> Iterator[None]:
+    """Raise httpx's exception of the same name in place of one of httpcore's."""
+    try:
+        yield
+    except _OF_HTTPCORE as exc:
+        raise getattr(httpx, type(exc).__name__)(str(exc)) from exc
+
+
+class RewriteHostTransport(HttpTransport):
     """Sends every request to one address, such as a simulated venue here, whatever host the request names."""
 
     def __init__(self, address: str) -> None:
-        super().__init__(verify=tls_context(), trust_env=False, limits=_limits(keep_connections=False))
+        super().__init__()
         self._address = httpx.URL(address)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -109,17 +173,7 @@ class RewriteHostTransport(httpx.AsyncHTTPTransport):
 
 def preload_http() -> None:
     """Import modules at process start that would otherwise be imported during the first request."""
-    import anyio._backends._asyncio  # noqa: PLC0415 - anyio imports it by name at the first request
-    import anyio.streams.tls  # noqa: F401, PLC0415 - as above
-    import httpcore._backends.anyio  # noqa: F401, PLC0415 - as above
+    import anyio._backends._asyncio  # noqa: F401, PLC0415 - anyio imports it by name at the first request
 
     with suppress(SettingsError):  # the first request reports it
         tls_context()
-
-
-def _limits(*, keep_connections: bool) -> httpx.Limits:
-    return httpx.Limits(
-        max_connections=None,
-        max_keepalive_connections=None if keep_connections else 0,
-        keepalive_expiry=KEPT,
-    )

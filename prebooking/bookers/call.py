@@ -84,20 +84,14 @@ class _FirstByte:
             _StaleConnection: meanwhile the connection was closed, received data, or became older than FRESH.
 
         """
+        await self._gate.wait()
         if self._stream is None:
-            return await self._gate.wait()
-        # A readable socket does not prove a close: TLS 1.3 servers send tickets, which a read through TLS ignores.
-        said = asyncio.create_task(self._stream.read(1))
-        try:
-            await self._gate.wait()
-            await asyncio.wait([said], timeout=max(0.0, NEW - self._age()))
-            for _ in range(3):  # let the event loop deliver data that has already arrived
-                await asyncio.sleep(0)
-            if said.done() or self._age() > FRESH:
-                raise _StaleConnection
-        finally:
-            said.cancel()
-            await asyncio.gather(said, return_exceptions=True)
+            return
+        await asyncio.sleep(max(0.0, NEW - self._age()))
+        for _ in range(3):  # let the event loop deliver data that has already arrived
+            await asyncio.sleep(0)
+        if self._stream.get_extra_info("is_readable") or self._age() > FRESH:
+            raise _StaleConnection
 
     def _age(self) -> float:
         return asyncio.get_running_loop().time() - self._opened_at

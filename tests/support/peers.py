@@ -56,7 +56,8 @@ class Peer:
 
     def abort(self) -> None:
         """Close at once, without sending what is buffered."""
-        self._writer.transport.abort()
+        with suppress(AttributeError):  # what asyncio raises if the connection was closed when its last byte was sent
+            self._writer.transport.abort()
 
     async def listen(self) -> None:
         """Read until there is no more to read."""

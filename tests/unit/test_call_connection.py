@@ -6,12 +6,12 @@ import asyncio
 from collections.abc import Iterable
 
 import httpcore
-import httpx
 import pytest
 
 from prebooking.bookers import STALE_CONNECTION, Gate
 from prebooking.bookers.call import call
 from prebooking.bookers.webhook.booker import classify
+from prebooking.http import HttpTransport, isolated_client
 from prebooking.model import Kind, Outcome
 from tests.support.doubles import run_virtual
 
@@ -27,12 +27,9 @@ class ScriptedConnection(httpcore.AsyncNetworkStream):
 
     def __init__(self, answer: Iterable[bytes], closes_after: float) -> None:
         self.sent, self.is_closed = b"", False
-        self._answer, self._closes_after = iter(answer), closes_after
+        self._answer, self._closes_at = iter(answer), asyncio.get_running_loop().time() + closes_after
 
     async def read(self, *_: object, **__: object) -> bytes:
-        if not self.sent:
-            await asyncio.sleep(self._closes_after)
-            return b""
         if (chunk := next(self._answer, None)) is None:
             await asyncio.Event().wait()
         return chunk or b""
@@ -43,8 +40,10 @@ class ScriptedConnection(httpcore.AsyncNetworkStream):
     async def aclose(self) -> None:
         self.is_closed = True
 
-    def get_extra_info(self, *_: object) -> None:
-        return None
+    def get_extra_info(self, info: str) -> bool | None:
+        if info != "is_readable":
+            return None
+        return not self.sent and asyncio.get_running_loop().time() >= self._closes_at
 
 
 class ScriptedNetwork(httpcore.AsyncNetworkBackend):
@@ -57,26 +56,19 @@ class ScriptedNetwork(httpcore.AsyncNetworkBackend):
         return self._connection
 
 
-class NetworkTransport(httpx.AsyncHTTPTransport):
-    """httpx's transport on a scripted network."""
-
-    def __init__(self, network: httpcore.AsyncNetworkBackend) -> None:
-        super().__init__(verify=False)
-        self._pool = httpcore.AsyncConnectionPool(max_keepalive_connections=0, network_backend=network)
-
-
 def called(*answer: bytes, closes_after: float = NEVER, slot_after: float = 0.0) -> tuple[Outcome, bytes, bool]:
     """Make one call whose slot begins some seconds after it has connected.
 
     Return its outcome, what was sent, and whether the connection is closed when the call ends.
     """
-    connection = ScriptedConnection(answer, closes_after)
 
     async def post() -> tuple[Outcome, bytes, bool]:
+        connection = ScriptedConnection(answer, closes_after)
+
         async def wait() -> None:
             await asyncio.sleep(slot_after)
 
-        async with httpx.AsyncClient(transport=NetworkTransport(ScriptedNetwork(connection))) as client:
+        async with isolated_client(transport=HttpTransport(network=ScriptedNetwork(connection))) as client:
             request = client.build_request("POST", "http://venue.example/", content=b"{}")
             outcome = await call(client, request, classify, timeout=20, gate=Gate(lambda: None, wait))
             return outcome, connection.sent, connection.is_closed

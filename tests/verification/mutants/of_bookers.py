@@ -10,10 +10,14 @@ OF_CALLS = mutants(
         "call", ("Kind.UNSURE if sent else Kind.NOT_SENT", "Kind.NOT_SENT"), ("            self.left = True\n", "")
     ),
     ("Kind.UNSURE if sent else Kind.NOT_SENT", "Kind.UNSURE", "call::a_refused_connection_sends_nothing"),
-    ("said.done() or self._age()", "self._age()", "call_gate::nothing_is_sent_on_a_connection_that_the_server_closed"),
+    (
+        'self._stream.get_extra_info("is_readable") or self._age()',
+        "self._age()",
+        "call_gate::nothing_is_sent_on_a_connection_that_the_server_closed",
+    ),
     *noticed_by(
         "call_gate::nothing_is_sent_on_a_connection_that_is_too_old",
-        ("if said.done() or self._age() > FRESH:", "if said.done():"),
+        (" or self._age() > FRESH:", ":"),
         ("        return STALE_CONNECTION\n", "        return Outcome(Kind.UNSURE)\n"),
     ),
     ("        if not first_byte.left:  # no", "        if False:  # no", "call_gate::a_gate_that_raises_sends_nothing"),
@@ -30,6 +34,29 @@ OF_CALLS = mutants(
         "        if len(body) > limit:\n            return None\n",
         "",
         "unit/call_connection::a_longer_answer_is_not_waited_for_and_closes_the_connection",
+    ),
+)
+
+OF_CONNECTIONS = mutants(
+    "prebooking/network.py",
+    *noticed_by(
+        "integration/network",
+        ("        if len(self._received) > BUFFER:\n            self._transport.pause_reading()\n", ""),
+        ("            self._transport.resume_reading()\n", ""),
+        ("True, True, exc is not None", "True, True, False"),
+        ("if not self._lost:  # asyncio", "if True:  # asyncio"),
+        ("        del self._received[:max_bytes]\n", "        self._received.clear()\n"),
+        ("            self._readable.clear()\n", ""),
+        ("self._readable.is_set() if info", "False if info"),
+        ('        if self._ended:\n            raise httpcore.WriteError("the connection is closed")\n', ""),
+        (", happy_eyeballs_delay=NEXT_ADDRESS", ""),
+        ("async with asyncio.timeout(timeout):", "async with asyncio.timeout(6):"),
+        ("    except OSError as exc:", "    except ConnectionRefusedError as exc:"),
+    ),
+    (
+        "server_hostname=server_hostname",
+        "server_hostname='localhost'",
+        "call_gate::a_certificate_of_another_host_is_refused_and_nothing_is_sent",
     ),
 )
 
@@ -160,6 +187,7 @@ OF_CALLERS = mutants(
 
 OF_BOOKERS: list[Mutant] = [
     *OF_CALLS,
+    *OF_CONNECTIONS,
     *OF_SYSTEMS,
     *OF_WEBHOOKS,
     *OF_AIMHARDER,
