@@ -15,7 +15,7 @@ from fastapi.responses import HTMLResponse  # noqa: E402 - as above
 from prebooking import http, log  # noqa: E402 - as above
 from prebooking.channels.settings import NotificationSettings  # noqa: E402 - as above
 from prebooking.channels.unsubscribe import STATUS, UnsubscribePage, html, is_signed  # noqa: E402 - as above
-from prebooking.clock import Clock, Deadline, Reading  # noqa: E402 - as above
+from prebooking.clock import Clock, Deadline  # noqa: E402 - as above
 from prebooking.database.client import create_isolated_supabase  # noqa: E402 - as above
 from prebooking.database.notifications import unsubscribe  # noqa: E402 - as above
 from prebooking.errors import SettingsError, StoreError  # noqa: E402 - as above
@@ -60,7 +60,7 @@ def _channel(request: Request, settings: NotificationSettings) -> UUID | None:
 async def _remove(channel: UUID, settings: NotificationSettings, events: log.Log) -> UnsubscribePage:
     """Remove the channel. A repeated request finds none, and has the same answer."""
     clock = Clock()
-    until = Deadline(clock, Reading.of(clock), TIME)
+    until = Deadline.within(clock, TIME)
     try:
         async with create_isolated_supabase(settings, uuid4(), clock=clock) as database:
             removed = await unsubscribe(database, channel, until=until)

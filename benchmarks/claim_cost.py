@@ -85,7 +85,7 @@ def figures() -> Iterator[tuple[str, str, str]]:
 
 def table(postgres: LocalPostgres, settled: int) -> psycopg.Connection[Any]:
     """Return a connection to a database with this number of settled prebookings, and some due ones."""
-    connection = _database(postgres, f"settled_{settled}")
+    connection = new_database(postgres, f"settled_{settled}")
     connection.execute(
         "insert into venues (name, provider, timezone) select 'v' || n, 'webhook', 'UTC' from generate_series(1, 5) n"
     )
@@ -110,7 +110,7 @@ def claim(connection: psycopg.Connection[Any]) -> float:
 
 def due(postgres: LocalPostgres, case: Case) -> psycopg.Connection[Any]:
     """Return a connection to a database with these rows, in openings of forty, and with the claim's first version."""
-    connection = _database(postgres, case.database)
+    connection = new_database(postgres, case.database)
     connection.execute(
         "insert into venues (name, provider, timezone) select 'v' || n, 'webhook', 'UTC' from generate_series(1, %s) n",
         [case.venues],
@@ -176,7 +176,8 @@ def _timed(connection: psycopg.Connection[Any], function: str) -> tuple[float, A
         return time.perf_counter() - start, answer
 
 
-def _database(postgres: LocalPostgres, name: str) -> psycopg.Connection[Any]:
+def new_database(postgres: LocalPostgres, name: str) -> psycopg.Connection[Any]:
+    """Create a migrated database, and connect to it."""
     postgres.create_database(name)
     apply_migrations(postgres.dsn(name))
     return psycopg.connect(postgres.dsn(name), autocommit=True)

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from statistics import median
 from uuid import uuid4
 
-from prebooking.clock import Clock, Deadline, Reading
+from prebooking.clock import Clock, Deadline
 from prebooking.database.client import create_isolated_supabase
 from prebooking.local.stack import Stack
 from prebooking.settings import Settings
@@ -31,7 +31,7 @@ def figures(stack: Stack) -> Iterator[tuple[str, str, str]]:
 async def in_turns(settings: Settings) -> tuple[float, float]:
     async def isolated() -> None:
         async with create_isolated_supabase(settings, uuid4(), clock=CLOCK) as supabase:
-            until = Deadline(CLOCK, Reading.of(CLOCK), 5)
+            until = Deadline.within(CLOCK, 5)
             await supabase.call("prebooking_clock", {}, str, until=until)
 
     async def default() -> None:

@@ -12,7 +12,8 @@ from typing import Any
 
 import psycopg
 
-from prebooking.local.postgres import SUPERUSER, LocalPostgres, apply_migrations
+from benchmarks.claim_cost import new_database
+from prebooking.local.postgres import SUPERUSER, LocalPostgres
 from prebooking.local.servers import servers_by_major
 
 SETTLED, PENDING = 1_000_000, 10_000
@@ -71,7 +72,7 @@ def figures() -> Iterator[tuple[str, str, str]]:
     with LocalPostgres() as postgres:
         connection = database(postgres)
         fold(connection)
-        small = cost(fresh(postgres), "page_status_v1()")
+        small = cost(new_database(postgres, "empty_page"), "page_status_v1()")
         many = cost(connection, "page_status_v1()")
     yield (
         "the operator's page beside a million prebookings settled within a week, against an empty database",
@@ -80,15 +81,9 @@ def figures() -> Iterator[tuple[str, str, str]]:
     )
 
 
-def fresh(postgres: LocalPostgres, name: str = "empty_page") -> psycopg.Connection[Any]:
-    postgres.create_database(name)
-    apply_migrations(postgres.dsn(name))
-    return psycopg.connect(postgres.dsn(name), autocommit=True)
-
-
 def database(postgres: LocalPostgres, settled: int = SETTLED) -> psycopg.Connection[Any]:
     """Return a connection to a database with many settled rows and some pending ones; nothing is added up yet."""
-    connection = fresh(postgres, "many")
+    connection = new_database(postgres, "many")
     connection.execute(_VENUES)
     with psycopg.connect(postgres.dsn("many", SUPERUSER)) as filling:
         filling.execute("set session_replication_role = replica")  # without triggers: in a minute

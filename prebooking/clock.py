@@ -75,6 +75,11 @@ class Deadline:
     seconds: float
     monotonic_only: bool = False
 
+    @classmethod
+    def within(cls, clock: Clock, seconds: float) -> Deadline:
+        """Return the deadline that is this many seconds from now."""
+        return cls(clock, Reading.of(clock), seconds)
+
     def remaining(self) -> float:
         """Return the seconds left, never below zero."""
         if self.monotonic_only:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum, auto
 
 from prebooking.bookers.places import FOUND, CancelAnswer, MemberPlace, Places
-from prebooking.clock import Clock, Deadline, Reading
+from prebooking.clock import Clock, Deadline
 from prebooking.model import Kind, Prebooking
 
 # Seconds for a query: under load AimHarder's pages take up to 13 s, and a query may need several pages.
@@ -65,4 +65,4 @@ async def give_back(places: Places, row: Prebooking, *, booking_id: str | None, 
 
 
 def _until(clock: Clock) -> Deadline:
-    return Deadline(clock, Reading.of(clock), FIND_TIME)
+    return Deadline.within(clock, FIND_TIME)

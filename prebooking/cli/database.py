@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from uuid import uuid4
 
 from prebooking.cli.environment import environment
-from prebooking.clock import Clock, Deadline, Reading
+from prebooking.clock import Clock, Deadline
 from prebooking.database.accounts import AccountStore
 from prebooking.database.bell import BellStore
 from prebooking.database.channels import ChannelStore
@@ -42,7 +42,7 @@ class AdminDatabase:
 
     def deadline(self) -> Deadline:
         """Return the deadline for a query that starts now."""
-        return Deadline(self.clock, Reading.of(self.clock), CALL_TIMEOUT)
+        return Deadline.within(self.clock, CALL_TIMEOUT)
 
 
 @asynccontextmanager

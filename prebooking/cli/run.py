@@ -18,7 +18,7 @@ from prebooking.cli.lookup import ID_LENGTH
 from prebooking.cli.options import AsJson
 from prebooking.cli.runner import run_command
 from prebooking.cli.terminal import say, show_json, show_table
-from prebooking.clock import Clock, Deadline, Reading
+from prebooking.clock import Clock, Deadline
 from prebooking.database.operator import ClaimableRow, Preview
 from prebooking.errors import CommandFailed
 from prebooking.function.invocation import run_once
@@ -60,7 +60,7 @@ async def _run(*, as_json: bool) -> None:
 async def _run_once(settings: Settings) -> Summary:
     """Run once, with log warnings on standard error, so that standard output holds only the result."""
     clock, instance_id = Clock(), uuid4()
-    guard = Deadline(clock, Reading.of(clock), settings.execution_timeout_seconds)
+    guard = Deadline.within(clock, settings.execution_timeout_seconds)
     log.set_up()
     logging.getLogger("prebooking").setLevel(logging.WARNING)
     events = log.Log(instance_id=instance_id)

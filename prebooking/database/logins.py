@@ -9,7 +9,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from prebooking.clock import Clock, Deadline, Reading
+from prebooking.clock import Clock, Deadline
 from prebooking.database.client import IsolatedSupabase, read_bool
 from prebooking.model import Venue
 
@@ -76,7 +76,7 @@ class LoginStore:
         return (await self._database.call("end_login_v1", params, read_bool, until=self._until(within))).value
 
     def _until(self, seconds: float) -> Deadline:
-        return Deadline(self._clock, Reading.of(self._clock), seconds)
+        return Deadline.within(self._clock, seconds)
 
 
 def _key(login: ClaimedLogin) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from prebooking.clock import Clock, Deadline, Reading
+from prebooking.clock import Clock, Deadline
 from prebooking.database.client import IsolatedSupabase, read_bool
 from prebooking.model import Kind, Outcome, SealedSession, Venue
 
@@ -118,7 +118,7 @@ class SessionStore:
         return (await self._database.call("session_key_ids_v1", {}, _strings, until=until)).value
 
     def _until(self, seconds: float) -> Deadline:
-        return Deadline(self._clock, Reading.of(self._clock), seconds)
+        return Deadline.within(self._clock, seconds)
 
 
 def _claimed(rows: list[Any]) -> SessionClaim:

@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 import httpx
 import psycopg
 
-from prebooking.clock import Clock, Deadline, Reading
+from prebooking.clock import Clock, Deadline
 from prebooking.local import rest
 from prebooking.local.keys import Keys
 from prebooking.local.venue.server import TwinTransport
@@ -191,7 +191,7 @@ async def call_function(
     return await function(
         settings,
         instance_id=instance_id,
-        guard=Deadline(clock, Reading.of(clock), settings.execution_timeout_seconds if guard is None else guard),
+        guard=Deadline.within(clock, settings.execution_timeout_seconds if guard is None else guard),
         clock=clock,
         log=log or Log(instance_id=instance_id),
         to_database=to_database,

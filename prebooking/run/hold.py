@@ -28,7 +28,7 @@ async def read_clock_while_held(database: IsolatedSupabase, time: DatabaseTime, 
     shortest = (opening - time.at_most()).total_seconds()
     if shortest <= SHORTEST_HOLD:
         return
-    until = Deadline(clock, Reading.of(clock), time.monotonic_at(opening) - clock.monotonic())
+    until = Deadline.within(clock, time.monotonic_at(opening) - clock.monotonic())
 
     async def ask(after: float) -> None:
         await clock.sleep(after)

@@ -10,7 +10,7 @@ from typing import Any, TypedDict
 from uuid import UUID
 
 from prebooking.bookers import OpenBooker
-from prebooking.clock import Clock, DatabaseTime, Deadline, Reading
+from prebooking.clock import Clock, DatabaseTime, Deadline
 from prebooking.database.prebookings import Claim, PrebookingStore
 from prebooking.errors import StoreBusy, StoreError
 from prebooking.log import Log
@@ -285,7 +285,7 @@ class PrebookingScheduler:
         if self._report.no_claim is None:
             return
         try:
-            last = await self._store.last_claim(until=Deadline(self._clock, Reading.of(self._clock), WRITE_TIME))
+            last = await self._store.last_claim(until=Deadline.within(self._clock, WRITE_TIME))
         except StoreError as exc:
             self._log_store_error("reading the time of the last claim failed", exc)
             return

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 from pydantic import SecretStr
 
-from prebooking.clock import Clock, Deadline, Reading
+from prebooking.clock import Clock, Deadline
 from prebooking.database.client import IsolatedSupabase, create_isolated_supabase
 from prebooking.database.operator import OperatorStore
 from prebooking.settings import Settings
@@ -19,7 +19,7 @@ CLOCK = Clock()
 
 
 def deadline(seconds: float = 10) -> Deadline:
-    return Deadline(CLOCK, Reading.of(CLOCK), seconds)
+    return Deadline.within(CLOCK, seconds)
 
 
 def open_client(

@@ -35,7 +35,7 @@ def test_the_real_clock_never_wakes_early() -> None:
 def test_a_deadline_passes_while_one_clock_is_stopped(stopped: dict[str, bool]) -> None:
     async def freeze() -> tuple[float, float, bool, bool]:
         clock = VirtualClock()
-        deadline = Deadline(clock, Reading.of(clock), 8)
+        deadline = Deadline.within(clock, 8)
         await asyncio.sleep(3)
         left = deadline.remaining()
         clock.freeze(6, **stopped)
@@ -47,7 +47,7 @@ def test_a_deadline_passes_while_one_clock_is_stopped(stopped: dict[str, bool]) 
 def test_a_freeze_with_both_clocks_stopped_is_not_noticed() -> None:
     async def freeze() -> bool:
         clock = VirtualClock()
-        deadline = Deadline(clock, Reading.of(clock), 8)
+        deadline = Deadline.within(clock, 8)
         clock.freeze(60, wall_stopped=True, monotonic_stopped=True)
         return deadline.passed()
 
@@ -76,7 +76,7 @@ def test_the_bounds_of_the_database_s_time_ignore_our_wall_clock(skew: float) ->
 def test_a_deadline_for_writes_ignores_the_wall_clock() -> None:
     async def set_forward() -> tuple[bool, float]:
         clock = VirtualClock()
-        deadline = Deadline(clock, Reading.of(clock), 8)
+        deadline = Deadline.within(clock, 8)
         clock.wall_skew += timedelta(hours=1)
         await asyncio.sleep(3)
         return deadline.passed(), deadline.by_monotonic_clock().remaining()
@@ -87,7 +87,7 @@ def test_a_deadline_for_writes_ignores_the_wall_clock() -> None:
 def test_a_derived_deadline_uses_the_same_clocks() -> None:
     async def compare() -> tuple[float, float, bool]:
         clock = VirtualClock()
-        deadline = Deadline(clock, Reading.of(clock), 8).by_monotonic_clock()
+        deadline = Deadline.within(clock, 8).by_monotonic_clock()
         before, later = deadline.before(3), deadline.later(1)
         clock.wall_skew += timedelta(hours=1)
         return before.remaining(), later.remaining(), later.before(9.5).passed()

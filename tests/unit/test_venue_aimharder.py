@@ -20,19 +20,19 @@ from tests.support.venues import on_virtual_time
 TwinScenario = Callable[[httpx.AsyncClient], Coroutine[Any, Any, Any]]
 
 
-def asks(who: str = "ana", **result: Any) -> TwinScenario:
+def asks(who: str = "ana", **fields: Any) -> TwinScenario:
     """Return a scenario in which a member logs in and books a class."""
 
     async def scenario(client: httpx.AsyncClient) -> httpx.Response:
-        return await (await Browser.of(client, who)).book(**result)
+        return await (await Browser.of(client, who)).book(**fields)
 
     return scenario
 
 
 def test_members_get_places_then_the_waiting_list_then_nothing(carried: Any) -> None:
     async def scenario(client: httpx.AsyncClient) -> list[Any]:
-        wishes = [("ana", "0"), ("ben", "1"), ("cleo", "0"), ("cleo", "1"), ("dan", "1")]
-        return [(await asks(who, insist=insist)(client)).json() for who, insist in wishes]
+        requests = [("ana", "0"), ("ben", "1"), ("cleo", "0"), ("cleo", "1"), ("dan", "1")]
+        return [(await asks(who, insist=insist)(client)).json() for who, insist in requests]
 
     result = carried(twin := gym(), scenario)
     assert [answer["bookState"] for answer in result] == [1, 1, 0, 0, -1]

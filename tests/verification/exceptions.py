@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Iterable, Iterator
 from uuid import uuid4
 
-from prebooking.clock import Clock, Deadline, Reading
+from prebooking.clock import Clock, Deadline
 from prebooking.database.client import create_isolated_supabase
 from prebooking.errors import SettingsError, StoreError
 from prebooking.settings import Settings
@@ -51,7 +51,7 @@ async def _of_response(script: Script) -> str:
     async with peers.serve(_every_time(script)) as server:
         settings = Settings.from_environment(ENVIRONMENT | {"SUPABASE_URL": server.url})
         async with create_isolated_supabase(settings, uuid4(), clock=clock) as database:
-            until = Deadline(clock, Reading.of(clock), _TIMEOUT)
+            until = Deadline.within(clock, _TIMEOUT)
             try:
                 await database.call("a_function_v1", {}, _nothing, until=until)
             except StoreError as exc:

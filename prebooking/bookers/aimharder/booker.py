@@ -14,7 +14,7 @@ from prebooking.bookers.aimharder.seal import Seal
 from prebooking.bookers.aimharder.sessions import SessionRefresher
 from prebooking.bookers.aimharder.site import CLASSES, AimHarderSite, Session
 from prebooking.bookers.call import Reply, call
-from prebooking.clock import Clock, Deadline, Reading
+from prebooking.clock import Clock, Deadline
 from prebooking.database.sessions import SessionStore
 from prebooking.errors import BadBookingData, SealBroken, SendRefused
 from prebooking.foreign import is_set, read_day, read_id, read_name, read_number
@@ -83,7 +83,7 @@ class AimHarderBooker:
             return Outcome(Kind.CANNOT_TELL, detail="No login is stored.")
         if not renew:
             return None
-        until = Deadline(self._clock, Reading.of(self._clock), timeout)
+        until = Deadline.within(self._clock, timeout)
         refused_version = self._used.get(row.id, held.version)
         return await self._sessions.renew(row.user_email, refused_version=refused_version, until=until)
 

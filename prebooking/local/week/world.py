@@ -10,7 +10,7 @@ from secrets import token_bytes, token_urlsafe
 from typing import Any
 from uuid import uuid4
 
-from prebooking.clock import Deadline, Reading
+from prebooking.clock import Deadline
 from prebooking.database.client import IsolatedSupabase, create_isolated_supabase
 from prebooking.function.invocation import run_once
 from prebooking.local.keys import Keys
@@ -77,7 +77,7 @@ class WeekWorld(VirtualWorld):
 
     def deadline(self) -> Deadline:
         """Return the deadline of a command that starts now."""
-        return Deadline(self.clock, Reading.of(self.clock), 15.0)
+        return Deadline.within(self.clock, 15.0)
 
 
 def _next(now: datetime, every: timedelta) -> datetime:

@@ -12,7 +12,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from prebooking.clock import Deadline, Reading
+from prebooking.clock import Deadline
 from prebooking.database.client import LOCK_WAIT, Answer, create_isolated_supabase
 from prebooking.errors import StoreBusy, StoreError, StoreRefused, StoreUnavailable
 from prebooking.settings import Settings
@@ -30,7 +30,7 @@ def ask(script: ScriptedTransport, *, seconds: float = 60, read: Callable[[Any],
 
     async def steps() -> Answer[T]:
         clock = VirtualClock()
-        until = Deadline(clock, Reading.of(clock), seconds)
+        until = Deadline.within(clock, seconds)
         async with create_isolated_supabase(SETTINGS, uuid4(), clock=clock, transport=script) as database:
             return await database.call("a_function_v1", {"p": 1}, read, until=until)
 

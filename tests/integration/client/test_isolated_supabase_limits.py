@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from prebooking.clock import Clock, Deadline, Reading
+from prebooking.clock import Clock, Deadline
 from prebooking.database import client
 from prebooking.database.client import ANSWER_LIMIT, Answer, create_isolated_supabase
 from prebooking.errors import StoreUnavailable
@@ -34,7 +34,7 @@ async def ask(script: Script) -> tuple[Answer[str], bytes]:
     async with serve(script) as server:
         settings = Settings.from_environment(ENVIRONMENT | {"SUPABASE_URL": server.url})
         async with create_isolated_supabase(settings, uuid4(), clock=CLOCK) as database:
-            until = Deadline(CLOCK, Reading.of(CLOCK), 20)
+            until = Deadline.within(CLOCK, 20)
             answer = await database.call("a_function_v1", {}, str, until=until)
         return answer, server.requests()[0]
 

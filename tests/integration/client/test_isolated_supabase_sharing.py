@@ -18,7 +18,7 @@ import trustme
 import yarl
 from pydantic import SecretStr
 
-from prebooking.clock import Clock, Deadline, Reading
+from prebooking.clock import Clock, Deadline
 from prebooking.database.client import IsolatedSupabase, create_isolated_supabase
 from prebooking.errors import StoreRefused, StoreUnavailable
 from prebooking.http import isolated_client, tls_context
@@ -48,7 +48,7 @@ async def ask(database: IsolatedSupabase, *, seconds: float = 20) -> None:
 
 
 def deadline(seconds: float = 20) -> Deadline:
-    return Deadline(CLOCK, Reading.of(CLOCK), seconds)
+    return Deadline.within(CLOCK, seconds)
 
 
 def json_answer(status: str, text: str, more: str = "") -> bytes:
@@ -247,7 +247,7 @@ ssl.SSLContext.load_verify_locations = counted
 
 from uuid import uuid4
 from api.cron import prebooking_scheduler  # what the platform imports
-from prebooking.clock import Clock, Deadline, Reading
+from prebooking.clock import Clock, Deadline
 from prebooking.errors import StoreError
 from prebooking.http import isolated_client
 from prebooking.settings import Settings
@@ -260,7 +260,7 @@ async def invocation():
     clock = Clock()
     async with create_isolated_supabase(settings, uuid4(), clock=clock) as database, isolated_client():
         try:
-            await database.call("a_function_v1", {}, dict, until=Deadline(clock, Reading.of(clock), 10))
+            await database.call("a_function_v1", {}, dict, until=Deadline.within(clock, 10))
         except StoreError as exc:
             return exc.code
 

@@ -24,7 +24,7 @@ def box(owner: Connection, at: At) -> UUID:
     return add_venue(owner, provider="aimharder", host="box.aimharder.com", provider_box_id="42")
 
 
-def add_wish(owner: Connection, box: UUID, opens: float = HOUR, **overrides: Any) -> UUID:
+def add_row_without_class(owner: Connection, box: UUID, opens: float = HOUR, **overrides: Any) -> UUID:
     """Add a prebooking without a class that opens in these seconds."""
     data = {"day": f"{DAY:%Y%m%d}", "starts_at": "18:00", "class_name": "WOD"} | overrides.pop("data", {})
     return add_prebooking(
@@ -54,7 +54,7 @@ def test_a_name_that_is_no_text_and_no_whole_number_is_any_name(
     owner: Connection, service: Connection, box: UUID, name: str
 ) -> None:
     """Python cannot send every number of JSON back. So such a value would keep its day from being stored."""
-    row, me = add_wish(owner, box), uuid4()
+    row, me = add_row_without_class(owner, box), uuid4()
     changed = "update public.prebookings set booking_data = jsonb_set(booking_data, '{class_name}', %s) where id = %s"
     owner.execute(changed, [name, row])
     [day] = claim_days(service, me)
@@ -68,15 +68,15 @@ def test_a_claim_returns_the_venue_the_day_and_each_wanted_class_once(
     owner: Connection, service: Connection, box: UUID
 ) -> None:
     for _ in range(3):
-        add_wish(owner, box)
-    add_wish(owner, box, data={"class_id": 4711})
+        add_row_without_class(owner, box)
+    add_row_without_class(owner, box, data={"class_id": 4711})
     [day] = claim_days(service, uuid4())
     assert (day["venue"]["id"], day["day"]) == (str(box), DAY.isoformat())
     assert sorted(day["wanted"], key=str) == sorted([WANTED, WANTED | {"class_id": 4711}], key=str)
 
 
 def test_a_leased_day_is_free_after_half_a_minute(owner: Connection, service: Connection, box: UUID, at: At) -> None:
-    add_wish(owner, box)
+    add_row_without_class(owner, box)
     assert len(claim_days(service, uuid4())) == 1
     assert claim_days(service, uuid4()) == []
     at(29.9)
@@ -88,7 +88,7 @@ def test_a_leased_day_is_free_after_half_a_minute(owner: Connection, service: Co
 def test_a_lease_from_a_clock_that_was_ahead_does_not_count(
     owner: Connection, service: Connection, box: UUID, at: At
 ) -> None:
-    add_wish(owner, box)
+    add_row_without_class(owner, box)
     at(2 * HOUR)
     assert len(claim_days(service, uuid4())) == 1
     at(0)
@@ -98,7 +98,7 @@ def test_a_lease_from_a_clock_that_was_ahead_does_not_count(
 def test_a_claim_during_another_one_returns_nothing_and_does_not_wait(
     database: Database, owner: Connection, service: Connection, box: UUID
 ) -> None:
-    add_wish(owner, box)
+    add_row_without_class(owner, box)
     other = database.connect("service_role")
     with other.transaction():
         assert len(claim_days(other, uuid4())) == 1
@@ -107,7 +107,7 @@ def test_a_claim_during_another_one_returns_nothing_and_does_not_wait(
 
 
 def test_only_the_holder_settles_a_day_and_only_once(owner: Connection, service: Connection, box: UUID) -> None:
-    row, me = add_wish(owner, box), uuid4()
+    row, me = add_row_without_class(owner, box), uuid4()
     claim_days(service, me)
     assert settle(service, uuid4(), box, found()) is None
     assert prebooking(owner, row)["class_unknown"]
@@ -117,7 +117,7 @@ def test_only_the_holder_settles_a_day_and_only_once(owner: Connection, service:
 
 
 def test_a_settled_day_changes_nothing_that_is_the_same(owner: Connection, service: Connection, box: UUID) -> None:
-    add_wish(owner, box, data={"class_id": 4711})
+    add_row_without_class(owner, box, data={"class_id": 4711})
     for changed, match in ((0, ("4711", None)), (1, ("4711", "class_closed: it is closed.")), (0, (None, "the same"))):
         me = uuid4()
         claim_days(service, me)
@@ -132,7 +132,10 @@ def test_at_most_five_hundred_rows_are_changed_and_the_day_is_read_again_for_the
     owner: Connection, service: Connection, box: UUID, at: At
 ) -> None:
     """Those that open first come first. A quarter of an hour later, because the venue is asked again."""
-    rows = [add_wish(owner, box, HOUR + number, user_email=f"member{number}@example.com") for number in range(501)]
+    rows = [
+        add_row_without_class(owner, box, HOUR + number, user_email=f"member{number}@example.com")
+        for number in range(501)
+    ]
     me = uuid4()
     claim_days(service, me)
     assert settle(service, me, box, found()) == 500
@@ -148,7 +151,7 @@ def test_at_most_five_hundred_rows_are_changed_and_the_day_is_read_again_for_the
 def test_a_row_that_opens_within_a_minute_is_not_changed_by_a_settled_day(
     owner: Connection, service: Connection, box: UUID, opens: float
 ) -> None:
-    row, me = add_wish(owner, box, data={"class_id": "1"}), uuid4()
+    row, me = add_row_without_class(owner, box, data={"class_id": "1"}), uuid4()
     claim_days(service, me)
     owner.execute("update public.prebookings set available_at = %s where id = %s", [noon(opens), row])
     assert settle(service, me, box, [{"wanted": WANTED | {"class_id": "1"}, "class_id": "2", "warning": None}]) == 0
@@ -160,7 +163,7 @@ def test_a_row_that_opens_within_a_minute_is_not_changed_by_a_settled_day(
 def test_a_row_in_doubt_is_not_changed_even_if_it_is_named(
     owner: Connection, service: Connection, box: UUID, held: str
 ) -> None:
-    row = add_wish(owner, box, data={"class_id": "1"})
+    row = add_row_without_class(owner, box, data={"class_id": "1"})
     owner.execute(f"update public.prebookings set {held} where id = %s".encode(), [row])  # noqa: S608 - of this test
     assert ask(service, "prebooking_set_class", row, "1", "class_gone: it is gone.") is False
     assert prebooking(owner, row)["class_warning"] is None
@@ -169,7 +172,7 @@ def test_a_row_in_doubt_is_not_changed_even_if_it_is_named(
 def test_a_locked_row_is_skipped_and_delays_nothing(
     database: Database, owner: Connection, service: Connection, box: UUID
 ) -> None:
-    rows, me = [add_wish(owner, box) for _ in range(2)], uuid4()
+    rows, me = [add_row_without_class(owner, box) for _ in range(2)], uuid4()
     claim_days(service, me)
     with (other := database.connect()).transaction():
         other.execute("select from public.prebookings where id = %s for update", [rows[0]])
@@ -180,18 +183,18 @@ def test_a_locked_row_is_skipped_and_delays_nothing(
 def test_a_class_that_another_transaction_is_adding_is_left(
     database: Database, owner: Connection, service: Connection, box: UUID
 ) -> None:
-    rows, me = [add_wish(owner, box, user_email=f"{name}@example.com") for name in ("ana", "ben")], uuid4()
+    rows, me = [add_row_without_class(owner, box, user_email=f"{name}@example.com") for name in ("ana", "ben")], uuid4()
     claim_days(service, me)
     owner.execute("alter function public.settle_class_day_v1 set lock_timeout = '10ms'")
     with (other := database.connect()).transaction():
         other.execute("set local session_replication_role = replica")  # only the index is looked at
-        add_wish(other, box, user_email="ana@example.com", data={"class_id": "7001"})
+        add_row_without_class(other, box, user_email="ana@example.com", data={"class_id": "7001"})
         assert settle(service, me, box, found()) == 1
     assert [prebooking(owner, row)["class_unknown"] for row in rows] == [True, False]
 
 
 def test_past_days_are_deleted(owner: Connection, service: Connection, box: UUID, at: At) -> None:
-    add_wish(owner, box)
+    add_row_without_class(owner, box)
     claim_days(service, uuid4())
     at(5 * 86_400)
     assert claim_days(service, uuid4()) == []
@@ -199,7 +202,7 @@ def test_past_days_are_deleted(owner: Connection, service: Connection, box: UUID
 
 
 def test_days_are_deleted_with_their_venue(owner: Connection, service: Connection, box: UUID) -> None:
-    row = add_wish(owner, box)
+    row = add_row_without_class(owner, box)
     claim_days(service, uuid4())
     owner.execute("update public.prebookings set status = 'cancelled', settled_at = %s where id = %s", [noon(), row])
     assert ask(service, "remove_venue_v1", box)["verdict"] == "removed"
@@ -227,19 +230,19 @@ def test_days_are_deleted_with_their_venue(owner: Connection, service: Connectio
 def test_a_row_without_a_class_waits_exactly_if_its_day_and_hour_can_be_read(
     owner: Connection, box: UUID, data: dict[str, Any], *, unknown: bool
 ) -> None:
-    row = prebooking(owner, add_wish(owner, box, data=data))
+    row = prebooking(owner, add_row_without_class(owner, box, data=data))
     assert (row["class_unknown"], row["waits"], row["fresh"]) == (unknown, unknown, not unknown)
     has_class = data.get("class_id") == "7001"
     assert (row["warning"] or "").startswith("bad_data: ") is (not unknown and not has_class)
 
 
 def test_other_bad_data_of_a_row_without_a_class_is_warned_about(owner: Connection, box: UUID) -> None:
-    row = prebooking(owner, add_wish(owner, box, data={"insist": 7}))
+    row = prebooking(owner, add_row_without_class(owner, box, data={"insist": 7}))
     assert (row["class_unknown"], row["warning"][:16]) == (True, "bad_data: insist")
 
 
 def test_a_row_of_a_venue_without_a_timetable_does_not_wait(owner: Connection) -> None:
-    assert not prebooking(owner, add_wish(owner, add_venue(owner)))["class_unknown"]
+    assert not prebooking(owner, add_row_without_class(owner, add_venue(owner)))["class_unknown"]
 
 
 @pytest.mark.parametrize(("class_id", "unknown"), [(None, True), ([1], False)])
@@ -247,7 +250,7 @@ def test_a_settled_row_without_a_class_can_be_forgotten(
     owner: Connection, service: Connection, box: UUID, class_id: object, *, unknown: bool
 ) -> None:
     """A value that is removed with the member's data does not change what the row waited for."""
-    row = add_wish(owner, box, user_email="ana@example.com", data={"class_id": class_id})
+    row = add_row_without_class(owner, box, user_email="ana@example.com", data={"class_id": class_id})
     owner.execute("update public.prebookings set status = 'cancelled', settled_at = %s where id = %s", [noon(), row])
     assert ask(service, "forget_member_v1", "ana@example.com")["anonymised"] == 1
     assert prebooking(owner, row)["class_unknown"] is unknown
