@@ -144,9 +144,8 @@ class LocalPostgres:
 
     def create_database(self, name: str, template: str = "template1") -> str:
         """Create a database of ``postgres`` as a copy of another one, and return its connection string."""
-        statement = sql.SQL(
-            "create database {} template {} strategy file_copy owner postgres"
-        )  # half the time of wal_log
+        # file_copy takes half the time of wal_log.
+        statement = sql.SQL("create database {} template {} strategy file_copy owner postgres")
         with self._administer() as connection:
             connection.execute(statement.format(sql.Identifier(name), sql.Identifier(template)))
         return self.dsn(name)

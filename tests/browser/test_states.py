@@ -104,12 +104,13 @@ STATES: list[Callable[[Opened], Page]] = [
     stale,
     timeline,
 ]
+# What the console says of the request.
 FAILED: dict[Callable[[Opened], Page], str] = {
     refused: "401",
     off: "404",
     failed: "500",
     stale: "500",
-}  # what the console says of the request
+}
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -65,3 +65,8 @@ def _insert(connection: Connection, table: LiteralString, row: dict[str, Any]) -
     connection.execute(
         sql.SQL("insert into public.{} ({}) values ({})").format(sql.Identifier(table), columns, values), row
     )
+
+
+def change(owner: Connection, row: UUID, what: str) -> None:
+    """Change columns of a prebooking, given as SQL."""
+    owner.execute(b"update public.prebookings set " + what.encode() + b" where id = %s", [row])

@@ -53,6 +53,16 @@ def look_again(connection: Connection) -> dict[str, Any]:
     return make(connection)
 
 
+def ids(briefs: list[dict[str, Any]]) -> list[UUID]:
+    """Return the ids of an answer's prebookings."""
+    return [UUID(brief["id"]) for brief in briefs]
+
+
+def by_start(owner: Connection) -> list[UUID]:
+    """Return the ids of all prebookings in the order in which their classes begin."""
+    return [row for (row,) in owner.execute("select id from public.prebookings order by expires_at").fetchall()]
+
+
 def local(instant: datetime, zone: str = "Europe/Madrid") -> str:
     """Return an instant in local time, like "Tue 2026-12-01 18:00"."""
     return f"{instant.astimezone(ZoneInfo(zone)):%a %Y-%m-%d %H:%M}"

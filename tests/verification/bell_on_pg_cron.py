@@ -113,9 +113,8 @@ def check(stack: Stack, openings: list[BellOpening]) -> list[str]:
             each.problems.append("late")
     (status,) = stack.connection.execute("select public.prebooking_bell_status_v1()").fetchone() or ({},)
     state = BellState.model_validate(status)
-    wrong = [
-        fault for fault in find_bell_faults(state) if "the last ring" not in fault
-    ]  # some requests are lost on purpose
+    # Some requests are lost on purpose.
+    wrong = [fault for fault in find_bell_faults(state) if "the last ring" not in fault]
     wrong += [f"only {len(state.runs)} runs are noted"] * (len(state.runs) < 2)
     return wrong + ["booked twice: " + prebooking for prebooking in stack.ledger.double_bookings()]
 

@@ -45,7 +45,7 @@ class EndpointVisit:
     """The answer of BOOKING_WEBHOOK_URL to a query about a prebooking that does not exist."""
 
     visit: Visit
-    takes_posts: bool  # OPTIONS says so, even if the query was answered with 404
+    takes_posts: bool  # by OPTIONS, even if the query was answered with 404
     question_needed: bool  # some venue is not idempotent, so rows in doubt have to be queried
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import Any
 from uuid import UUID, uuid4
 
 import psycopg
@@ -14,21 +13,24 @@ from tests.support.database import At, Connection, Database, set_clock
 from tests.support.factories import add_prebooking, noon
 from tests.support.questions import ask
 from tests.support.races import result_after_commit
-from tests.support.repeats import ANA, NOTHING, add_absence, add_gym, add_repeat, begins, look_again, make
+from tests.support.repeats import (
+    ANA,
+    NOTHING,
+    add_absence,
+    add_gym,
+    add_repeat,
+    begins,
+    by_start,
+    ids,
+    look_again,
+    make,
+)
 
 pytestmark = pytest.mark.usefixtures("at")  # noon is on Monday 23 November 2026
 
 FIRST, SECOND, THIRD = "Tue 2026-12-01 18:00", "Tue 2026-12-08 18:00", "Tue 2026-12-15 18:00"
 LATER = [{"days": 0, "starts_at": "19:30"}, {"days": 1, "starts_at": "07:00"}]
 DAY = 86_400
-
-
-def ids(briefs: list[dict[str, Any]]) -> list[UUID]:
-    return [UUID(brief["id"]) for brief in briefs]
-
-
-def by_start(owner: Connection) -> list[UUID]:
-    return [row for (row,) in owner.execute("select id from public.prebookings order by expires_at").fetchall()]
 
 
 @pytest.mark.parametrize("first", ["2026-12-01", "2026-11-20"])

@@ -12,7 +12,7 @@ import pytest
 from prebooking.upkeep.notifications import NO_TIME
 from tests.support.calls import claim, complete, fail
 from tests.support.database import At, Connection, Database
-from tests.support.factories import add_prebooking, add_venue, noon
+from tests.support.factories import add_prebooking, add_venue, change, noon
 from tests.support.notifications import ANA, KINDS, add_channel, claim_rows, notification, settle, stored
 from tests.support.questions import ask
 
@@ -26,10 +26,6 @@ BOOKED: dict[str, Any] = {"status": "completed", "outcome": "booked", "settled_a
 def pending(owner: Connection, **overrides: Any) -> UUID:
     """Add a due prebooking of Ana in a class that begins in two days."""
     return add_prebooking(owner, add_venue(owner), **{"user_email": ANA, "expires_at": noon(2 * DAY)} | overrides)
-
-
-def change(owner: Connection, row: UUID, what: str) -> None:
-    owner.execute(b"update public.prebookings set " + what.encode() + b" where id = %s", [row])
 
 
 def one_due(owner: Connection, kind: str = "ntfy", **channel: Any) -> UUID:

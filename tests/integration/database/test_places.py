@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.calls import claim, prebooking
 from tests.support.database import At, Connection, Database
-from tests.support.factories import add_prebooking, add_session, add_venue, noon
+from tests.support.factories import add_prebooking, add_session, add_venue, change, noon
 from tests.support.questions import add_prebooking_by_command, ask
 from tests.support.races import result_after_commit
 
@@ -48,10 +48,6 @@ def leased(service: Connection, instance: UUID, *, limit: int = 10, systems: lis
 
 def note(service: Connection, instance: UUID, row: UUID, place: str | None, position: int | None = None) -> bool:
     return bool(ask(service, "note_place_v1", instance, row, place, position))
-
-
-def change(owner: Connection, row: UUID, what: str) -> None:
-    owner.execute(b"update public.prebookings set " + what.encode() + b" where id = %s", [row])
 
 
 def stored(owner: Connection, row: UUID) -> Any:

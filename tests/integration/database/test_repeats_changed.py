@@ -20,6 +20,8 @@ from tests.support.repeats import (
     add_gym,
     add_repeat,
     begins,
+    by_start,
+    ids,
     look_again,
     make,
     rows,
@@ -36,14 +38,6 @@ def added(service: Connection, venue: UUID, **how: Any) -> UUID:
     return UUID(add_repeat(service, venue, **how)["id"])
 
 
-def ids(briefs: list[dict[str, Any]]) -> list[UUID]:
-    return [UUID(brief["id"]) for brief in briefs]
-
-
-def all_ids(owner: Connection) -> list[UUID]:
-    return [row for (row,) in owner.execute("select id from public.prebookings order by expires_at").fetchall()]
-
-
 # pause, resume, remove
 
 
@@ -54,7 +48,7 @@ def test_a_paused_repeat_cancels_its_prebookings_and_makes_no_new_ones(
     other = add_prebooking(owner, add_gym(owner), user_email=ANA, available_at=noon(DAY))
     answer = ask(service, "pause_repeat_v1", repeat, True)  # noqa: FBT003 - SQL has no keywords here
     assert answer["verdict"] == "paused"
-    assert set(ids(answer["cancelled"])) == set(all_ids(owner)) - {other}
+    assert set(ids(answer["cancelled"])) == set(by_start(owner)) - {other}
     assert answer["left"] == []
     reasons = owner.execute("select distinct error_message from public.prebookings where status = 'cancelled'")
     assert reasons.fetchall() == [("paused: its repeat was paused.",)]
@@ -68,7 +62,7 @@ def test_a_resumed_repeat_makes_the_cancelled_days_again_but_not_those_of_the_me
     owner: Connection, service: Connection
 ) -> None:
     repeat = added(service, add_gym(owner))
-    assert cancel(service, all_ids(owner)[0], ANA) == "cancelled"
+    assert cancel(service, by_start(owner)[0], ANA) == "cancelled"
     ask(service, "pause_repeat_v1", repeat, True)  # noqa: FBT003
     for _ in range(2):
         answer = ask(service, "pause_repeat_v1", repeat, False)  # noqa: FBT003
@@ -81,8 +75,8 @@ def test_a_resumed_repeat_makes_the_cancelled_days_again_but_not_those_of_the_me
 
 def test_a_removed_repeat_leaves_what_may_be_at_the_venue_and_names_it(owner: Connection, service: Connection) -> None:
     repeat = added(service, add_gym(owner), later=LATER)
-    (held, *_) = all_ids(owner)
-    in_doubt = all_ids(owner)[3]
+    (held, *_) = by_start(owner)
+    in_doubt = by_start(owner)[3]
     hold(owner, held)
     owner.execute("update public.prebookings set maybe_sent = true where id = %s", [in_doubt])
     answer = ask(service, "remove_repeat_v1", repeat)
@@ -118,7 +112,7 @@ def test_a_second_repeat_of_a_member_at_one_hour_is_refused(owner: Connection, s
 def test_later_choices_stand_after_each_other_and_share_repeat_and_day(owner: Connection, service: Connection) -> None:
     repeat = added(service, add_gym(owner), later=LATER, last_day=date(2026, 12, 1))
     assert begins(owner) == [FIRST, "Tue 2026-12-01 19:30", "Wed 2026-12-02 07:00"]
-    first, second, third = all_ids(owner)
+    first, second, third = by_start(owner)
     chain = owner.execute("select stands_after, waits from public.prebookings order by expires_at").fetchall()
     assert chain == [(None, False), (first, True), (second, True)]
     assert owner.execute("select distinct repeat_id, repeat_day from public.prebookings").fetchall() == [
@@ -138,7 +132,7 @@ def test_a_later_choice_can_be_another_class_or_any(owner: Connection, service: 
     ]
     box = add_gym(owner, provider="aimharder", host="box.aimharder.com")
     added(service, box, data={"class_name": "WOD", "insist": 1}, later=later, last_day=date(2026, 12, 1))
-    assert [prebooking(owner, row)["booking_data"] for row in all_ids(owner)] == [
+    assert [prebooking(owner, row)["booking_data"] for row in by_start(owner)] == [
         {"day": "20261201", "starts_at": "18:00", "class_name": "WOD", "insist": 1},
         {"day": "20261201", "starts_at": "19:00", "class_name": "WOD", "insist": 1},
         {"day": "20261201", "starts_at": "20:00", "class_name": "Yoga", "insist": 1},
@@ -202,7 +196,7 @@ def test_a_prebooking_that_may_be_at_the_venue_moves_when_it_is_free(
 ) -> None:
     gym = add_gym(owner)
     added(service, gym)
-    row, other = all_ids(owner)
+    row, other = by_start(owner)
     before = prebooking(owner, row)["available_at"], prebooking(owner, other)["available_at"]
     editor = database.connect()
     with editor.transaction():
@@ -232,7 +226,7 @@ def test_a_row_that_cannot_be_moved_stops_no_other_of_its_repeat(
     """A member's app has edited one row; then the venue changes its rule."""
     gym = add_gym(owner)
     added(service, gym)
-    bad, other = all_ids(owner)
+    bad, other = by_start(owner)
     before = prebooking(owner, bad)["available_at"], prebooking(owner, other)["available_at"]
     edited = "update public.prebookings set booking_data = booking_data || %s where id = %s"
     owner.execute(edited, [Jsonb(change), bad])
@@ -244,7 +238,7 @@ def test_a_row_that_cannot_be_moved_stops_no_other_of_its_repeat(
 
 def test_an_opening_that_was_corrected_by_hand_is_kept(owner: Connection, service: Connection) -> None:
     added(service, add_gym(owner))
-    row, _ = all_ids(owner)
+    row, _ = by_start(owner)
     owner.execute("update public.prebookings set available_at = %s where id = %s", [noon(DAY), row])
     look_again(service)
     assert prebooking(owner, row)["available_at"] == noon(DAY)

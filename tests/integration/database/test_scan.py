@@ -49,9 +49,8 @@ def test_no_call_reads_past_or_future_rows(owner: Connection, service: Connectio
     rows = [add_prebooking(owner, venue) for _ in range(_DUE_ROWS)]
     read = {}
     with service.transaction():
-        service.execute(
-            "set local max_parallel_workers_per_gather = 0"
-        )  # what parallel workers read is counted elsewhere
+        # What parallel workers read is counted elsewhere.
+        service.execute("set local max_parallel_workers_per_gather = 0")
         assert claimed(service, me) == rows
         read["claim"] = _rows_read(service)
         for number, call in enumerate(_AFTER_THE_CLAIM):
