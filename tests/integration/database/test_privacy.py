@@ -28,11 +28,13 @@ def ended(owner: Connection, venue: UUID, *, seconds_ago: float, **overrides: An
 
 
 def test_settled_rows_are_deleted_by_a_claim_after_400_days(owner: Connection, service: Connection) -> None:
-    venue = add_venue(owner)
+    venue, warnings = add_venue(owner), list[object]()
+    service.add_notice_handler(warnings.append)
     young = ended(owner, venue, seconds_ago=400 * DAY - 1)
     ended(owner, venue, seconds_ago=400 * DAY + 1)
     waiting = add_prebooking(owner, venue, available_at=noon(DAY), created_at=noon(-500 * DAY))
     claim(service, uuid4())
+    assert not warnings
     assert {row for (row,) in owner.execute("select id from public.prebookings").fetchall()} == {young, waiting}
 
 
@@ -48,6 +50,48 @@ def test_a_claim_deletes_a_hundred_old_rows_and_skips_locked_ones(
         assert owner.execute("select count(*) from public.prebookings").fetchone() == (2,)
     claim(service, uuid4())
     assert owner.execute("select count(*) from public.prebookings").fetchone() == (0,)
+
+
+@pytest.mark.parametrize("check", ["", "deferrable initially deferred"])
+def test_rows_that_another_table_refers_to_stop_no_claim(owner: Connection, service: Connection, check: str) -> None:
+    """An app can have a table with notes about prebookings. Then the other old rows are deleted."""
+    venue = add_venue(owner)
+    referred = [ended(owner, venue, seconds_ago=500 * DAY + n) for n in range(10)]
+    for n in range(60):
+        ended(owner, venue, seconds_ago=450 * DAY + n)
+    owner.execute(f"create table public.notes (id uuid references public.prebookings {check})".encode())
+    owner.cursor().executemany("insert into public.notes values (%s)", [[row] for row in referred])
+    due = add_prebooking(owner, venue)
+    for _ in range(40):
+        taken = claim(service, uuid4(), turn_ms=0)
+    assert owner.execute("select count(*) from public.prebookings").fetchone() == (len([*referred, due]),)
+    assert owner.execute("select claimed_by is not null from public.prebookings where id = %s", [due]).fetchone() == (
+        True,
+    )
+    assert taken["rows"] == []
+
+
+@pytest.mark.parametrize("table", ["prebooking_places", "notifications"])
+def test_a_locked_part_of_an_old_row_delays_no_claim(
+    database: Database, owner: Connection, service: Connection, table: str
+) -> None:
+    venue, editor, warnings = add_venue(owner), database.connect(), list[object]()
+    service.add_notice_handler(warnings.append)
+    old = ended(owner, venue, seconds_ago=401 * DAY)
+    owner.execute("insert into public.prebooking_places (prebooking_id) values (%s)", [old])
+    owner.execute(
+        """insert into public.notifications (prebooking_id, event, channel_id, due_at, next_at)
+        values (%s, 'failed', gen_random_uuid(), now(), now())""",
+        [old],
+    )
+    due = add_prebooking(owner, venue)
+    service.execute("set statement_timeout = '1s'")
+    with editor.transaction():
+        editor.execute(f"select from public.{table} for update".encode())
+        assert [UUID(row["id"]) for row in claim(service, uuid4())["rows"]] == [due]
+    claim(service, uuid4())
+    assert not warnings
+    assert owner.execute("select id from public.prebookings").fetchall() == [(due,)]
 
 
 def test_pending_and_recent_rows_cannot_be_deleted(owner: Connection, service: Connection) -> None:

@@ -58,8 +58,28 @@ OF_OPERATORS = [
         ),
     ),
     *mutants(
+        MIGRATIONS + "000025_prune.sql",
+        (
+            "order by settled_at limit 100 for",
+            "order by settled_at limit 101 for",
+            "privacy::a_claim_deletes_a_hundred_old_rows_and_skips_locked_ones",
+        ),
+        ("    when lock_not_available then\n      null;\n", "", "privacy::a_locked_part_of_an_old_row_delays_no_claim"),
+        (" set lock_timeout = '10ms'", "", "privacy::a_locked_part_of_an_old_row_delays_no_claim"),
+        *noticed_by(
+            "privacy::rows_that_another_table_refers_to_stop_no_claim",
+            ("  set constraints all immediate;\n", ""),
+            ("order by random() limit 20", "order by id limit 0"),
+            ("        exception when others then\n          null;\n", ""),
+        ),
+        (
+            "where settled_at < p_now - interval '400 days'\n",
+            "where settled_at < p_now - interval '399 days'\n",
+            "privacy::settled_rows_are_deleted_by_a_claim_after_400_days",
+        ),
+    ),
+    *mutants(
         MIGRATIONS + "000010_privacy.sql",
-        ("    order by settled_at limit 100", "    limit 100", "scan::no_call_reads_past_or_future_rows"),
         *noticed_by(
             "privacy::an_anonymised_row_has_no_warning",
             (" and jsonb_typeof(value) in ('string', 'number')", ""),
@@ -67,11 +87,6 @@ OF_OPERATORS = [
             ("  new.warning := null;\n", ""),
         ),
         (") - interval '400 days'", ") - interval '399 days'", "privacy::pending_and_recent_rows_cannot_be_deleted"),
-        (
-            "where settled_at < p_now - interval '400 days'",
-            "where settled_at < p_now - interval '399 days'",
-            "privacy::settled_rows_are_deleted_by_a_claim_after_400_days",
-        ),
         ("is null and not maybe_sent;", "is null;", "privacy::a_member_with_a_row_in_doubt_is_forgotten_later"),
     ),
     *mutants(
