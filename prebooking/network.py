@@ -45,7 +45,7 @@ class AsyncioNetwork(httpcore.AsyncNetworkBackend):
 class AsyncioConnection(asyncio.Protocol, httpcore.AsyncNetworkStream):
     """A connection that reads at once what arrives.
 
-    Only connecting and the TLS handshake have timeouts: whoever makes a request limits its whole time.
+    Only connecting and the TLS handshake have timeouts, because the caller limits the whole request.
     """
 
     _transport: asyncio.Transport
@@ -89,6 +89,8 @@ class AsyncioConnection(asyncio.Protocol, httpcore.AsyncNetworkStream):
 
         """
         await self._readable.wait()
+        if len(self._received) > max_bytes:
+            await asyncio.sleep(0)  # an endless answer leaves time for other calls
         if self._broken and not self._received:
             raise httpcore.ReadError("the connection broke")
         data = bytes(self._received[:max_bytes])

@@ -19,7 +19,7 @@ from tests.support.peers import Peer, Server, serve, silence, unused_port
 
 pytestmark = pytest.mark.anyio
 both = pytest.mark.parametrize("network", [AsyncioNetwork(), httpcore.AnyIOBackend()], ids=["ours", "httpcore"])
-PATIENCE = 20.0  # seconds
+TIMEOUT = 20.0  # seconds
 MANY = 64 * 1024 * 1024  # bytes: more than the buffers of two sockets
 
 
@@ -28,7 +28,7 @@ async def connected(
     network: httpcore.AsyncNetworkBackend, server: Server
 ) -> AsyncIterator[httpcore.AsyncNetworkStream]:
     """Yield the client's side of a connection."""
-    connection = await network.connect_tcp("127.0.0.1", server.port, timeout=PATIENCE)
+    connection = await network.connect_tcp("127.0.0.1", server.port, timeout=TIMEOUT)
     await server.connected()
     yield connection
     await connection.aclose()
@@ -43,7 +43,7 @@ async def everything_arrives() -> None:
 async def read_all(connection: httpcore.AsyncNetworkStream, at_once: int) -> bytes:
     """Read until the server has closed the connection."""
     received = bytearray()
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT):
         while chunk := await connection.read(at_once):
             assert len(chunk) <= at_once
             received += chunk
@@ -82,6 +82,30 @@ async def test_the_server_waits_while_nothing_is_read(network: httpcore.AsyncNet
 
 
 @both
+async def test_a_long_answer_leaves_the_event_loop_to_other_calls(network: httpcore.AsyncNetworkBackend) -> None:
+    """An endless answer takes its reader's CPU time, so the reader has to wait between two chunks."""
+
+    async def pour(peer: Peer) -> None:
+        await peer.say(bytes(BUFFER))
+        await peer.ended.wait()
+
+    others = 0
+
+    def other() -> None:
+        nonlocal others
+        others += 1
+        asyncio.get_running_loop().call_soon(other)
+
+    async with serve(pour) as server, connected(network, server) as connection:
+        await everything_arrives()
+        other()
+        for _ in range(4):
+            before = others
+            assert await connection.read(1000)
+            assert others > before
+
+
+@both
 async def test_a_broken_connection_is_an_error_and_a_closed_one_is_the_end(
     network: httpcore.AsyncNetworkBackend,
 ) -> None:
@@ -93,7 +117,7 @@ async def test_a_broken_connection_is_an_error_and_a_closed_one_is_the_end(
         await everything_arrives()
         server.peers[0].reset()
         with pytest.raises(httpcore.ReadError):
-            await asyncio.wait_for(reading, PATIENCE)
+            await asyncio.wait_for(reading, TIMEOUT)
 
 
 @both
@@ -120,7 +144,7 @@ async def test_an_answer_is_read_while_the_server_does_not_take_the_rest_of_the_
     answer = b"HTTP/1.1 413 Too Long\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}"
     with socket.create_server(("127.0.0.1", 0)) as listening:
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        async with httpx.AsyncClient(transport=HttpTransport()) as client, asyncio.timeout(PATIENCE):
+        async with httpx.AsyncClient(transport=HttpTransport()) as client, asyncio.timeout(TIMEOUT):
             posting = asyncio.create_task(client.post(url, content=bytes(MANY)))
             await everything_arrives()
             with listening.accept()[0] as server:
@@ -137,7 +161,7 @@ async def test_a_connection_can_be_closed_that_ended_before_all_bytes_were_sent(
             await connection.write(bytes(MANY))
             server.shutdown(socket.SHUT_WR)
             assert await read_all(connection, 10) == b""
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(TIMEOUT):
                 while connection.get_extra_info("socket").fileno() != -1:
                     with suppress(BlockingIOError):
                         server.recv(MANY)
@@ -148,7 +172,7 @@ async def test_a_connection_can_be_closed_that_ended_before_all_bytes_were_sent(
 @both
 async def test_a_handshake_has_a_timeout_and_closes_its_connection(network: httpcore.AsyncNetworkBackend) -> None:
     async with serve(silence) as server:
-        connection = await network.connect_tcp("127.0.0.1", server.port, timeout=PATIENCE)
+        connection = await network.connect_tcp("127.0.0.1", server.port, timeout=TIMEOUT)
         with pytest.raises(httpcore.ConnectTimeout):
             await connection.start_tls(ssl.create_default_context(), "localhost", timeout=0.01)
         await server.left()
@@ -162,9 +186,9 @@ async def test_a_server_that_closes_during_the_handshake_is_an_error_of_connecti
         peer.close()
 
     async with serve(close) as server:
-        connection = await network.connect_tcp("127.0.0.1", server.port, timeout=PATIENCE)
+        connection = await network.connect_tcp("127.0.0.1", server.port, timeout=TIMEOUT)
         with pytest.raises(httpcore.ConnectError):
-            await connection.start_tls(ssl.create_default_context(), "localhost", timeout=PATIENCE)
+            await connection.start_tls(ssl.create_default_context(), "localhost", timeout=TIMEOUT)
 
 
 @contextmanager
@@ -199,6 +223,6 @@ async def test_the_next_address_of_a_host_is_tried_while_the_first_does_not_answ
         with full_server(server.port) as silent:
             found = partial(addresses, silent, port=server.port)
             monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", found)
-            connection = await network.connect_tcp("venue.example", server.port, timeout=PATIENCE)
+            connection = await network.connect_tcp("venue.example", server.port, timeout=TIMEOUT)
         await server.connected()
         await connection.aclose()

@@ -43,6 +43,7 @@ OF_CONNECTIONS = mutants(
         "integration/network",
         ("        if len(self._received) > BUFFER:\n            self._transport.pause_reading()\n", ""),
         ("            self._transport.resume_reading()\n", ""),
+        ("        if len(self._received) > max_bytes:\n", "        if False:\n"),
         ("True, True, exc is not None", "True, True, False"),
         ("if not self._lost:  # asyncio", "if True:  # asyncio"),
         ("        del self._received[:max_bytes]\n", "        self._received.clear()\n"),
