@@ -37,8 +37,8 @@ begin
     return true;
   end if;
   -- A new statement, so that it sees the result of an earlier, slow try.
-  return exists (
-    select 1 from public.prebookings where id = p_id and settled_by = p_instance and status = 'completed' and outcome = p_outcome);
+  return coalesce((
+    select settled_by = p_instance and status = 'completed' and outcome = p_outcome from public.prebookings where id = p_id), false);
 end $$;
 
 create or replace function public.fail_prebooking_v1(
@@ -58,8 +58,8 @@ begin
     perform public.prebooking_venue_answered(v_venue, least(p_answered_at, public.prebooking_clock())) where p_answered_at is not null;
     return true;
   end if;
-  return exists (
-    select 1 from public.prebookings where id = p_id and settled_by = p_instance and status = 'failed' and outcome = p_outcome);
+  return coalesce((
+    select settled_by = p_instance and status = 'failed' and outcome = p_outcome from public.prebookings where id = p_id), false);
 end $$;
 
 -- Releases rows that this run has not sent, because their venue blocks us or cannot be reached. It also pauses the venue for

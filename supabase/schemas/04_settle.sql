@@ -32,8 +32,8 @@ begin
     return true;
   end if;
   -- A new statement, so that it sees the result of an earlier, slow try.
-  return exists (
-    select 1 from public.prebookings where id = p_id and settled_by = p_instance and status = 'completed' and outcome = p_outcome);
+  return coalesce((
+    select settled_by = p_instance and status = 'completed' and outcome = p_outcome from public.prebookings where id = p_id), false);
 end $$;
 
 create function public.fail_prebooking_v1(
@@ -53,8 +53,8 @@ begin
     perform public.prebooking_venue_answered(v_venue, least(p_answered_at, public.prebooking_clock())) where p_answered_at is not null;
     return true;
   end if;
-  return exists (
-    select 1 from public.prebookings where id = p_id and settled_by = p_instance and status = 'failed' and outcome = p_outcome);
+  return coalesce((
+    select settled_by = p_instance and status = 'failed' and outcome = p_outcome from public.prebookings where id = p_id), false);
 end $$;
 
 -- Writes the outcomes of several rows of one run, each as complete_prebooking_v1 or fail_prebooking_v1 does.

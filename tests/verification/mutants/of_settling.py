@@ -28,7 +28,7 @@ OF_SETTLING = mutants(
         ),
         ("= p_booking_id, attempts = p.attempts + p_attempts", "= p_booking_id, attempts = p_attempts"),
         ("left(p_error_message, 300)", "p_error_message"),
-        ("= p_instance and status = 'failed' and outcome = p_outcome)", "= p_instance and status = 'failed')"),
+        ("= p_instance and status = 'failed' and outcome = p_outcome from", "= p_instance and status = 'failed' from"),
         ("if p_outcome in ('unknown', 'expired') then", "if false then"),
     ),
     ("and claimed_by = p_instance and status", "and status", "finish::rows_of_another_run_are_not_released"),
@@ -84,7 +84,7 @@ OF_SETTLING = mutants(
         "claim_behind::an_answer_before_the_last_block_ends_no_trouble",
         *(
             (f"v_venue, least(p_answered_at, {_CLOCK})){end}", f"v_venue, {_CLOCK}){end}")
-            for end in (f"{_ANSWERED}  -- A new", f"{_ANSWERED}  return exists")
+            for end in (f"{_ANSWERED}  -- A new", f"{_ANSWERED}  return coalesce")
         ),
     ),
     (
@@ -226,4 +226,13 @@ OF_THE_BELL = mutants(
     ("min(coming.available_at) - bell.lead into", "min(coming.available_at) into", "bell", "bell_minute"),
 )
 
-OF_ENDS: list[Mutant] = [*OF_SETTLING, *OF_SETTLING_TOGETHER, *OF_LOGINS, *OF_THE_BELL]
+OF_THE_INDEX = mutants(
+    MIGRATIONS + "000026_held_index.sql",
+    (
+        "(claimed_by, id)",
+        "(claimed_by)",
+        "settle_many::settling_reads_as_many_rows_however_many_the_run_holds_or_has_settled",
+    ),
+)
+
+OF_ENDS: list[Mutant] = [*OF_SETTLING, *OF_SETTLING_TOGETHER, *OF_THE_INDEX, *OF_LOGINS, *OF_THE_BELL]
