@@ -42,6 +42,7 @@ from prebooking.local.virtual_time import EPOCH, VirtualClock, run_virtual, seco
 from prebooking.local.virtual_world import CommittedDatabase, call_function
 from prebooking.settings import Settings
 
+SLOW_HANDSHAKE = 0.05  # seconds
 LEAD = 3.0  # seconds: the bell's, and the function's with it
 _LOCKED = ("claim_due_prebookings_v1", "finish_run_v1")  # they run one at a time
 _BUSY = rest.RestReply(500, b'{"code": "55P03", "message": "canceling statement due to lock timeout"}')
@@ -364,7 +365,7 @@ def cells(how: str, result: OpeningResult) -> list[str]:
     return [
         f"{result.size} venues",
         how,
-        f"{len(result.durations)}",
+        f"{len(result.durations)}" + (f", {result.lost} requests lost" if result.lost else ""),
         f"{_s(median(result.durations))} / {_s(max(result.durations))}",
         f"{_ms(median(result.claims))} / {_ms(max(result.claims))}",
         f"{_ms(median(first))} / {_ms(first[-1])}" if len(first) > 1 else "",
@@ -409,6 +410,8 @@ def openings(sizes: Sequence[OpeningSize], model: CostModel) -> Iterator[tuple[s
             yield "model of these", virtual(postgres, size, warm)
         for size in sizes:
             yield "model", virtual(postgres, size, model)
+        slow = replace(model, handshake=SLOW_HANDSHAKE)
+        yield f"model with handshakes of {_ms(SLOW_HANDSHAKE)}", virtual(postgres, sizes[len(sizes) // 2], slow)
 
 
 def _ms(seconds: float) -> str:
