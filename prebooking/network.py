@@ -14,8 +14,10 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import httpcore
+from httpcore._utils import is_socket_readable  # its own connections use it
 
 BUFFER = 262_144  # bytes that wait to be read, from which on the server has to wait
+AT_ONCE = 4096  # most bytes that one read returns, because parsing many small pieces delays other calls
 NEXT_ADDRESS = 0.25  # seconds after which a host's next address is tried as well: RFC 8305, section 5
 
 
@@ -89,6 +91,7 @@ class AsyncioConnection(asyncio.Protocol, httpcore.AsyncNetworkStream):
 
         """
         await self._readable.wait()
+        max_bytes = min(max_bytes, AT_ONCE)
         if len(self._received) > max_bytes:
             await asyncio.sleep(0)  # an endless answer leaves time for other calls
         if self._broken and not self._received:
@@ -129,6 +132,8 @@ class AsyncioConnection(asyncio.Protocol, httpcore.AsyncNetworkStream):
             httpcore.ConnectError: the handshake failed, for example because of the certificate.
 
         """
+        if self._readable.is_set():  # bytes without TLS would be taken for an answer
+            raise httpcore.ConnectError("the server sent bytes before the handshake, or closed the connection")
         async with _connecting(timeout) as loop:
             secure = await loop.start_tls(self._transport, self, ssl_context, server_hostname=server_hostname)
         assert secure  # noqa: S101 - None only for a transport that is not TCP
@@ -137,7 +142,9 @@ class AsyncioConnection(asyncio.Protocol, httpcore.AsyncNetworkStream):
 
     def get_extra_info(self, info: str) -> Any:
         """Return what is known about the connection. "is_readable": bytes have arrived, or no more will."""
-        return self._readable.is_set() if info == "is_readable" else self._transport.get_extra_info(info)
+        if info == "is_readable":  # the event loop may not have read yet what has arrived
+            return self._readable.is_set() or is_socket_readable(self._transport.get_extra_info("socket"))
+        return self._transport.get_extra_info(info)
 
 
 @asynccontextmanager
@@ -148,5 +155,5 @@ async def _connecting(timeout: float | None) -> AsyncIterator[asyncio.AbstractEv
             yield asyncio.get_running_loop()
     except TimeoutError as exc:  # before OSError, which includes it
         raise httpcore.ConnectTimeout(str(exc)) from exc
-    except OSError as exc:  # includes an unknown host, a refusal and a wrong certificate
+    except (OSError, UnicodeError) as exc:  # an unknown or invalid host, a refusal, a wrong certificate
         raise httpcore.ConnectError(str(exc)) from exc

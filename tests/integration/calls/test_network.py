@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from prebooking.http import HttpTransport
-from prebooking.network import BUFFER, AsyncioNetwork
+from prebooking.network import AT_ONCE, BUFFER, AsyncioNetwork
 from tests.support.peers import Peer, Server, serve, silence, unused_port
 
 pytestmark = pytest.mark.anyio
@@ -105,6 +105,18 @@ async def test_a_long_answer_leaves_the_event_loop_to_other_calls(network: httpc
             assert others > before
 
 
+async def test_a_read_returns_few_bytes() -> None:
+    """Parsing 64 KiB of empty informational answers takes 150 ms of CPU time, and other calls have to wait for it."""
+
+    async def pour(peer: Peer) -> None:
+        await peer.say(bytes(BUFFER))
+        await peer.ended.wait()
+
+    async with serve(pour) as server, connected(AsyncioNetwork(), server) as connection:
+        await everything_arrives()
+        assert [len(await connection.read(65_536)) for _ in range(4)] == [AT_ONCE] * 4
+
+
 @both
 async def test_a_broken_connection_is_an_error_and_a_closed_one_is_the_end(
     network: httpcore.AsyncNetworkBackend,
@@ -128,6 +140,19 @@ async def test_a_closed_connection_is_readable_and_an_open_one_is_not(network: h
         server.peers[0].close()
         await everything_arrives()
         assert connection.get_extra_info("is_readable")
+
+
+@both
+async def test_a_closed_connection_is_readable_even_if_the_event_loop_had_no_time(
+    network: httpcore.AsyncNetworkBackend,
+) -> None:
+    """Otherwise a request to the database is sent on an idle connection that its server has closed."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        connection = await network.connect_tcp("127.0.0.1", listening.getsockname()[1], timeout=TIMEOUT)
+        with listening.accept()[0]:
+            assert not connection.get_extra_info("is_readable")
+        assert connection.get_extra_info("is_readable")
+        await connection.aclose()
 
 
 async def test_nothing_is_written_to_a_connection_that_the_server_has_closed() -> None:
@@ -189,6 +214,33 @@ async def test_a_server_that_closes_during_the_handshake_is_an_error_of_connecti
         connection = await network.connect_tcp("127.0.0.1", server.port, timeout=TIMEOUT)
         with pytest.raises(httpcore.ConnectError):
             await connection.start_tls(ssl.create_default_context(), "localhost", timeout=TIMEOUT)
+
+
+@both
+@pytest.mark.parametrize("answer", [b"HTTP/1.1 201 Created\r\nContent-Length: 2\r\n\r\n{}", b""])
+async def test_what_arrives_before_the_handshake_is_no_answer(
+    network: httpcore.AsyncNetworkBackend, answer: bytes
+) -> None:
+    """Anyone on the way could have sent it. Without bytes, the server closes the connection."""
+
+    async def speak(peer: Peer) -> None:
+        await peer.say(answer)
+        if not answer:
+            peer.close()
+
+    async with serve(speak) as server, connected(network, server) as connection:
+        await everything_arrives()
+        with pytest.raises(httpcore.ConnectError):
+            await connection.start_tls(ssl.create_default_context(), "localhost", timeout=1)
+
+
+@both
+@pytest.mark.parametrize("host", ["venue..example", "a" * 64 + ".example"])
+async def test_a_host_that_cannot_have_an_address_is_an_error_of_connecting(
+    network: httpcore.AsyncNetworkBackend, host: str
+) -> None:
+    with pytest.raises(httpcore.ConnectError):
+        await network.connect_tcp(host, 443, timeout=TIMEOUT)
 
 
 @contextmanager
