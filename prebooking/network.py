@@ -5,6 +5,7 @@ they read only when asked to, so that another task is needed to notice that a se
 for its slot. https://www.encode.io/httpcore/network-backends/
 """
 
+# ruff: noqa: ASYNC109 - httpcore's methods have a timeout
 from __future__ import annotations
 
 import asyncio
@@ -25,12 +26,7 @@ class AsyncioNetwork(httpcore.AsyncNetworkBackend):
     """Opens connections in the running event loop."""
 
     async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,  # noqa: ASYNC109 - httpcore's
-        *_: Any,
-        **__: Any,
+        self, host: str, port: int, timeout: float | None = None, *_: Any, **__: Any
     ) -> AsyncioConnection:
         """Return a connection to a host name or an address.
 
@@ -83,7 +79,7 @@ class AsyncioConnection(asyncio.Protocol, httpcore.AsyncNetworkStream):
 
     # called by httpcore
 
-    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002, ASYNC109 - httpcore's
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002 - httpcore's
         """Return the next bytes, at least one, or none if the server has closed the connection.
 
         Raises:
@@ -103,7 +99,7 @@ class AsyncioConnection(asyncio.Protocol, httpcore.AsyncNetworkStream):
             self._transport.resume_reading()
         return data
 
-    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002, ASYNC109 - httpcore's
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002 - httpcore's
         """Send bytes now, as far as the system takes them, and the others later.
 
         Raises:
@@ -120,10 +116,7 @@ class AsyncioConnection(asyncio.Protocol, httpcore.AsyncNetworkStream):
             self._transport.abort()
 
     async def start_tls(
-        self,
-        ssl_context: ssl.SSLContext,
-        server_hostname: str | None = None,
-        timeout: float | None = None,  # noqa: ASYNC109 - httpcore's
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> AsyncioConnection:
         """Use TLS from now on, and return this connection.
 
@@ -148,7 +141,7 @@ class AsyncioConnection(asyncio.Protocol, httpcore.AsyncNetworkStream):
 
 
 @asynccontextmanager
-async def _connecting(timeout: float | None) -> AsyncIterator[asyncio.AbstractEventLoop]:  # noqa: ASYNC109
+async def _connecting(timeout: float | None) -> AsyncIterator[asyncio.AbstractEventLoop]:
     """Yield the event loop, and raise errors as httpcore's."""
     try:
         async with asyncio.timeout(timeout):
