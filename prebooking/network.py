@@ -134,9 +134,15 @@ class AsyncioConnection(asyncio.Protocol, httpcore.AsyncNetworkStream):
         return self
 
     def get_extra_info(self, info: str) -> Any:
-        """Return what is known about the connection. "is_readable": bytes have arrived, or no more will."""
-        if info == "is_readable":  # the event loop may not have read yet what has arrived
-            return self._readable.is_set() or is_socket_readable(self._transport.get_extra_info("socket"))
+        """Return what is known about the connection.
+
+        "has_received": the event loop has read bytes, or no more will arrive. "is_readable" is also true for what has
+        arrived and was not read yet, such as a TLS ticket.
+        """
+        if info in ("has_received", "is_readable") and self._readable.is_set():
+            return True
+        if info == "is_readable":
+            return is_socket_readable(self._transport.get_extra_info("socket"))
         return self._transport.get_extra_info(info)
 
 

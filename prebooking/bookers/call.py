@@ -90,7 +90,7 @@ class _FirstByte:
         await asyncio.sleep(max(0.0, NEW - self._age()))
         for _ in range(3):  # let the event loop deliver data that has already arrived
             await asyncio.sleep(0)
-        if self._stream.get_extra_info("is_readable") or self._age() > FRESH:
+        if self._stream.get_extra_info("has_received") or self._age() > FRESH:
             raise _StaleConnection
 
     def _age(self) -> float:

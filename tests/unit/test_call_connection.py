@@ -41,7 +41,7 @@ class ScriptedConnection(httpcore.AsyncNetworkStream):
         self.is_closed = True
 
     def get_extra_info(self, info: str) -> bool | None:
-        if info != "is_readable":
+        if info != "has_received":
             return None
         return not self.sent and asyncio.get_running_loop().time() >= self._closes_at
 

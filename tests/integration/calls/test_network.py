@@ -152,6 +152,7 @@ async def test_a_closed_connection_is_readable_even_if_the_event_loop_had_no_tim
         with listening.accept()[0]:
             assert not connection.get_extra_info("is_readable")
         assert connection.get_extra_info("is_readable")
+        assert not connection.get_extra_info("has_received"), "a TLS ticket that was not read yet stops no call"
         await connection.aclose()
 
 

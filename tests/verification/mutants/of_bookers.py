@@ -11,7 +11,7 @@ OF_CALLS = mutants(
     ),
     ("Kind.UNSURE if sent else Kind.NOT_SENT", "Kind.UNSURE", "call::a_refused_connection_sends_nothing"),
     (
-        'self._stream.get_extra_info("is_readable") or self._age()',
+        'self._stream.get_extra_info("has_received") or self._age()',
         "self._age()",
         "call_gate::nothing_is_sent_on_a_connection_that_the_server_closed",
     ),
@@ -48,7 +48,8 @@ OF_CONNECTIONS = mutants(
         ("if not self._lost:  # asyncio", "if True:  # asyncio"),
         ("        del self._received[:max_bytes]\n", "        self._received.clear()\n"),
         ("            self._readable.clear()\n", ""),
-        ("self._readable.is_set() or is_socket_readable(", "self._readable.is_set() and is_socket_readable("),
+        ('return is_socket_readable(self._transport.get_extra_info("socket"))', "return False"),
+        ('if info == "is_readable":', "if True:"),
         ("min(max_bytes, AT_ONCE)", "max_bytes"),
         ("if self._readable.is_set():  # bytes", "if False:  # bytes"),
         ("except (OSError, UnicodeError) as exc:", "except OSError as exc:"),
@@ -58,8 +59,8 @@ OF_CONNECTIONS = mutants(
         ("    except (OSError, UnicodeError) as exc:", "    except (ConnectionRefusedError, UnicodeError) as exc:"),
     ),
     (
-        "self._readable.is_set() or is_socket_readable(",
-        "is_socket_readable(",
+        '("has_received", "is_readable") and',
+        '("is_readable",) and',
         "call_gate::nothing_is_sent_on_a_connection_that_the_server_closed",
     ),
     (
