@@ -9,17 +9,19 @@ for its slot. https://www.encode.io/httpcore/network-backends/
 from __future__ import annotations
 
 import asyncio
+import selectors
+import socket
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
+from contextlib import asynccontextmanager, suppress
+from ipaddress import ip_address
+from typing import Any, cast
 
 import httpcore
-from httpcore._utils import is_socket_readable  # its own connections use it
 
 BUFFER = 262_144  # bytes that wait to be read, from which on the server has to wait
 AT_ONCE = 4096  # most bytes that one read returns, because parsing many small pieces delays other calls
-NEXT_ADDRESS = 0.25  # seconds after which a host's next address is tried as well: RFC 8305, section 5
+NEXT_ADDRESS = 0.25  # seconds after which a host's next address is tried: RFC 8305, section 5
 
 
 class AsyncioNetwork(httpcore.AsyncNetworkBackend):
@@ -36,8 +38,12 @@ class AsyncioNetwork(httpcore.AsyncNetworkBackend):
 
         """
         async with _connecting(timeout) as loop:
-            opened = await loop.create_connection(AsyncioConnection, host, port, happy_eyeballs_delay=NEXT_ADDRESS)
-        return opened[1]
+            *others, last = await _addresses(host, loop)
+            for address in others:
+                with suppress(OSError):  # includes TimeoutError
+                    async with asyncio.timeout(NEXT_ADDRESS):
+                        return (await loop.create_connection(AsyncioConnection, address, port))[1]
+            return (await loop.create_connection(AsyncioConnection, last, port))[1]
 
 
 class AsyncioConnection(asyncio.Protocol, httpcore.AsyncNetworkStream):
@@ -57,8 +63,7 @@ class AsyncioConnection(asyncio.Protocol, httpcore.AsyncNetworkStream):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - a TCP connection's is one
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # a TCP connection's is one, also in other event loops
 
     def data_received(self, data: bytes) -> None:
         """Keep the bytes until they are read."""
@@ -142,8 +147,17 @@ class AsyncioConnection(asyncio.Protocol, httpcore.AsyncNetworkStream):
         if info in ("has_received", "is_readable") and self._readable.is_set():
             return True
         if info == "is_readable":
-            return is_socket_readable(self._transport.get_extra_info("socket"))
+            with selectors.DefaultSelector() as selector:
+                selector.register(self._transport.get_extra_info("socket"), selectors.EVENT_READ)
+                return bool(selector.select(0))
         return self._transport.get_extra_info(info)
+
+
+async def _addresses(host: str, loop: asyncio.AbstractEventLoop) -> list[str]:
+    """Return the addresses of a host, at least one."""
+    with suppress(ValueError):
+        return [str(ip_address(host))]
+    return [str(address[0]) for *_, address in await loop.getaddrinfo(host, None, type=socket.SOCK_STREAM)]
 
 
 @asynccontextmanager

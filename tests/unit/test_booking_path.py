@@ -32,8 +32,8 @@ def test_the_booking_path_has_at_most_2000_lines_of_code() -> None:
     assert total(file for file in loaded(FUNCTION) if file.parent.name != "prebooking") <= 2000
 
 
-def test_the_function_that_books_has_at_most_3430_lines_of_code_with_every_venue_system() -> None:
-    assert total(loaded(FUNCTION, with_systems=True)) <= 3430
+def test_the_function_that_books_has_at_most_3450_lines_of_code_with_every_venue_system() -> None:
+    assert total(loaded(FUNCTION, with_systems=True)) <= 3450
 
 
 def test_upkeep_has_at_most_1700_lines_of_code_of_its_own() -> None:
