@@ -27,8 +27,8 @@ from typing import Any, NamedTuple
 import httpx
 import psycopg
 
-from benchmarks import booking_cpu
 from benchmarks.called import OURS, CalledApp
+from benchmarks.run import opening
 from benchmarks.venue_socket import ANSWER, venue_socket
 from docs import measured
 from docs.markdown import table
@@ -37,7 +37,7 @@ from prebooking.function.invocation import run_once
 from prebooking.local import rest
 from prebooking.local.bell import SECRET_NAME, STAND_INS
 from prebooking.local.postgres import LocalPostgres, apply_migrations
-from prebooking.local.stack import local_stack
+from prebooking.local.stack import Stack, local_stack
 from prebooking.local.virtual_time import EPOCH, VirtualClock, run_virtual, seconds_passed
 from prebooking.local.virtual_world import CommittedDatabase, call_function
 from prebooking.settings import Settings
@@ -394,10 +394,17 @@ def main() -> int:
 
 
 def cpu_of_a_booking() -> float:
-    """Return the seconds of CPU that a booking costs the function on this machine."""
+    """Return the seconds of CPU that a booking costs the function on this machine, in a run of many at many venues."""
     with local_stack() as stack, CalledApp(OURS, stack.environment) as app:
         app.call()
-        return min(booking_cpu.booked(stack, app) for _ in range(5))
+        return min(_booked(stack, app, REAL[0]) for _ in range(3))
+
+
+def _booked(stack: Stack, app: CalledApp, size: OpeningSize) -> float:
+    idle = app.call()
+    for _ in range(size.venues):
+        opening(stack, size.rows // size.venues)
+    return (app.call() - idle) / size.rows
 
 
 def openings(sizes: Sequence[OpeningSize], model: CostModel) -> Iterator[tuple[str, OpeningResult]]:
