@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 import tomllib
 from collections.abc import Iterable
+from hashlib import sha256
 from importlib import metadata
 from pathlib import Path
+from zipfile import ZipFile
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -72,3 +77,34 @@ def test_the_lock_has_hashes_and_no_addresses() -> None:
     assert len(blocks) >= len(LOCKED)
     assert all("--hash=sha256:" in block for block in blocks)
     assert "//" not in LOCK
+
+
+def test_a_newer_release_of_a_package_that_is_required_with_an_extra_is_not_installed(tmp_path: Path) -> None:
+    """For pip such a requirement is apart from the package itself. The Makefile's options are tried on small wheels."""
+    locked = [wheel(tmp_path, "part", "1.0"), wheel(tmp_path, "whole", "1.0", "part[x]")]
+    wheel(tmp_path, "part", "2.0")
+    (tmp_path / "constraints.txt").write_text("".join(f"{one}\n" for one in locked))
+    options = re.search(r"\$\(INSTALL\) (--require-hashes[^#\n]*)", (ROOT / "Makefile").read_text())
+    assert options
+    pip = [sys.executable, "-m", "pip", "install", "--dry-run", "--no-index", "--find-links", str(tmp_path)]
+    done = subprocess.run(
+        [*pip, *options[1].split()],
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"], "PIP_CONFIG_FILE": os.devnull},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert "Would install part-1.0 whole-1.0" in done.stdout, done.stderr
+
+
+def wheel(folder: Path, name: str, version: str, requires: str = "") -> str:
+    """Make a wheel with nothing in it, and return its line of a lock."""
+    info, file = f"{name}-{version}.dist-info", folder / f"{name}-{version}-py3-none-any.whl"
+    needs = f"Requires-Dist: {requires}\n" if requires else "Provides-Extra: x\n"
+    with ZipFile(file, "w") as archive:
+        archive.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{needs}")
+        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(f"{info}/RECORD", "")
+    return f"{name}=={version} --hash=sha256:{sha256(file.read_bytes()).hexdigest()}"
