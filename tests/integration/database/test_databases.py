@@ -193,7 +193,7 @@ async def test_the_rest_api_of_a_database_is_kept_until_one_of_its_sessions_is_k
                 kept.append((database.name, rest.keys))
             if kills:
                 database.connection.execute(
-                    "select pg_terminate_backend(pid) from pg_stat_activity where usename = 'authenticator'"
+                    "select pg_terminate_backend(pid, 10000) from pg_stat_activity where usename = 'authenticator'"
                 )
     assert kept[0] == kept[1] != kept[2]
 
