@@ -21,8 +21,13 @@ from prebooking.errors import SettingsError
 from prebooking.network import AsyncioNetwork
 
 CONNECT_TIME = 2.0  # seconds a connection may take
-_OF_HTTPCORE = (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError, httpcore.UnsupportedProtocol)
 KEPT = 30.0  # seconds for which an idle connection is kept: longer than any invocation
+_HTTPCORE_ERRORS = (
+    httpcore.TimeoutException,
+    httpcore.NetworkError,
+    httpcore.ProtocolError,
+    httpcore.UnsupportedProtocol,
+)
 
 
 @cache
@@ -96,9 +101,9 @@ def isolated_client(
 
 
 class HttpTransport(httpx.AsyncBaseTransport):
-    """httpx's transport with connections of ours, and with nothing from the environment: a pool of httpcore's.
+    """A transport for httpx: a pool of httpcore's, whose connections ``network`` opens.
 
-    ``network`` opens the connections.
+    It raises httpx's exceptions, like httpx's own transport, and ignores proxy settings.
     """
 
     def __init__(self, *, keep_connections: bool = False, network: httpcore.AsyncNetworkBackend | None = None) -> None:
@@ -153,7 +158,7 @@ def _httpx_errors() -> Iterator[None]:
     """Raise httpx's exception of the same name in place of one of httpcore's."""
     try:
         yield
-    except _OF_HTTPCORE as exc:
+    except _HTTPCORE_ERRORS as exc:
         raise getattr(httpx, type(exc).__name__)(str(exc)) from exc
 
 

@@ -1,8 +1,8 @@
 """Connections for httpcore, made of asyncio's own transports.
 
-httpcore's own connections let the event loop run again at each step of a request, which takes a fifth of its CPU. And
-they read only when asked to, so that another task is needed to notice that a server closes a connection which waits
-for its slot. https://www.encode.io/httpcore/network-backends/
+httpcore's own connections let the event loop run again at each step of a request, which takes CPU. And they read only
+when asked to, so another task would be needed to notice that a server closes a connection that waits for its slot.
+https://www.encode.io/httpcore/network-backends/
 """
 
 # ruff: noqa: ASYNC109 - httpcore's methods have a timeout
@@ -20,7 +20,7 @@ from typing import Any, cast
 import httpcore
 
 BUFFER = 262_144  # bytes that wait to be read, from which on the server has to wait
-AT_ONCE = 4096  # most bytes that one read returns, because parsing many small pieces delays other calls
+AT_ONCE = 4096  # most bytes that one read returns, because other calls have to wait while they are parsed
 NEXT_ADDRESS = 0.25  # seconds after which a host's next address is tried: RFC 8305, section 5
 
 
@@ -62,7 +62,7 @@ class AsyncioConnection(asyncio.Protocol, httpcore.AsyncNetworkStream):
     # called by asyncio
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin."""
+        """Note that the connection is open."""
         self._transport = cast("asyncio.Transport", transport)  # a TCP connection's is one, also in other event loops
 
     def data_received(self, data: bytes) -> None:
